@@ -1,0 +1,70 @@
+# `make` lists the targets. Each one does all the set-up it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# DATA=/path runs the real configuration on a real data set; ARGS= passes Lightning CLI overrides; SEEDS="0 1 2" trains more seeds.
+DATA ?=
+ARGS ?=
+SEEDS ?=
+STUDY_FLAGS = $(if $(SEEDS),--seeds $(SEEDS)) -- $(if $(DATA),--data.root=$(abspath $(DATA))) $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help install train-cxr train-mammo train-covid table-cbis test check format lint types benchmark lock clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else f"mmpkd needs Python 3.11 or 3.12 but {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	@echo "Setting up $(VENV): about 6 GB with PyTorch, once."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --python $(BIN)/python --requirements requirements.lock
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --editable .
+	@touch $@
+
+install: $(STAMP)  ## Create .venv with everything
+
+train-cxr: $(STAMP)  ## Text teacher -> student on chest radiographs, then the report (phantoms unless DATA=)
+	$(BIN)/mmpkd study experiments/cxr/$(if $(DATA),mimic/)study.yaml $(STUDY_FLAGS)
+
+train-mammo: $(STAMP)  ## Tabular teacher -> student on mammograms, then the report (phantoms unless DATA=)
+	$(BIN)/mmpkd study experiments/mammo/$(if $(DATA),cbis_ddsm/)study.yaml $(STUDY_FLAGS)
+
+train-covid: $(STAMP)  ## The same on 306 public radiographs with clinical notes and lesion masks; needs DATA=
+	$(if $(DATA),,$(error Expected DATA=/path/to/covid_cxr; docs/covid_cxr.md says how to make it))
+	$(BIN)/mmpkd study experiments/covid_cxr/study.yaml $(STUDY_FLAGS)
+
+table-cbis: $(STAMP)  ## Tabular teachers on the real CBIS-DDSM descriptions, no images; needs DATA=
+	$(if $(DATA),,$(error Expected DATA=/path with the four CBIS-DDSM description CSVs))
+	@for a in mass calc; do \
+	  config="--config experiments/mammo/table_$$a.yaml --data.root=$(abspath $(DATA)) $(ARGS)"; \
+	  $(BIN)/mmpkd fit $$config && $(BIN)/mmpkd test $$config --ckpt_path runs/cbis_table/$$a/seed0/checkpoints/best.ckpt || exit 1; \
+	done
+
+test: $(STAMP)  ## Run the tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+check: lint types test  ## Everything that continuous integration checks
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+format: $(STAMP)  ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmark: $(STAMP)  ## Run the benchmarks (ratios against a named peer or limit)
+	for f in benchmarks/*.py; do OMP_NUM_THREADS=1 $(BIN)/python $$f || exit 1; done
+
+lock: $(STAMP)  ## Resolve requirements.lock again
+	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --python-version 3.11 --output-file requirements.lock
+
+clean:  ## Remove the environment and caches; runs and data stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

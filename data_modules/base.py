@@ -1,0 +1,242 @@
+"""The data module that every data set shares; a data set adds a reader that returns splits."""
+
+import os
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import cv2
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+from data_modules.batch import Sample, collate
+from data_modules.dataset import Preprocess, PrivilegedDataset
+from data_modules.geometry import Resize
+from data_modules.samplers import EpochSampler
+from data_modules.split import Split, check_disjoint_patients
+from data_modules.transforms import Augmentation, SampleTransform
+
+License = Literal["credentialed", "open", "synthetic"]
+
+
+class PrivilegedDataModule(LightningDataModule):
+    """Loaders with a deterministic, resumable order over the splits that a reader returns.
+
+    A subclass implements `read_splits` and sets `license`.
+
+    Args:
+        label_names: Names of the K labels, in the order of the columns.
+        image_size: Side of the square frame that the network sees, in pixels.
+        batch_size: Samples a step and device.
+        num_workers: Loader processes; 0 loads in the training process.
+        seed: Seed of order and augmentation; the command line sets it to the run's seed.
+        mean: Mean grey value, in [0, 1], for normalisation.
+        std: Standard deviation of grey values.
+        resize: `stretch` to the square frame, or `pad` to keep the aspect ratio.
+        augmentation: Random changes of training images.
+        load_images: Whether to read images and ROIs; None asks the module that is trained (`needs_images`).
+        load_privileged: Whether to serve reports and tables, never at predict time; None asks the module that is trained
+            (`needs_privileged`).
+        cache_images: Keep prepared images in memory after the first read.
+        max_train_samples: Use only the first so many training samples, or None for all.
+    """
+
+    license: ClassVar[License] = "credentialed"
+    in_chans: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        label_names: tuple[str, ...],
+        image_size: int = 224,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        seed: int = 0,
+        mean: float = 0.5,
+        std: float = 0.25,
+        resize: Resize = "stretch",
+        augmentation: Augmentation | None = None,
+        load_images: bool | None = None,
+        load_privileged: bool | None = None,
+        cache_images: bool = False,
+        max_train_samples: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.label_names = tuple(label_names)
+        self.image_size, self.batch_size, self.num_workers, self.seed = (
+            image_size,
+            batch_size,
+            num_workers,
+            seed,
+        )
+        self.mean, self.std, self.resize, self.augmentation = mean, std, resize, augmentation
+        self._load_images, self._load_privileged = load_images, load_privileged
+        self.cache_images, self.max_train_samples = cache_images, max_train_samples
+        self._splits: Mapping[str, Split] | None = None
+        self._resume = (0, 0)
+        if not self.label_names:
+            raise ValueError("Expected at least one label name but got none.")
+
+    @property
+    def num_classes(self) -> int:
+        """Number of labels K."""
+        return len(self.label_names)
+
+    @property
+    def load_images(self) -> bool:
+        """Whether images and ROIs are read."""
+        return self._asked("needs_images") if self._load_images is None else self._load_images
+
+    @property
+    def load_privileged(self) -> bool:
+        """Whether reports and tables are served."""
+        return self._asked("needs_privileged") if self._load_privileged is None else self._load_privileged
+
+    def _asked(self, name: str) -> bool:
+        module = None if self.trainer is None else self.trainer.lightning_module
+        return bool(getattr(module, name, True))
+
+    @abstractmethod
+    def read_splits(self) -> Mapping[str, Split]:
+        """Read the rows of `train`, `val` and `test`; images are not opened.
+
+        Returns:
+            The splits. Patients are in one split only, and the training split has no ROIs.
+        """
+
+    def preprocess(self) -> Preprocess | None:
+        """Return what is done to an image and its masks before they are resized; nothing by default."""
+        return None
+
+    @property
+    def splits(self) -> Mapping[str, Split]:
+        """The splits, read at first use and checked.
+
+        Raises:
+            ValueError: If a split is missing or empty, patients are shared, or training samples carry ROIs.
+        """
+        if self._splits is None:
+            splits = dict(self.read_splits())
+            self._check(splits)
+            if self.max_train_samples is not None and self.max_train_samples < len(splits["train"]):
+                splits["train"] = splits["train"].take(np.arange(self.max_train_samples))
+            self._splits = splits
+        return self._splits
+
+    def _check(self, splits: Mapping[str, Split]) -> None:
+        missing = [name for name in ("train", "val", "test") if not len(splits.get(name, ()))]
+        if missing:
+            raise ValueError(f"Expected samples in train, val and test but {missing} have none. Check the data root.")
+        if splits["train"].rois:
+            raise ValueError("Expected no ROI in the training split: localization would no longer be zero-shot.")
+        for name, split in splits.items():
+            if split.label.shape[1] != self.num_classes:
+                raise ValueError(
+                    f"Expected {self.num_classes} labels {list(self.label_names)} but split '{name}' has "
+                    f"{split.label.shape[1]} columns."
+                )
+        check_disjoint_patients(splits)
+
+    def setup(self, stage: str) -> None:
+        """Read and check the splits before any long work starts."""
+        del stage
+        cv2.setNumThreads(0)
+        _ = self.splits
+
+    def data_report(self) -> dict[str, dict[str, int]]:
+        """Return what each split holds and what its reader dropped, for the report."""
+        return {
+            name: {
+                "samples": len(split),
+                "patients": len(set(split.patient_id.tolist())),
+                "with_privileged": int(split.has_privileged.sum()),
+                "with_roi": len(split.rois),
+                **split.counts,
+            }
+            for name, split in self.splits.items()
+        }
+
+    def dataset(self, name: str, load_images: bool, load_privileged: bool) -> PrivilegedDataset:
+        """Return one split as a data set; only the training split is augmented."""
+        augmentation = self.augmentation if name == "train" else None
+        return PrivilegedDataset(
+            self.splits[name],
+            SampleTransform(augmentation, self.mean, self.std, self.seed),
+            self.image_size,
+            self.resize,
+            load_images,
+            load_privileged,
+            self.preprocess(),
+            self.cache_images,
+        )
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Return the shuffled training loader, at the position that a resumed checkpoint left."""
+        dataset = self.dataset("train", self.load_images, self.load_privileged)
+        epoch, batch = self._resume
+        rank, world_size = self._rank()
+        sampler = EpochSampler(len(dataset), self.seed, True, epoch, batch * self.batch_size, rank, world_size)
+        return self._loader(dataset, sampler, drop_last=len(sampler) >= self.batch_size)
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        """Return the validation loader."""
+        return self._evaluation("val", self.load_privileged)
+
+    def test_dataloader(self) -> DataLoader[Sample]:
+        """Return the test loader."""
+        return self._evaluation("test", self.load_privileged)
+
+    def predict_dataloader(self) -> DataLoader[Sample]:
+        """Return the test split without privileged input, as at deployment."""
+        return self._evaluation("test", False)
+
+    def privileged_dataloader(self, name: str) -> DataLoader[Sample]:
+        """Return one split in order, with privileged input only: no image is decoded."""
+        dataset = self.dataset(name, False, True)
+        return self._loader(dataset, EpochSampler(len(dataset), shuffle=False), drop_last=False)
+
+    def _evaluation(self, name: str, load_privileged: bool) -> DataLoader[Sample]:
+        dataset = self.dataset(name, self.load_images, load_privileged)
+        rank, world_size = self._rank()
+        sampler = EpochSampler(len(dataset), shuffle=False, rank=rank, world_size=world_size)
+        return self._loader(dataset, sampler, drop_last=False)
+
+    def _loader(self, dataset: PrivilegedDataset, sampler: EpochSampler, drop_last: bool) -> DataLoader[Sample]:
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            collate_fn=collate,
+            drop_last=drop_last,
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
+            persistent_workers=self.num_workers > 0,
+            worker_init_fn=_single_thread,
+            # a loader draws a seed for its workers, by default from the generator that dropout uses
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+
+    def _rank(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position in the training data: the epoch and the batches of it that were processed."""
+        if self.trainer is None:
+            return {}
+        loop = self.trainer.fit_loop
+        batch: int = loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
+        if batch >= loop.max_batches:
+            return {"epoch": self.trainer.current_epoch + 1, "batch": 0}
+        return {"epoch": self.trainer.current_epoch, "batch": batch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue at a saved position; Lightning calls this before it builds the loaders."""
+        self._resume = (state_dict["epoch"], state_dict["batch"])
+
+
+def _single_thread(worker: int) -> None:
+    """Keep one worker on one core: image libraries start a thread per core in every worker otherwise."""
+    del worker
+    cv2.setNumThreads(0)
+    os.environ["OMP_NUM_THREADS"] = "1"

@@ -1,0 +1,172 @@
+"""The CBIS-DDSM data module."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+
+from data_modules.base import License, PrivilegedDataModule
+from data_modules.cbis_ddsm.breast import CropBreast
+from data_modules.cbis_ddsm.descriptors import Preset, preset_columns
+from data_modules.cbis_ddsm.files import ImageTree
+from data_modules.cbis_ddsm.samples import (
+    MissingImages,
+    RoiAbnormalities,
+    Unit,
+    build_split,
+    group_samples,
+    locate_images,
+    locate_rois,
+)
+from data_modules.cbis_ddsm.split import assign_subsets
+from data_modules.cbis_ddsm.tables import Abnormality, read_tables
+from data_modules.dataset import Preprocess
+from data_modules.geometry import Resize
+from data_modules.split import Split
+from data_modules.transforms import Augmentation
+
+WithoutCallback = Literal["benign", "drop"]
+
+
+class CBISDDSMDataModule(PrivilegedDataModule):
+    """Mammograms, malignancy, lesion descriptors as privileged columns, and lesion masks.
+
+    Access: CC BY 3.0, from The Cancer Imaging Archive (https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY), 164 GB of DICOM
+    and four description files. Put the description files into `root` (or `root/csv`) and the download below it.
+
+    Cite: Sawyer-Lee et al., "Curated Breast Imaging Subset of Digital Database for Screening Mammography", The Cancer
+    Imaging Archive, 2016; Lee et al., "A curated mammography data set for use in computer-aided detection and
+    diagnosis research", Scientific Data 4:170177, 2017; Clark et al., "The Cancer Imaging Archive (TCIA)", Journal of
+    Digital Imaging 26:1045, 2013.
+
+    Read before use:
+    (1) `assessment` (BI-RADS) is the reader's own verdict on malignancy: `all_with_birads` is an upper bound.
+    (2) BENIGN_WITHOUT_CALLBACK was never biopsied: its label comes from the reading itself, and much of what a
+    calcification teacher knows is who was not called back. Report results with `without_callback: drop` too.
+    (3) The official split leaks 31 patients between masses and calcifications; with `abnormality: both` they are
+    dropped from training. There is no official validation set: it is drawn by patient.
+    (4) Masks of another aspect ratio than their image cannot be aligned and take no part in localization; the data
+    report counts them.
+
+    Args:
+        root: Folder with the description files and, if images are loaded, the delivered tree.
+        abnormality: Lesions to read.
+        columns: Privileged columns. `nuisance` is a negative control, `all_with_birads` an upper bound.
+        unit: One sample per `image`, or per `abnormality` (a table teacher can be checked with it, without images).
+        without_callback: Count BENIGN_WITHOUT_CALLBACK lesions as benign, or drop them in every split.
+        val_fraction: Share of the training patients that become the validation set.
+        split_seed: Seed of that draw; the same for all arms and seeds of a study.
+        missing_images: Whether a sample whose image was not downloaded is an error or is dropped and counted.
+        roi_abnormalities: Whose masks make the region of an image: all lesions, or the malignant ones only.
+        crop_breast: Crop to the breast and mirror right breasts, before resizing.
+        breast_threshold: Grey value in (0, 1) above which a pixel may be breast, for the crop.
+        image_size: Side of the square frame that the network sees, in pixels.
+        batch_size: Samples a step and device.
+        num_workers: Loader processes; 0 loads in the training process.
+        seed: Seed of order and augmentation; the command line sets it to the run's seed.
+        mean: Mean grey value, in [0, 1], for normalisation.
+        std: Standard deviation of grey values.
+        resize: `stretch` to the square frame, or `pad` to keep the aspect ratio.
+        augmentation: Random changes of training images.
+        load_images: Whether to read images and masks; without, only the description files are needed. None asks the
+            module that is trained. None asks the
+            module that is trained.
+        load_privileged: Whether to serve the privileged columns, never at predict time; None asks the module that is
+            trained.
+        cache_images: Keep prepared images in memory after the first read.
+        max_train_samples: Use only the first so many training samples, or None for all.
+    """
+
+    license: ClassVar[License] = "open"
+
+    def __init__(
+        self,
+        root: Path,
+        abnormality: Abnormality = "mass",
+        columns: Preset = "descriptors",
+        unit: Unit = "image",
+        without_callback: WithoutCallback = "benign",
+        val_fraction: float = 0.15,
+        split_seed: int = 0,
+        missing_images: MissingImages = "error",
+        roi_abnormalities: RoiAbnormalities = "all",
+        crop_breast: bool = True,
+        breast_threshold: float = 0.05,
+        image_size: int = 224,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        seed: int = 0,
+        mean: float = 0.5,
+        std: float = 0.25,
+        resize: Resize = "pad",
+        augmentation: Augmentation | None = None,
+        load_images: bool | None = None,
+        load_privileged: bool | None = None,
+        cache_images: bool = False,
+        max_train_samples: int | None = None,
+    ) -> None:
+        super().__init__(
+            label_names=("Malignant",),
+            image_size=image_size,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            mean=mean,
+            std=std,
+            resize=resize,
+            augmentation=augmentation,
+            load_images=load_images,
+            load_privileged=load_privileged,
+            cache_images=cache_images,
+            max_train_samples=max_train_samples,
+        )
+        self.root, self.abnormality, self.unit = Path(root), abnormality, unit
+        self.columns = preset_columns(columns, abnormality)
+        self.without_callback, self.missing_images = without_callback, missing_images
+        self.val_fraction, self.split_seed = val_fraction, split_seed
+        self.roi_abnormalities = roi_abnormalities
+        self._crop = CropBreast(breast_threshold) if crop_breast else None
+
+    def read_splits(self) -> Mapping[str, Split]:
+        """Read the description files, and find images and masks if images are loaded.
+
+        Returns:
+            The splits `train`, `val` and `test`; masks are looked for in `val` and `test` only.
+
+        Raises:
+            FileNotFoundError: If a description file or an image is missing.
+            ValueError: If a value is outside the documented vocabulary.
+        """
+        frame, num_leaked = assign_subsets(read_tables(self.root, self.abnormality), self.val_fraction, self.split_seed)
+        tree = ImageTree(self.root) if self.load_images else None
+        splits = {
+            str(name): self._build(str(name), rows.reset_index(drop=True), tree)
+            for name, rows in frame.groupby("subset", sort=True)
+        }
+        if "train" in splits:
+            counts = {**splits["train"].counts, "dropped_leaked_patients": num_leaked}
+            splits["train"] = replace(splits["train"], counts=counts)
+        return splits
+
+    def preprocess(self) -> Preprocess | None:
+        """Return the crop to the breast, if it is on."""
+        return self._crop
+
+    def _build(self, name: str, rows: pd.DataFrame, tree: ImageTree | None) -> Split:
+        counts: dict[str, int] = {}
+        if self.without_callback == "drop":
+            keep = (rows["pathology"] != "BENIGN_WITHOUT_CALLBACK").to_numpy(dtype=np.bool_)
+            counts["dropped_without_callback"] = int((~keep).sum())
+            rows = rows[keep]
+        samples = group_samples(rows, self.unit)
+        if tree is None:
+            return build_split(samples, self.columns, [Path()] * len(samples), counts)
+        samples, images, counts["dropped_missing_images"] = locate_images(samples, tree, self.missing_images)
+        split = build_split(samples, self.columns, images, counts)
+        if name == "train":
+            return split
+        rois, status = locate_rois(samples, images, tree, self.roi_abnormalities)
+        return replace(split, rois=rois, counts={**split.counts, **status})

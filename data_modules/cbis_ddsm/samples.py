@@ -1,0 +1,176 @@
+"""From abnormalities to samples: one per image, or one per abnormality."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from data_modules.cbis_ddsm.descriptors import Columns, encode
+from data_modules.cbis_ddsm.files import USABLE, ImageTree
+from data_modules.split import Roi, Split, Table
+
+Unit = Literal["image", "abnormality"]
+MissingImages = Literal["error", "drop"]
+RoiAbnormalities = Literal["all", "malignant"]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples of one split as groups of abnormalities.
+
+    Attributes:
+        frame: One row per abnormality, as from `read_tables`.
+        group: Int64, one per row: the sample that the abnormality belongs to.
+        sample_id: Identifier of each sample.
+    """
+
+    frame: pd.DataFrame
+    group: NDArray[np.int64]
+    sample_id: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.sample_id)
+
+    @property
+    def first(self) -> NDArray[np.int64]:
+        """Position of the first abnormality of each sample."""
+        return np.unique(self.group, return_index=True)[1]
+
+    @property
+    def malignant(self) -> NDArray[np.bool_]:
+        """Whether each abnormality is malignant."""
+        return (self.frame["pathology"] == "MALIGNANT").to_numpy(dtype=np.bool_)
+
+    def take(self, keep: NDArray[np.bool_]) -> "Samples":
+        """Return the samples where `keep` is true."""
+        rows = keep[self.group]
+        number = np.cumsum(keep) - 1
+        return Samples(self.frame[rows].reset_index(drop=True), number[self.group[rows]], self.sample_id[keep])
+
+
+def group_samples(frame: pd.DataFrame, unit: Unit) -> Samples:
+    """Group abnormalities into samples, in the order in which they first occur.
+
+    Args:
+        frame: Rows as from `read_tables`.
+        unit: `image`: one sample per patient, side and view; mass and calcification rows of the same image meet in
+            one sample. `abnormality`: one sample per row.
+    """
+    names = frame["patient_id"] + "_" + frame["side"] + "_" + frame["view"]
+    if unit == "abnormality":
+        names = names + "_" + frame["kind"] + "_" + frame["abnormality_id"].astype(str)
+    group, ids = pd.factorize(names)
+    return Samples(frame.reset_index(drop=True), group.astype(np.int64), np.asarray(ids, dtype=np.str_))
+
+
+def pool_label(samples: Samples) -> NDArray[np.float32]:
+    """Return float32 (N, 1): 1 if any abnormality of the sample is malignant, else 0."""
+    label = np.zeros((len(samples), 1), dtype=np.float32)
+    np.maximum.at(label[:, 0], samples.group, samples.malignant.astype(np.float32))
+    return label
+
+
+def pool_table(samples: Samples, columns: Columns) -> Table:
+    """Pool the descriptors of the abnormalities of each sample.
+
+    Everything is the largest known value: for multi-hot columns that is the union of the atoms, for subtlety and
+    BI-RADS the most conspicuous lesion and the gravest verdict, for the abnormality number how many there are. Density
+    belongs to the breast and is the same in every row.
+    """
+    table = encode(samples.frame, columns)
+    numeric = np.full((len(samples), len(table.numeric_names)), np.nan, dtype=np.float32)
+    np.fmax.at(numeric, samples.group, table.numeric)
+    categorical = np.zeros((len(samples), len(table.categorical_names)), dtype=np.float32)
+    np.maximum.at(categorical, samples.group, table.categorical)
+    return Table(numeric, categorical, table.numeric_names, table.categorical_names)
+
+
+def build_split(samples: Samples, columns: Columns, images: list[Path], counts: dict[str, int]) -> Split:
+    """Build a split without regions.
+
+    Args:
+        samples: Its samples.
+        columns: Privileged columns.
+        images: One file per sample.
+        counts: What was dropped before; what is kept is added.
+    """
+    table = pool_table(samples, columns)
+    per_sample = np.bincount(samples.group, minlength=len(samples))
+    malignant = np.bincount(samples.group, weights=samples.malignant, minlength=len(samples))
+    return Split(
+        sample_id=samples.sample_id,
+        patient_id=samples.frame["patient_id"].to_numpy(dtype=np.str_)[samples.first],
+        image=images,
+        label=pool_label(samples),
+        has_privileged=np.asarray(
+            table.categorical.any(axis=1) | np.isfinite(table.numeric).any(axis=1), dtype=np.bool_
+        ),
+        table=table,
+        counts=counts
+        | {
+            "abnormalities": len(samples.frame),
+            "with_several_abnormalities": int((per_sample > 1).sum()),
+            "malignant_and_benign": int(((malignant > 0) & (malignant < per_sample)).sum()),
+        },
+    )
+
+
+def locate_images(samples: Samples, tree: ImageTree, missing: MissingImages) -> tuple[Samples, list[Path], int]:
+    """Find the full image of every sample.
+
+    Returns:
+        The samples that have one, their files, and how many samples were dropped.
+
+    Raises:
+        FileNotFoundError: If one is missing and `missing` is `error`.
+    """
+    folders: list[list[str]] = [[] for _ in range(len(samples))]
+    for group, folder in zip(samples.group, samples.frame["image_folder"], strict=True):
+        folders[group].append(folder)
+    found = tree.images(folders)
+    absent = [names[0] for names, path in zip(folders, found, strict=True) if path is None]
+    if absent and missing == "error":
+        raise FileNotFoundError(
+            f"Expected the full image of {len(samples)} samples below '{tree.root}' but {len(absent)} have none, for "
+            f"example '{absent[0]}'. Download them, or set missing_images to 'drop' to go on without."
+        )
+    keep = np.array([path is not None for path in found], dtype=np.bool_)
+    return samples.take(keep), [path for path in found if path is not None], len(absent)
+
+
+def locate_rois(
+    samples: Samples, images: list[Path], tree: ImageTree, abnormalities: RoiAbnormalities
+) -> tuple[dict[int, tuple[Roi, ...]], dict[str, int]]:
+    """Find the regions of every sample: the union of the masks of its abnormalities.
+
+    A sample of which one mask cannot be used has no region at all: a part of the region would count a correct
+    heatmap on the rest as wrong.
+
+    Args:
+        samples: The samples.
+        images: Their full images.
+        tree: The delivered files.
+        abnormalities: Whose masks belong to the region: all abnormalities, or the malignant ones only.
+
+    Returns:
+        The regions by position, and how many masks have which status.
+    """
+    rows = np.flatnonzero(samples.malignant | (abnormalities == "all"))
+    folders = samples.frame["roi_folder"].iloc[rows].tolist()
+    masks = tree.masks(folders, [images[group] for group in samples.group[rows]])
+    counts = {f"mask_{status}": 0 for status in ("same_size", "rescaled", "mismatched", "missing", "ambiguous")}
+    paths: dict[int, list[Path]] = {}
+    incomplete: set[int] = set()
+    for group, mask in zip(samples.group[rows].tolist(), masks, strict=True):
+        counts[f"mask_{mask.status}"] += 1
+        if mask.status in USABLE and mask.path is not None:
+            paths.setdefault(group, []).append(mask.path)
+        else:
+            incomplete.add(group)
+    rois: dict[int, tuple[Roi, ...]] = {
+        group: (Roi(0, masks=tuple(found)),) for group, found in paths.items() if group not in incomplete
+    }
+    return rois, counts | {"without_usable_roi": len(incomplete)}

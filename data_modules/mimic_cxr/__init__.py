@@ -1,0 +1,5 @@
+"""MIMIC-CXR-JPG with reports and the boxes of MS-CXR."""
+
+from data_modules.mimic_cxr.datamodule import MIMICCXRDataModule
+
+__all__ = ["MIMICCXRDataModule"]

@@ -1,0 +1,149 @@
+"""A split in columns: what a reader of a data set produces and a `PrivilegedDataset` serves."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Roi:
+    """The annotated region of one (image, finding) pair: the union of its boxes and masks.
+
+    Attributes:
+        label: Index of the finding among the K labels.
+        boxes: Boxes as (x0, y0, x1, y1) in pixels of the original image, half open, clipped to it by the reader.
+        masks: Files of masks that cover the whole original image; a pixel belongs to the region if it is > 0.
+        frame: (height, width) of the image that the boxes refer to, where the annotation states it: the image file may
+            then be a smaller copy. Otherwise boxes refer to the image file.
+    """
+
+    label: int
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    masks: tuple[Path, ...] = ()
+    frame: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Privileged columns of N samples.
+
+    Attributes:
+        numeric: Float32 (N, F), NaN where missing.
+        categorical: Float32 multi-hot (N, M), zeros where missing.
+        numeric_names: F column names.
+        categorical_names: M names, written `column=value`.
+    """
+
+    numeric: NDArray[np.float32]
+    categorical: NDArray[np.float32]
+    numeric_names: tuple[str, ...]
+    categorical_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        found = (self.numeric.shape[1], self.categorical.shape[1])
+        expected = (len(self.numeric_names), len(self.categorical_names))
+        if found != expected:
+            raise ValueError(f"Expected {expected} (numeric, categorical) columns, as named, but got {found}.")
+
+
+@dataclass(frozen=True)
+class Split:
+    """N samples in columns.
+
+    Attributes:
+        sample_id: N unique identifiers.
+        patient_id: N patient identifiers.
+        image: N image files; empty paths where a data set is used without images.
+        label: Float32 (N, K): 1, 0 or NaN.
+        has_privileged: Bool (N,).
+        report: N texts, or None if the data set has no text.
+        table: Privileged columns, or None.
+        rois: Annotated regions by position in the split. Training splits have none, by construction.
+        counts: What the reader kept and dropped, for the report.
+    """
+
+    sample_id: NDArray[np.str_]
+    patient_id: NDArray[np.str_]
+    image: Sequence[Path]
+    label: NDArray[np.float32]
+    has_privileged: NDArray[np.bool_]
+    report: Sequence[str] | None = None
+    table: Table | None = None
+    rois: Mapping[int, tuple[Roi, ...]] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.sample_id)
+        lengths = {
+            "patient_id": len(self.patient_id),
+            "image": len(self.image),
+            "label": len(self.label),
+            "has_privileged": len(self.has_privileged),
+            "report": n if self.report is None else len(self.report),
+            "table": n if self.table is None else len(self.table.numeric),
+        }
+        wrong = {name: length for name, length in lengths.items() if length != n}
+        if wrong:
+            raise ValueError(f"Expected {n} rows in every column, one per sample, but got {wrong}.")
+        if len(np.unique(self.sample_id)) != n:
+            count = np.unique(self.sample_id, return_counts=True)[1]
+            raise ValueError(f"Expected unique sample identifiers but {int((count > 1).sum())} occur twice or more.")
+
+    def __len__(self) -> int:
+        return len(self.sample_id)
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 of everything a teacher sees: identifiers, labels and privileged input, in order."""
+        digest = hashlib.sha256()
+        names: tuple[str, ...] = ()
+        arrays: list[NDArray[np.generic]] = [self.label, self.has_privileged]
+        if self.table is not None:
+            arrays += [self.table.numeric, self.table.categorical]
+            names = (*self.table.numeric_names, *self.table.categorical_names)
+        for texts in (self.sample_id, self.report or (), names):
+            for text in texts:
+                encoded = str(text).encode()
+                # lengths and shapes make the stream of bytes unambiguous
+                digest.update(f"{len(encoded)}:".encode() + encoded)
+            digest.update(b";")
+        for array in arrays:
+            digest.update(f"{array.dtype.str}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def take(self, rows: NDArray[np.int64]) -> "Split":
+        """Return the samples at the given positions, in that order, renumbered from 0."""
+        table = self.table
+        if table is not None:
+            table = replace(table, numeric=table.numeric[rows], categorical=table.categorical[rows])
+        return replace(
+            self,
+            sample_id=self.sample_id[rows],
+            patient_id=self.patient_id[rows],
+            image=[self.image[i] for i in rows],
+            label=self.label[rows],
+            has_privileged=self.has_privileged[rows],
+            report=None if self.report is None else [self.report[i] for i in rows],
+            table=table,
+            rois={new: self.rois[int(old)] for new, old in enumerate(rows) if int(old) in self.rois},
+        )
+
+
+def check_disjoint_patients(splits: Mapping[str, Split]) -> None:
+    """Check that no patient is in two splits.
+
+    Raises:
+        ValueError: If a patient occurs in more than one split; names the splits and how many patients, never who.
+    """
+    names = sorted(splits)
+    for position, first in enumerate(names):
+        for second in names[position + 1 :]:
+            shared = np.intersect1d(splits[first].patient_id, splits[second].patient_id)
+            if len(shared):
+                raise ValueError(
+                    f"Expected every patient in one split only, but {len(shared)} patients are in both "
+                    f"'{first}' and '{second}'. Split by patient, or drop them from training."
+                )

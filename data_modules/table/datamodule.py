@@ -1,0 +1,122 @@
+"""The data module for any table."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from data_modules.base import License, PrivilegedDataModule
+from data_modules.geometry import BoxFormat, Resize
+from data_modules.split import Split
+from data_modules.table.reader import RoiColumns, RoiPatients, TableReader
+from data_modules.transforms import Augmentation
+
+
+class TableDataModule(PrivilegedDataModule):
+    """Samples from one CSV or Parquet file: images, labels, text or columns, boxes or masks. No Python needed.
+
+    Args:
+        root: Folder of the table and of the images.
+        path: The table, relative to the root.
+        image_column: Column with image paths, relative to the root.
+        label_columns: Columns with 1, 0 or blank (not stated).
+        sample_column: Column that identifies a sample; several rows of one sample hold its boxes.
+        patient_column: Column that identifies a patient; no patient may be in two splits.
+        split_column: Column with the split.
+        train_value: Its value for training.
+        val_value: Its value for validation.
+        test_value: Its value for test.
+        text_column: Column with the privileged text. A sample without text has no privileged input.
+        numeric_columns: Privileged numeric columns.
+        categorical_columns: Privileged categorical columns; their values are taken from training, others are ignored.
+        category_separator: Separates several values in one cell.
+        roi_label: Label that the regions of interest show.
+        mask_pattern: Path of a mask below the root, with `{column}` placeholders, used where the file exists.
+        box_columns: Four columns of a box, in pixels of the image file or as fractions.
+        box_format: What they are.
+        roi_patients: Training patients with a region are dropped, or moved to `test`; none stays in training.
+        where: Rows to keep, as a pandas query.
+        data_license: Whether the data may leave the machine; `credentialed` keeps media away from online services.
+        image_size: Side of the square frame that the network sees, in pixels.
+        batch_size: Samples a step and device.
+        num_workers: Loader processes; 0 loads in the training process.
+        seed: Seed of order and augmentation; the command line sets it to the run's seed.
+        mean: Mean grey value, in [0, 1], for normalisation.
+        std: Standard deviation of grey values.
+        resize: `stretch` to the square frame, or `pad` to keep the aspect ratio.
+        augmentation: Random changes of training images.
+        cache_images: Keep prepared images in memory after the first read.
+        max_train_samples: Use only the first so many training samples, or None for all.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        path: str,
+        image_column: str,
+        label_columns: list[str],
+        sample_column: str,
+        patient_column: str,
+        split_column: str = "split",
+        train_value: str = "train",
+        val_value: str = "val",
+        test_value: str = "test",
+        text_column: str | None = None,
+        numeric_columns: list[str] | None = None,
+        categorical_columns: list[str] | None = None,
+        category_separator: str = "|",
+        roi_label: str | None = None,
+        mask_pattern: str | None = None,
+        box_columns: tuple[str, str, str, str] | None = None,
+        box_format: BoxFormat = "xywh",
+        roi_patients: RoiPatients = "drop",
+        where: str | None = None,
+        data_license: License = "credentialed",
+        image_size: int = 224,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        seed: int = 0,
+        mean: float = 0.5,
+        std: float = 0.25,
+        resize: Resize = "pad",
+        augmentation: Augmentation | None = None,
+        cache_images: bool = False,
+        max_train_samples: int | None = None,
+    ) -> None:
+        super().__init__(
+            label_names=tuple(label_columns),
+            image_size=image_size,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            mean=mean,
+            std=std,
+            resize=resize,
+            augmentation=augmentation,
+            cache_images=cache_images,
+            max_train_samples=max_train_samples,
+        )
+        self.license = data_license  # type: ignore[misc]  # the class of the data is the user's to state here
+        if (mask_pattern or box_columns) and roi_label is None:
+            raise ValueError("Expected roi_label, the label that masks or boxes show, but it is not set.")
+        rois = None if roi_label is None else RoiColumns(roi_label, mask_pattern, box_columns, box_format)
+        root = Path(root)
+        self.reader = TableReader(
+            path=root / path,
+            image_root=root,
+            image_column=image_column,
+            label_columns=self.label_names,
+            sample_column=sample_column,
+            patient_column=patient_column,
+            split_column=split_column,
+            split_values={"train": train_value, "val": val_value, "test": test_value},
+            text_column=text_column,
+            numeric_columns=tuple(numeric_columns or ()),
+            categorical_columns=tuple(categorical_columns or ()),
+            category_separator=category_separator,
+            rois=rois,
+            roi_patients=roi_patients,
+            where=where,
+        )
+
+    def read_splits(self) -> Mapping[str, Split]:
+        """Read the table."""
+        return self.reader.read()

@@ -1,0 +1,107 @@
+"""Random augmentation with albumentations, seeded per sample.
+
+albumentations 2.0.8 gives every worker of a DataLoader the same random stream, and the same one in each epoch. Here the
+stream of a sample depends on (seed, epoch, index) alone: the same for any number of workers and after a resume,
+and different in every epoch.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import albumentations as A
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of a training image; zero switches one off.
+
+    Attributes:
+        shift: Largest translation, as a fraction of the side.
+        scale: Largest relative change of size.
+        rotate: Largest rotation in degrees.
+        brightness: Largest offset, as a fraction of the grey range.
+        contrast: Largest relative change of gain.
+        horizontal_flip: Probability of a left-right flip. Laterality is a finding's property on chest radiographs.
+    """
+
+    shift: float = 0.0
+    scale: float = 0.0
+    rotate: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    horizontal_flip: float = 0.0
+
+
+class SampleTransform:
+    """Augments and normalises one prepared image.
+
+    Args:
+        augmentation: What may change, or None at validation and test time.
+        mean: Mean of the grey values in [0, 1].
+        std: Their standard deviation, > 0.
+        seed: Seed of all random streams.
+
+    Raises:
+        ValueError: If std is not positive.
+    """
+
+    def __init__(self, augmentation: Augmentation | None, mean: float, std: float, seed: int) -> None:
+        if std <= 0:
+            raise ValueError(f"Expected a positive standard deviation of grey values but got {std}.")
+        self.mean, self.std, self.seed = np.float32(mean), np.float32(std), seed
+        self._augment = None if augmentation is None else build_augmentation(augmentation)
+
+    def __call__(self, image: NDArray[np.float32], epoch: int, index: int) -> NDArray[np.float32]:
+        """Transform one image.
+
+        Args:
+            image: Float32 (H, W) in [0, 1].
+            epoch: Epoch that the sample is drawn in.
+            index: Position of the sample in the split.
+
+        Returns:
+            Float32 (1, H, W), normalised.
+        """
+        if self._augment is not None:
+            self._augment.set_random_seed(sample_seed(self.seed, epoch, index))
+            image = self._augment(image=image)["image"]
+        return np.ascontiguousarray((image - self.mean) / self.std, dtype=np.float32)[None]
+
+
+def sample_seed(seed: int, epoch: int, index: int) -> int:
+    """Return a 32-bit seed that depends on all three numbers and on nothing else."""
+    return int(np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0])
+
+
+def build_augmentation(augmentation: Augmentation) -> A.Compose | None:
+    """Build the albumentations pipeline, or None if nothing may change.
+
+    Raises:
+        ValueError: If albumentations warns about an argument; it would be ignored silently otherwise.
+    """
+    a = augmentation
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            steps: list[A.BasicTransform] = []
+            if a.horizontal_flip:
+                steps.append(A.HorizontalFlip(p=a.horizontal_flip))
+            if a.shift or a.scale or a.rotate:
+                steps.append(
+                    A.Affine(
+                        translate_percent=(-a.shift, a.shift),
+                        scale=(1 - a.scale, 1 + a.scale),
+                        rotate=(-a.rotate, a.rotate),
+                        border_mode=cv2.BORDER_REPLICATE,
+                        p=1.0,
+                    )
+                )
+            if a.brightness or a.contrast:
+                limits = {"brightness_limit": a.brightness, "contrast_limit": a.contrast}
+                steps.append(A.RandomBrightnessContrast(**limits, brightness_by_max=True, p=1.0))
+        except UserWarning as warning:
+            raise ValueError(f"albumentations does not accept {augmentation}: {warning}") from warning
+    return A.Compose(steps) if steps else None

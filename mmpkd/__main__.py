@@ -1,0 +1,60 @@
+"""`python -m mmpkd`: the Lightning commands and the study."""
+
+import sys
+from collections.abc import Sequence
+
+LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
+COMMANDS = (*LIGHTNING_COMMANDS, "study")
+USAGE = """\
+usage: mmpkd COMMAND [options]
+
+Multimodal privileged knowledge distillation for medical imaging.
+
+  fit        train a teacher or a student:  mmpkd fit --config experiments/cxr/teacher.yaml
+  validate   score a checkpoint on the validation split
+  test       score a checkpoint on the test split
+  predict    probabilities for the test split, from images only
+  study      teacher, arms and seeds, then a report:  mmpkd study experiments/cxr/study.yaml
+
+Any option of a configuration can be given as a flag:  --model.distillation_weight=0.7 --data.batch_size=64
+`mmpkd COMMAND --help` lists a command's options, `mmpkd --version` prints the version.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: Arguments without the program's name; those of the process by default.
+
+    Returns:
+        Exit status: 0, or 2 for an unknown command.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help", "help"):
+        sys.stdout.write(USAGE)
+        return 0
+    if args[0] == "--version":
+        from mmpkd import __version__
+
+        sys.stdout.write(f"mmpkd {__version__}\n")
+        return 0
+    if args[0] == "study":
+        from mmpkd.study.command import main as study
+
+        return study(args[1:])
+    if args[0] in LIGHTNING_COMMANDS:
+        from mmpkd.cli import main as lightning
+
+        lightning(None if argv is None else args)
+        return 0
+    import difflib
+
+    near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    sys.stderr.write(f"mmpkd: expected one of {', '.join(COMMANDS)} but got '{args[0]}'.{hint}\n")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

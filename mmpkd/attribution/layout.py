@@ -1,0 +1,152 @@
+"""Where in a timm transformer's token sequence the patches are, and which tokens its head reads."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+Pooling = Literal["class", "distilled", "average", "attention"]
+
+_SUPPORTED = (
+    "Attention maps need attention from every token to every token, as in timm's VisionTransformer (DeiT, DINOv2, "
+    "SigLIP included), Eva (EVA02, DINOv3), Beit, VisionTransformerRelPos and Cait; windowed or reduced attention has "
+    "none."
+)
+
+
+@dataclass(frozen=True)
+class TokenLayout:
+    """Layout of N = num_prefix_tokens + rows * columns tokens.
+
+    Attributes:
+        num_prefix_tokens: Class, distillation and register tokens, which come before the patches.
+        grid: Patches (rows, columns).
+        pooling: What the head reads: the class token, class and distillation token, the mean over tokens, or an
+            attention pooling over tokens.
+        pools_prefix: Whether average or attention pooling includes the prefix tokens.
+    """
+
+    num_prefix_tokens: int
+    grid: tuple[int, int]
+    pooling: Pooling
+    pools_prefix: bool
+
+    @property
+    def num_patches(self) -> int:
+        """Number of patch tokens."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def num_tokens(self) -> int:
+        """Number of all tokens N."""
+        return self.num_prefix_tokens + self.num_patches
+
+
+def backbone(student: nn.Module) -> nn.Module:
+    """Return the timm module of a student, or the module itself if it is one."""
+    model = getattr(student, "model", student)
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"Expected `student.model` to be a module but got {type(model).__name__}.")
+    return model
+
+
+def patch_grid(student: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
+    """Return the patches (rows, columns) of an image of the given height and width.
+
+    Raises:
+        TypeError: If the model has no patch embedding.
+    """
+    model = backbone(student)
+    embed: Any = getattr(model, "patch_embed", None)
+    if hasattr(embed, "dynamic_feat_size"):
+        rows, columns = embed.dynamic_feat_size(size)
+    elif hasattr(embed, "grid_size"):
+        rows, columns = embed.grid_size
+    else:
+        raise TypeError(f"Expected a model with a patch embedding but got {architecture(model)}. {_SUPPORTED}")
+    return int(rows), int(columns)
+
+
+def token_layout(student: nn.Module, size: tuple[int, int]) -> TokenLayout:
+    """Read the layout for images of the given height and width from the model's own attributes.
+
+    Raises:
+        TypeError: If the model is not one sequence of tokens.
+        ValueError: If no linear map leads from the tokens to what the head reads (max pooling, for example).
+    """
+    model = check_supported(student)
+    return TokenLayout(
+        num_prefix_tokens=int(model.num_prefix_tokens),  # type: ignore[arg-type]
+        grid=patch_grid(model, size),
+        pooling=_pooling(model),
+        pools_prefix=_pools_prefix(model),
+    )
+
+
+def check_supported(student: nn.Module) -> nn.Module:
+    """Return the timm module.
+
+    Raises:
+        TypeError: If it is not one sequence of tokens under global attention.
+    """
+    model = backbone(student)
+    if not all(hasattr(model, name) for name in ("patch_embed", "blocks", "num_prefix_tokens", "global_pool")):
+        raise TypeError(
+            f"Expected a vision transformer with global attention but got {architecture(model)}. {_SUPPORTED}"
+        )
+    return model
+
+
+def architecture(model: nn.Module) -> str:
+    """Return the class name of a model, also of a compiled one."""
+    return type(getattr(model, "_orig_mod", model)).__name__
+
+
+def _pooling(model: nn.Module) -> Pooling:
+    if hasattr(model, "head_dist"):
+        return "distilled"
+    known: dict[str, Pooling] = {"token": "class", "avg": "average", "map": "attention"}
+    pool = str(model.global_pool)
+    if pool not in known:
+        raise ValueError(
+            f"Expected global pooling 'token', 'avg' or 'map' but {architecture(model)} has '{pool}', "
+            "which does not weigh tokens linearly. Set `global_pool` when the model is created."
+        )
+    return known[pool]
+
+
+def _pools_prefix(model: nn.Module) -> bool:
+    # only VisionTransformer has the flag; Eva pools by attention over all tokens and by average over the patches
+    flag = getattr(model, "pool_include_prefix", None)
+    return bool(flag) if flag is not None else model.global_pool == "map"
+
+
+def start_row(layout: TokenLayout, pool: Tensor | None, like: Tensor) -> Tensor:
+    """Return how much of each token the head reads directly: the row that rollout starts from.
+
+    Args:
+        layout: The token layout.
+        pool: Float (B, n), attention of an attention pooling over the tokens that it sees, or None.
+        like: Float (B, N, N), gives batch size, data type and device.
+
+    Returns:
+        Float (B, N), rows sum to 1.
+    """
+    start = torch.zeros_like(like[:, 0])
+    first_pooled = 0 if layout.pools_prefix else layout.num_prefix_tokens
+    if layout.pooling == "class":
+        start[:, 0] = 1
+    elif layout.pooling == "distilled":
+        start[:, :2] = 0.5
+    elif layout.pooling == "average":
+        start[:, first_pooled:] = 1 / (layout.num_tokens - first_pooled)
+    elif pool is None or pool.shape[1] != layout.num_tokens - first_pooled:
+        found = "none" if pool is None else f"one over {pool.shape[1]} tokens"
+        raise RuntimeError(
+            f"Expected an attention pooling over {layout.num_tokens - first_pooled} tokens but recorded {found}. "
+            "Attention pooling is recorded with fused attention only: timm.layers.set_fused_attn(True)."
+        )
+    else:
+        start[:, first_pooled:] = pool
+    return start

@@ -1,0 +1,137 @@
+"""Attention rollout."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mmpkd.attribution.attention import RecordedAttention
+from mmpkd.attribution.attention_method import AttentionMethod
+from mmpkd.attribution.weights import HeadFusion, check_head_fusion, fuse
+
+
+def attention_rollout(
+    attentions: Sequence[Tensor],
+    *,
+    start: Tensor | None = None,
+    head_fusion: HeadFusion = "mean",
+    discard_ratio: float = 0.0,
+    residual_weight: float = 0.5,
+    first_block: int = 0,
+) -> Tensor:
+    """Follow attention from the output tokens back to the input tokens.
+
+    With F_l the attention of block l, fused over heads, and w the residual weight, M_l is (1 - w) F_l + w I with rows
+    normalised to 1; the result is start . M_L ... M_1 (Abnar & Zuidema 2020, section 3,
+    https://arxiv.org/abs/2005.00928, where w = 0.5). One row is multiplied through, which costs O(L N^2), not O(L N^3).
+
+    Args:
+        attentions: One float tensor per block, first block first: (B, H, N, N), or (B, N, N) if already fused. Queries
+            are rows; entries are >= 0.
+        start: Float (B, N) or (N,), weights of the output tokens; token 0, the class token, if None.
+        head_fusion: How to fuse heads: `mean`, `max` or `min`.
+        discard_ratio: Share in [0, 1) of the weights of each row, the smallest, that are set to 0.
+        residual_weight: Weight w in [0, 1] of the residual connection.
+        first_block: Index of the first block to use.
+
+    Returns:
+        Float32 (B, N): relevance of each input token; every row sums to the sum of its start row.
+
+    Raises:
+        ValueError: If an argument is out of its range or shapes do not fit.
+    """
+    check_head_fusion(head_fusion)
+    _check_options(len(attentions), discard_ratio, residual_weight, first_block)
+    batch_size, num_tokens = _check_shapes(attentions)
+    row = _start(attentions[0], start, batch_size, num_tokens)
+    with torch.autocast(attentions[0].device.type, enabled=False):
+        for attention in reversed(attentions[first_block:]):
+            weights = attention.float()
+            weights = fuse(weights.unbind(1), head_fusion) if weights.ndim == 4 else weights
+            row = _step(row, _discard(weights, discard_ratio), residual_weight)
+    return row
+
+
+class AttentionRollout(AttentionMethod):
+    """Attention rollout (Abnar & Zuidema 2020, https://arxiv.org/abs/2005.00928), from the tokens that the head reads.
+
+    Args:
+        head_fusion: How to fuse heads: `mean`, `max` or `min`.
+        discard_ratio: Share in [0, 1) of the weights of each row, the smallest, that are set to 0.
+        residual_weight: Weight in [0, 1] of the residual connection.
+        first_block: Index of the first block to use.
+    """
+
+    name = "rollout"
+
+    def __init__(
+        self,
+        head_fusion: HeadFusion = "mean",
+        discard_ratio: float = 0.0,
+        residual_weight: float = 0.5,
+        first_block: int = 0,
+    ) -> None:
+        super().__init__(head_fusion)
+        self.discard_ratio, self.residual_weight, self.first_block = discard_ratio, residual_weight, first_block
+        _check_options(first_block + 1, discard_ratio, residual_weight, first_block)
+
+    def token_relevance(self, recorded: RecordedAttention) -> Tensor:
+        """Return the rollout from the head to the input tokens, float32 (B, N)."""
+        return attention_rollout(
+            recorded.layers,
+            start=recorded.start,
+            head_fusion=self.head_fusion,
+            discard_ratio=self.discard_ratio,
+            residual_weight=self.residual_weight,
+            first_block=self.first_block,
+        )
+
+
+def _check_options(num_blocks: int, discard_ratio: float, residual_weight: float, first_block: int) -> None:
+    if not 0 <= discard_ratio < 1:
+        raise ValueError(f"Expected `discard_ratio` in [0, 1) but got {discard_ratio}.")
+    if not 0 <= residual_weight <= 1:
+        raise ValueError(f"Expected `residual_weight` in [0, 1] but got {residual_weight}.")
+    if not 0 <= first_block < num_blocks:
+        raise ValueError(
+            f"Expected `first_block` to be one of {num_blocks} blocks, counted from 0, but got {first_block}."
+        )
+
+
+def _check_shapes(attentions: Sequence[Tensor]) -> tuple[int, int]:
+    shapes = {(len(a), *a.shape[-2:]) for a in attentions if a.ndim in (3, 4)}
+    if len(shapes) != 1 or any(a.ndim not in (3, 4) for a in attentions):
+        found = [tuple(a.shape) for a in attentions]
+        raise ValueError(f"Expected attentions of one shape, (B, H, N, N) or (B, N, N), but got {found}.")
+    batch_size, num_queries, num_keys = shapes.pop()
+    if num_queries != num_keys:
+        raise ValueError(f"Expected as many queries as keys but got {num_queries} and {num_keys}.")
+    return batch_size, num_keys
+
+
+def _start(like: Tensor, start: Tensor | None, batch_size: int, num_tokens: int) -> Tensor:
+    if start is None:
+        row = torch.zeros(batch_size, num_tokens, device=like.device)
+        row[:, 0] = 1
+        return row
+    if start.shape not in ((num_tokens,), (batch_size, num_tokens)):
+        raise ValueError(
+            f"Expected `start` of shape {(batch_size, num_tokens)} or {(num_tokens,)} but got {tuple(start.shape)}."
+        )
+    return start.to(like.device, torch.float32).expand(batch_size, num_tokens)
+
+
+def _discard(weights: Tensor, discard_ratio: float) -> Tensor:
+    num_discarded = int(discard_ratio * weights.shape[-1])
+    if num_discarded == 0:
+        return weights
+    smallest = weights.topk(num_discarded, dim=-1, largest=False).indices
+    return weights.scatter(-1, smallest, 0)
+
+
+def _step(row: Tensor, weights: Tensor, residual_weight: float) -> Tensor:
+    """Multiply a row (B, N) by one block's normalised matrix, without forming that matrix."""
+    row_sum = (1 - residual_weight) * weights.sum(-1) + residual_weight
+    scaled = row / row_sum
+    attended = torch.bmm(scaled.unsqueeze(1), weights).squeeze(1)
+    return (1 - residual_weight) * attended + residual_weight * scaled

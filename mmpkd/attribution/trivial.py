@@ -1,0 +1,91 @@
+"""Maps that know nothing of the student: run through the same code, they give the chance level of every score."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmpkd.attribution.base import AttributionMethod
+from mmpkd.attribution.layout import patch_grid
+
+_MASK = 0xFFFFFFFF
+
+
+class AllOnes(AttributionMethod):
+    """The same value everywhere: a pointing game in which every point ties, and the whole image as region."""
+
+    name = "all_ones"
+
+    def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
+        """Return ones, (B, h, w); see `AttributionMethod`."""
+        return torch.ones(len(image), *_grid(student, image), device=image.device)
+
+
+class RandomMap(AttributionMethod):
+    """Independent uniform values, fixed by the seed and the image's own content.
+
+    The order of samples, the batch size and the number of devices therefore change nothing.
+
+    Args:
+        seed: Another seed gives other maps.
+    """
+
+    name = "random"
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
+        """Return values in [0, 1), (B, h, w); see `AttributionMethod`."""
+        rows, columns = _grid(student, image)
+        bits = image.float().flatten(1).contiguous().view(torch.int32).long() & _MASK
+        place = _mix(torch.arange(bits.shape[1], device=image.device) + 1)
+        content = _mix((bits * place).sum(1) & _MASK)
+        stream = _mix((content + _mix(torch.tensor(self.seed & _MASK, device=image.device))) & _MASK)
+        cell = torch.arange(rows * columns, device=image.device)
+        value = _mix((stream[:, None] + 0x9E3779B9 * (cell + 1)) & _MASK)
+        return (value >> 8).float().div(2**24).reshape(-1, rows, columns)
+
+
+class CenterGaussian(AttributionMethod):
+    """A Gaussian at the centre of the image (Choe et al. 2020, https://arxiv.org/abs/2001.07437, "center baseline").
+
+    Args:
+        sigma: Standard deviation as a share of the image's height and width.
+    """
+
+    name = "center_gaussian"
+
+    def __init__(self, sigma: float = 0.25) -> None:
+        if sigma <= 0:
+            raise ValueError(f"Expected `sigma` > 0 but got {sigma}.")
+        self.sigma = sigma
+
+    def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
+        """Return values in (0, 1], (B, h, w); see `AttributionMethod`."""
+        rows, columns = _grid(student, image)
+        y, x = (((torch.arange(n, device=image.device) + 0.5) / n - 0.5).square() for n in (rows, columns))
+        return torch.exp(-(y[:, None] + x) / (2 * self.sigma**2)).expand(len(image), rows, columns)
+
+
+class ImageIntensity(AttributionMethod):
+    """The mean brightness of each patch above the darkest one: bright tissue alone."""
+
+    name = "image_intensity"
+
+    def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
+        """Return values >= 0, (B, h, w); see `AttributionMethod`."""
+        patches = F.adaptive_avg_pool2d(image.float().mean(1, keepdim=True), _grid(student, image)).squeeze(1)
+        return patches - patches.amin((1, 2), keepdim=True)
+
+
+def _grid(student: nn.Module, image: Tensor) -> tuple[int, int]:
+    return patch_grid(student, (int(image.shape[-2]), int(image.shape[-1])))
+
+
+def _mix(value: Tensor) -> Tensor:
+    """Scramble 32-bit integers held in int64 (lowbias32, https://nullprogram.com/blog/2018/07/31/), on any device."""
+    value = value ^ (value >> 16)
+    value = (value * 0x7FEB352D) & _MASK
+    value = value ^ (value >> 15)
+    value = (value * 0x846CA68B) & _MASK
+    return value ^ (value >> 16)

@@ -1,0 +1,73 @@
+"""What the student predicted, sample by sample, next to the run."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from data_modules.batch import Batch
+from mmpkd.callbacks.tables import Rows, is_due, label_names, write_parquet
+
+
+class PredictionWriter(Callback):
+    """Writes `predictions_<stage>.parquet` into the run folder, for val, test and predict.
+
+    One row per sample: `sample_id`, `patient_id`, `target/<label>` (1, 0, NaN) and `probability/<label>`. During a fit
+    the validation table is that of the last epoch.
+    """
+
+    def __init__(self) -> None:
+        self._rows = Rows()
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start a new table."""
+        del trainer, pl_module
+        self._rows = Rows()
+
+    on_test_epoch_start = on_validation_epoch_start
+    on_predict_epoch_start = on_validation_epoch_start
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep one batch; `outputs` is the step's `{"probability": float32 (B, K)}`."""
+        del pl_module, batch_idx, dataloader_idx
+        if not is_due(trainer, 1):
+            return
+        columns: dict[str, Tensor | list[str]] = {"sample_id": batch["sample_id"], "patient_id": batch["patient_id"]}
+        for column, name in enumerate(label_names(trainer)):
+            columns[f"target/{name}"] = batch["label"][:, column]
+            columns[f"probability/{name}"] = outputs["probability"][:, column]
+        self._rows.add(columns)
+
+    on_test_batch_end = on_validation_batch_end
+    on_predict_batch_end = on_validation_batch_end
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the validation table."""
+        del pl_module
+        self._write(trainer, "val")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the test table."""
+        del pl_module
+        self._write(trainer, "test")
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the table of `predict`."""
+        del pl_module
+        self._write(trainer, "predict")
+
+    def _write(self, trainer: Trainer, stage: str) -> None:
+        if not is_due(trainer, 1):
+            return
+        frame = self._rows.gather(("sample_id",))
+        if trainer.is_global_zero:
+            write_parquet(frame, Path(trainer.default_root_dir) / f"predictions_{stage}.parquet")

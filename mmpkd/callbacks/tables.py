@@ -1,0 +1,90 @@
+"""Tables that callbacks write into the run folder, whole or not at all, once per run also over several processes."""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+
+
+class Rows:
+    """Columns that grow batch by batch; tensors stay on their device until the table is wanted.
+
+    Every batch must bring the same columns.
+    """
+
+    def __init__(self) -> None:
+        self._batches: list[Mapping[str, Any]] = []
+
+    def add(self, columns: Mapping[str, torch.Tensor | Sequence[str]]) -> None:
+        """Add a batch of rows: tensors (n,) or n strings by column name."""
+        self._batches.append(columns)
+
+    def gather(self, key: Sequence[str]) -> pd.DataFrame:
+        """Return the rows of all processes, sorted by the key columns, each key once; forgets them.
+
+        This is a collective: every process must call it, and only at the end of an epoch.
+        """
+        frames = [pd.DataFrame({name: _to_array(value) for name, value in batch.items()}) for batch in self._batches]
+        self._batches = []
+        frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(key))
+        parts = [part for part in all_gather(frame) if len(part)]
+        if not parts:
+            return frame
+        unique: pd.DataFrame = pd.concat(parts, ignore_index=True).drop_duplicates(list(key))
+        return unique.sort_values(list(key), kind="stable", ignore_index=True)
+
+
+def all_gather(value: Any) -> list[Any]:
+    """Return the value of every process, in the order of ranks."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [value]
+    gathered: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(gathered, value)
+    return gathered
+
+
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table so that a reader finds the old one or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        frame.to_parquet(temporary, index=False)
+        # mkstemp makes the file private; a table has the permissions of any other new file
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(temporary).chmod(0o666 & ~mask)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def label_names(trainer: Trainer) -> tuple[str, ...]:
+    """Return the names of the labels.
+
+    Raises:
+        TypeError: If the trainer runs without a data module that names its labels.
+    """
+    names = getattr(getattr(trainer, "datamodule", None), "label_names", None)
+    if names is None:
+        raise TypeError("Expected a data module with `label_names`: run the trainer with `datamodule=`.")
+    return tuple(names)
+
+
+def is_due(trainer: Trainer, every_n_epochs: int) -> bool:
+    """Return whether an evaluation counts: not the sanity check, and during a fit only every n-th epoch."""
+    if trainer.sanity_checking:
+        return False
+    return trainer.state.fn != TrainerFn.FITTING or (trainer.current_epoch + 1) % every_n_epochs == 0
+
+
+def _to_array(value: torch.Tensor | Sequence[str]) -> np.ndarray[Any, np.dtype[Any]]:
+    return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value, dtype=object)

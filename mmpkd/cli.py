@@ -1,0 +1,176 @@
+"""The Lightning command line: fit, validate, test and predict, each run in a folder of its own."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+import data_modules
+from data_modules.base import PrivilegedDataModule
+from mmpkd.callbacks.last_checkpoint import LastCheckpoint
+from mmpkd.callbacks.nan_guard import NaNGuard
+from mmpkd.callbacks.predictions import PredictionWriter
+from mmpkd.callbacks.progress import EpochLog
+from mmpkd.callbacks.record import RunRecord, lineage
+from mmpkd.callbacks.rng import RNGState
+from mmpkd.checkpoint_io import SafeCheckpointIO, remove_temporary_checkpoints
+from mmpkd.modules import ClassificationModule
+from mmpkd.suggestions import SuggestingParser
+from mmpkd.tracking import MetricsFile, finish_wandb, wandb_logger
+
+
+@dataclass
+class RunOptions:
+    """Where a run lives and how it is tracked.
+
+    Attributes:
+        dir: Folder of the run: configuration, checkpoints, metrics, tables, maps and the W&B files.
+        group: Study that the run belongs to (W&B group).
+        job_type: Role of the run in the study (W&B job type).
+        tags: W&B tags.
+        project: W&B project.
+        wandb: `offline` needs no account or network; `online` needs an account; `disabled` writes nothing. The environment
+            variable WANDB_MODE sets the default.
+        monitor: Validation score, higher is better, that `checkpoints/best.ckpt` is chosen by. Never a localization score.
+        save_every_n_steps: Steps between saves of `checkpoints/last.ckpt`, from which a killed run goes on.
+    """
+
+    dir: str = "runs/default"
+    group: str | None = None
+    job_type: str | None = None
+    tags: list[str] = field(default_factory=list)
+    project: str = "mmpkd"
+    wandb: Literal["offline", "online", "disabled"] = "offline"
+    monitor: str = "val/auroc_macro"
+    save_every_n_steps: int = 100
+
+
+class SaveRunConfig(SaveConfigCallback):
+    """Writes the complete configuration of a fit to `config.yaml` and hands it to the loggers."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Save and log the configuration."""
+        text = self.parser.dump(self.config, skip_none=False)
+        if stage == "fit":
+            path = Path(trainer.default_root_dir) / "config.yaml"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        for tracker in trainer.loggers:
+            if isinstance(tracker, WandbLogger):
+                tracker.log_hyperparams({"cli": yaml.safe_load(text), "lineage": lineage(trainer, pl_module)})
+
+
+class MMPKDCLI(LightningCLI):
+    """LightningCLI with links between data and model, and a folder for every run."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the run's options, and the links."""
+        parser.add_class_arguments(RunOptions, "run")
+        if os.environ.get("WANDB_MODE") in ("online", "disabled"):
+            parser.set_defaults({"run.wandb": os.environ["WANDB_MODE"]})
+        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
+        for name in ("num_classes", "image_size", "in_chans"):
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+
+    def before_instantiate_classes(self) -> None:
+        """Prepare the run's folder."""
+        self.run: RunOptions = self.config_run()
+        folder = Path(self.run.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_temporary_checkpoints(folder / "checkpoints")
+
+    def config_run(self) -> RunOptions:
+        """Return the run's options."""
+        return RunOptions(**self.config[self.subcommand].run.as_dict())
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Make a trainer that writes into the run's folder only."""
+        configured = self.config_init[self.subcommand].trainer
+        own = {
+            "default_root_dir": self.run.dir,
+            "callbacks": [*(configured.callbacks or []), *self._callbacks()],
+            "plugins": [*(configured.plugins or []), SafeCheckpointIO()],
+            "logger": self._loggers(configured.logger),
+            "use_distributed_sampler": False,
+            "enable_progress_bar": sys.stdout.isatty(),
+        }
+        return super().instantiate_trainer(**{**own, **kwargs})
+
+    def _callbacks(self) -> list[Callback]:
+        folder = Path(self.run.dir) / "checkpoints"
+        best = ModelCheckpoint(folder, "best", self.run.monitor, mode="max", enable_version_counter=False)
+        last = LastCheckpoint(folder, self.run.save_every_n_steps)
+        seed = self.config[self.subcommand].seed_everything
+        progress = RichProgressBar(leave=False) if sys.stdout.isatty() else EpochLog()
+        return [
+            best,
+            last,
+            RNGState(),
+            NaNGuard(),
+            PredictionWriter(),
+            RunRecord(int(seed), self.run.job_type),
+            progress,
+        ]
+
+    def _loggers(self, configured: object) -> list[Logger]:
+        if configured is False:
+            return []
+        if configured not in (None, True):
+            raise ValueError("Expected no trainer.logger: metrics.csv is always written and --run.wandb chooses W&B.")
+        run, folder = self.run, Path(self.run.dir)
+        name = "-".join(folder.parts[-2:])
+        tracker = wandb_logger(folder, run.wandb, run.project, name, run.group, run.job_type, run.tags)
+        return [MetricsFile(folder), *([tracker] if tracker else [])]
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run a sub-command of the Lightning command line.
+
+    Args:
+        args: Arguments without the program's name, for example ["fit", "--config", "experiments/cxr/teacher.yaml"]; those
+            of the process by default.
+
+    Raises:
+        SystemExit: With 2 for wrong arguments, 130 after an interrupt, 143 after SIGTERM.
+    """
+    assert data_modules.__doc__  # imported first: it silences albumentations' version check
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    # device tables and advertisements; warnings still show
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # a study calls this function from within a process that has arguments of its own, by design
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
+    exit_code = 1
+    try:
+        MMPKDCLI(
+            ClassificationModule,
+            PrivilegedDataModule,
+            parser_class=SuggestingParser,
+            save_config_callback=SaveRunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            seed_everything_default=0,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            trainer_defaults={"num_sanity_val_steps": 0, "enable_model_summary": False, "deterministic": True},
+            args=None if args is None else list(args),
+        )
+        exit_code = 0
+    except SIGTERMException:
+        # Lightning's own exception would end the process with 0
+        raise SystemExit(143) from None
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise SystemExit(130) from None
+        raise
+    finally:
+        finish_wandb(exit_code)

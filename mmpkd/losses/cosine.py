@@ -1,0 +1,33 @@
+"""Cosine distance between projected student features and teacher features."""
+
+import torch
+from torch import Tensor, nn
+
+from mmpkd.losses.base import DistillationLoss
+from mmpkd.outputs import ModelOutput
+
+
+class CosineFeatureLoss(DistillationLoss):
+    """1 - cos(W f_s, f_t) with a learned linear projection W.
+
+    The norm is sqrt(|x|^2 + eps), which keeps the gradient bounded at a zero vector.
+
+    Args:
+        student_features: Width D of the student's features.
+        teacher_features: Width E of the teacher's features.
+        eps: Added under the square root.
+    """
+
+    needs_features = True
+
+    def __init__(self, student_features: int, teacher_features: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.projection = nn.Linear(student_features, teacher_features)
+        self.eps = eps
+
+    def per_sample(self, student: ModelOutput, teacher: ModelOutput) -> Tensor:
+        """Return the distance, float32 (B,) in [0, 2]."""
+        return 1 - (self._unit(self.projection(student.features)) * self._unit(teacher.features)).sum(dim=1)
+
+    def _unit(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.square().sum(dim=1, keepdim=True) + self.eps)

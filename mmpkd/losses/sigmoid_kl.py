@@ -1,0 +1,45 @@
+"""Sigmoid KL divergence: knowledge distillation for independent labels."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmpkd.losses.base import DistillationLoss
+from mmpkd.outputs import ModelOutput
+
+
+class SigmoidKLDivergence(DistillationLoss):
+    """Binary KL divergence per label, at a temperature.
+
+    With p = sigmoid(t / T) and q = sigmoid(s / T), the loss of a label is T^2 [p log(p / q) + (1 - p) log((1 - p) /
+    (1 - q))], averaged over the labels. It is Hinton's loss on K independent two-class problems, since sigmoid(z / T)
+    is softmax([z, 0] / T); its gradient with respect to s is T (q - p) / K. A softmax over the labels would be wrong
+    here: it cannot express "no finding", makes findings compete, and ignores any shift of all logits of a sample.
+
+    Sources: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, eq. 1 to 4; Yang et al. 2023,
+    https://arxiv.org/abs/2308.06453, eq. 4 (per-label binary KL).
+
+    Args:
+        temperature: T > 0.
+
+    Raises:
+        ValueError: If the temperature is not positive.
+    """
+
+    def __init__(self, temperature: float = 1.0) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"Expected a temperature > 0 but got {temperature}.")
+        self.temperature = temperature
+
+    def per_sample(self, student: ModelOutput, teacher: ModelOutput) -> Tensor:
+        """Return the mean over labels of the scaled binary KL divergence, float32 (B,)."""
+        if student.logits.shape != teacher.logits.shape:
+            raise ValueError(
+                f"Expected teacher logits of shape {tuple(student.logits.shape)} as the student's but got "
+                f"{tuple(teacher.logits.shape)}. Train the teacher on the same labels."
+            )
+        s, t = student.logits / self.temperature, teacher.logits / self.temperature
+        p = t.sigmoid()
+        positive = p * (F.logsigmoid(t) - F.logsigmoid(s))
+        negative = (1 - p) * (F.logsigmoid(-t) - F.logsigmoid(-s))
+        return self.temperature**2 * (positive + negative).mean(dim=1)

@@ -1,0 +1,122 @@
+"""Exact multi-label classification scores that ignore labels which are not stated."""
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+
+def auroc(preds: Tensor, target: Tensor) -> Tensor:
+    """Area under the ROC curve per class, exactly: P(score of a positive > of a negative) + P(equal) / 2.
+
+    Args:
+        preds: Float (N, K), probabilities, or any scores without NaN.
+        target: Float (N, K): 1, 0, or NaN where not stated.
+
+    Returns:
+        Float64 (K,); NaN for a class without positives or without negatives.
+
+    Raises:
+        ValueError: If shapes differ or a prediction is NaN.
+    """
+    scores, positive, negative = _columns(preds, target)
+    negatives = scores.masked_fill(~negative, torch.inf).sort(dim=1).values
+    below = torch.searchsorted(negatives, scores, right=False)
+    not_above = torch.searchsorted(negatives, scores, right=True)
+    wins = ((below + not_above) * positive).sum(1).double() / 2
+    return wins / (positive.sum(1) * negative.sum(1)).double().masked_fill(_undefined(positive, negative), torch.nan)
+
+
+def average_precision(preds: Tensor, target: Tensor) -> Tensor:
+    """Area under the precision-recall curve per class, as a step function: the mean over positives of the precision at
+    the threshold that just admits them, equal scores being admitted together.
+
+    Args:
+        preds: Float (N, K), probabilities, or any scores without NaN.
+        target: Float (N, K): 1, 0, or NaN where not stated.
+
+    Returns:
+        Float64 (K,); NaN for a class without positives or without negatives.
+
+    Raises:
+        ValueError: If shapes differ or a prediction is NaN.
+    """  # noqa: D205
+    scores, positive, negative = _columns(preds, target)
+    admitted_positive = _count_at_least(scores, positive)
+    admitted = _count_at_least(scores, positive | negative)
+    precision = admitted_positive.double() / admitted.clamp_min(1)
+    total = positive.sum(1).double().masked_fill(_undefined(positive, negative), torch.nan)
+    return (precision * positive).sum(1) / total
+
+
+class MultilabelScores(Metric):  # type: ignore[misc]
+    """AUROC and average precision (AUPRC) of K labels over all samples, exact also over several processes.
+
+    Args:
+        num_classes: Number of labels K.
+    """
+
+    full_state_update = False
+    preds: list[Tensor]
+    target: list[Tensor]
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.add_state("preds", default=[], dist_reduce_fx="cat")
+        self.add_state("target", default=[], dist_reduce_fx="cat")
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Add B samples.
+
+        Args:
+            preds: Float (B, K), probabilities in [0, 1].
+            target: Float (B, K): 1, 0, or NaN where not stated.
+        """
+        if preds.shape != target.shape or preds.ndim != 2 or preds.shape[1] != self.num_classes:
+            raise ValueError(
+                f"Expected `preds` and `target` of shape (B, {self.num_classes}) but got {tuple(preds.shape)} and "
+                f"{tuple(target.shape)}."
+            )
+        self.preds.append(preds.detach().float())
+        self.target.append(target.detach().float())
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return `auroc` and `auprc` (K,), NaN where undefined, their means `auroc_macro` and `auprc_macro` over the
+        defined classes, and `num_classes_evaluated`.
+        """  # noqa: D205
+        if not self.preds:
+            empty = torch.zeros(0, self.num_classes, device=self.device)
+            preds, target = empty, empty
+        else:
+            preds, target = dim_zero_cat(self.preds), dim_zero_cat(self.target)
+        scores = {"auroc": auroc(preds, target).float(), "auprc": average_precision(preds, target).float()}
+        return {
+            **scores,
+            **{f"{name}_macro": value.nanmean() for name, value in scores.items()},
+            "num_classes_evaluated": (~scores["auroc"].isnan()).sum().float(),
+        }
+
+
+def _columns(preds: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return scores (K, N) and which of them are positive and negative."""
+    if preds.shape != target.shape or preds.ndim != 2:
+        raise ValueError(
+            f"Expected `preds` and `target` of one shape (N, K) but got {tuple(preds.shape)} and {tuple(target.shape)}."
+        )
+    if preds.isnan().any():
+        raise ValueError(
+            f"Expected predictions without NaN but {int(preds.isnan().sum())} are NaN: the model diverged."
+        )
+    columns = target.T.contiguous()
+    return preds.T.contiguous(), columns == 1, columns == 0
+
+
+def _undefined(positive: Tensor, negative: Tensor) -> Tensor:
+    return ~(positive.any(1) & negative.any(1))
+
+
+def _count_at_least(scores: Tensor, chosen: Tensor) -> Tensor:
+    """Count, for every score (K, N), the chosen ones of its class that are at least as large."""
+    ordered = scores.masked_fill(~chosen, -torch.inf).sort(dim=1).values
+    return scores.shape[1] - torch.searchsorted(ordered, scores, right=False)

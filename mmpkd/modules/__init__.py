@@ -1,0 +1,7 @@
+"""Lightning modules: the teacher, and the student with or without a teacher."""
+
+from mmpkd.modules.base import ClassificationModule
+from mmpkd.modules.distillation import DistillationModule
+from mmpkd.modules.teacher import TeacherModule
+
+__all__ = ["ClassificationModule", "DistillationModule", "TeacherModule"]

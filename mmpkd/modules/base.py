@@ -1,0 +1,138 @@
+"""What teacher and student training share: optimizer, schedule, scores, logging."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from timm.optim import param_groups_weight_decay
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from data_modules.batch import Batch
+from mmpkd.metrics.classification import MultilabelScores
+from mmpkd.outputs import ModelOutput
+
+
+class ClassificationModule(LightningModule):
+    """Multi-label classification with AdamW, linear warm-up and cosine decay.
+
+    Args:
+        num_classes: Number of labels K; linked from the data module.
+        lr: Peak learning rate.
+        weight_decay: Weight decay of matrices; biases, norms and what the model names are exempt (timm's groups).
+        betas: Of AdamW.
+        warmup_fraction: Share of all steps in which the learning rate rises linearly.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        lr: float = 1e-3,
+        weight_decay: float = 0.05,
+        betas: tuple[float, float] = (0.9, 0.98),
+        warmup_fraction: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if not 0 <= warmup_fraction < 1:
+            raise ValueError(f"Expected a warm-up fraction in [0, 1) but got {warmup_fraction}.")
+        self.num_classes, self.lr, self.weight_decay = num_classes, lr, weight_decay
+        self.betas, self.warmup_fraction = betas, warmup_fraction
+        self.scores = MultilabelScores(num_classes)
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Return the terms of the training loss by name; `loss` is what is minimised."""
+
+    @abstractmethod
+    def predict(self, batch: Batch) -> ModelOutput:
+        """Return the outputs for a batch."""
+
+    def evaluation_label(self, batch: Batch) -> Tensor:
+        """Return the labels (B, K) that outputs are scored against; NaN is ignored."""
+        return batch["label"]
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Compute the loss; its terms are logged every `log_every_n_steps`, since each call of `log` costs time."""
+        del batch_idx
+        losses = self.losses(batch)
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if self.global_step % every == 0:
+            self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
+            self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        return losses["loss"]
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Score one batch; returns the probabilities (B, K)."""
+        del batch_idx
+        return self._evaluate(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Score one batch; returns the probabilities (B, K)."""
+        del batch_idx
+        return self._evaluate(batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Return the probabilities (B, K)."""
+        del batch_idx
+        return {"probability": self.predict(batch).logits.float().sigmoid()}
+
+    def _evaluate(self, batch: Batch) -> dict[str, Tensor]:
+        probability = self.predict(batch).logits.float().sigmoid()
+        self.scores.update(probability, self.evaluation_label(batch))
+        return {"probability": probability}
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores of the validation split."""
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the scores of the test split."""
+        self._log_scores("test")
+
+    def _log_scores(self, stage: str) -> None:
+        scores = self.scores.compute()
+        self.scores.reset()
+        if self.trainer.sanity_checking:
+            return
+        names = self.trainer.datamodule.label_names  # type: ignore[attr-defined]
+        for measure in ("auroc", "auprc"):
+            values = scores[measure].reshape(-1)  # torchmetrics squeezes the values of a single class
+            for name, value in zip(names, values, strict=True):
+                self.log(f"{stage}/{measure}/{name.lower().replace(' ', '_')}", value)
+            self.log(f"{stage}/{measure}_macro", scores[f"{measure}_macro"], prog_bar=measure == "auroc")
+        self.log(f"{stage}/num_classes_evaluated", scores["num_classes_evaluated"])
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return AdamW over timm's parameter groups, and the schedule, stepped every batch."""
+        groups = param_groups_weight_decay(self, self.weight_decay, no_weight_decay_list=self.no_weight_decay())
+        optimizer = torch.optim.AdamW(groups, lr=self.lr, betas=self.betas)
+        total = int(self.trainer.estimated_stepping_batches)
+        scale = LambdaLR(optimizer, WarmupCosine(total, self.warmup_fraction))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scale, "interval": "step"}}
+
+    def no_weight_decay(self) -> list[str]:
+        """Return the names of parameters, besides biases and norms, that are not decayed."""
+        return []
+
+
+class WarmupCosine:
+    """Learning rate multiplier: linear warm-up to 1, then cosine decay to 0.
+
+    Args:
+        total_steps: Optimizer steps of the whole training.
+        warmup_fraction: Share of them with a rising learning rate.
+    """
+
+    def __init__(self, total_steps: int, warmup_fraction: float) -> None:
+        self.total_steps = total_steps
+        self.warmup_steps = max(1, int(total_steps * warmup_fraction))
+
+    def __call__(self, step: int) -> float:
+        """Return the multiplier of a step, counted from 0."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        progress = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
+        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))

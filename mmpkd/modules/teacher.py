@@ -1,0 +1,93 @@
+"""Training of a teacher on privileged input."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from data_modules.batch import Batch
+from mmpkd.losses import masked_bce
+from mmpkd.modules.base import ClassificationModule
+from mmpkd.outputs import ModelOutput
+from mmpkd.teachers import PrivilegedEncoder, Teacher
+from mmpkd.teachers.teacher import MANIFEST, mask_missing
+
+
+class TeacherModule(ClassificationModule):
+    """Trains an encoder of privileged input and a linear head on the labels.
+
+    Samples without privileged input contribute nothing to the loss or the scores.
+
+    Args:
+        encoder: Encoder of the privileged input, for example `mmpkd.teachers.TextEncoder`.
+        num_classes: Number of labels K; linked from the data module.
+        lr: Peak learning rate.
+        weight_decay: Weight decay of matrices.
+        betas: Of AdamW.
+        warmup_fraction: Share of all steps in which the learning rate rises linearly.
+    """
+
+    teacher: Teacher
+    needs_images = False
+    needs_privileged = True
+
+    def __init__(
+        self,
+        encoder: PrivilegedEncoder,
+        num_classes: int,
+        lr: float = 1e-3,
+        weight_decay: float = 0.01,
+        betas: tuple[float, float] = (0.9, 0.999),
+        warmup_fraction: float = 0.1,
+    ) -> None:
+        super().__init__(num_classes, lr, weight_decay, betas, warmup_fraction)
+        # kept out of the module tree until it has layers
+        self._encoder = (encoder,)
+
+    def setup(self, stage: str) -> None:
+        """Learn vocabulary and statistics from the training split and build the network, once."""
+        if stage != "fit" or hasattr(self, "teacher"):
+            return
+        (encoder,) = self._encoder
+        encoder.build(encoder.learn(self.trainer.datamodule.splits["train"]))  # type: ignore[attr-defined]
+        encoder.load_pretrained()
+        self.teacher = Teacher(encoder, self.num_classes)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Build the network that the checkpoint describes, before its weights are loaded.
+
+        Raises:
+            ValueError: If the checkpoint is not one of a teacher with the same inputs.
+        """
+        if MANIFEST not in checkpoint:
+            raise ValueError(f"Expected the checkpoint of a teacher but it holds {sorted(checkpoint)}.")
+        manifest = checkpoint[MANIFEST]
+        (encoder,) = self._encoder
+        if hasattr(self, "teacher"):
+            if encoder.inputs != manifest["inputs"]:
+                raise ValueError(
+                    "Expected to resume with the training split that the checkpoint was made with, but vocabulary or "
+                    "statistics differ. Restore the data, or start a new run."
+                )
+            return
+        encoder.build(manifest["inputs"])
+        self.teacher = Teacher(encoder, self.num_classes)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what is needed to build the network again."""
+        checkpoint[MANIFEST] = self.teacher.manifest(self.trainer.datamodule.label_names)  # type: ignore[attr-defined]
+
+    def losses(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Return the binary cross-entropy of samples with privileged input."""
+        return {"loss": masked_bce(self.predict(batch).logits, self.evaluation_label(batch))}
+
+    def predict(self, batch: Batch) -> ModelOutput:
+        """Return the teacher's outputs."""
+        if "privileged" not in batch:
+            raise ValueError("Expected privileged input but the batch has none. A teacher cannot predict from images.")
+        output: ModelOutput = self.teacher(batch["privileged"])
+        return output
+
+    def evaluation_label(self, batch: Batch) -> Tensor:
+        """Return the labels, NaN where a sample has no privileged input."""
+        return mask_missing(batch["label"], batch["has_privileged"])

@@ -1,0 +1,151 @@
+"""Tables of a study's finished runs."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mmpkd.metrics.classification import auroc, average_precision
+from mmpkd.study.plan import StudyError
+from mmpkd.study.runner import Run
+
+_KEYS = ("sample_id", "patient_id", "finding", "attribution", "area", "probability", "target")
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class RunTables:
+    """What one finished run left.
+
+    Attributes:
+        run: The run.
+        summary: Its summary.
+        predictions: One row a test image.
+        rois: One row an (image, finding, attribution); None for a teacher or a data set without ROIs.
+    """
+
+    run: Run
+    summary: dict[str, Any]
+    predictions: pd.DataFrame
+    rois: pd.DataFrame | None
+
+    @property
+    def scores(self) -> list[str]:
+        """Localization scores that the table has."""
+        return [] if self.rois is None else [name for name in self.rois.columns if name not in _KEYS]
+
+
+def read_run(run: Run) -> RunTables:
+    """Read the tables of a finished run.
+
+    Raises:
+        StudyError: If one is missing.
+    """
+    summary, predictions = run.folder / "summary.json", run.folder / "predictions_test.parquet"
+    missing = [path.name for path in (summary, predictions) if not path.is_file()]
+    if missing:
+        raise StudyError(f"Expected {missing} in {run.folder}, as every finished run has. Delete the folder and rerun.")
+    rois = run.folder / "roi_test.parquet"
+    table = pd.read_parquet(rois) if rois.is_file() else None
+    if table is not None and table.empty:
+        table = None
+    frame = pd.read_parquet(predictions).sort_values("sample_id", ignore_index=True)
+    return RunTables(run, json.loads(summary.read_text()), frame, table)
+
+
+def results_table(tables: Sequence[RunTables]) -> pd.DataFrame:
+    """Return every score of every run.
+
+    Returns:
+        Columns arm, seed, measure, attribution, finding (`all` for the mean), value, num (images or ROIs that were scored),
+        num_undefined.
+    """
+    rows = [row for table in tables for part in (_classification, _localization) for row in part(table)]
+    return pd.DataFrame(
+        rows, columns=["arm", "seed", "measure", "attribution", "finding", "value", "num", "num_undefined"]
+    )
+
+
+def _classification(table: RunTables) -> Iterator[tuple[Any, ...]]:
+    frame = table.predictions
+    findings = [name.removeprefix("target/") for name in frame.columns if name.startswith("target/")]
+    # copies, since columns of a table may be read-only
+    target = np.array(frame[[f"target/{name}" for name in findings]], dtype=np.float64)
+    preds = np.array(frame[[f"probability/{name}" for name in findings]], dtype=np.float64)
+    stated = (~np.isnan(target)).sum(axis=0)
+    for measure, function in (("auroc", auroc), ("auprc", average_precision)):
+        values = function(torch.from_numpy(preds), torch.from_numpy(target)).numpy()
+        undefined = int(np.isnan(values).sum())
+        macro = float(np.nanmean(values)) if undefined < len(values) else float("nan")
+        yield (table.run.arm.name, table.run.seed, measure, "", ALL, macro, len(frame), undefined)
+        for finding, value, num in zip(findings, values, stated, strict=True):
+            yield (table.run.arm.name, table.run.seed, measure, "", finding, value, int(num), int(np.isnan(value)))
+
+
+def _localization(table: RunTables) -> Iterator[tuple[Any, ...]]:
+    if table.rois is None:
+        return
+    for attribution, own in table.rois.groupby("attribution", sort=True):
+        groups = [(ALL, own), *own.groupby("finding", sort=True)]
+        for (finding, rows), score in ((group, score) for group in groups for score in table.scores):
+            values = rows[score]
+            counts = int(values.notna().sum()), int(values.isna().sum())
+            yield (table.run.arm.name, table.run.seed, score, attribution, finding, values.mean(), *counts)
+
+
+def paired_differences(
+    arm: Sequence[RunTables], reference: Sequence[RunTables], attribution: str, score: str
+) -> pd.DataFrame:
+    """Return the difference of two arms for every ROI pair and common seed.
+
+    Args:
+        arm: Runs of the arm.
+        reference: Runs of the reference.
+        attribution: Read-out.
+        score: Localization score.
+
+    Returns:
+        Index sample_id, patient_id, finding; one column a seed.
+
+    Raises:
+        StudyError: If the arms have no seed or no ROI in common, or no such read-out.
+    """
+    columns = {}
+    for first in arm:
+        for second in reference:
+            if first.run.seed == second.run.seed:
+                pair = [_values(tables, attribution, score) for tables in (first, second)]
+                columns[first.run.seed] = pair[0] - pair[1]
+    frame = pd.DataFrame(columns)
+    if frame.empty:
+        raise StudyError("Expected a seed and ROIs that both arms of the primary endpoint have, but there are none.")
+    return frame
+
+
+def _values(tables: RunTables, attribution: str, score: str) -> "pd.Series[float]":
+    rois = tables.rois
+    known = [] if rois is None else sorted(rois["attribution"].unique())
+    if rois is None or attribution not in known or score not in tables.scores:
+        raise StudyError(
+            f"Expected read-out '{attribution}' with score '{score}' in {tables.run.folder / 'roi_test.parquet'} but it has "
+            f"the read-outs {known} and the scores {tables.scores}."
+        )
+    own = rois[rois["attribution"] == attribution]
+    return own.set_index(["sample_id", "patient_id", "finding"])[score].sort_index()
+
+
+def stacked_predictions(tables: Sequence[RunTables], kind: str) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    """Return the `probability` or `target` columns of several runs of one test set, (S, N, K)."""
+    frames = [table.predictions for table in tables]
+    columns = [name for name in frames[0].columns if name.startswith(f"{kind}/")]
+    return np.stack([frame[columns].to_numpy(dtype=np.float64) for frame in frames])
+
+
+def map_files(folder: Path, limit: int) -> list[Path]:
+    """Return the attribution maps that a run drew of test images, by name."""
+    return sorted((folder / "maps" / "test").glob("*.png"))[:limit]

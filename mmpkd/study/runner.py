@@ -1,0 +1,192 @@
+"""Run the arms of a study, one run after another, and keep what is finished."""
+
+import hashlib
+import json
+import logging
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmpkd.study.plan import Arm, StudyError, StudyPlan
+
+logger = logging.getLogger("mmpkd")
+Execute = Callable[[Sequence[str]], None]
+DONE = "done.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of one arm.
+
+    Attributes:
+        arm: The arm.
+        seed: Its seed.
+        folder: Where everything of the run lies.
+        flags: Arguments of the Lightning command line, without the sub-command.
+        teacher: Folder of the run that it is distilled from, or None.
+    """
+
+    arm: Arm
+    seed: int
+    folder: Path
+    flags: tuple[str, ...]
+    teacher: Path | None
+
+    @property
+    def name(self) -> str:
+        """Arm and seed, for messages."""
+        return f"{self.arm.name} (seed {self.seed})"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a study ended.
+
+    Attributes:
+        finished: Runs that can be reported.
+        failed: Runs that failed or could not start, with the reason.
+    """
+
+    finished: tuple[Run, ...]
+    failed: tuple[tuple[Run, str], ...]
+
+
+def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Sequence[str]) -> list[Run]:
+    """Return the runs of a study in the order in which they are made: teachers first, then seed by seed.
+
+    Args:
+        plan: The study.
+        out: Folder of the study.
+        seeds: Seeds of the student arms.
+        overrides: Flags added to every run, after those of the study and the arm.
+    """
+    pairs = [(arm, plan.teacher_seed) for arm in plan.teachers]
+    pairs += [(arm, seed) for seed in seeds for arm in plan.students]
+    runs = []
+    for arm, seed in pairs:
+        folder = out / arm.name / f"seed{seed}"
+        teacher = None if arm.teacher is None else out / arm.teacher / f"seed{plan.teacher_seed}"
+        flags = ["--config", str(arm.config), "--run.dir", str(folder), "--run.group", plan.name]
+        flags += ["--run.job_type", arm.name, "--seed_everything", str(seed)]
+        if teacher is not None:
+            flags += ["--model.teacher", str(teacher / "checkpoints" / "best.ckpt")]
+        runs.append(Run(arm, seed, folder, (*flags, *plan.overrides, *arm.overrides, *overrides), teacher))
+    return runs
+
+
+def run_all(runs: Sequence[Run], execute: Execute) -> Outcome:
+    """Make all runs that are not finished; one that fails does not stop the others.
+
+    Args:
+        runs: Runs in order.
+        execute: The Lightning command line.
+
+    Raises:
+        StudyError: Before anything starts, if a finished run was made with other settings.
+    """
+    for run in runs:
+        check_unchanged(run)
+    finished: list[Run] = []
+    failed: dict[Path, tuple[Run, str]] = {}
+    for position, run in enumerate(runs, start=1):
+        if run.teacher in failed:
+            failed[run.folder] = (run, f"its teacher failed: {failed[run.teacher][1]}")
+            continue
+        if is_finished(run):
+            logger.info("[%d/%d] %s: finished before, kept", position, len(runs), run.name)
+            finished.append(run)
+            continue
+        logger.info("[%d/%d] %s: training", position, len(runs), run.name)
+        reason = _attempt(run, execute)
+        if reason is None:
+            finished.append(run)
+        else:
+            failed[run.folder] = (run, reason)
+    return Outcome(tuple(finished), tuple(failed.values()))
+
+
+def _attempt(run: Run, execute: Execute) -> str | None:
+    """Make one run; return why it failed, or None."""
+    start = time.monotonic()
+    fingerprint = run_fingerprint(run)
+    try:
+        fit_and_test(run, execute)
+    except KeyboardInterrupt:
+        raise
+    except SystemExit as error:
+        if error.code in (130, 143):
+            raise  # the user or the cluster stopped the study, not the run
+        return _record_failure(run, f"the command line ended with {error.code}")
+    except Exception as error:
+        return _record_failure(run, f"{type(error).__name__}: {error}")
+    content = {"fingerprint": fingerprint, "seconds": round(time.monotonic() - start, 1), "flags": list(run.flags)}
+    temporary = run.folder / f".{DONE}.tmp"
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    temporary.replace(run.folder / DONE)
+    (run.folder / "error.log").unlink(missing_ok=True)
+    return None
+
+
+def _record_failure(run: Run, reason: str) -> str:
+    run.folder.mkdir(parents=True, exist_ok=True)
+    (run.folder / "error.log").write_text(traceback.format_exc())
+    logger.error("%s failed: %s (see %s)", run.name, reason, run.folder / "error.log")
+    return reason
+
+
+def fit_and_test(run: Run, execute: Execute) -> None:
+    """Train, from the last checkpoint if there is one, and test the best."""
+    last = run.folder / "checkpoints" / "last.ckpt"
+    best = run.folder / "checkpoints" / "best.ckpt"
+    if _status(run) != "fitted":
+        resume = ("--ckpt_path", str(last)) if last.is_file() else ()
+        execute(["fit", *run.flags, *resume])
+    execute(["test", *run.flags, "--ckpt_path", str(best)])
+
+
+def _status(run: Run) -> str | None:
+    path = run.folder / "summary.json"
+    status: str | None = json.loads(path.read_text())["status"] if path.is_file() else None
+    return status
+
+
+def is_finished(run: Run) -> bool:
+    """Return whether a run was trained and tested."""
+    return (run.folder / DONE).is_file()
+
+
+def check_unchanged(run: Run) -> None:
+    """Check that a finished run was made with the settings that the study has now.
+
+    Raises:
+        StudyError: If flags, configuration files or the teacher differ.
+    """
+    if is_finished(run):
+        found = json.loads((run.folder / DONE).read_text())["fingerprint"]
+        if found != run_fingerprint(run):
+            raise StudyError(
+                f"Expected the finished run in {run.folder} to have the settings of the study but they changed since: "
+                f"flags, configuration files, or the teacher. Delete the folder to train again, or give --out another one."
+            )
+
+
+def run_fingerprint(run: Run) -> str:
+    """Return a hash of everything that decides how a run turns out: flags, configuration, teacher."""
+    digest = hashlib.sha256(json.dumps([flag for flag in run.flags if flag != str(run.folder)]).encode())
+    for path in configuration_files(run.arm.config):
+        digest.update(path.read_bytes())
+    if run.teacher is not None and (run.teacher / DONE).is_file():
+        digest.update(json.loads((run.teacher / DONE).read_text())["fingerprint"].encode())
+    return digest.hexdigest()
+
+
+def configuration_files(config: Path) -> list[Path]:
+    """Return a configuration file and those that it names."""
+    content: dict[str, Any] = yaml.safe_load(config.read_text())
+    named = [value for value in content.values() if isinstance(value, str) and value.endswith((".yaml", ".yml"))]
+    return [config, *(config.parent / value for value in named)]

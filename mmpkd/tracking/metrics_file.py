@@ -1,0 +1,50 @@
+"""Metrics in a CSV file that survives kills and resumes."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+
+class MetricsFile(Logger):
+    """Appends one row per value to `metrics.csv`: step, epoch, name, value.
+
+    Rows are appended and flushed at once: a kill loses nothing, a resumed run goes on in the same file.
+
+    Args:
+        folder: Folder of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.path = folder / "metrics.csv"
+
+    @property
+    def name(self) -> str:
+        """Name of the logger."""
+        return "metrics"
+
+    @property
+    def version(self) -> str:
+        """There is one version only."""
+        return ""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Append values."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        epoch = metrics.get("epoch", "")
+        is_new = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if is_new:
+                writer.writerow(["step", "epoch", "name", "value"])
+            for name, value in metrics.items():
+                if name != "epoch":
+                    writer.writerow([step, epoch if epoch == "" else int(epoch), name, float(value)])
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: the configuration is in `config.yaml`."""

@@ -1,0 +1,151 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from data_modules.table import TableDataModule
+from tests.real import real_data
+
+COLUMNS = ["id", "file", "patient", "split", "ill", "note", "age", "finding", "x", "y", "w", "h"]
+ROWS = [
+    ("a", "a.png", "p1", "train", 1, "fever", 50, "mass|cyst", None, None, None, None),
+    ("b", "b.png", "p2", "train", 0, "", None, "cyst", None, None, None, None),
+    ("c", "c.png", "p3", "train", None, "N/A", 70, "", 0, 0, 4, 4),
+    ("d", "d.png", "p3", "train", 1, "cough", 70, "mass", None, None, None, None),
+    ("e", "e.png", "p4", "val", 1, "cough", 20, "new", 4, 8, 8, 4),
+    ("f", "f.png", "p5", "test", 1, "cough", 20, "mass", 4, 8, 8, 4),
+    ("f", "f.png", "p5", "test", 1, "cough", 20, "mass", 12, 0, 4, 4),
+]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    pd.DataFrame(ROWS, columns=COLUMNS).to_csv(tmp_path / "table.csv", index=False)
+    for name in "abcdef":
+        Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def module(root: Path, **more: object) -> TableDataModule:
+    arguments: dict[str, object] = {
+        "path": "table.csv",
+        "image_column": "file",
+        "label_columns": ["ill"],
+        "sample_column": "id",
+        "patient_column": "patient",
+        "image_size": 16,
+        **more,
+    }
+    return TableDataModule(root, **arguments)  # type: ignore[arg-type]
+
+
+def test_labels_text_and_identifiers(root: Path) -> None:
+    train = module(root, text_column="note").splits["train"]
+    assert train.sample_id.tolist() == ["a", "b", "c", "d"]
+    np.testing.assert_array_equal(train.label[:, 0], [1, 0, np.nan, 1])
+    assert train.report == ["fever", "", "N/A", "cough"]
+    assert train.has_privileged.tolist() == [True, False, True, True]
+
+
+def test_columns_become_numbers_and_multi_hot_with_the_vocabulary_of_training(root: Path) -> None:
+    splits = module(root, numeric_columns=["age"], categorical_columns=["finding"]).splits
+    table = splits["train"].table
+    assert table is not None
+    assert table.categorical_names == ("finding=cyst", "finding=mass")
+    np.testing.assert_array_equal(table.categorical, [[1, 1], [1, 0], [0, 0], [0, 1]])
+    np.testing.assert_array_equal(table.numeric[:, 0], [50, np.nan, 70, 70])
+    val = splits["val"].table
+    assert val is not None
+    assert val.categorical.sum() == 0  # "new" is unknown in training
+
+
+@pytest.mark.parametrize(
+    ("policy", "train", "test"), [("drop", ["a", "b"], ["f"]), ("test", ["a", "b"], ["c", "d", "f"])]
+)
+def test_patients_with_a_region_never_stay_in_training(
+    root: Path, policy: str, train: list[str], test: list[str]
+) -> None:
+    data = module(root, roi_label="ill", box_columns=("x", "y", "w", "h"), roi_patients=policy)
+    assert data.splits["train"].sample_id.tolist() == train
+    assert data.splits["test"].sample_id.tolist() == test
+    assert not data.splits["train"].rois
+
+
+def test_several_rows_of_a_sample_are_the_boxes_of_one_region(root: Path) -> None:
+    batch = next(iter(module(root, roi_label="ill", box_columns=("x", "y", "w", "h")).test_dataloader()))
+    expected = np.zeros((16, 16), bool)
+    expected[8:12, 4:12] = expected[0:4, 12:16] = True
+    np.testing.assert_array_equal(batch["roi_mask"][0].numpy(), expected)
+    assert batch["roi_label"].tolist() == [0]
+
+
+def test_masks_are_found_by_pattern(root: Path) -> None:
+    mask = np.zeros((16, 16), np.uint8)
+    mask[2:5, 3:9] = 255
+    Image.fromarray(mask).save(root / "f_mask.png")
+    batch = next(iter(module(root, roi_label="ill", mask_pattern="{id}_mask.png").test_dataloader()))
+    np.testing.assert_array_equal(batch["roi_mask"][0].numpy(), mask > 0)
+
+
+def test_identifiers_keep_their_zeros(root: Path) -> None:
+    table = pd.read_csv(root / "table.csv", dtype=str).drop_duplicates("id")
+    table.assign(id=[f"{i:03d}" for i in range(len(table))]).to_csv(root / "table.csv", index=False)
+    assert module(root).splits["train"].sample_id.tolist() == ["000", "001", "002", "003"]
+
+
+def test_parquet_and_row_filters(root: Path) -> None:
+    pd.read_csv(root / "table.csv").to_parquet(root / "table.parquet")
+    data = module(root, path="table.parquet", where="id != 'a'")
+    assert data.splits["train"].sample_id.tolist() == ["b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_column": "fil"}, "Did you mean 'file'"),
+        ({"label_columns": ["age"]}, "hold 0, 1 or blank"),
+        ({"train_value": "training"}, r"Expected the splits .* found \['train'\]"),
+        ({"roi_label": "well", "mask_pattern": "{id}"}, "labels that a region shows"),
+        ({"roi_label": "ill", "mask_pattern": "{id}_none.png"}, "no sample has one"),
+    ],
+)
+def test_mistakes_are_explained(root: Path, arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _ = module(root, **arguments).splits
+
+
+def test_a_region_needs_a_label_and_a_table_must_exist(root: Path) -> None:
+    with pytest.raises(ValueError, match="roi_label"):
+        module(root, mask_pattern="{id}.png")
+    with pytest.raises(FileNotFoundError, match=r"data\.path"):
+        _ = module(root, path="nothing.csv").splits
+
+
+def test_the_license_of_a_table_is_credentialed_unless_stated(root: Path) -> None:
+    assert module(root).license == "credentialed"
+    assert module(root, data_license="open").license == "open"
+
+
+def test_real_radiographs_with_notes_and_lesion_masks() -> None:
+    data = TableDataModule(
+        real_data("covid_cxr"),
+        "metadata.csv",
+        "file",
+        ["label_covid19"],
+        "image_id",
+        "group_id",
+        text_column="clinical_notes",
+        roi_label="label_covid19",
+        mask_pattern="masks/{image_id}__lesion_union.png",
+        roi_patients="test",
+        image_size=64,
+    )
+    report = data.data_report()
+    assert sum(split["samples"] for split in report.values()) == 306
+    assert report["val"]["with_roi"] + report["test"]["with_roi"] == 44
+    assert report["train"]["with_roi"] == 0
+    assert sum(split["with_privileged"] for split in report.values()) == 214
+    batch = next(iter(data.test_dataloader()))
+    assert batch["roi_mask"].any(dim=(1, 2)).all()

@@ -1,0 +1,104 @@
+"""Optimizer, schedule and the composition of the loss."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from data_modules.batch import Batch
+from mmpkd.losses import SigmoidKLDivergence, masked_bce
+from mmpkd.modules import DistillationModule
+from mmpkd.modules.base import WarmupCosine
+from mmpkd.outputs import ModelOutput
+from mmpkd.teachers.lookup import TeacherLookup
+from tests.tiny import TinyDataModule
+
+
+class FixedTeacher(TeacherLookup):
+    """Says the same for the first samples of every batch and nothing for the others."""
+
+    num_features = 3
+
+    def __init__(self, logits: torch.Tensor, available: torch.Tensor) -> None:
+        self.output = ModelOutput(logits, torch.zeros(len(logits), 3))
+        self.available = available
+
+    def to(self, device: torch.device) -> "FixedTeacher":
+        del device
+        return self
+
+    def __call__(self, batch: Batch) -> tuple[ModelOutput, torch.Tensor]:
+        return self.output, self.available
+
+
+def module(weight: float, available: list[bool]) -> tuple[DistillationModule, Batch]:
+    torch.manual_seed(0)
+    student = DistillationModule(2, 32, student_options={"depth": 1}, distillation_weight=weight).eval()
+    logits = torch.tensor([[2.0, -1.0], [0.5, 0.5], [torch.nan, torch.nan]])
+    student._teacher = FixedTeacher(logits, torch.tensor(available))
+    label = torch.tensor([[1.0, 0.0], [torch.nan, 1.0], [0.0, 1.0]])
+    return student, {"image": torch.randn(3, 1, 32, 32), "label": label}
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_loss_is_the_weighted_sum_when_every_sample_has_a_teacher(weight: float) -> None:
+    student, batch = module(weight, [True, True, True])
+    assert isinstance(student._teacher, FixedTeacher)
+    student._teacher.output = ModelOutput(torch.randn(3, 2), torch.zeros(3, 3))
+    losses = student.losses(batch)
+    logits = student.student(batch["image"]).logits
+    everyone = torch.ones(3, dtype=torch.bool)
+    task = masked_bce(logits, batch["label"])
+    distillation = SigmoidKLDivergence()(ModelOutput(logits, logits), student._teacher.output, everyone)
+    torch.testing.assert_close(losses["loss"], (1 - weight) * task + weight * distillation)
+
+
+def test_a_sample_without_a_teacher_keeps_its_whole_task_loss() -> None:
+    student, batch = module(1.0, [False, False, False])
+    losses = student.losses(batch)
+    torch.testing.assert_close(losses["loss"], masked_bce(student.student(batch["image"]).logits, batch["label"]))
+    assert losses["distillation"].item() == 0
+
+
+def test_terms_are_named_and_mixed_batches_are_finite() -> None:
+    student, batch = module(0.5, [True, True, False])
+    losses = student.losses(batch)
+    assert set(losses) == {"loss", "task", "distillation"}
+    losses["loss"].backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in student.parameters())
+
+
+@pytest.mark.parametrize(("weight", "feature"), [(-0.1, 0.0), (1.1, 0.0), (0.5, -1.0)])
+def test_weights_outside_their_range_are_refused(weight: float, feature: float) -> None:
+    with pytest.raises(ValueError, match="weight"):
+        DistillationModule(2, 32, distillation_weight=weight, feature_weight=feature)
+
+
+def test_learning_rate_warms_up_linearly_and_decays_as_a_cosine_to_zero() -> None:
+    schedule = WarmupCosine(100, 0.1)
+    assert [schedule(step) for step in range(10)] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert schedule(10) == 1
+    assert schedule(55) == pytest.approx(0.5)
+    assert schedule(99) == pytest.approx(0.5 * (1 + math.cos(math.pi * 89 / 90)))
+    assert schedule(100) == 0
+
+
+def test_norms_biases_and_embeddings_are_not_decayed(tiny_root: Path, tmp_path: Path) -> None:
+    student = DistillationModule(2, 32, student_options={"depth": 1}, weight_decay=0.05)
+    trainer = Trainer(
+        max_steps=1,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        default_root_dir=tmp_path,
+        limit_val_batches=0,
+    )
+    trainer.fit(student, TinyDataModule(str(tiny_root)))
+    decay = {id(p): group["weight_decay"] for group in trainer.optimizers[0].param_groups for p in group["params"]}
+    by_name = {name: decay[id(p)] for name, p in student.named_parameters()}
+    assert by_name["student.model.pos_embed"] == by_name["student.model.cls_token"] == 0
+    assert by_name["student.model.head.bias"] == by_name["student.model.norm.weight"] == 0
+    assert by_name["student.model.head.weight"] == by_name["student.model.blocks.0.attn.qkv.weight"] == 0.05

@@ -1,0 +1,105 @@
+"""Run folders with known content, as a finished run leaves them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+NUM_PATIENTS = 40
+
+
+def write_run(folder: Path, seed: int, shift: float, role: str = "student", with_rois: bool = True) -> None:
+    """Write the files of a run whose localization is `shift` better than 0.3."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shared = np.random.default_rng(0)  # what the images are like is the same for all runs
+    rng = np.random.default_rng([seed, round(1000 * (1 + shift))])
+    patients = [f"p{i // 2}" for i in range(2 * NUM_PATIENTS)]
+    target = shared.integers(0, 2, len(patients)).astype(float)
+    predictions = pd.DataFrame(
+        {
+            "sample_id": [f"s{i:03d}" for i in range(len(patients))],
+            "patient_id": patients,
+            "target/Mass": target,
+            "probability/Mass": np.clip(target * 0.4 + rng.random(len(patients)) * 0.6, 0, 1),
+        }
+    )
+    predictions.to_parquet(folder / "predictions_test.parquet")
+    if with_rois and role == "student":
+        difficulty = shared.normal(0, 0.1, len(patients))
+        rows = []
+        for name, value in (("rollout", 0.3 + shift), ("all_ones", 0.05)):
+            noise = rng.normal(0, 0.01, len(patients)) if name == "rollout" else 0.0
+            own = predictions[["sample_id", "patient_id"]].assign(finding="Mass", attribution=name, area=0.05)
+            own["probability"], own["target"] = predictions["probability/Mass"], 1.0
+            rows.append(own.assign(iou_top_area=value + difficulty + noise, pointing_game=0.5))
+        rois = pd.concat(rows)
+        rois.loc[rois["sample_id"] == "s000", "iou_top_area"] = np.nan
+        rois.to_parquet(folder / "roi_test.parquet")
+        (folder / "maps" / "test").mkdir(parents=True, exist_ok=True)
+        for i in range(2):
+            Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "maps" / "test" / f"s{i:03d}.png")
+    data = {name: {"samples": 10, "patients": 5} for name in ("train", "val", "test")}
+    summary = {
+        "status": "finished",
+        "seed": seed,
+        "data": data,
+        "label_names": ["Mass"],
+        "epochs": 2,
+        "fit_seconds": 1.0,
+    }
+    (folder / "summary.json").write_text(json.dumps({**summary, "git_commit": "abc", "metrics": {}}))
+    (folder / "lineage.json").write_text(json.dumps({"teacher_sha256": "f" * 64, "splits": {"train": "e" * 64}}))
+
+
+class FakeCommandLine:
+    """Stands in for the Lightning command line: writes what a run would leave, and can fail."""
+
+    def __init__(self, fail: Sequence[str] = (), effect: float = 0.1) -> None:
+        self.calls: list[list[str]] = []
+        self.fail, self.effect = set(fail), effect
+
+    def __call__(self, args: Sequence[str]) -> None:
+        args = list(args)
+        self.calls.append(args)
+        value = dict(zip(args[1::2], args[2::2], strict=False))
+        arm, seed, folder = value["--run.job_type"], int(value["--seed_everything"]), Path(value["--run.dir"])
+        if args[0] == "fit":
+            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+            (folder / "checkpoints" / "last.ckpt").write_text("half")
+            if arm in self.fail:
+                raise RuntimeError(f"{arm} broke")
+            (folder / "checkpoints" / "best.ckpt").write_text(f"{arm}-{seed}")
+            (folder / "summary.json").write_text(json.dumps({"status": "fitted"}))
+        else:
+            role = "teacher" if arm == "teacher" else "student"
+            write_run(folder, seed, self.effect if arm == "distilled" else 0.0, role)
+
+    def commands(self) -> list[tuple[str, str, str]]:
+        """Return (sub-command, arm, seed) of all calls."""
+        named = [dict(zip(call[1::2], call[2::2], strict=False)) for call in self.calls]
+        return [(c[0], n["--run.job_type"], n["--seed_everything"]) for c, n in zip(self.calls, named, strict=True)]
+
+
+def write_study(folder: Path, seeds: Sequence[int] = (0, 1)) -> Path:
+    """Write a study of three arms and return its file."""
+    for name in ("teacher", "baseline", "distill"):
+        (folder / f"{name}.yaml").write_text("data: data.yaml\n")
+    (folder / "data.yaml").write_text("x: 1\n")
+    path = folder / "study.yaml"
+    path.write_text(
+        f"""
+name: demo
+question: Does it help?
+seeds: {list(seeds)}
+arms:
+  teacher: {{config: teacher.yaml, role: teacher}}
+  baseline: {{config: baseline.yaml, role: student}}
+  distilled: {{config: distill.yaml, role: student, teacher: teacher}}
+primary: {{arm: distilled, reference: baseline, attribution: rollout, score: iou_top_area}}
+notes: [A note with <angle> brackets.]
+"""
+    )
+    return path

@@ -1,0 +1,142 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmpkd.study.command import main
+from mmpkd.study.plan import StudyError, load_plan
+from mmpkd.study.report import write_report
+from mmpkd.study.runner import plan_runs, run_all
+from tests.study.synthetic import FakeCommandLine, write_study
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to, and checks that tags are closed in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.sources += [
+            value or "" for name, value in attrs if name in ("src", "href") and tag in ("img", "script", "link", "a")
+        ]
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def report(folder: Path, effect: float, seeds: tuple[int, ...]) -> tuple[str, str, Path]:
+    plan = load_plan(write_study(folder, seeds))
+    runs = plan_runs(plan, folder / "out", plan.seeds, ())
+    outcome = run_all(runs, FakeCommandLine(effect=effect))
+    sentence, path = write_report(plan, folder / "out", plan.seeds, outcome.finished, outcome.failed)
+    return sentence, path.read_text(), path
+
+
+@pytest.mark.parametrize(
+    ("effect", "seeds", "expected"),
+    [
+        (0.1, (0, 1, 2, 3, 4), "Distilled localizes better than baseline"),
+        (-0.1, (0, 1, 2, 3, 4), "Distilled localizes worse than baseline"),
+        (0.0, (0, 1, 2, 3, 4), "No difference in localization"),
+        (0.1, (0, 1), "Fewer than 5 seeds"),
+        (0.1, (0,), "one training run is no evidence about the method"),
+    ],
+)
+def test_the_sentence_says_what_was_seen_and_no_more(
+    effect: float, seeds: tuple[int, ...], expected: str, tmp_path: Path
+) -> None:
+    sentence, page, _ = report(tmp_path, effect, seeds)
+    assert expected in sentence
+    assert expected in page
+    found = re.search(r"([+-]\d\.\d{3}) \(95 % interval ([+-]\d\.\d{3}) to ([+-]\d\.\d{3})\)", sentence)
+    assert found is not None
+    estimate, low, high = map(float, found.groups())
+    assert estimate == pytest.approx(effect, abs=0.01)
+    assert low <= estimate <= high
+    assert "79 ROIs" in sentence or "80 ROIs" in sentence
+
+
+def test_the_page_is_whole_and_needs_no_network(tmp_path: Path) -> None:
+    _, text, path = report(tmp_path, 0.1, (0, 1))
+    page = Page()
+    page.feed(text)
+    assert page.open == []
+    assert len(page.sources) == 4  # two images in two arms
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert "A note with &lt;angle&gt; brackets." in text
+    assert "All-ones map" in text
+    assert path.stat().st_size < 2_000_000
+
+
+def test_results_csv_has_every_score_of_every_run(tmp_path: Path) -> None:
+    _, _, path = report(tmp_path, 0.1, (0, 1))
+    results = pd.read_csv(path.parent / "results.csv")
+    rois = pd.read_parquet(tmp_path / "out" / "distilled" / "seed1" / "roi_test.parquet")
+    own = rois[rois["attribution"] == "rollout"]["iou_top_area"]
+    row = results.query("arm == 'distilled' and seed == 1 and measure == 'iou_top_area' and attribution == 'rollout'")
+    overall = row[row["finding"] == "all"].iloc[0]
+    assert overall["value"] == pytest.approx(own.mean())
+    assert overall["num"] == 79
+    assert overall["num_undefined"] == 1
+    predictions = pd.read_parquet(tmp_path / "out" / "teacher" / "seed0" / "predictions_test.parquet")
+    positive = predictions["target/Mass"] == 1
+    pairs = np.subtract.outer(
+        predictions.loc[positive, "probability/Mass"].to_numpy(),
+        predictions.loc[~positive, "probability/Mass"].to_numpy(),
+    )
+    teacher = results.query("arm == 'teacher' and measure == 'auroc' and finding == 'Mass'")["value"].iloc[0]
+    assert teacher == pytest.approx(((pairs > 0) + 0.5 * (pairs == 0)).mean())
+
+
+def test_failed_runs_are_in_the_report_and_nothing_finished_is_an_error(tmp_path: Path) -> None:
+    plan = load_plan(write_study(tmp_path))
+    runs = plan_runs(plan, tmp_path / "out", plan.seeds, ())
+    outcome = run_all(runs, FakeCommandLine(fail=["distilled"]))
+    sentence, path = write_report(plan, tmp_path / "out", plan.seeds, outcome.finished, outcome.failed)
+    assert sentence == "No answer yet: no finished run of distilled."
+    assert "distilled broke" in path.read_text()
+    with pytest.raises(StudyError, match="none; 5 failed"):
+        write_report(plan, tmp_path / "other", plan.seeds, [], [(run, "x") for run in runs])
+
+
+def test_the_command_prints_a_plan_and_explains_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_study(tmp_path)
+    arguments = [str(path), "--out", str(tmp_path / "out"), "--seeds", "3", "--dry-run", "--", "--data.batch_size=2"]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert all("--data.batch_size=2" in line for line in lines)
+    assert "--seed_everything 3" in lines[1]
+    assert not (tmp_path / "out").exists()
+    assert main([str(tmp_path / "nothing.yaml")]) == 2
+    assert "Expected a study file" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_study_runs_through_the_real_command_line(tiny_root: Path, tmp_path: Path) -> None:
+    from tests.runs import config, student, text_teacher
+
+    monitor = [
+        {"class_path": "mmpkd.callbacks.localization.LocalizationMonitor"},
+        {"class_path": "mmpkd.callbacks.attribution_maps.AttributionMapLogger", "init_args": {"num_images": 2}},
+    ]
+    write_study(tmp_path, (0,))
+    config(tmp_path, "teacher", tiny_root, text_teacher())
+    for name in ("baseline", "distill"):
+        config(tmp_path, name, tiny_root, student(), trainer={"callbacks": monitor})
+    assert main([str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out" / "report" / "index.html").read_text()
+    assert "one training run is no evidence" in text
+    assert text.count("data:image/png") >= 2
+    assert main([str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out"), "--report-only"]) == 0

@@ -1,0 +1,121 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from mmpkd.study.plan import StudyError, load_plan
+from mmpkd.study.runner import Run, plan_runs, run_all
+from tests.study.synthetic import FakeCommandLine, write_study
+
+
+def runs(folder: Path, *overrides: str) -> list[Run]:
+    plan = load_plan(folder / "study.yaml")
+    return plan_runs(plan, folder / "out", plan.seeds, overrides)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    write_study(tmp_path)
+    return tmp_path
+
+
+def test_the_teacher_is_trained_once_and_first_and_every_arm_for_every_seed(study: Path) -> None:
+    command = FakeCommandLine()
+    outcome = run_all(runs(study), command)
+    expected = [("teacher", "0"), ("baseline", "0"), ("distilled", "0"), ("baseline", "1"), ("distilled", "1")]
+    assert command.commands() == [(verb, *run) for run in expected for verb in ("fit", "test")]
+    assert len(outcome.finished) == 5
+    assert not outcome.failed
+
+
+def test_students_get_the_teachers_best_checkpoint_and_only_they(study: Path) -> None:
+    by_arm = {run.arm.name: run.flags for run in runs(study, "--trainer.max_epochs=2")}
+    teacher = str(study / "out" / "teacher" / "seed0" / "checkpoints" / "best.ckpt")
+    assert by_arm["distilled"][by_arm["distilled"].index("--model.teacher") + 1] == teacher
+    assert "--model.teacher" not in by_arm["baseline"]
+    assert all(flags[-1] == "--trainer.max_epochs=2" for flags in by_arm.values())
+
+
+def test_finished_runs_are_kept(study: Path) -> None:
+    run_all(runs(study), FakeCommandLine())
+    again = FakeCommandLine()
+    assert len(run_all(runs(study), again).finished) == 5
+    assert again.calls == []
+
+
+def test_an_interrupted_run_goes_on_from_its_last_checkpoint(study: Path) -> None:
+    class Interrupted(FakeCommandLine):
+        def __call__(self, args: Sequence[str]) -> None:
+            super().__call__(args)
+            if self.commands()[-1][:2] == ("fit", "baseline"):
+                (study / "out" / "baseline" / "seed0" / "summary.json").unlink()
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_all(runs(study), Interrupted())
+    command = FakeCommandLine()
+    run_all(runs(study), command)
+    assert command.commands()[0] == ("fit", "baseline", "0")
+    last = str(study / "out" / "baseline" / "seed0" / "checkpoints" / "last.ckpt")
+    assert command.calls[0][-2:] == ["--ckpt_path", last]
+
+
+def test_a_trained_run_that_was_not_tested_is_only_tested(study: Path) -> None:
+    class Stopped(FakeCommandLine):
+        def __call__(self, args: Sequence[str]) -> None:
+            if args[0] == "test":
+                raise SystemExit(143)
+            super().__call__(args)
+
+    with pytest.raises(SystemExit):
+        run_all(runs(study), Stopped())
+    command = FakeCommandLine()
+    run_all(runs(study), command)
+    assert command.commands()[0] == ("test", "teacher", "0")
+
+
+def test_a_failed_arm_is_reported_and_the_others_go_on(study: Path) -> None:
+    outcome = run_all(runs(study), FakeCommandLine(fail=["baseline"]))
+    assert {run.arm.name for run in outcome.finished} == {"teacher", "distilled"}
+    assert [reason for _, reason in outcome.failed] == ["RuntimeError: baseline broke"] * 2
+    assert "baseline broke" in (study / "out" / "baseline" / "seed0" / "error.log").read_text()
+
+
+def test_students_of_a_failed_teacher_are_skipped_with_the_reason(study: Path) -> None:
+    command = FakeCommandLine(fail=["teacher"])
+    outcome = run_all(runs(study), command)
+    assert {run.arm.name for run in outcome.finished} == {"baseline"}
+    assert "its teacher failed" in {run.name: reason for run, reason in outcome.failed}["distilled (seed 1)"]
+    assert not any(arm == "distilled" for _, arm, _ in command.commands())
+
+
+@pytest.mark.parametrize("change", ["flag", "file", "included file"])
+def test_finished_runs_of_other_settings_are_refused_before_anything_starts(study: Path, change: str) -> None:
+    run_all(runs(study), FakeCommandLine())
+    flags = ["--data.batch_size=4"] if change == "flag" else []
+    if change != "flag":
+        name = "baseline.yaml" if change == "file" else "data.yaml"
+        (study / name).write_text((study / name).read_text() + "y: 2\n")
+    command = FakeCommandLine()
+    with pytest.raises(StudyError, match="they changed since"):
+        run_all(runs(study, *flags), command)
+    assert command.calls == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seeds: [0, 1]", "sead: [0]", "Did you mean 'seeds'"),
+        ("teacher: teacher}", "teacher: teachr}", "Did you mean 'teacher'"),
+        ("distill.yaml", "nothing.yaml", "expected a configuration file"),
+        ("seeds: [0, 1]", "seeds: [0, 0]", "different integers"),
+        ("reference: baseline", "reference: distilled", "two different arms"),
+        ("arm: distilled,", "arm: distiled,", "Did you mean 'distilled'"),
+        ("notes:", "overrides: ['--run.dir=x']\nnotes:", "the study sets --run.dir itself"),
+    ],
+)
+def test_mistakes_in_a_study_are_explained(study: Path, old: str, new: str, message: str) -> None:
+    path = study / "study.yaml"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(StudyError, match=message):
+        load_plan(path)

@@ -1,0 +1,72 @@
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmpkd.checkpoint_io import SafeCheckpointIO, remove_temporary_checkpoints
+
+WRITER = """
+import sys, torch
+from pathlib import Path
+from mmpkd.checkpoint_io import SafeCheckpointIO
+value = 0
+while True:
+    value += 1
+    SafeCheckpointIO().save_checkpoint({"a": torch.full((2_000_000,), float(value))}, Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+def test_a_kill_during_a_save_never_tears_the_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], cwd=Path(__file__).parents[1])
+    seen = []
+    deadline = time.monotonic() + 120
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for _ in range(5):
+        time.sleep(0.13)
+        value = torch.load(path, weights_only=True)["a"]
+        assert (value == value[0]).all()
+        seen.append(value[0].item())
+    process.kill()
+    process.wait()
+    value = torch.load(path, weights_only=True)["a"]
+    assert (value == value[0]).all()
+    assert value[0].item() >= seen[-1] > seen[0]
+
+
+def test_a_full_disk_keeps_the_old_checkpoint_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    SafeCheckpointIO().save_checkpoint({"a": torch.zeros(3)}, path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises((OSError, RuntimeError)):
+            SafeCheckpointIO().save_checkpoint({"a": torch.zeros(1_000_000)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert torch.load(path, weights_only=True)["a"].shape == (3,)
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_only_tensors_and_primitives_are_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "x.ckpt"
+    torch.save({"a": Path("pickled")}, path)
+    with pytest.raises(Exception, match=r"[Ww]eights.only"):
+        SafeCheckpointIO().load_checkpoint(path)
+    with pytest.raises(ValueError, match="tensors and primitives"):
+        SafeCheckpointIO().load_checkpoint(path, weights_only=False)
+    with pytest.raises(FileNotFoundError, match="Expected a checkpoint"):
+        SafeCheckpointIO().load_checkpoint(tmp_path / "none.ckpt")
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-abc.ckpt").write_bytes(b"half")
+    (tmp_path / "last.ckpt").write_bytes(b"whole")
+    remove_temporary_checkpoints(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]

@@ -1,0 +1,156 @@
+"""The real command line, in process: teacher, distillation, test."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from mmpkd.__main__ import main as entry
+from mmpkd.cli import main
+from mmpkd.suggestions import suggestion
+from tests.runs import config, data, student, text_teacher
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Path:
+    """Folder of a teacher and a student distilled from it, trained and tested."""
+    folder = tmp_path_factory.mktemp("runs")
+    teacher = config(folder, "teacher", tiny_root, text_teacher(), run={"wandb": "offline", "job_type": "teacher"})
+    assert entry(["fit", *teacher]) == 0
+    path = folder / "teacher" / "checkpoints" / "best.ckpt"
+    monitor = [{"class_path": "mmpkd.callbacks.localization.LocalizationMonitor"}]
+    arguments = config(
+        folder,
+        "distilled",
+        tiny_root,
+        student(teacher=str(path), distillation_weight=0.3),
+        run={"wandb": "offline", "group": "study", "job_type": "distilled", "tags": ["tiny"]},
+        trainer={"callbacks": monitor},
+    )
+    assert entry(["fit", *arguments, "--model.distillation_weight=0.7", "--seed_everything=3"]) == 0
+    best = folder / "distilled" / "checkpoints" / "best.ckpt"
+    assert entry(["test", *arguments, "--seed_everything=3", "--ckpt_path", str(best)]) == 0
+    return folder
+
+
+def test_teacher_distillation_and_test_leave_everything_in_their_folders(runs: Path) -> None:
+    distilled = runs / "distilled"
+    for name in ("config.yaml", "metrics.csv", "summary.json", "lineage.json", "roi_test.parquet"):
+        assert (distilled / name).is_file(), name
+    summary = json.loads((distilled / "summary.json").read_text())
+    assert summary["status"] == "finished"
+    assert summary["seed"] == 3
+    assert 0 <= summary["metrics"]["test/auroc_macro"] <= 1
+    assert summary["data"]["test"]["samples"] == 16
+    predictions = pd.read_parquet(distilled / "predictions_test.parquet")
+    assert set(predictions["sample_id"]) == {f"test{i}" for i in range(16)}
+
+
+def test_flags_win_over_the_configuration_and_both_are_recorded(runs: Path) -> None:
+    saved = yaml.safe_load((runs / "distilled" / "config.yaml").read_text())
+    assert saved["model"]["init_args"]["distillation_weight"] == 0.7
+    assert saved["seed_everything"] == 3
+
+
+def test_lineage_names_the_teacher_by_its_hash(runs: Path) -> None:
+    import hashlib
+
+    lineage = json.loads((runs / "distilled" / "lineage.json").read_text())
+    best = runs / "teacher" / "checkpoints" / "best.ckpt"
+    assert lineage["teacher_sha256"] == hashlib.sha256(best.read_bytes()).hexdigest()
+    assert set(lineage["splits"]) == {"train", "val", "test"}
+
+
+def test_metrics_of_fit_and_test_are_in_one_file(runs: Path) -> None:
+    rows = list(csv.DictReader((runs / "distilled" / "metrics.csv").open()))
+    names = {row["name"] for row in rows}
+    assert {"train/loss", "train/task", "train/distillation", "val/auroc_macro", "test/auroc_macro"} <= names
+    assert "val/rollout/pointing_game" in names
+
+
+def test_the_saved_configuration_runs_again(runs: Path, tmp_path: Path) -> None:
+    saved = yaml.safe_load((runs / "distilled" / "config.yaml").read_text())
+    saved["run"]["dir"] = str(tmp_path / "again")
+    saved["run"]["wandb"] = "disabled"
+    path = tmp_path / "again.yaml"
+    path.write_text(yaml.safe_dump(saved))
+    main(["fit", "--config", str(path)])
+    weights = [
+        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for folder in (runs / "distilled", tmp_path / "again")
+    ]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_predict_reads_images_only(runs: Path, tiny_root: Path, tmp_path: Path) -> None:
+    best = runs / "distilled" / "checkpoints" / "best.ckpt"
+    main(["predict", *config(tmp_path, "predict", tiny_root, student()), "--ckpt_path", str(best)])
+    predicted = pd.read_parquet(tmp_path / "predict" / "predictions_predict.parquet")
+    tested = pd.read_parquet(runs / "distilled" / "predictions_test.parquet")
+    name = "probability/Left Finding"
+    pd.testing.assert_series_equal(predicted[name], tested[name], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("flag", "hint"),
+    [
+        ("--model.distilation_weight=0.5", "distillation_weight"),
+        ("--data.batchsize=4", "batch_size"),
+        ("--trainer.max_epohcs=4", "max_epochs"),
+    ],
+)
+def test_a_misspelt_option_is_refused_with_a_suggestion(
+    flag: str, hint: str, tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(["fit", *config(tmp_path, "run", tiny_root, student()), flag])
+    assert error.value.code == 2
+    assert f"'{hint}'" in capsys.readouterr().err.rsplit("Did you mean", 1)[-1]
+
+
+def test_a_misspelt_key_in_a_file_is_refused_with_a_suggestion(
+    tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(["fit", *config(tmp_path, "run", tiny_root, student(distillation_wieght=0.3))])
+    assert error.value.code == 2
+    assert "'distillation_weight'" in capsys.readouterr().err.rsplit("Did you mean", 1)[-1]
+
+
+def test_a_message_without_an_unknown_option_gets_no_suggestion() -> None:
+    assert suggestion("something else went wrong", {"lr"}) == ""
+
+
+def test_a_missing_teacher_is_an_error_before_any_training(tiny_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="Train the teacher first"):
+        main(["fit", *config(tmp_path, "run", tiny_root, student(teacher="nowhere.ckpt"))])
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_a_linked_value_follows_the_data(tiny_root: Path, tmp_path: Path) -> None:
+    main(["fit", *config(tmp_path, "run", tiny_root, student(), data=data(tiny_root, image_size=64))])
+    saved = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert saved["student"]["image_size"] == 64
+    assert saved["student"]["num_classes"] == 2
+    assert "hyper_parameters" not in saved  # they would silently win over flags
+
+
+def test_unknown_commands_are_refused_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry(["fitt"]) == 2
+    assert "Did you mean 'fit'?" in capsys.readouterr().err
+
+
+def test_help_and_version_do_not_import_torch() -> None:
+    program = (
+        "import sys; from mmpkd.__main__ import main; "
+        "assert main(['--help']) == main(['--version']) == main([]) == 0; assert 'torch' not in sys.modules"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "study" in result.stdout

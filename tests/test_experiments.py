@@ -1,0 +1,147 @@
+"""Every experiment is run for a step, on tiny data in the layout that it expects."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from data_modules.phantoms import write_breast_phantoms, write_chest_phantoms
+from mmpkd.cli import main
+from mmpkd.study.plan import load_plan
+from mmpkd.teachers.vocabulary import learn_word_tokenizer
+
+ROOT = Path(__file__).parents[1] / "experiments"
+FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.yaml"))
+RUNS = [name for name in FILES if name.split("/")[0] not in ("data", "trainer") and not name.endswith("study.yaml")]
+STUDIES = [name for name in FILES if name.endswith("study.yaml")]
+STEP = [
+    "--trainer.max_epochs=1",
+    "--data.max_train_samples=8",
+    "--trainer.limit_val_batches=2",
+    "--trainer.accelerator=cpu",
+    "--trainer.devices=1",
+    "--trainer.precision=32",
+    "--data.num_workers=0",
+    "--data.batch_size=8",
+    "--run.wandb=disabled",
+]
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Tiny data in the four layouts."""
+    folder = tmp_path_factory.mktemp("data")
+    write_chest_phantoms(folder / "chest", num_train=24, num_val=8, num_test=8, num_workers=0)
+    write_breast_phantoms(folder / "breast", num_train=36, num_test=8, num_workers=0)
+    write_breast_phantoms(folder / "both", num_train=60, num_test=24, mass_fraction=0.5, num_workers=0)
+    _write_covid(folder / "covid")
+    return {name: folder / name for name in ("chest", "breast", "both", "covid")}
+
+
+def _write_covid(root: Path) -> None:
+    (root / "images").mkdir(parents=True)
+    (root / "masks").mkdir()
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(24):
+        name = f"cxr{i:04d}"
+        Image.fromarray(rng.integers(0, 255, (40, 48)).astype(np.uint8)).save(root / "images" / f"{name}.jpg")
+        split = "train" if i < 12 else "val" if i < 18 else "test"
+        if i % 4 == 3:
+            Image.fromarray(np.eye(40, 48, dtype=np.uint8) * 255).save(root / "masks" / f"{name}__lesion_union.png")
+        rows.append((name, f"images/{name}.jpg", i % 2, "cough and fever" if i % 3 else "", i, split))
+    columns = ["image_id", "file", "label_covid19", "clinical_notes", "group_id", "split"]
+    pd.DataFrame(rows, columns=columns).to_csv(root / "metadata.csv", index=False)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Hugging Face encoder in place of the one that is downloaded."""
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("encoder")
+    tokenizer = learn_word_tokenizer(["no effusion"], 50)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]").save_pretrained(folder)
+    return folder
+
+
+def flags(name: str, roots: dict[str, Path], encoder: Path) -> list[str]:
+    """Return what makes an experiment small, without changing its kind."""
+    family = name.split("/")[0]
+    is_real = "/mimic/" in name or "/cbis_ddsm/" in name
+    if "table_" in name:
+        return [f"--data.root={roots['both']}"]
+    if family == "covid_cxr":
+        return [f"--data.root={roots['covid']}"]
+    if family == "cxr":
+        added = [f"--data.root={roots['chest']}"]
+        if not is_real:
+            added += ["--data.num_train=24", "--data.num_val=8", "--data.num_test=8"]
+        elif "teacher" in name:
+            added += [f"--model.encoder.pretrained={encoder}"]
+    else:
+        added = [f"--data.root={roots['breast']}"]
+        if not is_real:
+            added += ["--data.num_train=36", "--data.num_test=8"]
+    if is_real and "teacher" not in name:
+        added += ["--model.pretrained=false", "--model.student=vit_tiny_patch16_224", "--data.image_size=32"]
+    return added
+
+
+def run(name: str, folder: Path, roots: dict[str, Path], encoder: Path, *more: str) -> Path:
+    out = folder / name.replace("/", "-")
+    arguments = ["--config", str(ROOT / name), f"--run.dir={out}", *flags(name, roots, encoder), *STEP, *more]
+    main(["fit", *arguments])
+    return out / "checkpoints" / "best.ckpt"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_every_experiment_runs_for_a_step(name: str, roots: dict[str, Path], encoder: Path, tmp_path: Path) -> None:
+    more = []
+    if name.endswith("distill.yaml"):
+        teacher = run(name.replace("distill", "teacher"), tmp_path, roots, encoder)
+        more = [f"--model.teacher={teacher}"]
+    best = run(name, tmp_path, roots, encoder, *more)
+    saved = torch.load(best, weights_only=True)
+    assert saved["global_step"] == 1
+    assert ("teacher" in saved) == ("student" not in saved)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_is_a_valid_plan(name: str) -> None:
+    plan = load_plan(ROOT / name)
+    assert {arm.name for arm in plan.arms} == {"teacher", "baseline", "distilled"}
+    assert plan.arm("distilled").teacher == "teacher"
+
+
+@pytest.mark.parametrize("name", [*RUNS, *STUDIES])
+def test_the_first_line_says_how_to_run_it(name: str) -> None:
+    first = (ROOT / name).read_text().splitlines()[0]
+    command = re.fullmatch(r"# python -m mmpkd (?:fit --config|study) (experiments/\S+\.yaml)(?: .*)?", first)
+    assert command is not None, first
+    assert command.group(1) == f"experiments/{name}"
+
+
+@pytest.mark.parametrize("name", [name for name in RUNS if name.endswith("distill.yaml")])
+def test_the_distilled_arm_differs_from_the_baseline_in_its_teacher_only(name: str) -> None:
+    student, baseline = (
+        yaml.safe_load((ROOT / path).read_text()) for path in (name, name.replace("distill", "baseline"))
+    )
+    extra = {"teacher", "distillation_weight", "distillation_loss"}
+    assert {k: v for k, v in student["model"]["init_args"].items() if k not in extra} == baseline["model"]["init_args"]
+    assert student["data"] == baseline["data"]
+    assert student["trainer"] == baseline["trainer"]

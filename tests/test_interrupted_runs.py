@@ -1,0 +1,110 @@
+"""What a run leaves behind when it is killed, stopped or diverges, and how it goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmpkd.callbacks.nan_guard import NonFiniteLossError
+from mmpkd.cli import main
+from tests.runs import config, data, student, text_teacher
+
+REPOSITORY = Path(__file__).parents[1]
+DROPOUT = {"depth": 1, "proj_drop_rate": 0.2}
+
+
+def arguments(folder: Path, name: str, tiny_root: Path, num_workers: int = 0) -> list[str]:
+    return config(
+        folder,
+        name,
+        tiny_root,
+        student(student_options=DROPOUT),
+        run={"save_every_n_steps": 3},
+        data=data(tiny_root, num_workers=num_workers, shift=0.2),
+        trainer={"max_epochs": 3},
+    )
+
+
+def interrupt(args: list[str], step: int, number: int) -> subprocess.CompletedProcess[str]:
+    flags = ["--trainer.callbacks+=tests.interrupt.SignalAt", f"--trainer.callbacks.step={step}"]
+    command = [sys.executable, "-m", "mmpkd", "fit", *args, *flags, f"--trainer.callbacks.number={number}"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=REPOSITORY)
+
+
+def final_weights(folder: Path) -> dict[str, torch.Tensor]:
+    saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 24
+    weights: dict[str, torch.Tensor] = saved["state_dict"]
+    return weights
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> dict[str, torch.Tensor]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    main(["fit", *arguments(folder, "run", tiny_root)])
+    return final_weights(folder / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("num_workers", "step"), [(0, 11), (2, 16)])
+def test_resume_after_a_kill_inside_an_epoch_is_exact(
+    num_workers: int, step: int, undisturbed: dict[str, torch.Tensor], tiny_root: Path, tmp_path: Path
+) -> None:
+    args = arguments(tmp_path, "run", tiny_root, num_workers)
+    result = interrupt(args, step, signal.SIGKILL)
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] == 8 * (step // 8) + step % 8 // 3 * 3
+    main(["fit", *args, "--ckpt_path", str(last)])
+    resumed = final_weights(tmp_path / "run")
+    assert resumed.keys() == undisturbed.keys()
+    assert all(torch.equal(value, undisturbed[name]) for name, value in resumed.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code", "saved_step"), [(signal.SIGTERM, 143, 11), (signal.SIGINT, 130, 8)])
+def test_a_stopped_run_saves_and_exits_with_the_signals_code(
+    number: int, code: int, saved_step: int, tiny_root: Path, tmp_path: Path
+) -> None:
+    result = interrupt(arguments(tmp_path, "run", tiny_root), 10, number)
+    assert result.returncode == code, result.stderr
+    saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == saved_step
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_weights(tiny_root: Path, tmp_path: Path) -> None:
+    args = arguments(tmp_path, "run", tiny_root)
+    with pytest.raises(NonFiniteLossError, match="in step 7"):
+        main(["fit", *args, "--trainer.callbacks+=tests.interrupt.BreakAt", "--trainer.callbacks.step=7"])
+    saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 6
+    assert all(value.isfinite().all() for value in saved["state_dict"].values())
+
+
+def test_a_teacher_resumes_with_the_same_vocabulary(tiny_root: Path, tmp_path: Path) -> None:
+    model = text_teacher()
+    once = config(tmp_path, "once", tiny_root, model, trainer={"max_epochs": 4})
+    main(["fit", *once])
+    twice = config(tmp_path, "twice", tiny_root, model, run={"save_every_n_steps": 5}, trainer={"max_epochs": 4})
+    with pytest.raises(NonFiniteLossError):
+        main(["fit", *twice, "--trainer.callbacks+=tests.interrupt.BreakAt", "--trainer.callbacks.step=13"])
+    last = tmp_path / "twice" / "checkpoints" / "last.ckpt"
+    main(["fit", *twice, "--ckpt_path", str(last)])
+    weights = [torch.load(tmp_path / n / "checkpoints" / "last.ckpt", weights_only=True) for n in ("once", "twice")]
+    assert all(torch.equal(v, weights[1]["state_dict"][k]) for k, v in weights[0]["state_dict"].items())
+
+
+def test_resuming_a_teacher_on_other_data_is_refused(tiny_root: Path, tmp_path: Path) -> None:
+    args = config(tmp_path, "teacher", tiny_root, text_teacher())
+    main(["fit", *args])
+    manifest = tmp_path / "teacher" / "checkpoints" / "last.ckpt"
+    saved = torch.load(manifest, weights_only=True)
+    saved["teacher"]["inputs"]["pad_token"] = "[UNK]"
+    torch.save(saved, manifest)
+    with pytest.raises(ValueError, match="Restore the data, or start a new run"):
+        main(["fit", *args, "--ckpt_path", str(manifest)])

@@ -1,0 +1,91 @@
+"""A data set of 64 tiny images that a student can learn in seconds: a bright square says which of two findings is there."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image
+
+from data_modules.base import License, PrivilegedDataModule
+from data_modules.split import Roi, Split, Table
+from data_modules.transforms import Augmentation
+
+NAMES = ("Left Finding", "Right Finding")
+SIDE = 32
+
+
+def write_tiny(root: Path, sizes: Mapping[str, int], seed: int = 0) -> dict[str, Split]:
+    """Write images below `root` and return the splits."""
+    return {name: _write_split(root / name, name, n, seed) for name, n in sizes.items()}
+
+
+def _write_split(folder: Path, name: str, n: int, seed: int) -> Split:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([seed, len(name), n])
+    label = rng.integers(0, 2, size=(n, 2)).astype(np.float32)
+    label[:2] = [[0, 1], [1, 0]]
+    images, rois = [], {}
+    for i in range(n):
+        pixels = rng.integers(0, 60, size=(SIDE, SIDE)).astype(np.uint8)
+        boxes = [(4.0, 12.0, 12.0, 20.0), (20.0, 12.0, 28.0, 20.0)]
+        for finding in np.flatnonzero(label[i]):
+            x0, y0, x1, y1 = (int(v) for v in boxes[finding])
+            pixels[y0:y1, x0:x1] = 220
+        path = folder / f"{i}.png"
+        if not path.exists():
+            Image.fromarray(pixels).save(path)
+        images.append(path)
+        if name != "train" and label[i].any():
+            rois[i] = tuple(Roi(int(f), (boxes[f],)) for f in np.flatnonzero(label[i]))
+    has = np.ones(n, dtype=np.bool_)
+    has[-1] = False
+    words = [("bright left" if a else "dark left") + (" bright right" if b else " dark right") for a, b in label]
+    table = Table(label[:, :1].copy(), np.eye(2, dtype=np.float32)[label[:, 1].astype(int)], ("a",), ("b=0", "b=1"))
+    return Split(
+        sample_id=np.array([f"{name}{i}" for i in range(n)]),
+        patient_id=np.array([f"{name}-patient{i // 2}" for i in range(n)]),
+        image=images,
+        label=label,
+        has_privileged=has,
+        report=[word if ok else "" for word, ok in zip(words, has, strict=True)],
+        table=table,
+        rois=rois,
+    )
+
+
+class TinyDataModule(PrivilegedDataModule):
+    """The tiny data set.
+
+    Args:
+        root: Where images are written.
+        image_size: Side of the input.
+        batch_size: Samples a step.
+        num_workers: Loader processes.
+        seed: Seed of order and augmentation.
+        num_train: Training samples.
+        shift: Largest random translation of a training image.
+        label_names: Names of the two findings.
+        data_seed: Seed of the data themselves.
+    """
+
+    license: ClassVar[License] = "synthetic"
+
+    def __init__(
+        self,
+        root: str,
+        image_size: int = 32,
+        batch_size: int = 8,
+        num_workers: int = 0,
+        seed: int = 0,
+        num_train: int = 64,
+        shift: float = 0.1,
+        label_names: tuple[str, str] = NAMES,
+        data_seed: int = 0,
+    ) -> None:
+        super().__init__(label_names, image_size, batch_size, num_workers, seed, augmentation=Augmentation(shift=shift))
+        self.root, self.num_train, self.data_seed = Path(root), num_train, data_seed
+
+    def read_splits(self) -> Mapping[str, Split]:
+        """Write and return the splits."""
+        return write_tiny(self.root, {"train": self.num_train, "val": 16, "test": 16}, self.data_seed)
