@@ -162,7 +162,7 @@ class PrivilegedDataModule(LightningDataModule):
         augmentation = self.augmentation if name == "train" else None
         return PrivilegedDataset(
             self.splits[name],
-            SampleTransform(augmentation, self.mean, self.std, self.seed),
+            SampleTransform(augmentation, self.mean, self.std, self.seed, self.image_size),
             self.image_size,
             self.resize,
             load_images,

@@ -19,7 +19,8 @@ class Augmentation:
     """Random changes of a training image; zero switches one off.
 
     Attributes:
-        shift: Largest translation, as a fraction of the side.
+        shift: Largest translation, as a fraction of the side, in whole pixels: a part of a pixel would blur fine structure
+            in training only.
         scale: Largest relative change of size.
         rotate: Largest rotation in degrees.
         brightness: Largest offset, as a fraction of the grey range.
@@ -43,16 +44,19 @@ class SampleTransform:
         mean: Mean of the grey values in [0, 1].
         std: Their standard deviation, > 0.
         seed: Seed of all random streams.
+        image_size: Side of the image, for translations in pixels.
 
     Raises:
         ValueError: If std is not positive.
     """
 
-    def __init__(self, augmentation: Augmentation | None, mean: float, std: float, seed: int) -> None:
+    def __init__(
+        self, augmentation: Augmentation | None, mean: float, std: float, seed: int, image_size: int = 224
+    ) -> None:
         if std <= 0:
             raise ValueError(f"Expected a positive standard deviation of grey values but got {std}.")
         self.mean, self.std, self.seed = np.float32(mean), np.float32(std), seed
-        self._augment = None if augmentation is None else build_augmentation(augmentation)
+        self._augment = None if augmentation is None else build_augmentation(augmentation, image_size)
 
     def __call__(self, image: NDArray[np.float32], epoch: int, index: int) -> NDArray[np.float32]:
         """Transform one image.
@@ -76,7 +80,7 @@ def sample_seed(seed: int, epoch: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0])
 
 
-def build_augmentation(augmentation: Augmentation) -> A.Compose | None:
+def build_augmentation(augmentation: Augmentation, image_size: int) -> A.Compose | None:
     """Build the albumentations pipeline, or None if nothing may change.
 
     Raises:
@@ -92,7 +96,7 @@ def build_augmentation(augmentation: Augmentation) -> A.Compose | None:
             if a.shift or a.scale or a.rotate:
                 steps.append(
                     A.Affine(
-                        translate_percent=(-a.shift, a.shift),
+                        translate_px=(-round(a.shift * image_size), round(a.shift * image_size)),
                         scale=(1 - a.scale, 1 + a.scale),
                         rotate=(-a.rotate, a.rotate),
                         border_mode=cv2.BORDER_REPLICATE,

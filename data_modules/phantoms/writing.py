@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -44,7 +45,10 @@ def write_once(root: Path, settings: dict[str, Any], write: Callable[[], None]) 
                 f"Delete the folder, or set another data.root."
             )
         return
-    if root.is_dir() and any(root.iterdir()) and not started.is_file():
+    if started.is_file():
+        # what an interrupted write left may belong to other settings
+        shutil.rmtree(root)
+    if root.is_dir() and any(root.iterdir()):
         raise FileExistsError(f"Expected an empty folder for phantoms but '{root}' holds other files. Set data.root.")
     root.mkdir(parents=True, exist_ok=True)
     started.write_text(json.dumps(wanted))

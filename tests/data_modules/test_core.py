@@ -131,7 +131,20 @@ def test_order_differs_between_epochs() -> None:
 def test_an_argument_that_albumentations_ignores_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("data_modules.transforms.A.HorizontalFlip", lambda p: A.VerticalFlip(probability=p))
     with pytest.raises(ValueError, match="does not accept"):
-        build_augmentation(Augmentation(horizontal_flip=0.5))
+        build_augmentation(Augmentation(horizontal_flip=0.5), 32)
+
+
+def test_a_shift_moves_whole_pixels_and_blurs_nothing() -> None:
+    image = np.random.default_rng(0).random((32, 32)).astype(np.float32)
+    transform = SampleTransform(Augmentation(shift=0.1), 0.0, 1.0, 0, image_size=32)
+    for index in range(20):
+        moved = transform(image, 0, index)[0]
+        offsets = [(y, x) for y in range(-3, 4) for x in range(-3, 4)]
+        inner = slice(4, 28)
+        matches = [
+            np.allclose(moved[inner, inner], np.roll(image, o, (0, 1))[inner, inner], atol=1e-5) for o in offsets
+        ]
+        assert sum(matches) == 1
 
 
 def test_images_are_normalised_and_a_zero_spread_is_refused() -> None:

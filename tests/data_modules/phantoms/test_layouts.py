@@ -111,8 +111,10 @@ def test_an_interrupted_folder_is_written_again_and_a_foreign_one_refused(tmp_pa
     with pytest.raises(FileExistsError, match="other files"):
         write_chest_phantoms(root, **CHEST, num_workers=0)  # type: ignore[arg-type]
     (root / STARTED).write_text(json.dumps({}))
+    (root / "files" / "left.jpg").write_text("half")
     write_chest_phantoms(root, **CHEST, num_workers=0)  # type: ignore[arg-type]
     assert (root / MANIFEST).is_file()
+    assert not (root / "files" / "left.jpg").exists()
 
 
 def test_chest_phantoms_come_back_through_the_reader_of_mimic_cxr(chest: Path) -> None:
