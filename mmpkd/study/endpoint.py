@@ -120,7 +120,7 @@ def _difference(name: str, values: Floats, patient: NDArray[np.int64]) -> Differ
 
 def _auroc_difference(arm: Sequence[RunTables], reference: Sequence[RunTables], seeds: list[int]) -> Difference:
     chosen = [[table for seed in seeds for table in tables if table.run.seed == seed] for tables in (arm, reference)]
-    target = stacked_predictions(chosen[1], "target")[0]
+    target = stacked_predictions([*chosen[0], *chosen[1]], "target")[0]
     patient = as_codes(chosen[1][0].predictions["patient_id"].tolist())
     preds = [stacked_predictions(tables, "probability") for tables in chosen]
     found = auroc_differences(preds[0], preds[1], target, patient)

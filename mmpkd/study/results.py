@@ -15,6 +15,7 @@ from mmpkd.study.plan import StudyError
 from mmpkd.study.runner import Run
 
 _KEYS = ("sample_id", "patient_id", "finding", "attribution", "area", "probability", "target")
+_DIAGNOSTICS = ("prefix_mass", "constant")
 ALL = "all"
 
 
@@ -37,7 +38,7 @@ class RunTables:
     @property
     def scores(self) -> list[str]:
         """Localization scores that the table has."""
-        return [] if self.rois is None else [name for name in self.rois.columns if name not in _KEYS]
+        return [] if self.rois is None else [name for name in self.rois.columns if name not in (*_KEYS, *_DIAGNOSTICS)]
 
 
 def read_run(run: Run) -> RunTables:
@@ -113,13 +114,15 @@ def paired_differences(
         Index sample_id, patient_id, finding; one column a seed.
 
     Raises:
-        StudyError: If the arms have no seed or no ROI in common, or no such read-out.
+        StudyError: If the arms have no seed in common, different ROIs, or no such read-out.
     """
     columns = {}
     for first in arm:
         for second in reference:
             if first.run.seed == second.run.seed:
                 pair = [_values(tables, attribution, score) for tables in (first, second)]
+                if not pair[0].index.equals(pair[1].index):
+                    raise StudyError(_different(first, second, "ROIs"))
                 columns[first.run.seed] = pair[0] - pair[1]
     frame = pd.DataFrame(columns)
     if frame.empty:
@@ -140,10 +143,25 @@ def _values(tables: RunTables, attribution: str, score: str) -> "pd.Series[float
 
 
 def stacked_predictions(tables: Sequence[RunTables], kind: str) -> "np.ndarray[Any, np.dtype[np.float64]]":
-    """Return the `probability` or `target` columns of several runs of one test set, (S, N, K)."""
+    """Return the `probability` or `target` columns of several runs of one test set, (S, N, K).
+
+    Raises:
+        StudyError: If the runs predicted different images or labels.
+    """
     frames = [table.predictions for table in tables]
+    known = ["sample_id", *(name for name in frames[0].columns if name.startswith("target/"))]
+    for table in tables:
+        if not set(known) <= set(table.predictions.columns) or not table.predictions[known].equals(frames[0][known]):
+            raise StudyError(_different(tables[0], table, "images or labels"))
     columns = [name for name in frames[0].columns if name.startswith(f"{kind}/")]
     return np.stack([frame[columns].to_numpy(dtype=np.float64) for frame in frames])
+
+
+def _different(first: RunTables, second: RunTables, what: str) -> str:
+    return (
+        f"Expected the same test {what} in {first.run.folder} and {second.run.folder} but they differ. Train all arms on "
+        "the same data."
+    )
 
 
 def map_files(folder: Path, limit: int) -> list[Path]:

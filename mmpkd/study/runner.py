@@ -17,6 +17,7 @@ from mmpkd.study.plan import Arm, StudyError, StudyPlan
 logger = logging.getLogger("mmpkd")
 Execute = Callable[[Sequence[str]], None]
 DONE = "done.json"
+STARTED = "started.json"
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def run_all(runs: Sequence[Run], execute: Execute) -> Outcome:
         execute: The Lightning command line.
 
     Raises:
-        StudyError: Before anything starts, if a finished run was made with other settings.
+        StudyError: Before anything starts, if a folder holds a run that was made with other settings or by hand.
     """
     for run in runs:
         check_unchanged(run)
@@ -114,6 +115,7 @@ def _attempt(run: Run, execute: Execute) -> str | None:
     """Make one run; return why it failed, or None."""
     start = time.monotonic()
     fingerprint = run_fingerprint(run)
+    _write_json(run.folder / STARTED, {"fingerprint": fingerprint})
     try:
         fit_and_test(run, execute)
     except KeyboardInterrupt:
@@ -125,11 +127,16 @@ def _attempt(run: Run, execute: Execute) -> str | None:
     except Exception as error:
         return _record_failure(run, f"{type(error).__name__}: {error}")
     content = {"fingerprint": fingerprint, "seconds": round(time.monotonic() - start, 1), "flags": list(run.flags)}
-    temporary = run.folder / f".{DONE}.tmp"
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(run.folder / DONE)
+    _write_json(run.folder / DONE, content)
     (run.folder / "error.log").unlink(missing_ok=True)
     return None
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    temporary.replace(path)
 
 
 def _record_failure(run: Run, reason: str) -> str:
@@ -161,18 +168,25 @@ def is_finished(run: Run) -> bool:
 
 
 def check_unchanged(run: Run) -> None:
-    """Check that a finished run was made with the settings that the study has now.
+    """Check that a finished or interrupted run was made with the settings that the study has now.
 
     Raises:
-        StudyError: If flags, configuration files or the teacher differ.
+        StudyError: If flags, configuration files or the teacher differ, or the study did not make the run.
     """
-    if is_finished(run):
-        found = json.loads((run.folder / DONE).read_text())["fingerprint"]
-        if found != run_fingerprint(run):
+    record = next((path for name in (DONE, STARTED) if (path := run.folder / name).is_file()), None)
+    advice = "Delete or move the folder to train again, or give --out another one."
+    if record is None:
+        if any((run.folder / "checkpoints").glob("*.ckpt")):
             raise StudyError(
-                f"Expected the finished run in {run.folder} to have the settings of the study but they changed since: "
-                f"flags, configuration files, or the teacher. Delete the folder to train again, or give --out another one."
+                f"Expected {run.folder} to be empty or made by a study but it holds checkpoints of a run with unknown "
+                f"settings. {advice}"
             )
+    elif json.loads(record.read_text())["fingerprint"] != run_fingerprint(run):
+        state = "finished" if record.name == DONE else "interrupted"
+        raise StudyError(
+            f"Expected the {state} run in {run.folder} to have the settings of the study but they changed since: "
+            f"flags, configuration files, or the teacher. {advice}"
+        )
 
 
 def run_fingerprint(run: Run) -> str:

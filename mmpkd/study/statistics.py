@@ -244,10 +244,10 @@ def paired_effect_size(differences: Floats) -> float:
         differences: (n,) one value per independent unit: mean differences of seeds, or of patients.
 
     Returns:
-        Effect size; NaN for fewer than two units or no spread.
+        Effect size; NaN for fewer than three units (the correction is then zero) or no spread.
     """
     n = len(differences)
-    spread = float(np.std(differences, ddof=1)) if n > 1 else 0.0
+    spread = float(np.std(differences, ddof=1)) if n > 2 else 0.0
     if spread == 0:
         return float("nan")
     return float(differences.mean()) / spread * (1 - 3 / (4 * (n - 1) - 1))

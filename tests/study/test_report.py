@@ -1,3 +1,4 @@
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -140,3 +141,30 @@ def test_a_study_runs_through_the_real_command_line(tiny_root: Path, tmp_path: P
     assert "one training run is no evidence" in text
     assert text.count("data:image/png") >= 2
     assert main([str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out"), "--report-only"]) == 0
+
+
+@pytest.mark.parametrize("table", ["roi_test", "predictions_test"])
+def test_arms_that_were_tested_on_other_images_are_not_compared(tmp_path: Path, table: str) -> None:
+    plan = load_plan(write_study(tmp_path))
+    runs = plan_runs(plan, tmp_path / "out", plan.seeds, ())
+    finished = run_all(runs, FakeCommandLine()).finished
+    path = tmp_path / "out" / "distilled" / "seed0" / f"{table}.parquet"
+    frame = pd.read_parquet(path)
+    # as many rows as before, so that no shape gives it away
+    frame["sample_id"] = frame["sample_id"].str.replace("s00", "t00")
+    frame.to_parquet(path)
+    what = "ROIs" if table == "roi_test" else "images or labels"
+    with pytest.raises(StudyError, match=f"Expected the same test {what} in "):
+        write_report(plan, tmp_path / "out", plan.seeds, finished, ())
+
+
+@pytest.mark.parametrize(("license_name", "shown"), [("synthetic", True), ("credentialed", False)])
+def test_the_gallery_names_no_credentialed_image(tmp_path: Path, license_name: str, shown: bool) -> None:
+    plan = load_plan(write_study(tmp_path))
+    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine()).finished
+    for run in finished:
+        summary = run.folder / "summary.json"
+        summary.write_text(json.dumps(json.loads(summary.read_text()) | {"license": license_name}))
+    page = write_report(plan, tmp_path / "out", plan.seeds, finished, ())[1].read_text()
+    assert ("s001" in page) is shown
+    assert ("Image 2" in page) is not shown

@@ -102,6 +102,40 @@ def test_finished_runs_of_other_settings_are_refused_before_anything_starts(stud
     assert command.calls == []
 
 
+def test_an_interrupted_run_is_not_continued_with_other_settings(study: Path) -> None:
+    class Stopped(FakeCommandLine):
+        def __call__(self, args: Sequence[str]) -> None:
+            super().__call__(args)
+            if self.commands()[-1][:2] == ("fit", "baseline"):
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_all(runs(study), Stopped())
+    (study / "baseline.yaml").write_text((study / "baseline.yaml").read_text() + "y: 2\n")
+    command = FakeCommandLine()
+    with pytest.raises(StudyError, match=r"the interrupted run in .*baseline/seed0 .*they changed since"):
+        run_all(runs(study), command)
+    assert command.calls == []
+
+
+def test_a_run_that_the_study_did_not_make_is_refused(study: Path) -> None:
+    checkpoints = study / "out" / "baseline" / "seed0" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "best.ckpt").write_text("made by `mmpkd fit`, with whatever flags")
+    (checkpoints.parent / "summary.json").write_text('{"status": "fitted"}')
+    command = FakeCommandLine()
+    with pytest.raises(StudyError, match="holds checkpoints of a run with unknown settings"):
+        run_all(runs(study), command)
+    assert command.calls == []
+
+
+def test_a_failed_run_is_tried_again(study: Path) -> None:
+    run_all(runs(study), FakeCommandLine(fail=["baseline"]))
+    outcome = run_all(runs(study), FakeCommandLine())
+    assert len(outcome.finished) == 5
+    assert not (study / "out" / "baseline" / "seed0" / "error.log").exists()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -81,6 +81,8 @@ def test_t_interval_and_effect_size_have_their_closed_forms() -> None:
     interval = t_interval(values)
     assert (interval.low, interval.high) == pytest.approx((values.mean() - half, values.mean() + half))
     assert paired_effect_size(values) == pytest.approx(values.mean() / values.std(ddof=1) * (1 - 3 / 7))
+    # the correction for two units is zero: a size of 0.000 beside a clear difference would mislead
+    assert np.isnan(paired_effect_size(values[:2]))
     assert np.isnan(t_interval(values[:1]).low)
 
 
