@@ -4,11 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# DATA=/path runs the real configuration on a real data set; ARGS= passes Lightning CLI overrides; SEEDS="0 1 2" trains more seeds.
+# DATA=/path runs the real configuration on a real data set; ARGS= passes Lightning CLI overrides; SEEDS="0 1 2" trains more
+# seeds; OUT= is the folder of the study.
 DATA ?=
 ARGS ?=
 SEEDS ?=
-STUDY_FLAGS = $(if $(SEEDS),--seeds $(SEEDS)) -- $(if $(DATA),--data.root=$(abspath $(DATA))) $(ARGS)
+OUT ?=
+STUDY_FLAGS = $(if $(OUT),--out $(OUT)) $(if $(SEEDS),--seeds $(SEEDS)) -- $(if $(DATA),--data.root=$(abspath $(DATA))) $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help install train-cxr train-mammo train-covid table-cbis test check format lint types benchmark lock clean

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 import mmpkd
 from data_modules.base import PrivilegedDataModule
+from mmpkd.json_file import write_json
 from mmpkd.teachers.teacher import sha256_of
 
 
@@ -90,11 +91,3 @@ def git_commit() -> str | None:
     except FileNotFoundError:
         return None
     return result.stdout.strip() if result.returncode == 0 else None
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON, all or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(path)

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from mmpkd.json_file import write_json
 from mmpkd.study.plan import Arm, StudyError, StudyPlan
 
 logger = logging.getLogger("mmpkd")
@@ -115,7 +116,7 @@ def _attempt(run: Run, execute: Execute) -> str | None:
     """Make one run; return why it failed, or None."""
     start = time.monotonic()
     fingerprint = run_fingerprint(run)
-    _write_json(run.folder / STARTED, {"fingerprint": fingerprint})
+    write_json(run.folder / STARTED, {"fingerprint": fingerprint})
     try:
         fit_and_test(run, execute)
     except KeyboardInterrupt:
@@ -127,16 +128,9 @@ def _attempt(run: Run, execute: Execute) -> str | None:
     except Exception as error:
         return _record_failure(run, f"{type(error).__name__}: {error}")
     content = {"fingerprint": fingerprint, "seconds": round(time.monotonic() - start, 1), "flags": list(run.flags)}
-    _write_json(run.folder / DONE, content)
+    write_json(run.folder / DONE, content)
     (run.folder / "error.log").unlink(missing_ok=True)
     return None
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(path)
 
 
 def _record_failure(run: Run, reason: str) -> str:
