@@ -13,14 +13,10 @@ from numpy.typing import NDArray
 
 from data_modules.phantoms.chest_anatomy import (
     ChestFields,
-    Heart,
     Thorax,
     chest_fields,
     draw_bones,
-    draw_mediastinum,
     draw_parenchyma,
-    heart_mask,
-    sample_heart,
     sample_thorax,
 )
 from data_modules.phantoms.chest_findings import (
@@ -37,6 +33,7 @@ from data_modules.phantoms.chest_findings import (
     sample_pleural_effusion,
     sample_pneumothorax,
 )
+from data_modules.phantoms.chest_heart import Heart, draw_mediastinum, heart_mask, sample_heart
 from data_modules.phantoms.chest_shortcuts import (
     EVALUATION_RATES,
     TRAINING_RATES,

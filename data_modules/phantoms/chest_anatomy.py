@@ -1,4 +1,4 @@
-"""The healthy chest: body, two lungs with vessels, ribs and clavicles, mediastinum, spine and heart.
+"""The healthy chest: body, two lungs with vessels, ribs and clavicles.
 
 Lengths are fractions of the image side. The image shows the patient from the front: the patient's right lung is on the
 left of the image. What is random is drawn first and kept in frozen records; drawing from them is deterministic.
@@ -22,11 +22,6 @@ from data_modules.phantoms.primitives import (
 RIGHT, LEFT = 0, 1
 SIDE_NAMES = ("right", "left")
 NUM_RIBS = 8
-# cosine and sine of the heart's axis, 25 degrees below the horizontal
-HEART_AXIS = (0.9063, 0.4226)
-# Cardiothoracic ratio from which a heart is enlarged, and its range
-ENLARGED_RATIO = (0.57, 0.68)
-NORMAL_RATIO = (0.38, 0.49)
 
 
 @dataclass(frozen=True)
@@ -78,28 +73,6 @@ class Thorax:
     def apex_y(self) -> float:
         """Height of the lung apices."""
         return self.lung_y - self.lung_height
-
-
-@dataclass(frozen=True)
-class Heart:
-    """Heart and mediastinum.
-
-    Attributes:
-        enlarged: Whether there is cardiomegaly.
-        ratio: Cardiothoracic ratio.
-        roundness: Height of the heart divided by its width.
-        mediastinum_width: Half the width of the mediastinum.
-    """
-
-    enlarged: bool
-    ratio: float
-    roundness: float
-    mediastinum_width: float
-
-    @property
-    def degree(self) -> str:
-        """Degree of the enlargement in words."""
-        return "mildly" if self.ratio < 0.60 else "moderately" if self.ratio < 0.64 else "markedly"
 
 
 @dataclass(frozen=True)
@@ -160,20 +133,6 @@ def _sample_lung(
     liver = 0.02 if side == RIGHT else 0.0
     base_y = center_y + height * float(rng.uniform(0.80, 0.90)) - liver
     return Lung(direction, midline + direction * offset, half_width, base_y)
-
-
-def sample_heart(rng: np.random.Generator, enlarged: bool) -> Heart:
-    """Draw a heart.
-
-    Args:
-        rng: Generator.
-        enlarged: Whether there is cardiomegaly.
-
-    Returns:
-        The heart.
-    """
-    ratio = float(rng.uniform(*ENLARGED_RATIO) if enlarged else np.clip(rng.normal(0.44, 0.025), *NORMAL_RATIO))
-    return Heart(enlarged, ratio, float(rng.uniform(0.80, 0.92)), float(rng.uniform(0.045, 0.065)))
 
 
 def chest_fields(thorax: Thorax, size: int) -> ChestFields:
@@ -269,45 +228,3 @@ def draw_bones(thorax: Thorax, fields: ChestFields) -> FloatImage:
     on_clavicles = (lateral > 0.15) & (lateral < 1.0)
     bones: FloatImage = 0.055 * ribs * on_ribs + 0.09 * clavicles * on_clavicles
     return bones
-
-
-def heart_mask(heart: Heart, thorax: Thorax, fields: ChestFields) -> FloatImage:
-    """Soft mask of the heart.
-
-    Args:
-        heart: The heart.
-        thorax: The anatomy.
-        fields: The anatomy on the grid.
-
-    Returns:
-        Float32 (S, S) in [0, 1].
-    """
-    half_width = heart.ratio * (thorax.lung_offset + thorax.lung_width)
-    right = fields.x - (thorax.midline + 0.20 * half_width)
-    down = fields.y - (thorax.lung_y + 0.60 * thorax.lung_height + 0.02)
-    cosine, sine = HEART_AXIS
-    along = (right * cosine + down * sine) / half_width
-    across = (down * cosine - right * sine) / (half_width * heart.roundness)
-    return sigmoid((1 - along**2 - across**2) * 9)
-
-
-def draw_mediastinum(
-    image: FloatImage, heart: Heart, heart_region: FloatImage, thorax: Thorax, fields: ChestFields
-) -> FloatImage:
-    """Draw heart, mediastinum and spine over an image.
-
-    Args:
-        image: Float32 (S, S).
-        heart: The heart.
-        heart_region: Soft mask of the heart.
-        thorax: The anatomy.
-        fields: The anatomy on the grid.
-
-    Returns:
-        A new image, float32 (S, S).
-    """
-    from_midline = fields.x - thorax.midline
-    wall = heart.mediastinum_width - np.abs(from_midline) + 0.015 * np.sin(fields.y * 9)
-    dense = np.maximum(heart_region, sigmoid(wall * 90) * fields.body) * 0.92
-    drawn: FloatImage = image + (0.62 - image) * dense + 0.05 * ridge(from_midline, 0.02) * fields.body
-    return drawn
