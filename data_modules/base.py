@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from data_modules.batch import Sample, collate
 from data_modules.dataset import Preprocess, PrivilegedDataset
 from data_modules.geometry import Resize
+from data_modules.images import GreyRange
 from data_modules.samplers import EpochSampler
 from data_modules.split import Split, check_disjoint_patients
 from data_modules.transforms import Augmentation, SampleTransform
@@ -41,6 +42,8 @@ class PrivilegedDataModule(LightningDataModule):
             (`needs_privileged`).
         cache_images: Keep prepared images in memory after the first read.
         max_train_samples: Use only the first so many training samples, or None for all.
+        grey_range: What becomes 0 and 1 in DICOM files: the extremes of each image (`observed`), or the ends of the range
+            that its header declares (`declared`).
     """
 
     license: ClassVar[License] = "credentialed"
@@ -61,6 +64,7 @@ class PrivilegedDataModule(LightningDataModule):
         load_privileged: bool | None = None,
         cache_images: bool = False,
         max_train_samples: int | None = None,
+        grey_range: GreyRange = "observed",
     ) -> None:
         super().__init__()
         self.label_names = tuple(label_names)
@@ -73,6 +77,7 @@ class PrivilegedDataModule(LightningDataModule):
         self.mean, self.std, self.resize, self.augmentation = mean, std, resize, augmentation
         self._load_images, self._load_privileged = load_images, load_privileged
         self.cache_images, self.max_train_samples = cache_images, max_train_samples
+        self.grey_range: GreyRange = grey_range
         self._splits: Mapping[str, Split] | None = None
         self._resume = (0, 0)
         if not self.label_names:
@@ -169,6 +174,7 @@ class PrivilegedDataModule(LightningDataModule):
             load_privileged,
             self.preprocess(),
             self.cache_images,
+            self.grey_range,
         )
 
     def train_dataloader(self) -> DataLoader[Sample]:

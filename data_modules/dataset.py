@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from data_modules.batch import Sample
 from data_modules.geometry import Resize, fit_image, fit_mask, rasterise_boxes, resize_mask, same_aspect
-from data_modules.images import ImageReadError, read_image, read_mask
+from data_modules.images import GreyRange, ImageReadError, read_image, read_mask
 from data_modules.samplers import Key
 from data_modules.split import Roi, Split
 from data_modules.transforms import SampleTransform
@@ -31,6 +31,7 @@ class PrivilegedDataset(Dataset[Sample]):
         preprocess: Applied to the image as read and to its masks, for example a crop.
         cache_images: Keep prepared images (float32, num_samples x image_size^2 x 4 bytes) in memory after the first
             read.
+        grey_range: What becomes 0 and 1 in a DICOM file, see `read_image`.
     """
 
     def __init__(
@@ -43,9 +44,11 @@ class PrivilegedDataset(Dataset[Sample]):
         load_privileged: bool,
         preprocess: Preprocess | None = None,
         cache_images: bool = False,
+        grey_range: GreyRange = "observed",
     ) -> None:
         self.split, self.transform, self.image_size, self.resize = split, transform, image_size, resize
         self.load_images, self.load_privileged, self.preprocess = load_images, load_privileged, preprocess
+        self.grey_range: GreyRange = grey_range
         shape = (len(split), image_size, image_size) if cache_images and load_images else (0, 0, 0)
         self._images = np.zeros(shape, dtype=np.float32)
         self._cached = np.zeros(shape[0], dtype=np.bool_)
@@ -97,7 +100,7 @@ class PrivilegedDataset(Dataset[Sample]):
     def _read(self, index: int) -> tuple[Image, Masks]:
         # a crop needs more pixels than the frame has, so only whole images are decoded at reduced resolution
         min_side = 0 if self.preprocess else self.image_size
-        image, frame = read_image(self.split.image[index], min_side)
+        image, frame = read_image(self.split.image[index], min_side, self.grey_range)
         size = (image.shape[0], image.shape[1])
         rois = self.split.rois.get(index, ())
         for roi in rois:

@@ -1,6 +1,7 @@
 """Read image files of any supported kind as one-channel float32 arrays in [0, 1]."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pydicom
@@ -12,6 +13,7 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut
 # A radiograph of 2^28 pixels does not exist; larger headers are corrupt files.
 Image.MAX_IMAGE_PIXELS = 2**28
 
+_RESCALE = (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
 # What Pillow and pydicom raise for files that are missing, damaged, or of an unsupported kind.
 _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 _DICOM_ERRORS = (
@@ -24,18 +26,27 @@ _DICOM_ERRORS = (
     pydicom.errors.InvalidDicomError,
 )
 
+GreyRange = Literal["declared", "observed"]
+
 
 class ImageReadError(OSError):
     """An image file is missing, truncated, or of a kind that cannot be decoded."""
 
 
-def read_image(path: Path, min_side: int = 0) -> tuple[NDArray[np.float32], tuple[int, int]]:
+def read_image(
+    path: Path, min_side: int = 0, grey_range: GreyRange = "observed"
+) -> tuple[NDArray[np.float32], tuple[int, int]]:
     """Read an image as grey values, at reduced resolution where the format allows it.
 
     Args:
         path: JPEG, PNG or DICOM file.
         min_side: JPEG files are decoded at the smallest of 1/1, 1/2, 1/4, 1/8 whose sides are at least this; 0
             decodes everything.
+        grey_range: What becomes 0 and 1 in a DICOM file: `declared`, the ends of the range that its header declares
+            (window, look-up table, or bits stored), so that one grey value means the same in all files of one
+            scanner; or `observed`, its own darkest and brightest pixel, which makes an image independent of the
+            header, and of what else is in the set. 8 bit and 16 bit files of other formats are read on their full
+            scale.
 
     Returns:
         Float32 (h, w) in [0, 1], bright = dense, and the (height, width) of the image in the file, which
@@ -45,8 +56,9 @@ def read_image(path: Path, min_side: int = 0) -> tuple[NDArray[np.float32], tupl
         ImageReadError: If the file cannot be read completely.
     """
     if path.suffix.lower() in (".dcm", ".dicom"):
-        pixels = read_dicom(path)
-        return window(pixels), (pixels.shape[0], pixels.shape[1])
+        pixels, limits = read_dicom(path)
+        scaled = rescale(pixels, *limits) if grey_range == "declared" else stretch(pixels)
+        return scaled, (pixels.shape[0], pixels.shape[1])
     try:
         with Image.open(path) as image:
             frame = (image.height, image.width)
@@ -87,11 +99,11 @@ def is_binary(pixels: NDArray[np.generic]) -> bool:
     return bool(((pixels == pixels.min()) | (pixels == pixels.max())).all())
 
 
-def read_dicom(path: Path) -> NDArray[np.float32]:
+def read_dicom(path: Path) -> tuple[NDArray[np.float32], tuple[float, float]]:
     """Read one DICOM frame: modality LUT, VOI window where the file has one, MONOCHROME1 inverted.
 
     Returns:
-        Float32 (h, w) in the file's own units, bright = dense.
+        Float32 (h, w) in the file's own units, bright = dense, and the range that the header declares for them.
 
     Raises:
         ImageReadError: If the file is no DICOM image, is truncated, or has an unsupported transfer syntax.
@@ -100,6 +112,7 @@ def read_dicom(path: Path) -> NDArray[np.float32]:
     try:
         values = np.asarray(apply_modality_lut(pixels, dataset))
         values = np.asarray(apply_voi_lut(values, dataset), dtype=np.float32)
+        low, high = declared_range(dataset)
     except _DICOM_ERRORS as error:
         raise ImageReadError(_message(path, error)) from error
     if values.ndim == 3 and values.shape[-1] in (3, 4):
@@ -107,8 +120,31 @@ def read_dicom(path: Path) -> NDArray[np.float32]:
     if values.ndim != 2:
         raise ImageReadError(f"Expected one two-dimensional frame in '{path}' but got pixels of shape {values.shape}.")
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-        values = values.max() + values.min() - values
-    return values
+        values = np.float32(low + high) - values
+    return values, (low, high)
+
+
+def declared_range(dataset: pydicom.Dataset) -> tuple[float, float]:
+    """Return the range of values that a DICOM header declares, after its modality and VOI look-up.
+
+    DICOM PS3.3 C.11.1 and C.11.2: a look-up table declares the bits of its entries; a window maps onto the range of the
+    values that go into it; without either, the stored bits and the rescale slope and intercept tell.
+
+    Args:
+        dataset: The header.
+
+    Returns:
+        Smallest and largest value that can occur.
+    """
+    for sequence in ("VOILUTSequence", "ModalityLUTSequence"):
+        tables = dataset.get(sequence)
+        if tables:
+            return 0.0, float(2 ** int(tables[0].LUTDescriptor[2]) - 1)
+    bits, signed = int(dataset.BitsStored), bool(dataset.get("PixelRepresentation", 0))
+    ends = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    slope, intercept = (float(dataset.get(name, default)) for name, default in _RESCALE)
+    low, high = sorted(slope * end + intercept for end in ends)
+    return low, high
 
 
 def read_dicom_pixels(path: Path) -> NDArray[np.generic]:
@@ -131,30 +167,31 @@ def _decode(path: Path) -> tuple[pydicom.Dataset, NDArray[np.generic]]:
         raise ImageReadError(_message(path, error)) from error
 
 
-def window(values: NDArray[np.float32], low: float = 0.0, high: float = 100.0) -> NDArray[np.float32]:
-    """Scale values linearly so that two percentiles become 0 and 1, and clip; a constant image becomes 0.
+def rescale(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
+    """Scale values linearly so that two of them become 0 and 1, and clip.
 
     Args:
         values: Float32 (h, w).
-        low: Lower percentile.
-        high: Upper percentile.
+        low: What becomes 0.
+        high: What becomes 1; if it is not above `low`, as in a constant image, all become 0.
 
     Returns:
         Float32 (h, w) in [0, 1].
     """
-    if (low, high) == (0.0, 100.0):
-        bottom, top = float(values.min()), float(values.max())
-    else:
-        bottom, top = (float(v) for v in np.percentile(values, (low, high)))
-    if top <= bottom:
+    if high <= low:
         return np.zeros_like(values)
-    return np.asarray(np.clip((values - bottom) / (top - bottom), 0.0, 1.0), dtype=np.float32)
+    return np.asarray(np.clip((values - low) / (high - low), 0.0, 1.0), dtype=np.float32)
+
+
+def stretch(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale values so that the smallest becomes 0 and the largest 1; a constant image becomes 0."""
+    return rescale(values, float(values.min()), float(values.max()))
 
 
 def _grey(image: Image.Image) -> NDArray[np.float32]:
     if image.mode in ("I;16", "I;16B", "I", "F"):
         values = np.asarray(image, dtype=np.float32)
-        return values / np.float32(65535.0) if image.mode.startswith("I") else window(values)
+        return values / np.float32(65535.0) if image.mode.startswith("I") else stretch(values)
     if image.mode in ("RGBA", "LA", "PA"):
         # transparent pixels of exported radiographs carry arbitrary colours: put them on black
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))

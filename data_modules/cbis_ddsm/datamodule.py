@@ -25,6 +25,7 @@ from data_modules.cbis_ddsm.split import assign_subsets
 from data_modules.cbis_ddsm.tables import Abnormality, read_tables
 from data_modules.dataset import Preprocess
 from data_modules.geometry import Resize
+from data_modules.images import GreyRange
 from data_modules.split import Split
 from data_modules.transforms import Augmentation
 
@@ -72,12 +73,13 @@ class CBISDDSMDataModule(PrivilegedDataModule):
         resize: `stretch` to the square frame, or `pad` to keep the aspect ratio.
         augmentation: Random changes of training images.
         load_images: Whether to read images and masks; without, only the description files are needed. None asks the
-            module that is trained. None asks the
             module that is trained.
         load_privileged: Whether to serve the privileged columns, never at predict time; None asks the module that is
             trained.
         cache_images: Keep prepared images in memory after the first read.
         max_train_samples: Use only the first so many training samples, or None for all.
+        grey_range: What becomes 0 and 1: the ends of the 16 bit scale that all digitised films share (`declared`), or
+            the extremes of each image (`observed`), which changes how bright one density is from film to film.
     """
 
     license: ClassVar[License] = "open"
@@ -107,6 +109,7 @@ class CBISDDSMDataModule(PrivilegedDataModule):
         load_privileged: bool | None = None,
         cache_images: bool = False,
         max_train_samples: int | None = None,
+        grey_range: GreyRange = "declared",
     ) -> None:
         super().__init__(
             label_names=("Malignant",),
@@ -122,6 +125,7 @@ class CBISDDSMDataModule(PrivilegedDataModule):
             load_privileged=load_privileged,
             cache_images=cache_images,
             max_train_samples=max_train_samples,
+            grey_range=grey_range,
         )
         self.root, self.abnormality, self.unit = Path(root), abnormality, unit
         self.columns = preset_columns(columns, abnormality)

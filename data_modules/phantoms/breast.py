@@ -10,6 +10,7 @@ from data_modules.phantoms.breast_lesions import (
     Mass,
     draw_calcifications,
     draw_mass,
+    project,
     sample_calcifications,
     sample_mass,
 )
@@ -111,13 +112,13 @@ def sample_mammogram(rng: np.random.Generator, breast: Breast, view: str, lesion
         rng: Generator.
         breast: The breast.
         view: CC or MLO.
-        lesion: The lesion; its place is drawn here.
+        lesion: The lesion; its place, and the side it shows, are drawn here.
     """
     x, y = _sample_place(rng, breast, view)
     return Mammogram(
         breast=breast,
         view=view,
-        lesion=lesion,
+        lesion=project(rng, lesion),
         x=x,
         y=y,
         subtlety=int(rng.choice(5, p=P_SUBTLETY)) + 1,

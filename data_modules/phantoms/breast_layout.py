@@ -97,14 +97,15 @@ def write_breast_phantoms(
 
 def plan_patients(counts: dict[str, int], seed: int) -> list[Patient]:
     """Give patients their identifiers and views."""
-    rng = np.random.default_rng([seed, 5])
     patients: list[Patient] = []
     for subset, count in counts.items():
-        number = 0
+        # a stream and a range of identifiers each: no subset depends on the size of the other
+        test = int(subset == "Test")
+        rng, first, number = np.random.default_rng([seed, 5, test]), 1 + 50_000 * test, 0
         while count > 0:
             one_view = ("CC",) if rng.random() < 0.5 else ("MLO",)
             views = ("CC", "MLO") if count > 1 and rng.random() < P_TWO_VIEWS else one_view
-            patients.append(Patient(subset, number, f"P_{len(patients) + 1:05d}", views, seed))
+            patients.append(Patient(subset, number, f"P_{first + number:05d}", views, seed))
             count -= len(views)
             number += 1
     return patients

@@ -1,6 +1,6 @@
 """Masses and calcifications, in the vocabulary of CBIS-DDSM."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -87,18 +87,35 @@ def sample_mass(rng: np.random.Generator) -> Mass:
     shape_p = (0.05, 0.10, 0.20, 0.53, 0.12) if aggressive else (0.24, 0.38, 0.28, 0.09, 0.01)
     margin_p = (0.03, 0.09, 0.13, 0.31, 0.44) if aggressive else (0.56, 0.24, 0.10, 0.08, 0.02)
     shape, margins = SHAPES[rng.choice(5, p=shape_p)], MARGINS[rng.choice(5, p=margin_p)]
-    radius, phase = float(rng.uniform(0.055, 0.095)), float(rng.uniform(0, 2 * np.pi))
-    harmonics: tuple[tuple[float, float], ...] = ()
-    if shape in ("IRREGULAR", "ARCHITECTURAL_DISTORTION"):
-        harmonics = tuple((float(rng.uniform(-0.16, 0.16)), float(rng.uniform(0, 2 * np.pi))) for _ in range(5))
+    radius = float(rng.uniform(0.055, 0.095))
     factor = {"SPICULATED": 1.35, "ILL_DEFINED": 1.35, "CIRCUMSCRIBED": 0.9}.get(margins, 1.0)
     density = float(rng.uniform(0.24, 0.34)) * factor
+    return _project_mass(rng, Mass(shape, margins, radius, 0.0, density, (), (0.0, ())))
+
+
+def project(rng: np.random.Generator, lesion: Mass | Calcifications) -> Mass | Calcifications:
+    """Show a lesion from another side: what a radiologist calls it stays, its outline changes.
+
+    Args:
+        rng: Generator.
+        lesion: The lesion.
+
+    Returns:
+        The lesion in another view, with the same descriptors, size and density.
+    """
+    return _project_mass(rng, lesion) if isinstance(lesion, Mass) else _project_calcifications(rng, lesion)
+
+
+def _project_mass(rng: np.random.Generator, mass: Mass) -> Mass:
+    harmonics: tuple[tuple[float, float], ...] = ()
+    if mass.shape in ("IRREGULAR", "ARCHITECTURAL_DISTORTION"):
+        harmonics = tuple((float(rng.uniform(-0.16, 0.16)), float(rng.uniform(0, 2 * np.pi))) for _ in range(5))
     spicules: tuple[float, tuple[float, ...]] = (0.0, ())
-    if margins == "SPICULATED" or shape == "ARCHITECTURAL_DISTORTION":
+    if mass.margins == "SPICULATED" or mass.shape == "ARCHITECTURAL_DISTORTION":
         count = int(rng.integers(9, 16))
         angles = tuple(2 * np.pi * k / count + float(rng.uniform(-0.15, 0.15)) for k in range(count))
-        spicules = (radius * float(rng.uniform(1.9, 2.6)), angles)
-    return Mass(shape, margins, radius, phase, density, harmonics, spicules)
+        spicules = (mass.radius * float(rng.uniform(1.9, 2.6)), angles)
+    return replace(mass, phase=float(rng.uniform(0, 2 * np.pi)), harmonics=harmonics, spicules=spicules)
 
 
 def sample_calcifications(rng: np.random.Generator) -> Calcifications:
@@ -107,13 +124,18 @@ def sample_calcifications(rng: np.random.Generator) -> Calcifications:
     type_p = (0.06, 0.02, 0.02, 0.20, 0.45, 0.25) if aggressive else (0.27, 0.24, 0.24, 0.16, 0.08, 0.01)
     place_p = (0.48, 0.17, 0.20, 0.11, 0.04) if aggressive else (0.52, 0.06, 0.06, 0.20, 0.16)
     kind, distribution = TYPES[rng.choice(6, p=type_p)], DISTRIBUTIONS[rng.choice(5, p=place_p)]
-    count, along, across = CLUSTER[distribution]
-    count = max(6, int(count * rng.uniform(0.7, 1.3)))
+    count = max(6, int(CLUSTER[distribution][0] * rng.uniform(0.7, 1.3)))
     if kind == "COARSE":
         count = max(3, count // 3)
-    offsets = np.clip(rng.standard_normal((count, 2)), -1.8, 1.8) * (along, across)
-    angle = float(rng.uniform(0, 2 * np.pi))
-    return Calcifications(kind, distribution, angle, offsets.astype(np.float32), int(rng.integers(2**32)))
+    places = np.zeros((count, 2), dtype=np.float32)
+    return _project_calcifications(rng, Calcifications(kind, distribution, 0.0, places, 0))
+
+
+def _project_calcifications(rng: np.random.Generator, group: Calcifications) -> Calcifications:
+    _, along, across = CLUSTER[group.distribution]
+    offsets = np.clip(rng.standard_normal(group.offsets.shape), -1.8, 1.8) * (along, across)
+    angle, seed = float(rng.uniform(0, 2 * np.pi)), int(rng.integers(2**32))
+    return replace(group, angle=angle, offsets=offsets.astype(np.float32), seed=seed)
 
 
 def draw_mass(mass: Mass, dx: FloatImage, dy: FloatImage) -> tuple[FloatImage, BoolImage]:

@@ -36,6 +36,7 @@ CHEXPERT_COLUMNS = (
     "Support Devices",
 )
 P_MISSING_REPORT = 0.02
+IDS_PER_SPLIT = 3_000_000
 # the hard preset: shares of images that are broken, lateral, or without a view position
 HARD = {"truncated": 0.1, "lateral": 0.1, "no_view": 0.1}
 
@@ -129,17 +130,17 @@ def write_chest_phantoms(
 
 def plan_studies(counts: dict[SplitName, int], seed: int) -> list[Study]:
     """Give patients, studies and images their identifiers; no patient is in two splits."""
-    rng = np.random.default_rng([seed, 4])
     studies: list[Study] = []
-    subject, study_numbers = 10_000_000, rng.permutation(sum(counts.values()))
-    for split, count in counts.items():
-        left = 0
+    for position, (split, count) in enumerate(counts.items()):
+        # a stream and a range of identifiers each: no split depends on the size of another
+        rng, subject, left = np.random.default_rng([seed, 4, position]), 10_000_000 + position * IDS_PER_SPLIT, 0
         for number in range(count):
             if left == 0:
                 subject += int(rng.integers(1, 40))
                 left = int(rng.integers(1, 4))
             left -= 1
-            study_id = 50_000_000 + int(study_numbers[len(studies)])
+            # 7,654,321 has no factor in common with the range, so that no number comes twice
+            study_id = 50_000_000 + position * IDS_PER_SPLIT + number * 7_654_321 % IDS_PER_SPLIT
             digest = hashlib.sha256(f"{seed}-{study_id}".encode()).hexdigest()[:40]
             dicom_id = "-".join(digest[i : i + 8] for i in range(0, 40, 8))
             studies.append(Study(split, number, subject, study_id, dicom_id))
@@ -151,18 +152,19 @@ def write_study(
 ) -> StudyRows:
     """Write image and report of one study; the same whatever else is written."""
     rng = np.random.default_rng([seed, ("train", "validate", "test").index(study.split), study.number])
+    label_rng, file_rng = rng.spawn(2)
     scene = sample_chest_scene(rng, study.split)
     view: View = "PA" if rng.random() < 0.4 else "AP"
     report = write_report(rng, scene, view)
-    labels = observed_labels(rng, scene.present, report.mentions, label_noise)
+    labels = observed_labels(label_rng, scene.present, report.mentions, label_noise)
     image = render_chest(scene, image_size)
     folder = root / study.folder
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{study.dicom_id}.jpg"
     Image.fromarray(image.pixels).save(path, quality=95)
-    if study.split != "train" or rng.random() >= P_MISSING_REPORT:
+    if study.split != "train" or file_rng.random() >= P_MISSING_REPORT:
         folder.with_suffix(".txt").write_text(report.text)
-    shown = _make_hard(rng, path, view) if preset == "hard" else view
+    shown = _make_hard(file_rng, path, view) if preset == "hard" else view
     truth = tuple(scene.present.tolist())
     return StudyRows(study, labels, truth, finding_boxes(image, scene), shown, scene.drain is not None)
 
@@ -184,14 +186,15 @@ def write_tables(root: Path, rows: list[StudyRows], image_size: int) -> None:
     )
     split = keys.assign(split=[r.study.split for r in rows])
     split.to_csv(root / "mimic-cxr-2.0.0-split.csv.gz", index=False)
+    procedures = ["CHEST (PORTABLE AP)" if row.view == "AP" else "CHEST (PA AND LAT)" for row in rows]
     metadata = keys.assign(
-        PerformedProcedureStepDescription="CHEST (PORTABLE AP)",
+        PerformedProcedureStepDescription=procedures,
         ViewPosition=[r.view for r in rows],
         Rows=image_size,
         Columns=image_size,
         StudyDate=21800101,
         StudyTime=120000.0,
-        ProcedureCodeSequence_CodeMeaning="CHEST (PORTABLE AP)",
+        ProcedureCodeSequence_CodeMeaning=procedures,
         ViewCodeSequence_CodeMeaning=[_VIEW_CODES.get(r.view, "") for r in rows],
         PatientOrientationCodeSequence_CodeMeaning="Erect",
     )

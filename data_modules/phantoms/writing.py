@@ -11,19 +11,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import cv2
+from filelock import FileLock
 from rich.progress import track
 
 logger = logging.getLogger("mmpkd")
 MANIFEST = "phantoms.json"
 STARTED = ".phantoms-started.json"
 # raise it whenever the same settings give other files
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 
 
 def write_once(root: Path, settings: dict[str, Any], write: Callable[[], None]) -> None:
     """Write a folder unless it is complete with the same settings; an interrupted one is written again.
+
+    Of several processes that want the same folder, one writes and the others wait for it.
 
     Args:
         root: The folder.
@@ -33,7 +36,12 @@ def write_once(root: Path, settings: dict[str, Any], write: Callable[[], None]) 
     Raises:
         FileExistsError: If the folder is complete with other settings, or holds something else.
     """
-    wanted = {"generator_version": GENERATOR_VERSION, **settings}
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(root.with_name(f".{root.name}.lock")):
+        _write_once(root, {"generator_version": GENERATOR_VERSION, **settings}, write)
+
+
+def _write_once(root: Path, wanted: dict[str, Any], write: Callable[[], None]) -> None:
     manifest, started = root / MANIFEST, root / STARTED
     if manifest.is_file():
         found = json.loads(manifest.read_text())

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data_modules.base import License, PrivilegedDataModule
 from data_modules.geometry import BoxFormat, Resize
+from data_modules.images import GreyRange
 from data_modules.split import Split
 from data_modules.table.reader import RoiColumns, RoiPatients, TableReader
 from data_modules.transforms import Augmentation
@@ -45,6 +46,8 @@ class TableDataModule(PrivilegedDataModule):
         augmentation: Random changes of training images.
         cache_images: Keep prepared images in memory after the first read.
         max_train_samples: Use only the first so many training samples, or None for all.
+        grey_range: What becomes 0 and 1 in DICOM files: the extremes of each image (`observed`), or the ends of the range
+            that its header declares (`declared`).
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class TableDataModule(PrivilegedDataModule):
         augmentation: Augmentation | None = None,
         cache_images: bool = False,
         max_train_samples: int | None = None,
+        grey_range: GreyRange = "observed",
     ) -> None:
         super().__init__(
             label_names=tuple(label_columns),
@@ -93,6 +97,7 @@ class TableDataModule(PrivilegedDataModule):
             augmentation=augmentation,
             cache_images=cache_images,
             max_train_samples=max_train_samples,
+            grey_range=grey_range,
         )
         self.license = data_license  # type: ignore[misc]  # the class of the data is the user's to state here
         if (mask_pattern or box_columns) and roi_label is None:

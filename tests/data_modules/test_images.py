@@ -2,10 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 from PIL import Image
 
-from data_modules.images import ImageReadError, read_image, read_mask, window
+from data_modules.images import ImageReadError, read_image, read_mask, rescale
 from tests.real import real_data
 
 GRADIENT = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))
@@ -61,13 +62,65 @@ def test_an_empty_mask_is_empty(tmp_path: Path) -> None:
     assert not read_mask(tmp_path / "m.png").any()
 
 
-def test_windowing_clips_at_percentiles_and_keeps_constant_images() -> None:
+def test_rescaling_clips_at_both_ends_and_keeps_constant_images() -> None:
     values = np.arange(101, dtype=np.float32)
-    scaled = window(values, 10, 90)
+    scaled = rescale(values, 10, 90)
     assert scaled[10] == 0
     assert scaled[90] == 1
     assert scaled[50] == pytest.approx(0.5)
-    assert window(np.full((2, 2), 7.0, np.float32)).max() == 0
+    assert rescale(np.full((2, 2), 7.0, np.float32), 7.0, 7.0).max() == 0
+
+
+def write_dicom(path: Path, pixels: np.ndarray, bits: int, **tags: object) -> Path:
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = "2.25.1"
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, bits, bits - 1
+    dataset.PixelRepresentation = int(np.issubdtype(pixels.dtype, np.signedinteger))
+    for name, value in tags.items():
+        setattr(dataset, name, value)
+    dataset.PixelData = pixels.tobytes()
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("pixels", "bits", "tags", "expected"),
+    [
+        (np.array([[1000, 3000]], np.uint16), 12, {}, [1000 / 4095, 3000 / 4095]),
+        (
+            np.array([[1000, 3000]], np.uint16),
+            12,
+            {"PhotometricInterpretation": "MONOCHROME1"},
+            [3095 / 4095, 1095 / 4095],
+        ),
+        (np.array([[-1000, 1000]], np.int16), 12, {}, [1048 / 4095, 3048 / 4095]),
+        (
+            np.array([[1000, 3000]], np.uint16),
+            12,
+            {"RescaleSlope": -1, "RescaleIntercept": 4095},
+            [3095 / 4095, 1095 / 4095],
+        ),
+        # PS3.3 C.11.2.1.2.1: (x - (c - 0.5)) / (w - 1) + 0.5 of the range, and both ends clipped
+        (
+            np.array([[1000, 3000]], np.uint16),
+            12,
+            {"WindowCenter": 2000, "WindowWidth": 4001},
+            [1000.5 / 4000, 3000.5 / 4000],
+        ),
+        (np.array([[1000, 3000]], np.uint16), 12, {"WindowCenter": 2000, "WindowWidth": 10}, [0, 1]),
+    ],
+)
+def test_the_declared_range_of_a_dicom_file_does_not_depend_on_its_content(
+    tmp_path: Path, pixels: np.ndarray, bits: int, tags: dict[str, object], expected: list[float]
+) -> None:
+    path = write_dicom(tmp_path / "a.dcm", pixels, bits, **tags)
+    np.testing.assert_allclose(read_image(path, grey_range="declared")[0], [expected], atol=1e-6)
+    assert set(read_image(path, grey_range="observed")[0].ravel().tolist()) == {0.0, 1.0}
 
 
 def test_real_dicom_files_read_as_listed_or_fail_with_their_name() -> None:

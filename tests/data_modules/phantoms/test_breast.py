@@ -12,7 +12,7 @@ from data_modules.phantoms.breast import (
     sample_lesion,
     sample_mammogram,
 )
-from data_modules.phantoms.breast_lesions import MARGIN_WEIGHT, SHAPE_WEIGHT, Mass, sample_mass
+from data_modules.phantoms.breast_lesions import MARGIN_WEIGHT, SHAPE_WEIGHT, Calcifications, Mass, sample_mass
 
 
 def mammogram(seed: int, mass_fraction: float = 1.0):  # type: ignore[no-untyped-def]  # noqa: ANN201
@@ -68,6 +68,20 @@ def test_only_benign_lesions_of_category_2_are_without_callback() -> None:
         if reading.pathology == "BENIGN_WITHOUT_CALLBACK":
             assert reading.assessment == 2
         assert (reading.pathology == "MALIGNANT") == reading.malignant
+
+
+@pytest.mark.parametrize("mass_fraction", [0.0, 1.0])
+def test_another_view_shows_the_same_descriptors_and_another_outline(mass_fraction: float) -> None:
+    rng = np.random.default_rng(0)
+    breast, lesion = sample_breast(rng), sample_lesion(rng, mass_fraction)
+    cc, mlo = (sample_mammogram(rng, breast, view, lesion).lesion for view in ("CC", "MLO"))
+    assert cc.weight == mlo.weight == lesion.weight
+    if isinstance(cc, Mass) and isinstance(mlo, Mass):
+        assert (cc.shape, cc.margins, cc.radius, cc.density) == (mlo.shape, mlo.margins, mlo.radius, mlo.density)
+        assert cc.phase != mlo.phase
+    elif isinstance(cc, Calcifications) and isinstance(mlo, Calcifications):
+        assert (cc.kind, cc.distribution, len(cc.offsets)) == (mlo.kind, mlo.distribution, len(mlo.offsets))
+        assert not np.array_equal(cc.offsets, mlo.offsets)
 
 
 def test_both_kinds_of_lesions_come_in_the_wanted_share() -> None:

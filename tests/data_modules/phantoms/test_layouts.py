@@ -1,6 +1,10 @@
 import csv
 import hashlib
 import json
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +19,9 @@ from data_modules.phantoms import (
     write_breast_phantoms,
     write_chest_phantoms,
 )
-from data_modules.phantoms.writing import MANIFEST, STARTED
+from data_modules.phantoms.breast_layout import plan_patients
+from data_modules.phantoms.chest_layout import plan_studies
+from data_modules.phantoms.writing import MANIFEST, STARTED, write_once
 from tests.real import real_data
 
 CHEST = {"num_train": 30, "num_val": 8, "num_test": 10}
@@ -46,6 +52,58 @@ def test_files_are_the_same_for_any_number_of_workers(chest: Path, breast: Path,
     write_breast_phantoms(tmp_path / "breast", **BREAST, num_workers=2)  # type: ignore[arg-type]
     assert hashes(tmp_path / "chest") == hashes(chest)
     assert hashes(tmp_path / "breast") == hashes(breast)
+
+
+def test_a_smaller_set_is_a_part_of_a_larger_one(chest: Path, breast: Path, tmp_path: Path) -> None:
+    smaller_chest, smaller_breast = {**CHEST, "num_train": 12, "num_test": 4}, {**BREAST, "num_train": 15}
+    write_chest_phantoms(tmp_path / "chest", **smaller_chest, num_workers=0)  # type: ignore[arg-type]
+    write_breast_phantoms(tmp_path / "breast", **smaller_breast, num_workers=0)  # type: ignore[arg-type]
+    for root, part in ((chest, tmp_path / "chest"), (breast, tmp_path / "breast")):
+        images = {
+            name: digest for name, digest in hashes(part).items() if Path(name).suffix in (".jpg", ".txt", ".dcm")
+        }
+        assert images
+        assert images.items() <= hashes(root).items()
+
+
+def test_label_noise_changes_labels_and_nothing_else(chest: Path, tmp_path: Path) -> None:
+    write_chest_phantoms(tmp_path, **CHEST, label_noise="phrase", num_workers=0)  # type: ignore[arg-type]
+    ours, theirs = hashes(chest), hashes(tmp_path)
+    assert {name for name in ours | theirs if ours.get(name) != theirs.get(name)} == {MANIFEST}
+    assert (tmp_path / "mimic-cxr-2.0.0-chexpert.csv.gz").read_bytes() != (
+        chest / "mimic-cxr-2.0.0-chexpert.csv.gz"
+    ).read_bytes()
+
+
+def test_identifiers_are_unique_over_all_splits() -> None:
+    studies = plan_studies({"train": 4000, "validate": 500, "test": 1000}, seed=0)
+    assert len({study.study_id for study in studies}) == len({study.dicom_id for study in studies}) == 5500
+    patients = plan_patients({"Training": 400, "Test": 100}, seed=0)
+    assert len({patient.patient_id for patient in patients}) == len(patients)
+
+
+def test_two_processes_that_want_the_same_folder_write_it_once(tmp_path: Path) -> None:
+    root, written = tmp_path / "chest", tmp_path / "written.txt"
+
+    def write() -> None:
+        time.sleep(0.2)
+        with written.open("a") as file:
+            file.write("x")
+
+    threads = [threading.Thread(target=write_once, args=(root, {"seed": 0}, write)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert written.read_text() == "x"
+    assert (root / MANIFEST).is_file()
+
+
+def test_phantoms_are_written_from_the_command_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "data_modules.phantoms", "chest", str(tmp_path / "chest")]
+    options = ["--num_train=3", "--num_val=1", "--num_test=1", "--num_workers=0"]
+    subprocess.run([*command, *options], check=True)
+    assert len(list((tmp_path / "chest").rglob("*.jpg"))) == 5
 
 
 def test_chest_tables_have_the_columns_of_the_release(chest: Path) -> None:
