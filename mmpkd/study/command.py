@@ -16,7 +16,7 @@ def main(argv: Sequence[str]) -> int:
         argv: Arguments after `study`.
 
     Returns:
-        Exit status: 0, 1 if a run failed, 2 for a study that cannot run.
+        Exit status: 0, 1 if a run failed, 2 for a study that cannot run, 130 if it was interrupted.
     """
     arguments, overrides = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -25,6 +25,9 @@ def main(argv: Sequence[str]) -> int:
     except StudyError as error:
         sys.stderr.write(f"mmpkd study: {error}\n")
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("\nmmpkd study: interrupted. The same command goes on where it stopped.\n")
+        return 130
 
 
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -45,7 +48,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    from mmpkd.study.runner import is_finished, plan_runs, run_all
+    from mmpkd.study.runner import check_unchanged, is_finished, plan_runs, run_all
 
     plan = load_plan(arguments.study)
     seeds = check_seeds(arguments.seeds) if arguments.seeds else plan.seeds
@@ -58,7 +61,10 @@ def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         return 0
     failed: Sequence[tuple[object, str]] = ()
     finished = [run for run in runs if is_finished(run)]
-    if not arguments.report_only:
+    if arguments.report_only:
+        for run in finished:
+            check_unchanged(run)
+    else:
         from mmpkd.cli import main as lightning
 
         outcome = run_all(runs, lightning)

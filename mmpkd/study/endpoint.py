@@ -23,6 +23,12 @@ from mmpkd.study.statistics import (
     verdict,
 )
 
+TRIVIAL = {
+    "all_ones": "All-ones map",
+    "random": "Random map",
+    "center_gaussian": "Centre Gaussian",
+    "image_intensity": "Image intensity",
+}
 SCORE_NAMES = {
     "pointing_game": "pointing game",
     "iou_top_area": "IoU (top area)",
@@ -65,6 +71,8 @@ class Endpoint:
         effect_size: Standardised mean of the seeds' differences.
         verdict: Judgement by the interval.
         auroc: Difference in macro AUROC, to read localization against.
+        levels: Mean score of the arm and of its reference.
+        trivial: Name and mean score of the best predictor that sees no student, or None if none was scored.
     """
 
     primary: Primary
@@ -75,6 +83,8 @@ class Endpoint:
     effect_size: float
     verdict: Verdict
     auroc: Difference
+    levels: tuple[float, float]
+    trivial: tuple[str, float] | None
 
     @property
     def num_seeds(self) -> int:
@@ -105,7 +115,21 @@ def primary_endpoint(primary: Primary, arm: Sequence[RunTables], reference: Sequ
         effect_size=paired_effect_size(sums.seed_means),
         verdict=verdict(interval_of(sums), interval_of(sums, 0.90), primary.margin),
         auroc=_auroc_difference(arm, reference, [int(seed) for seed in frame.columns]),
+        levels=(_level(arm, primary.attribution, primary.score), _level(reference, primary.attribution, primary.score)),
+        trivial=_best_trivial(reference, primary.score),
     )
+
+
+def _level(tables: Sequence[RunTables], attribution: str, score: str) -> float:
+    """Return the mean of a score over the ROIs and runs of an arm; NaN if the arm has no such read-out."""
+    frames = [table.rois for table in tables if table.rois is not None]
+    return float(np.mean([frame.loc[frame["attribution"] == attribution, score].mean() for frame in frames]))
+
+
+def _best_trivial(tables: Sequence[RunTables], score: str) -> tuple[str, float] | None:
+    levels = {name: _level(tables, name, score) for name in TRIVIAL}
+    known = {name: level for name, level in levels.items() if not np.isnan(level)}
+    return max(known.items(), key=lambda item: item[1]) if known else None
 
 
 def _difference(name: str, values: Floats, patient: NDArray[np.int64]) -> Difference:
@@ -129,14 +153,14 @@ def _auroc_difference(arm: Sequence[RunTables], reference: Sequence[RunTables], 
 
 
 def answer(endpoint: Endpoint) -> str:
-    """Return the answer in one sentence, with the interval; plain about one seed and about nothing shown."""
+    """Return the answer with its interval, plain about one seed, about nothing shown, and about looking nowhere."""
     primary, overall = endpoint.primary, endpoint.overall
     measure = SCORE_NAMES.get(primary.score, primary.score)
     size = f"{overall.estimate:+.3f} (95 % interval {overall.interval.low:+.3f} to {overall.interval.high:+.3f})"
     seeds, counts = endpoint.num_seeds, f"{overall.num_rois} ROIs of {overall.num_patients} patients"
     what = f"{measure} of {primary.attribution.replace('_', ' ')}, {primary.arm} minus {primary.reference}"
     if seeds == 1:
-        return f"{what}: {size} on {counts}, for one seed; {SINGLE_SEED}."
+        return f"{what}: {size} on {counts}, for one seed; {SINGLE_SEED}. {_against_chance(endpoint)}"
     scope = f"over {seeds} seeds and {counts}"
     claim = {
         "higher": f"{primary.arm.capitalize()} localizes better than {primary.reference}",
@@ -146,4 +170,16 @@ def answer(endpoint: Endpoint) -> str:
     }[endpoint.verdict]
     few = f" Fewer than {MIN_SEEDS} seeds: read it as a hint." if seeds < MIN_SEEDS else ""
     absence = " Not shown is not the same as absent." if endpoint.verdict == "not shown" else ""
-    return f"{claim}: {what}, {size}, {scope}.{absence}{few}"
+    return f"{claim}: {what}, {size}, {scope}.{absence}{few} {_against_chance(endpoint)}"
+
+
+def _against_chance(endpoint: Endpoint) -> str:
+    """Say how both arms do against a map that knows nothing of the image: a difference below it means little."""
+    primary, (arm, reference) = endpoint.primary, endpoint.levels
+    levels = f"{primary.arm} {arm:.3f}, {primary.reference} {reference:.3f}"
+    if endpoint.trivial is None:
+        return f"Levels: {levels}; no trivial map was scored."
+    name, level = endpoint.trivial
+    below = [who for who, value in ((primary.arm, arm), (primary.reference, reference)) if value <= level]
+    warning = f" {' and '.join(below).capitalize()} did not beat a map that sees no student." if below else ""
+    return f"Levels: {levels}, best trivial map ({TRIVIAL[name].lower()}) {level:.3f}.{warning}"

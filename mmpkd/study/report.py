@@ -10,18 +10,12 @@ import jinja2
 import pandas as pd
 
 import mmpkd
-from mmpkd.study.endpoint import SCORE_NAMES, Endpoint, answer, primary_endpoint
+from mmpkd.study.endpoint import SCORE_NAMES, TRIVIAL, Endpoint, answer, primary_endpoint
 from mmpkd.study.figures import forest_plot
 from mmpkd.study.plan import StudyError, StudyPlan
 from mmpkd.study.results import ALL, RunTables, map_files, read_run, results_table
 from mmpkd.study.runner import Run
 
-TRIVIAL = {
-    "all_ones": "All-ones map",
-    "random": "Random map",
-    "center_gaussian": "Centre Gaussian",
-    "image_intensity": "Image intensity",
-}
 NUM_GALLERY = 8
 
 

@@ -64,12 +64,12 @@ def results_table(tables: Sequence[RunTables]) -> pd.DataFrame:
 
     Returns:
         Columns arm, seed, measure, attribution, finding (`all` for the mean), value, num (images or ROIs that were scored),
-        num_undefined.
+        num_undefined, chance (AUROC .5, AUPRC the prevalence, a localization score the mean share of the image that its ROIs
+        take, which is what the all-ones map scores).
     """
     rows = [row for table in tables for part in (_classification, _localization) for row in part(table)]
-    return pd.DataFrame(
-        rows, columns=["arm", "seed", "measure", "attribution", "finding", "value", "num", "num_undefined"]
-    )
+    columns = ["arm", "seed", "measure", "attribution", "finding", "value", "num", "num_undefined", "chance"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _classification(table: RunTables) -> Iterator[tuple[Any, ...]]:
@@ -79,13 +79,16 @@ def _classification(table: RunTables) -> Iterator[tuple[Any, ...]]:
     target = np.array(frame[[f"target/{name}" for name in findings]], dtype=np.float64)
     preds = np.array(frame[[f"probability/{name}" for name in findings]], dtype=np.float64)
     stated = (~np.isnan(target)).sum(axis=0)
-    for measure, function in (("auroc", auroc), ("auprc", average_precision)):
+    half, prevalence = np.full(len(findings), 0.5), target.sum(axis=0, where=~np.isnan(target)) / np.maximum(stated, 1)
+    for measure, function, chance in (("auroc", auroc, half), ("auprc", average_precision, prevalence)):
         values = function(torch.from_numpy(preds), torch.from_numpy(target)).numpy()
         undefined = int(np.isnan(values).sum())
         macro = float(np.nanmean(values)) if undefined < len(values) else float("nan")
-        yield (table.run.arm.name, table.run.seed, measure, "", ALL, macro, len(frame), undefined)
-        for finding, value, num in zip(findings, values, stated, strict=True):
-            yield (table.run.arm.name, table.run.seed, measure, "", finding, value, int(num), int(np.isnan(value)))
+        level = float(chance[~np.isnan(values)].mean()) if undefined < len(values) else float("nan")
+        yield (table.run.arm.name, table.run.seed, measure, "", ALL, macro, len(frame), undefined, level)
+        for finding, value, num, own in zip(findings, values, stated, chance, strict=True):
+            missing = int(np.isnan(value))
+            yield (table.run.arm.name, table.run.seed, measure, "", finding, value, int(num), missing, float(own))
 
 
 def _localization(table: RunTables) -> Iterator[tuple[Any, ...]]:
@@ -96,7 +99,8 @@ def _localization(table: RunTables) -> Iterator[tuple[Any, ...]]:
         for (finding, rows), score in ((group, score) for group in groups for score in table.scores):
             values = rows[score]
             counts = int(values.notna().sum()), int(values.isna().sum())
-            yield (table.run.arm.name, table.run.seed, score, attribution, finding, values.mean(), *counts)
+            chance = rows["area"][values.notna()].mean()
+            yield (table.run.arm.name, table.run.seed, score, attribution, finding, values.mean(), *counts, chance)
 
 
 def paired_differences(

@@ -184,10 +184,18 @@ def check_unchanged(run: Run) -> None:
 
 
 def run_fingerprint(run: Run) -> str:
-    """Return a hash of everything that decides how a run turns out: flags, configuration, teacher."""
-    digest = hashlib.sha256(json.dumps([flag for flag in run.flags if flag != str(run.folder)]).encode())
+    """Return a hash of everything that decides how a run turns out: flags, configuration, teacher.
+
+    Paths of the study itself are left out, and comments, so that neither another way to write `--out` nor a remark in a YAML
+    file makes finished runs worthless. The teacher counts by what it was trained with.
+    """
+    flags = list(run.flags)
+    for name in ("--config", "--run.dir", "--model.teacher"):
+        if name in flags:
+            del flags[flags.index(name) : flags.index(name) + 2]
+    digest = hashlib.sha256(json.dumps(flags).encode())
     for path in configuration_files(run.arm.config):
-        digest.update(path.read_bytes())
+        digest.update(json.dumps(yaml.safe_load(path.read_text()), sort_keys=True, default=str).encode())
     if run.teacher is not None and (run.teacher / DONE).is_file():
         digest.update(json.loads((run.teacher / DONE).read_text())["fingerprint"].encode())
     return digest.hexdigest()

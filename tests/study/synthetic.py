@@ -85,6 +85,7 @@ class FakeCommandLine:
 
 def write_study(folder: Path, seeds: Sequence[int] = (0, 1)) -> Path:
     """Write a study of three arms and return its file."""
+    folder.mkdir(exist_ok=True)
     for name in ("teacher", "baseline", "distill"):
         (folder / f"{name}.yaml").write_text("data: data.yaml\n")
     (folder / "data.yaml").write_text("x: 1\n")

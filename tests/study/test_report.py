@@ -68,6 +68,35 @@ def test_the_sentence_says_what_was_seen_and_no_more(
     assert "79 ROIs" in sentence or "80 ROIs" in sentence
 
 
+def test_the_sentence_says_when_an_arm_does_not_beat_a_trivial_map(tmp_path: Path) -> None:
+    good, _, _ = report(tmp_path / "good", 0.1, (0,))
+    assert "distilled 0.4" in good
+    assert "best trivial map (all-ones map) 0.0" in good
+    assert "did not beat" not in good
+    bad, _, _ = report(tmp_path / "bad", -0.4, (0,))
+    assert bad.endswith("Distilled did not beat a map that sees no student.")
+
+
+def test_report_only_refuses_runs_of_other_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report(tmp_path, 0.1, (0, 1))
+    arguments = [str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out"), "--report-only"]
+    assert main(arguments) == 0
+    (tmp_path / "baseline.yaml").write_text((tmp_path / "baseline.yaml").read_text() + "y: 2\n")
+    assert main(arguments) == 2
+    assert "they changed since" in capsys.readouterr().err
+
+
+def test_an_interrupted_study_ends_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mmpkd.study.runner.run_all", interrupt)
+    assert main([str(write_study(tmp_path, (0,))), "--out", str(tmp_path / "out")]) == 130
+    assert "goes on where it stopped" in capsys.readouterr().err
+
+
 def test_the_page_is_whole_and_needs_no_network(tmp_path: Path) -> None:
     _, text, path = report(tmp_path, 0.1, (0, 1))
     page = Page()
@@ -90,12 +119,15 @@ def test_results_csv_has_every_score_of_every_run(tmp_path: Path) -> None:
     assert overall["value"] == pytest.approx(own.mean())
     assert overall["num"] == 79
     assert overall["num_undefined"] == 1
+    assert overall["chance"] == pytest.approx(0.05)  # the area of every ROI
     predictions = pd.read_parquet(tmp_path / "out" / "teacher" / "seed0" / "predictions_test.parquet")
     positive = predictions["target/Mass"] == 1
     pairs = np.subtract.outer(
         predictions.loc[positive, "probability/Mass"].to_numpy(),
         predictions.loc[~positive, "probability/Mass"].to_numpy(),
     )
+    auprc = results.query("arm == 'teacher' and measure == 'auprc' and finding == 'Mass'")["chance"].iloc[0]
+    assert auprc == pytest.approx(positive.mean())
     teacher = results.query("arm == 'teacher' and measure == 'auroc' and finding == 'Mass'")["value"].iloc[0]
     assert teacher == pytest.approx(((pairs > 0) + 0.5 * (pairs == 0)).mean())
 

@@ -102,6 +102,19 @@ def test_finished_runs_of_other_settings_are_refused_before_anything_starts(stud
     assert command.calls == []
 
 
+def test_comments_and_other_ways_to_write_the_folder_leave_finished_runs_valid(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_all(runs(study), FakeCommandLine())
+    config = study / "baseline.yaml"
+    config.write_text("# a remark\n" + config.read_text())
+    monkeypatch.chdir(study)
+    plan = load_plan(Path("study.yaml"))
+    again = FakeCommandLine()
+    assert len(run_all(plan_runs(plan, Path("out"), plan.seeds, ()), again).finished) == 5
+    assert again.calls == []
+
+
 def test_an_interrupted_run_is_not_continued_with_other_settings(study: Path) -> None:
     class Stopped(FakeCommandLine):
         def __call__(self, args: Sequence[str]) -> None:

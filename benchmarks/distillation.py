@@ -1,0 +1,153 @@
+"""What distillation adds to a training step of a student.
+
+Run: python benchmarks/distillation.py [--model vit_small_patch16_224] [--batch 4] [--repeats 9] [--tokens 128] [--device cpu]
+
+The variants run in turn, so that a busy machine slows all of them; medians of the repeats are compared. A step is forward,
+loss, backward and AdamW. `raw` is a plain PyTorch step of the same timm model, without this library. `baseline` is
+DistillationModule without a teacher, `stored` looks the teacher's outputs up, and `live BERT` runs a frozen encoder of the size
+of BERT-base on `--tokens` tokens a report in every step, which is what looking up saves.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import timm
+import torch
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel
+
+from data_modules.batch import Batch
+from mmpkd.modules import DistillationModule
+from mmpkd.outputs import ModelOutput
+from mmpkd.teachers.lookup import StoredTeacher, TeacherLookup
+from mmpkd.teachers.targets import TargetsMeta, TeacherTargets
+
+NUM_CLASSES = 5
+NUM_SAMPLES = 1024
+NUM_FEATURES = 768
+
+
+class LiveBert(TeacherLookup):
+    """A frozen encoder of BERT-base's size, with random weights, on reports of a fixed length.
+
+    Args:
+        num_tokens: Tokens a report.
+    """
+
+    num_features = NUM_FEATURES
+
+    def __init__(self, num_tokens: int) -> None:
+        self.bert = BertModel(BertConfig()).eval().requires_grad_(False)
+        self.head = nn.Linear(NUM_FEATURES, NUM_CLASSES).requires_grad_(False)
+        self.num_tokens = num_tokens
+
+    def to(self, device: torch.device) -> "LiveBert":
+        """Move the encoder to a device."""
+        self.bert.to(device)
+        self.head.to(device)
+        return self
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch) -> tuple[ModelOutput, Tensor]:
+        """Return the encoder's outputs for as many reports as there are samples."""
+        index = batch["index"]
+        tokens = torch.randint(1000, 20000, (len(index), self.num_tokens), device=index.device)
+        features = self.bert(input_ids=tokens).last_hidden_state.mean(1)
+        return ModelOutput(self.head(features), features), torch.ones_like(index, dtype=torch.bool)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="vit_small_patch16_224")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    batch = make_batch(options.batch, device)
+    variants = {
+        "raw": raw_step(options.model, batch, device),
+        "baseline": module_step(options.model, None, batch, device),
+        "stored": module_step(options.model, StoredTeacher(make_targets()), batch, device),
+        f"live BERT, {options.tokens} tokens": module_step(options.model, LiveBert(options.tokens), batch, device),
+    }
+    times = measure(variants, options.repeats, device)
+    print(f"{options.model}, batch {options.batch}, {options.device}, median of {options.repeats}")
+    for name, seconds in times.items():
+        print(f"{name:24s} {1000 * seconds:9.1f} ms  x {seconds / times['baseline']:.3f} of baseline")
+
+
+def make_batch(size: int, device: torch.device) -> Batch:
+    """Return a batch of random images and labels."""
+    return {
+        "image": torch.randn(size, 1, 224, 224, device=device),
+        "label": (torch.rand(size, NUM_CLASSES, device=device) < 0.3).float(),
+        "index": torch.randint(NUM_SAMPLES, (size,), device=device),
+    }  # type: ignore[typeddict-item]
+
+
+def make_targets() -> TeacherTargets:
+    """Return random targets of every sample."""
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal((NUM_SAMPLES, NUM_CLASSES)).astype(np.float32)
+    features = rng.standard_normal((NUM_SAMPLES, NUM_FEATURES)).astype(np.float16)
+    known = np.ones(NUM_SAMPLES, dtype=np.bool_)
+    names = np.array([f"s{i}" for i in range(NUM_SAMPLES)])
+    return TeacherTargets(
+        logits, features, known, names, TargetsMeta("", "", [f"label{k}" for k in range(NUM_CLASSES)])
+    )
+
+
+def raw_step(name: str, batch: Batch, device: torch.device) -> Callable[[], None]:
+    """Return a training step in plain PyTorch."""
+    model = timm.create_model(name, in_chans=1, num_classes=NUM_CLASSES).to(device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+
+    def step() -> None:
+        loss = nn.functional.binary_cross_entropy_with_logits(model(batch["image"]), batch["label"])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def module_step(name: str, teacher: TeacherLookup | None, batch: Batch, device: torch.device) -> Callable[[], None]:
+    """Return a training step of the student module, with the teacher given or none."""
+    module = DistillationModule(NUM_CLASSES, 224, student=name).to(device).train()
+    module._teacher = None if teacher is None else teacher.to(device)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4)
+
+    def step() -> None:
+        loss = module.losses(batch)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def measure(variants: dict[str, Callable[[], None]], repeats: int, device: torch.device) -> dict[str, float]:
+    """Return the median seconds of each variant, run in turn, after one warm-up round; on a CPU, its own CPU time."""
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    for repeat in range(repeats + 1):
+        for name, variant in variants.items():
+            start = clock()
+            variant()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            if repeat:
+                times[name].append(clock() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+if __name__ == "__main__":
+    main()
