@@ -59,9 +59,11 @@ class TableReader:
 
         Raises:
             FileNotFoundError: If there is no table.
-            ValueError: If a column is unknown, a label is not 1, 0 or blank, or a patient is in two splits.
+            ValueError: If a column is unknown, a label is not 1, 0 or blank, a patient is in two splits, or rows of one sample
+                contradict each other.
         """
         frame = self._frame()
+        self._check_repeated_rows(frame)
         samples = frame.drop_duplicates(self.sample_column).reset_index(drop=True)
         name_of = {value: name for name, value in self.split_values.items()}
         unknown = sorted(set(samples[self.split_column].astype(str)) - set(name_of))
@@ -97,6 +99,23 @@ class TableReader:
             f"columns of '{self.path.name}'",
         )
         return frame if self.where is None else frame.query(self.where).reset_index(drop=True)
+
+    def _check_repeated_rows(self, frame: pd.DataFrame) -> None:
+        """Check that several rows of one sample differ in their boxes only; which row would count otherwise?"""
+        text = (self.text_column,) if self.text_column else ()
+        one = (self.image_column, self.patient_column, self.split_column, *self.label_columns, *text)
+        columns = [*one, *self.numeric_columns, *self.categorical_columns]
+        different = frame[[self.sample_column, *columns]].drop_duplicates()
+        repeated = different[different.duplicated(self.sample_column, keep=False)]
+        if repeated.empty:
+            return
+        name = repeated[self.sample_column].iloc[0]
+        rows = repeated[repeated[self.sample_column] == name]
+        differing = [column for column in columns if len(rows[column].drop_duplicates()) > 1]
+        raise ValueError(
+            f"Expected the rows of sample '{name}' in '{self.path.name}' to differ in their boxes only but they differ in "
+            f"{differing}. Give different samples different values of '{self.sample_column}', or make the rows agree."
+        )
 
     def _rois(self, frame: pd.DataFrame, samples: pd.DataFrame) -> dict[int, tuple[Roi, ...]]:
         """Return the ROI of each sample that has one, by row."""

@@ -81,6 +81,15 @@ def test_several_rows_of_a_sample_are_the_boxes_of_one_region(root: Path) -> Non
     assert batch["roi_label"].tolist() == [0]
 
 
+@pytest.mark.parametrize("column", ["ill", "patient", "note"])
+def test_rows_of_one_sample_that_contradict_each_other_are_refused(root: Path, column: str) -> None:
+    frame = pd.read_csv(root / "table.csv", dtype=str, keep_default_na=False)
+    again = frame.iloc[[0]].assign(**{column: "0" if column == "ill" else "other"})
+    pd.concat([frame, again]).to_csv(root / "table.csv", index=False)
+    with pytest.raises(ValueError, match=rf"differ in \['{column}'\]"):
+        _ = module(root, text_column="note").splits
+
+
 def test_masks_are_found_by_pattern(root: Path) -> None:
     mask = np.zeros((16, 16), np.uint8)
     mask[2:5, 3:9] = 255
