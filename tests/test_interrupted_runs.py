@@ -33,7 +33,14 @@ def interrupt(args: list[str], step: int, number: int) -> subprocess.CompletedPr
     flags = ["--trainer.callbacks+=tests.interrupt.SignalAt", f"--trainer.callbacks.step={step}"]
     command = [sys.executable, "-m", "mmpkd", "fit", *args, *flags, f"--trainer.callbacks.number={number}"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=REPOSITORY)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, cwd=REPOSITORY, preexec_fn=_heed_ctrl_c
+    )
+
+
+def _heed_ctrl_c() -> None:
+    """Undo what a shell does to jobs in the background, where the tests may run: they ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def final_weights(folder: Path) -> dict[str, torch.Tensor]:

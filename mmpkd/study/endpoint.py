@@ -65,7 +65,7 @@ class Endpoint:
     Attributes:
         primary: As declared.
         overall: Over all findings.
-        by_finding: For each finding; exploratory.
+        by_finding: For each finding, if there are several; exploratory.
         seed_means: Mean difference of each seed.
         over_seeds: t-interval over the seeds, for this test set only.
         effect_size: Standardised mean of the seeds' differences.
@@ -103,9 +103,10 @@ def primary_endpoint(primary: Primary, arm: Sequence[RunTables], reference: Sequ
     patient = as_codes(frame.index.get_level_values("patient_id").tolist())
     finding = frame.index.get_level_values("finding").to_numpy()
     sums = cluster_sums(values, patient)
-    by_finding = tuple(
-        _difference(name, values[:, finding == name], patient[finding == name]) for name in sorted(set(finding))
-    )
+    names = sorted(set(finding))
+    # of a single finding the difference is the overall one
+    names = names if len(names) > 1 else []
+    by_finding = tuple(_difference(name, values[:, finding == name], patient[finding == name]) for name in names)
     return Endpoint(
         primary=primary,
         overall=_difference("all", values, patient),

@@ -150,6 +150,8 @@ def _attribution_rows(plan: StudyPlan, results: pd.DataFrame) -> list[dict[str, 
     students = [arm.name for arm in plan.students]
     local = results[results["arm"].isin(students) & ~results["attribution"].isin(["", *TRIVIAL])]
     rows = []
+    if local["finding"].nunique() == 2:  # all, and the only one there is
+        local = local[local["finding"] == ALL]
     for (attribution, finding), group in local.groupby(["attribution", "finding"], sort=True):
         for score in _measures(plan, results):
             cells = [_over_seeds(group, arm=arm, measure=score) for arm in students]

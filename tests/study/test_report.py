@@ -97,6 +97,12 @@ def test_an_interrupted_study_ends_without_a_traceback(
     assert "goes on where it stopped" in capsys.readouterr().err
 
 
+def test_a_single_finding_is_not_reported_twice(tmp_path: Path) -> None:
+    _, page, _ = report(tmp_path, 0.1, (0, 1))
+    assert "<td>all</td>" in page
+    assert "<td>Mass</td>" not in page
+
+
 def test_the_page_is_whole_and_needs_no_network(tmp_path: Path) -> None:
     _, text, path = report(tmp_path, 0.1, (0, 1))
     page = Page()
