@@ -49,11 +49,19 @@ def test_a_mask_stays_on_its_object(h: int, w: int, size: int, resize: str, data
     image = fit_image(mask.astype(np.float32), size, resize)  # type: ignore[arg-type]
     fitted = fit_mask(mask, size, resize)  # type: ignore[arg-type]
     assert image.shape == fitted.shape == (size, size)
-    inside = np.argwhere(image > 0.5)
-    if len(inside) and fitted.any():
-        for found in (np.argwhere(fitted),):
-            assert np.abs(found.min(0) - inside.min(0)).max() <= 1
-            assert np.abs(found.max(0) - inside.max(0)).max() <= 1
+    sides = [size, size] if resize == "stretch" else [max(1, round(n * size / max(h, w))) for n in (h, w)]
+    for axis, (n, side, first, last) in enumerate(((h, sides[0], y0, y1), (w, sides[1], x0, x1))):
+        scale, offset = side / n, (size - side) // 2
+        start, end = offset + first * scale, offset + last * scale
+        profile = image.sum(axis=1 - axis)
+        centroid = (profile * (np.arange(size) + 0.5)).sum() / profile.sum()
+        assert abs(centroid - (start + end) / 2) <= max(1.0, scale / 2)
+        # a pixel belongs to the mask when its centre does, so both ends are right to half a pixel
+        if fitted.any():
+            found = np.flatnonzero(fitted.any(axis=1 - axis))
+            assert abs(found[0] - start) <= 0.5 + 1e-6
+            assert abs(found[-1] + 1 - end) <= 0.5 + 1e-6
+        assert fitted.any() or scale * (last - first) < 1 or sides[1 - axis] < (w, h)[axis]
 
 
 def test_padding_keeps_the_aspect_ratio_and_fills_with_zeros() -> None:
