@@ -12,9 +12,10 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from data_modules.batch import Sample, collate
-from data_modules.dataset import Preprocess, PrivilegedDataset
+from data_modules.dataset import PrivilegedDataset
 from data_modules.geometry import Resize
 from data_modules.images import GreyRange
+from data_modules.preparation import Preparation, Preprocess
 from data_modules.samplers import EpochSampler
 from data_modules.split import Split, check_disjoint_patients
 from data_modules.transforms import Augmentation, SampleTransform
@@ -48,6 +49,7 @@ class PrivilegedDataModule(LightningDataModule):
 
     license: ClassVar[License] = "credentialed"
     in_chans: ClassVar[int] = 1
+    expected_splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
 
     def __init__(
         self,
@@ -111,8 +113,13 @@ class PrivilegedDataModule(LightningDataModule):
         """
 
     def preprocess(self) -> Preprocess | None:
-        """Return what is done to an image and its masks before they are resized; nothing by default."""
+        """Return what is done to an image before it is resized; nothing by default."""
         return None
+
+    @property
+    def preparation(self) -> Preparation:
+        """How image files are brought into the frame of the network."""
+        return Preparation(self.image_size, self.resize, self.grey_range, self.preprocess())
 
     @property
     def splits(self) -> Mapping[str, Split]:
@@ -124,16 +131,17 @@ class PrivilegedDataModule(LightningDataModule):
         if self._splits is None:
             splits = dict(self.read_splits())
             self._check(splits)
-            if self.max_train_samples is not None and self.max_train_samples < len(splits["train"]):
+            if self.max_train_samples is not None and self.max_train_samples < len(splits.get("train", ())):
                 splits["train"] = splits["train"].take(np.arange(self.max_train_samples))
             self._splits = splits
         return self._splits
 
     def _check(self, splits: Mapping[str, Split]) -> None:
-        missing = [name for name in ("train", "val", "test") if not len(splits.get(name, ()))]
+        missing = [name for name in self.expected_splits if not len(splits.get(name, ()))]
         if missing:
-            raise ValueError(f"Expected samples in train, val and test but {missing} have none. Check the data root.")
-        if splits["train"].rois:
+            expected = ", ".join(self.expected_splits)
+            raise ValueError(f"Expected samples in {expected} but {missing} have none. Check the data root.")
+        if "train" in splits and splits["train"].rois:
             raise ValueError("Expected no ROI in the training split: localization would no longer be zero-shot.")
         for name, split in splits.items():
             if split.label.shape[1] != self.num_classes:
@@ -168,13 +176,10 @@ class PrivilegedDataModule(LightningDataModule):
         return PrivilegedDataset(
             self.splits[name],
             SampleTransform(augmentation, self.mean, self.std, self.seed, self.image_size),
-            self.image_size,
-            self.resize,
+            self.preparation,
             load_images,
             load_privileged,
-            self.preprocess(),
             self.cache_images,
-            self.grey_range,
         )
 
     def train_dataloader(self) -> DataLoader[Sample]:

@@ -1,6 +1,7 @@
-"""ROI geometry: from annotations in any convention to masks in the frame of the image that was read."""
+"""Geometry: one chain from the frame of an image file to the frame of the network, for pixels, points and regions."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 import cv2
@@ -9,9 +10,12 @@ from numpy.typing import NDArray
 
 BoxFormat = Literal["xyxy", "xywh", "yxyx", "xyxy_normalised", "xywh_normalised"]
 Box = tuple[float, float, float, float]
+Size = tuple[int, int]
+Resize = Literal["stretch", "pad"]
+_T = TypeVar("_T", bound=np.generic)
 
 
-def to_xyxy(box: Sequence[float], box_format: BoxFormat, size: tuple[int, int]) -> Box:
+def to_xyxy(box: Sequence[float], box_format: BoxFormat, size: Size) -> Box:
     """Convert one box to (x0, y0, x1, y1) in pixels, clipped to the image.
 
     Args:
@@ -43,93 +47,136 @@ def to_xyxy(box: Sequence[float], box_format: BoxFormat, size: tuple[int, int]) 
     )
 
 
-def rasterise_boxes(boxes: Sequence[Box], frame: tuple[int, int], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Draw the union of boxes on a grid: a pixel is inside when its centre is inside a half-open box.
-
-    Args:
-        boxes: (x0, y0, x1, y1) in pixels of the original image.
-        frame: (height, width) of the original image.
-        size: (height, width) of the mask, which covers the same field of view.
-
-    Returns:
-        Bool mask (height, width).
-    """
-    ys = (np.arange(size[0]) + 0.5) * frame[0] / size[0]
-    xs = (np.arange(size[1]) + 0.5) * frame[1] / size[1]
-    mask = np.zeros(size, dtype=np.bool_)
-    for x0, y0, x1, y1 in boxes:
-        mask |= ((ys >= y0) & (ys < y1))[:, None] & ((xs >= x0) & (xs < x1))[None, :]
-    return mask
-
-
-def resize_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Resample a mask at pixel centres, so that it stays aligned with the resized image.
-
-    Args:
-        mask: Bool (h, w).
-        size: Target (height, width), covering the same field of view.
-
-    Returns:
-        Bool mask of the target size.
-    """
-    if mask.shape == size:
-        return mask
-    resized = cv2.resize(mask.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
-    return np.asarray(resized, dtype=np.bool_)
-
-
-def same_aspect(first: tuple[int, int], second: tuple[int, int], tolerance: float = 0.01) -> bool:
+def same_aspect(first: Size, second: Size, tolerance: float = 0.01) -> bool:
     """Return whether two (height, width) sizes differ by scale only, up to a relative tolerance."""
     return abs(first[0] * second[1] / (first[1] * second[0]) - 1) <= tolerance
 
 
-Resize = Literal["stretch", "pad"]
-_T = TypeVar("_T", bound=np.generic)
+@dataclass(frozen=True)
+class Window:
+    """A crop of an image, and whether it is mirrored left to right afterwards.
+
+    Attributes:
+        rows: First row and the one after the last, in pixels.
+        columns: First column and the one after the last, in pixels.
+        flip: Whether left and right are exchanged.
+    """
+
+    rows: tuple[float, float]
+    columns: tuple[float, float]
+    flip: bool = False
+
+    def scaled(self, source: Size, target: Size) -> "Window":
+        """Return the same window on a copy of the image that has another size."""
+        y, x = target[0] / source[0], target[1] / source[1]
+        return Window((self.rows[0] * y, self.rows[1] * y), (self.columns[0] * x, self.columns[1] * x), self.flip)
 
 
-def fit_image(image: NDArray[np.float32], size: int, resize: Resize) -> NDArray[np.float32]:
-    """Resize an image to a square frame, area-averaged when it shrinks.
+def whole(size: Size) -> Window:
+    """Return the window that keeps an image of a (height, width) as it is."""
+    return Window((0, size[0]), (0, size[1]))
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where an image file lies in the square frame of the network: crop, mirror, resize, pad, in this order.
+
+    Coordinates are continuous: pixel i covers [i, i + 1), so that its centre is at i + 0.5.
+
+    Attributes:
+        frame: (height, width) of the image in the file, which annotations refer to.
+        window: The part that is kept, in pixels of the frame.
+        content: (height, width) of that part after resizing.
+        offset: (row, column) of its first pixel in the canvas.
+        side: Height and width of the canvas.
+    """
+
+    frame: Size
+    window: Window
+    content: Size
+    offset: Size
+    side: int
+
+    def to_canvas(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map points from the file to the canvas.
+
+        Args:
+            points: (N, 2) as (x, y) in pixels of the frame.
+
+        Returns:
+            (N, 2) as (x, y) in pixels of the canvas; points outside the window land outside the content.
+        """
+        (y0, y1), (x0, x1) = self.window.rows, self.window.columns
+        u, v = (points[:, 0] - x0) / (x1 - x0), (points[:, 1] - y0) / (y1 - y0)
+        u = 1 - u if self.window.flip else u
+        return np.stack([self.offset[1] + u * self.content[1], self.offset[0] + v * self.content[0]], axis=1)
+
+    def to_frame(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map points (N, 2) as (x, y) from the canvas back to the file: the inverse of `to_canvas`."""
+        (y0, y1), (x0, x1) = self.window.rows, self.window.columns
+        u, v = (points[:, 0] - self.offset[1]) / self.content[1], (points[:, 1] - self.offset[0]) / self.content[0]
+        u = 1 - u if self.window.flip else u
+        return np.stack([x0 + u * (x1 - x0), y0 + v * (y1 - y0)], axis=1)
+
+    def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return where the centres of the content's pixels lie in the file: x by column and y by row."""
+        columns = self.offset[1] + np.arange(self.content[1]) + 0.5
+        rows = self.offset[0] + np.arange(self.content[0]) + 0.5
+        xs = self.to_frame(np.stack([columns, np.zeros_like(columns)], axis=1))[:, 0]
+        ys = self.to_frame(np.stack([np.zeros_like(rows), rows], axis=1))[:, 1]
+        return xs, ys
+
+    def pad(self, content: NDArray[_T]) -> NDArray[_T]:
+        """Put an array (height, width) of the content's size on an empty canvas (side, side)."""
+        canvas = np.zeros((self.side, self.side), dtype=content.dtype)
+        row, column = self.offset
+        canvas[row : row + self.content[0], column : column + self.content[1]] = content
+        return canvas
+
+    def image(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Bring an image onto the canvas, area-averaged when it shrinks.
+
+        Args:
+            image: Float32 (h, w), the whole file at its own or a reduced resolution.
+
+        Returns:
+            Float32 (side, side).
+        """
+        window = self.window.scaled(self.frame, (image.shape[0], image.shape[1]))
+        (y0, y1), (x0, x1) = window.rows, window.columns
+        cropped = image[round(y0) : round(y1), round(x0) : round(x1)][:, :: -1 if window.flip else 1]
+        return self.pad(_resize(np.ascontiguousarray(cropped), self.content))
+
+
+def place(frame: Size, window: Window, side: int, resize: Resize) -> Placement:
+    """Fit a window of an image into a square.
 
     Args:
-        image: Float32 (h, w).
-        size: Side of the frame in pixels.
+        frame: (height, width) of the image in the file.
+        window: The part to keep, in pixels of the frame.
+        side: Side of the square in pixels.
         resize: `stretch` ignores the aspect ratio; `pad` keeps it and fills with zeros on both sides evenly.
 
     Returns:
-        Float32 (size, size).
+        The placement.
+
+    Raises:
+        ValueError: If the window is empty.
     """
-    height, width = _fitted_size((image.shape[0], image.shape[1]), size, resize)
-    shrinks = height < image.shape[0] or width < image.shape[1]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized = image
-    if image.shape != (height, width):
-        resized = np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), dtype=np.float32)
-    return _pad(resized, size)
-
-
-def fit_mask(mask: NDArray[np.bool_], size: int, resize: Resize) -> NDArray[np.bool_]:
-    """Bring a mask into the same frame as `fit_image` brings its image.
-
-    Args:
-        mask: Bool (h, w).
-        size: Side of the frame in pixels.
-        resize: As for the image.
-
-    Returns:
-        Bool (size, size).
-    """
-    return _pad(resize_mask(mask, _fitted_size((mask.shape[0], mask.shape[1]), size, resize)), size)
-
-
-def _fitted_size(source: tuple[int, int], size: int, resize: Resize) -> tuple[int, int]:
+    height, width = window.rows[1] - window.rows[0], window.columns[1] - window.columns[0]
+    if height <= 0 or width <= 0:
+        raise ValueError(f"Expected a window with pixels but got rows {window.rows} and columns {window.columns}.")
     if resize == "stretch":
-        return size, size
-    scale = size / max(source)
-    return max(1, round(source[0] * scale)), max(1, round(source[1] * scale))
+        return Placement(frame, window, (side, side), (0, 0), side)
+    scale = side / max(height, width)
+    content = (max(1, round(height * scale)), max(1, round(width * scale)))
+    return Placement(frame, window, content, ((side - content[0]) // 2, (side - content[1]) // 2), side)
 
 
-def _pad(array: NDArray[_T], size: int) -> NDArray[_T]:
-    rows, columns = size - array.shape[0], size - array.shape[1]
-    if rows == columns == 0:
-        return array
-    return np.pad(array, ((rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)))
+def _resize(image: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
+    """Average along axes that shrink, then interpolate along axes that grow: OpenCV averages only if both shrink."""
+    smaller = (min(size[0], image.shape[0]), min(size[1], image.shape[1]))
+    for target, interpolation in ((smaller, cv2.INTER_AREA), (size, cv2.INTER_LINEAR)):
+        if image.shape != target:
+            image = np.asarray(cv2.resize(image, target[::-1], interpolation=interpolation), dtype=np.float32)
+    return image

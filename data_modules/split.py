@@ -8,23 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class Roi:
-    """The annotated region of one (image, finding) pair: the union of its boxes and masks.
-
-    Attributes:
-        label: Index of the finding among the K labels.
-        boxes: Boxes as (x0, y0, x1, y1) in pixels of the original image, half open, clipped to it by the reader.
-        masks: Files of masks that cover the whole original image; a pixel belongs to the region if it is > 0.
-        frame: (height, width) of the image that the boxes refer to, where the annotation states it: the image file may
-            then be a smaller copy. Otherwise boxes refer to the image file.
-    """
-
-    label: int
-    boxes: tuple[tuple[float, float, float, float], ...] = ()
-    masks: tuple[Path, ...] = ()
-    frame: tuple[int, int] | None = None
+from data_modules.regions import Roi
 
 
 @dataclass(frozen=True)

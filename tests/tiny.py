@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from data_modules.base import License, PrivilegedDataModule
-from data_modules.split import Roi, Split, Table
+from data_modules.regions import BoxRegion, Roi
+from data_modules.split import Split, Table
 from data_modules.transforms import Augmentation
 
 NAMES = ("Left Finding", "Right Finding")
@@ -37,7 +38,7 @@ def _write_split(folder: Path, name: str, n: int, seed: int) -> Split:
             Image.fromarray(pixels).save(path)
         images.append(path)
         if name != "train" and label[i].any():
-            rois[i] = tuple(Roi(int(f), (boxes[f],)) for f in np.flatnonzero(label[i]))
+            rois[i] = tuple(Roi(int(f), (BoxRegion(boxes[f]),)) for f in np.flatnonzero(label[i]))
     has = np.ones(n, dtype=np.bool_)
     has[-1] = False
     words = [("bright left" if a else "dark left") + (" bright right" if b else " dark right") for a, b in label]

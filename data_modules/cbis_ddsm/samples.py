@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from data_modules.cbis_ddsm.descriptors import Columns, encode
 from data_modules.cbis_ddsm.files import USABLE, ImageTree
-from data_modules.split import Roi, Split, Table
+from data_modules.regions import MaskRegion, Roi
+from data_modules.split import Split, Table
 
 Unit = Literal["image", "abnormality"]
 MissingImages = Literal["error", "drop"]
@@ -171,6 +172,8 @@ def locate_rois(
         else:
             incomplete.add(group)
     rois: dict[int, tuple[Roi, ...]] = {
-        group: (Roi(0, masks=tuple(found)),) for group, found in paths.items() if group not in incomplete
+        group: (Roi(0, tuple(MaskRegion(path) for path in found)),)
+        for group, found in paths.items()
+        if group not in incomplete
     }
     return rois, counts | {"without_usable_roi": len(incomplete)}

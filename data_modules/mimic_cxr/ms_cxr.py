@@ -8,7 +8,8 @@ import pandas as pd
 
 from data_modules.geometry import Box, to_xyxy
 from data_modules.mimic_cxr.files import find_tables, read_table
-from data_modules.split import Roi
+from data_modules.regions import Roi
+from data_modules.regions import boxes as box_regions
 
 PATTERN = "MS_CXR_Local_Alignment_v*.csv"
 _COLUMNS = ("dicom_id", "category_name", "x", "y", "w", "h", "image_width", "image_height")
@@ -44,7 +45,7 @@ def rois_of_images(boxes: pd.DataFrame, label_names: Sequence[str]) -> Mapping[s
         box = to_xyxy([row["x"], row["y"], row["w"], row["h"]], "xywh", size)
         rois.setdefault(row["dicom_id"], {}).setdefault(label[row["category_name"]], []).append(box)
     return {
-        image: tuple(Roi(finding, tuple(found)) for finding, found in sorted(findings.items()))
+        image: tuple(Roi(finding, box_regions(found)) for finding, found in sorted(findings.items()))
         for image, findings in rois.items()
     }
 

@@ -14,7 +14,8 @@ from data_modules.mimic_cxr.labels import Blank, Uncertainty, read_labels
 from data_modules.mimic_cxr.ms_cxr import check_frames, read_boxes, rois_of_images
 from data_modules.mimic_cxr.reports import TextMode, read_reports
 from data_modules.mimic_cxr.views import FRONTAL, frontal_view
-from data_modules.split import Roi, Split
+from data_modules.regions import Roi
+from data_modules.split import Split
 
 Labeler = Literal["chexpert", "negbio"]
 TestLabels = Literal["automatic", "radiologist"]

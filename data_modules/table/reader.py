@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from data_modules.columns import binary_column, check_names
 from data_modules.geometry import BoxFormat, to_xyxy
 from data_modules.images import read_image
-from data_modules.split import Roi, Split, Table
+from data_modules.regions import MaskRegion, Roi, boxes
+from data_modules.split import Split, Table
 
 RoiPatients = Literal["drop", "test"]
 
@@ -90,11 +91,11 @@ class TableReader:
         for column in (self.sample_column, self.patient_column):
             if column in frame:
                 frame[column] = frame[column].astype(str)
-        boxes = self.rois.box_columns if self.rois is not None and self.rois.box_columns else ()
+        box = self.rois.box_columns if self.rois is not None and self.rois.box_columns else ()
         text = (self.text_column,) if self.text_column else ()
         named = (self.image_column, self.sample_column, self.patient_column, self.split_column, *self.label_columns)
         check_names(
-            (*named, *text, *self.numeric_columns, *self.categorical_columns, *boxes),
+            (*named, *text, *self.numeric_columns, *self.categorical_columns, *box),
             [str(column) for column in frame.columns],
             f"columns of '{self.path.name}'",
         )
@@ -128,7 +129,7 @@ class TableReader:
             for row, values in enumerate(samples.to_dict("records")):
                 path = self.image_root / self.rois.mask_pattern.format(**{str(k): v for k, v in values.items()})
                 if path.is_file():
-                    found[row] = (Roi(label, masks=(path,)),)
+                    found[row] = (Roi(label, (MaskRegion(path),)),)
             if not found:
                 raise ValueError(
                     f"Expected mask files like '{path}' but no sample has one. Check data.mask_pattern and data.root."
@@ -140,9 +141,8 @@ class TableReader:
                 row = row_of[name]
                 size = read_image(self.image_root / str(samples[self.image_column].iloc[row]), min_side=1)[1]
                 numbers = rows[list(self.rois.box_columns)].to_numpy(dtype=float).tolist()
-                boxes = tuple(to_xyxy(box, self.rois.box_format, size) for box in numbers)
-                masks = found[row][0].masks if row in found else ()
-                found[row] = (Roi(label, boxes, masks),)
+                drawn = boxes([to_xyxy(box, self.rois.box_format, size) for box in numbers])
+                found[row] = (Roi(label, (*drawn, *(found[row][0].regions if row in found else ()))),)
         return found
 
     def _separate(self, samples: pd.DataFrame, split: NDArray[np.object_], rois: Mapping[int, object]) -> int:

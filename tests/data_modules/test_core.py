@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_modules.batch import Sample, collate
+from data_modules.regions import BoxRegion, Roi
 from data_modules.samplers import EpochSampler
-from data_modules.split import Roi, Split, check_disjoint_patients
+from data_modules.split import Split, check_disjoint_patients
 from data_modules.transforms import Augmentation, SampleTransform, build_augmentation
 from tests.tiny import TinyDataModule, write_tiny
 
@@ -51,7 +52,7 @@ def test_privileged_batches_open_no_image(tiny_root: Path, monkeypatch: pytest.M
     def refuse(*_: object) -> None:
         raise AssertionError("an image was opened")
 
-    monkeypatch.setattr("data_modules.dataset.read_image", refuse)
+    monkeypatch.setattr("data_modules.preparation.read_image", refuse)
     batches = list(data.privileged_dataloader("train"))
     assert torch.cat([batch["index"] for batch in batches]).tolist() == list(range(64))
     assert "image" not in batches[0]
@@ -184,7 +185,7 @@ def test_fingerprint_changes_with_everything_a_teacher_sees_and_with_nothing_els
 
 
 def test_taking_rows_keeps_each_sample_together(split: Split) -> None:
-    with_roi = replace(split, rois={4: (Roi(0, ((0, 0, 1, 1),)),)})
+    with_roi = replace(split, rois={4: (Roi(0, (BoxRegion((0, 0, 1, 1)),)),)})
     taken = with_roi.take(np.array([4, 2]))
     assert taken.sample_id.tolist() == ["train4", "train2"]
     assert list(taken.rois) == [0]

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_modules.geometry import BoxFormat, fit_image, fit_mask, rasterise_boxes, resize_mask, same_aspect, to_xyxy
+from data_modules.geometry import BoxFormat, Placement, Window, place, same_aspect, to_xyxy, whole
+from data_modules.regions import BoxRegion, Roi, draw_roi
 
 
 @pytest.mark.parametrize(
@@ -27,61 +28,80 @@ def test_boxes_are_clipped_and_wrong_ones_refused() -> None:
             to_xyxy(wrong, "xyxy", (20, 30))
 
 
-def test_a_pixel_is_inside_when_its_centre_is_in_the_half_open_box() -> None:
-    mask = rasterise_boxes([(1.5, 0.0, 3.5, 1.0)], (4, 6), (4, 6))
-    assert np.argwhere(mask).tolist() == [[0, 1], [0, 2]]  # centres 1.5 (closed side) and 2.5; 3.5 is on the open side
-    assert not rasterise_boxes([(2.0, 2.0, 2.0, 4.0)], (4, 6), (4, 6)).any()
-
-
-def test_boxes_are_a_union_and_refer_to_the_original_frame() -> None:
-    mask = rasterise_boxes([(0, 0, 100, 50), (300, 150, 400, 200)], (200, 400), (20, 40))
-    expected = np.zeros((20, 40), bool)
-    expected[:5, :10] = expected[15:, 30:] = True
-    np.testing.assert_array_equal(mask, expected)
-
-
-@given(st.integers(8, 60), st.integers(8, 60), st.integers(16, 64), st.sampled_from(["stretch", "pad"]), st.data())
-def test_a_mask_stays_on_its_object(h: int, w: int, size: int, resize: str, data: st.DataObject) -> None:
-    y0, x0 = data.draw(st.integers(0, h - 4)), data.draw(st.integers(0, w - 4))
-    y1, x1 = data.draw(st.integers(y0 + 3, h)), data.draw(st.integers(x0 + 3, w))
-    mask = np.zeros((h, w), bool)
-    mask[y0:y1, x0:x1] = True
-    image = fit_image(mask.astype(np.float32), size, resize)  # type: ignore[arg-type]
-    fitted = fit_mask(mask, size, resize)  # type: ignore[arg-type]
-    assert image.shape == fitted.shape == (size, size)
-    sides = [size, size] if resize == "stretch" else [max(1, round(n * size / max(h, w))) for n in (h, w)]
-    for axis, (n, side, first, last) in enumerate(((h, sides[0], y0, y1), (w, sides[1], x0, x1))):
-        scale, offset = side / n, (size - side) // 2
-        start, end = offset + first * scale, offset + last * scale
-        profile = image.sum(axis=1 - axis)
-        centroid = (profile * (np.arange(size) + 0.5)).sum() / profile.sum()
-        assert abs(centroid - (start + end) / 2) <= max(1.0, scale / 2)
-        # a pixel belongs to the mask when its centre does, so both ends are right to half a pixel
-        if fitted.any():
-            found = np.flatnonzero(fitted.any(axis=1 - axis))
-            assert abs(found[0] - start) <= 0.5 + 1e-6
-            assert abs(found[-1] + 1 - end) <= 0.5 + 1e-6
-        assert fitted.any() or scale * (last - first) < 1 or sides[1 - axis] < (w, h)[axis]
-
-
-def test_padding_keeps_the_aspect_ratio_and_fills_with_zeros() -> None:
-    fitted = fit_image(np.ones((20, 40), np.float32), 16, "pad")
-    assert fitted[4:12].min() == 1
-    assert fitted[:4].max() == fitted[12:].max() == 0
-
-
-def test_shrinking_averages_instead_of_sampling() -> None:
-    checker = np.indices((32, 32)).sum(0) % 2
-    np.testing.assert_allclose(fit_image(checker.astype(np.float32), 8, "stretch"), 0.5)
-
-
-def test_masks_are_resampled_at_pixel_centres() -> None:
-    mask = np.zeros((8, 8), bool)
-    mask[:, 4:] = True
-    np.testing.assert_array_equal(resize_mask(mask, (4, 4)), mask[::2, ::2])
-    assert resize_mask(mask, (8, 8)) is mask
-
-
 def test_aspect_ratios_are_compared_with_a_tolerance() -> None:
     assert same_aspect((4386, 1789), (5041, 2056))
     assert not same_aspect((4688, 3088), (4624, 2900))
+
+
+@st.composite
+def placements(draw: st.DrawFn) -> Placement:
+    """Any chain: a crop or none, mirrored or not, stretched or padded, smaller or larger."""
+    height, width = draw(st.integers(8, 90)), draw(st.integers(8, 90))
+    y0, x0 = draw(st.integers(0, height - 4)), draw(st.integers(0, width - 4))
+    rows, columns = (y0, draw(st.integers(y0 + 4, height))), (x0, draw(st.integers(x0 + 4, width)))
+    window = Window(rows, columns, draw(st.booleans())) if draw(st.booleans()) else whole((height, width))
+    return place((height, width), window, draw(st.integers(16, 64)), draw(st.sampled_from(["stretch", "pad"])))
+
+
+@given(placements(), st.data())
+def test_a_point_keeps_its_pixel_through_any_chain(placement: Placement, data: st.DataObject) -> None:
+    (y0, y1), (x0, x1) = placement.window.rows, placement.window.columns
+    # one bright pixel, away from the border, where interpolation has neighbours on both sides
+    y, x = data.draw(st.integers(int(y0) + 1, int(y1) - 2)), data.draw(st.integers(int(x0) + 1, int(x1) - 2))
+    image = np.zeros(placement.frame, np.float32)
+    image[y, x] = 1
+    placed = placement.image(image)
+    assert placed.shape == (placement.side, placement.side)
+    expected = placement.to_canvas(np.array([[x + 0.5, y + 0.5]]))[0]
+    for axis, side, extent in ((0, placement.content[1], x1 - x0), (1, placement.content[0], y1 - y0)):
+        profile = placed.sum(axis=axis)
+        centroid = (profile * (np.arange(placement.side) + 0.5)).sum() / profile.sum()
+        # half a pixel of the coarser of the two grids
+        assert abs(centroid - expected[axis]) <= 0.5 * max(1.0, side / extent) + 1e-3
+
+
+@given(placements(), st.floats(0, 90), st.floats(0, 90))
+def test_the_chain_can_be_reversed(placement: Placement, x: float, y: float) -> None:
+    points = np.array([[x, y]])
+    np.testing.assert_allclose(placement.to_frame(placement.to_canvas(points)), points, atol=1e-9)
+
+
+@given(placements(), st.data())
+def test_a_region_stays_on_its_object(placement: Placement, data: st.DataObject) -> None:
+    (wy0, wy1), (wx0, wx1) = placement.window.rows, placement.window.columns
+    y0, x0 = data.draw(st.integers(int(wy0), int(wy1) - 2)), data.draw(st.integers(int(wx0), int(wx1) - 2))
+    y1, x1 = data.draw(st.integers(y0 + 1, int(wy1))), data.draw(st.integers(x0 + 1, int(wx1)))
+    mask = draw_roi(Roi(0, (BoxRegion((x0, y0, x1, y1)),)), placement)
+    corners = placement.to_canvas(np.array([[x0, y0], [x1, y1]], dtype=float))
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    centres = np.arange(placement.side) + 0.5
+    expected = ((centres > low[1]) & (centres < high[1]))[:, None] & ((centres > low[0]) & (centres < high[0]))[None]
+    # a centre exactly on an edge belongs to the half-open side
+    edge = np.isclose(centres[:, None], [low[1], high[1]]).any(1)[:, None]
+    edge = edge | np.isclose(centres[:, None], [low[0], high[0]]).any(1)[None]
+    np.testing.assert_array_equal(mask[~edge], expected[~edge])
+
+
+def test_padding_keeps_the_aspect_ratio_and_fills_with_zeros() -> None:
+    placed = place((20, 40), whole((20, 40)), 16, "pad").image(np.ones((20, 40), np.float32))
+    assert placed[4:12].min() == 1
+    assert placed[:4].max() == placed[12:].max() == 0
+
+
+def test_shrinking_averages_instead_of_sampling() -> None:
+    checker = (np.indices((32, 32)).sum(0) % 2).astype(np.float32)
+    np.testing.assert_allclose(place((32, 32), whole((32, 32)), 8, "stretch").image(checker), 0.5)
+
+
+def test_an_empty_window_is_refused() -> None:
+    with pytest.raises(ValueError, match="window with pixels"):
+        place((10, 10), Window((3, 3), (0, 10)), 8, "pad")
+
+
+def test_a_reduced_copy_lands_on_the_same_place() -> None:
+    frame = (400, 200)
+    placement = place(frame, Window((100, 300), (50, 150), flip=True), 50, "pad")
+    image = np.zeros(frame, np.float32)
+    image[120:160, 60:80] = 1
+    small = image.reshape(200, 2, 100, 2).mean(axis=(1, 3)).astype(np.float32)
+    np.testing.assert_allclose(placement.image(small), placement.image(image), atol=1e-6)

@@ -11,6 +11,7 @@ from data_modules.mimic_cxr import MIMICCXRDataModule
 from data_modules.mimic_cxr.labels import apply_policy
 from data_modules.mimic_cxr.reports import parse_sections, select_text
 from data_modules.mimic_cxr.views import frontal_view
+from data_modules.regions import BoxRegion
 
 REPORT = """                                 FINAL REPORT
  EXAMINATION:  CHEST (PA AND LAT)
@@ -116,7 +117,7 @@ def test_boxes_are_xywh_in_original_pixels_and_several_make_one_region(root: Pat
     test = read(root).splits["test"]
     (roi,) = test.rois[0]
     assert roi.label == 1
-    assert roi.boxes == ((0, 0, 50, 100), (150, 0, 200, 100))
+    assert roi.regions == (BoxRegion((0, 0, 50, 100)), BoxRegion((150, 0, 200, 100)))
     batch = next(iter(read(root).test_dataloader()))
     expected = np.zeros((20, 20), bool)
     expected[:, :5] = expected[:, 15:] = True

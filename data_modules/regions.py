@@ -1,0 +1,221 @@
+"""Regions of interest in every form that annotations come in; each is drawn straight into the network's frame.
+
+A pixel belongs to a region when its centre does. Regions are never rasterised in between, so nothing is lost by a
+reduced decode, a crop or a second resize.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_modules.geometry import Box, Placement, Size, same_aspect
+from data_modules.images import ImageReadError, read_mask
+
+Axis = NDArray[np.float64]
+
+
+class Region(Protocol):
+    """An annotated region of an image."""
+
+    def draw(self, xs: Axis, ys: Axis, frame: Size) -> NDArray[np.bool_]:
+        """Return which points of a grid belong to the region.
+
+        Args:
+            xs: (W,) positions in pixels of the annotated image, in any order.
+            ys: (H,) positions.
+            frame: (height, width) of the annotated image.
+
+        Returns:
+            Bool (H, W).
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class BoxRegion:
+    """A half-open box (x0, y0, x1, y1) in pixels, see `to_xyxy` for all conventions."""
+
+    box: Box
+
+    def draw(self, xs: Axis, ys: Axis, frame: Size) -> NDArray[np.bool_]:
+        """Return which points lie in the box."""
+        del frame
+        x0, y0, x1, y1 = self.box
+        return np.asarray(((ys >= y0) & (ys < y1))[:, None] & ((xs >= x0) & (xs < x1))[None, :], dtype=np.bool_)
+
+
+@dataclass(frozen=True)
+class EllipseRegion:
+    """The ellipse inscribed in a box (x0, y0, x1, y1); the box may reach beyond the image."""
+
+    box: Box
+
+    def draw(self, xs: Axis, ys: Axis, frame: Size) -> NDArray[np.bool_]:
+        """Return which points lie in the ellipse."""
+        del frame
+        x0, y0, x1, y1 = self.box
+        if x1 <= x0 or y1 <= y0:
+            return np.zeros((len(ys), len(xs)), dtype=np.bool_)
+        u, v = (2 * xs - x0 - x1) / (x1 - x0), (2 * ys - y0 - y1) / (y1 - y0)
+        return np.asarray(v[:, None] ** 2 + u[None, :] ** 2 <= 1, dtype=np.bool_)
+
+
+@dataclass(frozen=True)
+class PolygonRegion:
+    """A closed polygon, filled by the even-odd rule.
+
+    Attributes:
+        points: Corners as (x, y); the last is joined to the first. Fewer than three enclose nothing.
+    """
+
+    points: tuple[tuple[float, float], ...]
+
+    def draw(self, xs: Axis, ys: Axis, frame: Size) -> NDArray[np.bool_]:
+        """Return which points lie inside."""
+        del frame
+        mask = np.zeros((len(ys), len(xs)), dtype=np.bool_)
+        if len(self.points) < 3:
+            return mask
+        start = np.asarray(self.points, dtype=np.float64)
+        end = np.roll(start, -1, axis=0)
+        for row, y in enumerate(ys):
+            crossing = (start[:, 1] <= y) != (end[:, 1] <= y)
+            a, b = start[crossing], end[crossing]
+            at = np.sort(a[:, 0] + (y - a[:, 1]) / (b[:, 1] - a[:, 1]) * (b[:, 0] - a[:, 0]))
+            mask[row] = np.searchsorted(at, xs, side="right") % 2 == 1
+        return mask
+
+
+@dataclass(frozen=True)
+class RLERegion:
+    """A mask in COCO run-length encoding.
+
+    Attributes:
+        size: (height, width) of the mask, which covers the whole annotated image.
+        counts: Run lengths in column-major order, beginning with the background, as numbers or in COCO's compressed
+            text.
+    """
+
+    size: Size
+    counts: str | tuple[int, ...]
+
+    def draw(self, xs: Axis, ys: Axis, frame: Size) -> NDArray[np.bool_]:
+        """Return which points lie on set pixels."""
+        return _look_up(self.decode(), xs, ys, frame)
+
+    def decode(self) -> NDArray[np.bool_]:
+        """Return the mask, bool (height, width).
+
+        Raises:
+            ValueError: If the runs do not add up to the size.
+        """
+        runs = _uncompress(self.counts) if isinstance(self.counts, str) else list(self.counts)
+        if sum(runs) != self.size[0] * self.size[1] or min(runs, default=0) < 0:
+            raise ValueError(
+                f"Expected the runs of a mask of {self.size[0]} x {self.size[1]} pixels to add up to "
+                f"{self.size[0] * self.size[1]} but got {sum(runs)}. Check that `size` is [height, width]."
+            )
+        flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+        return np.asarray(flat.reshape(self.size[1], self.size[0]).T, dtype=np.bool_)
+
+
+@dataclass(frozen=True)
+class MaskRegion:
+    """A mask file that covers the whole annotated image, at any resolution of the same aspect ratio.
+
+    Attributes:
+        path: PNG, JPEG or DICOM; see `read_mask`.
+    """
+
+    path: Path
+
+    def draw(self, xs: Axis, ys: Axis, frame: Size) -> NDArray[np.bool_]:
+        """Return which points lie on set pixels.
+
+        Raises:
+            ImageReadError: If the file cannot be read, or has another aspect ratio than the image.
+        """
+        mask = read_mask(self.path)
+        if not same_aspect((mask.shape[0], mask.shape[1]), frame):
+            raise ImageReadError(
+                f"Expected the mask '{self.path}' to have the aspect ratio of its image, {frame[0]} x {frame[1]} (height "
+                f"x width), but it is {mask.shape[0]} x {mask.shape[1]}. Drop it, or make one that fits."
+            )
+        return _look_up(mask, xs, ys, frame)
+
+
+@dataclass(frozen=True)
+class Roi:
+    """The annotated region of one (image, finding) pair: the union of all its parts.
+
+    Attributes:
+        label: Index of the finding among the K labels.
+        regions: The parts.
+        frame: (height, width) of the image that they refer to, where the annotation states it: the image file may then
+            be a smaller copy. Otherwise they refer to the image file.
+    """
+
+    label: int
+    regions: tuple[Region, ...] = ()
+    frame: Size | None = None
+
+
+def boxes(xyxy: Sequence[Box]) -> tuple[BoxRegion, ...]:
+    """Return one region per box."""
+    return tuple(BoxRegion(box) for box in xyxy)
+
+
+def draw_roi(roi: Roi, placement: Placement) -> NDArray[np.bool_]:
+    """Draw an ROI in the frame of the network.
+
+    Args:
+        roi: The ROI.
+        placement: Where the image file lies in that frame.
+
+    Returns:
+        Bool (side, side), False in the padding and for what the crop removed.
+
+    Raises:
+        ImageReadError: If the annotated image had another aspect ratio than the file, or a mask cannot be read.
+    """
+    frame = roi.frame or placement.frame
+    # cropped or squeezed copies of a data set are common, and regions would silently point elsewhere on them
+    if not same_aspect(frame, placement.frame):
+        raise ImageReadError(
+            f"Expected an image with the aspect ratio of the annotated one, {frame[0]} x {frame[1]} (height x width), but "
+            f"it is {placement.frame[0]} x {placement.frame[1]}. Regions cannot be placed on a cropped or squeezed copy: "
+            "use the original image, or a copy resized with its aspect ratio."
+        )
+    xs, ys = placement.centres()
+    xs, ys = xs * frame[1] / placement.frame[1], ys * frame[0] / placement.frame[0]
+    mask = np.zeros((len(ys), len(xs)), dtype=np.bool_)
+    for region in roi.regions:
+        mask |= region.draw(xs, ys, frame)
+    return placement.pad(mask)
+
+
+def _look_up(mask: NDArray[np.bool_], xs: Axis, ys: Axis, frame: Size) -> NDArray[np.bool_]:
+    columns = np.floor(xs * mask.shape[1] / frame[1]).astype(np.int64).clip(0, mask.shape[1] - 1)
+    rows = np.floor(ys * mask.shape[0] / frame[0]).astype(np.int64).clip(0, mask.shape[0] - 1)
+    return np.asarray(mask[rows[:, None], columns[None, :]], dtype=np.bool_)
+
+
+def _uncompress(text: str) -> list[int]:
+    """Return the run lengths of COCO's text: 5 bits a character, low first, from the third as differences to two before."""
+    runs: list[int] = []
+    value, shift = 0, 0
+    for character in text:
+        code = ord(character) - 48
+        value |= (code & 31) << shift
+        shift += 5
+        if code & 32:
+            continue
+        if code & 16:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value, shift = 0, 0
+    return runs
