@@ -7,13 +7,11 @@ recipe: fused attention off, hooks on the softmax, all heads of all blocks kept,
 `evaluation` is one forward pass with everything that LocalizationMonitor adds for two ROIs an image.
 """
 
-import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import timm
 import torch
+from timing import measure, parser, show
 from torch import Tensor, nn
 
 from mmpkd.attribution import (
@@ -60,13 +58,7 @@ def explained_evaluation(model: nn.Module, image: Tensor, mask: Tensor) -> None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="vit_small_patch16_224")
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    options = parser.parse_args()
+    options = parser(__doc__, repeats=7).parse_args()
     torch.set_num_threads(options.threads)
     model = timm.create_model(options.model).to(options.device).eval()
     side = model.patch_embed.img_size[0]
@@ -82,26 +74,9 @@ def main() -> None:
     with torch.no_grad():
         times = measure(variants, options.repeats, options.device)
         difference = (rollout(model, image).flatten(1) - naive_rollout(model, image)).abs().max().item()
-    plain = times["plain"]
     print(f"{options.model}, batch {options.batch}, {options.device}, median of {options.repeats}")
-    for name, seconds in times.items():
-        print(f"{name:11s} {1000 * seconds:9.1f} ms  x {seconds / plain:.3f}")
+    show(times, "plain")
     print(f"largest difference between rollout and naive: {difference:.1e}")
-
-
-def measure(variants: dict[str, Callable[[], object]], repeats: int, device: str) -> dict[str, float]:
-    """Return the median seconds of each variant, run in turn, after one warm-up round; on a CPU, its own CPU time."""
-    clock = time.perf_counter if device.startswith("cuda") else time.process_time
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    for repeat in range(repeats + 1):
-        for name, variant in variants.items():
-            start = clock()
-            variant()
-            if device.startswith("cuda"):
-                torch.cuda.synchronize()
-            if repeat:
-                times[name].append(clock() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 if __name__ == "__main__":

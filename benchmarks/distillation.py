@@ -8,14 +8,12 @@ DistillationModule without a teacher, `stored` looks the teacher's outputs up, a
 of BERT-base on `--tokens` tokens a report in every step, which is what looking up saves.
 """
 
-import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
 import timm
 import torch
+from timing import measure, parser, show
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
@@ -61,14 +59,9 @@ class LiveBert(TeacherLookup):
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="vit_small_patch16_224")
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    options = parser.parse_args()
+    arguments = parser(__doc__, repeats=9, batch=4)
+    arguments.add_argument("--tokens", type=int, default=128)
+    options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     batch = make_batch(options.batch, device)
@@ -78,10 +71,9 @@ def main() -> None:
         "stored": module_step(options.model, StoredTeacher(make_targets()), batch, device),
         f"live BERT, {options.tokens} tokens": module_step(options.model, LiveBert(options.tokens), batch, device),
     }
-    times = measure(variants, options.repeats, device)
+    times = measure(variants, options.repeats, options.device)
     print(f"{options.model}, batch {options.batch}, {options.device}, median of {options.repeats}")
-    for name, seconds in times.items():
-        print(f"{name:24s} {1000 * seconds:9.1f} ms  x {seconds / times['baseline']:.3f} of baseline")
+    show(times, "baseline")
 
 
 def make_batch(size: int, device: torch.device) -> Batch:
@@ -108,45 +100,31 @@ def make_targets() -> TeacherTargets:
 def raw_step(name: str, batch: Batch, device: torch.device) -> Callable[[], None]:
     """Return a training step in plain PyTorch."""
     model = timm.create_model(name, in_chans=1, num_classes=NUM_CLASSES).to(device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
 
-    def step() -> None:
-        loss = nn.functional.binary_cross_entropy_with_logits(model(batch["image"]), batch["label"])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    def loss() -> Tensor:
+        return nn.functional.binary_cross_entropy_with_logits(model(batch["image"]), batch["label"])
 
-    return step
+    return optimizer_step(model, loss)
 
 
 def module_step(name: str, teacher: TeacherLookup | None, batch: Batch, device: torch.device) -> Callable[[], None]:
     """Return a training step of the student module, with the teacher given or none."""
     module = DistillationModule(NUM_CLASSES, 224, student=name).to(device).train()
     module._teacher = None if teacher is None else teacher.to(device)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4)
+    return optimizer_step(module, lambda: module.losses(batch)["loss"])
+
+
+def optimizer_step(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
+    """Return a step of AdamW on a loss."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
 
     def step() -> None:
-        loss = module.losses(batch)["loss"]
+        value = loss()
         optimizer.zero_grad()
-        loss.backward()
+        value.backward()
         optimizer.step()
 
     return step
-
-
-def measure(variants: dict[str, Callable[[], None]], repeats: int, device: torch.device) -> dict[str, float]:
-    """Return the median seconds of each variant, run in turn, after one warm-up round; on a CPU, its own CPU time."""
-    clock = time.perf_counter if device.type == "cuda" else time.process_time
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    for repeat in range(repeats + 1):
-        for name, variant in variants.items():
-            start = clock()
-            variant()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            if repeat:
-                times[name].append(clock() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 if __name__ == "__main__":

@@ -53,8 +53,9 @@ class PrivilegedDataset(Dataset[Sample]):
         split = self.split
         image, roi_mask, roi_label = None, None, None
         if self.load_images:
-            prepared, roi_mask = self._prepared(index)
-            image = self.transform(prepared, epoch, index)
+            prepared, masks = self._prepared(index)
+            image, moved = self.transform(prepared, epoch, index, list(masks))
+            roi_mask = np.stack(moved) if moved else masks
             roi_label = np.array([roi.label for roi in split.rois.get(index, ())], dtype=np.int64)
         table = split.table if self.load_privileged else None
         return Sample(

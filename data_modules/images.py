@@ -1,19 +1,20 @@
 """Read image files of any supported kind as one-channel float32 arrays in [0, 1]."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pydicom
-import pydicom.errors
 from numpy.typing import NDArray
 from PIL import Image
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
+# pydicom takes half a second to import: it is imported where a DICOM file is read, so that loader processes of data
+# sets in other formats never pay for it
+if TYPE_CHECKING:
+    import pydicom
 
 # A radiograph of 2^28 pixels does not exist; larger headers are corrupt files.
 Image.MAX_IMAGE_PIXELS = 2**28
 
-_RESCALE = (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
 # What Pillow and pydicom raise for files that are missing, damaged, or of an unsupported kind.
 _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 _DICOM_ERRORS = (
@@ -23,7 +24,6 @@ _DICOM_ERRORS = (
     RuntimeError,  # NotImplementedError too
     LookupError,
     EOFError,
-    pydicom.errors.InvalidDicomError,
 )
 
 GreyRange = Literal["declared", "observed"]
@@ -55,7 +55,7 @@ def read_image(
     Raises:
         ImageReadError: If the file cannot be read completely.
     """
-    if path.suffix.lower() in (".dcm", ".dicom"):
+    if is_dicom(path):
         pixels, limits = read_dicom(path)
         scaled = rescale(pixels, *limits) if grey_range == "declared" else stretch(pixels)
         return scaled, (pixels.shape[0], pixels.shape[1])
@@ -79,7 +79,7 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
         ImageReadError: If the file cannot be read completely, or is a DICOM image of more than two grey levels, which
             is no mask.
     """
-    if path.suffix.lower() in (".dcm", ".dicom"):
+    if is_dicom(path):
         # no VOI window: one meant for a 16 bit radiograph would flatten an 8 bit mask
         values = read_dicom_pixels(path)
         if not is_binary(values):
@@ -92,6 +92,33 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
             raise ImageReadError(_message(path, error)) from error
     # half of the maximum serves {0, 1}, {0, 2}, {0, 255} and JPEG ringing alike
     return np.asarray(np.greater(values, max(float(values.max()) / 2, 0.0)), dtype=np.bool_)
+
+
+def is_dicom(path: Path) -> bool:
+    """Return whether a file is read as DICOM, by its name."""
+    return path.suffix.lower() in (".dcm", ".dicom")
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Read the (height, width) of an image from its header, without decoding it.
+
+    Raises:
+        ImageReadError: If there is no image.
+    """
+    if not is_dicom(path):
+        try:
+            with Image.open(path) as image:
+                return image.height, image.width
+        except _PILLOW_ERRORS as error:
+            raise ImageReadError(_message(path, error)) from error
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Rows", "Columns"])
+        return int(header.Rows), int(header.Columns)
+    except (*_DICOM_ERRORS, InvalidDicomError) as error:
+        raise ImageReadError(_message(path, error)) from error
 
 
 def is_binary(pixels: NDArray[np.generic]) -> bool:
@@ -108,6 +135,8 @@ def read_dicom(path: Path) -> tuple[NDArray[np.float32], tuple[float, float]]:
     Raises:
         ImageReadError: If the file is no DICOM image, is truncated, or has an unsupported transfer syntax.
     """
+    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
     dataset, pixels = _decode(path)
     try:
         values = np.asarray(apply_modality_lut(pixels, dataset))
@@ -124,7 +153,7 @@ def read_dicom(path: Path) -> tuple[NDArray[np.float32], tuple[float, float]]:
     return values, (low, high)
 
 
-def declared_range(dataset: pydicom.Dataset) -> tuple[float, float]:
+def declared_range(dataset: "pydicom.Dataset") -> tuple[float, float]:
     """Return the range of values that a DICOM header declares, after its modality and VOI look-up.
 
     DICOM PS3.3 C.11.1 and C.11.2: a look-up table declares the bits of its entries; a window maps onto the range of the
@@ -142,7 +171,7 @@ def declared_range(dataset: pydicom.Dataset) -> tuple[float, float]:
             return 0.0, float(2 ** int(tables[0].LUTDescriptor[2]) - 1)
     bits, signed = int(dataset.BitsStored), bool(dataset.get("PixelRepresentation", 0))
     ends = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    slope, intercept = (float(dataset.get(name, default)) for name, default in _RESCALE)
+    slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
     low, high = sorted(slope * end + intercept for end in ends)
     return low, high
 
@@ -159,11 +188,14 @@ def read_dicom_pixels(path: Path) -> NDArray[np.generic]:
     return _decode(path)[1]
 
 
-def _decode(path: Path) -> tuple[pydicom.Dataset, NDArray[np.generic]]:
+def _decode(path: Path) -> tuple["pydicom.Dataset", NDArray[np.generic]]:
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
     try:
         dataset = pydicom.dcmread(path)
         return dataset, dataset.pixel_array
-    except _DICOM_ERRORS as error:
+    except (*_DICOM_ERRORS, InvalidDicomError) as error:
         raise ImageReadError(_message(path, error)) from error
 
 

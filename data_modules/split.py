@@ -48,6 +48,7 @@ class Split:
         table: Privileged columns, or None.
         rois: Annotated regions by position in the split. Training splits have none, by construction.
         counts: What the reader kept and dropped, for the report.
+        strata: What results can be broken down by, such as view or density: N values by name, empty where unknown.
     """
 
     sample_id: NDArray[np.str_]
@@ -59,6 +60,7 @@ class Split:
     table: Table | None = None
     rois: Mapping[int, tuple[Roi, ...]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    strata: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.sample_id)
@@ -69,6 +71,7 @@ class Split:
             "has_privileged": len(self.has_privileged),
             "report": n if self.report is None else len(self.report),
             "table": n if self.table is None else len(self.table.numeric),
+            **{f"strata '{name}'": len(values) for name, values in self.strata.items()},
         }
         wrong = {name: length for name, length in lengths.items() if length != n}
         if wrong:
@@ -112,6 +115,7 @@ class Split:
             has_privileged=self.has_privileged[rows],
             report=None if self.report is None else [self.report[i] for i in rows],
             table=table,
+            strata={name: values[rows] for name, values in self.strata.items()},
             rois={new: self.rois[int(old)] for new, old in enumerate(rows) if int(old) in self.rois},
         )
 

@@ -6,12 +6,17 @@ and different in every epoch.
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import albumentations as A
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+# imported where a pipeline is built: loader processes that do not augment never pay for it
+if TYPE_CHECKING:
+    import albumentations as A
 
 
 @dataclass(frozen=True)
@@ -58,21 +63,26 @@ class SampleTransform:
         self.mean, self.std, self.seed = np.float32(mean), np.float32(std), seed
         self._augment = None if augmentation is None else build_augmentation(augmentation, image_size)
 
-    def __call__(self, image: NDArray[np.float32], epoch: int, index: int) -> NDArray[np.float32]:
-        """Transform one image.
+    def __call__(
+        self, image: NDArray[np.float32], epoch: int, index: int, masks: Sequence[NDArray[np.bool_]] = ()
+    ) -> tuple[NDArray[np.float32], list[NDArray[np.bool_]]]:
+        """Transform one image; its masks follow.
 
         Args:
             image: Float32 (H, W) in [0, 1].
             epoch: Epoch that the sample is drawn in.
             index: Position of the sample in the split.
+            masks: Bool (H, W) each.
 
         Returns:
-            Float32 (1, H, W), normalised.
+            Float32 (1, H, W), normalised, and the masks after the same movement.
         """
+        moved = list(masks)
         if self._augment is not None:
             self._augment.set_random_seed(sample_seed(self.seed, epoch, index))
-            image = self._augment(image=image)["image"]
-        return np.ascontiguousarray((image - self.mean) / self.std, dtype=np.float32)[None]
+            result = self._augment(image=image, masks=[mask.astype(np.uint8) for mask in masks])
+            image, moved = result["image"], [np.asarray(mask, dtype=np.bool_) for mask in result["masks"]]
+        return np.ascontiguousarray((image - self.mean) / self.std, dtype=np.float32)[None], moved
 
 
 def sample_seed(seed: int, epoch: int, index: int) -> int:
@@ -80,12 +90,14 @@ def sample_seed(seed: int, epoch: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0])
 
 
-def build_augmentation(augmentation: Augmentation, image_size: int) -> A.Compose | None:
+def build_augmentation(augmentation: Augmentation, image_size: int) -> "A.Compose | None":
     """Build the albumentations pipeline, or None if nothing may change.
 
     Raises:
         ValueError: If albumentations warns about an argument; it would be ignored silently otherwise.
     """
+    import albumentations as A
+
     a = augmentation
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,5 +1,8 @@
 """The shared core: splits, batches, samplers, loaders."""
 
+import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +10,12 @@ import albumentations as A
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.batch import Sample, collate
+from data_modules.dataset import PrivilegedDataset
+from data_modules.preparation import Preparation
 from data_modules.regions import BoxRegion, Roi
 from data_modules.samplers import EpochSampler
 from data_modules.split import Split, check_disjoint_patients
@@ -130,7 +135,7 @@ def test_order_differs_between_epochs() -> None:
 
 
 def test_an_argument_that_albumentations_ignores_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data_modules.transforms.A.HorizontalFlip", lambda p: A.VerticalFlip(probability=p))
+    monkeypatch.setattr("albumentations.HorizontalFlip", lambda p, flip=A.VerticalFlip: flip(probability=p))
     with pytest.raises(ValueError, match="does not accept"):
         build_augmentation(Augmentation(horizontal_flip=0.5), 32)
 
@@ -139,7 +144,7 @@ def test_a_shift_moves_whole_pixels_and_blurs_nothing() -> None:
     image = np.random.default_rng(0).random((32, 32)).astype(np.float32)
     transform = SampleTransform(Augmentation(shift=0.1), 0.0, 1.0, 0, image_size=32)
     for index in range(20):
-        moved = transform(image, 0, index)[0]
+        moved = transform(image, 0, index)[0][0]
         offsets = [(y, x) for y in range(-3, 4) for x in range(-3, 4)]
         inner = slice(4, 28)
         matches = [
@@ -150,9 +155,34 @@ def test_a_shift_moves_whole_pixels_and_blurs_nothing() -> None:
 
 def test_images_are_normalised_and_a_zero_spread_is_refused() -> None:
     image = np.full((4, 4), 0.75, np.float32)
-    np.testing.assert_allclose(SampleTransform(None, 0.5, 0.25, 0)(image, 0, 0), 1.0)
+    np.testing.assert_allclose(SampleTransform(None, 0.5, 0.25, 0)(image, 0, 0)[0], 1.0)
     with pytest.raises(ValueError, match="positive standard deviation"):
         SampleTransform(None, 0.5, 0.0, 0)
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_a_mask_follows_its_image_through_the_augmentation(index: int) -> None:
+    mask = np.zeros((64, 64), np.bool_)
+    mask[20:44, 12:30] = True
+    augmentation = Augmentation(shift=0.1, scale=0.1, rotate=20, horizontal_flip=0.5)
+    moved, (followed,) = SampleTransform(augmentation, 0.0, 1.0, 0, 64)(mask.astype(np.float32), 0, index, [mask])
+    assert (followed != (moved[0] > 0.5)).mean() < 0.01  # outlines differ by less than a pixel
+    assert not np.array_equal(followed, mask)
+
+
+def test_a_loader_process_imports_no_training_library(tmp_path: Path) -> None:
+    split = write_tiny(tmp_path, {"train": 4})["train"]
+    dataset = PrivilegedDataset(split, SampleTransform(None, 0.5, 0.25, 0), Preparation(32), True, True)
+    (tmp_path / "dataset.pickle").write_bytes(pickle.dumps(dataset))
+    code = (
+        "import pickle, sys; from pathlib import Path\n"
+        "dataset = pickle.loads(Path(sys.argv[1]).read_bytes()); dataset[(0, 0)]\n"
+        "print([name for name in ('lightning', 'pandas', 'albumentations', 'timm', 'scipy', 'pydicom') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "dataset.pickle")]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
 
 
 @pytest.fixture

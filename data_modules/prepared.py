@@ -1,0 +1,247 @@
+"""Prepared images on disk: the network's frame of every image, in one memory map with an index.
+
+A folder holds
+
+- `images.bin`: (N, side, side) uint8 or uint16, row-major, little-endian;
+- `index.npz`: one row an image: identifier, size of its file in bytes, checksum, status, and where the file lies in the frame;
+- `meta.json`: format, number of images, side, type, and the settings that the images were prepared with.
+
+`meta.json` is written last. While it is missing, the folder is not complete, and building goes on where it was stopped.
+"""
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_modules.geometry import Placement, Window
+from data_modules.preparation import Image, Preparation
+
+FORMAT = 1
+Depth = Literal["uint8", "uint16"]
+NUM_GEOMETRY = 12
+# enough to notice exchanged files; a whole data set on a network drive would take minutes to look at
+NUM_CHECKED = 1000
+
+
+class StaleImagesError(ValueError):
+    """Prepared images do not belong to the data or the settings that they are asked for."""
+
+
+@dataclass(frozen=True)
+class PreparedMeta:
+    """What prepared images are.
+
+    Attributes:
+        num_images: Number of images N.
+        side: Height and width in pixels.
+        depth: Type of a pixel; its largest value stands for 1.
+        settings: How they were prepared, as `describe` writes it.
+        format: Version of the folder's layout.
+    """
+
+    num_images: int
+    side: int
+    depth: Depth
+    settings: str
+    format: int = FORMAT
+
+    @classmethod
+    def load(cls, folder: Path) -> "PreparedMeta":
+        """Read `meta.json`.
+
+        Raises:
+            FileNotFoundError: If the folder is missing, or not complete.
+            StaleImagesError: If it was written by another version.
+        """
+        path = folder / "meta.json"
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"Expected prepared images in '{folder}' but there are none, or they are not complete. Run "
+                f"`mmpkd prepare CONFIG --out {folder}`; it goes on where it was stopped."
+            )
+        values = json.loads(path.read_text())
+        if values.get("format") != FORMAT:
+            raise StaleImagesError(
+                f"Expected prepared images of format {FORMAT} in '{folder}' but got {values.get('format')}. Delete the "
+                "folder and run `mmpkd prepare` again."
+            )
+        return cls(**values)
+
+    def save(self, folder: Path) -> None:
+        """Write `meta.json`, at once."""
+        temporary = folder / "meta.json.tmp"
+        temporary.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        temporary.replace(folder / "meta.json")
+
+
+def describe(preparation: Preparation) -> str:
+    """Return every setting that prepared images depend on."""
+    return repr(preparation)
+
+
+@dataclass(frozen=True)
+class PreparedIndex:
+    """One row per prepared image.
+
+    Attributes:
+        sample_id: (N,) identifiers.
+        num_bytes: Int64 (N,), size of the image file when it was read, -1 if there was none.
+        checksum: Uint32 (N,), CRC-32 of the prepared pixels.
+        geometry: Float64 (N, 12), see `pack`; NaN where the image could not be read.
+        error: (N,) why an image could not be read, or an empty string.
+    """
+
+    sample_id: NDArray[np.str_]
+    num_bytes: NDArray[np.int64]
+    checksum: NDArray[np.uint32]
+    geometry: NDArray[np.float64]
+    error: NDArray[np.str_]
+
+    @classmethod
+    def load(cls, path: Path) -> "PreparedIndex":
+        """Read an index file."""
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["PreparedIndex"]) -> "PreparedIndex":
+        """Join indices in order."""
+        return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in cls.__dataclass_fields__})
+
+    def save(self, path: Path) -> None:
+        """Write an index file, at once."""
+        temporary = path.with_name(f"{path.stem}.tmp.npz")
+        np.savez(temporary, **{name: getattr(self, name) for name in self.__dataclass_fields__})
+        temporary.replace(path)
+
+
+def pack(placement: Placement) -> list[float]:
+    """Return a placement as 12 numbers."""
+    window = placement.window
+    return [
+        *placement.frame,
+        *window.rows,
+        *window.columns,
+        float(window.flip),
+        *placement.content,
+        *placement.offset,
+        placement.side,
+    ]
+
+
+def unpack(numbers: NDArray[np.float64]) -> Placement:
+    """Return the placement that `pack` wrote."""
+    v = numbers.tolist()
+    window = Window((v[2], v[3]), (v[4], v[5]), bool(v[6]))
+    integers = [int(value) for value in (v[0], v[1], *v[7:])]
+    return Placement(
+        (integers[0], integers[1]), window, (integers[2], integers[3]), (integers[4], integers[5]), integers[6]
+    )
+
+
+def quantise(image: Image, depth: Depth) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Return grey values in [0, 1] as integers of a depth, rounded to the nearest."""
+    largest = np.iinfo(depth).max
+    return np.asarray(np.rint(image * np.float32(largest)), dtype=depth)
+
+
+def checksum(pixels: NDArray[np.generic]) -> int:
+    """Return the CRC-32 of pixels."""
+    return zlib.crc32(np.ascontiguousarray(pixels).tobytes())
+
+
+def open_pixels(folder: Path, meta: PreparedMeta, mode: Literal["r", "r+"] = "r") -> NDArray[np.generic]:
+    """Open the pixels (N, side, side) as a memory map.
+
+    Raises:
+        StaleImagesError: If the file has another size than its description says.
+    """
+    path, shape = folder / "images.bin", (meta.num_images, meta.side, meta.side)
+    expected = meta.num_images * meta.side**2 * np.dtype(meta.depth).itemsize
+    if path.stat().st_size != expected:
+        raise StaleImagesError(
+            f"Expected '{path}' to have {expected} bytes but it has {path.stat().st_size}: it was cut off, or belongs "
+            "to another set. Delete the folder and run `mmpkd prepare` again."
+        )
+    return np.memmap(path, dtype=meta.depth, mode=mode, shape=shape)
+
+
+class PreparedImages:
+    """Prepared images of one split, in its order. The memory map is opened in the process that reads first.
+
+    Args:
+        folder: The folder of prepared images.
+        preparation: What the images are asked for with.
+        sample_id: Identifiers of the split, in order.
+        files: Their image files, to notice exchanged ones: the sizes of at most 1,000 are compared.
+
+    Raises:
+        FileNotFoundError: If there are no complete prepared images.
+        StaleImagesError: If they were prepared with other settings, lack samples, or belong to other files.
+    """
+
+    def __init__(
+        self, folder: Path, preparation: Preparation, sample_id: NDArray[np.str_], files: Sequence[Path]
+    ) -> None:
+        self.folder = folder
+        self.meta = PreparedMeta.load(folder)
+        if self.meta.settings != describe(preparation):
+            raise StaleImagesError(
+                f"Expected images in '{folder}' prepared with\n  {describe(preparation)}\nbut they were prepared with\n"
+                f"  {self.meta.settings}\nRun `mmpkd prepare` with this configuration and another folder, or change the "
+                "configuration back."
+            )
+        index = PreparedIndex.load(folder / "index.npz")
+        self._rows = _find(index.sample_id, sample_id, folder)
+        self.geometry, self.error = index.geometry[self._rows], index.error[self._rows]
+        self._check_files(index.num_bytes[self._rows], files)
+        self._pixels: NDArray[np.generic] | None = None
+
+    def _check_files(self, num_bytes: NDArray[np.int64], files: Sequence[Path]) -> None:
+        step = max(1, len(files) // NUM_CHECKED)
+        for row in range(0, len(files), step):
+            path = files[row]
+            if num_bytes[row] >= 0 and path.is_file() and path.stat().st_size != num_bytes[row]:
+                raise StaleImagesError(
+                    f"Expected '{path}' to be the file that was prepared, of {num_bytes[row]} bytes, but it has "
+                    f"{path.stat().st_size}. Delete '{self.folder}' and run `mmpkd prepare` again."
+                )
+
+    def __getstate__(self) -> dict[str, object]:
+        # a loader process opens the memory map itself
+        return {**self.__dict__, "_pixels": None}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def readable(self) -> NDArray[np.bool_]:
+        """Bool (N,): whether the image could be read when it was prepared."""
+        return np.asarray(self.error == "", dtype=np.bool_)
+
+    def read(self, index: int) -> tuple[Image, Placement]:
+        """Return one image, float32 (side, side) in [0, 1], and where its file lies in it."""
+        if self._pixels is None:
+            self._pixels = open_pixels(self.folder, self.meta)
+        scale = np.float32(1 / np.iinfo(self.meta.depth).max)
+        pixels = self._pixels[self._rows[index]]
+        return np.multiply(pixels, scale, dtype=np.float32), unpack(self.geometry[index])
+
+
+def _find(known: NDArray[np.str_], asked: NDArray[np.str_], folder: Path) -> NDArray[np.int64]:
+    order = np.argsort(known, kind="stable")
+    position = np.minimum(np.searchsorted(known, asked, sorter=order), len(known) - 1)
+    rows = order[position]
+    missing = int((known[rows] != asked).sum())
+    if missing:
+        raise StaleImagesError(
+            f"Expected prepared images of all {len(asked)} samples in '{folder}' but {missing} are not among its "
+            f"{len(known)}. Run `mmpkd prepare CONFIG --out {folder}` again: it adds what is missing."
+        )
+    return np.asarray(rows, dtype=np.int64)
