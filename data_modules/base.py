@@ -3,6 +3,8 @@
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import cv2
@@ -16,6 +18,7 @@ from data_modules.dataset import PrivilegedDataset
 from data_modules.geometry import Resize
 from data_modules.images import GreyRange
 from data_modules.preparation import Preparation, Preprocess
+from data_modules.prepared import PreparedImages
 from data_modules.samplers import EpochSampler
 from data_modules.split import Split, check_disjoint_patients
 from data_modules.transforms import Augmentation, SampleTransform
@@ -45,6 +48,8 @@ class PrivilegedDataModule(LightningDataModule):
         max_train_samples: Use only the first so many training samples, or None for all.
         grey_range: What becomes 0 and 1 in DICOM files: the extremes of each image (`observed`), or the ends of the range
             that its header declares (`declared`).
+        prepared: Folder that `mmpkd prepare` wrote with the same settings, to read images from instead of their files, or
+            None. Images that could not be prepared are left out, and counted.
     """
 
     license: ClassVar[License] = "credentialed"
@@ -67,6 +72,7 @@ class PrivilegedDataModule(LightningDataModule):
         cache_images: bool = False,
         max_train_samples: int | None = None,
         grey_range: GreyRange = "observed",
+        prepared: Path | None = None,
     ) -> None:
         super().__init__()
         self.label_names = tuple(label_names)
@@ -80,6 +86,7 @@ class PrivilegedDataModule(LightningDataModule):
         self._load_images, self._load_privileged = load_images, load_privileged
         self.cache_images, self.max_train_samples = cache_images, max_train_samples
         self.grey_range: GreyRange = grey_range
+        self.prepared = None if prepared is None else Path(prepared)
         self._splits: Mapping[str, Split] | None = None
         self._resume = (0, 0)
         if not self.label_names:
@@ -130,11 +137,22 @@ class PrivilegedDataModule(LightningDataModule):
         """
         if self._splits is None:
             splits = dict(self.read_splits())
+            if self.prepared is not None:
+                splits = {name: self._readable(split, self.prepared) for name, split in splits.items()}
             self._check(splits)
             if self.max_train_samples is not None and self.max_train_samples < len(splits.get("train", ())):
                 splits["train"] = splits["train"].take(np.arange(self.max_train_samples))
             self._splits = splits
         return self._splits
+
+    def _readable(self, split: Split, folder: Path) -> Split:
+        """Leave out the samples whose images could not be prepared."""
+        readable = self._prepared_images(split, folder).readable
+        counts = {**split.counts, "dropped_unreadable_images": int((~readable).sum())}
+        return replace(split if readable.all() else split.take(np.flatnonzero(readable)), counts=counts)
+
+    def _prepared_images(self, split: Split, folder: Path) -> PreparedImages:
+        return PreparedImages(folder, self.preparation, split.sample_id, split.image)
 
     def _check(self, splits: Mapping[str, Split]) -> None:
         missing = [name for name in self.expected_splits if not len(splits.get(name, ()))]
@@ -173,13 +191,18 @@ class PrivilegedDataModule(LightningDataModule):
     def dataset(self, name: str, load_images: bool, load_privileged: bool) -> PrivilegedDataset:
         """Return one split as a data set; only the training split is augmented."""
         augmentation = self.augmentation if name == "train" else None
+        split = self.splits[name]
+        prepared = None
+        if load_images and self.prepared is not None:
+            prepared = self._prepared_images(split, self.prepared)
         return PrivilegedDataset(
-            self.splits[name],
+            split,
             SampleTransform(augmentation, self.mean, self.std, self.seed, self.image_size),
             self.preparation,
             load_images,
             load_privileged,
             self.cache_images,
+            prepared,
         )
 
     def train_dataloader(self) -> DataLoader[Sample]:

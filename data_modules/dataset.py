@@ -8,6 +8,7 @@ from data_modules.batch import Sample
 from data_modules.geometry import Placement
 from data_modules.images import ImageReadError
 from data_modules.preparation import Image, Preparation
+from data_modules.prepared import PreparedImages
 from data_modules.regions import draw_roi
 from data_modules.samplers import Key
 from data_modules.split import Split
@@ -25,6 +26,7 @@ class PrivilegedDataset(Dataset[Sample]):
         load_privileged: Whether to serve reports and tables.
         cache_images: Keep prepared images (float32, num_samples x image_size^2 x 4 bytes) in memory after the first
             read.
+        prepared: Images of this split that were prepared before, or None to read the files.
     """
 
     def __init__(
@@ -35,9 +37,10 @@ class PrivilegedDataset(Dataset[Sample]):
         load_images: bool,
         load_privileged: bool,
         cache_images: bool = False,
+        prepared: PreparedImages | None = None,
     ) -> None:
         self.split, self.transform, self.preparation = split, transform, preparation
-        self.load_images, self.load_privileged = load_images, load_privileged
+        self.load_images, self.load_privileged, self.prepared = load_images, load_privileged, prepared
         shape = (
             (len(split), preparation.image_size, preparation.image_size) if cache_images and load_images else (0, 0, 0)
         )
@@ -76,13 +79,16 @@ class PrivilegedDataset(Dataset[Sample]):
         """Return the image in the network frame, in [0, 1], and the masks (r, H, W) of its ROIs."""
         if len(self._cached) and self._cached[index]:
             return self._images[index], self._masks.get(index, self._no_masks())
-        prepared, placement = self.preparation(self.split.image[index])
+        image, placement = self._read(index)
         masks = self._draw(index, placement)
         if len(self._cached):
-            self._images[index], self._cached[index] = prepared, True
+            self._images[index], self._cached[index] = image, True
             if len(masks):
                 self._masks[index] = masks
-        return prepared, masks
+        return image, masks
+
+    def _read(self, index: int) -> tuple[Image, Placement]:
+        return self.preparation(self.split.image[index]) if self.prepared is None else self.prepared.read(index)
 
     def _draw(self, index: int, placement: Placement) -> NDArray[np.bool_]:
         rois = self.split.rois.get(index, ())

@@ -15,13 +15,14 @@ Resize = Literal["stretch", "pad"]
 _T = TypeVar("_T", bound=np.generic)
 
 
-def to_xyxy(box: Sequence[float], box_format: BoxFormat, size: Size) -> Box:
-    """Convert one box to (x0, y0, x1, y1) in pixels, clipped to the image.
+def to_xyxy(box: Sequence[float], box_format: BoxFormat, size: Size | None = None) -> Box:
+    """Convert one box to (x0, y0, x1, y1): in pixels and clipped to the image, if its size is known.
 
     Args:
         box: Four numbers.
         box_format: What they are. `yxyx` is [ymin, xmin, ymax, xmax]; `_normalised` are fractions of width and height.
-        size: (height, width) of the image that the box refers to.
+        size: (height, width) of the image that the box refers to; without it, nothing is clipped, and normalised boxes
+            stay fractions.
 
     Returns:
         The half-open box; it may be empty if the annotation lies outside the image.
@@ -36,6 +37,8 @@ def to_xyxy(box: Sequence[float], box_format: BoxFormat, size: Size) -> Box:
         a, b, c, d = b, a, d, c
     elif box_format.startswith("xywh"):
         c, d = a + c, b + d
+    if size is None:
+        return a, b, c, d
     height, width = size
     if box_format.endswith("_normalised"):
         a, b, c, d = a * width, b * height, c * width, d * height

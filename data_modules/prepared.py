@@ -2,17 +2,19 @@
 
 A folder holds
 
+- `meta.json`: format, number of images, side, type, the settings that the images were prepared with, and whether all of
+  them are there;
 - `images.bin`: (N, side, side) uint8 or uint16, row-major, little-endian;
-- `index.npz`: one row an image: identifier, size of its file in bytes, checksum, status, and where the file lies in the frame;
-- `meta.json`: format, number of images, side, type, and the settings that the images were prepared with.
-
-`meta.json` is written last. While it is missing, the folder is not complete, and building goes on where it was stopped.
+- `index.npz`: one row an image: identifier, status, size of its file, checksum, and where the file lies in the frame;
+- `errors.json`: why images could not be read, by identifier;
+- `parts/`: rows of the index that were finished since it was written, while images are being prepared.
 """
 
 import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_modules.geometry import Placement, Window
+from data_modules.json_file import write_json
 from data_modules.preparation import Image, Preparation
 
 FORMAT = 1
@@ -42,6 +45,7 @@ class PreparedMeta:
         side: Height and width in pixels.
         depth: Type of a pixel; its largest value stands for 1.
         settings: How they were prepared, as `describe` writes it.
+        complete: Whether all images were prepared, or found to be unreadable.
         format: Version of the folder's layout.
     """
 
@@ -49,21 +53,26 @@ class PreparedMeta:
     side: int
     depth: Depth
     settings: str
+    complete: bool
     format: int = FORMAT
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of `images.bin`."""
+        return int(self.num_images * self.side**2 * np.dtype(self.depth).itemsize)
 
     @classmethod
     def load(cls, folder: Path) -> "PreparedMeta":
         """Read `meta.json`.
 
         Raises:
-            FileNotFoundError: If the folder is missing, or not complete.
+            FileNotFoundError: If it is missing.
             StaleImagesError: If it was written by another version.
         """
         path = folder / "meta.json"
         if not path.is_file():
             raise FileNotFoundError(
-                f"Expected prepared images in '{folder}' but there are none, or they are not complete. Run "
-                f"`mmpkd prepare CONFIG --out {folder}`; it goes on where it was stopped."
+                f"Expected prepared images in '{folder}' but there are none. Run `mmpkd prepare CONFIG --out {folder}`."
             )
         values = json.loads(path.read_text())
         if values.get("format") != FORMAT:
@@ -75,9 +84,7 @@ class PreparedMeta:
 
     def save(self, folder: Path) -> None:
         """Write `meta.json`, at once."""
-        temporary = folder / "meta.json.tmp"
-        temporary.write_text(json.dumps(asdict(self), indent=1) + "\n")
-        temporary.replace(folder / "meta.json")
+        write_json(folder / "meta.json", asdict(self))
 
 
 def describe(preparation: Preparation) -> str:
@@ -85,23 +92,38 @@ def describe(preparation: Preparation) -> str:
     return repr(preparation)
 
 
+class Status(IntEnum):
+    """What became of one image."""
+
+    PENDING = 0
+    READY = 1
+    UNREADABLE = 2
+
+
 @dataclass(frozen=True)
 class PreparedIndex:
-    """One row per prepared image.
+    """One row per image.
 
     Attributes:
         sample_id: (N,) identifiers.
-        num_bytes: Int64 (N,), size of the image file when it was read, -1 if there was none.
+        status: Int8 (N,), see `Status`.
+        num_bytes: Int64 (N,), size of the image file.
         checksum: Uint32 (N,), CRC-32 of the prepared pixels.
-        geometry: Float64 (N, 12), see `pack`; NaN where the image could not be read.
-        error: (N,) why an image could not be read, or an empty string.
+        geometry: Float64 (N, 12), see `pack`.
     """
 
     sample_id: NDArray[np.str_]
+    status: NDArray[np.int8]
     num_bytes: NDArray[np.int64]
     checksum: NDArray[np.uint32]
     geometry: NDArray[np.float64]
-    error: NDArray[np.str_]
+
+    @classmethod
+    def pending(cls, sample_id: NDArray[np.str_]) -> "PreparedIndex":
+        """Return rows of images that are still to be prepared."""
+        n = len(sample_id)
+        zeros = (np.zeros(n, np.int8), np.zeros(n, np.int64), np.zeros(n, np.uint32), np.zeros((n, NUM_GEOMETRY)))
+        return cls(sample_id.astype(np.str_), *zeros)
 
     @classmethod
     def load(cls, path: Path) -> "PreparedIndex":
@@ -116,7 +138,7 @@ class PreparedIndex:
 
     def save(self, path: Path) -> None:
         """Write an index file, at once."""
-        temporary = path.with_name(f"{path.stem}.tmp.npz")
+        temporary = path.with_name(f".{path.name}")
         np.savez(temporary, **{name: getattr(self, name) for name in self.__dataclass_fields__})
         temporary.replace(path)
 
@@ -162,18 +184,29 @@ def open_pixels(folder: Path, meta: PreparedMeta, mode: Literal["r", "r+"] = "r"
     Raises:
         StaleImagesError: If the file has another size than its description says.
     """
-    path, shape = folder / "images.bin", (meta.num_images, meta.side, meta.side)
-    expected = meta.num_images * meta.side**2 * np.dtype(meta.depth).itemsize
-    if path.stat().st_size != expected:
+    path = folder / "images.bin"
+    if path.stat().st_size != meta.num_bytes:
         raise StaleImagesError(
-            f"Expected '{path}' to have {expected} bytes but it has {path.stat().st_size}: it was cut off, or belongs "
-            "to another set. Delete the folder and run `mmpkd prepare` again."
+            f"Expected '{path}' to have {meta.num_bytes} bytes but it has {path.stat().st_size}: it was cut off, or "
+            "belongs to another set. Delete the folder and run `mmpkd prepare` again."
         )
-    return np.memmap(path, dtype=meta.depth, mode=mode, shape=shape)
+    return np.memmap(path, dtype=meta.depth, mode=mode, shape=(meta.num_images, meta.side, meta.side))
+
+
+def rows_of(known: NDArray[np.str_], asked: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Return the position of each asked identifier among the known ones, or -1."""
+    if not len(known):
+        return np.full(len(asked), -1, dtype=np.int64)
+    order = np.argsort(known, kind="stable")
+    rows = order[np.minimum(np.searchsorted(known, asked, sorter=order), len(known) - 1)]
+    return np.where(known[rows] == asked, rows, -1)
 
 
 class PreparedImages:
     """Prepared images of one split, in its order. The memory map is opened in the process that reads first.
+
+    Attributes:
+        readable: Bool (N,), whether the image could be read when it was prepared.
 
     Args:
         folder: The folder of prepared images.
@@ -198,8 +231,16 @@ class PreparedImages:
                 "configuration back."
             )
         index = PreparedIndex.load(folder / "index.npz")
-        self._rows = _find(index.sample_id, sample_id, folder)
-        self.geometry, self.error = index.geometry[self._rows], index.error[self._rows]
+        self._rows = rows_of(index.sample_id, sample_id)
+        missing = (self._rows < 0) | (index.status[self._rows] == Status.PENDING)
+        if missing.any() or not self.meta.complete:
+            raise StaleImagesError(
+                f"Expected prepared images of all {len(sample_id)} samples in '{folder}' but {int(missing.sum())} are not "
+                f"there{'' if self.meta.complete else ', and it is not complete'}. Run `mmpkd prepare CONFIG --out {folder}`:"
+                " it goes on where it was stopped, and adds what is missing."
+            )
+        self.geometry = index.geometry[self._rows]
+        self.readable = np.asarray(index.status[self._rows] == Status.READY, dtype=np.bool_)
         self._check_files(index.num_bytes[self._rows], files)
         self._pixels: NDArray[np.generic] | None = None
 
@@ -207,7 +248,7 @@ class PreparedImages:
         step = max(1, len(files) // NUM_CHECKED)
         for row in range(0, len(files), step):
             path = files[row]
-            if num_bytes[row] >= 0 and path.is_file() and path.stat().st_size != num_bytes[row]:
+            if self.readable[row] and path.stat().st_size != num_bytes[row]:
                 raise StaleImagesError(
                     f"Expected '{path}' to be the file that was prepared, of {num_bytes[row]} bytes, but it has "
                     f"{path.stat().st_size}. Delete '{self.folder}' and run `mmpkd prepare` again."
@@ -220,11 +261,6 @@ class PreparedImages:
     def __len__(self) -> int:
         return len(self._rows)
 
-    @property
-    def readable(self) -> NDArray[np.bool_]:
-        """Bool (N,): whether the image could be read when it was prepared."""
-        return np.asarray(self.error == "", dtype=np.bool_)
-
     def read(self, index: int) -> tuple[Image, Placement]:
         """Return one image, float32 (side, side) in [0, 1], and where its file lies in it."""
         if self._pixels is None:
@@ -232,16 +268,3 @@ class PreparedImages:
         scale = np.float32(1 / np.iinfo(self.meta.depth).max)
         pixels = self._pixels[self._rows[index]]
         return np.multiply(pixels, scale, dtype=np.float32), unpack(self.geometry[index])
-
-
-def _find(known: NDArray[np.str_], asked: NDArray[np.str_], folder: Path) -> NDArray[np.int64]:
-    order = np.argsort(known, kind="stable")
-    position = np.minimum(np.searchsorted(known, asked, sorter=order), len(known) - 1)
-    rows = order[position]
-    missing = int((known[rows] != asked).sum())
-    if missing:
-        raise StaleImagesError(
-            f"Expected prepared images of all {len(asked)} samples in '{folder}' but {missing} are not among its "
-            f"{len(known)}. Run `mmpkd prepare CONFIG --out {folder}` again: it adds what is missing."
-        )
-    return np.asarray(rows, dtype=np.int64)

@@ -37,14 +37,20 @@ class Region(Protocol):
 
 @dataclass(frozen=True)
 class BoxRegion:
-    """A half-open box (x0, y0, x1, y1) in pixels, see `to_xyxy` for all conventions."""
+    """A half-open box, see `to_xyxy` for all conventions.
+
+    Attributes:
+        box: (x0, y0, x1, y1).
+        normalised: Whether they are fractions of the image's width and height rather than pixels.
+    """
 
     box: Box
+    normalised: bool = False
 
     def draw(self, xs: Axis, ys: Axis, frame: Size) -> NDArray[np.bool_]:
         """Return which points lie in the box."""
-        del frame
-        x0, y0, x1, y1 = self.box
+        height, width = frame if self.normalised else (1, 1)
+        x0, y0, x1, y1 = np.array(self.box) * (width, height, width, height)
         return np.asarray(((ys >= y0) & (ys < y1))[:, None] & ((xs >= x0) & (xs < x1))[None, :], dtype=np.bool_)
 
 
@@ -199,9 +205,10 @@ def draw_roi(roi: Roi, placement: Placement) -> NDArray[np.bool_]:
 
 
 def _look_up(mask: NDArray[np.bool_], xs: Axis, ys: Axis, frame: Size) -> NDArray[np.bool_]:
-    columns = np.floor(xs * mask.shape[1] / frame[1]).astype(np.int64).clip(0, mask.shape[1] - 1)
-    rows = np.floor(ys * mask.shape[0] / frame[0]).astype(np.int64).clip(0, mask.shape[0] - 1)
-    return np.asarray(mask[rows[:, None], columns[None, :]], dtype=np.bool_)
+    columns, rows = np.floor(xs * mask.shape[1] / frame[1]), np.floor(ys * mask.shape[0] / frame[0])
+    inside = ((rows >= 0) & (rows < mask.shape[0]))[:, None] & ((columns >= 0) & (columns < mask.shape[1]))[None, :]
+    row, column = (np.clip(v, 0, n - 1).astype(np.int64) for v, n in zip((rows, columns), mask.shape, strict=True))
+    return np.asarray(mask[row[:, None], column[None, :]] & inside, dtype=np.bool_)
 
 
 def _uncompress(text: str) -> list[int]:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
-COMMANDS = (*LIGHTNING_COMMANDS, "study")
+COMMANDS = (*LIGHTNING_COMMANDS, "study", "prepare", "check-data")
 USAGE = """\
 usage: mmpkd COMMAND [options]
 
@@ -14,6 +14,8 @@ Multimodal privileged knowledge distillation for medical imaging.
   validate   score a checkpoint on the validation split
   test       score a checkpoint on the test split
   predict    probabilities for the test split, from images only
+  check-data find what is wrong with a data set before training:  mmpkd check-data experiments/data/mimic_cxr.yaml
+  prepare    resize all images of a data set once:  mmpkd prepare experiments/data/mimic_cxr.yaml
   study      teacher, arms and seeds, then a report:  mmpkd study experiments/cxr/study.yaml
 
 Any option of a configuration can be given as a flag:  --model.distillation_weight=0.7 --data.batch_size=64
@@ -43,6 +45,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         from mmpkd.study.command import main as study
 
         return study(args[1:])
+    if args[0] == "prepare":
+        from mmpkd.prepare_command import main as prepare
+
+        return prepare(args[1:])
+    if args[0] == "check-data":
+        from mmpkd.check_command import main as check_data
+
+        return check_data(args[1:])
     if args[0] in LIGHTNING_COMMANDS:
         from mmpkd.cli import main as lightning
 

@@ -68,6 +68,7 @@ class TinyDataModule(PrivilegedDataModule):
         shift: Largest random translation of a training image.
         label_names: Names of the two findings.
         data_seed: Seed of the data themselves.
+        prepared: Folder of prepared images.
     """
 
     license: ClassVar[License] = "synthetic"
@@ -83,8 +84,12 @@ class TinyDataModule(PrivilegedDataModule):
         shift: float = 0.1,
         label_names: tuple[str, str] = NAMES,
         data_seed: int = 0,
+        prepared: Path | None = None,
     ) -> None:
-        super().__init__(label_names, image_size, batch_size, num_workers, seed, augmentation=Augmentation(shift=shift))
+        augmentation = Augmentation(shift=shift)
+        super().__init__(
+            label_names, image_size, batch_size, num_workers, seed, augmentation=augmentation, prepared=prepared
+        )
         self.root, self.num_train, self.data_seed = Path(root), num_train, data_seed
 
     def read_splits(self) -> Mapping[str, Split]:

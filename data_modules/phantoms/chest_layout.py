@@ -11,12 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from data_modules.parallel import parallel
 from data_modules.phantoms.chest import FINDINGS, finding_boxes, render_chest, sample_chest_scene
 from data_modules.phantoms.chest import Split as SplitName
 from data_modules.phantoms.chest_labels import LabelNoise, observed_labels
 from data_modules.phantoms.chest_report import View, write_report
 from data_modules.phantoms.primitives import Box
-from data_modules.phantoms.writing import parallel, write_once
+from data_modules.phantoms.writing import write_once
 
 Preset = Literal["default", "hard"]
 CHEXPERT_COLUMNS = (
@@ -122,7 +123,7 @@ def write_chest_phantoms(
     def write() -> None:
         studies = plan_studies(counts, seed)
         job = partial(write_study, root=root, image_size=image_size, seed=seed, label_noise=label_noise, preset=preset)
-        rows = parallel(job, studies, num_workers, "writing chest phantoms")
+        rows = list(parallel(job, studies, num_workers, "writing chest phantoms"))
         write_tables(root, rows, image_size)
 
     write_once(root, settings, write)

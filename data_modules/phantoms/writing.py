@@ -1,26 +1,17 @@
-"""Write many phantoms: in parallel, with progress, once."""
+"""Write phantoms once."""
 
 import json
-import logging
-import os
 import shutil
-import sys
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import cv2
 from filelock import FileLock
-from rich.progress import track
 
-logger = logging.getLogger("mmpkd")
 MANIFEST = "phantoms.json"
 STARTED = ".phantoms-started.json"
 # raise it whenever the same settings give other files
 GENERATOR_VERSION = 2
-_Job = TypeVar("_Job")
-_Result = TypeVar("_Result")
 
 
 def write_once(root: Path, settings: dict[str, Any], write: Callable[[], None]) -> None:
@@ -62,30 +53,3 @@ def _write_once(root: Path, wanted: dict[str, Any], write: Callable[[], None]) -
     started.write_text(json.dumps(wanted))
     write()
     started.replace(manifest)
-
-
-def parallel(
-    function: Callable[[_Job], _Result], jobs: Sequence[_Job], num_workers: int | None, what: str
-) -> list[_Result]:
-    """Apply a function to all jobs, in order, with a progress bar in a terminal and a log line elsewhere.
-
-    Args:
-        function: A function of a module.
-        jobs: Its arguments.
-        num_workers: Processes; one a core by default, 0 for none.
-        what: What is done, for the progress.
-    """
-    workers = (os.cpu_count() or 1) if num_workers is None else num_workers
-    if workers == 0:
-        return [function(job) for job in jobs]
-    logger.info("%s: %d, on %d cores", what, len(jobs), workers)
-    with ProcessPoolExecutor(workers, initializer=_single_thread) as pool:
-        chunk = max(1, min(64, len(jobs) // (4 * workers)))
-        results: Iterable[_Result] = pool.map(function, jobs, chunksize=chunk)
-        if sys.stdout.isatty():
-            results = track(results, description=what, total=len(jobs))
-        return list(results)
-
-
-def _single_thread() -> None:
-    cv2.setNumThreads(0)

@@ -7,7 +7,8 @@ from data_modules.base import License, PrivilegedDataModule
 from data_modules.geometry import BoxFormat, Resize
 from data_modules.images import GreyRange
 from data_modules.split import Split
-from data_modules.table.reader import RoiColumns, RoiPatients, TableReader
+from data_modules.table.reader import RoiPatients, TableReader
+from data_modules.table.rois import RoiColumns
 from data_modules.transforms import Augmentation
 
 
@@ -29,8 +30,11 @@ class TableDataModule(PrivilegedDataModule):
         numeric_columns: Privileged numeric columns.
         categorical_columns: Privileged categorical columns; their values are taken from training, others are ignored.
         category_separator: Separates several values in one cell.
-        roi_label: Label that the regions of interest show.
+        strata_columns: Columns that results are broken down by, such as view or scanner.
+        roi_label: Label that all regions of interest show; or
+        roi_label_column: column with the label that the regions of a row show.
         mask_pattern: Path of a mask below the root, with `{column}` placeholders, used where the file exists.
+        mask_columns: Columns with mask paths, relative to the root; blank where there is none.
         box_columns: Four columns of a box, in pixels of the image file or as fractions.
         box_format: What they are.
         roi_patients: Training patients with a region are dropped, or moved to `test`; none stays in training.
@@ -48,6 +52,7 @@ class TableDataModule(PrivilegedDataModule):
         max_train_samples: Use only the first so many training samples, or None for all.
         grey_range: What becomes 0 and 1 in DICOM files: the extremes of each image (`observed`), or the ends of the range
             that its header declares (`declared`).
+        prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
     """
 
     def __init__(
@@ -66,8 +71,11 @@ class TableDataModule(PrivilegedDataModule):
         numeric_columns: list[str] | None = None,
         categorical_columns: list[str] | None = None,
         category_separator: str = "|",
+        strata_columns: list[str] | None = None,
         roi_label: str | None = None,
+        roi_label_column: str | None = None,
         mask_pattern: str | None = None,
+        mask_columns: list[str] | None = None,
         box_columns: tuple[str, str, str, str] | None = None,
         box_format: BoxFormat = "xywh",
         roi_patients: RoiPatients = "drop",
@@ -84,6 +92,7 @@ class TableDataModule(PrivilegedDataModule):
         cache_images: bool = False,
         max_train_samples: int | None = None,
         grey_range: GreyRange = "observed",
+        prepared: Path | None = None,
     ) -> None:
         super().__init__(
             label_names=tuple(label_columns),
@@ -98,11 +107,13 @@ class TableDataModule(PrivilegedDataModule):
             cache_images=cache_images,
             max_train_samples=max_train_samples,
             grey_range=grey_range,
+            prepared=prepared,
         )
         self.license = data_license  # type: ignore[misc]  # the class of the data is the user's to state here
-        if (mask_pattern or box_columns) and roi_label is None:
-            raise ValueError("Expected roi_label, the label that masks or boxes show, but it is not set.")
-        rois = None if roi_label is None else RoiColumns(roi_label, mask_pattern, box_columns, box_format)
+        rois = None
+        if mask_pattern or mask_columns or box_columns:
+            masks = tuple(mask_columns or ())
+            rois = RoiColumns(roi_label, roi_label_column, mask_pattern, masks, box_columns, box_format)
         root = Path(root)
         self.reader = TableReader(
             path=root / path,
@@ -117,6 +128,7 @@ class TableDataModule(PrivilegedDataModule):
             numeric_columns=tuple(numeric_columns or ()),
             categorical_columns=tuple(categorical_columns or ()),
             category_separator=category_separator,
+            strata_columns=tuple(strata_columns or ()),
             rois=rois,
             roi_patients=roi_patients,
             where=where,

@@ -10,29 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data_modules.columns import binary_column, check_names
-from data_modules.geometry import BoxFormat, to_xyxy
-from data_modules.images import read_image
-from data_modules.regions import MaskRegion, Roi, boxes
+from data_modules.regions import Roi
 from data_modules.split import Split, Table
+from data_modules.table.rois import RoiColumns, read_rois
 
 RoiPatients = Literal["drop", "test"]
-
-
-@dataclass(frozen=True)
-class RoiColumns:
-    """Where regions of interest are, and what they show.
-
-    Attributes:
-        label: The label that the regions show.
-        mask_pattern: Path of a mask below the image root, with `{column}` placeholders, used where the file exists.
-        box_columns: Four columns of a box; a sample with several boxes has several rows.
-        box_format: What the four numbers are.
-    """
-
-    label: str
-    mask_pattern: str | None = None
-    box_columns: tuple[str, str, str, str] | None = None
-    box_format: BoxFormat = "xywh"
 
 
 @dataclass(frozen=True)
@@ -51,6 +33,7 @@ class TableReader:
     numeric_columns: tuple[str, ...]
     categorical_columns: tuple[str, ...]
     category_separator: str
+    strata_columns: tuple[str, ...]
     rois: RoiColumns | None
     roi_patients: RoiPatients
     where: str | None
@@ -91,11 +74,11 @@ class TableReader:
         for column in (self.sample_column, self.patient_column):
             if column in frame:
                 frame[column] = frame[column].astype(str)
-        box = self.rois.box_columns if self.rois is not None and self.rois.box_columns else ()
+        rois = self.rois.columns if self.rois is not None else ()
         text = (self.text_column,) if self.text_column else ()
         named = (self.image_column, self.sample_column, self.patient_column, self.split_column, *self.label_columns)
         check_names(
-            (*named, *text, *self.numeric_columns, *self.categorical_columns, *box),
+            (*named, *text, *self.numeric_columns, *self.categorical_columns, *self.strata_columns, *rois),
             [str(column) for column in frame.columns],
             f"columns of '{self.path.name}'",
         )
@@ -105,7 +88,7 @@ class TableReader:
         """Check that several rows of one sample differ in their boxes only; which row would count otherwise?"""
         text = (self.text_column,) if self.text_column else ()
         one = (self.image_column, self.patient_column, self.split_column, *self.label_columns, *text)
-        columns = [*one, *self.numeric_columns, *self.categorical_columns]
+        columns = list(dict.fromkeys([*one, *self.numeric_columns, *self.categorical_columns, *self.strata_columns]))
         different = frame[[self.sample_column, *columns]].drop_duplicates()
         repeated = different[different.duplicated(self.sample_column, keep=False)]
         if repeated.empty:
@@ -119,31 +102,11 @@ class TableReader:
         )
 
     def _rois(self, frame: pd.DataFrame, samples: pd.DataFrame) -> dict[int, tuple[Roi, ...]]:
-        """Return the ROI of each sample that has one, by row."""
+        """Return the ROIs of each sample that has one, by row."""
         if self.rois is None:
             return {}
-        check_names([self.rois.label], list(self.label_columns), "labels that a region shows")
-        label = self.label_columns.index(self.rois.label)
-        found: dict[int, tuple[Roi, ...]] = {}
-        if self.rois.mask_pattern is not None:
-            for row, values in enumerate(samples.to_dict("records")):
-                path = self.image_root / self.rois.mask_pattern.format(**{str(k): v for k, v in values.items()})
-                if path.is_file():
-                    found[row] = (Roi(label, (MaskRegion(path),)),)
-            if not found:
-                raise ValueError(
-                    f"Expected mask files like '{path}' but no sample has one. Check data.mask_pattern and data.root."
-                )
-        if self.rois.box_columns is not None:
-            row_of = {name: row for row, name in enumerate(samples[self.sample_column])}
-            boxed = frame.dropna(subset=list(self.rois.box_columns))
-            for name, rows in boxed.groupby(self.sample_column, sort=False):
-                row = row_of[name]
-                size = read_image(self.image_root / str(samples[self.image_column].iloc[row]), min_side=1)[1]
-                numbers = rows[list(self.rois.box_columns)].to_numpy(dtype=float).tolist()
-                drawn = boxes([to_xyxy(box, self.rois.box_format, size) for box in numbers])
-                found[row] = (Roi(label, (*drawn, *(found[row][0].regions if row in found else ()))),)
-        return found
+        found = read_rois(self.rois, frame, self.sample_column, self.label_columns, self.image_root)
+        return {row: found[name] for row, name in enumerate(samples[self.sample_column]) if name in found}
 
     def _separate(self, samples: pd.DataFrame, split: NDArray[np.object_], rois: Mapping[int, object]) -> int:
         """Take patients with an ROI out of training, in place; return how many samples moved to the test split."""
@@ -210,6 +173,7 @@ class TableReader:
             table=self._table(rows, vocabulary),
             rois={new: rois[int(old)] for new, old in enumerate(positions) if int(old) in rois},
             counts=counts,
+            strata={name: rows[name].fillna("").astype(str).to_numpy(dtype=np.str_) for name in self.strata_columns},
         )
 
 

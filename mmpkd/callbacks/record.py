@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 import mmpkd
 from data_modules.base import PrivilegedDataModule
-from mmpkd.json_file import write_json
+from data_modules.json_file import write_json
 from mmpkd.teachers.teacher import sha256_of
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from mmpkd.json_file import write_json
+from data_modules.json_file import write_json
 from mmpkd.study.plan import Arm, StudyError, StudyPlan
 
 logger = logging.getLogger("mmpkd")

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from data_modules.regions import BoxRegion
 from data_modules.table import TableDataModule
 from tests.real import real_data
 
@@ -158,3 +159,62 @@ def test_real_radiographs_with_notes_and_lesion_masks() -> None:
     assert sum(split["with_privileged"] for split in report.values()) == 214
     batch = next(iter(data.test_dataloader()))
     assert batch["roi_mask"].any(dim=(1, 2)).all()
+
+
+def test_regions_of_several_labels_are_told_by_a_column(root: Path) -> None:
+    frame = pd.read_csv(root / "table.csv")
+    frame["tall"] = 1 - frame["ill"].fillna(0)
+    frame["shows"] = ["", "", "ill", "", "tall", "ill", "tall"]
+    frame.to_csv(root / "table.csv", index=False)
+    data = module(
+        root,
+        label_columns=["ill", "tall"],
+        roi_label_column="shows",
+        box_columns=("x", "y", "w", "h"),
+    )
+    assert [roi.label for roi in data.splits["val"].rois[0]] == [1]
+    assert [(roi.label, roi.regions) for roi in data.splits["test"].rois[0]] == [
+        (0, (BoxRegion((4, 8, 12, 12)),)),
+        (1, (BoxRegion((12, 0, 16, 4)),)),
+    ]
+    frame.assign(shows=["", "", "ill", "", "tal", "ill", "tall"]).to_csv(root / "table.csv", index=False)
+    misspelt = module(root, label_columns=["ill", "tall"], roi_label_column="shows", box_columns=("x", "y", "w", "h"))
+    with pytest.raises(ValueError, match="Did you mean 'tall'"):
+        _ = misspelt.splits
+    with pytest.raises(ValueError, match="either roi_label"):
+        module(root, box_columns=("x", "y", "w", "h"))
+
+
+def test_masks_of_several_columns_are_joined(root: Path) -> None:
+    for name, rows in (("one", slice(0, 4)), ("two", slice(8, 12))):
+        pixels = np.zeros((16, 16), np.uint8)
+        pixels[rows] = 255
+        Image.fromarray(pixels).save(root / f"{name}.png")
+    frame = pd.read_csv(root / "table.csv").drop_duplicates("id")
+    frame["left"] = [None, None, None, None, None, "one.png"]
+    frame["right"] = [None, None, None, None, "two.png", "two.png"]
+    frame.to_csv(root / "table.csv", index=False)
+    data = module(root, roi_label="ill", mask_columns=["left", "right"])
+    mask = next(iter(data.test_dataloader()))["roi_mask"][0].numpy()
+    assert np.flatnonzero(mask.all(axis=1)).tolist() == [0, 1, 2, 3, 8, 9, 10, 11]
+    assert not mask[4:8].any()
+    assert next(iter(data.val_dataloader()))["roi_mask"].sum() == 4 * 16
+
+
+def test_normalised_boxes_need_no_image_to_be_read(root: Path) -> None:
+    frame = pd.read_csv(root / "table.csv")
+    frame[["x", "y", "w", "h"]] /= 16
+    frame.to_csv(root / "table.csv", index=False)
+    pixels = module(root, roi_label="ill", box_columns=("x", "y", "w", "h"), box_format="xywh_normalised")
+    mask = next(iter(pixels.val_dataloader()))["roi_mask"][0].numpy()
+    assert np.argwhere(mask).min(axis=0).tolist() == [8, 4]
+    assert mask.sum() == 8 * 4
+
+
+def test_strata_and_parquet(root: Path) -> None:
+    frame = pd.read_csv(root / "table.csv")
+    frame.assign(view=pd.Series(["PA", "AP", None, "PA", "PA", "AP", "AP"])).to_parquet(root / "table.parquet")
+    split = module(root, path="table.parquet", strata_columns=["view"], numeric_columns=["age"]).splits
+    assert split["train"].strata["view"].tolist() == ["PA", "AP", "", "PA"]
+    assert split["test"].take(np.array([0])).strata["view"].tolist() == ["AP"]
+    np.testing.assert_array_equal(split["train"].label[:, 0], [1, 0, np.nan, 1])

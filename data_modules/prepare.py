@@ -1,0 +1,174 @@
+"""Build prepared images: in parallel, resumable after a kill, each image with a checksum."""
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from data_modules.images import ImageReadError
+from data_modules.json_file import write_json
+from data_modules.parallel import parallel
+from data_modules.preparation import Preparation
+from data_modules.prepared import (
+    Depth,
+    PreparedIndex,
+    PreparedMeta,
+    StaleImagesError,
+    Status,
+    checksum,
+    describe,
+    open_pixels,
+    pack,
+    quantise,
+    rows_of,
+)
+
+OnError = Literal["skip", "stop"]
+# images that are lost at most, for each process, when the work is killed
+CHUNK = 64
+
+
+@dataclass(frozen=True)
+class _Job:
+    folder: Path
+    meta: PreparedMeta
+    preparation: Preparation
+    rows: NDArray[np.int64]
+    sample_id: NDArray[np.str_]
+    files: tuple[Path, ...]
+
+
+def prepare_images(
+    folder: Path,
+    preparation: Preparation,
+    sample_id: NDArray[np.str_],
+    files: Sequence[Path],
+    depth: Depth = "uint8",
+    num_workers: int | None = None,
+    on_error: OnError = "skip",
+) -> dict[str, str]:
+    """Prepare all images that the folder lacks; what is there already is kept, unreadable ones are tried again.
+
+    Args:
+        folder: Where prepared images are, or will be.
+        preparation: What is done to each file.
+        sample_id: (N,) unique identifiers.
+        files: N image files.
+        depth: Type of a pixel.
+        num_workers: Processes; one a core by default, 0 for none.
+        on_error: Whether an image that cannot be read is listed and left out, or ends the work.
+
+    Returns:
+        Why images of the folder could not be read, by identifier.
+
+    Raises:
+        ImageReadError: If an image cannot be read and `on_error` is `stop`; what was prepared before is kept.
+        StaleImagesError: If the folder holds images of other settings.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        _check_same(folder, preparation, depth)
+        index, errors = _resume(folder, sample_id)
+        meta = PreparedMeta(len(index.sample_id), preparation.image_size, depth, describe(preparation), False)
+        meta.save(folder)
+        with (folder / "images.bin").open("ab") as pixels:
+            pixels.truncate(meta.num_bytes)
+        rows = rows_of(index.sample_id, sample_id)
+        todo = np.flatnonzero(index.status[rows] != Status.READY)
+        jobs = [
+            _Job(folder, meta, preparation, rows[own], sample_id[own], tuple(files[i] for i in own))
+            for own in np.split(todo, range(CHUNK, len(todo), CHUNK))
+            if len(own)
+        ]
+        for part, failed in _run_all(jobs, num_workers, folder):
+            _insert(index, part)
+            remaining = {name: why for name, why in errors.items() if name not in part.sample_id} | failed
+            if remaining != errors:
+                write_json(folder / "errors.json", remaining)
+                errors = remaining
+            if failed and on_error == "stop":
+                raise ImageReadError(f"{next(iter(failed.values()))} What was prepared before it is kept.")
+        _write_index(folder, index)
+        replace(meta, complete=bool((index.status != Status.PENDING).all())).save(folder)
+    return errors
+
+
+def verify_images(folder: Path) -> list[str]:
+    """Compare every prepared image with its checksum.
+
+    Returns:
+        Identifiers of images that differ: their pixels were changed or lost after they were written.
+    """
+    meta, index = PreparedMeta.load(folder), PreparedIndex.load(folder / "index.npz")
+    pixels = open_pixels(folder, meta)
+    ready = np.flatnonzero(index.status == Status.READY)
+    return [str(index.sample_id[row]) for row in ready if checksum(pixels[row]) != index.checksum[row]]
+
+
+def _check_same(folder: Path, preparation: Preparation, depth: Depth) -> None:
+    if not (folder / "meta.json").is_file():
+        return
+    found, wanted = PreparedMeta.load(folder), (describe(preparation), depth)
+    if (found.settings, found.depth) != wanted:
+        raise StaleImagesError(
+            f"Expected images prepared with\n  {wanted[0]} as {depth}\nin '{folder}' but they were prepared with\n"
+            f"  {found.settings} as {found.depth}\nChoose another folder, or delete this one."
+        )
+
+
+def _resume(folder: Path, sample_id: NDArray[np.str_]) -> tuple[PreparedIndex, dict[str, str]]:
+    """Read the index, what was finished since it was written, and the errors; add the samples that are new."""
+    path, errors = folder / "index.npz", folder / "errors.json"
+    index = PreparedIndex.load(path) if path.is_file() else PreparedIndex.pending(sample_id[:0])
+    for part in sorted((folder / "parts").glob("[0-9]*.npz")):
+        _insert(index, PreparedIndex.load(part))
+    new = sample_id[rows_of(index.sample_id, sample_id) < 0]
+    index = PreparedIndex.concatenate([index, PreparedIndex.pending(new)])
+    _write_index(folder, index)
+    return index, json.loads(errors.read_text()) if errors.is_file() else {}
+
+
+def _write_index(folder: Path, index: PreparedIndex) -> None:
+    index.save(folder / "index.npz")
+    shutil.rmtree(folder / "parts", ignore_errors=True)
+    (folder / "parts").mkdir()
+
+
+def _insert(index: PreparedIndex, part: PreparedIndex) -> None:
+    rows = rows_of(index.sample_id, part.sample_id)
+    for name in ("status", "num_bytes", "checksum", "geometry"):
+        getattr(index, name)[rows] = getattr(part, name)
+
+
+def _run_all(
+    jobs: Sequence[_Job], num_workers: int | None, folder: Path
+) -> Iterator[tuple[PreparedIndex, dict[str, str]]]:
+    results = parallel(_run, jobs, num_workers, f"preparing images, {CHUNK} at a time", chunk=1)
+    for number, (part, failed) in enumerate(results):
+        part.save(folder / "parts" / f"{number:09d}.npz")
+        yield part, failed
+
+
+def _run(job: _Job) -> tuple[PreparedIndex, dict[str, str]]:
+    """Prepare some images and write their pixels; runs in a process of its own."""
+    part, failed = PreparedIndex.pending(job.sample_id), {}
+    pixels = open_pixels(job.folder, job.meta, "r+")
+    for i, (row, path) in enumerate(zip(job.rows, job.files, strict=True)):
+        try:
+            image, placement = job.preparation(path)
+        except ImageReadError as error:
+            part.status[i] = Status.UNREADABLE
+            failed[str(job.sample_id[i])] = str(error)
+            continue
+        values = quantise(image, job.meta.depth)
+        pixels[row] = values
+        part.status[i], part.num_bytes[i] = Status.READY, path.stat().st_size
+        part.checksum[i], part.geometry[i] = checksum(values), pack(placement)
+    pixels.flush()  # type: ignore[attr-defined]  # before the index says that they are there
+    return part, failed

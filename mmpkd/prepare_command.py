@@ -1,0 +1,85 @@
+"""`mmpkd prepare`: resize all images of a data set once."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data_modules.base import PrivilegedDataModule
+from data_modules.prepare import prepare_images, verify_images
+from mmpkd.data_config import load_data_module
+
+logger = logging.getLogger("mmpkd")
+NUM_NAMED = 10
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prepare or verify the images of a data set.
+
+    Returns:
+        0; 1 after an error, or if images do not match their checksums; 130 after Ctrl-C.
+    """
+    options, overrides = _parser().parse_known_args(list(argv))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        data = load_data_module(options.config, overrides)
+        data.prepared = None  # the files themselves are read
+        folder = options.out or Path("data/prepared") / f"{options.config.stem}_{data.image_size}"
+        return _verify(folder) if options.verify else _prepare(data, folder, options)
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped. What was prepared is kept; the same command goes on.\n")
+        return 130
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"mmpkd prepare: {error}\n")
+        return 1
+
+
+def _prepare(data: PrivilegedDataModule, folder: Path, options: argparse.Namespace) -> int:
+    splits = data.splits.values()
+    names = np.concatenate([split.sample_id for split in splits])
+    files = [path for split in splits for path in split.image]
+    errors = prepare_images(
+        folder, data.preparation, names, files, options.depth, options.num_workers, options.on_error
+    )
+    size = (folder / "images.bin").stat().st_size / 1e9
+    sys.stdout.write(f"{len(names)} images of {data.image_size} pixels in '{folder}' ({size:.2f} GB).\n")
+    sys.stdout.write(f"Use them with --data.prepared={folder}\n")
+    if errors:
+        _name(f"{len(errors)} could not be read and will be left out", errors, folder / "errors.json")
+    return 0
+
+
+def _verify(folder: Path) -> int:
+    wrong = verify_images(folder)
+    if wrong:
+        _name(f"{len(wrong)} differ from their checksums: delete the folder and prepare again", wrong, folder)
+        return 1
+    sys.stdout.write(f"All images in '{folder}' match their checksums.\n")
+    return 0
+
+
+def _name(what: str, names: Sequence[str] | dict[str, str], where: Path) -> None:
+    listed = ", ".join(list(names)[:NUM_NAMED]) + (", ..." if len(names) > NUM_NAMED else "")
+    sys.stderr.write(f"{what}: {listed} (see '{where}').\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "mmpkd prepare",
+        description="Decode, crop and resize every image of a data set once, into a memory map that training reads "
+        "instead of the files. It can be stopped and goes on where it was; images that are there already are kept.",
+        epilog="Other flags change the data, for example --data.root=/data/mimic-cxr-jpg --data.image_size=384",
+        allow_abbrev=False,
+    )
+    parser.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
+    parser.add_argument("--out", type=Path, help="folder (default: data/prepared/<configuration>_<image size>)")
+    parser.add_argument(
+        "--depth", choices=["uint8", "uint16"], default="uint8", help="uint16 for films of 12 to 16 bit"
+    )
+    parser.add_argument("--num_workers", type=int, help="processes (default: one a core)")
+    parser.add_argument("--on_error", choices=["skip", "stop"], default="skip", help="what an unreadable image does")
+    parser.add_argument("--verify", action="store_true", help="only compare all prepared images with their checksums")
+    return parser

@@ -1,0 +1,238 @@
+"""Prepared images: what they hold, when they are refused, and that a kill loses little."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from data_modules.geometry import Placement
+from data_modules.images import ImageReadError
+from data_modules.preparation import Preparation
+from data_modules.prepare import prepare_images, verify_images
+from data_modules.prepared import PreparedImages, PreparedMeta, StaleImagesError, pack, unpack
+from data_modules.split import Split
+from mmpkd.prepare_command import main
+from tests.data_modules.test_geometry import placements
+from tests.tiny import TinyDataModule, write_tiny
+
+PREPARATION = Preparation(24, "pad")
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Split:
+    return write_tiny(tmp_path / "files", {"val": 10})["val"]
+
+
+def build(folder: Path, split: Split, **arguments: object) -> dict[str, str]:
+    return prepare_images(
+        folder,
+        PREPARATION,
+        split.sample_id,
+        split.image,
+        **({"num_workers": 0} | arguments),  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("depth", ["uint8", "uint16"])
+def test_prepared_images_are_the_files_to_half_a_level(tmp_path: Path, split: Split, depth: str) -> None:
+    assert build(tmp_path / "p", split, depth=depth) == {}
+    order = np.random.default_rng(0).permutation(len(split))[:7]
+    shuffled = split.take(order)
+    prepared = PreparedImages(tmp_path / "p", PREPARATION, shuffled.sample_id, shuffled.image)
+    for i, path in enumerate(shuffled.image):
+        (image, placement), (expected, where) = prepared.read(i), PREPARATION(path)
+        assert np.abs(image - expected).max() <= 0.51 / np.iinfo(depth).max
+        assert placement == where
+
+
+@given(placements())
+def test_a_placement_survives_the_index(placement: Placement) -> None:
+    assert unpack(np.array(pack(placement))) == placement
+
+
+def test_a_data_module_reads_them_with_the_same_regions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = TinyDataModule(str(tmp_path / "files"), batch_size=4)
+    expected = next(iter(plain.test_dataloader()))
+    for_all = [(s.sample_id, s.image) for s in plain.splits.values()]
+    names, files = np.concatenate([n for n, _ in for_all]), [f for _, fs in for_all for f in fs]
+    prepare_images(tmp_path / "p", plain.preparation, names, files, num_workers=2)
+
+    def refuse(*args: object) -> None:
+        raise AssertionError("an image file was opened")
+
+    monkeypatch.setattr("data_modules.preparation.read_image", refuse)
+    data = TinyDataModule(str(tmp_path / "files"), batch_size=4, prepared=tmp_path / "p")
+    batch = next(iter(data.test_dataloader()))
+    np.testing.assert_allclose(batch["image"], expected["image"], atol=0.51 / 255 / 0.25)
+    np.testing.assert_array_equal(batch["roi_mask"], expected["roi_mask"])
+    workers = TinyDataModule(str(tmp_path / "files"), batch_size=4, prepared=tmp_path / "p", num_workers=2)
+    np.testing.assert_array_equal(next(iter(workers.test_dataloader()))["image"], batch["image"])
+
+
+def test_an_unreadable_image_is_listed_skipped_and_left_out(tmp_path: Path) -> None:
+    plain = TinyDataModule(str(tmp_path / "files"))
+    split = plain.splits["test"]
+    split.image[3].write_bytes(b"no image")
+    names = np.concatenate([s.sample_id for s in plain.splits.values()])
+    files = [f for s in plain.splits.values() for f in s.image]
+    errors = prepare_images(tmp_path / "p", plain.preparation, names, files, num_workers=0)
+    assert list(errors) == ["test3"]
+    assert json.loads((tmp_path / "p" / "errors.json").read_text()) == errors
+    data = TinyDataModule(str(tmp_path / "files"), prepared=tmp_path / "p")
+    assert "test3" not in data.splits["test"].sample_id
+    assert len(data.splits["test"]) == 15
+    assert data.data_report()["test"]["dropped_unreadable_images"] == 1
+    assert data.data_report()["train"]["dropped_unreadable_images"] == 0
+    # once the file is restored, the same command mends it
+    split.image[3].write_bytes(split.image[4].read_bytes())
+    assert prepare_images(tmp_path / "p", plain.preparation, names, files, num_workers=0) == {}
+    assert len(TinyDataModule(str(tmp_path / "files"), prepared=tmp_path / "p").splits["test"]) == 16
+
+
+def test_an_unreadable_image_may_stop_the_work(tmp_path: Path, split: Split) -> None:
+    split.image[3].unlink()
+    with pytest.raises(ImageReadError, match=r"3\.png.*is kept"):
+        build(tmp_path / "p", split, on_error="stop")
+    with pytest.raises(StaleImagesError, match="not complete"):
+        PreparedImages(tmp_path / "p", PREPARATION, split.sample_id, split.image)
+
+
+def test_other_settings_are_refused(tmp_path: Path, split: Split) -> None:
+    build(tmp_path / "p", split)
+    for other in (replace(PREPARATION, image_size=32), replace(PREPARATION, resize="stretch")):
+        with pytest.raises(StaleImagesError, match="prepared with"):
+            PreparedImages(tmp_path / "p", other, split.sample_id, split.image)
+        with pytest.raises(StaleImagesError, match="another folder"):
+            prepare_images(tmp_path / "p", other, split.sample_id, split.image, num_workers=0)
+    with pytest.raises(StaleImagesError, match="as uint16"):
+        build(tmp_path / "p", split, depth="uint16")
+
+
+def test_exchanged_files_and_missing_samples_are_refused(tmp_path: Path, split: Split) -> None:
+    build(tmp_path / "p", split.take(np.arange(8)))
+    with pytest.raises(StaleImagesError, match="2 are not there"):
+        PreparedImages(tmp_path / "p", PREPARATION, split.sample_id, split.image)
+    build(tmp_path / "p", split)  # adds the two
+    PreparedImages(tmp_path / "p", PREPARATION, split.sample_id, split.image)
+    with split.image[5].open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(StaleImagesError, match=r"5\.png"):
+        PreparedImages(tmp_path / "p", PREPARATION, split.sample_id, split.image)
+
+
+def test_what_is_there_is_not_prepared_again(tmp_path: Path, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(tmp_path / "p", split.take(np.arange(8)))
+    before = (tmp_path / "p" / "images.bin").read_bytes()
+    seen = []
+    read = Preparation.__call__
+    monkeypatch.setattr(Preparation, "__call__", lambda self, path: seen.append(path) or read(self, path))  # type: ignore[func-returns-value]
+    build(tmp_path / "p", split)
+    assert seen == list(split.image[8:])
+    assert (tmp_path / "p" / "images.bin").read_bytes().startswith(before)
+
+
+def test_no_folder_and_another_format_are_explained(tmp_path: Path, split: Split) -> None:
+    with pytest.raises(FileNotFoundError, match="mmpkd prepare"):
+        PreparedImages(tmp_path / "p", PREPARATION, split.sample_id, split.image)
+    build(tmp_path / "p", split)
+    replace(PreparedMeta.load(tmp_path / "p"), format=99).save(tmp_path / "p")
+    with pytest.raises(StaleImagesError, match="of format 1"):
+        PreparedMeta.load(tmp_path / "p")
+
+
+def test_changed_pixels_and_a_cut_file_are_found(tmp_path: Path, split: Split) -> None:
+    build(tmp_path / "p", split)
+    assert verify_images(tmp_path / "p") == []
+    path = tmp_path / "p" / "images.bin"
+    data = bytearray(path.read_bytes())
+    data[2 * 24 * 24 + 7] ^= 1
+    path.write_bytes(data)
+    assert verify_images(tmp_path / "p") == [str(split.sample_id[2])]
+    path.write_bytes(data[:-1])
+    with pytest.raises(StaleImagesError, match="cut off"):
+        verify_images(tmp_path / "p")
+
+
+def test_a_pickled_reader_does_not_carry_the_pixels(tmp_path: Path, split: Split) -> None:
+    build(tmp_path / "p", split)
+    prepared = PreparedImages(tmp_path / "p", PREPARATION, split.sample_id, split.image)
+    first, _ = prepared.read(0)
+    pickled = pickle.dumps(prepared)
+    assert len(pickled) < 10_000
+    np.testing.assert_array_equal(pickle.loads(pickled).read(0)[0], first)
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from data_modules import prepare
+from data_modules.preparation import Preparation
+prepare.CHUNK = 2
+read = Preparation.__call__
+def slow(self, path):
+    time.sleep(0.05)
+    return read(self, path)
+Preparation.__call__ = slow
+files = [Path(name) for name in sys.argv[2:]]
+names = np.array([path.stem for path in files])
+prepare.prepare_images(Path(sys.argv[1]), Preparation(24, "pad"), names, files, num_workers=0)
+"""
+
+
+@pytest.mark.slow
+def test_a_kill_loses_at_most_what_was_in_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    split = write_tiny(tmp_path / "files", {"val": 60})["val"]
+    names = np.array([path.stem for path in split.image])
+    folder = tmp_path / "p"
+    process = subprocess.Popen([sys.executable, "-c", SLOW, str(folder), *map(str, split.image)])
+    deadline = time.monotonic() + 60
+    while len(list((folder / "parts").glob("*.npz"))) < 4 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = len(list((folder / "parts").glob("[0-9]*.npz")))
+    assert 4 <= finished < 30
+    with pytest.raises(StaleImagesError, match="not complete"):
+        PreparedImages(folder, PREPARATION, names, split.image)
+    seen = []
+    read = Preparation.__call__
+    monkeypatch.setattr(Preparation, "__call__", lambda self, path: seen.append(path) or read(self, path))  # type: ignore[func-returns-value]
+    prepare_images(folder, PREPARATION, names, split.image, num_workers=0)
+    assert seen == list(split.image[2 * finished :])
+    prepare_images(tmp_path / "undisturbed", PREPARATION, names, split.image, num_workers=0)
+    assert (folder / "images.bin").read_bytes() == (tmp_path / "undisturbed" / "images.bin").read_bytes()
+    assert verify_images(folder) == []
+
+
+def test_the_command_prepares_verifies_and_names_what_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "tiny.yaml"
+    config.write_text(f"class_path: tests.tiny.TinyDataModule\ninit_args: {{root: {tmp_path / 'files'}}}\n")
+    out = str(tmp_path / "p")
+    assert main([str(config), "--out", out, "--num_workers", "0", "--data.image_size=16"]) == 0
+    assert f"--data.prepared={out}" in capsys.readouterr().out
+    assert main([str(config), "--out", out, "--verify", "--data.image_size=16"]) == 0
+    assert main([str(config), "--out", out, "--num_workers", "0"]) == 1
+    assert "another folder" in capsys.readouterr().err
+    assert main([str(tmp_path / "none.yaml")]) == 1
+    assert "no such file" in capsys.readouterr().err
+
+
+def test_an_experiment_names_its_data(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text(
+        f"class_path: tests.tiny.TinyDataModule\ninit_args: {{root: {tmp_path / 'files'}, image_size: 16}}\n"
+    )
+    (tmp_path / "run.yaml").write_text("data: data.yaml\nmodel: {class_path: ignored}\n")
+    assert main([str(tmp_path / "run.yaml"), "--out", str(tmp_path / "p"), "--num_workers", "0"]) == 0
+    assert PreparedMeta.load(tmp_path / "p").side == 16
