@@ -66,7 +66,7 @@ benchmark: $(STAMP)  ## Run the benchmarks (ratios against a named peer or limit
 	for name in attribution distillation loading; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 lock: $(STAMP)  ## Resolve requirements.lock again
-	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --python-version 3.11 --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --extra benchmark --python-version 3.11 --output-file requirements.lock
 
 clean:  ## Remove the environment and caches; runs and data stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

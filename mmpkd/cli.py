@@ -80,8 +80,9 @@ class MMPKDCLI(LightningCLI):
         if os.environ.get("WANDB_MODE") in ("online", "disabled"):
             parser.set_defaults({"run.wandb": os.environ["WANDB_MODE"]})
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
-        for name in ("num_classes", "image_size", "in_chans"):
-            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+        same = {name: name for name in ("num_classes", "image_size", "in_chans")}
+        for source, target in {**same, "mean": "input_mean", "std": "input_std"}.items():
+            parser.link_arguments(f"data.{source}", f"model.init_args.{target}", apply_on="instantiate")
 
     def before_instantiate_classes(self) -> None:
         """Prepare the run's folder."""

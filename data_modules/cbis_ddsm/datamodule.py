@@ -77,6 +77,7 @@ class CBISDDSMDataModule(PrivilegedDataModule):
         load_privileged: Whether to serve the privileged columns, never at predict time; None asks the module that is
             trained.
         cache_images: Keep prepared images in memory after the first read.
+        prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
         max_train_samples: Use only the first so many training samples, or None for all.
         grey_range: What becomes 0 and 1: the ends of the 16 bit scale that all digitised films share (`declared`), or
             the extremes of each image (`observed`), which changes how bright one density is from film to film.
@@ -108,6 +109,7 @@ class CBISDDSMDataModule(PrivilegedDataModule):
         load_images: bool | None = None,
         load_privileged: bool | None = None,
         cache_images: bool = False,
+        prepared: Path | None = None,
         max_train_samples: int | None = None,
         grey_range: GreyRange = "declared",
     ) -> None:
@@ -124,6 +126,7 @@ class CBISDDSMDataModule(PrivilegedDataModule):
             load_images=load_images,
             load_privileged=load_privileged,
             cache_images=cache_images,
+            prepared=prepared,
             max_train_samples=max_train_samples,
             grey_range=grey_range,
         )

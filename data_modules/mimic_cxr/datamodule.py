@@ -64,6 +64,7 @@ class MIMICCXRDataModule(PrivilegedDataModule):
         load_images: Whether to read images and ROIs; None asks the module that is trained.
         load_privileged: Whether to serve reports; None asks the module that is trained.
         cache_images: Keep prepared images in memory after the first read.
+        prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
         max_train_samples: Use only the first so many training samples, or None for all.
     """
 
@@ -92,6 +93,7 @@ class MIMICCXRDataModule(PrivilegedDataModule):
         load_images: bool | None = None,
         load_privileged: bool | None = None,
         cache_images: bool = False,
+        prepared: Path | None = None,
         max_train_samples: int | None = None,
     ) -> None:
         super().__init__(
@@ -107,6 +109,7 @@ class MIMICCXRDataModule(PrivilegedDataModule):
             load_images=load_images,
             load_privileged=load_privileged,
             cache_images=cache_images,
+            prepared=prepared,
             max_train_samples=max_train_samples,
         )
         root = Path(root)

@@ -37,6 +37,7 @@ class ChestPhantomDataModule(MIMICCXRDataModule):
         std: Standard deviation of grey values.
         augmentation: Random changes of training images.
         cache_images: Keep prepared images in memory after the first read.
+        prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
         max_train_samples: Use only the first so many training samples, or None for all.
     """
 
@@ -59,6 +60,7 @@ class ChestPhantomDataModule(MIMICCXRDataModule):
         std: float = 0.18,
         augmentation: Augmentation | None = None,
         cache_images: bool = True,
+        prepared: Path | None = None,
         max_train_samples: int | None = None,
     ) -> None:
         super().__init__(
@@ -74,6 +76,7 @@ class ChestPhantomDataModule(MIMICCXRDataModule):
             resize="stretch",
             augmentation=augmentation,
             cache_images=cache_images,
+            prepared=prepared,
             max_train_samples=max_train_samples,
         )
         self.counts = (num_train, num_val, num_test)
@@ -112,6 +115,7 @@ class BreastPhantomDataModule(CBISDDSMDataModule):
         std: Standard deviation of grey values.
         augmentation: Random changes of training images.
         cache_images: Keep prepared images in memory after the first read.
+        prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
         max_train_samples: Use only the first so many training samples, or None for all.
     """
 
@@ -133,6 +137,7 @@ class BreastPhantomDataModule(CBISDDSMDataModule):
         std: float = 0.16,
         augmentation: Augmentation | None = None,
         cache_images: bool = True,
+        prepared: Path | None = None,
         max_train_samples: int | None = None,
     ) -> None:
         super().__init__(
@@ -150,6 +155,7 @@ class BreastPhantomDataModule(CBISDDSMDataModule):
             resize="stretch",
             augmentation=augmentation,
             cache_images=cache_images,
+            prepared=prepared,
             max_train_samples=max_train_samples,
         )
         self.counts = (num_train, num_test)

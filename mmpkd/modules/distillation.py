@@ -27,6 +27,8 @@ class DistillationModule(ClassificationModule):
         num_classes: Number of labels K; linked from the data module.
         image_size: Side of the input; linked from the data module.
         in_chans: Input channels; linked from the data module.
+        input_mean: Mean that images are normalised with; linked from the data module.
+        input_std: Their standard deviation; linked from the data module.
         student: A timm vision transformer by name, `hf-hub:...` or `local-dir:...`.
         pretrained: Load timm's weights; needs the network or a filled cache.
         student_options: Further arguments of `timm.create_model`, such as `drop_path_rate` or `depth`.
@@ -46,6 +48,8 @@ class DistillationModule(ClassificationModule):
         num_classes: int,
         image_size: int,
         in_chans: int = 1,
+        input_mean: float = 0.5,
+        input_std: float = 0.25,
         student: str = "vit_nano_patch8_64",
         pretrained: bool = False,
         student_options: dict[str, Option] | None = None,
@@ -64,7 +68,9 @@ class DistillationModule(ClassificationModule):
             raise ValueError(f"Expected a distillation weight in [0, 1] but got {distillation_weight}.")
         if feature_weight < 0:
             raise ValueError(f"Expected a feature weight >= 0 but got {feature_weight}.")
-        self.student = VisionTransformerStudent(student, num_classes, image_size, in_chans, pretrained, student_options)
+        self.student = VisionTransformerStudent(
+            student, num_classes, image_size, in_chans, pretrained, student_options, input_mean, input_std
+        )
         self.teacher_path, self.teacher_targets = teacher, teacher_targets
         self.distillation_weight, self.feature_weight = distillation_weight, feature_weight
         self.distillation_loss = distillation_loss or SigmoidKLDivergence()

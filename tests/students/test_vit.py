@@ -36,14 +36,41 @@ def test_unknown_models_are_refused_with_a_suggestion() -> None:
         VisionTransformerStudent("vit_smal_patch16_224", 2, 224)
 
 
-def test_weights_load_from_a_local_folder_and_adapt_to_one_channel(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "vit_base_patch32_clip_224", "beit_base_patch16_224"])
+def test_pretrained_weights_give_one_grey_channel_the_features_of_three(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    source = timm.create_model("vit_nano_patch8_64", num_classes=7)
-    timm.models.save_for_hf(source, str(tmp_path), safe_serialization=True)
-    student = VisionTransformerStudent(f"local-dir:{tmp_path}", 2, 64, pretrained=True)
-    torch.testing.assert_close(student.model.blocks[0].attn.qkv.weight, source.blocks[0].attn.qkv.weight)
-    first, original = student.model.patch_embed.proj[0].weight, source.patch_embed.proj[0].weight
-    torch.testing.assert_close(first, original.sum(dim=1, keepdim=True))
+    source = timm.create_model(name, num_classes=7, img_size=64, **SMALL).eval()
+    mean, std = (0.48, 0.45, 0.41), (0.27, 0.26, 0.22)
+    config = {"mean": mean, "std": std, "input_size": (3, 64, 64)}
+    timm.models.save_for_hf(source, str(tmp_path), {"pretrained_cfg": config, "model_args": SMALL})
+    student = VisionTransformerStudent(
+        f"local-dir:{tmp_path}", 2, 64, pretrained=True, input_mean=0.41, input_std=0.18
+    ).eval()
+    grey = torch.rand(2, 1, 64, 64)
+    channels = torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
+    expected = source.forward_features((grey - channels[0]) / channels[1])
+    found = student.model.forward_features((grey - 0.41) / 0.18)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    # adding the channels up alone is far off
+    summed = timm.create_model(f"local-dir:{tmp_path}", pretrained=True, in_chans=1, num_classes=2).eval()
+    assert (summed.forward_features((grey - 0.41) / 0.18) - expected).abs().max() > 0.1
+
+
+def test_a_checkpoint_of_a_folded_student_loads_without_the_pretrained_weights(tmp_path: Path) -> None:
+    source = timm.create_model("vit_base_patch32_clip_224", img_size=64, **SMALL)  # its patch embedding has no bias
+    timm.models.save_for_hf(source, str(tmp_path / "hub"), {"model_args": {**SMALL, "img_size": 64}})
+    student = VisionTransformerStudent(f"local-dir:{tmp_path / 'hub'}", 2, 64, pretrained=True)
+    weights = {f"student.{name}": value for name, value in student.state_dict().items()}
+    torch.save({"student": student.settings, "state_dict": weights}, tmp_path / "x.ckpt")
+    loaded = load_student(tmp_path / "x.ckpt")
+    image = torch.randn(1, 1, 64, 64)
+    torch.testing.assert_close(loaded(image).logits, student.eval()(image).logits)
+
+
+def test_a_stem_that_cannot_be_folded_exactly_is_refused(tmp_path: Path) -> None:
+    timm.models.save_for_hf(timm.create_model("vit_nano_patch8_64"), str(tmp_path))
+    with pytest.raises(ValueError, match="without padding"):
+        VisionTransformerStudent(f"local-dir:{tmp_path}", 2, 64, pretrained=True)
 
 
 def test_a_teachers_checkpoint_is_no_student(tmp_path: Path) -> None:
