@@ -63,7 +63,7 @@ format: $(STAMP)  ## Format the code
 	$(BIN)/ruff check --fix .
 
 benchmark: $(STAMP)  ## Run the benchmarks (ratios against a named peer or limit)
-	for name in attribution distillation loading; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in attribution distillation loading indexing; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 lock: $(STAMP)  ## Resolve requirements.lock again
 	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --extra benchmark --python-version 3.11 --output-file requirements.lock

@@ -1,4 +1,4 @@
-"""MIMIC-CXR-JPG with reports and the boxes of MS-CXR."""
+"""MIMIC-CXR with reports, and the regions of MS-CXR, REFLACX and Chest ImaGenome."""
 
 from data_modules.mimic_cxr.datamodule import MIMICCXRDataModule
 

@@ -6,9 +6,11 @@ from typing import ClassVar
 
 from data_modules.base import License, PrivilegedDataModule
 from data_modules.geometry import Resize
+from data_modules.images import GreyRange
 from data_modules.mimic_cxr.labels import Blank, Uncertainty
-from data_modules.mimic_cxr.reader import Labeler, MIMICCXRReader, RoiSplit, TestLabels
+from data_modules.mimic_cxr.reader import ImageFormat, Labeler, MIMICCXRReader, RoiSplit, TestLabels
 from data_modules.mimic_cxr.reports import TextMode
+from data_modules.mimic_cxr.rois import RoiSource
 from data_modules.split import Split
 from data_modules.transforms import Augmentation
 
@@ -25,34 +27,54 @@ MS_CXR_FINDINGS = (
 
 
 class MIMICCXRDataModule(PrivilegedDataModule):
-    """Frontal chest radiographs, CheXpert labels, reports as privileged text, and boxes of MS-CXR.
+    """Frontal chest radiographs, CheXpert labels, reports as privileged text, and regions of several collections.
 
     Access: credentialed, from PhysioNet: MIMIC-CXR-JPG 2.0.0 or 2.1.0 (images, labels, split), MIMIC-CXR 2.0.0
-        (reports)
-    and MS-CXR (boxes). Nothing of them may be shared, or sent to an online service.
+    (reports, and images as DICOM), and MS-CXR, REFLACX or Chest ImaGenome (regions). Nothing of them may be shared, or
+    sent to an online service.
 
     Cite: Johnson et al., "MIMIC-CXR-JPG, a large publicly available database of labeled chest radiographs",
     https://arxiv.org/abs/1901.07042; Johnson et al., "MIMIC-CXR, a de-identified publicly available database of chest
     radiographs with free-text reports", Scientific Data 6:317, 2019; Boecking et al., "Making the most of text
-    semantics to improve biomedical vision-language processing", ECCV 2022, https://arxiv.org/abs/2204.09817 (MS-CXR).
+    semantics to improve biomedical vision-language processing", ECCV 2022, https://arxiv.org/abs/2204.09817 (MS-CXR);
+    Bigolin Lanfredi et al., "REFLACX, a dataset of reports and eye-tracking data for localization of abnormalities in
+    chest x-rays", Scientific Data 9:350, 2022; Wu et al., "Chest ImaGenome dataset for clinical reasoning", NeurIPS
+    Datasets and Benchmarks 2021, https://arxiv.org/abs/2108.00316.
 
-    Read before use: (1) the labels are computed from the impression, else from the findings of the same report. A
-    teacher that reads `impression` re-implements the labeler; `findings` is less of a leak, and `indication` is known
-    before the image. (2) Most boxed images are in the official training split; every patient with a box leaves
-    training, by patient.
+    Read before use:
+    (1) The labels are computed from the impression, else from the findings of the same report. A teacher that reads
+    `impression` or `full` re-implements the labeler, and its targets are little more than smoothed labels. `findings` is less
+    of a leak (a study without impression was labelled from it), `label_masked` less still, and `indication` is known
+    before the image.
+    (2) Most annotated images are in the official training split; every patient with a region in any collection that is
+    found leaves training, by patient. MS-CXR's own split is never used.
+    (3) Labels are by study: a frontal image may be labelled for what only the lateral one shows.
+    (4) 3,269 test studies come from 293 patients: intervals must be clustered by patient, as all of ours are.
+    (5) Files are histogram equalised 8 bit copies of the radiographs; do not equalise them again.
 
     Args:
-        root: Folder of MIMIC-CXR-JPG, with the tables and `files/`.
-        reports_root: Folder of the reports; `root` by default.
-        roi_root: Folder of MS-CXR; `root` by default. Without its file there are no ROIs.
+        root: Folder of the images, with `files/`.
+        tables_root: Folder of the tables of MIMIC-CXR-JPG; `root` by default.
+        reports_root: Folder of the reports, as a tree, `mimic-cxr-reports.zip` or `mimic_cxr_sectioned.csv` (whose own
+            sections are then trusted); `root` by default.
+        roi_root: Folder of the collections with regions, or of one of them; `root` by default. Without MS-CXR's file
+            there are no regions.
+        image_format: `jpg` for MIMIC-CXR-JPG, `dicom` for the images of MIMIC-CXR.
         label_names: Findings; by default the eight that MS-CXR has boxes of.
-        text: Section that the teacher reads. A study without it has no privileged input.
+        text: What the teacher reads: `findings`, `impression`, `full` (both), `indication`, or `label_masked` (findings
+            without the sentences that name a label). The labels are computed from the impression, else from the findings.
+            A study without the section has no privileged input.
         labeler: Table of automatic labels.
-        uncertainty: What -1 becomes.
-        blank: What a finding that is not mentioned becomes.
-        test_labels: Labels of the test split: `automatic`, or the `radiologist`'s of release 2.1.0.
-        roi_split: `official` scores boxed images of the official validation and test splits only; `all` moves every
-            patient with a box to the test split, for about seven times as many ROIs.
+        uncertainty: What -1 becomes: `ones`, `zeros`, `ignore`, or in training `smoothed`; or a policy by finding, and
+            `ignore` for the others.
+        blank: What a finding that is not mentioned becomes. "No Finding" has no zeros of its own: blank is 0 where
+            another finding is stated.
+        test_labels: Labels of the test split: `automatic`, or the `radiologist`'s of release 2.1.0, who read the reports.
+        roi_source: Collection whose regions are scored: boxes of `ms_cxr`, ellipses of `reflacx`, or anatomical regions, not
+            lesions, of Chest ImaGenome (`imagenome_gold`, or the automatic `imagenome_silver`).
+        roi_split: `official` scores annotated images of the official validation and test splits only; `all` moves every
+            annotated patient to the test split, for about seven times as many regions of MS-CXR.
+        min_certainty: Smallest certainty of an ellipse of REFLACX, from 1 (unlikely) to 5; 3 is "possibly".
         image_size: Side of the square frame that the network sees, in pixels.
         batch_size: Samples a step and device.
         num_workers: Loader processes; 0 loads in the training process.
@@ -66,6 +88,8 @@ class MIMICCXRDataModule(PrivilegedDataModule):
         cache_images: Keep prepared images in memory after the first read.
         prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
         max_train_samples: Use only the first so many training samples, or None for all.
+        grey_range: What becomes 0 and 1 in DICOM files: the extremes of each image (`observed`), or the ends of the range
+            that its header declares (`declared`).
     """
 
     license: ClassVar[License] = "credentialed"
@@ -73,15 +97,19 @@ class MIMICCXRDataModule(PrivilegedDataModule):
     def __init__(
         self,
         root: Path,
+        tables_root: Path | None = None,
         reports_root: Path | None = None,
         roi_root: Path | None = None,
+        image_format: ImageFormat = "jpg",
         label_names: tuple[str, ...] = MS_CXR_FINDINGS,
         text: TextMode = "findings",
         labeler: Labeler = "chexpert",
-        uncertainty: Uncertainty = "ignore",
+        uncertainty: Uncertainty | dict[str, Uncertainty] = "ignore",
         blank: Blank = "zeros",
         test_labels: TestLabels = "automatic",
+        roi_source: RoiSource = "ms_cxr",
         roi_split: RoiSplit = "official",
+        min_certainty: int = 3,
         image_size: int = 224,
         batch_size: int = 32,
         num_workers: int = 0,
@@ -95,6 +123,7 @@ class MIMICCXRDataModule(PrivilegedDataModule):
         cache_images: bool = False,
         prepared: Path | None = None,
         max_train_samples: int | None = None,
+        grey_range: GreyRange = "observed",
     ) -> None:
         super().__init__(
             label_names=label_names,
@@ -111,21 +140,26 @@ class MIMICCXRDataModule(PrivilegedDataModule):
             cache_images=cache_images,
             prepared=prepared,
             max_train_samples=max_train_samples,
+            grey_range=grey_range,
         )
         root = Path(root)
         self.reader = MIMICCXRReader(
             root,
+            Path(tables_root or root),
             Path(reports_root or root),
             Path(roi_root or root),
+            image_format,
             self.label_names,
             text,
             labeler,
             uncertainty,
             blank,
             test_labels,
+            roi_source,
             roi_split,
+            min_certainty,
         )
 
     def read_splits(self) -> Mapping[str, Split]:
-        """Read tables, reports and boxes."""
+        """Read tables, reports and regions."""
         return self.reader.read()

@@ -30,13 +30,17 @@ def find_tables(root: Path, pattern: str) -> list[Path]:
     return sorted(candidates, key=lambda path: path.name)
 
 
-def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read columns of a CSV file by name.
+def read_table(path: Path, columns: Sequence[str], separator: str = ",") -> pd.DataFrame:
+    """Read columns of a text table by name.
 
     Raises:
+        FileNotFoundError: If there is no such file.
         ValueError: If a column is missing.
     """
-    frame = pd.read_csv(path, dtype={"dicom_id": "str", "subject_id": "Int64", "study_id": "Int64"}, low_memory=False)
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a table at '{path}' but there is no such file.")
+    types = {"dicom_id": "str", "subject_id": "int64", "study_id": "int64"}
+    frame = pd.read_csv(path, sep=separator, dtype=types, low_memory=False)
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise ValueError(f"Expected columns {list(columns)} in '{path}' but {missing} are missing.")

@@ -1,65 +1,70 @@
 """Boxes of MS-CXR (https://physionet.org/content/ms-cxr)."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from data_modules.geometry import Box, to_xyxy
+from data_modules.geometry import to_xyxy
 from data_modules.mimic_cxr.files import find_tables, read_table
-from data_modules.regions import Roi
-from data_modules.regions import boxes as box_regions
+from data_modules.mimic_cxr.rois import Annotations, join_regions
+from data_modules.regions import BoxRegion
 
-PATTERN = "MS_CXR_Local_Alignment_v*.csv"
-_COLUMNS = ("dicom_id", "category_name", "x", "y", "w", "h", "image_width", "image_height")
+# A file of release 0.1 is named 1.0.0: the name tells no version.
+PATTERN = "MS_CXR_Local_Alignment_v*"
+COLUMNS = ("dicom_id", "category_name", "x", "y", "w", "h", "image_width", "image_height")
 
 
-def read_boxes(root: Path) -> pd.DataFrame | None:
-    """Read the boxes, or return None if the folder has no MS-CXR file.
+def read_ms_cxr(root: Path, label_names: Sequence[str]) -> Annotations | None:
+    """Read the boxes of MS-CXR from its CSV file, else from its JSON file.
 
-    MS-CXR's own split column is never used: it contradicts the split of MIMIC-CXR.
+    MS-CXR's own split column, where there is one, is never used: it contradicts the split of MIMIC-CXR.
+
+    Args:
+        root: Folder of MS-CXR, or the one above.
+        label_names: The K labels.
 
     Returns:
-        One row a box with dicom_id, category_name and x, y, w, h in pixels of the original image.
+        Boxes in pixels of the original images, joined by image and finding; None if there is no file.
 
     Raises:
         ValueError: If the file lacks a column.
     """
-    found = find_tables(root, PATTERN)
-    if not found:
+    tables, documents = find_tables(root, f"{PATTERN}.csv"), find_tables(root, f"{PATTERN}.json")
+    if tables:
+        frame = read_table(tables[-1], COLUMNS)
+    elif documents:
+        frame = _read_coco(documents[-1])
+    else:
         return None
-    return read_table(found[-1], _COLUMNS)[list(_COLUMNS)]
-
-
-def rois_of_images(boxes: pd.DataFrame, label_names: Sequence[str]) -> Mapping[str, tuple[Roi, ...]]:
-    """Join the boxes of each image and finding; boxes of findings that are not among the labels are left out.
-
-    Returns:
-        ROIs by dicom_id.
-    """
-    rois: dict[str, dict[int, list[Box]]] = {}
-    label = {name: position for position, name in enumerate(label_names)}
-    for row in boxes[boxes["category_name"].isin(label)].to_dict("records"):
-        size = (int(row["image_height"]), int(row["image_width"]))
-        box = to_xyxy([row["x"], row["y"], row["w"], row["h"]], "xywh", size)
-        rois.setdefault(row["dicom_id"], {}).setdefault(label[row["category_name"]], []).append(box)
-    return {
-        image: tuple(Roi(finding, box_regions(found)) for finding, found in sorted(findings.items()))
-        for image, findings in rois.items()
+    sizes = frame.drop_duplicates("dicom_id")
+    frames = {
+        str(name): (int(height), int(width))
+        for name, height, width in zip(sizes["dicom_id"], sizes["image_height"], sizes["image_width"], strict=True)
     }
+    names, findings = frame["dicom_id"].astype(str).tolist(), frame["category_name"].astype(str).tolist()
+    numbers = frame[["x", "y", "w", "h"]].to_numpy(dtype=float).tolist()
+    rows = (
+        (name, finding, BoxRegion(to_xyxy(box, "xywh", frames[name])))
+        for name, finding, box in zip(names, findings, numbers, strict=True)
+    )
+    return Annotations(join_regions(rows, label_names, frames), frozenset(names), frames, {"boxes": len(frame)})
 
 
-def check_frames(boxes: pd.DataFrame, metadata: pd.DataFrame) -> None:
-    """Check that boxes refer to images of the size that the metadata state.
-
-    Raises:
-        ValueError: If sizes differ, as they do with pre-resized copies of the data set; boxes would be misplaced.
-    """
-    joined = boxes.merge(metadata[["dicom_id", "Rows", "Columns"]], on="dicom_id")
-    wrong = (joined["image_height"] != joined["Rows"]) | (joined["image_width"] != joined["Columns"])
-    if np.any(wrong):
-        raise ValueError(
-            f"Expected boxes in the frame of the original images but {int(wrong.sum())} of {len(joined)} boxes refer "
-            f"to another size. Use the images of MIMIC-CXR-JPG, not a resized copy."
-        )
+def _read_coco(path: Path) -> pd.DataFrame:
+    """Return the JSON file (COCO: images, annotations, categories) in the columns of the CSV file."""
+    content = json.loads(path.read_text())
+    missing = [name for name in ("images", "annotations", "categories") if name not in content]
+    if missing:
+        raise ValueError(f"Expected images, annotations and categories in '{path}' but {missing} are missing.")
+    images = {image["id"]: image for image in content["images"]}
+    categories = {category["id"]: category["name"] for category in content["categories"]}
+    rows = []
+    for annotation in content["annotations"]:
+        image = images[annotation["image_id"]]
+        # the size stands with the image or with the annotation
+        width, height = (image.get(name, annotation.get(name)) for name in ("width", "height"))
+        name = Path(image.get("path") or image["file_name"]).stem
+        rows.append([name, categories[annotation["category_id"]], *annotation["bbox"], width, height])
+    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -1,7 +1,8 @@
-"""Join the tables of MIMIC-CXR-JPG, the reports and MS-CXR into splits."""
+"""Join the tables of MIMIC-CXR-JPG, the reports and the regions into splits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -9,126 +10,205 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from data_modules.geometry import Size
 from data_modules.mimic_cxr.files import find_table, read_table
-from data_modules.mimic_cxr.labels import Blank, Uncertainty, read_labels
-from data_modules.mimic_cxr.ms_cxr import check_frames, read_boxes, rois_of_images
-from data_modules.mimic_cxr.reports import TextMode, read_reports
-from data_modules.mimic_cxr.views import FRONTAL, frontal_view
+from data_modules.mimic_cxr.imagenome import read_imagenome_gold, read_imagenome_silver
+from data_modules.mimic_cxr.labels import Blank, Uncertainty, read_labels, resolve_policies
+from data_modules.mimic_cxr.ms_cxr import read_ms_cxr
+from data_modules.mimic_cxr.reflacx import read_reflacx
+from data_modules.mimic_cxr.reports import Reports, TextMode, read_reports
+from data_modules.mimic_cxr.rois import Annotations, RoiSource
+from data_modules.mimic_cxr.views import FRONTAL, resolve_views
 from data_modules.regions import Roi
 from data_modules.split import Split
 
 Labeler = Literal["chexpert", "negbio"]
 TestLabels = Literal["automatic", "radiologist"]
 RoiSplit = Literal["official", "all"]
+ImageFormat = Literal["jpg", "dicom"]
 SPLITS = {"train": "train", "validate": "val", "test": "test"}
+SUFFIX: dict[ImageFormat, str] = {"jpg": ".jpg", "dicom": ".dcm"}
+# of the whole data set: Johnson et al. 2019, and the notebook that comes with it
+PUBLISHED = {
+    "train": {"images": 368_960, "frontal": 248_020, "patients": 64_586},
+    "val": {"images": 2_991, "frontal": 2_041, "patients": 500},
+    "test": {"images": 5_159, "frontal": 3_653, "patients": 293},
+}
 
 
 @dataclass(frozen=True)
 class MIMICCXRReader:
-    """Reads frontal images, their labels, reports and boxes.
-
-    Attributes:
-        root: Folder of MIMIC-CXR-JPG.
-        reports_root: Folder of the reports.
-        roi_root: Folder of MS-CXR.
-        label_names: Findings.
-        text: Section that the teacher reads.
-        labeler: Table of automatic labels.
-        uncertainty: What -1 becomes.
-        blank: What a blank becomes.
-        test_labels: Labels of the test split: automatic, or the radiologist's of release 2.1.0.
-        roi_split: `official` scores the boxes of the official validation and test images; `all` moves every patient
-            with a box to the test split.
-    """
+    """Reads frontal images, their labels, reports and regions. See `MIMICCXRDataModule` for the fields."""
 
     root: Path
+    tables_root: Path
     reports_root: Path
     roi_root: Path
+    image_format: ImageFormat
     label_names: tuple[str, ...]
     text: TextMode
     labeler: Labeler
-    uncertainty: Uncertainty
+    uncertainty: Uncertainty | Mapping[str, Uncertainty]
     blank: Blank
     test_labels: TestLabels
+    roi_source: RoiSource
     roi_split: RoiSplit
+    min_certainty: int
 
     def read(self) -> Mapping[str, Split]:
         """Return the splits `train`, `val` and `test`."""
-        everyone = self._official_split()
-        images = self._images(everyone)
-        boxes = read_boxes(self.roi_root)
-        rois: Mapping[str, tuple[Roi, ...]] = {}
-        boxed = np.zeros(len(images), dtype=np.bool_)
-        if boxes is not None:
-            check_frames(boxes, images)
-            rois = rois_of_images(boxes, self.label_names)
-            # also patients whose box is in an image that is not used, for example a lateral one
-            patients = everyone.loc[everyone["dicom_id"].isin(boxes["dicom_id"]), "subject_id"].unique()
-            boxed = images["subject_id"].isin(patients).to_numpy(dtype=np.bool_)
+        everyone = self._everyone()
+        images = everyone[everyone["view"].isin(FRONTAL)].reset_index(drop=True)
+        patients = everyone.loc[everyone["dicom_id"].isin(self._held_out), "subject_id"].unique()
+        owned = images["subject_id"].isin(patients).to_numpy(dtype=np.bool_)
         if self.roi_split == "all":
-            images.loc[boxed, "split"] = "test"
-        held_out = boxed & (images["split"] == "train").to_numpy()
+            images.loc[owned, "split"] = "test"
+        held_out = owned & (images["split"] == "train").to_numpy()
         images = images[~held_out].reset_index(drop=True)
-        texts = read_reports(self.reports_root, images["subject_id"].tolist(), images["study_id"].tolist(), self.text)
-        if not texts:
+        rois, roi_counts = self._rois(everyone, images)
+        reports = read_reports(self.reports_root, images["subject_id"].tolist(), images["study_id"].tolist(), self.text)
+        if not reports.text:
             raise FileNotFoundError(
-                f"Expected reports of {images['study_id'].nunique()} studies in '{self.reports_root}' but none has a section "
-                f"'{self.text}'. Set data.reports_root to the folder that holds files/."
+                f"Expected reports of {images['study_id'].nunique()} studies in '{self.reports_root}' but none has text for "
+                f"the mode '{self.text}'. Set data.reports_root to the folder that holds files/ or the archive."
             )
-        splits = {}
-        for official, name in SPLITS.items():
-            rows = images[images["split"] == official].reset_index(drop=True)
-            splits[name] = self._split(rows, texts, {} if name == "train" else rois)
-        extra = {
-            "held_out_roi_images": int(held_out.sum()),
-            "unknown_or_lateral_views": int(images.attrs["other_views"]),
+        splits = {
+            name: self._split(name, images[images["split"] == official], reports, {} if name == "train" else rois)
+            for official, name in SPLITS.items()
         }
-        splits["train"] = replace(splits["train"], counts={**splits["train"].counts, **extra})
-        return splits
-
-    def _official_split(self) -> pd.DataFrame:
-        columns = ["dicom_id", "subject_id", "study_id", "split"]
-        return read_table(find_table(self.root, "mimic-cxr-*-split.csv"), columns)[columns]
-
-    def _images(self, split: pd.DataFrame) -> pd.DataFrame:
-        metadata = read_table(
-            find_table(self.root, "mimic-cxr-*-metadata.csv"), ["dicom_id", "ViewPosition", "Rows", "Columns"]
+        splits["train"] = _count(
+            splits["train"],
+            {"held_out_roi_images": int(held_out.sum()), "held_out_roi_patients": len(patients)} | dict(reports.counts),
         )
+        splits["test"] = _count(splits["test"], roi_counts)
+        return {name: _count(split, _published(everyone, name)) for name, split in splits.items()}
+
+    def _everyone(self) -> pd.DataFrame:
+        """Return one row per image of the data set: identifiers, official split, view, rows and columns."""
+        columns = ["dicom_id", "subject_id", "study_id", "split"]
+        path = find_table(self.tables_root, "mimic-cxr-*-split.csv")
+        split = read_table(path, columns)[columns]
+        metadata = read_table(
+            find_table(self.tables_root, "mimic-cxr-*-metadata.csv"), ["dicom_id", "ViewPosition", "Rows", "Columns"]
+        )
+        for frame in (split, metadata):
+            repeated = int(frame["dicom_id"].duplicated().sum())
+            if repeated:
+                raise ValueError(
+                    f"Expected one row per image in the tables beside '{path}' but {repeated} are repeated."
+                )
         unknown = sorted(set(split["split"]) - set(SPLITS))
         if unknown:
-            raise ValueError(f"Expected the splits {list(SPLITS)} but found {unknown}.")
-        metadata = metadata.drop(columns=["subject_id", "study_id"], errors="ignore")
-        images = split.merge(metadata, on="dicom_id", how="inner", validate="one_to_one")
-        frontal = np.isin(frontal_view(images).astype(str), FRONTAL)
-        kept = images[frontal].reset_index(drop=True)
-        kept.attrs["other_views"] = int((~frontal).sum())
-        return kept
+            raise ValueError(f"Expected the splits {list(SPLITS)} in '{path}' but found {unknown}.")
+        metadata["view"] = resolve_views(metadata)
+        return split.merge(metadata[["dicom_id", "view", "Rows", "Columns"]], on="dicom_id", how="inner")
 
-    def _labels(self, rows: pd.DataFrame) -> NDArray[np.float32]:
+    @cached_property
+    def _annotations(self) -> Mapping[RoiSource, Annotations]:
+        """Every collection that is there, except the automatic one."""
+        found = {
+            "ms_cxr": read_ms_cxr(self.roi_root, self.label_names),
+            "imagenome_gold": read_imagenome_gold(self.roi_root, self.label_names),
+            "reflacx": read_reflacx(self.roi_root, self.label_names, self.min_certainty),
+        }
+        return {name: value for name, value in found.items() if value is not None}  # type: ignore[misc]
+
+    @property
+    def _held_out(self) -> frozenset[str]:
+        """Annotated images of every collection, whichever is scored, so that all share one training split."""
+        return frozenset().union(*(annotations.annotated for annotations in self._annotations.values()))
+
+    def _rois(
+        self, everyone: pd.DataFrame, images: pd.DataFrame
+    ) -> tuple[Mapping[str, tuple[Roi, ...]], dict[str, int]]:
+        """Return the ROIs of the chosen collection by image, each in the frame of the original image."""
+        if self.roi_source == "none":
+            return {}, {}
+        chosen = self._annotations.get(self.roi_source)
+        if self.roi_source == "imagenome_silver":
+            evaluated = images.loc[images["split"] != "train", "dicom_id"].tolist()
+            chosen = read_imagenome_silver(self.roi_root, self.label_names, evaluated)
+        if chosen is None:
+            # MS-CXR is the default: without it there are labels to train on, but nothing to localize
+            if self.roi_source == "ms_cxr":
+                return {}, {}
+            raise FileNotFoundError(
+                f"Expected the regions of '{self.roi_source}' in '{self.roi_root}' but they are not there. Set data.roi_root."
+            )
+        rows = everyone[everyone["dicom_id"].isin({*chosen.rois, *chosen.frames})]
+        frames: dict[str, Size] = dict(
+            zip(rows["dicom_id"], zip(rows["Rows"].astype(int), rows["Columns"].astype(int), strict=True), strict=True)
+        )
+        _check_frames(chosen.frames, frames)
+        rois = {
+            name: tuple(replace(roi, frame=frames[name]) for roi in own)
+            for name, own in chosen.rois.items()
+            if name in frames
+        }
+        return rois, {f"roi_{name}": number for name, number in chosen.counts.items()}
+
+    def _labels(self, name: str, rows: pd.DataFrame) -> NDArray[np.float32]:
         """Return labels (N, K); studies that a labeler could not label are NaN."""
-        labels = self._table(f"mimic-cxr-*-{self.labeler}.csv", rows)
-        if self.test_labels == "radiologist":
-            manual = self._table("mimic-cxr-*-test-set-labeled.csv", rows)
+        if name == "test" and self.test_labels == "radiologist":
             # a study that was not read by hand is not stated, rather than labelled by another source
-            tested = (rows["split"] == "test").to_numpy()
-            labels[tested] = manual[tested]
-        return labels
+            return self._table("mimic-cxr-*-test-set-labeled.csv", name, rows)
+        return self._table(f"mimic-cxr-*-{self.labeler}.csv", name, rows)
 
-    def _table(self, pattern: str, rows: pd.DataFrame) -> NDArray[np.float32]:
-        labels = read_labels(find_table(self.root, pattern), self.label_names, self.uncertainty, self.blank)
+    def _table(self, pattern: str, name: str, rows: pd.DataFrame) -> NDArray[np.float32]:
+        policies = resolve_policies(self.label_names, self.uncertainty)
+        if name != "train":
+            # a draw is a soft target; scores need a label that is there or not
+            policies = {label: "ignore" if policy == "smoothed" else policy for label, policy in policies.items()}
+        labels = read_labels(find_table(self.tables_root, pattern), self.label_names, policies, self.blank)
         return labels.reindex(rows["study_id"]).to_numpy(dtype=np.float32, copy=True)
 
-    def _split(self, rows: pd.DataFrame, texts: Mapping[int, str], rois: Mapping[str, tuple[Roi, ...]]) -> Split:
-        subject, study, image = (rows[name].astype(str) for name in ("subject_id", "study_id", "dicom_id"))
-        folders = "p" + subject.str[:2] + "/p" + subject + "/s" + study
-        report = [texts.get(int(number), "") for number in rows["study_id"]]
+    def _split(self, name: str, rows: pd.DataFrame, reports: Reports, rois: Mapping[str, tuple[Roi, ...]]) -> Split:
+        subject, study, image = (rows[column].astype(str) for column in ("subject_id", "study_id", "dicom_id"))
+        files = "files/p" + subject.str[:2] + "/p" + subject + "/s" + study + "/" + image + SUFFIX[self.image_format]
+        report = [reports.text.get(number, "") for number in rows["study_id"].tolist()]
         return Split(
             sample_id=image.to_numpy(dtype=np.str_),
             patient_id=subject.to_numpy(dtype=np.str_),
-            image=[self.root / "files" / f / f"{i}.jpg" for f, i in zip(folders, image, strict=True)],
-            label=self._labels(rows),
+            image=[self.root / file for file in files],
+            label=self._labels(name, rows),
             has_privileged=np.array([bool(text) for text in report], dtype=np.bool_),
             report=report,
             rois={row: rois[name] for row, name in enumerate(image) if name in rois},
             counts={"without_text": sum(not text for text in report)},
+            strata={"view": rows["view"].to_numpy(dtype=np.str_)},
+        )
+
+
+def _count(split: Split, counts: Mapping[str, int]) -> Split:
+    return replace(split, counts={**split.counts, **counts})
+
+
+def _published(everyone: pd.DataFrame, name: str) -> dict[str, int]:
+    """Return what the official split holds here, next to the published counts."""
+    rows = everyone[everyone["split"].map(SPLITS) == name]
+    frontal = rows["view"].isin(FRONTAL)
+    found = {"images": len(rows), "frontal": int(frontal.sum()), "patients": int(rows["subject_id"].nunique())}
+    unknown = {
+        "lateral_or_other_view": int((~frontal & (rows["view"] != "")).sum()),
+        "unknown_view": int((rows["view"] == "").sum()),
+    }
+    both = {
+        f"official_{what}{suffix}": counts[what]
+        for what in found
+        for suffix, counts in (("", found), ("_published", PUBLISHED[name]))
+    }
+    return both | unknown
+
+
+def _check_frames(stated: Mapping[str, Size], frames: Mapping[str, Size]) -> None:
+    """Check that regions refer to images of the size that the metadata state.
+
+    Raises:
+        ValueError: If sizes differ, as they do with pre-resized copies of the data set; regions would be misplaced.
+    """
+    wrong = sum(frames[name] != size for name, size in stated.items() if name in frames)
+    if wrong:
+        raise ValueError(
+            f"Expected regions in the frame of the original images but those of {wrong} of {len(stated)} images refer to "
+            f"another size. Use the tables and images of MIMIC-CXR-JPG, not a resized copy."
         )

@@ -1,91 +1,58 @@
-"""Sections of MIMIC-CXR reports."""
+"""Reports of MIMIC-CXR, from the tree, the archive or the table of sections."""
 
-import re
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
-TextMode = Literal["findings", "impression", "full", "indication"]
+from data_modules.mimic_cxr.masking import mask_labels
+from data_modules.mimic_cxr.sections import join_sections, parse_sections
 
-_HEADING = re.compile(r"^[ \t]*([A-Z][A-Z ()/,&-]{2,60}):", re.MULTILINE)
-_ADDENDUM = re.compile(r"^[ \t]*_{10,}[ \t]*$", re.MULTILINE)
-# names that reports use for the sections that a teacher can read
-_ALIASES = {
-    "FINDING": "findings",
-    "FINDINGS": "findings",
-    "CHEST, TWO VIEWS": "findings",
-    "IMPRESSION": "impression",
-    "IMPRESSIONS": "impression",
-    "CONCLUSION": "impression",
-    "CONCLUSIONS": "impression",
-    "INDICATION": "indication",
-    "HISTORY": "indication",
-    "CLINICAL HISTORY": "indication",
-    "CLINICAL INFORMATION": "indication",
-    "REASON FOR EXAM": "indication",
-    "REASON FOR EXAMINATION": "indication",
+TextMode = Literal["findings", "impression", "full", "indication", "label_masked"]
+ARCHIVE = "mimic-cxr-reports.zip"
+SECTIONED = "mimic_cxr_sectioned.csv"
+_SECTIONS: dict[TextMode, tuple[str, ...]] = {
+    "findings": ("findings",),
+    "impression": ("findings_and_impression", "impression"),
+    "full": ("findings", "findings_and_impression", "impression"),
+    "indication": ("indication",),
+    "label_masked": ("findings",),
 }
-# other sections; anything else in capitals, such as LUNGS:, is part of the text of its section
-_OTHERS = (
-    "ADDENDUM",
-    "COMPARISON",
-    "COMPARISONS",
-    "EXAM",
-    "EXAMINATION",
-    "FINAL REPORT",
-    "FINDINGS AND IMPRESSION",
-    "NOTIFICATION",
-    "PROCEDURE",
-    "RECOMMENDATION",
-    "RECOMMENDATIONS",
-    "STUDY",
-    "TECHNIQUE",
-    "VIEWS",
-    "WET READ",
-)
 
 
-def parse_sections(report: str) -> dict[str, str]:
-    """Split a report into its sections.
+@dataclass(frozen=True)
+class Reports:
+    """Texts of studies.
 
-    Args:
-        report: The raw text. Headings are upper case, at the start of a line, and end with a colon; a rule of
-            underscores separates addenda.
-
-    Returns:
-        Text by canonical section name (`findings`, `impression`, `indication`, and others in lower case), white space
-        folded. Sections that occur twice, as in an addendum, are joined in order.
+    Attributes:
+        text: Text by study; studies without the section are left out.
+        counts: How many studies came from which source, have no report, or lack the section.
     """
-    sections: dict[str, str] = {}
-    for part in _ADDENDUM.split(report):
-        headings = [h for h in _HEADING.finditer(part) if " ".join(h.group(1).split()) in {*_ALIASES, *_OTHERS}]
-        for position, heading in enumerate(headings):
-            end = headings[position + 1].start() if position + 1 < len(headings) else len(part)
-            name = " ".join(heading.group(1).split())
-            text = " ".join(part[heading.end() : end].split())
-            key = _ALIASES.get(name, name.lower())
-            if text:
-                sections[key] = f"{sections[key]} {text}" if key in sections else text
-    return sections
+
+    text: Mapping[int, str]
+    counts: Mapping[str, int]
 
 
 def select_text(sections: Mapping[str, str], mode: TextMode) -> str:
     """Return the text of a mode, or an empty string; another section never takes its place.
 
-    `full` is findings and impression together.
+    `full` is findings and impression together. A joint section of both counts as impression, never as findings.
+    `label_masked` is the findings without the sentences that name a label.
     """
-    names = ("findings", "impression") if mode == "full" else (mode,)
-    return " ".join(sections[name] for name in names if name in sections)
+    text = join_sections(sections, _SECTIONS[mode])
+    return mask_labels(text) if mode == "label_masked" else text
 
 
-def read_reports(root: Path, subject_id: Sequence[int], study_id: Sequence[int], mode: TextMode) -> dict[int, str]:
+def read_reports(root: Path, subject_id: Sequence[int], study_id: Sequence[int], mode: TextMode) -> Reports:
     """Read the text of studies.
 
-    Sections come from `mimic_cxr_sectioned.csv` where it lies in the folder; studies that it lacks, and all studies
-    without it, are read from the tree `files/p10/p10000032/s50414267.txt`.
+    Sections come from `mimic_cxr_sectioned.csv` where it lies in the folder. Studies that it lacks (it lacks those that its
+    script treats by hand), and all studies without it, are read from the tree `files/p10/p10000032/s50414267.txt`, or
+    in place from `mimic-cxr-reports.zip`.
 
     Args:
         root: Folder of the reports.
@@ -94,45 +61,66 @@ def read_reports(root: Path, subject_id: Sequence[int], study_id: Sequence[int],
         mode: Section to return.
 
     Returns:
-        Text by study; studies without the section are left out.
+        Texts and counts.
 
     Raises:
-        FileNotFoundError: If the folder has neither a tree nor a sectioned file.
+        FileNotFoundError: If the folder has none of the three.
     """
-    sectioned = root / "mimic_cxr_sectioned.csv"
-    if not sectioned.is_file() and not (root / "files").is_dir():
+    sectioned, tree, archive = root / SECTIONED, root / "files", root / ARCHIVE
+    if not (sectioned.is_file() or tree.is_dir() or archive.is_file()):
         raise FileNotFoundError(
-            f"Expected reports in '{root}', as files/p10/p10000032/s50414267.txt or mimic_cxr_sectioned.csv, but found "
-            f"neither. They are part of MIMIC-CXR, not of MIMIC-CXR-JPG: set data.reports_root."
+            f"Expected reports in '{root}', as files/p10/p10000032/s50414267.txt, {ARCHIVE} or {SECTIONED}, but found none "
+            f"of them. They are part of MIMIC-CXR, not of MIMIC-CXR-JPG: set data.reports_root."
         )
-    # the sectioned file has no indication
-    known = _read_sectioned(sectioned) if sectioned.is_file() and mode != "indication" else {}
-    pairs = {int(study): int(subject) for subject, study in zip(subject_id, study_id, strict=True)}
-    texts = {study: select_text(known[study], mode) for study in pairs if study in known}
-    missing = [study for study in pairs if study not in known]
+    pairs = dict(zip(map(int, study_id), map(int, subject_id), strict=True))
+    # the table of sections has no indication
+    known = _read_sectioned(sectioned, pairs) if sectioned.is_file() and mode != "indication" else {}
+    counts = {"reports_from_table": len(known)}
+    missing = {study: subject for study, subject in pairs.items() if study not in known}
+    # the tree of MIMIC-CXR-JPG is there without reports in it, so an archive goes first
+    read, name = (_from_archive, "archive") if archive.is_file() else (_from_tree, "tree")
+    found = dict(read(root, missing)) if missing else {}
+    counts |= {f"reports_from_{name}": len(found), "without_report": len(missing) - len(found)}
+    texts = {study: select_text(sections, mode) for source in (known, found) for study, sections in source.items()}
+    texts = {study: text for study, text in texts.items() if text}
+    return Reports(texts, {**counts, "without_section": len(pairs) - counts["without_report"] - len(texts)})
+
+
+def report_name(subject_id: int, study_id: int) -> str:
+    """Return where the report of a study lies, below the root and in the archive alike."""
+    return f"files/p{str(subject_id)[:2]}/p{subject_id}/s{study_id}.txt"
+
+
+def _from_tree(root: Path, pairs: Mapping[int, int]) -> Iterator[tuple[int, dict[str, str]]]:
+    def read(pair: tuple[int, int]) -> str | None:
+        study, subject = pair
+        try:
+            return (root / report_name(subject, study)).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return None
+
     with ThreadPoolExecutor(16) as pool:
-        read = pool.map(lambda study: _read_report(report_path(root, pairs[study], study)), missing)
-        texts.update({study: select_text(sections, mode) for study, sections in zip(missing, read, strict=True)})
-    return {study: text for study, text in texts.items() if text}
+        for study, text in zip(pairs, pool.map(read, pairs.items()), strict=True):
+            if text is not None:
+                yield study, parse_sections(text)
 
 
-def report_path(root: Path, subject_id: int, study_id: int) -> Path:
-    """Return where the report of a study lies."""
-    return root / "files" / f"p{str(subject_id)[:2]}" / f"p{subject_id}" / f"s{study_id}.txt"
+def _from_archive(root: Path, pairs: Mapping[int, int]) -> Iterator[tuple[int, dict[str, str]]]:
+    with zipfile.ZipFile(root / ARCHIVE) as archive:
+        # some copies have a folder around files/
+        names = {name[max(0, name.find("files/")) :]: name for name in archive.namelist()}
+        for study, subject in pairs.items():
+            name = names.get(report_name(subject, study))
+            if name is not None:
+                yield study, parse_sections(archive.read(name).decode("utf-8", errors="replace"))
 
 
-def _read_report(path: Path) -> dict[str, str]:
-    try:
-        return parse_sections(path.read_text(encoding="utf-8", errors="replace"))
-    except FileNotFoundError:
-        return {}
-
-
-def _read_sectioned(path: Path) -> dict[int, dict[str, str]]:
+def _read_sectioned(path: Path, wanted: Mapping[int, int]) -> dict[int, dict[str, str]]:
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    sections = [name for name in frame.columns if name != "study"]
-    known: dict[int, dict[str, str]] = {}
-    for study, *texts in frame[["study", *sections]].itertuples(index=False):
-        found = {name: " ".join(text.split()) for name, text in zip(sections, texts, strict=True)}
-        known[int(study.lstrip("s"))] = {name: text for name, text in found.items() if text}
-    return known
+    study = frame["study"].str.lstrip("s").astype("int64")
+    frame = frame[study.isin(list(wanted))]
+    study = study[frame.index]
+    names = [name for name in ("findings", "impression") if name in frame.columns]
+    texts = [[" ".join(text.split()) for text in frame[name]] for name in names]
+    rows = zip(study.tolist(), *texts, strict=True)
+    return {number: {name: text for name, text in zip(names, own, strict=True) if text} for number, *own in rows}

@@ -1,82 +1,34 @@
-import gzip
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from data_modules.mimic_cxr import MIMICCXRDataModule
-from data_modules.mimic_cxr.labels import apply_policy
-from data_modules.mimic_cxr.reports import parse_sections, select_text
-from data_modules.mimic_cxr.views import frontal_view
 from data_modules.regions import BoxRegion
+from tests.data.mimic_cxr.data import (
+    FRAME,
+    ROWS,
+    unpack,
+    write_archive,
+    write_images,
+    write_mimic,
+    write_ms_cxr,
+    write_reports,
+    write_tables,
+)
 
-REPORT = """                                 FINAL REPORT
- EXAMINATION:  CHEST (PA AND LAT)
-
- INDICATION:  ___ year old man with cough  // pneumonia?
-
- FINDINGS:
-
- The heart is enlarged.  There is no
- pneumothorax.
-
- IMPRESSION:
-
- 1. Cardiomegaly.
-"""
 FINDINGS = ("Cardiomegaly", "Edema")
-# subject, study, image, split, view, Cardiomegaly, Edema
-ROWS = [
-    (10000001, 50000001, "a", "train", "PA", 1.0, -1.0),
-    (10000001, 50000001, "b", "train", "LATERAL", 1.0, -1.0),
-    (10000002, 50000002, "c", "train", "AP", np.nan, 0.0),
-    (10000003, 50000003, "d", "train", "AP", 0.0, 1.0),
-    (10000004, 50000004, "e", "validate", "AP", 1.0, 0.0),
-    (10000005, 50000005, "f", "test", "AP", 0.0, 1.0),
-    (10000006, 50000006, "g", "test", None, 1.0, 1.0),
-]
-# the boxed patient 10000003 has a box in one image; another image of the patient must leave training, too
-BOXES = [
-    ("d", "Edema", 10, 20, 30, 40),
-    ("f", "Edema", 0, 0, 50, 100),
-    ("f", "Edema", 150, 0, 50, 100),
-    ("f", "Unknown", 0, 0, 1, 1),
-]
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    rows = [*ROWS, (10000003, 50000007, "h", "train", "PA", 0.0, 0.0)]
-    columns = ["subject_id", "study_id", "dicom_id", "split", "ViewPosition", *FINDINGS]
-    frame = pd.DataFrame(rows, columns=columns)
-    frame[["dicom_id", "study_id", "subject_id", "split"]].to_csv(
-        tmp_path / "mimic-cxr-2.0.0-split.csv.gz", index=False
-    )
-    metadata = frame[["dicom_id", "subject_id", "study_id", "ViewPosition"]].assign(Rows=100, Columns=200)
-    metadata["ViewCodeSequence_CodeMeaning"] = np.where(frame["dicom_id"] == "g", "antero-posterior", "")
-    metadata.to_csv(tmp_path / "mimic-cxr-2.0.0-metadata.csv.gz", index=False)
-    labels = frame[["subject_id", "study_id", *FINDINGS]].drop_duplicates("study_id")
-    labels.to_csv(tmp_path / "mimic-cxr-2.0.0-chexpert.csv.gz", index=False)
-    manual = pd.DataFrame({"study_id": [50000005], "Cardiomegaly": [1.0], "Edema": [0.0]})
-    manual.to_csv(tmp_path / "mimic-cxr-2.1.0-test-set-labeled.csv", index=False)
-    boxes = pd.DataFrame(BOXES, columns=["dicom_id", "category_name", "x", "y", "w", "h"])
-    boxes.assign(label_text="text", path="files/", image_width=200, image_height=100, split="val").to_csv(
-        tmp_path / "MS_CXR_Local_Alignment_v1.0.0.csv", index=False
-    )
-    for row in frame.itertuples():
-        folder = tmp_path / f"files/p10/p{row.subject_id}/s{row.study_id}"
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.zeros((100, 200), np.uint8)).save(folder / f"{row.dicom_id}.jpg")
-        if row.dicom_id != "c":
-            folder.with_suffix(".txt").write_text(REPORT)
-    return tmp_path
+    return write_mimic(tmp_path / "mimic")
 
 
 def read(root: Path, **arguments: object) -> MIMICCXRDataModule:
-    return MIMICCXRDataModule(root, label_names=FINDINGS, image_size=20, resize="stretch", **arguments)  # type: ignore[arg-type]
+    options = {"label_names": FINDINGS, "image_size": 20, "resize": "stretch", **arguments}
+    return MIMICCXRDataModule(root, **options)  # type: ignore[arg-type]
 
 
 def test_official_splits_frontal_views_and_reports(root: Path) -> None:
@@ -87,16 +39,31 @@ def test_official_splits_frontal_views_and_reports(root: Path) -> None:
         "test": ["f", "g"],
     }
     train = splits["train"]
-    assert train.report == ["The heart is enlarged. There is no pneumothorax.", ""]
+    assert train.report == ["The heart is enlarged. There is no pneumothorax. The patient is rotated.", ""]
     assert train.has_privileged.tolist() == [True, False]
-    assert train.counts["unknown_or_lateral_views"] == 1
+    assert train.image[0] == root / "files/p10/p10000001/s50000001/a.jpg"
+    assert splits["test"].strata["view"].tolist() == ["AP", "AP"]
+
+
+def test_counts_stand_next_to_the_published_ones(root: Path) -> None:
+    report = read(root).data_report()
+    assert report["train"]["official_images"] == 5
+    assert report["train"]["official_frontal"] == 4
+    assert report["train"]["official_patients"] == 3
+    assert report["train"]["lateral_or_other_view"] == 1
+    published = [report[name]["official_frontal_published"] for name in ("train", "val", "test")]
+    assert published == [248_020, 2_041, 3_653]
+    assert report["test"]["official_patients_published"] == 293
+    assert report["train"]["reports_from_tree"] == 4
+    assert report["train"]["without_report"] == 1
 
 
 def test_every_patient_with_a_box_leaves_training_by_patient_not_by_image(root: Path) -> None:
     data = read(root)
     assert "10000003" not in data.splits["train"].patient_id
     assert data.splits["train"].counts["held_out_roi_images"] == 2
-    assert read(root, roi_split="all").splits["test"].sample_id.tolist() == ["d", "f", "g", "h"]
+    assert data.splits["train"].counts["held_out_roi_patients"] == 2  # the other one is a test patient anyway
+    assert read(root, roi_split="all").splits["test"].sample_id.tolist() == ["d", "h", "f", "g"]
 
 
 def test_a_box_in_a_lateral_image_holds_its_patient_out_too(root: Path) -> None:
@@ -106,17 +73,16 @@ def test_a_box_in_a_lateral_image_holds_its_patient_out_too(root: Path) -> None:
     assert read(root).splits["train"].sample_id.tolist() == ["c"]
 
 
-def test_a_folder_without_any_report_is_refused(root: Path) -> None:
-    for report in root.glob("files/p10/*/*.txt"):
-        report.unlink()
-    with pytest.raises(FileNotFoundError, match="none has a section 'findings'"):
-        _ = read(root).splits
+def test_without_scoring_regions_the_training_split_is_the_same(root: Path) -> None:
+    data = read(root, roi_source="none")
+    assert data.splits["train"].sample_id.tolist() == ["a", "c"]
+    assert not data.splits["test"].rois
 
 
 def test_boxes_are_xywh_in_original_pixels_and_several_make_one_region(root: Path) -> None:
     test = read(root).splits["test"]
     (roi,) = test.rois[0]
-    assert roi.label == 1
+    assert (roi.label, roi.frame) == (1, FRAME)
     assert roi.regions == (BoxRegion((0, 0, 50, 100)), BoxRegion((150, 0, 200, 100)))
     batch = next(iter(read(root).test_dataloader()))
     expected = np.zeros((20, 20), bool)
@@ -124,97 +90,117 @@ def test_boxes_are_xywh_in_original_pixels_and_several_make_one_region(root: Pat
     np.testing.assert_array_equal(batch["roi_mask"][0].numpy(), expected)
 
 
-def test_labels_of_a_study_follow_the_policies(root: Path) -> None:
-    train = read(root, uncertainty="ones", blank="ignore").splits["train"].label
-    np.testing.assert_array_equal(train, [[1, 1], [np.nan, 0]])
-    assert np.isnan(read(root).splits["train"].label[0, 1])
-    assert read(root).splits["train"].label[1, 0] == 0
+@pytest.mark.parametrize(("as_json", "with_split"), [(False, False), (True, False), (False, True)])
+def test_every_form_of_ms_cxr_gives_the_same_regions(root: Path, as_json: bool, with_split: bool) -> None:
+    expected = read(root).splits["test"].rois
+    (root / "MS_CXR_Local_Alignment_v1.0.0.csv").unlink()
+    assert not read(root).splits["test"].rois
+    write_ms_cxr(root / "ms-cxr", as_json, with_split)
+    assert read(root).splits["test"].rois == expected
+    assert read(root, roi_root=root / "ms-cxr").splits["test"].rois == expected
 
 
-@pytest.mark.parametrize("uncertainty", ["ones", "zeros", "ignore"])
-@pytest.mark.parametrize("blank", ["zeros", "ignore"])
-def test_uncertain_and_blank_are_replaced_apart(uncertainty: str, blank: str) -> None:
-    result = apply_policy(np.array([1, 0, -1, np.nan], np.float32), uncertainty, blank)  # type: ignore[arg-type]
-    expected = {"ones": 1.0, "zeros": 0.0, "ignore": np.nan}
-    np.testing.assert_array_equal(result, [1, 0, expected[uncertainty], expected[blank]])
+def test_a_resized_copy_is_refused_by_its_tables_and_by_its_files(root: Path) -> None:
+    for row in ROWS:
+        path = root / f"files/p10/p{row.subject}/s{row.study}/{row.image}.jpg"
+        if row.image == "f":
+            path.write_bytes((root / "files/p10/p10000006/s50000006/g.jpg").read_bytes())
+    from PIL import Image
 
-
-def test_test_labels_of_the_radiologist_replace_the_automatic_ones(root: Path) -> None:
-    assert read(root).splits["test"].label[0].tolist() == [0, 1]
-    manual = read(root, test_labels="radiologist").splits["test"].label
-    assert manual[0].tolist() == [1, 0]
-    assert np.isnan(manual[1]).all()  # a study that was not read by hand has no label
-
-
-def test_tables_may_be_uncompressed(root: Path) -> None:
-    path = root / "mimic-cxr-2.0.0-split.csv.gz"
-    with gzip.open(path) as packed, (root / "mimic-cxr-2.0.0-split.csv").open("wb") as plain:
-        shutil.copyfileobj(packed, plain)
-    path.unlink()
-    assert len(read(root).splits["train"]) == 2
-
-
-def test_reports_may_come_from_the_sectioned_file_and_missing_studies_from_the_tree(root: Path) -> None:
-    text = "study,impression,findings,last_paragraph,comparison\ns50000002,Imp.,From the file.,,\n"
-    (root / "mimic_cxr_sectioned.csv").write_text(text)
-    report = read(root).splits["train"].report
-    assert report == ["The heart is enlarged. There is no pneumothorax.", "From the file."]
-
-
-def test_resized_images_would_misplace_boxes_and_are_refused(root: Path) -> None:
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(root / "files/p10/p10000005/s50000005/f.jpg")
+    with pytest.raises(OSError, match="squeezed copy"):
+        next(iter(read(root).test_dataloader()))
     path = root / "mimic-cxr-2.0.0-metadata.csv.gz"
     pd.read_csv(path).assign(Rows=50, Columns=100).to_csv(path, index=False)
     with pytest.raises(ValueError, match="not a resized copy"):
         _ = read(root).splits
 
 
+def test_a_copy_resized_with_its_aspect_ratio_keeps_the_regions(root: Path) -> None:
+    from PIL import Image
+
+    expected = next(iter(read(root).test_dataloader()))["roi_mask"]
+    Image.fromarray(np.zeros((50, 100), np.uint8)).save(root / "files/p10/p10000005/s50000005/f.jpg")
+    np.testing.assert_array_equal(next(iter(read(root).test_dataloader()))["roi_mask"], expected)
+
+
+def test_tables_may_be_uncompressed_and_lie_elsewhere(root: Path, tmp_path: Path) -> None:
+    for path in root.glob("*.csv.gz"):
+        unpack(path)
+    assert len(read(root).splits["train"]) == 2
+    for path in root.glob("mimic-cxr-2*"):
+        path.rename(tmp_path / path.name)
+    assert len(read(root, tables_root=tmp_path).splits["train"]) == 2
+
+
+def test_images_of_the_dicom_release_are_read_and_inverted(tmp_path: Path) -> None:
+    write_tables(tmp_path / "jpg")
+    write_images(tmp_path / "dicom", dicom=True)
+    write_reports(tmp_path / "dicom")
+    data = read(tmp_path / "dicom", tables_root=tmp_path / "jpg", image_format="dicom", mean=0.0, std=1.0)
+    assert data.splits["train"].image[0].suffix == ".dcm"
+    image = next(iter(data.val_dataloader()))["image"][0, 0]
+    assert image[:, :10].max() == 0  # MONOCHROME1: large values are dark
+    assert image[:, 10:].min() == 1
+
+
+def test_reports_of_the_archive_are_read_in_place(root: Path, tmp_path: Path) -> None:
+    expected = read(root).splits["train"].report
+    write_archive(tmp_path / "reports")
+    data = read(root, reports_root=tmp_path / "reports")
+    assert data.splits["train"].report == expected
+    assert data.splits["train"].counts["reports_from_archive"] == 4
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_studies_that_the_table_of_sections_lacks_come_from_the_reports(root: Path, archive: bool) -> None:
+    text = "study,impression,findings,last_paragraph,comparison\ns50000002,Imp.,From the   table.,,\ns50000004,Imp.,,Last.,\n"
+    (root / "mimic_cxr_sectioned.csv").write_text(text)
+    if archive:
+        write_archive(root)
+    data = read(root)
+    assert data.splits["train"].report == [
+        "The heart is enlarged. There is no pneumothorax. The patient is rotated.",
+        "From the table.",
+    ]
+    assert data.splits["val"].report == [""]  # the table has the study, and no findings of it
+    assert read(root, text="impression").splits["val"].report == ["Imp."]
+    counts = data.splits["train"].counts
+    assert counts["reports_from_table"] == 2
+    assert counts["reports_from_archive" if archive else "reports_from_tree"] == 3
+    # the table has no indication: all come from the reports
+    indication = read(root, text="indication").splits["train"]
+    assert indication.report == ["___ year old man with cough // pneumonia?", ""]
+
+
+def test_a_folder_without_any_report_is_refused(root: Path) -> None:
+    for report in root.glob("files/p10/*/*.txt"):
+        report.unlink()
+    with pytest.raises(FileNotFoundError, match="none has text for the mode 'findings'"):
+        _ = read(root).splits
+
+
 def test_missing_tables_reports_and_unknown_findings_are_explained(root: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Did you mean 'Cardiomegaly'"):
-        _ = MIMICCXRDataModule(root, label_names=("Cardiomegally",)).splits
-    with pytest.raises(FileNotFoundError, match="not of MIMIC-CXR-JPG"):
-        _ = read(root, reports_root=tmp_path / "files").splits
+        _ = read(root, label_names=("Cardiomegally",)).splits
+    with pytest.raises(FileNotFoundError, match=r"not of MIMIC-CXR-JPG"):
+        _ = read(root, reports_root=tmp_path / "nothing").splits
     (root / "mimic-cxr-2.0.0-chexpert.csv.gz").unlink()
     with pytest.raises(FileNotFoundError, match="chexpert"):
         _ = read(root).splits
 
 
-@pytest.mark.parametrize(
-    ("mode", "expected"),
-    [
-        ("findings", "The heart is enlarged. There is no pneumothorax."),
-        ("impression", "1. Cardiomegaly."),
-        ("full", "The heart is enlarged. There is no pneumothorax. 1. Cardiomegaly."),
-        ("indication", "___ year old man with cough // pneumonia?"),
-    ],
-)
-def test_text_modes(mode: str, expected: str) -> None:
-    assert select_text(parse_sections(REPORT), mode) == expected  # type: ignore[arg-type]
+@pytest.mark.parametrize("name", ["split", "metadata"])
+def test_repeated_images_are_refused(root: Path, name: str) -> None:
+    path = root / f"mimic-cxr-2.0.0-{name}.csv.gz"
+    frame = pd.read_csv(path)
+    pd.concat([frame, frame.iloc[:2]]).to_csv(path, index=False)
+    with pytest.raises(ValueError, match="2 are repeated"):
+        _ = read(root).splits
 
 
-def test_odd_reports() -> None:
-    addendum = " FINDINGS: Old.\n ______________________________________\n ADDENDUM  New: later.\n IMPRESSION: Done.\n"
-    assert parse_sections(addendum)["findings"] == "Old."
-    assert parse_sections(addendum)["impression"] == "Done."
-    assert select_text(parse_sections(" IMPRESSION: Only this."), "findings") == ""
-    assert parse_sections("no heading at all") == {}
-    assert parse_sections(" CONCLUSION: Fine.")["impression"] == "Fine."
-    joint = parse_sections(" FINDINGS AND IMPRESSION: The impression is in here.")
-    assert select_text(joint, "findings") == ""  # it would leak what the labels are computed from
-    parts = parse_sections(" FINDINGS:\n LUNGS: Clear.\n HEART: Large.\n IMPRESSION: Done.")
-    assert parts["findings"] == "LUNGS: Clear. HEART: Large."
-
-
-def test_views_are_resolved_from_codes_only_where_they_are_missing() -> None:
-    frame = pd.DataFrame(
-        {
-            "ViewPosition": ["PA", "LATERAL", None, None, None, None],
-            "ViewCodeSequence_CodeMeaning": ["lateral", "", "postero-anterior", "Lateral", "", ""],
-            "PerformedProcedureStepDescription": ["", "", "", "", "CHEST (PORTABLE AP)", "CHEST (PA AND LAT)"],
-        }
-    )
-    assert frontal_view(frame).tolist() == ["PA", "", "PA", "", "AP", ""]
-
-
-def test_the_reader_is_fast_enough_for_the_whole_data_set() -> None:
-    frame = pd.DataFrame({"ViewPosition": ["AP", "PA", "LATERAL", "LL"] * 50_000})
-    assert (frontal_view(frame) != "").sum() == 100_000
+def test_an_unknown_split_is_refused(root: Path) -> None:
+    path = root / "mimic-cxr-2.0.0-split.csv.gz"
+    pd.read_csv(path).replace("validate", "valid").to_csv(path, index=False)
+    with pytest.raises(ValueError, match=r"found \['valid'\]"):
+        _ = read(root).splits
