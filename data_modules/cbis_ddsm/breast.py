@@ -1,4 +1,4 @@
-"""Crop a mammogram to the breast and turn it to one side."""
+"""Find the breast on a mammogram: crop to it, window its grey values, remove the rest, turn it to one side."""
 
 from dataclasses import dataclass
 
@@ -7,51 +7,75 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_modules.geometry import Window, whole
+from data_modules.images import rescale
 from data_modules.preparation import Image
 
 # long side of the image in which the breast is looked for: the outline needs no more, and films have 5,000 pixels
 SEARCH_SIDE = 512
+# a white stripe of the film's border: so bright, along so much of a row or column, and so close to the edge of the image
+STRIPE_BRIGHTNESS, STRIPE_LENGTH, STRIPE_DEPTH = 0.95, 0.9, 0.1
 
 
 @dataclass(frozen=True)
-class CropBreast:
+class PrepareBreast:
     """Keeps the largest bright component, and mirrors right breasts.
 
-    Digitised films have labels, scratches and a background that is dark but not 0; they take most of a square frame if
-    they are kept. An image without any bright component is kept whole.
+    Digitised films have labels, scratches, white borders and a background that is dark but not 0; they take most of a square
+    frame if they are kept. An image without any bright component is kept as it is.
 
     Attributes:
         threshold: Grey value in (0, 1) above which a pixel may be breast.
         margin: Border kept around the component, as a fraction of its size.
+        crop: Whether to crop to the component and mirror right breasts.
+        window_percentiles: Two percentiles of the grey values inside the breast that become 0 and 1, or None.
+        remove_background: Whether everything outside the breast becomes 0.
 
     Raises:
-        ValueError: If the threshold is outside (0, 1) or the margin is negative.
+        ValueError: If the threshold is outside (0, 1), the margin is negative, or the percentiles are not two rising numbers
+            in [0, 100].
     """
 
     threshold: float = 0.05
     margin: float = 0.02
+    crop: bool = True
+    window_percentiles: tuple[float, float] | None = None
+    remove_background: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold < 1:
             raise ValueError(f"Expected the breast threshold to be in (0, 1) but got {self.threshold}.")
         if self.margin < 0:
             raise ValueError(f"Expected the margin around the breast to be 0 or more but got {self.margin}.")
+        if (
+            self.window_percentiles is not None
+            and not 0 <= self.window_percentiles[0] < self.window_percentiles[1] <= 100
+        ):
+            raise ValueError(f"Expected the window to be two rising percentiles but got {self.window_percentiles}.")
 
     def __call__(self, image: Image) -> tuple[Image, Window]:
-        """Find the window of the breast.
+        """Process one film.
 
         Args:
             image: Float32 (h, w) in [0, 1].
 
         Returns:
-            The image as it is, and the window; mirrored, the breast lies on the left.
+            Float32 (h, w) in [0, 1], and the window of the breast; mirrored, it lies on the left.
         """
+        size = (image.shape[0], image.shape[1])
         breast = find_breast(image, self.threshold)
         if not breast.any():
-            return image, whole((image.shape[0], image.shape[1]))
+            return image, whole(size)
+        if self.window_percentiles is not None:
+            small = cv2.resize(image, breast.shape[::-1], interpolation=cv2.INTER_AREA)
+            low, high = np.percentile(small[breast], self.window_percentiles)
+            image = rescale(image, float(low), float(high))
+        if self.remove_background:
+            image = np.where(_outline(breast, size), image, np.float32(0))
+        if not self.crop:
+            return image, whole(size)
         # The breast lies towards its chest wall. Only the whole frame tells: within the crop it is centred by itself.
         centre = float((breast.sum(axis=0) * (np.arange(breast.shape[1]) + 0.5)).sum() / breast.sum())
-        rows, columns = self._window(breast, 1, image.shape[0]), self._window(breast, 0, image.shape[1])
+        rows, columns = self._window(breast, 1, size[0]), self._window(breast, 0, size[1])
         return image, Window(rows, columns, flip=centre > breast.shape[1] / 2)
 
     def _window(self, breast: NDArray[np.bool_], axis: int, length: int) -> tuple[int, int]:
@@ -64,7 +88,7 @@ class CropBreast:
 
 
 def find_breast(image: Image, threshold: float) -> NDArray[np.bool_]:
-    """Find the breast: the largest component above a threshold, after thin bridges to labels are cut.
+    """Find the breast: the largest component above a threshold, without white borders, after thin bridges to labels are cut.
 
     Args:
         image: Float32 (h, w) in [0, 1].
@@ -76,9 +100,39 @@ def find_breast(image: Image, threshold: float) -> NDArray[np.bool_]:
     scale = min(1.0, SEARCH_SIDE / max(image.shape))
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    bright = cv2.morphologyEx((small > threshold).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    possible = (small > threshold) & ~find_border(small)
+    bright = cv2.morphologyEx(possible.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     num, components, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=4)
     if num == 1:
         return np.zeros(bright.shape, dtype=np.bool_)
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
     return np.asarray(components == largest, dtype=np.bool_)
+
+
+def find_border(image: Image) -> NDArray[np.bool_]:
+    """Find white stripes along the edges of a film: from the edge inwards up to the last row or column that is all white.
+
+    Args:
+        image: Float32 (h, w) in [0, 1].
+
+    Returns:
+        Bool (h, w).
+    """
+    border = np.zeros(image.shape, dtype=np.bool_)
+    for axis in (0, 1):
+        white = (image > STRIPE_BRIGHTNESS).mean(axis=1 - axis) >= STRIPE_LENGTH
+        depth = int(np.ceil(STRIPE_DEPTH * len(white)))
+        first, last = np.flatnonzero(white[:depth]), np.flatnonzero(white[::-1][:depth])
+        lines = np.arange(len(white))
+        # one more line on the inner side: it is a mixture of border and film
+        stripe = lines <= first[-1] + 1 if len(first) else np.zeros(len(white), np.bool_)
+        stripe = stripe | (lines >= len(white) - last[-1] - 2) if len(last) else stripe
+        border |= stripe[:, None] if axis == 0 else stripe[None, :]
+    return border
+
+
+def _outline(breast: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the breast at full size, a little larger: its skin line fades into the background."""
+    wider = cv2.dilate(breast.astype(np.uint8), np.ones((5, 5), np.uint8))
+    full = cv2.resize(wider, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.asarray(full, dtype=np.bool_)

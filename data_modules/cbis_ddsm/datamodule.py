@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from data_modules.base import License, PrivilegedDataModule
-from data_modules.cbis_ddsm.breast import CropBreast
+from data_modules.cbis_ddsm.breast import PrepareBreast
 from data_modules.cbis_ddsm.descriptors import Preset, preset_columns
-from data_modules.cbis_ddsm.files import ImageTree
+from data_modules.cbis_ddsm.files import ImageTree, open_tree
 from data_modules.cbis_ddsm.samples import (
     MissingImages,
     RoiAbnormalities,
@@ -20,6 +20,8 @@ from data_modules.cbis_ddsm.samples import (
     group_samples,
     locate_images,
     locate_rois,
+    pool_label,
+    pool_table,
 )
 from data_modules.cbis_ddsm.split import assign_subsets
 from data_modules.cbis_ddsm.tables import Abnormality, read_tables
@@ -29,14 +31,15 @@ from data_modules.preparation import Preprocess
 from data_modules.split import Split
 from data_modules.transforms import Augmentation
 
-WithoutCallback = Literal["benign", "drop"]
+WithoutCallback = Literal["benign", "drop", "own_class"]
 
 
 class CBISDDSMDataModule(PrivilegedDataModule):
     """Mammograms, malignancy, lesion descriptors as privileged columns, and lesion masks.
 
     Access: CC BY 3.0, from The Cancer Imaging Archive (https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY), 164 GB of DICOM
-    and four description files. Put the description files into `root` (or `root/csv`) and the download below it.
+    and four description files. Put the description files into `root` (or `root/csv`) and the download below it. The JPEG
+    copy on Kaggle (`csv/` and `jpeg/`) is read, too; its 8 bit files lose most of the 16 bit range.
 
     Cite: Sawyer-Lee et al., "Curated Breast Imaging Subset of Digital Database for Screening Mammography", The Cancer
     Imaging Archive, 2016; Lee et al., "A curated mammography data set for use in computer-aided detection and
@@ -57,13 +60,19 @@ class CBISDDSMDataModule(PrivilegedDataModule):
         abnormality: Lesions to read.
         columns: Privileged columns. `nuisance` is a negative control, `all_with_birads` an upper bound.
         unit: One sample per `image`, or per `abnormality` (a table teacher can be checked with it, without images).
-        without_callback: Count BENIGN_WITHOUT_CALLBACK lesions as benign, or drop them in every split.
+        missing_indicator: Whether a missing descriptor has a column of its own. It leaks: of 439 calcifications without a
+            distribution none is malignant.
+        without_callback: Count BENIGN_WITHOUT_CALLBACK lesions as benign, drop them in every split, or give samples that have
+            no others a second label, "Benign without callback" (`own_class`).
         val_fraction: Share of the training patients that become the validation set.
         split_seed: Seed of that draw; the same for all arms and seeds of a study.
         missing_images: Whether a sample whose image was not downloaded is an error or is dropped and counted.
         roi_abnormalities: Whose masks make the region of an image: all lesions, or the malignant ones only.
         crop_breast: Crop to the breast and mirror right breasts, before resizing.
-        breast_threshold: Grey value in (0, 1) above which a pixel may be breast, for the crop.
+        breast_threshold: Grey value in (0, 1) above which a pixel may be breast.
+        window_percentiles: Two percentiles of the grey values inside the breast that become 0 and 1, or None to keep the
+            scale that all films share.
+        remove_background: Set what is not breast, such as labels and film borders, to 0.
         image_size: Side of the square frame that the network sees, in pixels.
         batch_size: Samples a step and device.
         num_workers: Loader processes; 0 loads in the training process.
@@ -91,6 +100,7 @@ class CBISDDSMDataModule(PrivilegedDataModule):
         abnormality: Abnormality = "mass",
         columns: Preset = "descriptors",
         unit: Unit = "image",
+        missing_indicator: bool = False,
         without_callback: WithoutCallback = "benign",
         val_fraction: float = 0.15,
         split_seed: int = 0,
@@ -98,6 +108,8 @@ class CBISDDSMDataModule(PrivilegedDataModule):
         roi_abnormalities: RoiAbnormalities = "all",
         crop_breast: bool = True,
         breast_threshold: float = 0.05,
+        window_percentiles: tuple[float, float] | None = None,
+        remove_background: bool = False,
         image_size: int = 224,
         batch_size: int = 32,
         num_workers: int = 0,
@@ -114,7 +126,7 @@ class CBISDDSMDataModule(PrivilegedDataModule):
         grey_range: GreyRange = "declared",
     ) -> None:
         super().__init__(
-            label_names=("Malignant",),
+            label_names=("Malignant", "Benign without callback")[: 2 if without_callback == "own_class" else 1],
             image_size=image_size,
             batch_size=batch_size,
             num_workers=num_workers,
@@ -131,11 +143,18 @@ class CBISDDSMDataModule(PrivilegedDataModule):
             grey_range=grey_range,
         )
         self.root, self.abnormality, self.unit = Path(root), abnormality, unit
-        self.columns = preset_columns(columns, abnormality)
+        self.columns, self.missing_indicator = preset_columns(columns, abnormality), missing_indicator
         self.without_callback, self.missing_images = without_callback, missing_images
         self.val_fraction, self.split_seed = val_fraction, split_seed
         self.roi_abnormalities = roi_abnormalities
-        self._crop = CropBreast(breast_threshold) if crop_breast else None
+        self._breast: PrepareBreast | None = None
+        if crop_breast or remove_background or window_percentiles is not None:
+            self._breast = PrepareBreast(
+                breast_threshold,
+                crop=crop_breast,
+                window_percentiles=window_percentiles,
+                remove_background=remove_background,
+            )
 
     def read_splits(self) -> Mapping[str, Split]:
         """Read the description files, and find images and masks if images are loaded.
@@ -147,8 +166,9 @@ class CBISDDSMDataModule(PrivilegedDataModule):
             FileNotFoundError: If a description file or an image is missing.
             ValueError: If a value is outside the documented vocabulary.
         """
-        frame, num_leaked = assign_subsets(read_tables(self.root, self.abnormality), self.val_fraction, self.split_seed)
-        tree = ImageTree(self.root) if self.load_images else None
+        rows = read_tables(self.root, self.abnormality)
+        frame, num_leaked = assign_subsets(rows, self.val_fraction, self.split_seed)
+        tree = open_tree(self.root, rows) if self.load_images else None
         splits = {
             str(name): self._build(str(name), rows.reset_index(drop=True), tree)
             for name, rows in frame.groupby("subset", sort=True)
@@ -159,8 +179,8 @@ class CBISDDSMDataModule(PrivilegedDataModule):
         return splits
 
     def preprocess(self) -> Preprocess | None:
-        """Return the crop to the breast, if it is on."""
-        return self._crop
+        """Return crop, window and removal of the background, as far as they are on."""
+        return self._breast
 
     def _build(self, name: str, rows: pd.DataFrame, tree: ImageTree | None) -> Split:
         counts: dict[str, int] = {}
@@ -169,11 +189,14 @@ class CBISDDSMDataModule(PrivilegedDataModule):
             counts["dropped_without_callback"] = int((~keep).sum())
             rows = rows[keep]
         samples = group_samples(rows, self.unit)
-        if tree is None:
-            return build_split(samples, self.columns, [Path()] * len(samples), counts)
-        samples, images, counts["dropped_missing_images"] = locate_images(samples, tree, self.missing_images)
-        split = build_split(samples, self.columns, images, counts)
-        if name == "train":
+        images = [Path()] * len(samples)
+        if tree is not None:
+            samples, images, counts["dropped_missing_images"] = locate_images(samples, tree, self.missing_images)
+        table = pool_table(samples, self.columns, self.missing_indicator)
+        label = pool_label(samples, self.without_callback == "own_class")
+        split = build_split(samples, table, label, images, counts)
+        if tree is None or name == "train":
             return split
-        rois, status = locate_rois(samples, images, tree, self.roi_abnormalities)
-        return replace(split, rois=rois, counts={**split.counts, **status})
+        rois, status, counts = locate_rois(samples, images, tree, self.roi_abnormalities)
+        strata = {**split.strata, "mask_status": status}
+        return replace(split, rois=rois, counts={**split.counts, **counts}, strata=strata)

@@ -91,17 +91,18 @@ def preset_columns(preset: Preset, abnormality: Abnormality) -> Columns:
     return presets[preset]
 
 
-def encode(frame: pd.DataFrame, columns: Columns) -> Table:
+def encode(frame: pd.DataFrame, columns: Columns, missing_indicator: bool = False) -> Table:
     """Encode descriptors, one row per abnormality.
 
     A value such as `ROUND_AND_REGULAR-LUCENT_CENTERED` names several atoms in any order, with repeats: it is read as
     a set.
-    There is no column for "missing": a missing calcification distribution alone tells that a lesion is benign (no
-    malignant one among 439), so it would leak the label.
+    There is no column for "missing" unless it is asked for: a missing calcification distribution alone tells that a lesion
+    is benign (no malignant one among 439), so it leaks the label.
 
     Args:
         frame: Rows as from `read_tables`.
         columns: Columns to encode.
+        missing_indicator: Whether each categorical column gets an atom `missing`.
 
     Returns:
         The table; standardising numbers is left to the encoder.
@@ -111,6 +112,9 @@ def encode(frame: pd.DataFrame, columns: Columns) -> Table:
     """
     blocks = [_multi_hot(frame[name], name) for name in columns.categorical]
     names = tuple(f"{name}={atom}" for name in columns.categorical for atom in ATOMS[name])
+    if missing_indicator:
+        blocks += [frame[[name]].isna().to_numpy(dtype=np.float32) for name in columns.categorical]
+        names += tuple(f"{name}=missing" for name in columns.categorical)
     numeric = frame[list(columns.numeric)].to_numpy(dtype=np.float32)
     categorical = np.concatenate([np.zeros((len(frame), 0), np.float32), *blocks], axis=1)
     return Table(numeric, categorical, columns.numeric, names)

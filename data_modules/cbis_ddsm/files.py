@@ -7,19 +7,20 @@ columns tell a mask from a crop: a mask has two grey levels and the size of its 
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import pydicom
-from pydicom.errors import InvalidDicomError
+import pandas as pd
 
 from data_modules.geometry import same_aspect
-from data_modules.images import ImageReadError, is_binary, read_dicom_pixels
+from data_modules.images import ImageReadError, is_binary, is_dicom, read_dicom_pixels, read_image, read_size
 
 MaskStatus = Literal["same_size", "rescaled", "mismatched", "missing", "ambiguous"]
+# from good to bad
+STATUSES: tuple[MaskStatus, ...] = ("same_size", "rescaled", "mismatched", "missing", "ambiguous")
 USABLE: tuple[MaskStatus, ...] = ("same_size", "rescaled")
 
 PATIENT_FOLDER = re.compile(r"(Mass|Calc)-(Training|Test)_P_\d+_(LEFT|RIGHT)_(CC|MLO)(_\d+)?")
@@ -28,6 +29,8 @@ HEADER = ["Rows", "Columns", "SOPInstanceUID"]
 MAX_DEPTH = 4
 # headers come from many small reads, often over a network: threads wait, they do not compute
 NUM_THREADS = 8
+# a JPEG mask: this share of its pixels lies within so much of the darkest or the brightest grey value
+NEARLY_ALL, RINGING = 0.99, 10 / 255
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,8 @@ class _Header:
     uid: str
 
 
-class ImageTree:
-    """The delivered files, indexed once by PatientID folder.
+class DicomFiles:
+    """The files of The Cancer Imaging Archive, indexed once by PatientID folder.
 
     Both forms of delivery are read: `<PatientID>/<StudyUID>/<SeriesUID>/1-1.dcm` and
     `<PatientID>/<date>-DDSM-NA-<digits>/<series>/1-1.dcm`, below any of `CBIS-DDSM/` and `manifest-*/CBIS-DDSM/`.
@@ -65,16 +68,74 @@ class ImageTree:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
         self._folders: dict[str, list[Path]] = {}
         for path in _patient_folders(root, MAX_DEPTH):
             self._folders.setdefault(path.name, []).append(path)
-        self._headers: dict[str, list[_Header]] = {}
         if not self._folders:
             raise FileNotFoundError(
                 f"Expected folders such as 'Mass-Training_P_00001_LEFT_CC' below '{root}' but found none. Download "
                 "the images of CBIS-DDSM there, or set load_images to false."
             )
+
+    def __call__(self, folder: str) -> list[Path]:
+        """Return the DICOM files of a PatientID."""
+        roots = self._folders.get(folder, [])
+        return sorted(path for root in roots for path in root.rglob("*") if path.suffix.lower() == ".dcm")
+
+
+class JpegFiles:
+    """The JPEG copy of the data set (Kaggle, awsaf49), `jpeg/<SeriesInstanceUID>/<a>-<bbb>.jpg`.
+
+    Its 8 bit files lose most of the 16 bit range, and masks are not exactly of two grey levels. A file is found by the series
+    in the paths of the description files, the third component: the second, the study, is no folder of this copy.
+
+    Args:
+        root: Folder with `jpeg/`.
+        frame: Rows as from `read_tables`, with `image_series` and `roi_series`.
+
+    Raises:
+        ValueError: If the description files hold no paths.
+    """
+
+    def __init__(self, root: Path, frame: pd.DataFrame) -> None:
+        self._root = root / "jpeg"
+        self._series: dict[str, set[str]] = {}
+        for kind in ("image", "roi"):
+            for folder, series in zip(frame[f"{kind}_folder"], frame[f"{kind}_series"], strict=True):
+                self._series.setdefault(folder, set()).update(series)
+        if not any(self._series.values()):
+            raise ValueError(
+                "Expected paths in the description files, whose third component names the folder of a series below "
+                f"'{self._root}', but they hold none. Use the files as distributed."
+            )
+
+    def __call__(self, folder: str) -> list[Path]:
+        """Return the JPEG files of a PatientID."""
+        series = sorted(self._series.get(folder, ()))
+        return sorted(path for name in series for path in (self._root / name).glob("*.jpg"))
+
+
+def open_tree(root: Path, frame: pd.DataFrame) -> "ImageTree":
+    """Index the images of a folder, of whichever release they are.
+
+    Args:
+        root: Folder with `jpeg/`, or with PatientID folders.
+        frame: Rows as from `read_tables`.
+    """
+    return ImageTree(root, JpegFiles(root, frame) if (root / "jpeg").is_dir() else DicomFiles(root))
+
+
+class ImageTree:
+    """Tells full images, crops and masks apart by content.
+
+    Args:
+        root: Folder of the data set, for messages.
+        files: Returns the files of a PatientID.
+    """
+
+    def __init__(self, root: Path, files: Callable[[str], list[Path]]) -> None:
+        self.root, self._files = root, files
+        self._headers: dict[str, list[_Header]] = {}
 
     def images(self, folders: Sequence[Sequence[str]]) -> list[Path | None]:
         """Find one full image for each group of PatientIDs that show the same image.
@@ -138,10 +199,6 @@ class ImageTree:
             self._headers[folder] = list({header.uid: header for header in reversed(headers)}.values())[::-1]
         return self._headers[folder]
 
-    def _files(self, folder: str) -> list[Path]:
-        roots = self._folders.get(folder, [])
-        return sorted(path for root in roots for path in root.rglob("*") if path.suffix.lower() == ".dcm")
-
 
 def _patient_folders(folder: Path, depth: int) -> Iterator[Path]:
     with os.scandir(folder) as entries:
@@ -173,12 +230,27 @@ def _other_size(masks: Sequence[_Header], size: tuple[int, int]) -> Mask:
 
 
 def _is_mask(path: Path) -> bool:
+    if not is_dicom(path):
+        return _is_nearly_binary(path)
     pixels = read_dicom_pixels(path)
     # an empty mask has one level; so has a blank image, but those have 16 bit
     return is_binary(pixels) and (pixels.dtype.itemsize == 1 or pixels.min() != pixels.max())
 
 
+def _is_nearly_binary(path: Path) -> bool:
+    """Return whether nearly all pixels are close to the darkest or the brightest: JPEG rings at the edges of a mask."""
+    pixels, _ = read_image(path)
+    low, high = float(pixels.min()), float(pixels.max())
+    near = (pixels <= low + RINGING) | (pixels >= high - RINGING)
+    return high - low > 2 * RINGING and float(near.mean()) >= NEARLY_ALL
+
+
 def _read_header(path: Path) -> _Header:
+    if not is_dicom(path):
+        return _Header(path, read_size(path), str(path))
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=HEADER)
         return _Header(path, (int(header.Rows), int(header.Columns)), str(header.get("SOPInstanceUID", path)))

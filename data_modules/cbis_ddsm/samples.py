@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data_modules.cbis_ddsm.descriptors import Columns, encode
-from data_modules.cbis_ddsm.files import USABLE, ImageTree
+from data_modules.cbis_ddsm.files import STATUSES, USABLE, ImageTree, MaskStatus
 from data_modules.regions import MaskRegion, Roi
 from data_modules.split import Split, Table
 
@@ -67,21 +67,51 @@ def group_samples(frame: pd.DataFrame, unit: Unit) -> Samples:
     return Samples(frame.reset_index(drop=True), group.astype(np.int64), np.asarray(ids, dtype=np.str_))
 
 
-def pool_label(samples: Samples) -> NDArray[np.float32]:
-    """Return float32 (N, 1): 1 if any abnormality of the sample is malignant, else 0."""
-    label = np.zeros((len(samples), 1), dtype=np.float32)
+def pool_label(samples: Samples, without_callback: bool = False) -> NDArray[np.float32]:
+    """Return the labels of samples.
+
+    Args:
+        samples: The samples.
+        without_callback: Whether a second label tells samples of which nobody was called back.
+
+    Returns:
+        Float32 (N, 1), 1 if any abnormality is malignant; or (N, 2), where the second is 1 if every abnormality is
+        BENIGN_WITHOUT_CALLBACK, the mildest of the three. A sample that is neither has biopsied benign lesions at worst.
+    """
+    label = np.zeros((len(samples), 2), dtype=np.float32)
     np.maximum.at(label[:, 0], samples.group, samples.malignant.astype(np.float32))
-    return label
+    label[:, 1] = 1
+    mildest = samples.frame["pathology"] == "BENIGN_WITHOUT_CALLBACK"
+    np.minimum.at(label[:, 1], samples.group, mildest.to_numpy(dtype=np.float32))
+    return label if without_callback else label[:, :1]
 
 
-def pool_table(samples: Samples, columns: Columns) -> Table:
+def pool_strata(samples: Samples) -> dict[str, NDArray[np.str_]]:
+    """Return what results can be broken down by: side, view, density, kind of lesion, and the most conspicuous lesion."""
+    first = samples.frame.iloc[samples.first]
+    kinds = samples.frame.groupby(samples.group)["kind"].agg(lambda values: "+".join(sorted(set(values))))
+    subtlety = samples.frame.groupby(samples.group)["subtlety"].max()
+    return {
+        "side": first["side"].to_numpy(dtype=np.str_),
+        "view": first["view"].to_numpy(dtype=np.str_),
+        "density": _rating_names(first["density"]),
+        "subtlety": _rating_names(subtlety),
+        "kind": kinds.to_numpy(dtype=np.str_),
+    }
+
+
+def _rating_names(ratings: "pd.Series[float]") -> NDArray[np.str_]:
+    return np.array(["" if np.isnan(value) else f"{value:g}" for value in ratings], dtype=np.str_)
+
+
+def pool_table(samples: Samples, columns: Columns, missing_indicator: bool = False) -> Table:
     """Pool the descriptors of the abnormalities of each sample.
 
     Everything is the largest known value: for multi-hot columns that is the union of the atoms, for subtlety and
     BI-RADS the most conspicuous lesion and the gravest verdict, for the abnormality number how many there are. Density
     belongs to the breast and is the same in every row.
     """
-    table = encode(samples.frame, columns)
+    table = encode(samples.frame, columns, missing_indicator)
     numeric = np.full((len(samples), len(table.numeric_names)), np.nan, dtype=np.float32)
     np.fmax.at(numeric, samples.group, table.numeric)
     categorical = np.zeros((len(samples), len(table.categorical_names)), dtype=np.float32)
@@ -89,23 +119,25 @@ def pool_table(samples: Samples, columns: Columns) -> Table:
     return Table(numeric, categorical, table.numeric_names, table.categorical_names)
 
 
-def build_split(samples: Samples, columns: Columns, images: list[Path], counts: dict[str, int]) -> Split:
+def build_split(
+    samples: Samples, table: Table, label: NDArray[np.float32], images: list[Path], counts: dict[str, int]
+) -> Split:
     """Build a split without regions.
 
     Args:
         samples: Its samples.
-        columns: Privileged columns.
+        table: Their privileged columns.
+        label: Float32 (N, K).
         images: One file per sample.
         counts: What was dropped before; what is kept is added.
     """
-    table = pool_table(samples, columns)
     per_sample = np.bincount(samples.group, minlength=len(samples))
     malignant = np.bincount(samples.group, weights=samples.malignant, minlength=len(samples))
     return Split(
         sample_id=samples.sample_id,
         patient_id=samples.frame["patient_id"].to_numpy(dtype=np.str_)[samples.first],
         image=images,
-        label=pool_label(samples),
+        label=label,
         has_privileged=np.asarray(
             table.categorical.any(axis=1) | np.isfinite(table.numeric).any(axis=1), dtype=np.bool_
         ),
@@ -116,6 +148,7 @@ def build_split(samples: Samples, columns: Columns, images: list[Path], counts: 
             "with_several_abnormalities": int((per_sample > 1).sum()),
             "malignant_and_benign": int(((malignant > 0) & (malignant < per_sample)).sum()),
         },
+        strata=pool_strata(samples),
     )
 
 
@@ -144,7 +177,7 @@ def locate_images(samples: Samples, tree: ImageTree, missing: MissingImages) -> 
 
 def locate_rois(
     samples: Samples, images: list[Path], tree: ImageTree, abnormalities: RoiAbnormalities
-) -> tuple[dict[int, tuple[Roi, ...]], dict[str, int]]:
+) -> tuple[dict[int, tuple[Roi, ...]], NDArray[np.str_], dict[str, int]]:
     """Find the regions of every sample: the union of the masks of its abnormalities.
 
     A sample of which one mask cannot be used has no region at all: a part of the region would count a correct
@@ -157,16 +190,19 @@ def locate_rois(
         abnormalities: Whose masks belong to the region: all abnormalities, or the malignant ones only.
 
     Returns:
-        The regions by position, and how many masks have which status.
+        The regions by position; the status of each sample, which is the worst of its masks and empty without any; and how
+        many masks have which status.
     """
     rows = np.flatnonzero(samples.malignant | (abnormalities == "all"))
     folders = samples.frame["roi_folder"].iloc[rows].tolist()
     masks = tree.masks(folders, [images[group] for group in samples.group[rows]])
-    counts = {f"mask_{status}": 0 for status in ("same_size", "rescaled", "mismatched", "missing", "ambiguous")}
+    counts = {f"mask_{status}": 0 for status in STATUSES}
     paths: dict[int, list[Path]] = {}
     incomplete: set[int] = set()
+    worst: dict[int, MaskStatus] = {}
     for group, mask in zip(samples.group[rows].tolist(), masks, strict=True):
         counts[f"mask_{mask.status}"] += 1
+        worst[group] = max(worst.get(group, STATUSES[0]), mask.status, key=STATUSES.index)
         if mask.status in USABLE and mask.path is not None:
             paths.setdefault(group, []).append(mask.path)
         else:
@@ -176,4 +212,5 @@ def locate_rois(
         for group, found in paths.items()
         if group not in incomplete
     }
-    return rois, counts | {"without_usable_roi": len(incomplete)}
+    status = np.array([worst.get(group, "") for group in range(len(samples))], dtype=np.str_)
+    return rois, status, counts | {"without_usable_roi": len(incomplete)}

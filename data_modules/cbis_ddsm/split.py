@@ -1,5 +1,7 @@
 """Training, validation and test subsets of CBIS-DDSM without shared patients."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 
@@ -9,8 +11,8 @@ def assign_subsets(frame: pd.DataFrame, val_fraction: float, seed: int) -> tuple
 
     The official split is by lesion type: 31 patients are in the training set of masses and in the test set of
     calcifications or the other way round. When both are read they are dropped from training. There is no official
-    validation set: it is drawn from the training patients, with the same share of malignant patients. It depends on
-    the patients and their diagnoses only, so it is the same for samples by image and by abnormality.
+    validation set: it is drawn from the training patients, with the same share of patients by malignancy and by kind of
+    lesion. It depends on the patients and their lesions only, so it is the same for samples by image and by abnormality.
 
     Args:
         frame: Rows as from `read_tables`.
@@ -37,9 +39,11 @@ def assign_subsets(frame: pd.DataFrame, val_fraction: float, seed: int) -> tuple
 
 def _draw_patients(train: pd.DataFrame, fraction: float, seed: int) -> list[str]:
     malignant = (train["pathology"] == "MALIGNANT").groupby(train["patient_id"]).any()
+    kinds = train.groupby("patient_id")["kind"].agg(lambda values: "+".join(sorted(set(values))))
     generator = np.random.default_rng(seed)
     drawn: list[str] = []
-    for value in (True, False):
-        patients = np.sort(malignant.index[malignant == value].to_numpy(dtype=np.str_))
+    for value, kind in product((True, False), sorted(set(kinds))):
+        own = malignant.index[(malignant == value) & (kinds == kind)]
+        patients = np.sort(own.to_numpy(dtype=np.str_))
         drawn += generator.permutation(patients)[: round(fraction * len(patients))].tolist()
     return drawn

@@ -49,7 +49,8 @@ def read_tables(root: Path, abnormality: Abnormality) -> pd.DataFrame:
         One row per abnormality, in the order of the files, with the columns `kind` (mass, calc), `subset` (train,
         test), `patient_id`, `side`, `view`, `abnormality_id` (int), `pathology`; `density`, `assessment`, `subtlety`
         (float, NaN = missing); `shape`, `margins`, `calc_type`, `distribution` (as written, NaN = missing);
-        `image_folder` and `roi_folder`, the TCIA PatientIDs of the full image and of crop and mask.
+        `image_folder` and `roi_folder`, the TCIA PatientIDs of the full image and of crop and mask; `image_series` and
+        `roi_series`, tuples of the series that their paths name, empty where a copy of the files strips paths.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -89,6 +90,9 @@ def _read_file(root: Path, kind: Kind, subset: str) -> pd.DataFrame:
     if absent:
         raise ValueError(f"Expected the columns {absent} in '{path.name}' but found {list(raw.columns)}.")
     frame = raw[list(names)].rename(columns=names).apply(lambda column: column.str.strip())
+    frame["image_series"] = _series(raw, ("image file path",))
+    # which of the two is the mask differs between the files, and from the delivery: content tells
+    frame["roi_series"] = _series(raw, ("cropped image file path", "ROI mask file path"))
     _check_values(frame, kind, path.name)
     for name, highest in RATINGS.items():
         frame[name] = _rating(frame[name], highest, path.name)
@@ -121,9 +125,16 @@ def _rating(column: "pd.Series[str]", highest: int, file: str) -> "pd.Series[flo
     return values.astype(float).where(values > 0)
 
 
+def _series(raw: pd.DataFrame, columns: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return the series in the paths `<PatientID>/<StudyUID>/<SeriesUID>/<file>` of some columns, one tuple per row."""
+    paths = [raw[name].str.strip().str.split("/") for name in columns if name in raw]
+    rows = zip(*paths, strict=True) if paths else ((),) * len(raw)
+    return [tuple(parts[-2] for parts in row if len(parts) >= 4) for row in rows]
+
+
 def _add_folders(frame: pd.DataFrame, file: str) -> pd.DataFrame:
-    # The path columns are not used: their file names and series do not match what TCIA delivers, and copies of the
-    # files strip them. Their first component always equals what is built here (checked on all 3,568 rows).
+    # The file names and series in the path columns do not match what TCIA delivers, and copies of the files strip them.
+    # Their first component always equals what is built here (checked on all 3,568 rows).
     prefix = frame["kind"].str.capitalize() + "-" + frame["subset"].map(SUBSET_FOLDER)
     image = prefix + "_" + frame["patient_id"] + "_" + frame["side"] + "_" + frame["view"]
     roi = image + "_" + frame["abnormality_id"].astype(str)

@@ -1,5 +1,6 @@
 """Tiny CBIS-DDSM: the four description files and the DICOM tree, in the distributed layout with all its traps."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -67,8 +69,8 @@ class Lesion:
         """Return the row as distributed: the mask of masses is 000001.dcm, of calcifications 000000.dcm."""
         first, second = self.first, self.second
         defaults = DEFAULTS[self.kind]
-        image = f"{self.image_folder}/1.3.6.1/1.3.6.2/000000.dcm"
-        folder = f"{self.roi_folder}/1.3.6.3/1.3.6.4"
+        image = f"{self.image_folder}/1.3.6.1/{series_uid(self.image_folder)}/000000.dcm"
+        folder = f"{self.roi_folder}/1.3.6.3/{series_uid(self.roi_folder)}"
         crop, mask = f"{folder}/000000.dcm", f'"{folder}/000001.dcm\n"'
         if self.kind == "calc":
             crop, mask = f'"{folder}/000001.dcm\n"', f"{folder}/000000.dcm"
@@ -131,6 +133,43 @@ def draw_image(lesion: Lesion, lesions: Sequence[Lesion]) -> NDArray[np.uint16]:
         if other.image_folder == lesion.image_folder:
             image = np.where(other.mask, 55_000 + 10 * y + x, image)
     return image.astype(np.uint16)
+
+
+def write_jpeg_release(root: Path, lesions: Sequence[Lesion], split_series: bool = False) -> None:
+    """Write the JPEG copy: `jpeg/<SeriesInstanceUID>/<a>-<bbb>.jpg`, the description files in `csv/`.
+
+    Args:
+        root: Folder of the data set.
+        lesions: Rows of the description files.
+        split_series: Crop and mask lie in two series, as for some lesions of the data set.
+    """
+    write_tables(root / "csv", lesions)
+    for number, lesion in enumerate(lesions):
+        image = (draw_image(lesion, lesions) // 257).astype(np.uint8)
+        y0, x0, y1, x1 = lesion.box
+        # which number is the mask's changes from lesion to lesion
+        names = ("1-172.jpg", "2-236.jpg") if number % 2 else ("2-236.jpg", "1-172.jpg")
+        folders = [series_uid(lesion.roi_folder)] * 2
+        if split_series:
+            folders[1] += ".9"
+            path = root / "csv" / f"{lesion.kind}_case_description_{lesion.subset}_set.csv"
+            crop = f"{lesion.roi_folder}/1.3.6.3/{folders[0]}/000000.dcm"
+            text = path.read_bytes().decode().replace(crop, crop.replace(folders[0], folders[1]))
+            path.write_bytes(text.encode())
+        files = {
+            f"{series_uid(lesion.image_folder)}/1-045.jpg": image,
+            f"{folders[0]}/{names[0]}": lesion.mask.astype(np.uint8) * np.uint8(255),
+            f"{folders[1]}/{names[1]}": image[y0:y1, x0:x1],
+        }
+        for name, pixels in files.items():
+            target = root / "jpeg" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(target, quality=90)
+
+
+def series_uid(folder: str) -> str:
+    """Return the SeriesInstanceUID in the paths of a PatientID."""
+    return f"1.3.6.1.4.1.9590.{zlib.crc32(folder.encode())}"
 
 
 def series_path(form: Form, description: str) -> str:

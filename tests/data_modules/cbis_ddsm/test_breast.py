@@ -1,12 +1,16 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
-from data_modules.cbis_ddsm.breast import CropBreast, find_breast
+from data_modules.cbis_ddsm.breast import PrepareBreast, find_breast
 from data_modules.geometry import Window
 from data_modules.images import read_image, read_mask
+from data_modules.preparation import Preparation
+from data_modules.regions import MaskRegion, Roi, draw_roi
 
 
 def _film(side: str, size: tuple[int, int] = (120, 100)) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -29,7 +33,7 @@ def cut(picture: Picture, window: Window) -> Picture:
 
 
 def crop(image: NDArray[np.float32], mask: NDArray[np.bool_], margin: float = 0.02) -> tuple[Picture, Picture]:
-    processed, window = CropBreast(margin=margin)(image)
+    processed, window = PrepareBreast(margin=margin)(image)
     return cut(processed, window), cut(mask, window)
 
 
@@ -70,7 +74,7 @@ def test_margin_stays_inside_the_image() -> None:
 
 
 def test_blank_image_is_kept_whole() -> None:
-    assert CropBreast()(np.zeros((40, 30), np.float32))[1] == Window((0, 40), (0, 30))
+    assert PrepareBreast()(np.zeros((40, 30), np.float32))[1] == Window((0, 40), (0, 30))
 
 
 def test_real_mammograms(real_data: Path) -> None:
@@ -89,4 +93,67 @@ def test_real_mammograms(real_data: Path) -> None:
 @pytest.mark.parametrize(("threshold", "margin"), [(0.0, 0.0), (1.0, 0.0), (0.1, -0.1)])
 def test_arguments_are_checked(threshold: float, margin: float) -> None:
     with pytest.raises(ValueError, match="Expected the"):
-        CropBreast(threshold, margin)
+        PrepareBreast(threshold, margin)
+
+
+ALL = slice(None)
+BORDERS = {
+    "left": (ALL, slice(4)),
+    "right": (ALL, slice(-4, None)),
+    "top": (slice(4), ALL),
+    "bottom": (slice(-4, None), ALL),
+}
+
+
+@pytest.mark.parametrize("sides", [["left"], ["right"], ["top", "bottom"], ["left", "right", "top", "bottom"]])
+def test_a_white_film_border_does_not_join_the_breast(sides: list[str]) -> None:
+    image, lesion = _film("LEFT")
+    for side in sides:
+        image[BORDERS[side]] = 1.0
+    cropped, mask = crop(image, lesion, 0.0)
+    # the border and one line of mixture beside it are gone
+    assert cropped.shape == (60, 45 if "left" in sides else 50)
+    np.testing.assert_array_equal(np.flatnonzero(mask.any(axis=1)), np.arange(10, 20))
+    np.testing.assert_array_equal(cropped[mask.astype(bool)] > 0.8, True)
+
+
+def test_a_bright_breast_at_its_chest_wall_is_no_border() -> None:
+    image = np.zeros((120, 100), np.float32)
+    image[20:100, :40] = 0.97  # so dense that it is white, but not along the whole edge
+    assert find_breast(image, 0.05)[25:95, 2:38].all()
+
+
+def test_grey_values_are_windowed_inside_the_breast() -> None:
+    image, _ = _film("LEFT")
+    image[30:90, :50] = np.linspace(0.3, 0.5, 50, dtype=np.float32)
+    windowed, window = PrepareBreast(window_percentiles=(0.0, 100.0), margin=0.0)(image)
+    assert (window.rows, window.columns) == ((30, 90), (0, 50))
+    inside = windowed[30:90, :50]
+    assert (inside.min(), inside.max()) == (0, 1)
+    np.testing.assert_allclose(inside[0], np.linspace(0, 1, 50), atol=1e-5)
+    assert windowed[5:15, 70:95].min() == 1  # the label is brighter than all tissue, and is clipped
+
+
+@pytest.mark.parametrize("side", ["LEFT", "RIGHT"])
+def test_labels_scratches_and_background_are_removed_and_the_lesion_stays(side: str, tmp_path: Path) -> None:
+    image, lesion = _film(side)
+    image[2:118, 60 if side == "LEFT" else 40] = 0.8  # a scratch of one pixel
+    cleaned, _ = PrepareBreast(remove_background=True, crop=False)(image)
+    breast = find_breast(image, 0.05)
+    assert cleaned[lesion].min() == np.float32(0.9)
+    outside = ~np.asarray(cv2.dilate(breast.astype(np.uint8), np.ones((5, 5), np.uint8)), bool)
+    assert cleaned[outside].max() == 0
+    # through the whole chain, the region lies on the lesion
+    Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(tmp_path / "film.png")
+    Image.fromarray(lesion).save(tmp_path / "mask.png")
+    prepare = PrepareBreast(remove_background=True, window_percentiles=(1, 99))
+    placed, placement = Preparation(60, "pad", preprocess=prepare)(tmp_path / "film.png")
+    region = draw_roi(Roi(0, (MaskRegion(tmp_path / "mask.png"),)), placement)
+    assert region.sum() > 100
+    assert ((placed > 0.5) ^ region).sum() <= 0.1 * region.sum()
+
+
+@pytest.mark.parametrize("percentiles", [(5.0, 5.0), (-1.0, 50.0), (0.0, 101.0)])
+def test_a_window_needs_two_rising_percentiles(percentiles: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="two rising percentiles"):
+        PrepareBreast(window_percentiles=percentiles)

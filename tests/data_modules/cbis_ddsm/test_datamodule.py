@@ -173,3 +173,26 @@ def test_label_names_and_license() -> None:
     module = CBISDDSMDataModule(Path())
     assert module.label_names == ("Malignant",)
     assert module.license == "open"
+
+
+def test_the_status_of_its_masks_is_known_for_every_sample(tmp_path: Path) -> None:
+    odd = np.zeros((61, 55), np.uint8)
+    odd[5:9, 5:9] = 255
+    small = LESIONS[-1].mask[::2, ::2].astype(np.uint8) * np.uint8(255)
+    _write(tmp_path, masks={LESIONS[13].roi_folder: odd, LESIONS[-1].roi_folder: small})
+    test = CBISDDSMDataModule(tmp_path).splits["test"]
+    # the first image has two lesions, and the mask of one fits
+    assert dict(zip(test.sample_id.tolist(), test.strata["mask_status"].tolist(), strict=True)) == {
+        "P_00100_LEFT_CC": "mismatched",
+        "P_00101_RIGHT_MLO": "same_size",
+        "P_00102_LEFT_CC": "rescaled",
+    }
+
+
+def test_those_who_were_not_called_back_may_be_a_class_of_their_own(tmp_path: Path) -> None:
+    write_tables(tmp_path, LESIONS)
+    data = CBISDDSMDataModule(tmp_path, without_callback="own_class", load_images=False, val_fraction=0.3)
+    assert data.label_names == ("Malignant", "Benign without callback")
+    label = np.concatenate([data.splits[name].label for name in ("train", "val")])
+    assert label.sum(axis=0).tolist() == [4, 4]
+    assert data.splits["test"].label[:, 1].sum() == 0

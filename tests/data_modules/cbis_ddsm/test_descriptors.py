@@ -82,3 +82,13 @@ def test_vocabulary_does_not_depend_on_the_rows(tmp_path: Path) -> None:
 def test_unknown_preset_is_refused() -> None:
     with pytest.raises(ValueError, match=r"one of.*nuisance.*but got 'everything'"):
         preset_columns("everything", "mass")  # type: ignore[arg-type]
+
+
+def test_a_missing_value_has_a_column_only_if_asked_for(tmp_path: Path) -> None:
+    write_tables(tmp_path, [Lesion("P_1", kind="calc", second="N/A"), Lesion("P_2", kind="calc")])
+    frame = read_tables(tmp_path, "calc")
+    columns = preset_columns("descriptors", "calc")
+    table = encode(frame, columns, missing_indicator=True)
+    assert table.categorical_names[-2:] == ("calc_type=missing", "distribution=missing")
+    np.testing.assert_array_equal(table.categorical[:, -2:], [[0, 1], [0, 0]])
+    assert not any("missing" in name for name in encode(frame, columns).categorical_names)

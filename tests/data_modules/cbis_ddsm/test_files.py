@@ -7,7 +7,7 @@ import pydicom
 import pytest
 
 from data_modules.cbis_ddsm import files
-from data_modules.cbis_ddsm.files import ImageTree, Mask
+from data_modules.cbis_ddsm.files import DicomFiles, ImageTree, Mask
 from data_modules.images import ImageReadError, read_mask
 from tests.data.cbis_ddsm.data import Form, Lesion, Pixels, series_path, write_dicom, write_images
 
@@ -15,7 +15,7 @@ LESION = Lesion("P_00001")
 
 
 def _find(root: Path, lesion: Lesion = LESION) -> Mask:
-    tree = ImageTree(root)
+    tree = ImageTree(root, DicomFiles(root))
     image = tree.images([[lesion.image_folder]])[0]
     assert image is not None
     return tree.masks([lesion.roi_folder], [image])[0]
@@ -73,7 +73,7 @@ def test_headers_suffice_where_sizes_tell(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_decisions_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_images(tmp_path, [LESION])
-    tree = ImageTree(tmp_path)
+    tree = ImageTree(tmp_path, DicomFiles(tmp_path))
     images = [path for path in tree.images([[LESION.image_folder]]) if path]
     first = tree.masks([LESION.roi_folder], images)
     read: list[Path] = []
@@ -154,16 +154,18 @@ def test_full_image_is_found_beside_a_stray_mask(tmp_path: Path) -> None:
     folder = tmp_path / LESION.image_folder
     image = next(folder.rglob("*.dcm"))
     write_dicom(folder / series_path("classic", "") / "1-0.dcm", LESION.mask.astype(np.uint8))
-    assert ImageTree(tmp_path).images([[LESION.image_folder]]) == [image]
+    assert ImageTree(tmp_path, DicomFiles(tmp_path)).images([[LESION.image_folder]]) == [image]
     write_dicom(folder / series_path("classic", "") / "1-9.dcm", _grey((50, 40)))
     with pytest.raises(ValueError, match=r"one full image.*2 files"):
-        ImageTree(tmp_path).images([[LESION.image_folder]])
+        ImageTree(tmp_path, DicomFiles(tmp_path)).images([[LESION.image_folder]])
 
 
 def test_image_of_the_other_kind_serves_too(tmp_path: Path) -> None:
     calc = Lesion("P_00001", kind="calc")
     write_images(tmp_path, [calc])
-    found = ImageTree(tmp_path).images([[LESION.image_folder, calc.image_folder], ["Mass-Test_P_00009_LEFT_CC"]])
+    found = ImageTree(tmp_path, DicomFiles(tmp_path)).images(
+        [[LESION.image_folder, calc.image_folder], ["Mass-Test_P_00009_LEFT_CC"]]
+    )
     assert found[0] is not None
     assert calc.image_folder in found[0].parts
     assert found[1] is None
@@ -178,4 +180,4 @@ def test_damaged_header_is_an_error(tmp_path: Path) -> None:
 
 def test_folder_without_images_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"Mass-Training_P_00001_LEFT_CC.*load_images"):
-        ImageTree(tmp_path)
+        ImageTree(tmp_path, DicomFiles(tmp_path))

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 
 from data_modules.cbis_ddsm.descriptors import preset_columns
-from data_modules.cbis_ddsm.samples import Samples, Unit, group_samples, pool_label, pool_table
+from data_modules.cbis_ddsm.samples import Samples, Unit, group_samples, pool_label, pool_strata, pool_table
 from data_modules.cbis_ddsm.tables import read_tables
 from tests.data.cbis_ddsm.data import Lesion, write_tables
 
@@ -66,3 +66,32 @@ def test_take_renumbers(tmp_path: Path) -> None:
     assert kept.sample_id.tolist() == ["P_2_LEFT_CC", "P_3_LEFT_CC"]
     assert kept.group.tolist() == [0, 0, 1]
     assert pool_label(kept)[:, 0].tolist() == [1, 0]
+
+
+def test_not_called_back_is_a_class_of_images_that_have_nothing_worse(tmp_path: Path) -> None:
+    lesions = [
+        Lesion("P_1", "BENIGN_WITHOUT_CALLBACK"),
+        Lesion("P_1", "BENIGN_WITHOUT_CALLBACK", number=2),
+        Lesion("P_2", "BENIGN_WITHOUT_CALLBACK"),
+        Lesion("P_2", "BENIGN", number=2),
+        Lesion("P_3", "BENIGN_WITHOUT_CALLBACK"),
+        Lesion("P_3", "MALIGNANT", number=2),
+    ]
+    label = pool_label(_group(tmp_path, lesions), without_callback=True)
+    np.testing.assert_array_equal(label, np.array([[0, 1], [0, 0], [1, 0]], np.float32))
+
+
+def test_strata_of_an_image(tmp_path: Path) -> None:
+    lesions = [
+        Lesion("P_1", subtlety="2", density="3"),
+        Lesion("P_1", kind="calc", subtlety="4", density="3", number=2),
+        Lesion("P_2", subtlety="0", density="0", side="RIGHT", view="MLO"),
+    ]
+    strata = {name: values.tolist() for name, values in pool_strata(_group(tmp_path, lesions)).items()}
+    assert strata == {
+        "side": ["LEFT", "RIGHT"],
+        "view": ["CC", "MLO"],
+        "density": ["3", ""],
+        "subtlety": ["4", ""],
+        "kind": ["calc+mass", "mass"],
+    }

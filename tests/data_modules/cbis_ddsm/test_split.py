@@ -60,3 +60,13 @@ def test_patients_in_train_of_one_kind_and_test_of_the_other_leave_training(tmp_
 def test_fraction_is_checked(frame: pd.DataFrame, fraction: float) -> None:
     with pytest.raises(ValueError, match=r"val_fraction to be in \(0, 1\)"):
         assign_subsets(frame, fraction, 0)
+
+
+def test_validation_is_stratified_by_kind_of_lesion_too(tmp_path: Path) -> None:
+    lesions = [Lesion(f"P_{number:05d}", kind="mass" if number < 20 else "calc") for number in range(60)]
+    lesions += [Lesion("P_00099", subset="test"), Lesion("P_00098", kind="calc", subset="test")]
+    write_tables(tmp_path, lesions)
+    for seed in range(5):
+        drawn = _val_patients(read_tables(tmp_path, "both"), 0.25, seed)
+        assert sum(patient < "P_00020" for patient in drawn) == 5
+        assert len(drawn) == 15
