@@ -1,32 +1,157 @@
 """Data sets that a trained student is evaluated on, and that nothing is trained on."""
 
-from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, NoReturn
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data_modules.base import PrivilegedDataModule
+from data_modules.base import License, PrivilegedDataModule
+from data_modules.geometry import Resize, Size
+from data_modules.images import GreyRange
+from data_modules.preparation import Preprocess
+from data_modules.regions import Region, join_regions
 from data_modules.split import Split
+
+MissingImages = Literal["error", "drop"]
+MAX_DEPTH = 3
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """What an evaluation set says about N images, in the vocabulary of the student's labels.
+
+    Attributes:
+        sample_id: N unique identifiers.
+        patient_id: N patients; the image itself where a set does not tell.
+        files: N image files.
+        names: M findings that the set annotates.
+        labels: Float32 (N, M): 1, 0 or NaN.
+        regions: Image, finding and region, in any order.
+        frames: (height, width) of annotated images, where the set states it.
+        counts: What was left out.
+        strata: What results can be broken down by, N values each.
+    """
+
+    sample_id: Sequence[str]
+    patient_id: Sequence[str]
+    files: Sequence[Path]
+    names: tuple[str, ...]
+    labels: NDArray[np.float32]
+    regions: Iterable[tuple[str, str, Region]] = ()
+    frames: Mapping[str, Size] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    strata: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+class EvaluationReader(ABC):
+    """Reads one data set for evaluation. A subclass documents access, citation and traps, and sets `license`."""
+
+    license: ClassVar[License] = "credentialed"
+
+    @abstractmethod
+    def read(self) -> Annotated:
+        """Read tables and annotations; images are not opened."""
+
+    def preprocess(self) -> Preprocess | None:
+        """Return what is done to an image before it is resized; nothing by default."""
+        return None
 
 
 class EvaluationDataModule(PrivilegedDataModule):
-    """A test split only: `mmpkd test` with a checkpoint of a student that was trained on another data set.
+    """One data set to evaluate a student on that was trained on another: `mmpkd test --data FILE --ckpt_path CHECKPOINT`.
 
-    The labels are the student's, in its order: set `label_names` to those it was trained with. What the data set does
-    not annotate is NaN and takes no part in any score. A subclass implements `read_test`.
+    There is a test split only. Findings that the data set does not annotate have no label, and take no part in any score.
+
+    Args:
+        reader: The data set, for example `data_modules.chest_sets.VinDrCXR`.
+        label_names: Labels of the student, in the order in which it was trained.
+        missing_images: Whether a missing image file is an error, or its sample is dropped and counted.
+        image_size: Side of the square frame that the network sees, in pixels.
+        batch_size: Samples a step and device.
+        num_workers: Loader processes; 0 loads in the main process.
+        seed: Seed of the run; nothing here is random.
+        mean: Mean grey value, in [0, 1], for normalisation: that of the training data.
+        std: Standard deviation of grey values.
+        resize: `stretch` to the square frame, or `pad` to keep the aspect ratio.
+        cache_images: Keep prepared images in memory after the first read.
+        prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
+        grey_range: What becomes 0 and 1 in DICOM files: the extremes of each image (`observed`), or the ends of the range
+            that its header declares (`declared`).
     """
 
     expected_splits: ClassVar[tuple[str, ...]] = ("test",)
 
-    @abstractmethod
-    def read_test(self) -> Split:
-        """Read the samples; images are not opened."""
+    def __init__(
+        self,
+        reader: EvaluationReader,
+        label_names: tuple[str, ...],
+        missing_images: MissingImages = "error",
+        image_size: int = 224,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        seed: int = 0,
+        mean: float = 0.5,
+        std: float = 0.25,
+        resize: Resize = "pad",
+        cache_images: bool = False,
+        prepared: Path | None = None,
+        grey_range: GreyRange = "observed",
+    ) -> None:
+        super().__init__(
+            label_names=label_names,
+            image_size=image_size,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            mean=mean,
+            std=std,
+            resize=resize,
+            load_privileged=False,
+            cache_images=cache_images,
+            prepared=prepared,
+            grey_range=grey_range,
+        )
+        self.reader, self.missing_images = reader, missing_images
+        self.license = reader.license  # type: ignore[misc]  # that of the data set
+
+    def preprocess(self) -> Preprocess | None:
+        """Return what the data set needs before images are resized."""
+        return self.reader.preprocess()
 
     def read_splits(self) -> Mapping[str, Split]:
-        """Return the split `test`."""
-        return {"test": self.read_test()}
+        """Return the split `test`.
+
+        Raises:
+            FileNotFoundError: If a table or annotation is missing, or an image and `missing_images` is `error`.
+            ValueError: If the set annotates none of the labels.
+        """
+        found = self.reader.read()
+        exists = np.array([path.is_file() for path in found.files], dtype=np.bool_)
+        if not exists.all() and self.missing_images == "error":
+            example = found.files[int(np.flatnonzero(~exists)[0])]
+            raise FileNotFoundError(
+                f"Expected the images of all {len(exists)} samples but {int((~exists).sum())} are missing, for example "
+                f"'{example}'. Restore them, or set data.missing_images to 'drop'."
+            )
+        kept = np.flatnonzero(exists)
+        label = project_labels(found.labels, found.names, self.label_names)
+        names = np.asarray(found.sample_id, dtype=np.str_)
+        rois = join_regions(found.regions, self.label_names, found.frames)
+        split = Split(
+            sample_id=names,
+            patient_id=np.asarray(found.patient_id, dtype=np.str_),
+            image=found.files,
+            label=label,
+            has_privileged=np.zeros(len(names), dtype=np.bool_),
+            rois={row: rois[name] for row, name in enumerate(names.tolist()) if name in rois},
+            counts={**found.counts, "dropped_missing_images": int((~exists).sum())},
+            strata={name: np.asarray(values, dtype=np.str_) for name, values in found.strata.items()},
+        )
+        return {"test": split.take(kept)}
 
     def train_dataloader(self) -> NoReturn:
         """Refuse to train.
@@ -35,8 +160,8 @@ class EvaluationDataModule(PrivilegedDataModule):
             TypeError: Always.
         """
         raise TypeError(
-            f"Expected a data set to train on but {type(self).__name__} is for evaluation only: run `mmpkd test` with a "
-            "checkpoint."
+            f"Expected a data set to train on but {type(self.reader).__name__} is for evaluation only: run `mmpkd test` with "
+            "a checkpoint."
         )
 
 
@@ -66,3 +191,37 @@ def project_labels(
         if name in names:
             projected[:, column] = labels[:, list(names).index(name)]
     return projected
+
+
+def merge_names(
+    labels: NDArray[np.float32], names: Sequence[str], vocabulary: Mapping[str, str]
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Translate the findings of a data set; several that become one are joined, and present if any of them is.
+
+    Args:
+        labels: Float32 (N, M): 1, 0 or NaN.
+        names: M names of the data set.
+        vocabulary: The student's name of each; others are left out.
+
+    Returns:
+        Float32 (N, M') and the M' names.
+    """
+    merged = tuple(dict.fromkeys(vocabulary[name] for name in names if name in vocabulary))
+    columns = [
+        np.fmax.reduce([labels[:, i] for i, name in enumerate(names) if vocabulary.get(name) == target])
+        for target in merged
+    ]
+    return np.stack(columns, axis=1).astype(np.float32) if columns else np.zeros((len(labels), 0), np.float32), merged
+
+
+def find_file(root: Path, name: str) -> Path:
+    """Return a file of that name in a folder, or at most three levels below.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    for depth in range(MAX_DEPTH + 1):
+        found = sorted(root.glob("*/" * depth + name))
+        if found:
+            return found[0]
+    raise FileNotFoundError(f"Expected a file '{name}' in '{root}' but there is none. Set the root of data.reader.")

@@ -4,7 +4,7 @@ A pixel belongs to a region when its centre does. Regions are never rasterised i
 reduced decode, a crop or a second resize.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -173,6 +173,30 @@ class Roi:
 def boxes(xyxy: Sequence[Box]) -> tuple[BoxRegion, ...]:
     """Return one region per box."""
     return tuple(BoxRegion(box) for box in xyxy)
+
+
+def join_regions(
+    rows: Iterable[tuple[str, str, Region]], label_names: Sequence[str], frames: Mapping[str, Size]
+) -> dict[str, tuple[Roi, ...]]:
+    """Join the regions of each image and finding; findings that are not among the labels are left out.
+
+    Args:
+        rows: Image, finding and region.
+        label_names: The K labels.
+        frames: (height, width) of the annotated images that are known.
+
+    Returns:
+        ROIs by image.
+    """
+    number = {name: position for position, name in enumerate(label_names)}
+    parts: dict[str, dict[int, list[Region]]] = {}
+    for image, finding, region in rows:
+        if finding in number:
+            parts.setdefault(image, {}).setdefault(number[finding], []).append(region)
+    return {
+        image: tuple(Roi(label, tuple(own), frames.get(image)) for label, own in sorted(by_label.items()))
+        for image, by_label in parts.items()
+    }
 
 
 def draw_roi(roi: Roi, placement: Placement) -> NDArray[np.bool_]:

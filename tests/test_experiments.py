@@ -12,6 +12,7 @@ from PIL import Image
 
 from data_modules.phantoms import write_breast_phantoms, write_chest_phantoms
 from mmpkd.cli import main
+from mmpkd.data_config import load_data_module
 from mmpkd.study.plan import load_plan
 from mmpkd.teachers.vocabulary import learn_word_tokenizer
 
@@ -54,8 +55,8 @@ def _write_covid(root: Path) -> None:
         split = "train" if i < 12 else "val" if i < 18 else "test"
         if i % 4 == 3:
             Image.fromarray(np.eye(40, 48, dtype=np.uint8) * 255).save(root / "masks" / f"{name}__lesion_union.png")
-        rows.append((name, f"images/{name}.jpg", i % 2, "cough and fever" if i % 3 else "", i, split))
-    columns = ["image_id", "file", "label_covid19", "clinical_notes", "group_id", "split"]
+        rows.append((name, f"images/{name}.jpg", i % 2, "cough and fever" if i % 3 else "", i, split, "PA", "covid19"))
+    columns = ["image_id", "file", "label_covid19", "clinical_notes", "group_id", "split", "view", "finding_group"]
     pd.DataFrame(rows, columns=columns).to_csv(root / "metadata.csv", index=False)
 
 
@@ -145,3 +146,10 @@ def test_the_distilled_arm_differs_from_the_baseline_in_its_teacher_only(name: s
     assert {k: v for k, v in student["model"]["init_args"].items() if k not in extra} == baseline["model"]["init_args"]
     assert student["data"] == baseline["data"]
     assert student["trainer"] == baseline["trainer"]
+
+
+@pytest.mark.parametrize("name", sorted(name for name in FILES if name.startswith("data/")))
+def test_every_data_file_names_arguments_that_exist(name: str) -> None:
+    data = load_data_module(ROOT / name, [])
+    assert data.num_classes == len(data.label_names) > 0
+    assert (ROOT / name).read_text().startswith("# ")

@@ -14,8 +14,8 @@ import pandas as pd
 
 from data_modules.geometry import to_xyxy
 from data_modules.mimic_cxr.files import read_table
-from data_modules.mimic_cxr.rois import Annotations, find_folder, join_regions
-from data_modules.regions import BoxRegion, Region
+from data_modules.mimic_cxr.rois import Annotations, find_folder
+from data_modules.regions import BoxRegion, Region, join_regions
 
 # names of findings in the scene graphs, by label
 FINDINGS = {

@@ -8,8 +8,8 @@ import pandas as pd
 
 from data_modules.geometry import to_xyxy
 from data_modules.mimic_cxr.files import find_tables, read_table
-from data_modules.mimic_cxr.rois import Annotations, join_regions
-from data_modules.regions import BoxRegion
+from data_modules.mimic_cxr.rois import Annotations
+from data_modules.regions import BoxRegion, join_regions
 
 # A file of release 0.1 is named 1.0.0: the name tells no version.
 PATTERN = "MS_CXR_Local_Alignment_v*"

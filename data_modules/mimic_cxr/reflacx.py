@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from data_modules.mimic_cxr.files import find_tables, read_table
-from data_modules.mimic_cxr.rois import Annotations, find_folder, join_regions
-from data_modules.regions import EllipseRegion, Region
+from data_modules.mimic_cxr.rois import Annotations, find_folder
+from data_modules.regions import EllipseRegion, Region, join_regions
 
 # The names of phase 1 and of phases 2 and 3 differ; a name stands for the same finding in all phases that have it.
 FINDINGS = {

@@ -1,31 +1,113 @@
+import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from data_modules.evaluation import EvaluationDataModule, project_labels
-from data_modules.split import Split
+from data_modules.evaluation import (
+    Annotated,
+    EvaluationDataModule,
+    EvaluationReader,
+    find_file,
+    merge_names,
+    project_labels,
+)
+from mmpkd.__main__ import main
+from tests.runs import config, student
 from tests.tiny import NAMES, write_tiny
 
 
-class Elsewhere(EvaluationDataModule):
-    """The tiny test images, as a data set of their own."""
+class Elsewhere(EvaluationReader):
+    """The tiny test images, as a data set of their own, with the labels in another order and one that nobody knows.
+
+    Args:
+        root: Folder of the images.
+    """
+
+    license = "synthetic"
 
     def __init__(self, root: Path) -> None:
-        super().__init__(NAMES, image_size=32, batch_size=4)
-        self.root = root
+        self.root = Path(root)
 
-    def read_test(self) -> Split:
-        return write_tiny(self.root, {"test": 6})["test"]
+    def read(self) -> Annotated:
+        split = write_tiny(self.root, {"test": 16})["test"]
+        return Annotated(
+            sample_id=split.sample_id.tolist(),
+            patient_id=split.patient_id.tolist(),
+            files=list(split.image),
+            names=("Other", NAMES[1]),
+            labels=np.stack([1 - split.label[:, 0], split.label[:, 1]], axis=1),
+            regions=[
+                (str(split.sample_id[row]), NAMES[roi.label], region)
+                for row, rois in split.rois.items()
+                for roi in rois
+                for region in roi.regions
+            ],
+            frames=dict.fromkeys(split.sample_id.tolist(), (32, 32)),
+            strata={"parity": [str(i % 2) for i in range(16)]},
+        )
+
+
+def module(root: Path, missing: str = "error") -> EvaluationDataModule:
+    return EvaluationDataModule(Elsewhere(root), NAMES, missing, image_size=32, batch_size=4)  # type: ignore[arg-type]
 
 
 def test_there_is_a_test_split_and_nothing_to_train_on(tmp_path: Path) -> None:
-    data = Elsewhere(tmp_path)
+    data = module(tmp_path)
     data.setup("test")
     assert list(data.splits) == ["test"]
-    assert len(next(iter(data.test_dataloader()))["image"]) == 4
+    batch = next(iter(data.test_dataloader()))
+    assert batch["image"].shape == (4, 1, 32, 32)
+    assert "privileged" not in batch
+    assert data.license == "synthetic"
     with pytest.raises(TypeError, match="Elsewhere is for evaluation only"):
         data.train_dataloader()
+
+
+def test_labels_and_regions_are_those_of_the_student(tmp_path: Path) -> None:
+    split = module(tmp_path).splits["test"]
+    own = write_tiny(tmp_path, {"test": 16})["test"]
+    assert np.isnan(split.label[:, 0]).all()
+    np.testing.assert_array_equal(split.label[:, 1], own.label[:, 1])
+    assert {row: [roi.label for roi in rois] for row, rois in split.rois.items()} == {
+        row: [roi.label for roi in rois] for row, rois in own.rois.items()
+    }
+
+
+def test_missing_images_are_an_error_or_counted(tmp_path: Path) -> None:
+    files = write_tiny(tmp_path, {"test": 16})["test"].image
+    read = Elsewhere.read
+
+    def without(reader: Elsewhere) -> Annotated:
+        found = read(reader)
+        files[3].unlink(missing_ok=True)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Elsewhere, "read", without)
+        with pytest.raises(FileNotFoundError, match=r"1 are missing, for example .*3\.png"):
+            _ = module(tmp_path).splits
+        data = module(tmp_path, "drop")
+        assert len(data.splits["test"]) == 15
+        assert data.data_report()["test"]["dropped_missing_images"] == 1
+        assert data.splits["test"].strata["parity"].tolist()[2:4] == ["0", "0"]
+
+
+@pytest.mark.slow
+def test_a_student_is_tested_on_another_data_set(tmp_path: Path) -> None:
+    assert main(["fit", *config(tmp_path, "run", tmp_path / "tiny", student())]) == 0
+    checkpoint = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    reader = {"class_path": f"{__name__}.Elsewhere", "init_args": {"root": str(tmp_path / "elsewhere")}}
+    settings = {"reader": reader, "label_names": list(NAMES), "image_size": 32, "batch_size": 4}
+    other = {"class_path": "data_modules.evaluation.EvaluationDataModule", "init_args": settings}
+    monitor = [{"class_path": "mmpkd.callbacks.localization.LocalizationMonitor"}]
+    arguments = config(tmp_path, "external", tmp_path, student(), data=other, trainer={"callbacks": monitor})
+    assert main(["test", *arguments, f"--ckpt_path={checkpoint}"]) == 0
+    metrics = json.loads((tmp_path / "external" / "summary.json").read_text())["metrics"]
+    assert 0 <= metrics["test/auroc_macro"] <= 1
+    table = pd.read_parquet(tmp_path / "external" / "roi_test.parquet")
+    assert set(table["finding"]) == {NAMES[0], NAMES[1]}
 
 
 def test_labels_are_brought_into_the_order_of_the_student() -> None:
@@ -34,3 +116,18 @@ def test_labels_are_brought_into_the_order_of_the_student() -> None:
     np.testing.assert_array_equal(projected, [[0, np.nan, 1], [1, np.nan, np.nan]])
     with pytest.raises(ValueError, match="share a finding"):
         project_labels(labels, ("Edema", "Pneumonia"), ("Malignant",))
+
+
+def test_findings_that_become_one_are_present_if_any_is() -> None:
+    labels = np.array([[1, 0, 0], [0, 0, 1], [np.nan, 0, 1], [np.nan, 1, np.nan]], dtype=np.float32)
+    merged, names = merge_names(labels, ("mass", "other", "nodule"), {"mass": "Lesion", "nodule": "Lesion"})
+    assert names == ("Lesion",)
+    np.testing.assert_array_equal(merged[:, 0], [1, 1, 1, np.nan])
+
+
+def test_files_are_found_some_levels_below(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "x_1.json").write_text("{}")
+    assert find_file(tmp_path, "x_*.json") == tmp_path / "a" / "b" / "x_1.json"
+    with pytest.raises(FileNotFoundError, match=r"'y\.json'"):
+        find_file(tmp_path, "y.json")

@@ -1,0 +1,101 @@
+"""CheXlocalize: radiologists' segmentations of the validation and test sets of CheXpert."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+
+from data_modules.base import License
+from data_modules.evaluation import Annotated, EvaluationReader, find_file
+from data_modules.geometry import Size
+from data_modules.mimic_cxr.labels import FINDINGS
+from data_modules.regions import PolygonRegion, Region, RLERegion
+
+RENAMED = {"Airspace Opacity": "Lung Opacity"}
+
+
+class CheXlocalize(EvaluationReader):
+    """234 (validation) or 668 (test) radiographs of CheXpert with ten findings segmented by radiologists.
+
+    Access: registration with Stanford AIMI, research use (https://stanfordaimi.azurewebsites.net, "CheXlocalize"). Its
+    images and labels are those of CheXpert's validation and test sets.
+
+    Cite: Saporta et al., "Benchmarking saliency methods for chest X-ray interpretation", Nature Machine Intelligence 4:867,
+    2022, https://doi.org/10.1038/s42256-022-00536-x; Irvin et al., "CheXpert", AAAI 2019,
+    https://arxiv.org/abs/1901.07031.
+
+    Read before use: contours are filled, each by itself, and joined. The encoded masks hold all ten findings of every image;
+    the empty ones are no regions. "Airspace Opacity" is CheXpert's "Lung Opacity". Frontal images only.
+
+    Args:
+        root: Folder with the annotations, the labels and the images.
+        split: CheXpert's validation or test set. Choose nothing on the test set.
+        annotation: `contours` (gt_annotations), or `masks` (gt_segmentations, run-length encoded).
+    """
+
+    license: ClassVar[License] = "credentialed"
+
+    def __init__(
+        self, root: Path, split: Literal["val", "test"] = "test", annotation: Literal["contours", "masks"] = "contours"
+    ) -> None:
+        self.root, self.split, self.annotation = Path(root), split, annotation
+
+    def read(self) -> Annotated:
+        """Read labels and regions."""
+        labels = pd.read_csv(find_file(self.root, f"{self.split}_labels.csv"))
+        keys = labels["Path"].map(lambda path: "_".join(Path(path).with_suffix("").parts[-3:]))
+        frontal = keys.str.endswith("frontal")
+        labels, keys = labels[frontal], keys[frontal]
+        kind = "annotations" if self.annotation == "contours" else "segmentations"
+        content: dict[str, dict[str, Any]] = json.loads(
+            find_file(self.root, f"gt_{kind}_{self.split}.json").read_text()
+        )
+        names = tuple(name for name in FINDINGS if name in labels)
+        frames = {key: _frame(value) for key, value in content.items()}
+        return Annotated(
+            sample_id=keys.tolist(),
+            patient_id=keys.str.split("_").str[0].tolist(),
+            files=[self._file(path) for path in labels["Path"]],
+            names=names,
+            labels=labels[list(names)].to_numpy(dtype=np.float32),
+            regions=[item for key, value in content.items() for item in _regions(key, value)],
+            frames={key: frame for key, frame in frames.items() if frame is not None},
+        )
+
+    def _file(self, path: str) -> Path:
+        """Return where an image lies: the labels name `CheXpert-v1.0/valid/patient...` or `test/patient...`."""
+        tail = Path(*Path(path).parts[-3:])
+        folders = [
+            self.root / path,
+            *(self.root / base / name / tail for base in ("", "CheXpert") for name in _FOLDERS[self.split]),
+        ]
+        return next((file for file in folders if file.is_file()), folders[1])
+
+
+_FOLDERS = {"val": ("val", "valid"), "test": ("test",)}
+
+
+def _frame(value: dict[str, Any]) -> Size | None:
+    size = value.get("img_size") or next((mask["size"] for mask in value.values() if isinstance(mask, dict)), None)
+    return None if size is None else (int(size[0]), int(size[1]))
+
+
+def _regions(key: str, value: dict[str, Any]) -> Iterator[tuple[str, str, Region]]:
+    for name, drawn in value.items():
+        if name == "img_size":
+            continue
+        finding = RENAMED.get(name, name)
+        if isinstance(drawn, dict):
+            region = RLERegion((int(drawn["size"][0]), int(drawn["size"][1])), _counts(drawn["counts"]))
+            if region.decode().any():
+                yield key, finding, region
+        else:
+            for contour in drawn:
+                yield key, finding, PolygonRegion(tuple((float(x), float(y)) for x, y in contour))
+
+
+def _counts(counts: str | list[int]) -> str | tuple[int, ...]:
+    return counts if isinstance(counts, str) else tuple(counts)

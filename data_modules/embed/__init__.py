@@ -1,0 +1,5 @@
+"""EMBED: digital mammograms with descriptors, pathology and boxes."""
+
+from data_modules.embed.datamodule import EMBEDDataModule
+
+__all__ = ["EMBEDDataModule"]

@@ -1,0 +1,202 @@
+"""The EMBED data module."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from data_modules.base import License, PrivilegedDataModule
+from data_modules.cbis_ddsm.breast import PrepareBreast
+from data_modules.embed.tables import (
+    COLUMNS,
+    KEYS,
+    Preset,
+    Unproven,
+    encode,
+    known_values,
+    label_findings,
+    pool,
+    read_boxes,
+    read_findings,
+    read_images,
+    split_values,
+)
+from data_modules.evaluation import MissingImages
+from data_modules.geometry import Resize
+from data_modules.images import GreyRange
+from data_modules.preparation import Preprocess
+from data_modules.regions import Roi
+from data_modules.split import Split
+from data_modules.transforms import Augmentation
+
+
+class EMBEDDataModule(PrivilegedDataModule):
+    """Digital mammograms, cancer, lesion descriptors as privileged columns, and boxes: a second data set beside CBIS-DDSM.
+
+    Access: agreement with Emory University, non-commercial use, images on AWS Open Data
+    (https://github.com/Emory-HITI/EMBED_Open_Data): 480,323 images of 22,382 patients.
+
+    Cite: Jeong et al., "The EMory BrEast imaging Dataset (EMBED)", Radiology: Artificial Intelligence 5:e220047, 2023,
+    https://doi.org/10.1148/ryai.220047.
+
+    Read before use:
+    (1) Descriptors belong to a breast of an examination, not to an image or a box: both views of a breast share them, and
+    the boxes of an image are joined.
+    (2) A finding of one breast must not be attributed to the other: tables are joined by patient, examination and side.
+    (3) Findings without pathology are the rule. Those assessed as negative or benign count as no cancer; the others do under
+    `unproven: benign`, which is a guess, or leave the data under `drop`.
+    (4) Most images have no box. There is no official split: it is drawn by patient.
+
+    Args:
+        root: Folder with `tables/` and the images.
+        image_prefix: Beginning of `anon_dicom_path` that stands for the root.
+        columns: Privileged columns. `nuisance` is a negative control, `with_assessment` an upper bound.
+        unproven: What findings without pathology that are not negative or benign count as.
+        val_fraction: Share of the patients that become the validation set.
+        test_fraction: Share of the patients that become the test set.
+        split_seed: Seed of that draw; the same for all arms and seeds of a study.
+        missing_images: Whether a missing image is an error, or its sample is dropped and counted.
+        image_size: Side of the square frame that the network sees, in pixels.
+        batch_size: Samples a step and device.
+        num_workers: Loader processes; 0 loads in the training process.
+        seed: Seed of order and augmentation; the command line sets it to the run's seed.
+        mean: Mean grey value, in [0, 1], for normalisation.
+        std: Standard deviation of grey values.
+        resize: `stretch` to the square frame, or `pad` to keep the aspect ratio.
+        augmentation: Random changes of training images.
+        load_images: Whether to read images and boxes; None asks the module that is trained.
+        load_privileged: Whether to serve the privileged columns; None asks the module that is trained.
+        cache_images: Keep prepared images in memory after the first read.
+        prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
+        max_train_samples: Use only the first so many training samples, or None for all.
+        grey_range: What becomes 0 and 1: the extremes of each image (`observed`), since scanners differ, or the ends of the
+            range that its header declares (`declared`).
+    """
+
+    license: ClassVar[License] = "credentialed"
+
+    def __init__(
+        self,
+        root: Path,
+        image_prefix: str = "/mnt/NAS2/mammo/anon_dicom",
+        columns: Preset = "descriptors",
+        unproven: Unproven = "drop",
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        split_seed: int = 0,
+        missing_images: MissingImages = "error",
+        image_size: int = 224,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        seed: int = 0,
+        mean: float = 0.5,
+        std: float = 0.25,
+        resize: Resize = "pad",
+        augmentation: Augmentation | None = None,
+        load_images: bool | None = None,
+        load_privileged: bool | None = None,
+        cache_images: bool = False,
+        prepared: Path | None = None,
+        max_train_samples: int | None = None,
+        grey_range: GreyRange = "observed",
+    ) -> None:
+        super().__init__(
+            label_names=("Malignant",),
+            image_size=image_size,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            mean=mean,
+            std=std,
+            resize=resize,
+            augmentation=augmentation,
+            load_images=load_images,
+            load_privileged=load_privileged,
+            cache_images=cache_images,
+            prepared=prepared,
+            max_train_samples=max_train_samples,
+            grey_range=grey_range,
+        )
+        if not (val_fraction > 0 and test_fraction > 0 and val_fraction + test_fraction < 1):
+            raise ValueError(
+                f"Expected fractions that leave patients to train on but got {val_fraction} and {test_fraction}."
+            )
+        self.root, self.image_prefix, self.unproven = Path(root), image_prefix, unproven
+        self.categorical, self.numeric = COLUMNS[columns]
+        self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
+        self.missing_images = missing_images
+
+    def preprocess(self) -> Preprocess:
+        """Crop to the breast."""
+        return PrepareBreast()
+
+    def read_splits(self) -> Mapping[str, Split]:
+        """Read and join the tables.
+
+        Raises:
+            FileNotFoundError: If a table is missing, or an image and `missing_images` is `error`.
+            ValueError: If a column is missing.
+        """
+        images, findings = read_images(self.root), read_findings(self.root)
+        # the view belongs to an image, everything else to a breast
+        codes = {name: known_values(findings[name]) for name in self.categorical if name != "ViewPosition"}
+        pooled = pool(findings, label_findings(findings, self.unproven), codes)
+        rows = images.merge(pooled, left_on=KEYS, right_index=True, how="inner")
+        if "ViewPosition" in self.categorical:
+            codes["ViewPosition"] = known_values(rows["ViewPosition"])
+            rows["ViewPosition"] = rows["ViewPosition"].map(split_values)
+        counts = {
+            "images_without_findings": len(images) - len(rows),
+            "dropped_unproven": int(rows["label"].isna().sum()),
+        }
+        rows = rows[rows["label"].notna()]
+        rows = rows.assign(file=self._relative(rows["anon_dicom_path"]).map(self.root.joinpath))
+        rows, counts["dropped_missing_images"] = self._existing(rows)
+        subset = self._draw(rows["empi_anon"])
+        splits = {name: self._split(rows[subset == name], codes, name != "train") for name in ("train", "val", "test")}
+        return splits | {"train": replace(splits["train"], counts=counts)}
+
+    def _relative(self, paths: "pd.Series[str]") -> "pd.Series[str]":
+        return paths.str.removeprefix(self.image_prefix).str.lstrip("/")
+
+    def _existing(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+        """Return the rows whose image is there, and how many are not."""
+        if not self.load_images:
+            return rows, 0
+        missing = np.array([not file.is_file() for file in rows["file"]], dtype=np.bool_)
+        if missing.any() and self.missing_images == "error":
+            example = rows["file"].iloc[int(np.flatnonzero(missing)[0])]
+            raise FileNotFoundError(
+                f"Expected the images of all {len(rows)} samples but {int(missing.sum())} are missing, for example "
+                f"'{example}'. Set data.image_prefix to what the paths begin with, or data.missing_images to 'drop'."
+            )
+        return rows[~missing], int(missing.sum())
+
+    def _draw(self, patients: "pd.Series[str]") -> NDArray[np.str_]:
+        """Return the split of every row, drawn by patient."""
+        unique = np.sort(patients.unique())
+        order = np.random.default_rng(self.split_seed).permutation(len(unique))
+        num_test, num_val = round(self.test_fraction * len(unique)), round(self.val_fraction * len(unique))
+        drawn = np.full(len(unique), "train", dtype="<U5")
+        drawn[order[:num_test]], drawn[order[num_test : num_test + num_val]] = "test", "val"
+        return np.asarray(drawn[np.searchsorted(unique, patients)], dtype=np.str_)
+
+    def _split(self, rows: pd.DataFrame, codes: Mapping[str, list[str]], with_rois: bool) -> Split:
+        table = encode(rows, codes, self.numeric)
+        regions = [read_boxes(cell) for cell in rows["ROI_coords"]] if with_rois and self.load_images else []
+        return Split(
+            sample_id=np.array([file.stem for file in rows["file"]], dtype=np.str_),
+            patient_id=rows["empi_anon"].to_numpy(dtype=np.str_),
+            image=rows["file"].tolist(),
+            label=rows["label"].to_numpy(dtype=np.float32)[:, None],
+            has_privileged=np.asarray(
+                table.categorical.any(axis=1) | np.isfinite(table.numeric).any(axis=1), dtype=np.bool_
+            ),
+            table=table,
+            rois={row: (Roi(0, own),) for row, own in enumerate(regions) if own},
+            strata={"side": rows["laterality"].to_numpy(dtype=np.str_)},
+        )

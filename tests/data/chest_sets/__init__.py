@@ -1,0 +1,1 @@
+"""Tiny chest sets."""

@@ -1,0 +1,90 @@
+"""Tiny copies of the mammography sets, in the distributed layouts with their traps."""
+
+import plistlib
+from pathlib import Path
+
+import numpy as np
+
+from tests.data.cbis_ddsm.data import write_dicom
+
+SIZE = (60, 40)
+
+
+def write_mammogram(path: Path, right: bool = False, photometric: str = "MONOCHROME2") -> None:
+    """Write a breast of rows 10 to 49 and 30 columns at its chest wall, with a lesion of rows 20 to 29, columns 10 to 19."""
+    pixels = np.zeros(SIZE, np.uint16)
+    pixels[10:50, :30] = 20_000
+    pixels[20:30, 10:20] = 60_000
+    pixels = pixels[:, ::-1] if right else pixels
+    write_dicom(path, 65_535 - pixels if photometric == "MONOCHROME1" else pixels.copy(), photometric)
+
+
+def write_vindr_mammo(root: Path) -> None:
+    """Write two examinations of the test set, and one of the training set."""
+    columns = (
+        "study_id,series_id,image_id,laterality,view_position,height,width,breast_birads,breast_density,"
+        "finding_categories,finding_birads,xmin,ymin,xmax,ymax,split"
+    )
+    rows = [
+        "s1,x,a,L,CC,60,40,BI-RADS 5,DENSITY C,\"['Mass', 'Skin Thickening']\",BI-RADS 5,10,20,20,30,test",
+        "s1,x,a,L,CC,60,40,BI-RADS 5,DENSITY C,['Suspicious Calcification'],BI-RADS 4,-5,40,5,45,test",
+        "s1,x,a,L,CC,60,40,BI-RADS 5,DENSITY C,['Mass'],BI-RADS 3,0,0,5,5,test",
+        "s1,x,b,R,MLO,60,40,BI-RADS 2,DENSITY B,['No Finding'],,,,,,test",
+        "s2,x,c,R,CC,60,40,BI-RADS 4,DENSITY A,['Asymmetry'],BI-RADS 4,1,1,9,9,test",
+        "s3,x,d,L,CC,60,40,BI-RADS 1,DENSITY A,['No Finding'],,,,,,training",
+    ]
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "finding_annotations.csv").write_text("\n".join([columns, *rows]) + "\n")
+    write_mammogram(root / "images/s1/a.dicom", photometric="MONOCHROME1")
+    write_mammogram(root / "images/s1/b.dicom", right=True)
+    write_mammogram(root / "images/s2/c.dicom", right=True)
+
+
+def write_inbreast(root: Path) -> None:
+    """Write two images: a mass and a single calcification in one, nothing in the other."""
+    rows = [
+        "removed;removed;L;CC;201001;111;2;4a;X;;",
+        "removed;removed;R;MLO;201001;222;3;2;;;",
+        ";;;;;;;;;;",
+    ]
+    header = "Patient ID;Patient age;Laterality;View;Acquisition date;File Name ;ACR;Bi-Rads;Mass ;Micros;Distortion"
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "INbreast.csv").write_text("\n".join([header, *rows]) + "\n")
+    write_mammogram(root / "AllDICOMs/111_aaa_MG_L_CC_ANON.dcm")
+    write_mammogram(root / "AllDICOMs/222_bbb_MG_R_ML_ANON.dcm", right=True)
+    square = ["(10.0, 20.0)", "(20.0, 20.0)", "(20.0, 30.0)", "(10.0, 30.0)"]
+    rois = [
+        {"Name": "Mass", "Point_px": square, "NumberOfPoints": 4},
+        {"Name": "Cluster", "Point_px": ["(5.5, 6.5)"], "NumberOfPoints": 1},
+        {"Name": "Calcification", "Point_px": square, "NumberOfPoints": 4},
+    ]
+    (root / "AllXML").mkdir(exist_ok=True)
+    (root / "AllXML/111.xml").write_bytes(plistlib.dumps({"Images": [{"ImageIndex": 0, "ROIs": rois}]}))
+
+
+def write_embed(root: Path, num_patients: int = 20, reduced: bool = False) -> None:
+    """Write an examination a patient: cancer in the left breast of every second, benign findings or none elsewhere."""
+    clinical = [
+        "empi_anon,acc_anon,side,asses,path_severity,tissueden,massshape,massmargin,massdens,calcfind,calcdistri,numfind"
+    ]
+    metadata = [
+        "empi_anon,acc_anon,ImageLateralityFinal,FinalImageType,ViewPosition,anon_dicom_path,ROI_coords,num_roi"
+    ]
+    for i in range(num_patients):
+        patient, exam = f"{1000 + i}", f"{9000 + i}"
+        if i % 2 == 0:
+            # two findings of one breast: a cancer, and one without pathology that was assessed as benign
+            clinical += [f'{patient},{exam},L,K,0,3,"I,R",S,,,,1', f"{patient},{exam},L,B,,3,O,D,,,,2"]
+        else:
+            clinical += [f"{patient},{exam},L,S,,2,O,,,A,G,1"]  # suspicious, and never biopsied
+        clinical += [f"{patient},{exam},{'R' if i % 3 else ''},N,,3,,,,,,1"]
+        for side, view in (("L", "CC"), ("L", "MLO"), ("R", "CC")):
+            path = f"/mnt/NAS2/mammo/anon_dicom/cohort_1/{patient}/{exam}/{patient}{side}{view}.dcm"
+            boxes = '"[[20, 10, 30, 20], [0, 0, 5, 5]]"' if (side, view) == ("L", "CC") and i % 2 == 0 else "[]"
+            metadata.append(f"{patient},{exam},{side},2D,{view},{path},{boxes},0")
+            write_mammogram(root / path.removeprefix("/mnt/NAS2/mammo/anon_dicom/"), right=side == "R")
+        metadata.append(f"{patient},{exam},L,cview,CC,/mnt/NAS2/mammo/anon_dicom/none.dcm,[],0")
+    (root / "tables").mkdir(parents=True, exist_ok=True)
+    suffix = "_reduced" if reduced else ""
+    (root / f"tables/EMBED_OpenData_clinical{suffix}.csv").write_text("\n".join(clinical) + "\n")
+    (root / f"tables/EMBED_OpenData_metadata{suffix}.csv").write_text("\n".join(metadata) + "\n")

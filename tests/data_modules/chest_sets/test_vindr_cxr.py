@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_modules.chest_sets import VinDrCXR
+from data_modules.evaluation import EvaluationDataModule
+from data_modules.regions import BoxRegion
+from tests.data.chest_sets.data import write_vindr_cxr
+
+LABELS = ("Lung Lesion", "Pleural Effusion", "No Finding")
+
+
+def read(root: Path, split: str = "test", min_readers: int = 1) -> EvaluationDataModule:
+    reader = VinDrCXR(root, split, min_readers)  # type: ignore[arg-type]
+    return EvaluationDataModule(reader, LABELS, image_size=20, resize="stretch")
+
+
+def test_consensus_of_the_test_set(tmp_path: Path) -> None:
+    write_vindr_cxr(tmp_path)
+    test = read(tmp_path).splits["test"]
+    assert test.sample_id.tolist() == ["t1", "t2"]
+    # tumour and nodule are one label; a finding without a label of ours is left out
+    np.testing.assert_array_equal(test.label, [[1, 0, 0], [0, 0, 1]])
+    (roi,) = test.rois[0]
+    assert roi.regions == (BoxRegion((10, 20, 30, 40)), BoxRegion((50, 60, 70, 80)))
+    assert list(test.rois) == [0]  # "No finding" has a row without a box
+
+
+def test_readers_of_the_training_set_are_counted(tmp_path: Path) -> None:
+    write_vindr_cxr(tmp_path)
+    one, two = (read(tmp_path, "train", n).splits["test"] for n in (1, 2))
+    np.testing.assert_array_equal(one.label[0], [1, 1, 1])
+    np.testing.assert_array_equal(two.label[0], [0, 1, 0])
+    assert [roi.label for roi in two.rois[0]] == [1]
+    assert len(two.rois[0][0].regions) == 2  # both readers' boxes, joined
+
+
+def test_copies_in_other_formats_are_found(tmp_path: Path) -> None:
+    write_vindr_cxr(tmp_path, suffix=".dicom")
+    data = read(tmp_path)
+    assert data.splits["test"].image[0].suffix == ".dicom"
+    assert next(iter(data.test_dataloader()))["roi_mask"].any()
+
+
+def test_arguments_and_columns_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="min_readers"):
+        VinDrCXR(tmp_path, min_readers=0)
+    write_vindr_cxr(tmp_path)
+    path = tmp_path / "annotations_test.csv"
+    path.write_text(path.read_text().replace("x_min", "xmin"))
+    with pytest.raises(ValueError, match="Did you mean"):
+        _ = read(tmp_path).splits
