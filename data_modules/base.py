@@ -89,6 +89,8 @@ class PrivilegedDataModule(LightningDataModule):
         self.prepared = None if prepared is None else Path(prepared)
         self._splits: Mapping[str, Split] | None = None
         self._resume = (0, 0)
+        # training images that a callback adds to the batch
+        self.images_elsewhere = False
         if not self.label_names:
             raise ValueError("Expected at least one label name but got none.")
 
@@ -154,6 +156,10 @@ class PrivilegedDataModule(LightningDataModule):
     def _prepared_images(self, split: Split, folder: Path) -> PreparedImages:
         return PreparedImages(folder, self.preparation, split.sample_id, split.image)
 
+    def prepared_images(self, name: str) -> PreparedImages | None:
+        """Return the prepared images of a split, or None if there are none."""
+        return None if self.prepared is None else self._prepared_images(self.splits[name], self.prepared)
+
     def _check(self, splits: Mapping[str, Split]) -> None:
         missing = [name for name in self.expected_splits if not len(splits.get(name, ()))]
         if missing:
@@ -191,23 +197,19 @@ class PrivilegedDataModule(LightningDataModule):
     def dataset(self, name: str, load_images: bool, load_privileged: bool) -> PrivilegedDataset:
         """Return one split as a data set; only the training split is augmented."""
         augmentation = self.augmentation if name == "train" else None
-        split = self.splits[name]
-        prepared = None
-        if load_images and self.prepared is not None:
-            prepared = self._prepared_images(split, self.prepared)
         return PrivilegedDataset(
-            split,
+            self.splits[name],
             SampleTransform(augmentation, self.mean, self.std, self.seed, self.image_size),
             self.preparation,
             load_images,
             load_privileged,
             self.cache_images,
-            prepared,
+            self.prepared_images(name) if load_images else None,
         )
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Return the shuffled training loader, at the position that a resumed checkpoint left."""
-        dataset = self.dataset("train", self.load_images, self.load_privileged)
+        dataset = self.dataset("train", self.load_images and not self.images_elsewhere, self.load_privileged)
         epoch, batch = self._resume
         rank, world_size = self._rank()
         sampler = EpochSampler(len(dataset), self.seed, True, epoch, batch * self.batch_size, rank, world_size)

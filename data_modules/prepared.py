@@ -261,10 +261,19 @@ class PreparedImages:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def read(self, index: int) -> tuple[Image, Placement]:
-        """Return one image, float32 (side, side) in [0, 1], and where its file lies in it."""
+    @property
+    def bytes_per_image(self) -> int:
+        """Size of one image."""
+        return int(self.meta.side**2 * np.dtype(self.meta.depth).itemsize)
+
+    def stored(self, rows: NDArray[np.int64]) -> NDArray[np.generic]:
+        """Return the pixels (n, side, side) of some rows of the split, as stored."""
         if self._pixels is None:
             self._pixels = open_pixels(self.folder, self.meta)
+        return self._pixels[self._rows[rows]]
+
+    def read(self, index: int) -> tuple[Image, Placement]:
+        """Return one image, float32 (side, side) in [0, 1], and where its file lies in it."""
         scale = np.float32(1 / np.iinfo(self.meta.depth).max)
-        pixels = self._pixels[self._rows[index]]
+        (pixels,) = self.stored(np.array([index]))
         return np.multiply(pixels, scale, dtype=np.float32), unpack(self.geometry[index])
