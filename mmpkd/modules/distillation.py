@@ -130,17 +130,24 @@ class DistillationModule(ClassificationModule):
         return [f"student.model.{name}" for name in self.student.model.no_weight_decay()]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what is needed to build the student again."""
+        """Add what is needed to build the student again, and what its outputs mean."""
         checkpoint["student"] = self.student.settings
+        checkpoint["label_names"] = list(self.trainer.datamodule.label_names)  # type: ignore[attr-defined]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make room for the projection of a feature loss, which is trained with the student.
+        """Check the labels, and make room for the projection of a feature loss, which is trained with the student.
 
         Raises:
-            ValueError: If the checkpoint is not one of a student.
+            ValueError: If the checkpoint is not one of a student, or its labels are not those of the data, in their order.
         """
         if "student" not in checkpoint:
             raise ValueError(f"Expected the checkpoint of a student but it holds {sorted(checkpoint)}.")
+        names = list(self.trainer.datamodule.label_names)  # type: ignore[attr-defined]
+        if checkpoint["label_names"] != names:
+            raise ValueError(
+                f"Expected the labels that the student was trained with, {checkpoint['label_names']}, but the data have {names}. "
+                "Set data.label_names to the student's, in its order."
+            )
         weight = checkpoint["state_dict"].get("feature_loss.projection.weight")
         if weight is not None and not hasattr(self, "feature_loss"):
             self._create_feature_loss(weight.shape[1], weight.shape[0])

@@ -108,6 +108,11 @@ def test_a_student_is_tested_on_another_data_set(tmp_path: Path) -> None:
     assert 0 <= metrics["test/auroc_macro"] <= 1
     table = pd.read_parquet(tmp_path / "external" / "roi_test.parquet")
     assert set(table["finding"]) == {NAMES[0], NAMES[1]}
+    # as many labels in another order would be scored against each other
+    other["init_args"] = {**settings, "label_names": list(NAMES)[::-1]}
+    arguments = config(tmp_path, "exchanged", tmp_path, student(), data=other)
+    with pytest.raises(ValueError, match="in its order"):
+        main(["test", *arguments, f"--ckpt_path={checkpoint}"])
 
 
 def test_labels_are_brought_into_the_order_of_the_student() -> None:
