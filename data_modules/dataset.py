@@ -46,7 +46,7 @@ class PrivilegedDataset(Dataset[Sample]):
         )
         self._images = np.zeros(shape, dtype=np.float32)
         self._cached = np.zeros(shape[0], dtype=np.bool_)
-        self._masks: dict[int, NDArray[np.bool_]] = {}
+        self._masks: dict[int, NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
         return len(self.split)
@@ -78,27 +78,28 @@ class PrivilegedDataset(Dataset[Sample]):
     def _prepared(self, index: int) -> tuple[Image, NDArray[np.bool_]]:
         """Return the image in the network frame, in [0, 1], and the masks (r, H, W) of its ROIs."""
         if len(self._cached) and self._cached[index]:
-            return self._images[index], self._masks.get(index, self._no_masks())
+            return self._images[index], self._drawn(index)
         image, placement = self._read(index)
-        masks = self._draw(index, placement)
+        if index in self.split.rois and index not in self._masks:
+            # a mask file may have as many pixels as a film: it is read once, and kept with 8 pixels a byte
+            self._masks[index] = np.packbits(self._draw(index, placement), axis=-1)
         if len(self._cached):
             self._images[index], self._cached[index] = image, True
-            if len(masks):
-                self._masks[index] = masks
-        return image, masks
+        return image, self._drawn(index)
+
+    def _drawn(self, index: int) -> NDArray[np.bool_]:
+        side = self.preparation.image_size
+        if index not in self._masks:
+            return np.zeros((0, side, side), dtype=np.bool_)
+        return np.unpackbits(self._masks[index], axis=-1, count=side).astype(np.bool_)
 
     def _read(self, index: int) -> tuple[Image, Placement]:
         return self.preparation(self.split.image[index]) if self.prepared is None else self.prepared.read(index)
 
     def _draw(self, index: int, placement: Placement) -> NDArray[np.bool_]:
-        rois = self.split.rois.get(index, ())
         try:
-            masks = [draw_roi(roi, placement) for roi in rois]
+            return np.stack([draw_roi(roi, placement) for roi in self.split.rois[index]])
         except ImageReadError as error:
             raise ImageReadError(
                 f"Sample '{self.split.sample_id[index]}', '{self.split.image[index]}': {error}"
             ) from error
-        return np.stack(masks) if masks else self._no_masks()
-
-    def _no_masks(self) -> NDArray[np.bool_]:
-        return np.zeros((0, self.preparation.image_size, self.preparation.image_size), dtype=np.bool_)

@@ -10,8 +10,6 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from data_modules.geometry import to_xyxy
 from data_modules.mimic_cxr.files import read_table
 from data_modules.mimic_cxr.rois import Annotations, find_folder
@@ -123,15 +121,3 @@ def _graph(graph: dict[str, Any]) -> Iterator[tuple[str, Region]]:
                 box = to_xyxy([item[name] for name in ORIGINAL], "xyxy")
                 if box[2] > box[0] and box[3] > box[1]:
                     yield finding, BoxRegion(box)
-
-
-def read_images_to_avoid(root: Path) -> frozenset[str]:
-    """Return the images that Chest ImaGenome's authors keep out of training, or nothing without their list.
-
-    The list has no index column but the other split files have one: columns are read by name.
-    """
-    folder = find_folder(root, "silver_dataset")
-    path = None if folder is None else folder / "splits" / "images_to_avoid.csv"
-    if path is None or not path.is_file():
-        return frozenset()
-    return frozenset(pd.read_csv(path, dtype=str)["dicom_id"])

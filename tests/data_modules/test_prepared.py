@@ -14,12 +14,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from data_modules.dataset import PrivilegedDataset
 from data_modules.geometry import Placement
 from data_modules.images import ImageReadError
 from data_modules.preparation import Preparation
 from data_modules.prepare import prepare_images, verify_images
 from data_modules.prepared import PreparedImages, PreparedMeta, StaleImagesError, pack, unpack
+from data_modules.regions import MaskRegion, Roi
 from data_modules.split import Split
+from data_modules.transforms import SampleTransform
 from mmpkd.prepare_command import main
 from tests.data_modules.test_geometry import placements
 from tests.tiny import TinyDataModule, write_tiny
@@ -236,3 +239,15 @@ def test_an_experiment_names_its_data(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("data: data.yaml\nmodel: {class_path: ignored}\n")
     assert main([str(tmp_path / "run.yaml"), "--out", str(tmp_path / "p"), "--num_workers", "0"]) == 0
     assert PreparedMeta.load(tmp_path / "p").side == 16
+
+
+def test_a_mask_file_is_read_once(tmp_path: Path, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(tmp_path / "p", split)
+    with_mask = replace(split, rois={2: (Roi(0, (MaskRegion(split.image[2]),)),)})
+    prepared = PreparedImages(tmp_path / "p", PREPARATION, split.sample_id, split.image)
+    dataset = PrivilegedDataset(with_mask, SampleTransform(None, 0, 1, 0), PREPARATION, True, False, prepared=prepared)
+    first = dataset[(0, 2)].roi_mask
+    assert first is not None
+    assert first.any()
+    monkeypatch.setattr("data_modules.regions.read_mask", None)
+    np.testing.assert_array_equal(dataset[(1, 2)].roi_mask, first)

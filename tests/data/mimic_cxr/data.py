@@ -171,7 +171,7 @@ def write_ms_cxr(root: Path, as_json: bool = False, with_split: bool = True) -> 
 def write_imagenome(root: Path) -> None:
     """Write gold and silver parts of Chest ImaGenome: image f, effusion-like finding in the right lung."""
     silver, gold = root / "silver_dataset", root / "gold_dataset"
-    (silver / "splits").mkdir(parents=True)
+    silver.mkdir(parents=True)
     gold.mkdir()
     graph = {
         "objects": [
@@ -208,10 +208,6 @@ def write_imagenome(root: Path) -> None:
     }
     with zipfile.ZipFile(silver / "scene_graph.zip", "w") as archive:
         archive.writestr("scene_graph/f_SceneGraph.json", json.dumps(graph))
-    (silver / "splits" / "train.csv").write_text(",subject_id,study_id,dicom_id,path,ViewPosition\n0,1,2,a,files/,PA\n")
-    (silver / "splits" / "images_to_avoid.csv").write_text(
-        "subject_id,study_id,dicom_id,path,ViewPosition\n1,2,g,files/,PA\n"
-    )
     (gold / "gold_bbox_coordinate_annotations_1000images.csv").write_text(
         "image_id,x1,y1,x2,y2,width,height,bbox_name,annot_id,original_x1,original_y1,original_x2,original_y2,annotator\n"
         "f.dcm,0,0,9,9,9,9,right lung,1,20,-10,80,120,x\n"

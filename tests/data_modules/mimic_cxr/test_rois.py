@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from data_modules.mimic_cxr import MIMICCXRDataModule
-from data_modules.mimic_cxr.imagenome import read_images_to_avoid
 from data_modules.regions import BoxRegion, EllipseRegion
 from data_modules.split import Split
 from tests.data.mimic_cxr.data import FRAME, write_imagenome, write_images, write_mimic, write_reflacx
@@ -51,12 +50,6 @@ def test_a_box_beyond_the_image_is_drawn_up_to_its_border(root: Path) -> None:
     mask = next(iter(data.test_dataloader()))["roi_mask"][0].numpy()
     assert np.flatnonzero(mask.all(axis=0)).tolist() == list(range(2, 8))
     assert mask.sum() == 20 * 6
-
-
-def test_lists_are_read_by_column_name(root: Path) -> None:
-    assert read_images_to_avoid(root) == frozenset()
-    write_imagenome(root)
-    assert read_images_to_avoid(root) == {"g"}
 
 
 def test_ellipses_of_all_readers_and_phases_are_joined_above_a_certainty(root: Path) -> None:
