@@ -54,6 +54,7 @@ class MIMICCXRReader:
     roi_source: RoiSource
     roi_split: RoiSplit
     min_certainty: int
+    show_published: bool = True
 
     def read(self) -> Mapping[str, Split]:
         """Return the splits `train`, `val` and `test`."""
@@ -64,6 +65,7 @@ class MIMICCXRReader:
         if self.roi_split == "all":
             images.loc[owned, "split"] = "test"
         held_out = owned & (images["split"] == "train").to_numpy()
+        num_held_out = int(images.loc[held_out, "subject_id"].nunique())
         images = images[~held_out].reset_index(drop=True)
         rois, roi_counts = self._rois(everyone, images)
         reports = read_reports(self.reports_root, images["subject_id"].tolist(), images["study_id"].tolist(), self.text)
@@ -78,10 +80,10 @@ class MIMICCXRReader:
         }
         splits["train"] = _count(
             splits["train"],
-            {"held_out_roi_images": int(held_out.sum()), "held_out_roi_patients": len(patients)} | dict(reports.counts),
+            {"held_out_roi_images": int(held_out.sum()), "held_out_roi_patients": num_held_out, **reports.counts},
         )
         splits["test"] = _count(splits["test"], roi_counts)
-        return {name: _count(split, _published(everyone, name)) for name, split in splits.items()}
+        return {name: _count(split, self._official_counts(everyone, name)) for name, split in splits.items()}
 
     def _everyone(self) -> pd.DataFrame:
         """Return one row per image of the data set: identifiers, official split, view, rows and columns."""
@@ -102,6 +104,18 @@ class MIMICCXRReader:
             raise ValueError(f"Expected the splits {list(SPLITS)} in '{path}' but found {unknown}.")
         metadata["view"] = resolve_views(metadata)
         return split.merge(metadata[["dicom_id", "view", "Rows", "Columns"]], on="dicom_id", how="inner")
+
+    def _official_counts(self, everyone: pd.DataFrame, name: str) -> dict[str, int]:
+        """Return what the official split holds here, next to the published counts."""
+        rows = everyone[everyone["split"].map(SPLITS) == name]
+        frontal, unknown = rows["view"].isin(FRONTAL), rows["view"] == ""
+        found = {"images": len(rows), "frontal": int(frontal.sum()), "patients": int(rows["subject_id"].nunique())}
+        counts = {}
+        for what, number in found.items():
+            counts[f"official_{what}"] = number
+            if self.show_published:
+                counts[f"official_{what}_published"] = PUBLISHED[name][what]
+        return counts | {"lateral_or_other_view": int((~frontal & ~unknown).sum()), "unknown_view": int(unknown.sum())}
 
     @cached_property
     def _annotations(self) -> Mapping[RoiSource, Annotations]:
@@ -181,23 +195,6 @@ class MIMICCXRReader:
 
 def _count(split: Split, counts: Mapping[str, int]) -> Split:
     return replace(split, counts={**split.counts, **counts})
-
-
-def _published(everyone: pd.DataFrame, name: str) -> dict[str, int]:
-    """Return what the official split holds here, next to the published counts."""
-    rows = everyone[everyone["split"].map(SPLITS) == name]
-    frontal = rows["view"].isin(FRONTAL)
-    found = {"images": len(rows), "frontal": int(frontal.sum()), "patients": int(rows["subject_id"].nunique())}
-    unknown = {
-        "lateral_or_other_view": int((~frontal & (rows["view"] != "")).sum()),
-        "unknown_view": int((rows["view"] == "").sum()),
-    }
-    both = {
-        f"official_{what}{suffix}": counts[what]
-        for what in found
-        for suffix, counts in (("", found), ("_published", PUBLISHED[name]))
-    }
-    return both | unknown
 
 
 def _check_frames(stated: Mapping[str, Size], frames: Mapping[str, Size]) -> None:

@@ -1,6 +1,7 @@
 """Data modules that write phantoms on first use and read them as the real data sets are read."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -79,6 +80,8 @@ class ChestPhantomDataModule(MIMICCXRDataModule):
             prepared=prepared,
             max_train_samples=max_train_samples,
         )
+        # phantoms are no part of the data set whose counts were published
+        self.reader = replace(self.reader, show_published=False)
         self.counts = (num_train, num_val, num_test)
         self.file_size, self.phantom_seed, self.label_noise = file_size, phantom_seed, label_noise
 
