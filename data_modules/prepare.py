@@ -79,6 +79,7 @@ def prepare_images(
         meta.save(folder)
         with (folder / "images.bin").open("ab") as pixels:
             pixels.truncate(meta.num_bytes)
+        # once: identifiers of a whole data set take a second to sort
         rows = rows_of(index.sample_id, sample_id)
         todo = np.flatnonzero(index.status[rows] != Status.READY)
         jobs = [
@@ -86,8 +87,8 @@ def prepare_images(
             for own in np.split(todo, range(CHUNK, len(todo), CHUNK))
             if len(own)
         ]
-        for part, failed in _run_all(jobs, num_workers, folder):
-            _insert(index, part)
+        for own, part, failed in _run_all(jobs, num_workers, folder):
+            _insert(index, own, part)
             remaining = {name: why for name, why in errors.items() if name not in part.sample_id} | failed
             if remaining != errors:
                 write_json(folder / "errors.json", remaining)
@@ -126,8 +127,10 @@ def _resume(folder: Path, sample_id: NDArray[np.str_]) -> tuple[PreparedIndex, d
     """Read the index, what was finished since it was written, and the errors; add the samples that are new."""
     path, errors = folder / "index.npz", folder / "errors.json"
     index = PreparedIndex.load(path) if path.is_file() else PreparedIndex.pending(sample_id[:0])
-    for part in sorted((folder / "parts").glob("[0-9]*.npz")):
-        _insert(index, PreparedIndex.load(part))
+    parts = [PreparedIndex.load(part) for part in sorted((folder / "parts").glob("[0-9]*.npz"))]
+    if parts:
+        finished = PreparedIndex.concatenate(parts)
+        _insert(index, rows_of(index.sample_id, finished.sample_id), finished)
     new = sample_id[rows_of(index.sample_id, sample_id) < 0]
     index = PreparedIndex.concatenate([index, PreparedIndex.pending(new)])
     _write_index(folder, index)
@@ -140,19 +143,18 @@ def _write_index(folder: Path, index: PreparedIndex) -> None:
     (folder / "parts").mkdir()
 
 
-def _insert(index: PreparedIndex, part: PreparedIndex) -> None:
-    rows = rows_of(index.sample_id, part.sample_id)
+def _insert(index: PreparedIndex, rows: NDArray[np.int64], part: PreparedIndex) -> None:
     for name in ("status", "num_bytes", "checksum", "geometry"):
         getattr(index, name)[rows] = getattr(part, name)
 
 
 def _run_all(
     jobs: Sequence[_Job], num_workers: int | None, folder: Path
-) -> Iterator[tuple[PreparedIndex, dict[str, str]]]:
+) -> Iterator[tuple[NDArray[np.int64], PreparedIndex, dict[str, str]]]:
     results = parallel(_run, jobs, num_workers, f"preparing images, {CHUNK} at a time", chunk=1)
-    for number, (part, failed) in enumerate(results):
+    for number, (job, (part, failed)) in enumerate(zip(jobs, results, strict=True)):
         part.save(folder / "parts" / f"{number:09d}.npz")
-        yield part, failed
+        yield job.rows, part, failed
 
 
 def _run(job: _Job) -> tuple[PreparedIndex, dict[str, str]]:

@@ -159,3 +159,26 @@ def test_monochrome1_is_inverted() -> None:
 
 def test_a_real_mask_with_levels_0_and_2_is_not_empty() -> None:
     assert read_mask(real_data("cbis_ddsm_sample") / "Mass-Training_P_00001_LEFT_CC_MASK.png").any()
+
+
+def test_run_length_encoded_dicom_files_are_read(tmp_path: Path) -> None:
+    pixels = np.kron(np.arange(12, dtype=np.uint16).reshape(3, 4) * 300, np.ones((5, 5), np.uint16))
+    path = write_dicom(tmp_path / "a.dcm", pixels, 12)
+    expected, _ = read_image(path)
+    dataset = pydicom.dcmread(path)
+    dataset.compress(pydicom.uid.RLELossless)
+    dataset.save_as(tmp_path / "b.dcm")
+    assert pydicom.dcmread(tmp_path / "b.dcm").file_meta.TransferSyntaxUID == pydicom.uid.RLELossless
+    np.testing.assert_array_equal(read_image(tmp_path / "b.dcm")[0], expected)
+    np.testing.assert_array_equal(expected, pixels / np.float32(3300))
+
+
+def test_the_size_of_an_image_is_in_its_header(tmp_path: Path) -> None:
+    Image.fromarray(GRADIENT).save(tmp_path / "a.png")
+    assert read_size(tmp_path / "a.png") == (48, 64)
+    assert read_size(write_dicom(tmp_path / "a.dcm", GRADIENT.astype(np.uint16), 12)) == (48, 64)
+    (tmp_path / "b.png").write_bytes(b"no image")
+    (tmp_path / "b.dcm").write_bytes(b"no image")
+    for name in ("b.png", "b.dcm", "none.png", "none.dcm"):
+        with pytest.raises(ImageReadError, match=name):
+            read_size(tmp_path / name)
