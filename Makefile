@@ -5,15 +5,18 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 # DATA=/path runs the real configuration on a real data set; ARGS= passes Lightning CLI overrides; SEEDS="0 1 2" trains more
-# seeds; OUT= is the folder of the study.
+# seeds; OUT= is the folder of the study; RUN= the folder of a run.
 DATA ?=
 ARGS ?=
 SEEDS ?=
 OUT ?=
+RUN ?=
+PRESETS ?= nuisance descriptors descriptors_density all_no_birads all_with_birads
+TEXTS ?= findings impression label_masked
 STUDY_FLAGS = $(if $(OUT),--out $(OUT)) $(if $(SEEDS),--seeds $(SEEDS)) -- $(if $(DATA),--data.root=$(abspath $(DATA))) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install train-cxr train-mammo train-covid table-cbis test check format lint types benchmark lock clean
+.PHONY: help install train-cxr train-mammo train-covid table-cbis text-openi controls-cxr controls-mammo dashboard review test check format lint types benchmark lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -39,12 +42,38 @@ train-covid: $(STAMP)  ## The same on 306 public radiographs with clinical notes
 	$(if $(DATA),,$(error Expected DATA=/path/to/covid_cxr; docs/covid_cxr.md says how to make it))
 	$(BIN)/mmpkd study experiments/covid_cxr/study.yaml $(STUDY_FLAGS)
 
-table-cbis: $(STAMP)  ## Tabular teachers on the real CBIS-DDSM descriptions, no images; needs DATA=
+table-cbis: $(STAMP)  ## Tabular teachers on the real CBIS-DDSM descriptions, each preset, no images; needs DATA=
 	$(if $(DATA),,$(error Expected DATA=/path with the four CBIS-DDSM description CSVs))
-	@for a in mass calc; do \
-	  config="--config experiments/mammo/table_$$a.yaml --data.root=$(abspath $(DATA)) $(ARGS)"; \
-	  $(BIN)/mmpkd fit $$config && $(BIN)/mmpkd test $$config --ckpt_path runs/cbis_table/$$a/seed0/checkpoints/best.ckpt || exit 1; \
+	@for a in mass calc; do for p in $(PRESETS); do \
+	  config=experiments/mammo/table_$$a.yaml; out=$(or $(OUT),runs/cbis_table)/$$a-$$p; \
+	  data="--data.root=$(abspath $(DATA)) --data.columns=$$p"; \
+	  $(BIN)/mmpkd fit --config $$config --run.dir $$out $$data $(ARGS) \
+	  && $(BIN)/mmpkd teacher-card $$config $$out/checkpoints/best.ckpt $$data --split test --json $$out/test_card.json $(filter --data.%,$(ARGS)) || exit 1; \
+	done; done
+
+text-openi: $(STAMP)  ## Text teacher on the real reports of Open-i, no images; needs DATA=
+	$(if $(DATA),,$(error Expected DATA=/path with NLMCXR_reports.tgz))
+	@for text in $(TEXTS); do \
+	  config=experiments/open_i/teacher.yaml; out=$(or $(OUT),runs/open_i)/$$text; \
+	  data="--data.root=$(abspath $(DATA)) --data.text=$$text"; \
+	  $(BIN)/mmpkd fit --config $$config --run.dir $$out $$data $(ARGS) \
+	  && $(BIN)/mmpkd teacher-card $$config $$out/checkpoints/best.ckpt $$data --split test --json $$out/test_card.json $(filter --data.%,$(ARGS)) || exit 1; \
 	done
+
+controls-cxr: $(STAMP)  ## Every control of a strict reviewer on chest phantoms, then the report
+	$(BIN)/mmpkd study experiments/cxr/controls.yaml $(STUDY_FLAGS)
+
+controls-mammo: $(STAMP)  ## Every control of a strict reviewer on breast phantoms, then the report
+	$(BIN)/mmpkd study experiments/mammo/controls.yaml $(STUDY_FLAGS)
+
+dashboard: $(STAMP)  ## Save the W&B workspace of the project, or say how to get it
+	$(BIN)/python experiments/dashboard.py $(ARGS)
+
+review: $(STAMP)  ## Look at a run on this machine in the terminal, without an account (RUN= a folder; the newest by default)
+	@run="$(or $(RUN),$(shell ls -td runs/*/*/*/wandb 2>/dev/null | head -n 1 | xargs -r dirname))"; \
+	test -d "$$run/wandb" || { echo "Expected a run with a wandb folder; train one, or give RUN=runs/cxr/distilled/seed0"; exit 1; }; \
+	if test -t 1; then $(BIN)/wandb leet "$$run/wandb"; \
+	else $(BIN)/wandb leet inspect --summary "$$(ls -td $$run/wandb/*run-* | head -n 1)"; fi
 
 test: $(STAMP)  ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)

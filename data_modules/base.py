@@ -11,16 +11,18 @@ import cv2
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Sampler
 
 from data_modules.batch import Sample, collate
 from data_modules.dataset import PrivilegedDataset
+from data_modules.forms import PrivilegedForm
 from data_modules.geometry import Resize
 from data_modules.images import GreyRange
 from data_modules.preparation import Preparation, Preprocess
 from data_modules.prepared import PreparedImages
-from data_modules.samplers import EpochSampler
-from data_modules.split import Split, check_disjoint_patients
+from data_modules.samplers import EpochSampler, Key, RowSampler
+from data_modules.split import Split, check_disjoint_patients, patient_folds
 from data_modules.transforms import Augmentation, SampleTransform
 
 License = Literal["credentialed", "open", "synthetic"]
@@ -88,7 +90,11 @@ class PrivilegedDataModule(LightningDataModule):
         self.grey_range: GreyRange = grey_range
         self.prepared = None if prepared is None else Path(prepared)
         self._splits: Mapping[str, Split] | None = None
+        self._id_key: str | None = None
+        self._file_ids: Mapping[str, NDArray[np.str_]] = {}
         self._resume = (0, 0)
+        self._form: PrivilegedForm | None = None
+        self._held_out: tuple[int, int] | None = None
         # training images that a callback adds to the batch
         self.images_elsewhere = False
         if not self.label_names:
@@ -144,8 +150,44 @@ class PrivilegedDataModule(LightningDataModule):
             self._check(splits)
             if self.max_train_samples is not None and self.max_train_samples < len(splits.get("train", ())):
                 splits["train"] = splits["train"].take(np.arange(self.max_train_samples))
+            if self._form is not None:
+                splits = self._form(splits)
+            if self._held_out is not None:
+                fold, num_folds = self._held_out
+                folds = patient_folds(splits["train"].patient_id, num_folds)
+                splits["train"] = splits["train"].take(np.flatnonzero(folds != fold))
+            if self._id_key is not None:
+                self._file_ids = {name: split.sample_id for name, split in splits.items()}
+                splits = {name: split.with_hashed_ids(self._id_key) for name, split in splits.items()}
             self._splits = splits
         return self._splits
+
+    def serve(self, load_images: bool, load_privileged: bool) -> None:
+        """Say what is read, instead of asking the module that is trained. To be called before the splits are read."""
+        self._load_images, self._load_privileged = load_images, load_privileged
+
+    def use_form(self, form: PrivilegedForm) -> None:
+        """Give the privileged information another form. To be called before the splits are read."""
+        self._form = form
+
+    def hash_ids(self, key: str) -> None:
+        """Replace identifiers of samples and patients by keyed hashes. To be called before the splits are read."""
+        self._id_key = key
+
+    @property
+    def privileged_part(self) -> str:
+        """Which part of the privileged information is served, for the record: empty if the data set has one part only."""
+        return ""
+
+    def hold_out(self, fold: int, num_folds: int) -> None:
+        """Leave one of several folds of patients out of the training split. To be called before the splits are read.
+
+        Raises:
+            ValueError: If there is no such fold.
+        """
+        if not 0 <= fold < num_folds:
+            raise ValueError(f"Expected a fold in [0, {num_folds - 1}] but got {fold}.")
+        self._held_out = (fold, num_folds)
 
     def _readable(self, split: Split, folder: Path) -> Split:
         """Leave out the samples whose images could not be prepared."""
@@ -158,7 +200,11 @@ class PrivilegedDataModule(LightningDataModule):
 
     def prepared_images(self, name: str) -> PreparedImages | None:
         """Return the prepared images of a split, or None if there are none."""
-        return None if self.prepared is None else self._prepared_images(self.splits[name], self.prepared)
+        if self.prepared is None:
+            return None
+        split = self.splits[name]
+        # images were prepared under their own identifiers
+        return self._prepared_images(replace(split, sample_id=self._file_ids.get(name, split.sample_id)), self.prepared)
 
     def _check(self, splits: Mapping[str, Split]) -> None:
         missing = [name for name in self.expected_splits if not len(splits.get(name, ()))]
@@ -227,10 +273,13 @@ class PrivilegedDataModule(LightningDataModule):
         """Return the test split without privileged input, as at deployment."""
         return self._evaluation("test", False)
 
-    def privileged_dataloader(self, name: str) -> DataLoader[Sample]:
-        """Return one split in order, with privileged input only: no image is decoded."""
+    def privileged_dataloader(self, name: str, rows: NDArray[np.int64] | None = None) -> DataLoader[Sample]:
+        """Return one split in order, or some rows of it, with privileged input only: no image is decoded."""
         dataset = self.dataset(name, False, True)
-        return self._loader(dataset, EpochSampler(len(dataset), shuffle=False), drop_last=False)
+        sampler: Sampler[Key] = EpochSampler(len(dataset), shuffle=False)
+        if rows is not None:
+            sampler = RowSampler(rows)
+        return self._loader(dataset, sampler, drop_last=False)
 
     def _evaluation(self, name: str, load_privileged: bool) -> DataLoader[Sample]:
         dataset = self.dataset(name, self.load_images, load_privileged)
@@ -238,7 +287,7 @@ class PrivilegedDataModule(LightningDataModule):
         sampler = EpochSampler(len(dataset), shuffle=False, rank=rank, world_size=world_size)
         return self._loader(dataset, sampler, drop_last=False)
 
-    def _loader(self, dataset: PrivilegedDataset, sampler: EpochSampler, drop_last: bool) -> DataLoader[Sample]:
+    def _loader(self, dataset: PrivilegedDataset, sampler: Sampler[Key], drop_last: bool) -> DataLoader[Sample]:
         return DataLoader(
             dataset,
             batch_size=self.batch_size,

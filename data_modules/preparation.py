@@ -1,8 +1,10 @@
 """From an image file to the frame of the network: what is done once per image, and can therefore be kept."""
 
-from dataclasses import dataclass
+import importlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,3 +67,48 @@ class Preparation:
             image, window = self.preprocess(image)
         placement = place(frame, window.scaled(size, frame), self.image_size, self.resize)
         return placement.image(image), placement
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings as primitives, for a checkpoint whose student sees new images in the same way.
+
+        Raises:
+            TypeError: If the preprocessing is no dataclass, whose fields are its settings.
+        """
+        settings: dict[str, Any] = {
+            "image_size": self.image_size,
+            "resize": self.resize,
+            "grey_range": self.grey_range,
+            "preprocess": None,
+        }
+        if self.preprocess is not None:
+            settings["preprocess"] = _described(self.preprocess)
+        return settings
+
+    @classmethod
+    def from_description(cls, settings: Mapping[str, Any]) -> "Preparation":
+        """Return what `describe` described.
+
+        Raises:
+            ValueError: If the preprocessing is not of this package: a checkpoint must not name code to run.
+        """
+        described = settings["preprocess"]
+        preprocess: Preprocess | None = None
+        if described is not None:
+            module, _, name = described["class"].rpartition(".")
+            if module.split(".")[0] != __name__.split(".")[0]:
+                raise ValueError(
+                    f"Expected preprocessing of this package but the checkpoint names '{described['class']}'."
+                )
+            kind = getattr(importlib.import_module(module), name)
+            values = {key: tuple(v) if isinstance(v, list) else v for key, v in described["fields"].items()}
+            preprocess = kind(**values)
+        return cls(settings["image_size"], settings["resize"], settings["grey_range"], preprocess)
+
+
+def _described(preprocess: Any) -> dict[str, Any]:
+    kind = type(preprocess)
+    if not is_dataclass(kind):
+        raise TypeError(
+            f"Expected preprocessing to be a dataclass, so that it can be kept, but {kind.__name__} is none."
+        )
+    return {"class": f"{kind.__module__}.{kind.__qualname__}", "fields": asdict(preprocess)}

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 Key = tuple[int, int]
@@ -59,3 +61,21 @@ class EpochSampler(Sampler[Key]):
         skip = self.start_sample if self.epoch == self.start_epoch else 0
         epoch = self.epoch
         return iter([(epoch, index) for index in own[skip:]])
+
+
+class RowSampler(Sampler[Key]):
+    """Yields (0, index) for the given rows, in their order.
+
+    Args:
+        rows: Positions in the split.
+    """
+
+    def __init__(self, rows: NDArray[np.int64]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter([(0, int(row)) for row in self.rows])

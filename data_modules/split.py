@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -83,23 +84,44 @@ class Split:
     def __len__(self) -> int:
         return len(self.sample_id)
 
-    def fingerprint(self) -> str:
-        """Return a SHA-256 of everything a teacher sees: identifiers, labels and privileged input, in order."""
-        digest = hashlib.sha256()
-        names: tuple[str, ...] = ()
-        arrays: list[NDArray[np.generic]] = [self.label, self.has_privileged]
+    @cached_property
+    def row_hashes(self) -> NDArray[np.uint64]:
+        """A hash of all that a teacher sees of each sample, (N,): identifier, label and privileged input, by column name."""
+        names = "\0".join([] if self.table is None else [*self.table.numeric_names, *self.table.categorical_names])
+        arrays = [self.label, self.has_privileged[:, None]]
         if self.table is not None:
             arrays += [self.table.numeric, self.table.categorical]
-            names = (*self.table.numeric_names, *self.table.categorical_names)
-        for texts in (self.sample_id, self.report or (), names):
-            for text in texts:
-                encoded = str(text).encode()
-                # lengths and shapes make the stream of bytes unambiguous
+        rows = [np.ascontiguousarray(array) for array in arrays]
+        texts = [""] * len(self) if self.report is None else self.report
+        result = np.empty(len(self), np.uint64)
+        for position, (name, text) in enumerate(zip(self.sample_id.tolist(), texts, strict=True)):
+            digest = hashlib.blake2b(digest_size=8)
+            # lengths make the stream of bytes unambiguous
+            for part in (names, name, text):
+                encoded = part.encode()
                 digest.update(f"{len(encoded)}:".encode() + encoded)
-            digest.update(b";")
-        for array in arrays:
-            digest.update(f"{array.dtype.str}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+            for row in rows:
+                digest.update(row[position].tobytes())
+            result[position] = int.from_bytes(digest.digest(), "little")
+        return result
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 of everything that a teacher sees, in order."""
+        return hashlib.sha256(self.row_hashes.tobytes()).hexdigest()
+
+    def with_hashed_ids(self, key: str) -> "Split":
+        """Return the split with identifiers replaced by keyed hashes (BLAKE2b), 16 hexadecimal digits each.
+
+        Args:
+            key: A secret; without it, nobody can find the identifiers by hashing those that are known.
+        """
+
+        def hashed(names: NDArray[np.str_]) -> NDArray[np.str_]:
+            secret = hashlib.sha256(key.encode()).digest()
+            found = {n: hashlib.blake2b(n.encode(), digest_size=8, key=secret).hexdigest() for n in set(names.tolist())}
+            return np.array([found[n] for n in names.tolist()], dtype=np.str_)
+
+        return replace(self, sample_id=hashed(self.sample_id), patient_id=hashed(self.patient_id))
 
     def take(self, rows: NDArray[np.int64]) -> "Split":
         """Return the samples at the given positions, in that order, renumbered from 0."""
@@ -118,6 +140,23 @@ class Split:
             strata={name: values[rows] for name, values in self.strata.items()},
             rois={new: self.rois[int(old)] for new, old in enumerate(rows) if int(old) in self.rois},
         )
+
+
+def patient_folds(patient_id: NDArray[np.str_], num_folds: int) -> NDArray[np.int64]:
+    """Return the fold of each sample, in [0, num_folds): a function of the set of patients, whatever their order.
+
+    Args:
+        patient_id: (N,).
+        num_folds: Number of folds; sizes differ by at most one patient.
+
+    Raises:
+        ValueError: If there are fewer than two folds, or fewer patients than folds.
+    """
+    patients, position = np.unique(patient_id, return_inverse=True)
+    if not 2 <= num_folds <= len(patients):
+        raise ValueError(f"Expected 2 to {len(patients)} folds, the number of patients, but got {num_folds}.")
+    order = np.random.default_rng(0).permutation(len(patients))
+    return (order % num_folds)[position.reshape(-1)]
 
 
 def check_disjoint_patients(splits: Mapping[str, Split]) -> None:

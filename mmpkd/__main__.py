@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
-COMMANDS = (*LIGHTNING_COMMANDS, "study", "prepare", "check-data")
+COMMANDS = (*LIGHTNING_COMMANDS, "attribute", "study", "targets", "teacher-card", "prepare", "check-data")
 USAGE = """\
 usage: mmpkd COMMAND [options]
 
@@ -14,8 +14,11 @@ Multimodal privileged knowledge distillation for medical imaging.
   validate   score a checkpoint on the validation split
   test       score a checkpoint on the test split
   predict    probabilities for the test split, from images only
+  attribute  where a student looks on any image files:  mmpkd attribute CHECKPOINT IMAGES... --out FOLDER
   check-data find what is wrong with a data set before training:  mmpkd check-data experiments/data/mimic_cxr.yaml
   prepare    resize all images of a data set once:  mmpkd prepare experiments/data/mimic_cxr.yaml
+  targets    store what teachers say:  mmpkd targets build experiments/cxr/distill.yaml TEACHER.ckpt --out FOLDER
+  teacher-card  whether a teacher can teach:  mmpkd teacher-card experiments/cxr/distill.yaml TEACHER.ckpt
   study      teacher, arms and seeds, then a report:  mmpkd study experiments/cxr/study.yaml
 
 Any option of a configuration can be given as a flag:  --model.distillation_weight=0.7 --data.batch_size=64
@@ -45,6 +48,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         from mmpkd.study.command import main as study
 
         return study(args[1:])
+    if args[0] == "targets":
+        from mmpkd.targets_command import main as targets
+
+        return targets(args[1:])
+    if args[0] == "teacher-card":
+        from mmpkd.teacher_card_command import main as teacher_card
+
+        return teacher_card(args[1:])
+    if args[0] == "attribute":
+        from mmpkd.attribute_command import main as attribute
+
+        return attribute(args[1:])
     if args[0] == "prepare":
         from mmpkd.prepare_command import main as prepare
 

@@ -18,16 +18,18 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import data_modules
 from data_modules.base import PrivilegedDataModule
+from data_modules.forms import PrivilegedForm
 from mmpkd.callbacks.last_checkpoint import LastCheckpoint
 from mmpkd.callbacks.nan_guard import NaNGuard
 from mmpkd.callbacks.predictions import PredictionWriter
 from mmpkd.callbacks.progress import EpochLog
 from mmpkd.callbacks.record import RunRecord, lineage
 from mmpkd.callbacks.rng import RNGState
+from mmpkd.callbacks.teacher_card import TeacherCardWriter
 from mmpkd.checkpoint_io import SafeCheckpointIO, remove_temporary_checkpoints
 from mmpkd.modules import ClassificationModule
 from mmpkd.suggestions import SuggestingParser
-from mmpkd.tracking import MetricsFile, finish_wandb, wandb_logger
+from mmpkd.tracking import MetricsFile, finish_wandb, sweep_folder, wandb_logger
 
 
 @dataclass
@@ -40,10 +42,17 @@ class RunOptions:
         job_type: Role of the run in the study (W&B job type).
         tags: W&B tags.
         project: W&B project.
-        wandb: `offline` needs no account or network; `online` needs an account; `disabled` writes nothing. The environment
-            variable WANDB_MODE sets the default.
+        wandb: `auto` is online for those who are logged in to W&B and offline for others; `offline` needs no account or network;
+            `online` needs an account; `disabled` writes nothing. The environment variable WANDB_MODE sets the default.
+        media: Whether images go to W&B: `auto`, not if the data are credentialed and the server is a third party's; `local`,
+            never; `upload`, always.
+        hash_ids: Replace identifiers of samples and patients by keyed hashes in everything that the run writes. The key is the
+            environment variable MMPKD_ID_KEY; all runs that share targets or are compared need the same one.
         monitor: Validation score, higher is better, that `checkpoints/best.ckpt` is chosen by. Never a localization score.
+        reference: Folder of an image-only student's finished run that the teacher card compares a teacher with.
         save_every_n_steps: Steps between saves of `checkpoints/last.ckpt`, from which a killed run goes on.
+        num_folds: Folds of training patients, of which one is left out of the training; 0 trains on all of them.
+        held_out_fold: Which one, from 0.
     """
 
     dir: str = "runs/default"
@@ -51,9 +60,14 @@ class RunOptions:
     job_type: str | None = None
     tags: list[str] = field(default_factory=list)
     project: str = "mmpkd"
-    wandb: Literal["offline", "online", "disabled"] = "offline"
+    wandb: Literal["auto", "offline", "online", "disabled"] = "auto"
+    media: Literal["auto", "local", "upload"] = "auto"
+    hash_ids: bool = False
     monitor: str = "val/auroc_macro"
+    reference: str | None = None
     save_every_n_steps: int = 100
+    num_folds: int = 0
+    held_out_fold: int = 0
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -77,7 +91,10 @@ class MMPKDCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the run's options, and the links."""
         parser.add_class_arguments(RunOptions, "run")
-        if os.environ.get("WANDB_MODE") in ("online", "disabled"):
+        parser.add_subclass_arguments(
+            PrivilegedForm, "privileged_form", required=False, help="another form of the privileged information"
+        )
+        if os.environ.get("WANDB_MODE") in ("online", "offline", "disabled"):
             parser.set_defaults({"run.wandb": os.environ["WANDB_MODE"]})
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
         same = {name: name for name in ("num_classes", "image_size", "in_chans")}
@@ -87,9 +104,21 @@ class MMPKDCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Prepare the run's folder."""
         self.run: RunOptions = self.config_run()
-        folder = Path(self.run.dir)
+        folder = sweep_folder(Path(self.run.dir))
+        self.run.dir = str(folder)
         folder.mkdir(parents=True, exist_ok=True)
         remove_temporary_checkpoints(folder / "checkpoints")
+
+    def instantiate_classes(self) -> None:
+        """Instantiate everything, and tell the data module which form and which patients it serves."""
+        super().instantiate_classes()
+        form = self._get(self.config_init, "privileged_form")
+        if form is not None:
+            self.datamodule.use_form(form)
+        if self.run.hash_ids:
+            self.datamodule.hash_ids(_id_key())
+        if self.run.num_folds:
+            self.datamodule.hold_out(self.run.held_out_fold, self.run.num_folds)
 
     def config_run(self) -> RunOptions:
         """Return the run's options."""
@@ -121,6 +150,7 @@ class MMPKDCLI(LightningCLI):
             NaNGuard(),
             PredictionWriter(),
             RunRecord(int(seed), self.run.job_type),
+            TeacherCardWriter(self.run.reference),
             progress,
         ]
 
@@ -131,8 +161,17 @@ class MMPKDCLI(LightningCLI):
             raise ValueError("Expected no trainer.logger: metrics.csv is always written and --run.wandb chooses W&B.")
         run, folder = self.run, Path(self.run.dir)
         name = "-".join(folder.parts[-2:])
-        tracker = wandb_logger(folder, run.wandb, run.project, name, run.group, run.job_type, run.tags)
+        tracker = wandb_logger(folder, run.wandb, run.project, name, run.group, run.job_type, run.tags, run.media)
         return [MetricsFile(folder), *([tracker] if tracker else [])]
+
+
+def _id_key() -> str:
+    key = os.environ.get("MMPKD_ID_KEY")
+    if not key:
+        raise ValueError(
+            "Expected a secret in the environment variable MMPKD_ID_KEY for run.hash_ids but it is empty. Set it."
+        )
+    return key
 
 
 def main(args: Sequence[str] | None = None) -> None:

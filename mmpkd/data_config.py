@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from data_modules.base import PrivilegedDataModule
+from data_modules.forms import PrivilegedForm
 from mmpkd.suggestions import SuggestingParser
 
 
@@ -28,16 +29,25 @@ def load_data_module(config: Path, overrides: Sequence[str]) -> PrivilegedDataMo
     """
     parser = SuggestingParser(prog="mmpkd", default_env=False)
     parser.add_subclass_arguments(PrivilegedDataModule, "data", required=True)
-    options = parser.parse_args([f"--data={_data_of(config)}", *overrides])
-    module = parser.instantiate_classes(options).data
+    parser.add_subclass_arguments(PrivilegedForm, "privileged_form", required=False)
+    content = _read(config)
+    form = content.get("privileged_form") if isinstance(content, dict) else None
+    flags = [f"--data={_data_of(config, content)}", *([f"--privileged_form={json.dumps(form)}"] if form else [])]
+    objects = parser.instantiate_classes(parser.parse_args([*flags, *overrides]))
+    module = objects.data
     assert isinstance(module, PrivilegedDataModule)
+    if objects.privileged_form is not None:
+        module.use_form(objects.privileged_form)
     return module
 
 
-def _data_of(config: Path) -> str:
+def _read(config: Path) -> object:
     if not config.is_file():
         raise FileNotFoundError(f"Expected a configuration at '{config}' but there is no such file.")
-    content = yaml.safe_load(config.read_text())
+    return yaml.safe_load(config.read_text())
+
+
+def _data_of(config: Path, content: object) -> str:
     if isinstance(content, dict) and "class_path" in content:
         return str(config)
     data = content.get("data") if isinstance(content, dict) else None

@@ -1,11 +1,16 @@
-"""Figures of heatmaps over images, as arrays; no plotting state is touched."""
+"""Heatmaps over images, as arrays and as figures; no plotting state is touched."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
 import matplotlib
 import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
 
 # legible on any grey value and under each other, also for colour-blind readers (Okabe & Ito 2008)
@@ -63,6 +68,72 @@ def overlay(
     for position, mask in enumerate(roi_masks):
         _outline(picture, mask, scale, CONTOUR_COLORS[position % len(CONTOUR_COLORS)])
     return picture
+
+
+def map_figure(
+    image: NDArray[np.floating[Any]],
+    heatmaps: Mapping[str, NDArray[np.floating[Any]]],
+    rois: Mapping[str, NDArray[np.bool_]] | None = None,
+    title: str = "",
+    aspect: float = 1.0,
+    colormap: str = "inferno",
+) -> Figure:
+    """Return a figure for a paper: the image with its ROIs, beside one panel a heatmap, with one colour bar.
+
+    Args:
+        image: Float (H, W) in [0, 1].
+        heatmaps: Float (h, w) by title, any range; each is scaled to [0, 1] after it is resized.
+        rois: Bool (H, W) by name of the finding.
+        title: Text above the panels.
+        aspect: Height of a pixel in units of its width, where the image was squeezed into its frame.
+        colormap: A perceptually uniform colour map of matplotlib.
+
+    Raises:
+        ValueError: If shapes do not fit or the image is not in [0, 1].
+    """
+    rois = rois or {}
+    for heatmap in heatmaps.values():
+        _check(image, heatmap, list(rois.values()), 0.5)
+    height, width = image.shape
+    side = 2.4
+    size = (side * (1 + len(heatmaps)) + 0.8, side * aspect * height / width + (0.9 if title or rois else 0.4))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(1, 1 + len(heatmaps), squeeze=False)[0]
+    color_scale = ScalarMappable(Normalize(0, 1), colormap)
+    for axes, (name, values) in zip(panels, [("image", None), *heatmaps.items()], strict=True):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=1, aspect=aspect, interpolation="bilinear")
+        if values is not None:
+            level = _unit_range(cv2.resize(values.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR))
+            axes.imshow(
+                level, cmap=colormap, vmin=0, vmax=1, alpha=0.6 * level, aspect=aspect, interpolation="bilinear"
+            )
+        for position, mask in enumerate(rois.values()):
+            color = np.array(CONTOUR_COLORS[position % len(CONTOUR_COLORS)]) / 255
+            if mask.any():
+                line = axes.contour(
+                    np.pad(mask, 1), [0.5], colors=[color], linewidths=1.4, extent=_padded(height, width)
+                )
+                line.set_path_effects([Stroke(linewidth=2.6, foreground="black"), Normal()])
+        axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
+        axes.set_title(name, fontsize=9)
+    if heatmaps:
+        bar = figure.colorbar(color_scale, ax=list(panels), fraction=0.03, pad=0.01)
+        bar.set_label("relevance, scaled", fontsize=8)
+        bar.ax.tick_params(labelsize=7)
+    if rois:
+        handles = [
+            Line2D([], [], color=np.array(CONTOUR_COLORS[i % len(CONTOUR_COLORS)]) / 255, linewidth=2, label=name)
+            for i, name in enumerate(rois)
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    if title:
+        figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def _padded(height: int, width: int) -> tuple[float, float, float, float]:
+    """Return left, right, first and last row of the pixel centres of a mask with a border of one pixel."""
+    return (-1.0, float(width), -1.0, float(height))
 
 
 def _unit_range(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -4,9 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 # two processes agree bit by bit only with the same number of threads; tests run one process a core anyway
 torch.set_num_threads(1)
+
+# no test is timed: machines are busy
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # set before any import of wandb or transformers: no test may reach for a network
 os.environ["WANDB_MODE"] = "offline"

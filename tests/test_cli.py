@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -154,3 +155,29 @@ def test_help_and_version_do_not_import_torch() -> None:
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "study" in result.stdout
+
+
+def test_identifiers_are_hashed_on_request_in_all_that_a_run_writes(
+    tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callbacks = [
+        {"class_path": "mmpkd.callbacks.localization.LocalizationMonitor", "init_args": {"test_attributions": []}},
+        {"class_path": "mmpkd.callbacks.attribution_maps.AttributionMapLogger"},
+    ]
+    arguments = config(
+        tmp_path, "run", tiny_root, student(), run={"hash_ids": True}, trainer={"callbacks": callbacks, "max_epochs": 1}
+    )
+    monkeypatch.delenv("MMPKD_ID_KEY", raising=False)
+    with pytest.raises(ValueError, match="MMPKD_ID_KEY"):
+        main(["fit", *arguments])
+    monkeypatch.setenv("MMPKD_ID_KEY", "secret")
+    main(["fit", *arguments])
+    best = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    main(["test", *arguments, "--ckpt_path", str(best)])
+    for name in ("predictions_test.parquet", "roi_test.parquet"):
+        table = pd.read_parquet(tmp_path / "run" / name)
+        assert table["sample_id"].str.fullmatch("[0-9a-f]{16}").all()
+        assert table["patient_id"].str.fullmatch("[0-9a-f]{16}").all()
+    names = [path.stem for path in (tmp_path / "run" / "maps" / "test").glob("*.png")]
+    assert names
+    assert all(re.fullmatch("[0-9a-f]{16}", name) for name in names)

@@ -13,13 +13,34 @@ from PIL import Image
 from data_modules.phantoms import write_breast_phantoms, write_chest_phantoms
 from mmpkd.cli import main
 from mmpkd.data_config import load_data_module
+from mmpkd.study.command import main as study
 from mmpkd.study.plan import load_plan
 from mmpkd.teachers.vocabulary import learn_word_tokenizer
+from tests.data.open_i.data import write_open_i
 
 ROOT = Path(__file__).parents[1] / "experiments"
 FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.yaml"))
-RUNS = [name for name in FILES if name.split("/")[0] not in ("data", "trainer") and not name.endswith("study.yaml")]
-STUDIES = [name for name in FILES if name.endswith("study.yaml")]
+STUDIES = [name for name in FILES if name.endswith(("study.yaml", "controls.yaml"))]
+SWEEPS = [name for name in FILES if name.endswith("sweep.yaml")]
+CHANGES = [name for name in FILES if name.startswith("arms/") or name.endswith("nuisance.yaml")]
+RUNS = [
+    name
+    for name in FILES
+    if name.split("/")[0] not in ("data", "trainer") and name not in (*STUDIES, *CHANGES, *SWEEPS)
+]
+CONTROLS = {
+    "label_smoothing",
+    "self_distillation",
+    "shuffled",
+    "shuffled_within_labels",
+    "noise",
+    "nuisance",
+    "label_oracle",
+    "degraded_25",
+    "degraded_50",
+    "degraded_75",
+    "untrained",
+}
 STEP = [
     "--trainer.max_epochs=1",
     "--data.max_train_samples=8",
@@ -35,13 +56,14 @@ STEP = [
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Tiny data in the four layouts."""
+    """Tiny data in the layouts of all families."""
     folder = tmp_path_factory.mktemp("data")
     write_chest_phantoms(folder / "chest", num_train=24, num_val=8, num_test=8, num_workers=0)
     write_breast_phantoms(folder / "breast", num_train=36, num_test=8, num_workers=0)
     write_breast_phantoms(folder / "both", num_train=60, num_test=24, mass_fraction=0.5, num_workers=0)
     _write_covid(folder / "covid")
-    return {name: folder / name for name in ("chest", "breast", "both", "covid")}
+    write_open_i(folder / "open_i")
+    return {name: folder / name for name in ("chest", "breast", "both", "covid", "open_i")}
 
 
 def _write_covid(root: Path) -> None:
@@ -87,6 +109,8 @@ def flags(name: str, roots: dict[str, Path], encoder: Path) -> list[str]:
         return [f"--data.root={roots['both']}"]
     if family == "covid_cxr":
         return [f"--data.root={roots['covid']}"]
+    if family == "open_i":
+        return [f"--data.root={roots['open_i']}"]
     if family == "cxr":
         added = [f"--data.root={roots['chest']}"]
         if not is_real:
@@ -125,16 +149,65 @@ def test_every_experiment_runs_for_a_step(name: str, roots: dict[str, Path], enc
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_is_a_valid_plan(name: str) -> None:
     plan = load_plan(ROOT / name)
-    assert {arm.name for arm in plan.arms} == {"teacher", "baseline", "distilled"}
+    assert {arm.name for arm in plan.arms} >= {"teacher", "baseline", "distilled"}
     assert plan.arm("distilled").teacher == "teacher"
 
 
-@pytest.mark.parametrize("name", [*RUNS, *STUDIES])
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["cxr", "mammo"])
+def test_every_control_runs_for_a_step(
+    family: str, roots: dict[str, Path], encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = load_plan(ROOT / family / "controls.yaml")
+    assert {arm.name for arm in plan.students} >= CONTROLS
+    overrides = [*flags(f"{family}/baseline.yaml", roots, encoder), *STEP]
+    status = study([str(ROOT / family / "controls.yaml"), "--out", str(tmp_path), "--", *overrides])
+    assert status == 0, [path.read_text() for path in tmp_path.rglob("error.log")]
+    steps = {
+        arm.name: torch.load(tmp_path / arm.name / "seed0/checkpoints/best.ckpt", weights_only=True)["global_step"]
+        for arm in plan.students
+    }
+    assert steps.pop("untrained") == 0
+    assert set(steps.values()) == {1}
+    assert "Report:" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SWEEPS)
+def test_a_trial_of_every_sweep_runs_for_a_step(
+    name: str, roots: dict[str, Path], encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = yaml.safe_load((ROOT / name).read_text())
+    assert (ROOT / name).read_text().splitlines()[0] == f"# wandb sweep experiments/{name}"
+    assert sweep["metric"]["name"] == "val/auroc_macro"  # never a localization score
+    # what an agent makes of the file: the command, with an option for each parameter
+    values = {key: (p["values"][-1] if "values" in p else p["min"]) for key, p in sweep["parameters"].items()}
+    command = sweep["command"]
+    assert command[:5] == ["${env}", "python", "-m", "mmpkd", "fit"]
+    assert command[-1] == "${args}"
+    given = [part.replace("experiments/", f"{ROOT}/") if part.endswith(".yaml") else part for part in command[5:-1]]
+    given[given.index("--run.dir") + 1] = str(tmp_path / "sweep")
+    trial = [f"--{key}={value}" for key, value in values.items()]
+    experiment = f"{name.split('/')[0]}/distill.yaml"
+    teacher = run(experiment.replace("distill", "teacher"), tmp_path, roots, encoder)
+    monkeypatch.setenv("WANDB_SWEEP_ID", "abc")
+    monkeypatch.setenv("WANDB_RUN_ID", "xyz")
+    small = [*flags(experiment, roots, encoder), *STEP, f"--model.teacher={teacher}"]
+    main(["fit", *given, *trial, *small])
+    folder = tmp_path / "sweep" / "abc" / "xyz"
+    saved = yaml.safe_load((folder / "config.yaml").read_text())
+    assert saved["model"]["init_args"]["distillation_weight"] == values["model.distillation_weight"]
+    assert (folder / "checkpoints" / "best.ckpt").is_file()
+
+
+@pytest.mark.parametrize("name", [*RUNS, *STUDIES, *CHANGES])
 def test_the_first_line_says_how_to_run_it(name: str) -> None:
     first = (ROOT / name).read_text().splitlines()[0]
-    command = re.fullmatch(r"# python -m mmpkd (?:fit --config|study) (experiments/\S+\.yaml)(?: .*)?", first)
+    command = re.fullmatch(r"# python -m mmpkd (?:fit|study) (.*)", first)
     assert command is not None, first
-    assert command.group(1) == f"experiments/{name}"
+    files = re.findall(r"experiments/\S+\.yaml", command.group(1))
+    assert f"experiments/{name}" in files
+    assert all((ROOT.parent / file).is_file() for file in files)
 
 
 @pytest.mark.parametrize("name", [name for name in RUNS if name.endswith("distill.yaml")])

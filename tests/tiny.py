@@ -65,6 +65,7 @@ class TinyDataModule(PrivilegedDataModule):
         num_workers: Loader processes.
         seed: Seed of order and augmentation.
         num_train: Training samples.
+        num_eval: Validation and test samples each.
         shift: Largest random translation of a training image.
         label_names: Names of the two findings.
         data_seed: Seed of the data themselves.
@@ -81,6 +82,7 @@ class TinyDataModule(PrivilegedDataModule):
         num_workers: int = 0,
         seed: int = 0,
         num_train: int = 64,
+        num_eval: int = 16,
         shift: float = 0.1,
         label_names: tuple[str, str] = NAMES,
         data_seed: int = 0,
@@ -90,8 +92,10 @@ class TinyDataModule(PrivilegedDataModule):
         super().__init__(
             label_names, image_size, batch_size, num_workers, seed, augmentation=augmentation, prepared=prepared
         )
-        self.root, self.num_train, self.data_seed = Path(root), num_train, data_seed
+        self.root, self.num_train, self.num_eval, self.data_seed = Path(root), num_train, num_eval, data_seed
 
     def read_splits(self) -> Mapping[str, Split]:
         """Write and return the splits."""
-        return write_tiny(self.root, {"train": self.num_train, "val": 16, "test": 16}, self.data_seed)
+        return write_tiny(
+            self.root, {"train": self.num_train, "val": self.num_eval, "test": self.num_eval}, self.data_seed
+        )

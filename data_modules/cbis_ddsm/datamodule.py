@@ -143,6 +143,7 @@ class CBISDDSMDataModule(PrivilegedDataModule):
             grey_range=grey_range,
         )
         self.root, self.abnormality, self.unit = Path(root), abnormality, unit
+        self.preset: str = columns
         self.columns, self.missing_indicator = preset_columns(columns, abnormality), missing_indicator
         self.without_callback, self.missing_images = without_callback, missing_images
         self.val_fraction, self.split_seed = val_fraction, split_seed
@@ -155,6 +156,11 @@ class CBISDDSMDataModule(PrivilegedDataModule):
                 window_percentiles=window_percentiles,
                 remove_background=remove_background,
             )
+
+    @property
+    def privileged_part(self) -> str:
+        """The preset of columns."""
+        return self.preset
 
     def read_splits(self) -> Mapping[str, Split]:
         """Read the description files, and find images and masks if images are loaded.

@@ -44,6 +44,8 @@ ATOMS: dict[str, tuple[str, ...]] = {
     "distribution": ("CLUSTERED", "SEGMENTAL", "REGIONAL", "LINEAR", "DIFFUSELY_SCATTERED"),
     "side": VOCABULARY["side"],
     "view": VOCABULARY["view"],
+    # 0, incomplete, is not among them: it is no verdict
+    "assessment": ("1", "2", "3", "4", "5"),
 }
 # one thing, two spellings in the distributed files
 SYNONYMS = {"LUCENT_CENTERED": "LUCENT_CENTER"}
@@ -67,8 +69,8 @@ def preset_columns(preset: Preset, abnormality: Abnormality) -> Columns:
 
     `descriptors` are shape and margins of masses, type and distribution of calcifications. `all_no_birads` adds what
     else a reader notes without giving a verdict. `all_with_birads` adds the BI-RADS assessment, which is the reader's
-    own estimate of malignancy: an upper bound, not a description. `nuisance` holds columns that say nothing about the
-    lesion: a negative control.
+    own estimate of malignancy: an upper bound, not a description. It comes as categories, since "incomplete" has no place in
+    their order. `nuisance` holds columns that say nothing about the lesion: a negative control.
 
     Args:
         preset: Name of the preset.
@@ -83,7 +85,7 @@ def preset_columns(preset: Preset, abnormality: Abnormality) -> Columns:
         "descriptors": Columns(descriptors, ()),
         "descriptors_density": Columns(descriptors, ("density",)),
         "all_no_birads": Columns((*descriptors, "side", "view"), ("density", "subtlety")),
-        "all_with_birads": Columns((*descriptors, "side", "view"), ("density", "subtlety", "assessment")),
+        "all_with_birads": Columns((*descriptors, "side", "view", "assessment"), ("density", "subtlety")),
         "nuisance": Columns(("side", "view"), ("density", "abnormality_id")),
     }
     if preset not in presets:
@@ -135,6 +137,8 @@ def _multi_hot(column: "pd.Series[str]", name: str) -> NDArray[np.float32]:
 
 
 def _atoms(value: str | float | None) -> set[str]:
+    if isinstance(value, float) and not np.isnan(value):
+        return {f"{value:g}"}
     if not isinstance(value, str):
         return set()
     return {SYNONYMS.get(atom, atom) for atom in value.split("-")}

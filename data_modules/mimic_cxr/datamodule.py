@@ -160,6 +160,11 @@ class MIMICCXRDataModule(PrivilegedDataModule):
             min_certainty,
         )
 
+    @property
+    def privileged_part(self) -> str:
+        """The part of the report, as `text` names it."""
+        return self.reader.text
+
     def read_splits(self) -> Mapping[str, Split]:
         """Read tables, reports and regions."""
         return self.reader.read()

@@ -38,4 +38,9 @@ def mask_labels(text: str) -> str:
     Returns:
         The sentences that remain, joined by blanks; often an empty string.
     """
-    return " ".join(sentence for sentence in _SENTENCE.split(text) if sentence and not _NAMED.search(sentence))
+    return " ".join(sentence for sentence in split_sentences(text) if not _NAMED.search(sentence))
+
+
+def split_sentences(text: str) -> list[str]:
+    """Return the sentences of a text; numbered items count as sentences, too."""
+    return [sentence for sentence in _SENTENCE.split(text) if sentence]

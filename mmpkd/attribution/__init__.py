@@ -2,26 +2,35 @@
 
 from mmpkd.attribution.attention import AttentionRecorder, RecordedAttention, record_attention
 from mmpkd.attribution.attention_method import AttentionMethod, prefix_mass
-from mmpkd.attribution.base import AttributionMethod
+from mmpkd.attribution.base import AttributionMethod, ClassAttribution
+from mmpkd.attribution.grad_cam import GradCAM, grad_cam
 from mmpkd.attribution.heatmap import is_constant, min_max, resize_heatmap, upsample
-from mmpkd.attribution.last_layer import LastLayerAttention
+from mmpkd.attribution.last_layer import LastLayerAttention, attention_heads
 from mmpkd.attribution.layout import TokenLayout, patch_grid, token_layout
+from mmpkd.attribution.relevance import AttentionRelevance, attention_relevance
 from mmpkd.attribution.rollout import AttentionRollout, attention_rollout
-from mmpkd.attribution.trivial import AllOnes, CenterGaussian, ImageIntensity, RandomMap
+from mmpkd.attribution.trivial import AllOnes, CenterGaussian, ImageIntensity, MeanRoi, RandomMap
 
 __all__ = [
     "AllOnes",
     "AttentionMethod",
     "AttentionRecorder",
+    "AttentionRelevance",
     "AttentionRollout",
     "AttributionMethod",
     "CenterGaussian",
+    "ClassAttribution",
+    "GradCAM",
     "ImageIntensity",
     "LastLayerAttention",
+    "MeanRoi",
     "RandomMap",
     "RecordedAttention",
     "TokenLayout",
+    "attention_heads",
+    "attention_relevance",
     "attention_rollout",
+    "grad_cam",
     "is_constant",
     "min_max",
     "patch_grid",

@@ -1,24 +1,34 @@
-"""Recording of the attention of an unmodified timm transformer, with fused attention on.
+"""Recording of the attention of an unmodified timm transformer in a forward pass."""
 
-Fused attention never materialises its softmax, so hooks see nothing. A `TorchFunctionMode` sees every call of
-`F.scaled_dot_product_attention` with its final arguments: after query-key normalisation and rotary embedding, with any
-bias. Attention that is not fused (CaiT, or fused attention switched off) is taken where its dropout is applied.
-"""
-
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 from mmpkd.attribution.base import evaluating
-from mmpkd.attribution.layout import TokenLayout, architecture, check_supported, start_row, token_layout
-from mmpkd.attribution.weights import HeadFusion, check_head_fusion, fuse, fused_call_weights, materialised_weights
+from mmpkd.attribution.calls import attention_calls, attentions_per_block
+from mmpkd.attribution.layout import (
+    TokenLayout,
+    architecture,
+    check_supported,
+    num_read_tokens,
+    start_row,
+    token_layout,
+)
+from mmpkd.attribution.weights import (
+    HeadFusion,
+    attention_call,
+    call_weights,
+    check_head_fusion,
+    fuse,
+    positive_weights,
+)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,7 +36,8 @@ class RecordedAttention:
     """Attention of one forward pass.
 
     Attributes:
-        layers: One float32 (B, N, N) per block, first block first; queries are rows, entries >= 0.
+        layers: One float32 (B, N, N) per block, first block first; queries are rows, entries >= 0. Rows of the last block that
+            the head does not read are not recorded, and those of the identity.
         start: Float32 (B, N), how much of each token the head reads after the last block.
         layout: Where the patches are among the N tokens.
     """
@@ -55,22 +66,15 @@ class AttentionRecorder:
         self._model = check_supported(student)
         self._head_fusion: HeadFusion = head_fusion
         self._rows = rows
+        counts = attentions_per_block(self._model)
+        self._first_of_last_block = sum(counts[:-1])
+        self._num_read = num_read_tokens(self._model)
         self._calls: list[Tensor] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> "AttentionRecorder":
         self._calls.clear()
-        with ExitStack() as stack:  # undoes what was entered if a later step fails
-            if _is_compiled(self._model):
-                stack.enter_context(
-                    torch.compiler.set_stance("force_eager")
-                )  # compiled code runs neither hooks nor modes
-            for module in self._model.modules():
-                dropout = getattr(module, "attn_drop", None)
-                if isinstance(dropout, nn.Module):
-                    stack.callback(dropout.register_forward_pre_hook(self._on_dropout).remove)
-            stack.enter_context(_FusedAttentionMode(self._on_fused_call))
-            self._stack = stack.pop_all()
+        self._stack.enter_context(attention_calls(self._model, self._on_fused_call, self._on_materialised))
         return self
 
     def __exit__(
@@ -88,26 +92,23 @@ class AttentionRecorder:
             RuntimeError: If what was recorded is not exactly one global attention per block.
         """
         layout = token_layout(self._model, size)
-        counts = _attentions_per_block(self._model)
-        expected = sum(counts) + (layout.pooling == "attention")
-        if len(self._calls) != expected:
-            raise RuntimeError(
-                f"Expected {expected} attention calls in {architecture(self._model)}, from one forward pass, but "
-                f"recorded {len(self._calls)}. Record one pass at a time; differential attention, and attention that "
-                "is not one of timm's modules, cannot be recorded."
-            )
-        calls = iter(self._calls)
-        blocks = [fuse([next(calls) for _ in range(count)], self._head_fusion) for count in counts]
-        layers = tuple(_square(block, layout, architecture(self._model)) for block in blocks)
-        pool = next(calls, None)
+        blocks, pool = by_block(self._model, layout, self._calls)
+        layers = tuple(square(fuse(block, self._head_fusion), layout, architecture(self._model)) for block in blocks)
         return RecordedAttention(layers, start_row(layout, None if pool is None else pool.mean(1), layers[-1]), layout)
 
-    def _on_fused_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        self._calls.append(fused_call_weights(*args, **kwargs, head_fusion=self._head_fusion, rows=self._rows))
+    def _on_fused_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Tensor) -> Tensor:
+        call = attention_call(*args, **kwargs)
+        if self._rows is not None:
+            call = call.take(self._rows)
+        if len(self._calls) >= self._first_of_last_block and self._num_read is not None:
+            call = call.first_queries(self._num_read)
+        self._calls.append(call_weights(call, self._head_fusion))
+        return result
 
-    def _on_dropout(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        del module
-        self._calls.append(materialised_weights(args[0], self._head_fusion, self._rows))
+    def _on_materialised(self, weights: Tensor) -> Tensor:
+        heads = positive_weights(weights if self._rows is None else weights[self._rows])
+        self._calls.append(fuse(heads.unbind(1), self._head_fusion))
+        return weights
 
 
 def record_attention(student: nn.Module, image: Tensor, head_fusion: HeadFusion = "mean") -> RecordedAttention:
@@ -126,50 +127,39 @@ def record_attention(student: nn.Module, image: Tensor, head_fusion: HeadFusion 
     return recorder.result((int(image.shape[-2]), int(image.shape[-1])))
 
 
-class _FusedAttentionMode(TorchFunctionMode):
-    """Shows the arguments of every fused attention call to a function, and lets the call through."""
+def by_block(model: nn.Module, layout: TokenLayout, calls: Sequence[T]) -> tuple[list[list[T]], T | None]:
+    """Return what was recorded of every attention call, by block, and of the pooling attention if there is one.
 
-    def __init__(self, observe: Callable[[tuple[Any, ...], Mapping[str, Any]], None]) -> None:
-        super().__init__()
-        self._observe = observe
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        del types
-        if func is F.scaled_dot_product_attention:
-            self._observe(args, kwargs or {})
-        return func(*args, **(kwargs or {}))
+    Raises:
+        RuntimeError: If the calls are not exactly the attentions of one forward pass.
+    """
+    counts = attentions_per_block(model)
+    expected = sum(counts) + (layout.pooling == "attention")
+    if len(calls) != expected:
+        raise RuntimeError(
+            f"Expected {expected} attention calls in {architecture(model)}, from one forward pass, but recorded {len(calls)}. "
+            "Record one pass at a time; differential attention, and attention that is not one of timm's modules, cannot be "
+            "recorded."
+        )
+    remaining = iter(calls)
+    return [[next(remaining) for _ in range(count)] for count in counts], next(remaining, None)
 
 
-def _is_compiled(model: nn.Module) -> bool:
-    return hasattr(model, "_orig_mod") or any(m._compiled_call_impl is not None for m in model.modules())
-
-
-def _attentions_per_block(model: nn.Module) -> list[int]:
-    """Count the attentions of each block: usually 1, more in blocks of parallel attentions."""
-    blocks = [*model.blocks, *(getattr(model, "blocks_token_only", None) or ())]  # type: ignore[misc]
-    return [sum(hasattr(module, "attn_drop") for module in block.modules()) for block in blocks]
-
-
-def _square(weights: Tensor, layout: TokenLayout, name: str) -> Tensor:
-    """Return an attention as (B, N, N); tokens that it leaves untouched attend to themselves (CaiT's two stages)."""
+def square(weights: Tensor, layout: TokenLayout, name: str, rest: float = 1.0) -> Tensor:
+    """Return an attention as (B, N, N); tokens that it leaves untouched (CaiT's two stages) attend to themselves with `rest`."""
     prefix, patches, tokens = layout.num_prefix_tokens, layout.num_patches, layout.num_tokens
     shape = tuple(weights.shape[1:])
     if shape == (tokens, tokens):
         return weights
-    if shape not in ((patches, patches), (1, tokens)):
+    is_prefix = shape[0] in (1, 2) and shape[1] == tokens
+    if shape != (patches, patches) and not is_prefix:
         raise RuntimeError(
             f"Expected attention over {tokens} tokens ({prefix} prefix tokens and {layout.grid[0]} x {layout.grid[1]} "
             f"patches) but {name} attends over {shape}. Windowed or reduced attention has no attention map."
         )
-    square = torch.eye(tokens, dtype=weights.dtype, device=weights.device).repeat(len(weights), 1, 1)
-    if shape == (1, tokens):
-        square[:, 0] = weights[:, 0]
+    whole = rest * torch.eye(tokens, dtype=weights.dtype, device=weights.device).repeat(len(weights), 1, 1)
+    if is_prefix:
+        whole[:, : shape[0]] = weights
     else:
-        square[:, prefix:, prefix:] = weights
-    return square
+        whole[:, prefix:, prefix:] = weights
+    return whole

@@ -3,20 +3,25 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 
 class AttributionMethod(ABC):
     """Says how much each patch of an image matters to a student.
 
-    A method is configured by plain values, so that YAML can name it with `class_path`.
+    A method is configured by plain values, so that YAML can name it with `class_path`. Its map is the same for every finding; see
+    `ClassAttribution` for maps of one finding.
 
     Attributes:
         name: Short name, used in metric keys, tables and file names.
+        sees_student: Whether the student has any influence on the map; a map without it is a control, the same in every epoch.
     """
 
     name: str
+    sees_student: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
@@ -31,6 +36,38 @@ class AttributionMethod(ABC):
         """
 
 
+class ClassAttribution(AttributionMethod):
+    """Says how much each patch of an image matters to a student's logit of one finding."""
+
+    @abstractmethod
+    def of_label(self, student: nn.Module, image: Tensor, label: Tensor) -> Tensor:
+        """Compute one heatmap per image, for one finding each.
+
+        Args:
+            student: A student, or a timm model. It is left as it was.
+            image: Float (B, C, H, W), normalised.
+            label: Int64 (B,), the finding that is asked about in each image.
+
+        Returns:
+            Float32 (B, h, w), values >= 0, not normalised.
+        """
+
+    def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
+        """Compute heatmaps of every finding, float32 (B, K, h, w); see `AttributionMethod`."""
+        with evaluating(student), torch.no_grad():
+            num_labels = logits_of(student(image)).shape[1]
+        labels = (torch.full((len(image),), k, dtype=torch.int64, device=image.device) for k in range(num_labels))
+        return torch.stack([self.of_label(student, image, label) for label in labels], dim=1)
+
+
+def logits_of(output: object) -> Tensor:
+    """Return the logits (B, K) of a student's output, or of a timm model's."""
+    logits = getattr(output, "logits", output)
+    if not isinstance(logits, Tensor):
+        raise TypeError(f"Expected a model that returns logits but it returned {type(output).__name__}.")
+    return logits
+
+
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Put a module in eval mode and, afterwards, each of its submodules back in the mode that it was in."""
@@ -41,3 +78,37 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for child, training in flags:
             child.training = training
+
+
+@contextmanager
+def differentiating(module: nn.Module) -> Iterator[None]:
+    """Record gradients of activations only, also within `torch.inference_mode`: in eval mode, no weight collects a gradient."""
+    wanted = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    with evaluating(module), torch.inference_mode(False), torch.enable_grad():
+        for parameter in wanted:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in wanted:
+                parameter.requires_grad_(True)
+
+
+def gradients_of_logit(output: object, label: Tensor, activations: list[Tensor]) -> list[Tensor]:
+    """Return the gradient of each sample's logit of its label with respect to activations.
+
+    Args:
+        output: What the model returned.
+        label: Int64 (B,).
+        activations: Tensors of the graph, of any shape.
+
+    Raises:
+        ValueError: If the labels are none of the model's.
+    """
+    logits = logits_of(output)
+    if label.shape != logits.shape[:1] or bool(((label < 0) | (label >= logits.shape[1])).any()):
+        raise ValueError(
+            f"Expected `label` to be {len(logits)} of the {logits.shape[1]} labels but got {label.tolist()}."
+        )
+    chosen = logits.float().gather(1, label[:, None]).sum()
+    return list(torch.autograd.grad(chosen, activations))

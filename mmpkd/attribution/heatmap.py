@@ -1,5 +1,6 @@
 """From the patch grid to pixels."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,15 +28,30 @@ def upsample(heatmap: Tensor, size: tuple[int, int]) -> Tensor:
 
 def is_constant(heatmap: Tensor) -> Tensor:
     """Return, as bool (B,), which heatmaps (B, h, w) have one value everywhere, up to rounding."""
-    low, high = heatmap.flatten(1).aminmax(dim=1)
-    return high - low <= _RELATIVE_RANGE * high.abs()
+    return _is_constant(*_extremes(heatmap))
 
 
 def min_max(heatmap: Tensor) -> Tensor:
     """Scale each heatmap (B, H, W) linearly to [0, 1]; a constant one becomes 0 everywhere."""
-    low, high = heatmap.amin((1, 2), keepdim=True), heatmap.amax((1, 2), keepdim=True)
-    constant = is_constant(heatmap)[:, None, None]
-    return ((heatmap - low) / (high - low).masked_fill(constant, 1)).masked_fill(constant, 0)
+    return scale_and_constant(heatmap)[0]
+
+
+def scale_and_constant(heatmap: Tensor) -> tuple[Tensor, Tensor]:
+    """Return heatmaps scaled as by `min_max`, float (B, H, W), and which are constant, bool (B,)."""
+    low, high = _extremes(heatmap)
+    constant = _is_constant(low, high)
+    # divided by infinity, the rounding noise of a constant map is 0
+    spread = (high - low).masked_fill(constant, torch.inf)
+    return (heatmap - low[:, None, None]).div_(spread[:, None, None]), constant
+
+
+def _extremes(heatmap: Tensor) -> tuple[Tensor, Tensor]:
+    flat = heatmap.flatten(1)
+    return flat.amin(1), flat.amax(1)
+
+
+def _is_constant(low: Tensor, high: Tensor) -> Tensor:
+    return high - low <= _RELATIVE_RANGE * high.abs()
 
 
 def resize_heatmap(heatmap: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,9 +1,17 @@
 """Attention of the last block."""
 
-from torch import Tensor
+from collections.abc import Mapping
+from typing import Any
 
-from mmpkd.attribution.attention import RecordedAttention
+import torch
+from torch import Tensor, nn
+
+from mmpkd.attribution.attention import RecordedAttention, by_block, record_attention
 from mmpkd.attribution.attention_method import AttentionMethod
+from mmpkd.attribution.base import evaluating
+from mmpkd.attribution.calls import attention_calls
+from mmpkd.attribution.layout import architecture, check_supported
+from mmpkd.attribution.weights import AttentionCall, attention_call, positive_weights
 
 
 class LastLayerAttention(AttentionMethod):
@@ -21,3 +29,52 @@ class LastLayerAttention(AttentionMethod):
         # no matrix product: autocast would do it in half precision
         relevance = (recorded.start.unsqueeze(2) * recorded.layers[-1]).sum(1)
         return relevance / relevance.sum(1, keepdim=True)
+
+
+def attention_heads(student: nn.Module, image: Tensor) -> Tensor:
+    """Return what each head of the last block attends to, for looking at; no score is made of a single head.
+
+    Args:
+        student: A student, or a timm vision transformer.
+        image: Float (B, C, H, W), normalised.
+
+    Returns:
+        Float32 (B, h, w) of each of H heads as (B, H, h, w); a map and its prefix mass sum to 1.
+
+    Raises:
+        TypeError: If the model has no attention from every token to every token.
+        RuntimeError: If its last block has several attentions, or one that leaves tokens out.
+    """
+    model = check_supported(student)
+    calls: list[AttentionCall | Tensor] = []
+
+    def on_fused(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Tensor) -> Tensor:
+        calls.append(attention_call(*args, **kwargs))
+        return result
+
+    def on_materialised(weights: Tensor) -> Tensor:
+        calls.append(weights)
+        return weights
+
+    recorded = record_attention(student, image)
+    with evaluating(student), torch.no_grad(), attention_calls(model, on_fused, on_materialised):
+        student(image)
+    last = by_block(model, recorded.layout, calls)[0][-1]
+    weights = _heads(last[0])
+    layout = recorded.layout
+    if len(last) != 1 or weights.shape[-2] not in (1, layout.num_tokens):
+        raise RuntimeError(
+            f"Expected one attention over all tokens in the last block of {architecture(model)} but got {len(last)}, over "
+            f"{tuple(weights.shape[-2:])}. Use LastLayerAttention."
+        )
+    start = recorded.start[:, : weights.shape[-2]]
+    relevance = torch.einsum("bn,bhnm->bhm", start / start.sum(1, keepdim=True), weights)
+    return relevance[..., layout.num_prefix_tokens :].reshape(*relevance.shape[:2], *layout.grid)
+
+
+def _heads(call: AttentionCall | Tensor) -> Tensor:
+    """Return the softmax of every head, float32 (B, H, n, m)."""
+    if isinstance(call, Tensor):
+        return positive_weights(call)
+    with torch.autocast(call.query.device.type, enabled=False):
+        return torch.stack([call.weights(head) for head in range(call.num_heads)], dim=1)

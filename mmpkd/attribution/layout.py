@@ -11,7 +11,7 @@ Pooling = Literal["class", "distilled", "average", "attention"]
 _SUPPORTED = (
     "Attention maps need attention from every token to every token, as in timm's VisionTransformer (DeiT, DINOv2, "
     "SigLIP included), Eva (EVA02, DINOv3), Beit, VisionTransformerRelPos and Cait; windowed or reduced attention has "
-    "none."
+    "none: use mmpkd.attribution.GradCAM."
 )
 
 
@@ -114,6 +114,12 @@ def _pooling(model: nn.Module) -> Pooling:
             "which does not weigh tokens linearly. Set `global_pool` when the model is created."
         )
     return known[pool]
+
+
+def num_read_tokens(model: nn.Module) -> int | None:
+    """Return how many of the first tokens the head reads, or None if it reads others, too."""
+    read: dict[Pooling, int] = {"class": 1, "distilled": 2}
+    return read.get(_pooling(model))
 
 
 def _pools_prefix(model: nn.Module) -> bool:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmpkd.attribution.base import AttributionMethod
+from mmpkd.attribution.base import AttributionMethod, ClassAttribution
 from mmpkd.attribution.layout import patch_grid
 
 _MASK = 0xFFFFFFFF
@@ -14,6 +14,7 @@ class AllOnes(AttributionMethod):
     """The same value everywhere: a pointing game in which every point ties, and the whole image as region."""
 
     name = "all_ones"
+    sees_student = False
 
     def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
         """Return ones, (B, h, w); see `AttributionMethod`."""
@@ -30,6 +31,7 @@ class RandomMap(AttributionMethod):
     """
 
     name = "random"
+    sees_student = False
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
@@ -54,6 +56,7 @@ class CenterGaussian(AttributionMethod):
     """
 
     name = "center_gaussian"
+    sees_student = False
 
     def __init__(self, sigma: float = 0.25) -> None:
         if sigma <= 0:
@@ -71,11 +74,59 @@ class ImageIntensity(AttributionMethod):
     """The mean brightness of each patch above the darkest one: bright tissue alone."""
 
     name = "image_intensity"
+    sees_student = False
 
     def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
         """Return values >= 0, (B, h, w); see `AttributionMethod`."""
         patches = F.adaptive_avg_pool2d(image.float().mean(1, keepdim=True), _grid(student, image)).squeeze(1)
         return patches - patches.amin((1, 2), keepdim=True)
+
+
+class MeanRoi(ClassAttribution):
+    """The mean ROI of a finding in the validation split: what is known about where findings lie without looking at an image.
+
+    It is learned by `LocalizationMonitor` in validation, kept in the student's checkpoint, and scored in test. A finding that
+    had no ROI gets the mean over all findings.
+    """
+
+    name = "mean_roi"
+    sees_student = False
+
+    def __init__(self) -> None:
+        self._mean: Tensor | None = None
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether there is a mean to show."""
+        return self._mean is not None
+
+    def learn(self, total: Tensor, count: Tensor) -> None:
+        """Take the mean ROIs.
+
+        Args:
+            total: Float (K, h, w), sum over ROIs of the share of each patch that they cover.
+            count: Float or int (K,), ROIs of each finding; at least one.
+        """
+        pooled = total.sum(0) / count.sum()
+        own = total / count.clamp(min=1)[:, None, None]
+        self._mean = torch.where((count > 0)[:, None, None], own, pooled).float().cpu()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the mean, if there is one, for a checkpoint."""
+        return {} if self._mean is None else {"mean": self._mean}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take what `state_dict` returned."""
+        self._mean = state.get("mean")
+
+    def of_label(self, student: nn.Module, image: Tensor, label: Tensor) -> Tensor:
+        """Return the mean ROI of one finding an image, (B, h, w) in [0, 1]; see `ClassAttribution`."""
+        del student
+        if self._mean is None:
+            raise RuntimeError(
+                "Expected mean ROIs but none were learned. Run a validation with LocalizationMonitor first."
+            )
+        return self._mean.to(image.device)[label]
 
 
 def _grid(student: nn.Module, image: Tensor) -> tuple[int, int]:

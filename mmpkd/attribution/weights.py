@@ -1,6 +1,7 @@
 """Attention weights, from the arguments of a fused attention call or from the materialised softmax."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import reduce
 from typing import Literal
 
@@ -26,7 +27,51 @@ def fuse(parts: Sequence[Tensor], head_fusion: HeadFusion) -> Tensor:
     return reduce(torch.maximum if head_fusion == "max" else torch.minimum, parts)
 
 
-def fused_call_weights(
+@dataclass(frozen=True)
+class AttentionCall:
+    """What a call of `F.scaled_dot_product_attention` attends with.
+
+    Attributes:
+        query: Float (B, H, n, d).
+        key: Float (B, H, m, d).
+        value: Float (B, H, m, e).
+        mask: Additive float32 (B or 1, H or 1, n or 1, m), or None.
+        scale: Factor of the logits.
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    mask: Tensor | None
+    scale: float
+
+    @property
+    def num_heads(self) -> int:
+        """Number of heads H."""
+        return self.query.shape[1]
+
+    def take(self, rows: Tensor | slice) -> "AttentionCall":
+        """Return the call for some samples."""
+        shared = self.mask is None or len(self.mask) < len(self.query)
+        mask = self.mask if shared or self.mask is None else self.mask[rows]
+        return AttentionCall(self.query[rows], self.key[rows], self.value[rows], mask, self.scale)
+
+    def first_queries(self, count: int) -> "AttentionCall":
+        """Return the call for the first queries of each sample."""
+        shared = self.mask is None or self.mask.shape[2] == 1
+        mask = self.mask if shared or self.mask is None else self.mask[:, :, :count]
+        return AttentionCall(self.query[:, :, :count], self.key, self.value, mask, self.scale)
+
+    def weights(self, head: int) -> Tensor:
+        """Return what one head attends to, float32 (B, n, m), rows sum to 1."""
+        query, key = self.query[:, head].float(), self.key[:, head].float()
+        logits = torch.bmm(query * self.scale, key.transpose(1, 2))
+        if self.mask is not None:
+            logits += self.mask[:, head if self.mask.shape[1] > 1 else 0]
+        return logits.softmax(-1)
+
+
+def attention_call(
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -35,80 +80,70 @@ def fused_call_weights(
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
-    *,
-    head_fusion: HeadFusion = "mean",
-    rows: Tensor | None = None,
-) -> Tensor:
-    """Compute what `F.scaled_dot_product_attention` called with these arguments attends to, fused over heads.
-
-    The heads are fused one by one, so that (B, H, N, N) never exists; softmax in float32, also under autocast.
-
-    Args:
-        query: Float (B, H, n, d).
-        key: Float (B, H, m, d).
-        value: Unused.
-        attn_mask: Bool (True: may attend) or additive, broadcastable to (B, H, n, m), or None.
-        dropout_p: Unused; the weights before dropout are meant.
-        is_causal: Must be False.
-        scale: Factor of the logits; 1 / sqrt(d) if None.
-        enable_gqa: Must be False.
-        head_fusion: How to fuse heads.
-        rows: Int64 (b,), samples of the batch to compute; all if None.
-
-    Returns:
-        Float32 (b, n, m), not differentiable.
+) -> AttentionCall:
+    """Read the arguments of `F.scaled_dot_product_attention`; what is meant are the weights before dropout.
 
     Raises:
         ValueError: If the attention is causal or heads share keys.
     """
-    del value, dropout_p
+    del dropout_p
     if is_causal or enable_gqa:
         raise ValueError(
             "Expected attention without a causal mask and without grouped queries, as vision transformers have."
         )
-    scale = query.shape[-1] ** -0.5 if scale is None else scale
-    num_heads = query.shape[1]
-    with torch.no_grad(), torch.autocast(query.device.type, enabled=False):
-        mask = _additive(attn_mask, query.shape[0], rows)
-        if rows is not None:
-            query, key = query[rows], key[rows]
-        fused: Tensor | None = None
-        for head in range(num_heads):
-            logits = (query[:, head].float() * scale) @ key[:, head].float().transpose(-2, -1)
-            if mask is not None:
-                logits += mask[:, head if mask.shape[1] > 1 else 0]
-            fused = _accumulate(fused, logits.softmax(-1), head_fusion)
-    if fused is None:
-        raise ValueError("Expected at least one attention head but got none.")
-    return fused / num_heads if head_fusion == "mean" else fused
+    mask = None if attn_mask is None else _additive(attn_mask)
+    return AttentionCall(
+        query.detach(), key.detach(), value.detach(), mask, query.shape[-1] ** -0.5 if scale is None else scale
+    )
 
 
-def _accumulate(fused: Tensor | None, weights: Tensor, head_fusion: HeadFusion) -> Tensor:
-    if fused is None:
-        return weights
-    if head_fusion == "mean":
-        return fused.add_(weights)
-    return torch.maximum(fused, weights) if head_fusion == "max" else torch.minimum(fused, weights)
+def call_weights(call: AttentionCall, head_fusion: HeadFusion = "mean") -> Tensor:
+    """Compute what a call attends to, fused over heads; softmax in float32, also under autocast.
+
+    The heads are fused one by one, so that (B, H, n, m) never exists; on a CPU also sample by sample, so that logits, softmax
+    and their sum stay in the cache.
+
+    Args:
+        call: The call.
+        head_fusion: How to fuse heads.
+
+    Returns:
+        Float32 (B, n, m), not differentiable.
+    """
+    with torch.no_grad(), torch.autocast(call.query.device.type, enabled=False):
+        parts = [call] if call.query.is_cuda else [call.take(slice(i, i + 1)) for i in range(len(call.query))]
+        fused = [_fuse_heads(part, head_fusion) for part in parts]
+    return fused[0] if len(fused) == 1 else torch.cat(fused)
 
 
-def _additive(mask: Tensor | None, batch_size: int, rows: Tensor | None) -> Tensor | None:
-    """Return a mask as float32 (B or 1, H or 1, n or 1, m), with the wanted rows only."""
-    if mask is None:
-        return None
+def _fuse_heads(call: AttentionCall, head_fusion: HeadFusion) -> Tensor:
+    query, key = (call.query.float() * call.scale).unbind(1), call.key.float().transpose(2, 3).unbind(1)
+    shape = (len(call.query), call.query.shape[2], call.key.shape[2])
+    logits, weights, fused = (torch.empty(shape, device=call.query.device) for _ in range(3))
+    for head in range(call.num_heads):
+        torch.bmm(query[head], key[head], out=logits)
+        if call.mask is not None:
+            logits += call.mask[:, head if call.mask.shape[1] > 1 else 0]
+        torch.softmax(logits, -1, out=weights if head else fused)
+        if head and head_fusion == "mean":
+            fused += weights
+        elif head:
+            (torch.maximum if head_fusion == "max" else torch.minimum)(fused, weights, out=fused)
+    return fused.div_(call.num_heads) if head_fusion == "mean" else fused
+
+
+def _additive(mask: Tensor) -> Tensor:
+    """Return a mask as additive float32 with four dimensions."""
     if mask.dtype == torch.bool:
         mask = torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, float("-inf"))
-    mask = mask.detach().float()[(None,) * (4 - mask.ndim)]
-    return mask[rows] if rows is not None and mask.shape[0] == batch_size and batch_size > 1 else mask
+    return mask.detach().float()[(None,) * (4 - mask.ndim)]
 
 
-def materialised_weights(weights: Tensor, head_fusion: HeadFusion, rows: Tensor | None) -> Tensor:
-    """Fuse a materialised attention (B, H, n, m) over heads, in float32.
+def positive_weights(weights: Tensor) -> Tensor:
+    """Return a materialised attention (B, H, n, m) in float32 with entries >= 0 and rows that sum to 1.
 
     Talking heads (CaiT) mix heads after the softmax, with signed coefficients: the positive part is kept, and each row
     made to sum to 1 again. For an ordinary softmax this changes nothing.
     """
-    positive = (weights if rows is None else weights[rows]).detach().float().clamp_min(0)
-    positive = positive / positive.sum(-1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-    if head_fusion == "mean":
-        return positive.mean(1)
-    return positive.amax(1) if head_fusion == "max" else positive.amin(1)
+    positive = weights.detach().float().clamp_min(0)
+    return positive / positive.sum(-1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)

@@ -12,6 +12,8 @@ class LastCheckpoint(Callback):
     Every save is at a boundary between two steps, which an exact resume needs. After Ctrl-C or an error, the last of them
     stays.
 
+    A fit without any training batch (`trainer.limit_train_batches=0`) saves the untrained model as `best.ckpt`.
+
     Args:
         folder: Folder of the checkpoints.
         every_n_steps: Steps between saves inside an epoch.
@@ -34,6 +36,12 @@ class LastCheckpoint(Callback):
         """Save after an epoch."""
         del pl_module
         self._save(trainer)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the model of a fit that had nothing to train on by intention."""
+        del pl_module
+        if trainer.limit_train_batches == 0:
+            trainer.save_checkpoint(self.path.with_name("best.ckpt"))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Save when SIGTERM stopped the training; Lightning raises between two steps then."""

@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from data_modules.batch import Batch
@@ -15,89 +17,94 @@ from mmpkd.attribution import (
     AllOnes,
     AttentionMethod,
     AttentionRecorder,
+    AttentionRelevance,
     AttentionRollout,
     AttributionMethod,
     CenterGaussian,
+    ClassAttribution,
+    GradCAM,
+    ImageIntensity,
     LastLayerAttention,
+    MeanRoi,
     RandomMap,
-    is_constant,
-    min_max,
+    patch_grid,
     prefix_mass,
-    upsample,
 )
 from mmpkd.attribution.weights import HeadFusion
-from mmpkd.callbacks.tables import Rows, is_due, label_names, write_parquet
-from mmpkd.metrics import area_fraction, iou, pointing_game, relevance_mass
+from mmpkd.callbacks.mean_roi import MeanRoiSums
+from mmpkd.callbacks.roi_table import KEY, PAIR, pair_columns, stratified, summary
+from mmpkd.callbacks.tables import Rows, is_due, write_parquet
+from mmpkd.callbacks.tuning import ThresholdTuning
+from mmpkd.metrics import HeatmapPairs, RoiMetric, Rois, default_scores, patch_ceiling
 
-SCORES = ("pointing_game", "iou_top_area", "iou_otsu", "relevance_mass")
-_KEY = ("sample_id", "finding", "attribution")
-
-
-def score_heatmaps(heatmap: Tensor, mask: Tensor, top_area: float, tolerance: float) -> dict[str, Tensor]:
-    """Score one heatmap per ROI pair.
-
-    Args:
-        heatmap: Float (R, h, w) on the patch grid, values >= 0.
-        mask: Bool (R, H, W).
-        top_area: Share of the frame that `iou_top_area` selects.
-        tolerance: Distance in pixels, inclusive, at which the pointing game still hits.
-
-    Returns:
-        Float32 (R,) by name of the score, NaN where undefined.
-    """
-    pixels = upsample(heatmap, (int(mask.shape[1]), int(mask.shape[2])))
-    scaled = min_max(pixels)
-    return {
-        "pointing_game": pointing_game(heatmap, mask, tolerance),
-        "iou_top_area": iou(scaled, mask, "top_area", top_area),
-        "iou_otsu": iou(scaled, mask, "otsu"),
-        "relevance_mass": relevance_mass(pixels, mask),
-    }
+TUNED = "iou_val"
 
 
 class LocalizationMonitor(Callback):
     """Scores attributions of the student against regions of interest (ROIs) in validation and test.
 
-    Every (image, finding) pair with an ROI is scored under every attribution. The table goes to `roi_<stage>.parquet`
-    in the run folder, one row a pair and attribution; the means are logged as `<stage>/<attribution>/<score>`, with
-    `num_roi`, `num_undefined` (pairs of which a score is undefined) and `num_constant` (heatmaps of one value).
-    Attention is recorded in the module's own forward pass; other attributions run their own.
+    Every (image, finding) pair with an ROI is scored under every attribution. The table goes to `roi_<stage>.parquet` in the
+    run folder, one row a pair and attribution, with the best IoU that any patches could reach (`iou_ceiling`), the ROI's area,
+    and the strata of the data set; `roi_<stage>_strata.csv` holds means by stratum. Means are logged as
+    `<stage>/<attribution>/<score>`, with `num_roi`, `num_undefined` and `num_constant` (heatmaps of one value).
+
+    Attention is recorded in the module's own forward pass; other attributions run their own. Maps that see no student are
+    controls: they are the same in every epoch and scored once a fit. The threshold of `iou_val` is tuned by finding in
+        validation, kept in the checkpoint,
+    and used in test; so is the mean ROI of each finding. Nothing else learns from an ROI.
 
     Args:
         attributions: Attribution methods, with different names. By default attention rollout, last-layer attention, and
-            the controls that give the chance level: all ones, random, centre Gaussian.
-        top_area: Share in (0, 1] of the frame that `iou_top_area` selects; a typical ROI area, never tuned on test.
-        tolerance: Distance in pixels, inclusive, at which the pointing game still hits.
+            controls: all ones, random, centre Gaussian, image intensity, mean ROI of the validation split.
+        test_attributions: Further methods in test only, where their cost counts once; they have no tuned threshold. By
+            default the two that are specific to a finding: gradient-weighted relevance and Grad-CAM.
+        scores: Scores with different names; one of each kind by default.
+        top_area: Share in (0, 1] of the frame that `iou_top_area` selects by default; a typical ROI area, never tuned on test.
         every_n_epochs: During a fit, score every n-th epoch only.
+
+    Attributes:
+        tables: The last per-ROI table by stage, for callbacks that come after this one.
     """
 
     def __init__(
         self,
         attributions: list[AttributionMethod] | None = None,
+        test_attributions: list[AttributionMethod] | None = None,
+        scores: list[RoiMetric] | None = None,
         top_area: float = 0.1,
-        tolerance: float = 0.0,
         every_n_epochs: int = 1,
     ) -> None:
         super().__init__()
-        default = [AttentionRollout(), LastLayerAttention(), AllOnes(), RandomMap(), CenterGaussian()]
+        controls = [AllOnes(), RandomMap(), CenterGaussian(), ImageIntensity(), MeanRoi()]
+        default = [AttentionRollout(), LastLayerAttention(), *controls]
         self.attributions: list[AttributionMethod] = default if attributions is None else attributions
-        names = [method.name for method in self.attributions]
-        if not names or len(set(names)) != len(names):
-            raise ValueError(f"Expected attributions with different names but got {names}.")
-        if not 0 < top_area <= 1 or tolerance < 0 or every_n_epochs < 1:
+        self.test_attributions: list[AttributionMethod] = (
+            [AttentionRelevance(), GradCAM()] if test_attributions is None else test_attributions
+        )
+        self.scores = default_scores(top_area) if scores is None else scores
+        _check_names("attributions", [method.name for method in (*self.attributions, *self.test_attributions)])
+        _check_names("scores", [score.name for score in self.scores])
+        if not self.attributions or every_n_epochs < 1:
             raise ValueError(
-                "Expected top_area in (0, 1], tolerance >= 0 and every_n_epochs >= 1 but got "
-                f"{top_area}, {tolerance} and {every_n_epochs}."
+                f"Expected an attribution and every_n_epochs >= 1 but got {attributions} and {every_n_epochs}."
             )
-        self.top_area, self.tolerance, self.every_n_epochs = top_area, tolerance, every_n_epochs
-        self._rows = Rows()
+        self.every_n_epochs = every_n_epochs
+        self._tuning, self._mean_roi = ThresholdTuning(), MeanRoiSums()
+        self._pairs, self._scored = Rows(), Rows()
+        self._controls: pd.DataFrame | None = None
+        self.tables: dict[str, pd.DataFrame] = {}
         self._stack = ExitStack()
         self._recorders: dict[HeadFusion, AttentionRecorder] = {}
 
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start a new table."""
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget the controls of another fit."""
         del trainer, pl_module
-        self._rows = Rows()
+        self._controls = None
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start new tables."""
+        del trainer, pl_module
+        self._pairs, self._scored = Rows(), Rows()
 
     on_test_epoch_start = on_validation_epoch_start
 
@@ -109,7 +116,7 @@ class LocalizationMonitor(Callback):
         if not self._has_work(trainer, batch):
             return
         rows = torch.unique(batch["roi_sample"])
-        fusions = {method.head_fusion for method in self.attributions if isinstance(method, AttentionMethod)}
+        fusions = {method.head_fusion for method in self._methods(trainer) if isinstance(method, AttentionMethod)}
         self._recorders = {fusion: AttentionRecorder(student_of(pl_module), fusion, rows) for fusion in sorted(fusions)}
         with ExitStack() as stack:
             for recorder in self._recorders.values():
@@ -132,13 +139,24 @@ class LocalizationMonitor(Callback):
         self._stack.close()
         if not self._has_work(trainer, batch):
             return
+        stage, student = _stage(trainer), student_of(pl_module)
+        known = pair_columns(trainer, pl_module, batch, outputs["probability"], stage)
+        grid = patch_grid(student, (int(batch["image"].shape[-2]), int(batch["image"].shape[-1])))
         rows, place = torch.unique(batch["roi_sample"], return_inverse=True)
-        image = batch["image"][rows]
-        known = self._known_columns(label_names(trainer), batch, outputs["probability"])
-        with torch.no_grad(), trainer.precision_plugin.forward_context():
-            for method in self.attributions:
-                heatmap = self._heatmap(method, student_of(pl_module), image)
-                self._rows.add({**known, **self._score_columns(method, heatmap[place], batch["roi_mask"])})
+        rois, of_pairs = Rois(batch["roi_mask"], place), Rois(batch["roi_mask"])
+        self._pairs.add({**known, "area": rois.area, "iou_ceiling": patch_ceiling(rois.mask, grid)})
+        if stage == "val":
+            self._mean_roi.add(rois.mask, batch["roi_label"], grid, batch["label"].shape[1])
+        for method in self._methods(trainer):
+            if isinstance(method, ClassAttribution):
+                with torch.no_grad(), trainer.precision_plugin.forward_context():
+                    heatmap = _of_pairs(method, student, batch)
+                pairs = HeatmapPairs(heatmap, of_pairs)
+            else:
+                with torch.no_grad(), trainer.precision_plugin.forward_context():
+                    heatmap = self._heatmap(method, student, batch["image"][rows])
+                pairs = HeatmapPairs(heatmap, rois)
+            self._scored.add({name: known[name] for name in PAIR} | self._score(method, pairs, known, stage))
         self._recorders = {}
 
     on_test_batch_end = on_validation_batch_end
@@ -149,12 +167,36 @@ class LocalizationMonitor(Callback):
         self._stack.close()
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the means and write the validation table."""
-        self._finish(trainer, pl_module, "val")
+        """Log the means, write the validation table, and keep thresholds and mean ROIs."""
+        if is_due(trainer, self.every_n_epochs):
+            self._tuning.finish()
+            self._mean_roi.finish(self.attributions)
+            self._finish(trainer, pl_module)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the means and write the test table."""
-        self._finish(trainer, pl_module, "test")
+        self._finish(trainer, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was learned from the ROIs of the validation split."""
+        means = {method.name: method.state_dict() for method in self.attributions if isinstance(method, MeanRoi)}
+        return {"thresholds": self._tuning.thresholds, "mean_roi": means}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what `state_dict` returned."""
+        self._tuning.thresholds = state_dict["thresholds"]
+        for method in self.attributions:
+            if isinstance(method, MeanRoi) and method.name in state_dict["mean_roi"]:
+                method.load_state_dict(state_dict["mean_roi"][method.name])
+
+    def _methods(self, trainer: Trainer) -> list[AttributionMethod]:
+        """Return the methods that are due: controls once a fit, and what validation must teach only afterwards."""
+        if _stage(trainer) == "test":
+            methods = [*self.attributions, *self.test_attributions]
+            return [method for method in methods if not isinstance(method, MeanRoi) or method.is_learned]
+        are_scored = self._controls is not None and trainer.state.fn == TrainerFn.FITTING
+        methods = [method for method in self.attributions if not isinstance(method, MeanRoi)]
+        return [method for method in methods if method.sees_student or not are_scored]
 
     def _has_work(self, trainer: Trainer, batch: Batch) -> bool:
         return is_due(trainer, self.every_n_epochs) and "image" in batch and len(batch["roi_sample"]) > 0
@@ -165,43 +207,52 @@ class LocalizationMonitor(Callback):
         size = (int(image.shape[-2]), int(image.shape[-1]))
         return method.heatmap(self._recorders[method.head_fusion].result(size))
 
-    def _known_columns(
-        self, names: Sequence[str], batch: Batch, probability: Tensor
+    def _score(
+        self, method: AttributionMethod, pairs: HeatmapPairs, known: dict[str, Tensor | Sequence[str]], stage: str
     ) -> dict[str, Tensor | Sequence[str]]:
-        samples, findings = batch["roi_sample"].tolist(), batch["roi_label"].tolist()
+        lost = torch.full_like(pairs.rois.area, torch.nan)
+        if isinstance(method, AttentionMethod):
+            lost = pairs.own(prefix_mass(pairs.heatmap))
+        findings = [str(name) for name in known["finding"]]
+        columns = {score.name: score.score(pairs) for score in self.scores}
+        if stage == "val":
+            self._tuning.add(method.name, findings, pairs)
+        else:
+            columns[TUNED] = self._tuning.score(method.name, findings, pairs)
         return {
-            "sample_id": [batch["sample_id"][row] for row in samples],
-            "patient_id": [batch["patient_id"][row] for row in samples],
-            "finding": [names[finding] for finding in findings],
-            "area": area_fraction(batch["roi_mask"]),
-            "target": batch["label"][batch["roi_sample"], batch["roi_label"]],
-            "probability": probability[batch["roi_sample"], batch["roi_label"]],
-        }
-
-    def _score_columns(
-        self, method: AttributionMethod, heatmap: Tensor, mask: Tensor
-    ) -> dict[str, Tensor | Sequence[str]]:
-        lost = (
-            prefix_mass(heatmap)
-            if isinstance(method, AttentionMethod)
-            else torch.full_like(heatmap[:, 0, 0], torch.nan)
-        )
-        return {
-            "attribution": [method.name] * len(mask),
-            **score_heatmaps(heatmap, mask, self.top_area, self.tolerance),
+            "attribution": [method.name] * len(findings),
+            **columns,
             "prefix_mass": lost,
-            "constant": is_constant(heatmap),
+            "constant": pairs.own(pairs.constant),
+            "undefined": pairs.undefined,
         }
 
-    def _finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if not is_due(trainer, self.every_n_epochs):
-            return
-        frame = self._rows.gather(_KEY)
-        if frame.empty:
+    def _finish(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        stage = _stage(trainer)
+        known, scored = self._pairs.gather(PAIR), self._scored.gather(KEY)
+        if known.empty:
             return  # the split has no ROI: no table, rather than an empty one
-        pl_module.log_dict(_summary(frame, stage))
+        if trainer.state.fn == TrainerFn.FITTING:
+            scored = self._with_controls(scored)
+        frame = known.merge(scored, on=list(PAIR)).sort_values(list(KEY), kind="stable", ignore_index=True)
+        self.tables[stage] = frame
+        pl_module.log_dict(summary(frame, stage))
         if trainer.is_global_zero:
-            write_parquet(frame, Path(trainer.default_root_dir) / f"roi_{stage}.parquet")
+            folder = Path(trainer.default_root_dir)
+            write_parquet(frame, folder / f"roi_{stage}.parquet")
+            strata = stratified(frame)
+            strata.to_csv(folder / f"roi_{stage}_strata.csv", index=False)
+            for logger in trainer.loggers:
+                if isinstance(logger, WandbLogger) and stage == "test":
+                    logger.log_table("test/localization_by_stratum", dataframe=strata)
+
+    def _with_controls(self, scored: pd.DataFrame) -> pd.DataFrame:
+        """Return the scores of an epoch with those of the controls, which are computed in the first one."""
+        if self._controls is not None:
+            return pd.concat([scored, self._controls], ignore_index=True)
+        seen = {method.name for method in self.attributions if method.sees_student}
+        self._controls = scored[~scored["attribution"].isin(seen)]
+        return scored
 
 
 def student_of(pl_module: LightningModule) -> nn.Module:
@@ -219,14 +270,17 @@ def student_of(pl_module: LightningModule) -> nn.Module:
     return student
 
 
-def _summary(frame: pd.DataFrame, stage: str) -> dict[str, float]:
-    """Return the logged values; a score that is undefined for every pair is left out."""
-    values: dict[str, float] = {}
-    for name, rows in frame.groupby("attribution"):
-        prefix = f"{stage}/{name}"
-        means = rows[[*SCORES, "prefix_mass"]].mean().dropna()
-        values.update({f"{prefix}/{score}": float(mean) for score, mean in means.items()})
-        values[f"{prefix}/num_roi"] = float(len(rows))
-        values[f"{prefix}/num_undefined"] = float(rows[list(SCORES)].isna().any(axis=1).sum())
-        values[f"{prefix}/num_constant"] = float(rows["constant"].sum())
-    return values
+def _of_pairs(method: ClassAttribution, student: nn.Module, batch: Batch) -> Tensor:
+    """Return the heatmap of each (image, finding) pair, in parts of a batch's size: gradients need memory."""
+    size = len(batch["image"])
+    parts = zip(torch.split(batch["roi_sample"], size), torch.split(batch["roi_label"], size), strict=True)
+    return torch.cat([method.of_label(student, batch["image"][rows], labels) for rows, labels in parts])
+
+
+def _stage(trainer: Trainer) -> str:
+    return "test" if trainer.state.fn == TrainerFn.TESTING else "val"
+
+
+def _check_names(what: str, names: list[str]) -> None:
+    if len(set(names)) != len(names):
+        raise ValueError(f"Expected {what} with different names but got {names}.")

@@ -12,7 +12,9 @@ from lightning.pytorch.utilities import rank_zero_only
 import mmpkd
 from data_modules.base import PrivilegedDataModule
 from data_modules.json_file import write_json
+from mmpkd.modules import TeacherModule
 from mmpkd.teachers.teacher import sha256_of
+from mmpkd.tracking.lineage import log_teacher, use_teacher
 
 
 class RunRecord(Callback):
@@ -31,12 +33,14 @@ class RunRecord(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record what the run is made from."""
         self._start = time.monotonic()
-        write_json(Path(trainer.default_root_dir) / "lineage.json", lineage(trainer, pl_module))
+        made_from = lineage(trainer, pl_module)
+        write_json(Path(trainer.default_root_dir) / "lineage.json", made_from)
+        if made_from["teacher_sha256"] is not None:
+            use_teacher(trainer.loggers, made_from["teacher_sha256"])
 
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record that training is complete."""
-        del pl_module
         checkpoint = trainer.checkpoint_callback
         best = getattr(checkpoint, "best_model_score", None)
         entry = {
@@ -47,8 +51,12 @@ class RunRecord(Callback):
             "steps": trainer.global_step,
             "fit_seconds": round(time.monotonic() - self._start, 1),
             "best_score": None if best is None else float(best),
+            "monitor": getattr(checkpoint, "monitor", None),
         }
         write_json(Path(trainer.default_root_dir) / "summary.json", entry)
+        best_path = Path(getattr(checkpoint, "best_model_path", "") or "none")
+        if isinstance(pl_module, TeacherModule) and best_path.is_file():
+            log_teacher(trainer.loggers, sha256_of(best_path), lineage(trainer, pl_module))
 
     @rank_zero_only
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -73,14 +81,19 @@ def lineage(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
     """Return hashes of everything that a run is made from."""
     datamodule: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
     teacher = getattr(pl_module, "teacher_path", None)
-    is_file = teacher is not None and Path(teacher).is_file()
     return {
         "git_commit": git_commit(),
         "version": mmpkd.__version__,
         "teacher": teacher,
-        "teacher_sha256": sha256_of(Path(teacher)) if teacher is not None and is_file else None,
+        "teacher_sha256": None if teacher is None else _sha256_of_teacher(Path(teacher)),
         "splits": {name: split.fingerprint() for name, split in datamodule.splits.items()},
     }
+
+
+def _sha256_of_teacher(path: Path) -> str | None:
+    """Return the hash of a checkpoint, or of the logits in a folder of targets."""
+    path = path / "logits.npy" if path.is_dir() else path
+    return sha256_of(path) if path.is_file() else None
 
 
 def git_commit() -> str | None:

@@ -3,27 +3,28 @@
 import torch
 from torch import Tensor, nn
 
-from mmpkd.losses.base import DistillationLoss
+from mmpkd.losses.base import PerSampleLoss
 from mmpkd.outputs import ModelOutput
 
 
-class CosineFeatureLoss(DistillationLoss):
+class CosineFeatureLoss(PerSampleLoss):
     """1 - cos(W f_s, f_t) with a learned linear projection W.
 
     The norm is sqrt(|x|^2 + eps), which keeps the gradient bounded at a zero vector.
 
     Args:
-        student_features: Width D of the student's features.
-        teacher_features: Width E of the teacher's features.
         eps: Added under the square root.
     """
 
     needs_features = True
 
-    def __init__(self, student_features: int, teacher_features: int, eps: float = 1e-6) -> None:
+    def __init__(self, eps: float = 1e-6) -> None:
         super().__init__()
-        self.projection = nn.Linear(student_features, teacher_features)
         self.eps = eps
+
+    def build(self, student_features: int, teacher_features: int) -> None:
+        """Make the projection."""
+        self.projection = nn.Linear(student_features, teacher_features)
 
     def per_sample(self, student: ModelOutput, teacher: ModelOutput) -> Tensor:
         """Return the distance, float32 (B,) in [0, 2]."""

@@ -3,11 +3,11 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmpkd.losses.base import DistillationLoss
+from mmpkd.losses.base import PerSampleLoss, check_logits, check_temperature
 from mmpkd.outputs import ModelOutput
 
 
-class SigmoidKLDivergence(DistillationLoss):
+class SigmoidKLDivergence(PerSampleLoss):
     """Binary KL divergence per label, at a temperature.
 
     With p = sigmoid(t / T) and q = sigmoid(s / T), the loss of a label is T^2 [p log(p / q) + (1 - p) log((1 - p) /
@@ -25,19 +25,15 @@ class SigmoidKLDivergence(DistillationLoss):
         ValueError: If the temperature is not positive.
     """
 
+    softens = True
+
     def __init__(self, temperature: float = 1.0) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ValueError(f"Expected a temperature > 0 but got {temperature}.")
-        self.temperature = temperature
+        self.temperature = check_temperature(temperature)
 
     def per_sample(self, student: ModelOutput, teacher: ModelOutput) -> Tensor:
         """Return the mean over labels of the scaled binary KL divergence, float32 (B,)."""
-        if student.logits.shape != teacher.logits.shape:
-            raise ValueError(
-                f"Expected teacher logits of shape {tuple(student.logits.shape)} as the student's but got "
-                f"{tuple(teacher.logits.shape)}. Train the teacher on the same labels."
-            )
+        check_logits(student, teacher)
         s, t = student.logits / self.temperature, teacher.logits / self.temperature
         p = t.sigmoid()
         positive = p * (F.logsigmoid(t) - F.logsigmoid(s))

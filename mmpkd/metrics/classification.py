@@ -49,12 +49,85 @@ def average_precision(preds: Tensor, target: Tensor) -> Tensor:
     return (precision * positive).sum(1) / total
 
 
+def f1_score(preds: Tensor, target: Tensor, threshold: Tensor) -> Tensor:
+    """F1 score per class: the harmonic mean of precision and recall of what scores at least the threshold.
+
+    Args:
+        preds: Float (N, K), probabilities, or any scores without NaN.
+        target: Float (N, K): 1, 0, or NaN where not stated.
+        threshold: Float (K,).
+
+    Returns:
+        Float64 (K,); NaN for a class without positives or without negatives.
+
+    Raises:
+        ValueError: If shapes differ or a prediction is NaN.
+    """
+    scores, positive, negative = _columns(preds, target)
+    admitted = (scores >= threshold[:, None]) & (positive | negative)
+    hits = (admitted & positive).sum(1).double()
+    total = (admitted.sum(1) + positive.sum(1)).double()
+    return 2 * hits / total.masked_fill(_undefined(positive, negative), torch.nan)
+
+
+def best_f1_threshold(preds: Tensor, target: Tensor) -> Tensor:
+    """Return the score that gives the highest F1 per class if it is the threshold; the highest of several.
+
+    It belongs to the samples that it was found on: choose it on validation samples and use it on others.
+
+    Args:
+        preds: Float (N, K), probabilities, or any scores without NaN.
+        target: Float (N, K): 1, 0, or NaN where not stated.
+
+    Returns:
+        Float (K,); 0.5 for a class without positives or without negatives.
+    """
+    scores, positive, negative = _columns(preds, target)
+    stated = positive | negative
+    admitted = _count_at_least(scores, stated)
+    f1 = 2 * _count_at_least(scores, positive).double() / (admitted + positive.sum(1, keepdim=True)).clamp_min(1)
+    f1 = f1.masked_fill(~stated, -1.0)
+    best = f1 >= f1.max(dim=1, keepdim=True).values
+    threshold = scores.masked_fill(~best, -torch.inf).max(dim=1).values
+    return threshold.masked_fill(_undefined(positive, negative), 0.5)
+
+
+def expected_calibration_error(preds: Tensor, target: Tensor, bins: int = 15) -> Tensor:
+    """Mean distance between probability and frequency per class, over equally wide bins of probability, weighted by count.
+
+    Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599, eq. 3, for the probability that a label is present.
+
+    Args:
+        preds: Float (N, K), probabilities in [0, 1].
+        target: Float (N, K): 1, 0, or NaN where not stated.
+        bins: Number of bins.
+
+    Returns:
+        Float64 (K,), in [0, 1]; NaN for a class without any stated label.
+
+    Raises:
+        ValueError: If shapes differ or a prediction is NaN.
+    """
+    scores, positive, negative = _columns(preds, target)
+    stated = positive | negative
+    index = (scores * bins).long().clamp(0, bins - 1)
+    distance = (scores.double() - positive.double()) * stated
+    gap = torch.zeros(len(scores), bins, dtype=torch.float64, device=scores.device).scatter_add(1, index, distance)
+    count = stated.sum(1)
+    return gap.abs().sum(1) / count.double().masked_fill(count == 0, torch.nan)
+
+
 class MultilabelScores(Metric):  # type: ignore[misc]
-    """AUROC and average precision (AUPRC) of K labels over all samples, exact also over several processes.
+    """AUROC, average precision (AUPRC), F1 and ECE of K labels over all samples, exact also over several processes.
 
     Args:
         num_classes: Number of labels K.
+
+    Attributes:
+        thresholds: Float (K,), where F1 is taken; a module sets it to the best of the validation split.
     """
+
+    thresholds: Tensor
 
     full_state_update = False
     preds: list[Tensor]
@@ -63,6 +136,7 @@ class MultilabelScores(Metric):  # type: ignore[misc]
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.num_classes = num_classes
+        self.register_buffer("thresholds", torch.full((num_classes,), 0.5))
         self.add_state("preds", default=[], dist_reduce_fx="cat")
         self.add_state("target", default=[], dist_reduce_fx="cat")
 
@@ -82,16 +156,22 @@ class MultilabelScores(Metric):  # type: ignore[misc]
         self.target.append(target.detach().float())
 
     def compute(self) -> dict[str, Tensor]:
-        """Return `auroc` and `auprc` (K,), NaN where undefined, their means `auroc_macro` and `auprc_macro` over the
-        defined classes, and `num_classes_evaluated`.
+        """Return `auroc`, `auprc`, `f1` and `ece` (K,), NaN where undefined, their means `auroc_macro` and so on over the
+        defined classes, `num_classes_evaluated`, and the thresholds `best_thresholds` (K,) with the highest F1.
         """  # noqa: D205
-        if not self.preds:
+        if not len(self.preds):  # a list, or a tensor after the processes were joined
             empty = torch.zeros(0, self.num_classes, device=self.device)
             preds, target = empty, empty
         else:
             preds, target = dim_zero_cat(self.preds), dim_zero_cat(self.target)
-        scores = {"auroc": auroc(preds, target).float(), "auprc": average_precision(preds, target).float()}
+        scores = {
+            "auroc": auroc(preds, target).float(),
+            "auprc": average_precision(preds, target).float(),
+            "f1": f1_score(preds, target, self.thresholds).float(),
+            "ece": expected_calibration_error(preds, target).float(),
+        }
         return {
+            "best_thresholds": best_f1_threshold(preds, target) if len(preds) else self.thresholds,
             **scores,
             **{f"{name}_macro": value.nanmean() for name, value in scores.items()},
             "num_classes_evaluated": (~scores["auroc"].isnan()).sum().float(),

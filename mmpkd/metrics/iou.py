@@ -1,27 +1,30 @@
-"""Intersection over union of a thresholded heatmap and a ROI; the rule for the threshold is part of the name."""
+"""Intersection over union of a thresholded heatmap and an ROI; the rule for the threshold is part of the name."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from mmpkd.attribution.heatmap import is_constant, resize_heatmap
-from mmpkd.metrics.roi import RoiMetric, check_roi
+from mmpkd.metrics.pairs import NUM_LEVELS, TOP_LEVEL, HeatmapPairs, one_to_one
+from mmpkd.metrics.roi_metric import RoiMetric
 
 Threshold = Literal["otsu", "top_area"] | float
-_BINS = 256
+NUM_BYTES = 256
+BYTE = TOP_LEVEL // 255
+BIOVIL_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 
 def iou(heatmap: Tensor, mask: Tensor, threshold: Threshold = "otsu", area: float = 0.1) -> Tensor:
     """Intersection over union of {heatmap > threshold}, strictly, and the ROI.
 
-    Under `otsu` and `top_area` a constant heatmap singles out nothing: its region is the whole frame, which scores the
-    ROI's area fraction. So does the all-ones control.
+    The heatmap is interpolated to the mask, scaled to [0, 1], and taken in 16 bits. A constant heatmap singles out nothing:
+    under every rule its region is the whole frame, which scores the ROI's area fraction. So does the all-ones control.
 
     Args:
-        heatmap: Float (R, H, W) in [0, 1], in pixels of the mask.
+        heatmap: Float (R, h, w), any range.
         mask: Bool (R, H, W).
-        threshold: A number, `otsu` (see `otsu_threshold`), or `top_area`: the `area` share of pixels with the largest
+        threshold: A number in [0, 1), `otsu` (see `otsu_threshold`), or `top_area`: the `area` share of pixels with the largest
             values; pixels that tie at the border count by the share of them that fits.
         area: Share in (0, 1] of the frame that `top_area` selects.
 
@@ -31,69 +34,62 @@ def iou(heatmap: Tensor, mask: Tensor, threshold: Threshold = "otsu", area: floa
     Raises:
         ValueError: If shapes, types or values do not fit.
     """
-    check_roi(heatmap, mask, same_size=True)
-    region = _region(heatmap, threshold, area)
-    truth = mask.float()
-    intersection = (region * truth).sum((1, 2))
-    union = region.sum((1, 2)) + truth.sum((1, 2)) - intersection
-    return (intersection / union).masked_fill(~mask.any(2).any(1), torch.nan)
+    return IoU(threshold, area).score(one_to_one(heatmap, mask))
 
 
-def otsu_threshold(heatmap: Tensor) -> Tensor:
+def otsu_threshold(counts: Tensor) -> Tensor:
     """Threshold of the largest variance between classes (Otsu 1979, https://doi.org/10.1109/TSMC.1979.4310076).
 
     As in CheXlocalize (Saporta et al. 2022, https://doi.org/10.1038/s42256-022-00536-x), on 8-bit values, with
     `cv2.THRESH_OTSU`.
 
     Args:
-        heatmap: Float (R, H, W) in [0, 1].
+        counts: Int64 (b, 256), how often each 8-bit value occurs.
 
     Returns:
-        Int64 (R,) in [0, 255]; a pixel is in the region if its 8-bit value is larger.
+        Int64 (b,) in [0, 255]; a pixel is in the region if its 8-bit value is larger.
     """
-    values = _to_8_bit(heatmap).flatten(1)
-    counts = torch.zeros(len(values), _BINS, dtype=torch.float64, device=values.device)
-    counts.scatter_add_(1, values, torch.ones_like(values, dtype=torch.float64))
-    share = (counts / max(values.shape[1], 1)).cumsum(1)
-    moment = (counts / max(values.shape[1], 1) * torch.arange(_BINS, device=values.device)).cumsum(1)
-    spread = (moment[:, -1:] * share - moment).square() / (share * (1 - share)).clamp_min(
-        torch.finfo(torch.float64).tiny
-    )
-    # running sums reach 1 only up to rounding: a class of less than one pixel is empty
-    empty = (counts.cumsum(1) == 0) | (counts.cumsum(1) == values.shape[1])
-    return spread.masked_fill(empty, -1).argmax(1)
+    running = counts.cumsum(1)
+    num = running[:, -1:]
+    share = running.double() / num
+    moment = (counts * torch.arange(NUM_BYTES, device=counts.device)).cumsum(1).double() / num
+    tiny = torch.finfo(torch.float64).tiny
+    spread = (moment[:, -1:] * share - moment).square() / (share * (1 - share)).clamp_min(tiny)
+    return spread.masked_fill((running == 0) | (running == num), -1).argmax(1)
 
 
-def _region(heatmap: Tensor, threshold: Threshold, area: float) -> Tensor:
-    """Return the region as weights (R, H, W) in [0, 1]."""
-    if isinstance(threshold, float | int):
-        return (heatmap > threshold).float()
-    if threshold == "otsu":
-        region = (_to_8_bit(heatmap) > otsu_threshold(heatmap)[:, None, None]).float()
-    elif threshold == "top_area":
-        region = _top_area(heatmap, area)
-    else:
-        raise ValueError(f"Expected `threshold` to be a number, 'otsu' or 'top_area' but got '{threshold}'.")
-    return region.masked_fill(is_constant(heatmap)[:, None, None], 1)
+def iou_above_bytes(pairs: HeatmapPairs) -> Tensor:
+    """Return the IoU of {8-bit heatmap > t} and each ROI for every t in [0, 254].
+
+    Args:
+        pairs: Heatmaps and ROIs.
+
+    Returns:
+        Float32 (R, 255); NaN for an empty ROI. A constant heatmap has the ROI's area at every threshold.
+    """
+    steps = BYTE * torch.arange(1, NUM_BYTES, device=pairs.levels.device)
+    return _iou_from(pairs, steps.expand(len(pairs.rois), -1))
 
 
-def _top_area(heatmap: Tensor, area: float) -> Tensor:
-    if not 0 < area <= 1:
-        raise ValueError(f"Expected `area` in (0, 1] but got {area}.")
-    flat = heatmap.flatten(1)
-    num_pixels = max(1, round(area * flat.shape[1]))
-    border = flat.topk(num_pixels, dim=1, sorted=False).values.amin(1, keepdim=True)
-    above, tied = flat > border, flat == border
-    share = (num_pixels - above.sum(1, keepdim=True)) / tied.sum(1, keepdim=True)
-    return (above + tied * share).reshape(heatmap.shape)
+def iou_above_byte(pairs: HeatmapPairs, threshold: Tensor) -> Tensor:
+    """Return the IoU of {8-bit heatmap > t} and each ROI, float32 (R,), for a threshold of each ROI, int64 (R,)."""
+    return _iou_from(pairs, BYTE * (threshold[:, None] + 1))[:, 0]
 
 
-def _to_8_bit(heatmap: Tensor) -> Tensor:
-    return (heatmap * (_BINS - 1)).long().clamp(0, _BINS - 1)
+def _iou_from(pairs: HeatmapPairs, level: Tensor) -> Tensor:
+    """Return the IoU of {level or higher} and each ROI, float32 (R, T) of levels (R, T)."""
+    hits = pairs.hits_from(level)
+    return _iou(pairs, hits, pairs.num_from(level))
+
+
+def _iou(pairs: HeatmapPairs, hits: Tensor, num: Tensor) -> Tensor:
+    score = hits / (num + pairs.rois.num_pixels[:, None] - hits)
+    score = torch.where(pairs.own(pairs.constant)[:, None], pairs.rois.area[:, None], score.float())
+    return pairs.defined(score)
 
 
 class IoU(RoiMetric):
-    """Mean IoU over ROI pairs; see `iou`. Heatmaps are resized to the mask and then scaled to [0, 1].
+    """Mean IoU over ROI pairs; see `iou`.
 
     Args:
         threshold: A number, `otsu` or `top_area`.
@@ -102,9 +98,66 @@ class IoU(RoiMetric):
 
     def __init__(self, threshold: Threshold = "otsu", area: float = 0.1) -> None:
         super().__init__()
+        is_number = isinstance(threshold, float | int)
+        if not (0 <= float(threshold) < 1 if is_number else threshold in ("otsu", "top_area")):
+            raise ValueError(f"Expected `threshold` to be in [0, 1), 'otsu' or 'top_area' but got {threshold!r}.")
+        if not 0 < area <= 1:
+            raise ValueError(f"Expected `area` in (0, 1] but got {area}.")
         self.threshold, self.area = threshold, area
+        self.name = f"iou_{threshold:g}" if is_number else f"iou_{threshold}"
 
-    def score(self, heatmap: Tensor, mask: Tensor) -> Tensor:
-        """Return the score (R,) of heatmaps (R, h, w)."""
-        resized = resize_heatmap(heatmap, (int(mask.shape[1]), int(mask.shape[2])))
-        return iou(resized, mask, self.threshold, self.area)
+    def score(self, pairs: HeatmapPairs) -> Tensor:
+        """Return the score of each ROI."""
+        if self.threshold == "top_area":
+            num = torch.full_like(pairs.rois.num_pixels, max(1, round(self.area * pairs.levels.shape[1])))
+            return _iou(pairs, pairs.expected_hits(num)[:, None], num[:, None])[:, 0]
+        if self.threshold == "otsu":
+            return iou_above_byte(pairs, pairs.own(otsu_threshold(byte_counts(pairs))))
+        level = torch.full_like(pairs.rois.num_pixels, _first_level_above(self.threshold))
+        return _iou_from(pairs, level[:, None])[:, 0]
+
+
+class MeanIoU(RoiMetric):
+    """Mean IoU over ROI pairs and over fixed thresholds, as users of BioViL report it (Boecking et al. 2022,
+    https://arxiv.org/abs/2204.09817).
+
+    Args:
+        thresholds: Numbers in [0, 1).
+    """  # noqa: D205
+
+    name = "miou"
+
+    def __init__(self, thresholds: Sequence[float] = BIOVIL_THRESHOLDS) -> None:
+        super().__init__()
+        if not thresholds or not all(0 <= value < 1 for value in thresholds):
+            raise ValueError(f"Expected `thresholds` in [0, 1), at least one, but got {list(thresholds)}.")
+        self.thresholds = tuple(thresholds)
+
+    def score(self, pairs: HeatmapPairs) -> Tensor:
+        """Return the mean over the thresholds of each ROI."""
+        levels = torch.tensor([_first_level_above(value) for value in self.thresholds], device=pairs.levels.device)
+        return _iou_from(pairs, levels.expand(len(pairs.rois), -1)).mean(1)
+
+
+def mean_iou(heatmap: Tensor, mask: Tensor, thresholds: Sequence[float] = BIOVIL_THRESHOLDS) -> Tensor:
+    """Mean over thresholds of the IoU; see `iou` and `MeanIoU`.
+
+    Args:
+        heatmap: Float (R, h, w), any range.
+        mask: Bool (R, H, W).
+        thresholds: Numbers in [0, 1).
+
+    Returns:
+        Float32 (R,) in [0, 1]; NaN for an empty ROI.
+    """
+    return MeanIoU(thresholds).score(one_to_one(heatmap, mask))
+
+
+def byte_counts(pairs: HeatmapPairs) -> Tensor:
+    """Return how often each 8-bit value occurs in each heatmap, int64 (b, 256)."""
+    steps = torch.arange(NUM_BYTES + 1, device=pairs.below.device) * BYTE
+    return pairs.below[:, steps.clamp(max=NUM_LEVELS)].long().diff(dim=1)
+
+
+def _first_level_above(threshold: Literal["otsu", "top_area"] | float) -> int:
+    return int(float(threshold) * TOP_LEVEL) + 1

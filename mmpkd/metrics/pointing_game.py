@@ -1,12 +1,16 @@
 """Pointing game."""
 
-import torch
+from typing import Literal
+
 from torch import Tensor
 
-from mmpkd.metrics.roi import RoiMetric, check_roi
+from mmpkd.metrics.pairs import HeatmapPairs, one_to_one
+from mmpkd.metrics.roi_metric import RoiMetric
+
+Unit = Literal["pixels", "fraction"]
 
 
-def pointing_game(heatmap: Tensor, mask: Tensor, tolerance: float = 0.0) -> Tensor:
+def pointing_game(heatmap: Tensor, mask: Tensor, tolerance: float = 0.0, unit: Unit = "pixels") -> Tensor:
     """Score 1 if the maximum of the heatmap lies in the ROI, else 0 (Zhang et al. 2018, section 4.2,
     https://arxiv.org/abs/1608.00507).
 
@@ -16,7 +20,8 @@ def pointing_game(heatmap: Tensor, mask: Tensor, tolerance: float = 0.0) -> Tens
     Args:
         heatmap: Float (R, h, w) on the patch grid.
         mask: Bool (R, H, W); the height and width are those of the whole grid.
-        tolerance: Distance in pixels, inclusive, at which a point still hits.
+        tolerance: Distance, inclusive, at which a point still hits.
+        unit: Whether the tolerance is in pixels, or a fraction of the shorter side, so that it means the same at any resolution.
 
     Returns:
         Float32 (R,) in [0, 1]; NaN for an empty ROI.
@@ -24,49 +29,30 @@ def pointing_game(heatmap: Tensor, mask: Tensor, tolerance: float = 0.0) -> Tens
     Raises:
         ValueError: If shapes or types do not fit or the tolerance is negative.
     """  # noqa: D205
-    check_roi(heatmap, mask, same_size=False)
-    if tolerance < 0:
-        raise ValueError(f"Expected `tolerance` >= 0 pixels but got {tolerance}.")
-    tied = heatmap == heatmap.amax((1, 2), keepdim=True)
-    hits = tied & _patches_near(mask, tolerance, (int(heatmap.shape[1]), int(heatmap.shape[2])))
-    score = hits.sum((1, 2)).float() / tied.sum((1, 2))
-    return score.masked_fill(~mask.any(2).any(1), torch.nan)
-
-
-def _patches_near(mask: Tensor, tolerance: float, grid: tuple[int, int]) -> Tensor:
-    """Return, as bool (R, h, w), which patch centres have a pixel of the ROI within the tolerance.
-
-    In each row of pixels that a disc of that radius touches, one difference of running sums counts the ROI's pixels.
-    """
-    height, width = mask.shape[1:]
-    y, x = (
-        ((torch.arange(n, device=mask.device) + 0.5) * pixels / n).long()
-        for n, pixels in zip(grid, (height, width), strict=True)
-    )
-    offset = torch.arange(-int(tolerance), int(tolerance) + 1, device=mask.device)
-    reach = (tolerance**2 - offset.double().square()).sqrt().floor().long()
-    row = y[:, None] + offset
-    left = (x - reach[:, None]).clamp(0, width)
-    right = (x + reach[:, None] + 1).clamp(0, width)
-    running = torch.nn.functional.pad(mask.cumsum(2, dtype=torch.int32), (1, 0))
-    in_row = running[:, row.clamp(0, height - 1)]  # (R, h, rows of the disc, W + 1)
-    index = torch.stack((left, right)).expand(len(mask), grid[0], 2, *left.shape).transpose(2, 3)
-    low, high = in_row.unsqueeze(3).expand(-1, -1, -1, 2, -1).gather(4, index).unbind(3)
-    inside = ((row >= 0) & (row < height))[None, :, :, None]
-    return ((high > low) & inside).any(2)
+    return PointingGame(tolerance, unit).score(one_to_one(heatmap, mask))
 
 
 class PointingGame(RoiMetric):
     """Mean pointing game over ROI pairs; see `pointing_game`.
 
     Args:
-        tolerance: Distance in pixels, inclusive, at which a point still hits.
+        tolerance: Distance, inclusive, at which a point still hits.
+        unit: Whether the tolerance is in `pixels`, or a `fraction` of the shorter side.
     """
 
-    def __init__(self, tolerance: float = 0.0) -> None:
+    def __init__(self, tolerance: float = 0.0, unit: Unit = "pixels") -> None:
         super().__init__()
-        self.tolerance = tolerance
+        if tolerance < 0 or unit not in ("pixels", "fraction"):
+            raise ValueError(f"Expected `tolerance` >= 0 in pixels or as a fraction but got {tolerance} {unit}.")
+        self.tolerance, self.unit = tolerance, unit
+        suffix = "px" if unit == "pixels" else "side"
+        self.name = f"pointing_game_{tolerance:g}{suffix}" if tolerance else "pointing_game"
 
-    def score(self, heatmap: Tensor, mask: Tensor) -> Tensor:
-        """Return the score (R,) of heatmaps (R, h, w) on the patch grid."""
-        return pointing_game(heatmap, mask, self.tolerance)
+    def score(self, pairs: HeatmapPairs) -> Tensor:
+        """Return the score of each ROI."""
+        tolerance = self.tolerance * (min(pairs.rois.size) if self.unit == "fraction" else 1)
+        grid = (int(pairs.heatmap.shape[1]), int(pairs.heatmap.shape[2]))
+        flat = pairs.heatmap.flatten(1)
+        tied = pairs.own(flat == flat.amax(1, keepdim=True))
+        hits = tied & pairs.rois.hit_patches(grid, tolerance)
+        return pairs.defined(hits.sum(1).float() / tied.sum(1))

@@ -3,6 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -25,6 +26,7 @@ class ClassificationModule(LightningModule):
         weight_decay: Weight decay of matrices; biases, norms and what the model names are exempt (timm's groups).
         betas: Of AdamW.
         warmup_fraction: Share of all steps in which the learning rate rises linearly.
+        layer_decay: Factor in (0, 1] by which the learning rate shrinks from layer to layer towards the input, or None.
     """
 
     def __init__(
@@ -34,12 +36,16 @@ class ClassificationModule(LightningModule):
         weight_decay: float = 0.05,
         betas: tuple[float, float] = (0.9, 0.98),
         warmup_fraction: float = 0.1,
+        layer_decay: float | None = None,
     ) -> None:
         super().__init__()
+        if layer_decay is not None and not 0 < layer_decay <= 1:
+            raise ValueError(f"Expected a layer decay in (0, 1] but got {layer_decay}.")
         if not 0 <= warmup_fraction < 1:
             raise ValueError(f"Expected a warm-up fraction in [0, 1) but got {warmup_fraction}.")
         self.num_classes, self.lr, self.weight_decay = num_classes, lr, weight_decay
-        self.betas, self.warmup_fraction = betas, warmup_fraction
+        self.betas, self.warmup_fraction, self.layer_decay = betas, warmup_fraction, layer_decay
+        self._total_steps = 0
         self.scores = MultilabelScores(num_classes)
 
     @abstractmethod
@@ -55,13 +61,14 @@ class ClassificationModule(LightningModule):
         return batch["label"]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Compute the loss; its terms are logged every `log_every_n_steps`, since each call of `log` costs time."""
+        """Compute the loss; its terms, means over processes, are logged every `log_every_n_steps`: logging costs time."""
         del batch_idx
         losses = self.losses(batch)
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if self.global_step % every == 0:
-            self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
-            self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        # the steps at which Lightning hands what was logged to the loggers; the last step of an epoch is for progress lines
+        is_due = (self.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+        if is_due or self.trainer.is_last_batch:
+            self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, sync_dist=True)
+            self.log("train/lr", max(group["lr"] for group in self.trainer.optimizers[0].param_groups))
         return losses["loss"]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
@@ -85,7 +92,7 @@ class ClassificationModule(LightningModule):
         return {"probability": probability}
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores of the validation split."""
+        """Log the scores of the validation split, and keep the thresholds of F1 for the test split."""
         self._log_scores("val")
 
     def on_test_epoch_end(self) -> None:
@@ -97,8 +104,10 @@ class ClassificationModule(LightningModule):
         self.scores.reset()
         if self.trainer.sanity_checking:
             return
+        if stage == "val":
+            self.scores.thresholds.copy_(scores["best_thresholds"].reshape(-1))
         names = self.trainer.datamodule.label_names  # type: ignore[attr-defined]
-        for measure in ("auroc", "auprc"):
+        for measure in ("auroc", "auprc", "f1", "ece"):
             values = scores[measure].reshape(-1)  # torchmetrics squeezes the values of a single class
             for name, value in zip(names, values, strict=True):
                 self.log(f"{stage}/{measure}/{name.lower().replace(' ', '_')}", value)
@@ -107,11 +116,24 @@ class ClassificationModule(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW over timm's parameter groups, and the schedule, stepped every batch."""
-        groups = param_groups_weight_decay(self, self.weight_decay, no_weight_decay_list=self.no_weight_decay())
-        optimizer = torch.optim.AdamW(groups, lr=self.lr, betas=self.betas)
-        total = int(self.trainer.estimated_stepping_batches)
-        scale = LambdaLR(optimizer, WarmupCosine(total, self.warmup_fraction))
+        optimizer = torch.optim.AdamW(self.parameter_groups(), lr=self.lr, betas=self.betas)
+        steps = self.trainer.estimated_stepping_batches
+        if steps == float("inf"):
+            raise ValueError(
+                "Expected trainer.max_epochs or trainer.max_steps: the learning rate falls towards the end of training."
+            )
+        self._total_steps = int(steps)
+        scale = LambdaLR(optimizer, WarmupCosine(self._total_steps, self.warmup_fraction))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scale, "interval": "step"}}
+
+    @property
+    def progress(self) -> float:
+        """Share of the optimizer steps that is done, in [0, 1]; 0 before a training has begun."""
+        return self.global_step / self._total_steps if self._total_steps else 0.0
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the parameters by weight decay and learning rate."""
+        return list(param_groups_weight_decay(self, self.weight_decay, no_weight_decay_list=self.no_weight_decay()))
 
     def no_weight_decay(self) -> list[str]:
         """Return the names of parameters, besides biases and norms, that are not decayed."""

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+from timm.optim import param_groups_weight_decay
+from torch import Tensor, nn
 
 from data_modules.batch import Batch
 from mmpkd.losses import masked_bce
@@ -25,6 +26,8 @@ class TeacherModule(ClassificationModule):
         weight_decay: Weight decay of matrices.
         betas: Of AdamW.
         warmup_fraction: Share of all steps in which the learning rate rises linearly.
+        layer_decay: Factor in (0, 1] by which the learning rate shrinks from layer to layer of a pretrained text encoder towards
+            the input, or None.
     """
 
     teacher: Teacher
@@ -39,8 +42,9 @@ class TeacherModule(ClassificationModule):
         weight_decay: float = 0.01,
         betas: tuple[float, float] = (0.9, 0.999),
         warmup_fraction: float = 0.1,
+        layer_decay: float | None = None,
     ) -> None:
-        super().__init__(num_classes, lr, weight_decay, betas, warmup_fraction)
+        super().__init__(num_classes, lr, weight_decay, betas, warmup_fraction, layer_decay)
         # kept out of the module tree until it has layers
         self._encoder = (encoder,)
 
@@ -80,6 +84,26 @@ class TeacherModule(ClassificationModule):
     def losses(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return the binary cross-entropy of samples with privileged input."""
         return {"loss": masked_bce(self.predict(batch).logits, self.evaluation_label(batch))}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the parameters by weight decay, and by depth if learning rates shrink towards the input."""
+        if self.layer_decay is None:
+            return super().parameter_groups()
+        encoder = self.teacher.encoder
+        named = [(name, p) for name, p in encoder.named_parameters() if p.requires_grad]
+        top = max([encoder.depth_of(name) for name, _ in named], default=0)
+        groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+        for name, parameter in named:
+            groups.setdefault((encoder.depth_of(name), parameter.ndim > 1), []).append(parameter)
+        layers = [
+            {
+                "params": parameters,
+                "lr": self.lr * self.layer_decay ** (top - depth),
+                "weight_decay": decayed * self.weight_decay,
+            }
+            for (depth, decayed), parameters in groups.items()
+        ]
+        return [*layers, *param_groups_weight_decay(self.teacher.head, self.weight_decay)]
 
     def predict(self, batch: Batch) -> ModelOutput:
         """Return the teacher's outputs."""

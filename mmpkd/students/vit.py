@@ -1,6 +1,7 @@
 """The student: any timm vision transformer, by name, with an output that losses and attributions understand."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import mmpkd.students.nano  # noqa: F401  registers vit_nano_patch8_64 with timm
+from mmpkd.checkpoint_file import read_checkpoint
 from mmpkd.outputs import ModelOutput
 from mmpkd.students.fold import fold_normalisation, grey_convolution
 
@@ -92,6 +94,35 @@ class VisionTransformerStudent(nn.Module):
         """Tokens before the patches: class, distillation and register tokens."""
         return int(self.model.num_prefix_tokens)
 
+    def compile_features(self) -> None:
+        """Compile the network up to its tokens with `torch.compile`; names of weights stay as they are."""
+        self.model.forward_features = torch.compile(self.model.forward_features)
+
+    @property
+    def has_distillation_token(self) -> bool:
+        """Whether a token and a head of its own learn from the teacher (distilled DeiT)."""
+        return hasattr(self.model, "head_dist")
+
+    def forward_training(self, image: Tensor) -> tuple[ModelOutput, ModelOutput]:
+        """Return what is trained on labels, and what is compared with a teacher.
+
+        Both are the same output, unless the model has a distillation token: then the second one is the output of that token's
+        own head, as in DeiT (Touvron et al. 2021, https://arxiv.org/abs/2012.12877, sec. 4). Its prediction is the mean of both.
+
+        Args:
+            image: Float (B, C, H, W), normalised.
+        """
+        if not self.has_distillation_token:
+            output = self(image)
+            return output, output
+        tokens = self.model.forward_features(image)
+        classifier, distilled = self.model.head, self.model.head_dist
+        features, distilled_features = tokens[:, 0], tokens[:, 1]
+        return (
+            ModelOutput(classifier(self.model.head_drop(features)), features),
+            ModelOutput(distilled(self.model.head_drop(distilled_features)), distilled_features),
+        )
+
     def forward(self, image: Tensor) -> ModelOutput:
         """Classify images.
 
@@ -118,11 +149,83 @@ def load_student(checkpoint: Path) -> VisionTransformerStudent:
     Raises:
         ValueError: If the checkpoint is not one of a student.
     """
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    if "student" not in saved:
-        raise ValueError(f"Expected the checkpoint of a student but '{checkpoint}' holds {sorted(saved)}.")
-    student = VisionTransformerStudent(**saved["student"])
+    saved = _read(checkpoint)
+    # the first, random weights are overwritten: what is drawn for them must not change a training that loads the student
+    with torch.random.fork_rng(devices=[]):
+        student = VisionTransformerStudent(**saved["student"])
     prefix = "student."
     weights = {key.removeprefix(prefix): value for key, value in saved["state_dict"].items() if key.startswith(prefix)}
     student.load_state_dict(weights)
     return student.eval()
+
+
+@dataclass(frozen=True)
+class TrainedStudent:
+    """A student with everything that is needed to show it new images.
+
+    Attributes:
+        student: The network, in eval mode.
+        label_names: Labels, in the order of the logits.
+        thresholds: Float (K,), probabilities at which F1 was best on validation.
+        preparation: How files become images, see `data_modules.preparation.Preparation.describe`.
+        mean: Mean that images are normalised with.
+        std: Standard deviation.
+    """
+
+    student: VisionTransformerStudent
+    label_names: tuple[str, ...]
+    thresholds: Tensor
+    preparation: dict[str, Any]
+    mean: float
+    std: float
+
+
+def load_trained_student(checkpoint: Path) -> TrainedStudent:
+    """Load a student and how it sees images.
+
+    Args:
+        checkpoint: `checkpoints/best.ckpt` of a baseline or distilled run.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the checkpoint is not one of a student.
+    """
+    saved = _read(checkpoint)
+    seen = saved["input"]
+    return TrainedStudent(
+        load_student(checkpoint),
+        tuple(saved["label_names"]),
+        saved["state_dict"]["scores.thresholds"],
+        seen["preparation"],
+        seen["mean"],
+        seen["std"],
+    )
+
+
+def student_labels(checkpoint: Path) -> tuple[str, ...]:
+    """Return the labels that a student was trained on, in the order of its logits.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the checkpoint is not one of a student.
+    """
+    return tuple(_read(checkpoint)["label_names"])
+
+
+def check_student_input(checkpoint: Path, image_size: int, mean: float, std: float) -> None:
+    """Check that a student expects images as they are served.
+
+    Raises:
+        ValueError: If size or normalisation differ.
+    """
+    saved = _read(checkpoint)
+    expected = {"image_size": saved["student"]["image_size"], **{key: saved["input"][key] for key in ("mean", "std")}}
+    found = {"image_size": image_size, "mean": mean, "std": std}
+    if found != expected:
+        raise ValueError(
+            f"Expected images as the student of '{checkpoint}' was trained on, {expected}, but the data give {found}."
+        )
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    return read_checkpoint(checkpoint, "student", "student")

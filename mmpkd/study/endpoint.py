@@ -28,12 +28,19 @@ TRIVIAL = {
     "random": "Random map",
     "center_gaussian": "Centre Gaussian",
     "image_intensity": "Image intensity",
+    "mean_roi": "Mean ROI",
 }
 SCORE_NAMES = {
     "pointing_game": "pointing game",
     "iou_top_area": "IoU (top area)",
     "iou_otsu": "IoU (Otsu)",
+    "iou_val": "IoU (tuned on validation)",
+    "miou": "mIoU",
     "relevance_mass": "relevance mass",
+    "relevance_rank": "relevance rank",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_ap": "pixel AP",
+    "cnr": "CNR",
 }
 
 

@@ -11,7 +11,15 @@ from typing import Any, Literal, cast
 import yaml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_OWNED_FLAGS = ("run.dir", "run.group", "run.job_type", "seed_everything", "ckpt_path", "model.teacher")
+_OWNED_FLAGS = (
+    "run.dir",
+    "run.group",
+    "run.job_type",
+    "seed_everything",
+    "ckpt_path",
+    "model.teacher",
+    "run.reference",
+)
 
 
 class StudyError(Exception):
@@ -24,14 +32,15 @@ class Arm:
 
     Attributes:
         name: Name of the arm and of its folder.
-        config: Configuration file of the Lightning command line.
+        config: Configuration files of the Lightning command line; later ones change what earlier ones say.
         role: A teacher is trained once, a student once per seed.
-        teacher: Name of the arm whose checkpoint a student is distilled from, or None.
+        teacher: Name of the arm whose checkpoint a student is distilled from, or None. If it is a student arm, each seed is
+            distilled from its own seed of that arm.
         overrides: Lightning flags of this arm only.
     """
 
     name: str
-    config: Path
+    config: tuple[Path, ...]
     role: Literal["teacher", "student"]
     teacher: str | None = None
     overrides: tuple[str, ...] = ()
@@ -159,9 +168,11 @@ def check_overrides(overrides: Sequence[Any]) -> tuple[str, ...]:
 def _arm(name: str, entry: Any, path: Path) -> Arm:
     where = f"{path}: arms.{name}"
     values = _keys(entry, Arm, where, given=("name",))
-    config = path.parent / _text(values["config"], f"{where}.config")
-    if not config.is_file():
-        raise StudyError(f"{where}: expected a configuration file at {config} but there is none.")
+    named = values["config"] if isinstance(values["config"], list) else [values["config"]]
+    configs = tuple(path.parent / _text(name, f"{where}.config") for name in named)
+    missing = [str(config) for config in configs if not config.is_file()]
+    if missing or not configs:
+        raise StudyError(f"{where}: expected configuration files at {missing} but there are none.")
     role = values["role"]
     if role not in ("teacher", "student"):
         raise StudyError(f"{where}: expected `role` to be teacher or student but got {role!r}.")
@@ -169,7 +180,7 @@ def _arm(name: str, entry: Any, path: Path) -> Arm:
     if role == "teacher" and teacher is not None:
         raise StudyError(f"{where}: expected a teacher without `teacher` but got {teacher!r}. Remove it.")
     overrides = check_overrides(_sequence(values.get("overrides", []), f"{where}.overrides"))
-    return Arm(_name(name, where), config, cast(Literal["teacher", "student"], role), teacher, overrides)
+    return Arm(_name(name, where), configs, cast(Literal["teacher", "student"], role), teacher, overrides)
 
 
 def _primary(entry: Any, path: Path) -> Primary:
@@ -183,13 +194,15 @@ def _primary(entry: Any, path: Path) -> Primary:
 
 
 def _check_references(plan: StudyPlan, path: Path) -> None:
-    teachers, students = ([arm.name for arm in arms] for arms in (plan.teachers, plan.students))
+    students = [arm.name for arm in plan.students]
+    known = [arm.name for arm in plan.teachers]
     for arm in plan.students:
-        if arm.teacher is not None and arm.teacher not in teachers:
+        if arm.teacher is not None and arm.teacher not in known:
             raise StudyError(
-                f"{path}: arms.{arm.name}: expected `teacher` to be one of the teacher arms {teachers} but got "
-                f"{arm.teacher!r}.{_did_you_mean(arm.teacher, teachers)}"
+                f"{path}: arms.{arm.name}: expected `teacher` to be a teacher arm, or a student arm that is listed before it, "
+                f"{known}, but got {arm.teacher!r}.{_did_you_mean(arm.teacher, known)}"
             )
+        known.append(arm.name)
     for key, name in (("arm", plan.primary.arm), ("reference", plan.primary.reference)):
         if name not in students:
             raise StudyError(

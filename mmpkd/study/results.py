@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mmpkd.callbacks.roi_table import score_columns
 from mmpkd.metrics.classification import auroc, average_precision
 from mmpkd.study.plan import StudyError
 from mmpkd.study.runner import Run
 
-_KEYS = ("sample_id", "patient_id", "finding", "attribution", "area", "probability", "target")
-_DIAGNOSTICS = ("prefix_mass", "constant")
 ALL = "all"
+# what a map without information scores; other scores are those of an all-ones map, the share of the image that the ROI takes
+CHANCE = {"pixel_auroc": 0.5, "cnr": 0.0}
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class RunTables:
     @property
     def scores(self) -> list[str]:
         """Localization scores that the table has."""
-        return [] if self.rois is None else [name for name in self.rois.columns if name not in (*_KEYS, *_DIAGNOSTICS)]
+        return [] if self.rois is None else score_columns(self.rois)
 
 
 def read_run(run: Run) -> RunTables:
@@ -64,8 +65,8 @@ def results_table(tables: Sequence[RunTables]) -> pd.DataFrame:
 
     Returns:
         Columns arm, seed, measure, attribution, finding (`all` for the mean), value, num (images or ROIs that were scored),
-        num_undefined, chance (AUROC .5, AUPRC the prevalence, a localization score the mean share of the image that its ROIs
-        take, which is what the all-ones map scores).
+        num_undefined, chance (AUROC .5, AUPRC the prevalence, pixel AUROC .5, CNR 0, any other localization score the mean
+        share of the image that its ROIs take, which is what the all-ones map scores).
     """
     rows = [row for table in tables for part in (_classification, _localization) for row in part(table)]
     columns = ["arm", "seed", "measure", "attribution", "finding", "value", "num", "num_undefined", "chance"]
@@ -99,7 +100,7 @@ def _localization(table: RunTables) -> Iterator[tuple[Any, ...]]:
         for (finding, rows), score in ((group, score) for group in groups for score in table.scores):
             values = rows[score]
             counts = int(values.notna().sum()), int(values.isna().sum())
-            chance = rows["area"][values.notna()].mean()
+            chance = CHANCE.get(score, rows["area"][values.notna()].mean())
             yield (table.run.arm.name, table.run.seed, score, attribution, finding, values.mean(), *counts, chance)
 
 

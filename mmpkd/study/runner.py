@@ -72,13 +72,25 @@ def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Seque
     runs = []
     for arm, seed in pairs:
         folder = out / arm.name / f"seed{seed}"
-        teacher = None if arm.teacher is None else out / arm.teacher / f"seed{plan.teacher_seed}"
-        flags = ["--config", str(arm.config), "--run.dir", str(folder), "--run.group", plan.name]
+        teacher = None
+        if arm.teacher is not None:
+            of_teacher = plan.teacher_seed if plan.arm(arm.teacher).role == "teacher" else seed
+            teacher = out / arm.teacher / f"seed{of_teacher}"
+        flags = [flag for config in arm.config for flag in ("--config", str(config))]
+        flags += ["--run.dir", str(folder), "--run.group", plan.name]
         flags += ["--run.job_type", arm.name, "--seed_everything", str(seed)]
         if teacher is not None:
             flags += ["--model.teacher", str(teacher / "checkpoints" / "best.ckpt")]
+            if _precedes(plan, plan.primary.reference, arm.name):
+                flags += ["--run.reference", str(out / plan.primary.reference / f"seed{seed}")]
         runs.append(Run(arm, seed, folder, (*flags, *plan.overrides, *arm.overrides, *overrides), teacher))
     return runs
+
+
+def _precedes(plan: StudyPlan, reference: str, arm: str) -> bool:
+    """Return whether the reference is a student without a teacher that is trained before an arm."""
+    names = [student.name for student in plan.students]
+    return arm in names and plan.arm(reference).teacher is None and names.index(reference) < names.index(arm)
 
 
 def run_all(runs: Sequence[Run], execute: Execute) -> Outcome:
@@ -115,10 +127,9 @@ def run_all(runs: Sequence[Run], execute: Execute) -> Outcome:
 def _attempt(run: Run, execute: Execute) -> str | None:
     """Make one run; return why it failed, or None."""
     start = time.monotonic()
-    fingerprint = run_fingerprint(run)
-    write_json(run.folder / STARTED, {"fingerprint": fingerprint})
     try:
-        fit_and_test(run, execute)
+        continue_fit(run, execute)
+        execute(["test", *run.flags, "--ckpt_path", str(run.folder / "checkpoints" / "best.ckpt")])
     except KeyboardInterrupt:
         raise
     except SystemExit as error:
@@ -127,7 +138,11 @@ def _attempt(run: Run, execute: Execute) -> str | None:
         return _record_failure(run, f"the command line ended with {error.code}")
     except Exception as error:
         return _record_failure(run, f"{type(error).__name__}: {error}")
-    content = {"fingerprint": fingerprint, "seconds": round(time.monotonic() - start, 1), "flags": list(run.flags)}
+    content = {
+        "fingerprint": run_fingerprint(run),
+        "seconds": round(time.monotonic() - start, 1),
+        "flags": list(run.flags),
+    }
     write_json(run.folder / DONE, content)
     (run.folder / "error.log").unlink(missing_ok=True)
     return None
@@ -140,18 +155,16 @@ def _record_failure(run: Run, reason: str) -> str:
     return reason
 
 
-def fit_and_test(run: Run, execute: Execute) -> None:
-    """Train, from the last checkpoint if there is one, and test the best."""
+def continue_fit(run: Run, execute: Execute) -> None:
+    """Train, from the last checkpoint if there is one; nothing if the training is complete. Settings are recorded first."""
+    write_json(run.folder / STARTED, {"fingerprint": run_fingerprint(run)})
     last = run.folder / "checkpoints" / "last.ckpt"
-    best = run.folder / "checkpoints" / "best.ckpt"
-    if _status(run) != "fitted":
-        resume = ("--ckpt_path", str(last)) if last.is_file() else ()
-        execute(["fit", *run.flags, *resume])
-    execute(["test", *run.flags, "--ckpt_path", str(best)])
+    if _status(run.folder) not in ("fitted", "finished"):
+        execute(["fit", *run.flags, *(("--ckpt_path", str(last)) if last.is_file() else ())])
 
 
-def _status(run: Run) -> str | None:
-    path = run.folder / "summary.json"
+def _status(folder: Path) -> str | None:
+    path = folder / "summary.json"
     status: str | None = json.loads(path.read_text())["status"] if path.is_file() else None
     return status
 
@@ -189,12 +202,15 @@ def run_fingerprint(run: Run) -> str:
     Paths of the study itself are left out, and comments, so that neither another way to write `--out` nor a remark in a YAML
     file makes finished runs worthless. The teacher counts by what it was trained with.
     """
-    flags = list(run.flags)
-    for name in ("--config", "--run.dir", "--model.teacher"):
-        if name in flags:
-            del flags[flags.index(name) : flags.index(name) + 2]
+    flags = [part for flag in run.flags for part in (flag.split("=", 1) if flag.startswith("--config=") else [flag])]
+    configs: list[Path] = []
+    for name in ("--config", "--run.dir", "--run.reference", "--model.teacher"):
+        while name in flags:
+            position = flags.index(name)
+            configs += [Path(flags[position + 1])] if name == "--config" else []
+            del flags[position : position + 2]
     digest = hashlib.sha256(json.dumps(flags).encode())
-    for path in configuration_files(run.arm.config):
+    for path in [path for config in configs for path in configuration_files(config)]:
         digest.update(json.dumps(yaml.safe_load(path.read_text()), sort_keys=True, default=str).encode())
     if run.teacher is not None and (run.teacher / DONE).is_file():
         digest.update(json.loads((run.teacher / DONE).read_text())["fingerprint"].encode())

@@ -1,7 +1,9 @@
 """What an encoder of privileged input is."""
 
+import importlib
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -24,6 +26,16 @@ class PrivilegedEncoder(nn.Module, ABC):
     settings: dict[str, Any]
     inputs: dict[str, Any] | None = None
 
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Return an encoder with the given settings."""
+        return cls(**settings)
+
+    def depth_of(self, name: str) -> int:
+        """Return how deep a parameter lies, for learning rates that shrink towards the input; 0 is at the input."""
+        del name
+        return 0
+
     @property
     @abstractmethod
     def num_features(self) -> int:
@@ -41,6 +53,19 @@ class PrivilegedEncoder(nn.Module, ABC):
     def build(self, inputs: dict[str, Any]) -> None:
         """Create the layers for what `learn` returned; weights are random afterwards."""
 
+    def check(self, split: Split) -> None:
+        """Check that a split has the input that the built encoder reads; nothing by default.
+
+        Raises:
+            ValueError: If it has not.
+        """
+        del split
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What the built encoder reads: `text`, and names of columns."""
+        return ()
+
     def load_pretrained(self) -> None:
         """Load pretrained weights into the built layers, where the settings name some."""
         return
@@ -52,3 +77,22 @@ class PrivilegedEncoder(nn.Module, ABC):
         Returns:
             Features (B, D).
         """
+
+
+def describe(encoder: PrivilegedEncoder) -> dict[str, Any]:
+    """Return class and settings of an encoder, as primitives."""
+    kind = type(encoder)
+    return {"encoder": f"{kind.__module__}.{kind.__qualname__}", "settings": encoder.settings}
+
+
+def encoder_from(description: Mapping[str, Any]) -> PrivilegedEncoder:
+    """Return the encoder that `describe` described, without layers.
+
+    Raises:
+        TypeError: If the class is no encoder.
+    """
+    module, _, name = description["encoder"].rpartition(".")
+    kind = getattr(importlib.import_module(module), name)
+    if not (isinstance(kind, type) and issubclass(kind, PrivilegedEncoder)):
+        raise TypeError(f"Expected a PrivilegedEncoder but '{description['encoder']}' is a {kind!r}.")
+    return kind.from_settings(description["settings"])

@@ -1,30 +1,56 @@
 """A frozen teacher's outputs for a batch: looked up by index, or computed live."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.batch import Batch
+from mmpkd.losses.base import FeatureStatistics
 from mmpkd.outputs import ModelOutput
-from mmpkd.teachers.targets import TeacherTargets, load_targets, stored_targets
+from mmpkd.students import load_student
+from mmpkd.students.vit import check_student_input, student_labels
+from mmpkd.teachers.calibration import calibration_temperature
+from mmpkd.teachers.controls import TargetsControl
+from mmpkd.teachers.targets import TeacherTargets, build_targets, cooled, empty_targets, load_targets, stored_targets
 from mmpkd.teachers.teacher import FrozenTeacher, load_teacher
+
+TargetsMode = Literal["stored", "online", "image"]
 
 
 class TeacherLookup(ABC):
-    """Gives the teacher's outputs for a training batch. No module, so that it is in no checkpoint and no optimizer."""
+    """Gives the teacher's outputs for a training batch. No module, so that it is in no checkpoint and no optimizer.
+
+    Attributes:
+        num_features: Width D of the features; 0 if the teacher has none.
+        thresholds: Float (K,), probabilities at which the teacher's F1 on validation is best, or None if they are not known.
+    """
 
     num_features: int
+    thresholds: Tensor | None = None
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "TeacherLookup":
+        """Return this object: a copy of the student, such as the average of its weights, has the same teacher."""
+        del memo
+        return self
 
     @abstractmethod
     def to(self, device: torch.device) -> "TeacherLookup":
         """Move to a device."""
 
     @abstractmethod
+    def feature_statistics(self) -> FeatureStatistics:
+        """Return mean and standard deviation of the teacher's features over the training samples that have them."""
+
+    @abstractmethod
     def __call__(self, batch: Batch) -> tuple[ModelOutput, Tensor]:
-        """Return logits (B, K) and features (B, D), float32 without a graph, and which samples have them, bool (B,)."""
+        """Return logits (M, B, K) of M teachers and features (B, D), without a graph, and who has them, bool (B,)."""
 
 
 class StoredTeacher(TeacherLookup):
@@ -39,6 +65,7 @@ class StoredTeacher(TeacherLookup):
         self.features = torch.from_numpy(targets.features)
         self.available = torch.from_numpy(targets.available)
         self.num_features = self.features.shape[1]
+        self.thresholds = None if targets.meta.thresholds is None else torch.tensor(targets.meta.thresholds)
 
     def to(self, device: torch.device) -> "StoredTeacher":
         """Move the targets to a device."""
@@ -46,10 +73,17 @@ class StoredTeacher(TeacherLookup):
         self.available = self.available.to(device)
         return self
 
+    def feature_statistics(self) -> FeatureStatistics:
+        """Return the statistics of the stored features."""
+        if not self.num_features:
+            raise ValueError("Expected teacher features for a loss between features but the targets have none.")
+        known = self.features[self.available].float()
+        return FeatureStatistics(known.mean(0), known.std(0, correction=0))
+
     def __call__(self, batch: Batch) -> tuple[ModelOutput, Tensor]:
         """Return the targets of the batch's samples."""
         index = batch["index"]
-        return ModelOutput(self.logits[index], self.features[index].float()), self.available[index]
+        return ModelOutput(self.logits[:, index], self.features[index].float()), self.available[index]
 
 
 class OnlineTeacher(TeacherLookup):
@@ -57,10 +91,12 @@ class OnlineTeacher(TeacherLookup):
 
     Args:
         teacher: The teacher.
+        stored: Makes the stored targets that the statistics of the features come from.
+        temperature: What logits are divided by.
     """
 
-    def __init__(self, teacher: FrozenTeacher) -> None:
-        self.teacher = teacher
+    def __init__(self, teacher: FrozenTeacher, stored: Callable[[], StoredTeacher], temperature: float = 1.0) -> None:
+        self.teacher, self.stored, self.temperature = teacher, stored, temperature
         self.num_features = teacher.teacher.encoder.num_features
 
     def to(self, device: torch.device) -> "OnlineTeacher":
@@ -68,39 +104,131 @@ class OnlineTeacher(TeacherLookup):
         self.teacher.to(device)
         return self
 
+    def feature_statistics(self) -> FeatureStatistics:
+        """Return the statistics over the training split, for which the teacher runs once over it."""
+        return self.stored().feature_statistics()
+
+    @property
+    def thresholds(self) -> Tensor | None:  # type: ignore[override]
+        """The thresholds that are stored with the targets."""
+        return self.stored().thresholds
+
     def __call__(self, batch: Batch) -> tuple[ModelOutput, Tensor]:
         """Return the teacher's outputs for the batch."""
         if "privileged" not in batch:
             raise ValueError("Expected privileged input for an online teacher. Set data.load_privileged to true.")
-        return self.teacher(batch["privileged"]), batch["has_privileged"]
+        logits, features = self.teacher(batch["privileged"])
+        # as precise as stored features, so that both modes train the same student
+        return ModelOutput(logits[None] / self.temperature, features.half().float()), batch["has_privileged"]
 
 
-def open_teacher(path: Path, online: bool, datamodule: PrivilegedDataModule, device: torch.device) -> TeacherLookup:
+class ImageTeacher(TeacherLookup):
+    """Runs a frozen student on the batch's images, as they are augmented: what it says of another view would not be true.
+
+    It teaches the samples that have privileged input, and no others, so that it differs from a teacher of that input in what
+    it knows and not in whom it teaches.
+
+    Args:
+        checkpoint: Checkpoint of a student's run.
+        has_privileged: Bool (N,), of the training split.
+    """
+
+    def __init__(self, checkpoint: Path, has_privileged: NDArray[np.bool_]) -> None:
+        self.student = (load_student(checkpoint).requires_grad_(False),)
+        self.available = torch.from_numpy(has_privileged)
+        self.num_features = self.student[0].num_features
+
+    def to(self, device: torch.device) -> "ImageTeacher":
+        """Move the teacher to a device."""
+        self.student[0].to(device)
+        self.available = self.available.to(device)
+        return self
+
+    def feature_statistics(self) -> FeatureStatistics:
+        """Refuse: the features change with the augmentation."""
+        raise ValueError(
+            "Expected a teacher with fixed features for HintMSE but an image teacher's change. Use another loss."
+        )
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch) -> tuple[ModelOutput, Tensor]:
+        """Return the teacher's outputs for the batch."""
+        output = self.student[0].eval()(batch["image"])
+        return ModelOutput(output.logits.float()[None], output.features.float()), self.available[batch["index"]]
+
+
+def open_teacher(
+    path: Path | None,
+    mode: TargetsMode,
+    datamodule: PrivilegedDataModule,
+    device: torch.device,
+    control: TargetsControl | None = None,
+    calibrate: bool = False,
+    trust_remote_code: bool = False,
+) -> TeacherLookup:
     """Open a teacher's checkpoint, or a folder of stored targets.
 
     Args:
-        path: A checkpoint file or a targets folder.
-        online: Run the teacher in every step instead of looking its outputs up.
+        path: A checkpoint file, a targets folder, or None for a control that needs no teacher.
+        mode: `stored`, `online` (the teacher runs in every step) or `image` (a student's checkpoint runs in every step).
         datamodule: Data of the student; its labels must be the teacher's.
         device: Where targets are computed at first use.
+        control: What replaces the stored targets.
+        calibrate: Divide the logits by the temperature that fits the validation labels best.
+        trust_remote_code: Whether Python code may run that came with the teacher's text encoder.
 
     Raises:
         FileNotFoundError: If there is nothing at the path.
-        ValueError: If labels differ, or a folder of targets was asked to run online.
+        ValueError: If labels differ, or path, mode, control and calibration do not go together.
     """
+    split = datamodule.splits["train"]
+    if mode != "stored" and control is not None:
+        raise ValueError(f"Expected teacher_targets 'stored' for a control but got '{mode}'.")
+    if path is not None and control is not None and not control.needs_teacher:
+        raise ValueError(
+            f"Expected no teacher for the control {type(control).__name__}, which makes its own targets. Remove it."
+        )
+    if path is None:
+        if control is None or control.needs_teacher:
+            raise ValueError(f"Expected a teacher for the control {type(control).__name__} but there is none.")
+        return StoredTeacher(control(empty_targets(split, datamodule.label_names), split, datamodule.seed))
+    if path.is_dir() and (mode != "stored" or calibrate):
+        raise ValueError(
+            f"Expected a checkpoint for teacher_targets 'online' or 'image' and for calibrate_teacher but '{path}' is a folder "
+            "of targets."
+        )
+    if mode == "image":
+        if calibrate:
+            raise ValueError("Expected calibrate_teacher to be false for an image teacher.")
+        _check_labels(student_labels(path), datamodule.label_names)
+        check_student_input(path, datamodule.image_size, datamodule.mean, datamodule.std)
+        return ImageTeacher(path, split.has_privileged)
     if path.is_dir():
-        if online:
-            raise ValueError(f"Expected a checkpoint for teacher_targets 'online' but '{path}' is a folder of targets.")
         targets = load_targets(path)
         _check_labels(tuple(targets.meta.label_names), datamodule.label_names)
-        return StoredTeacher(targets.align(datamodule.splits["train"].sample_id))
-    teacher = load_teacher(path)
+        return _stored(targets, datamodule, control)
+    teacher = load_teacher(path, trust_remote_code)
     _check_labels(teacher.label_names, datamodule.label_names)
-    if online:
-        return OnlineTeacher(teacher)
+    teacher.teacher.encoder.check(split)
+    temperature = _fit_temperature(teacher, datamodule, device) if calibrate else 1.0
+
+    def stored() -> StoredTeacher:
+        targets = cooled(stored_targets(path, teacher, datamodule, device), temperature)
+        return _stored(targets, datamodule, control)
+
+    return OnlineTeacher(teacher, stored, temperature) if mode == "online" else stored()
+
+
+def _stored(targets: TeacherTargets, datamodule: PrivilegedDataModule, control: TargetsControl | None) -> StoredTeacher:
     split = datamodule.splits["train"]
-    targets = stored_targets(path, teacher, datamodule.privileged_dataloader("train"), split, device)
-    return StoredTeacher(targets.align(split.sample_id))
+    targets = targets.align(split)
+    return StoredTeacher(targets if control is None else control(targets, split, datamodule.seed))
+
+
+def _fit_temperature(teacher: FrozenTeacher, datamodule: PrivilegedDataModule, device: torch.device) -> float:
+    split = datamodule.splits["val"]
+    targets = build_targets([teacher], datamodule.privileged_dataloader("val"), split, device)
+    return calibration_temperature(targets.logits[0][targets.available], split.label[targets.available])
 
 
 def _check_labels(teacher: tuple[str, ...], student: tuple[str, ...]) -> None:

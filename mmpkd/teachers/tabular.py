@@ -1,5 +1,6 @@
-"""Encoder of tabular privileged input: numeric and multi-hot columns."""
+"""Encoders of tabular privileged input: numeric and multi-hot columns."""
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -11,33 +12,17 @@ from data_modules.split import Split
 from mmpkd.teachers.base import PrivilegedEncoder
 
 
-class TabularEncoder(PrivilegedEncoder):
-    """A multi-layer perceptron on standardised numeric and multi-hot columns.
+class TableEncoder(PrivilegedEncoder):
+    """What encoders of tables share: column names, and numbers in units of their spread in training.
 
-    A missing numeric value becomes the training mean. There is no missing-value indicator, because it can give the
-    label
-    away: in CBIS-DDSM, a missing calcification distribution is never malignant.
-
-    Args:
-        width: Width of the layers, and of the features.
-        depth: Hidden layers, >= 1.
-        dropout: Dropout after the first layer.
+    A missing number becomes the training mean, without an indicator; a multi-hot column without any value is a row of zeros,
+    which tells that it is missing. That can give a label away, as in CBIS-DDSM, where a missing calcification distribution is
+    never
+    malignant: the teacher card tests for it.
     """
 
     mean: Tensor
     std: Tensor
-
-    def __init__(self, width: int = 64, depth: int = 2, dropout: float = 0.1) -> None:
-        super().__init__()
-        if depth < 1:
-            raise ValueError(f"Expected at least one hidden layer but got depth {depth}.")
-        self.settings = {"width": width, "depth": depth, "dropout": dropout}
-        self.width, self.depth, self.dropout = width, depth, dropout
-
-    @property
-    def num_features(self) -> int:
-        """Width D of the features."""
-        return self.width
 
     def learn(self, train: Split) -> dict[str, Any]:
         """Take column names and the mean and standard deviation of numeric columns from samples that have a table."""
@@ -45,7 +30,9 @@ class TabularEncoder(PrivilegedEncoder):
         if table is None:
             raise ValueError("Expected tabular columns in the training split but it has none. Check the data module.")
         rows = table.numeric[train.has_privileged]
-        stated = np.isfinite(rows)
+        if np.isinf(rows).any():
+            raise ValueError("Expected numbers, or NaN where one is missing, but some columns hold infinite values.")
+        stated = ~np.isnan(rows)
         count = np.maximum(stated.sum(axis=0), 1)
         mean = np.where(stated, rows, 0).sum(axis=0) / count
         std = np.sqrt(np.where(stated, (rows - mean) ** 2, 0).sum(axis=0) / count)
@@ -61,9 +48,66 @@ class TabularEncoder(PrivilegedEncoder):
         self.inputs = inputs
         self.register_buffer("mean", torch.tensor(inputs["mean"], dtype=torch.float32), persistent=False)
         self.register_buffer("std", torch.tensor(inputs["std"], dtype=torch.float32), persistent=False)
-        columns = len(inputs["numeric_names"]) + len(inputs["categorical_names"])
+        self.build_layers(len(inputs["numeric_names"]), len(inputs["categorical_names"]))
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        inputs = self.inputs or {"numeric_names": (), "categorical_names": ()}
+        return (*inputs["numeric_names"], *inputs["categorical_names"])
+
+    def check(self, split: Split) -> None:
+        """Check that the split has the columns that the encoder was trained on, in their order.
+
+        Raises:
+            ValueError: If it has others.
+        """
+        names = () if split.table is None else (*split.table.numeric_names, *split.table.categorical_names)
+        if names != self.reads:
+            raise ValueError(
+                f"Expected the columns that the teacher was trained on, {list(self.reads)}, in this order, but the data have "
+                f"{list(names)}. Use the data settings of the teacher's run."
+            )
+
+    @abstractmethod
+    def build_layers(self, numeric: int, categorical: int) -> None:
+        """Create the layers for so many numeric and multi-hot columns."""
+
+    @abstractmethod
+    def encode(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        """Encode standardised numbers (B, F), 0 where missing, and multi-hot columns (B, M) to features (B, D)."""
+
+    def forward(self, privileged: Privileged) -> Tensor:
+        """Encode numeric (B, F) and multi-hot (B, M) columns to features (B, D)."""
+        numeric = ((privileged["numeric"] - self.mean) / self.std).nan_to_num(0.0)
+        return self.encode(numeric, privileged["categorical"])
+
+
+class TabularEncoder(TableEncoder):
+    """A multi-layer perceptron on standardised numeric and multi-hot columns.
+
+    Args:
+        width: Width of the layers, and of the features.
+        depth: Hidden layers, >= 1.
+        dropout: Dropout after the first layer.
+    """
+
+    def __init__(self, width: int = 64, depth: int = 2, dropout: float = 0.1) -> None:
+        super().__init__()
+        if depth < 1:
+            raise ValueError(f"Expected at least one hidden layer but got depth {depth}.")
+        self.settings = {"width": width, "depth": depth, "dropout": dropout}
+        self.width, self.depth, self.dropout = width, depth, dropout
+
+    @property
+    def num_features(self) -> int:
+        """Width D of the features."""
+        return self.width
+
+    def build_layers(self, numeric: int, categorical: int) -> None:
+        """Create the layers."""
         layers: list[nn.Module] = [
-            nn.Linear(columns, self.width),
+            nn.Linear(numeric + categorical, self.width),
             nn.LayerNorm(self.width),
             nn.GELU(),
             nn.Dropout(self.dropout),
@@ -72,8 +116,59 @@ class TabularEncoder(PrivilegedEncoder):
             layers += [nn.Linear(self.width, self.width), nn.GELU()]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, privileged: Privileged) -> Tensor:
-        """Encode numeric (B, F) and multi-hot (B, M) columns to features (B, D)."""
-        numeric = ((privileged["numeric"] - self.mean) / self.std).nan_to_num(0.0)
-        features: Tensor = self.layers(torch.cat([numeric, privileged["categorical"]], dim=1))
+    def encode(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        """Return features (B, D)."""
+        features: Tensor = self.layers(torch.cat([numeric, categorical], dim=1))
+        return features
+
+
+class FTTransformerEncoder(TableEncoder):
+    """An FT-Transformer: a token a column, by its authors' package.
+
+    Each multi-hot column is a category of two values.
+
+    Source: Gorishniy et al. 2021, https://arxiv.org/abs/2106.11959, sec. 3.3.
+
+    Args:
+        width: Width of the tokens, and of the features; a multiple of `num_heads`.
+        depth: Blocks.
+        num_heads: Attention heads.
+        dropout: Dropout of attention and of the feed-forward layers.
+    """
+
+    def __init__(self, width: int = 64, depth: int = 2, num_heads: int = 4, dropout: float = 0.1) -> None:
+        super().__init__()
+        if width % num_heads:
+            raise ValueError(f"Expected a width that is a multiple of num_heads but got {width} and {num_heads}.")
+        self.settings = {"width": width, "depth": depth, "num_heads": num_heads, "dropout": dropout}
+        self.width, self.depth, self.num_heads, self.dropout = width, depth, num_heads, dropout
+
+    @property
+    def num_features(self) -> int:
+        """Width D of the features."""
+        return self.width
+
+    def build_layers(self, numeric: int, categorical: int) -> None:
+        """Create the transformer."""
+        from rtdl_revisiting_models import FTTransformer
+
+        self.has_numbers, self.has_categories = numeric > 0, categorical > 0
+        self.transformer = FTTransformer(
+            n_cont_features=numeric,
+            cat_cardinalities=[2] * categorical,
+            d_out=self.width,
+            n_blocks=self.depth,
+            d_block=self.width,
+            attention_n_heads=self.num_heads,
+            attention_dropout=self.dropout,
+            ffn_d_hidden_multiplier=4 / 3,
+            ffn_dropout=self.dropout,
+            residual_dropout=0.0,
+        )
+
+    def encode(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        """Return features (B, D), the output of the class token."""
+        features: Tensor = self.transformer(
+            numeric if self.has_numbers else None, categorical.long() if self.has_categories else None
+        )
         return features

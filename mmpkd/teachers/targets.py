@@ -1,23 +1,37 @@
 """Stored targets: what a frozen teacher says about every training sample, computed once and looked up by index.
 
-A folder holds `logits.npy` float32 (N, K), `features.npy` float16 (N, D), `available.npy` bool (N,), `sample_id.txt`
-with one identifier a line, and `meta.json`. Outputs of any outside model can be given in this format.
+A folder holds
+
+    logits.npy      float32 (N, K), or (M, N, K) of M teachers whose probabilities are averaged; before the sigmoid
+    available.npy   bool (N,), whether a sample has a teacher
+    sample_id.txt   N identifiers, one a line
+    meta.json       {"label_names": [...]} and what else `TargetsMeta` names
+    features.npy    float16 (N, D), for losses between features; may be absent
+    row_hash.npy    uint64 (N,), hashes of the samples that the outputs belong to; absent for outside models
+
+Outputs of any outside model can be given in this format.
 """
 
 import json
 import shutil
-import tempfile
-from dataclasses import asdict, dataclass
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from data_modules.base import PrivilegedDataModule
 from data_modules.batch import Batch, Sample
 from data_modules.split import Split
-from mmpkd.teachers.teacher import FrozenTeacher, move_privileged
+from mmpkd.metrics.classification import best_f1_threshold
+from mmpkd.teachers.teacher import FrozenTeacher, TeacherIdentity, move_privileged
+
+REQUIRED = ("logits.npy", "available.npy", "sample_id.txt", "meta.json")
 
 
 @dataclass(frozen=True)
@@ -25,26 +39,37 @@ class TargetsMeta:
     """What stored targets belong to.
 
     Attributes:
-        teacher_sha256: Hash of the teacher's checkpoint.
-        split_fingerprint: `Split.fingerprint` of the samples.
         label_names: Labels, in the order of the logits.
+        split_fingerprint: `Split.fingerprint` of the samples; empty for targets of an outside model.
+        teachers: The teachers, in the order of the logits, or of the folds; none for an outside model.
+        num_folds: Folds of patients, each predicted by a teacher that was trained without it; 0 if all saw all.
+        source: Who made the targets.
+        reads: What the teachers read: `text`, and names of columns.
+        privileged: Which part of the privileged information they were given, such as sections of a report or a set of columns.
+        thresholds: K probabilities at which F1 on the validation split is best, or None if they are not known.
     """
 
-    teacher_sha256: str
-    split_fingerprint: str
     label_names: list[str]
+    split_fingerprint: str = ""
+    teachers: list[TeacherIdentity] = field(default_factory=list)
+    num_folds: int = 0
+    source: str = "unknown"
+    reads: list[str] = field(default_factory=list)
+    privileged: str = ""
+    thresholds: list[float] | None = None
 
 
 @dataclass(frozen=True)
 class TeacherTargets:
-    """Outputs of a frozen teacher for N samples.
+    """Outputs of M frozen teachers for N samples.
 
     Attributes:
-        logits: Float32 (N, K).
-        features: Float16 (N, D).
+        logits: Float32 (M, N, K).
+        features: Float16 (N, D), side by side for several teachers; D is 0 if there are none.
         available: Bool (N,), whether the teacher had privileged input.
         sample_id: N identifiers.
         meta: What the targets belong to.
+        row_hash: Uint64 (N,), `Split.row_hashes` of the samples, or None for targets of an outside model.
     """
 
     logits: NDArray[np.float32]
@@ -52,35 +77,54 @@ class TeacherTargets:
     available: NDArray[np.bool_]
     sample_id: NDArray[np.str_]
     meta: TargetsMeta
+    row_hash: NDArray[np.uint64] | None = None
 
-    def align(self, sample_id: NDArray[np.str_]) -> "TeacherTargets":
-        """Return the targets of the given samples, joined by identifier, in that order.
+    def align(self, split: Split) -> "TeacherTargets":
+        """Return the targets of the samples of a split, joined by identifier, in its order.
 
-        A sample that the targets do not know has no teacher.
+        A sample that the targets do not know has no teacher. Nothing is copied if the order is the same.
 
         Raises:
-            ValueError: If not one of the samples is known.
+            ValueError: If no sample has a teacher, or one has another label or other privileged input than the targets were made
+                for.
         """
         position = {name: row for row, name in enumerate(self.sample_id.tolist())}
-        rows = np.array([position.get(name, -1) for name in sample_id.tolist()], dtype=np.int64)
+        rows = np.array([position.get(name, -1) for name in split.sample_id.tolist()], dtype=np.int64)
         known = rows >= 0
-        if not known.any():
-            raise ValueError(f"Expected targets for {len(rows)} training samples but found none by identifier.")
+        if self.row_hash is not None:
+            stale = int((self.row_hash[rows[known]] != split.row_hashes[known]).sum())
+            if stale:
+                raise ValueError(
+                    f"Expected the samples that the targets were made for but labels or privileged input of {stale} of "
+                    f"{int(known.sum())} have changed. Make the targets again."
+                )
+        available = np.asarray(self.available)[rows] & known
+        if not available.any():
+            raise ValueError(
+                f"Expected targets for {len(rows)} training samples but none has a teacher: {int(known.sum())} are known by "
+                "identifier. Check sample_id.txt and available.npy."
+            )
+        if np.array_equal(rows, np.arange(len(self.sample_id))):
+            return self
         return TeacherTargets(
-            np.asarray(self.logits)[rows],
+            np.asarray(self.logits)[:, rows],
             np.asarray(self.features)[rows],
-            np.asarray(self.available)[rows] & known,
-            sample_id,
+            available,
+            split.sample_id,
             self.meta,
+            None if self.row_hash is None else self.row_hash[rows],
         )
 
     def save(self, folder: Path) -> None:
         """Write the folder, all or nothing."""
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
+        temporary.mkdir()
         np.save(temporary / "logits.npy", self.logits)
         np.save(temporary / "features.npy", self.features)
         np.save(temporary / "available.npy", self.available)
+        if self.row_hash is not None:
+            np.save(temporary / "row_hash.npy", self.row_hash)
         (temporary / "sample_id.txt").write_text("\n".join(self.sample_id.tolist()) + "\n")
         (temporary / "meta.json").write_text(json.dumps(asdict(self.meta), indent=2) + "\n")
         try:
@@ -97,54 +141,151 @@ def load_targets(folder: Path) -> TeacherTargets:
 
     Raises:
         FileNotFoundError: If the folder is incomplete.
-        ValueError: If the arrays do not have one row per identifier and one column per label.
+        ValueError: If the arrays do not have one row per identifier and one column per label, or a logit that is used is no
+            number.
     """
-    names = ("logits.npy", "features.npy", "available.npy", "sample_id.txt", "meta.json")
-    missing = [name for name in names if not (folder / name).is_file()]
+    missing = [name for name in REQUIRED if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(f"Expected stored targets in '{folder}' but it lacks {missing}.")
-    logits, features, available = (np.load(folder / name, mmap_mode="r") for name in names[:3])
+    logits, available = (np.load(folder / name, mmap_mode="c") for name in REQUIRED[:2])
+    if logits.ndim == 2:
+        logits = logits[None]
     sample_id = np.array((folder / "sample_id.txt").read_text().splitlines(), dtype=np.str_)
-    meta = TargetsMeta(**json.loads((folder / "meta.json").read_text()))
+    path = folder / "features.npy"
+    features = np.load(path, mmap_mode="c") if path.is_file() else np.zeros((len(sample_id), 0), np.float16)
+    meta = _read_meta(folder / "meta.json")
     expected = (len(sample_id), len(meta.label_names))
-    if logits.shape != expected or len(features) != expected[0] or len(available) != expected[0]:
+    if logits.shape[1:] != expected or len(features) != expected[0] or available.shape != expected[:1]:
         raise ValueError(
             f"Expected logits of shape {expected} (samples, labels) and one row per sample in '{folder}' but "
             f"got logits {logits.shape}, features {features.shape}, available {available.shape}."
         )
-    return TeacherTargets(logits, features, available, sample_id, meta)
+    if len(np.unique(sample_id)) != len(sample_id):
+        raise ValueError(f"Expected every identifier once in '{folder}/sample_id.txt' but some occur twice.")
+    known = available.astype(bool)
+    if not (np.isfinite(logits[:, known]).all() and np.isfinite(features[known]).all()):
+        raise ValueError(
+            f"Expected finite logits and features in '{folder}' but some are not. Mark samples without a teacher in "
+            "available.npy, "
+            "and give logits (log(p / (1 - p))), with p strictly between 0 and 1."
+        )
+    hashes = folder / "row_hash.npy"
+    return TeacherTargets(
+        logits.astype(np.float32, copy=False),
+        features.astype(np.float16, copy=False),
+        available.astype(np.bool_, copy=False),
+        sample_id,
+        meta,
+        np.load(hashes) if hashes.is_file() else None,
+    )
+
+
+def _read_meta(path: Path) -> TargetsMeta:
+    content: dict[str, Any] = json.loads(path.read_text())
+    names = [entry.name for entry in fields(TargetsMeta)]
+    unknown = sorted(set(content) - set(names))
+    if unknown or "label_names" not in content:
+        raise ValueError(f"Expected `label_names`, and else only {names[1:]}, in '{path}' but found {sorted(content)}.")
+    teachers = [TeacherIdentity(**entry) for entry in content.pop("teachers", [])]
+    return TargetsMeta(**content, teachers=teachers)
+
+
+def empty_targets(split: Split, label_names: Sequence[str]) -> TeacherTargets:
+    """Return targets of no teacher at all."""
+    n = len(split)
+    logits, features = np.zeros((1, n, len(label_names)), np.float32), np.zeros((n, 0), np.float16)
+    return TeacherTargets(logits, features, np.zeros(n, np.bool_), split.sample_id, TargetsMeta(list(label_names)))
 
 
 def build_targets(
-    teacher: FrozenTeacher, loader: DataLoader[Sample], split: Split, device: torch.device
+    teachers: Sequence[FrozenTeacher], loader: DataLoader[Sample], split: Split, device: torch.device
 ) -> TeacherTargets:
-    """Run a frozen teacher once over a split.
+    """Run frozen teachers once over a split.
 
     Args:
-        teacher: The teacher.
+        teachers: Teachers of the same labels.
         loader: Batches of the split in order, with privileged input; no image is needed.
         split: The split that the loader serves.
         device: Where to compute.
+
+    Raises:
+        ValueError: If the teachers have different labels, or read other columns than the split has.
     """
+    for teacher in teachers:
+        teacher.teacher.encoder.check(split)
+    if len({teacher.label_names for teacher in teachers}) != 1:
+        raise ValueError(f"Expected teachers of the same labels but got {[list(t.label_names) for t in teachers]}.")
+    outputs = [_run(teacher, loader, device) for teacher in teachers]
+    available = np.concatenate([batch["has_privileged"].numpy() for batch in loader])
+    return TeacherTargets(
+        np.stack([logits for logits, _ in outputs]),
+        np.concatenate([features for _, features in outputs], axis=1),
+        available,
+        split.sample_id,
+        TargetsMeta(
+            list(teachers[0].label_names), split.fingerprint(), [teacher.identity for teacher in teachers], 0, "mmpkd"
+        ),
+        split.row_hashes,
+    )
+
+
+def _run(
+    teacher: FrozenTeacher, loader: DataLoader[Sample], device: torch.device
+) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
     teacher.to(device)
-    logits, features, available = [], [], []
+    logits, features = [], []
     batch: Batch
     for batch in loader:
         output = teacher(move_privileged(batch["privileged"], device))
         logits.append(output.logits.cpu().numpy())
         features.append(output.features.cpu().numpy().astype(np.float16))
-        available.append(batch["has_privileged"].numpy())
-    return TeacherTargets(
-        np.concatenate(logits),
-        np.concatenate(features),
-        np.concatenate(available),
-        split.sample_id,
-        TargetsMeta(teacher.sha256, split.fingerprint(), list(teacher.label_names)),
+    return np.concatenate(logits), np.concatenate(features)
+
+
+def training_targets(
+    teachers: Sequence[FrozenTeacher], datamodule: PrivilegedDataModule, device: torch.device
+) -> TeacherTargets:
+    """Run frozen teachers once over the training split, and once over the validation split to find their thresholds.
+
+    Args:
+        teachers: Teachers of the same labels.
+        datamodule: Their data.
+        device: Where to compute.
+    """
+    train, val = (
+        build_targets(teachers, datamodule.privileged_dataloader(name), datamodule.splits[name], device)
+        for name in ("train", "val")
     )
+    reads = list(dict.fromkeys(name for teacher in teachers for name in teacher.teacher.encoder.reads))
+    meta = replace(
+        train.meta,
+        reads=reads,
+        privileged=datamodule.privileged_part,
+        thresholds=_thresholds(val, datamodule.splits["val"]),
+    )
+    return replace(train, meta=meta)
+
+
+def _thresholds(targets: TeacherTargets, split: Split) -> list[float] | None:
+    known = np.flatnonzero(targets.available)
+    if not len(known):
+        return None
+    probability = torch.from_numpy(targets.logits[:, known]).sigmoid().mean(0)
+    return [float(value) for value in best_f1_threshold(probability, torch.from_numpy(split.label[known]))]
+
+
+def cooled(targets: TeacherTargets, temperature: float) -> TeacherTargets:
+    """Return targets with logits divided by a temperature, and the thresholds that make the same decisions."""
+    thresholds = targets.meta.thresholds
+    if thresholds is not None:
+        logits = torch.tensor(thresholds, dtype=torch.float64).logit(1e-12) / temperature
+        thresholds = logits.sigmoid().tolist()
+    meta = replace(targets.meta, thresholds=thresholds)
+    return replace(targets, logits=targets.logits / np.float32(temperature), meta=meta)
 
 
 def stored_targets(
-    checkpoint: Path, teacher: FrozenTeacher, loader: DataLoader[Sample], split: Split, device: torch.device
+    checkpoint: Path, teacher: FrozenTeacher, datamodule: PrivilegedDataModule, device: torch.device
 ) -> TeacherTargets:
     """Return the targets kept beside a teacher's checkpoint, computing them at first use.
 
@@ -154,16 +295,34 @@ def stored_targets(
     Raises:
         ValueError: If the stored targets belong to another teacher or split than their place says.
     """
-    fingerprint = split.fingerprint()
-    name = f"{teacher.sha256[:12]}-{fingerprint[:12]}"
+    split = datamodule.splits["train"]
+    name = f"{teacher.identity.checkpoint_sha256[:12]}-{split.fingerprint()[:12]}"
     folder = checkpoint.parent.parent / "targets" / name
     if not folder.is_dir():
-        build_targets(teacher, loader, split, device).save(folder)
+        training_targets([teacher], datamodule, device).save(folder)
     targets = load_targets(folder)
-    found = (targets.meta.teacher_sha256, targets.meta.split_fingerprint)
-    if found != (teacher.sha256, fingerprint):
+    stale = differences(targets.meta, [teacher], split)
+    if stale:
         raise ValueError(
-            f"Expected targets of teacher {teacher.sha256[:12]} for split {fingerprint[:12]} in '{folder}' but they "
-            f"belong to {found[0][:12]} and {found[1][:12]}. Delete the folder; it is made again."
+            f"Expected targets of this teacher and split in '{folder}' but {'; '.join(stale)}. Delete the folder; it is made "
+            "again."
         )
     return targets
+
+
+def differences(meta: TargetsMeta, teachers: Sequence[FrozenTeacher], split: Split) -> list[str]:
+    """Return what stored targets do not share with teachers and split, in words; nothing if they belong together."""
+    found = []
+    if len(meta.teachers) != len(teachers):
+        found.append(f"they are of {len(meta.teachers)} teachers instead of {len(teachers)}")
+    for position, (stored, teacher) in enumerate(zip(meta.teachers, teachers, strict=False)):
+        for name, value in asdict(teacher.identity).items():
+            other = asdict(stored)[name]
+            if other != value:
+                words = name.removesuffix("_sha256")
+                found.append(f"the {words} of teacher {position} is {other[:12]} instead of {value[:12]}")
+        if list(teacher.label_names) != meta.label_names:
+            found.append(f"their labels are {meta.label_names} instead of {list(teacher.label_names)}")
+    if meta.split_fingerprint != split.fingerprint():
+        found.append(f"their split is {meta.split_fingerprint[:12]} instead of {split.fingerprint()[:12]}")
+    return found

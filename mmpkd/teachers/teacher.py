@@ -1,7 +1,8 @@
 """A teacher network, its checkpoint, and its frozen form."""
 
 import hashlib
-import importlib
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from data_modules.batch import Privileged
+from mmpkd.checkpoint_file import read_checkpoint
 from mmpkd.outputs import ModelOutput
-from mmpkd.teachers.base import PrivilegedEncoder
+from mmpkd.teachers.base import PrivilegedEncoder, describe, encoder_from
 
 MANIFEST = "teacher"
 
@@ -35,13 +37,22 @@ class Teacher(nn.Module):
 
     def manifest(self, label_names: tuple[str, ...]) -> dict[str, Any]:
         """Return what a checkpoint needs, besides weights, to build this teacher again; primitives only."""
-        kind = type(self.encoder)
-        return {
-            "encoder": f"{kind.__module__}.{kind.__qualname__}",
-            "settings": self.encoder.settings,
-            "inputs": self.encoder.inputs,
-            "label_names": list(label_names),
-        }
+        return {**describe(self.encoder), "inputs": self.encoder.inputs, "label_names": list(label_names)}
+
+
+@dataclass(frozen=True)
+class TeacherIdentity:
+    """Hashes of what a teacher is made from.
+
+    Attributes:
+        checkpoint_sha256: Of the checkpoint file.
+        configuration_sha256: Of the encoder's class and settings.
+        inputs_sha256: Of tokenizer or columns, vocabulary and statistics.
+    """
+
+    checkpoint_sha256: str
+    configuration_sha256: str
+    inputs_sha256: str
 
 
 class FrozenTeacher:
@@ -52,13 +63,13 @@ class FrozenTeacher:
     Args:
         teacher: The network.
         label_names: Labels, in the order of the logits.
-        sha256: Hash of the checkpoint that it was loaded from.
+        identity: Hashes of what it was loaded from.
     """
 
-    def __init__(self, teacher: Teacher, label_names: tuple[str, ...], sha256: str) -> None:
+    def __init__(self, teacher: Teacher, label_names: tuple[str, ...], identity: TeacherIdentity) -> None:
         self.teacher = teacher.eval().requires_grad_(False)
         self.label_names = label_names
-        self.sha256 = sha256
+        self.identity = identity
 
     def to(self, device: torch.device) -> "FrozenTeacher":
         """Move the network to a device."""
@@ -67,42 +78,58 @@ class FrozenTeacher:
 
     @torch.no_grad()
     def __call__(self, privileged: Privileged) -> ModelOutput:
-        """Return float32 logits (B, K) and features (B, D), without a graph."""
+        """Return float32 logits (B, K) and features (B, D), without a graph, in float32 whatever the precision of the student."""
         self.teacher.eval()
-        return ModelOutput(*(value.float() for value in self.teacher(privileged)))
+        with torch.autocast(next(self.teacher.parameters()).device.type, enabled=False):
+            return ModelOutput(*(value.float() for value in self.teacher(privileged)))
 
 
 def build_teacher(manifest: dict[str, Any]) -> Teacher:
     """Build an untrained teacher from its manifest."""
-    module, _, name = manifest["encoder"].rpartition(".")
-    encoder = getattr(importlib.import_module(module), name)(**manifest["settings"])
-    if not isinstance(encoder, PrivilegedEncoder):
-        raise TypeError(f"Expected a PrivilegedEncoder but '{manifest['encoder']}' is a {type(encoder).__name__}.")
+    encoder = encoder_from(manifest)
     encoder.build(manifest["inputs"])
     return Teacher(encoder, len(manifest["label_names"]))
 
 
-def load_teacher(checkpoint: Path) -> FrozenTeacher:
+def load_teacher(checkpoint: Path, trust_remote_code: bool = False) -> FrozenTeacher:
     """Load a trained teacher, frozen.
 
     Args:
         checkpoint: `checkpoints/best.ckpt` of a teacher's run.
+        trust_remote_code: Whether Python code may run that came with the text encoder the teacher was trained with. Whoever
+            trained it agreed to that; a checkpoint from somebody else must not.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not the checkpoint of a teacher.
+        ValueError: If it is not the checkpoint of a teacher, or needs code that is not trusted.
     """
-    if not checkpoint.is_file():
-        raise FileNotFoundError(f"Expected the teacher's checkpoint at '{checkpoint}'. Train the teacher first.")
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    if MANIFEST not in saved:
-        raise ValueError(f"Expected the checkpoint of a teacher but '{checkpoint}' holds {sorted(saved)}.")
+    saved = read_checkpoint(checkpoint, MANIFEST, "teacher")
     manifest = saved[MANIFEST]
-    teacher = build_teacher(manifest)
+    if _runs_remote_code(manifest) and not trust_remote_code:
+        raise ValueError(
+            f"Expected to trust the code that comes with the text encoder of '{checkpoint}', which runs when the teacher is "
+            "loaded. "
+            "Read it, then set model.trust_remote_code, or give --trust-remote-code."
+        )
+    # the first, random weights are overwritten: what is drawn for them must not change the training that loads the teacher
+    with torch.random.fork_rng(devices=[]):
+        teacher = build_teacher(manifest)
     prefix = "teacher."
     weights = {key.removeprefix(prefix): value for key, value in saved["state_dict"].items() if key.startswith(prefix)}
     teacher.load_state_dict(weights)
-    return FrozenTeacher(teacher, tuple(manifest["label_names"]), sha256_of(checkpoint))
+    configuration = {name: manifest[name] for name in ("encoder", "settings")}
+    identity = TeacherIdentity(sha256_of(checkpoint), _sha256(configuration), _sha256(manifest["inputs"]))
+    return FrozenTeacher(teacher, tuple(manifest["label_names"]), identity)
+
+
+def _runs_remote_code(settings: Any) -> bool:
+    if not isinstance(settings, dict):
+        return False
+    return settings.get("trust_remote_code") is True or any(map(_runs_remote_code, settings.values()))
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def sha256_of(path: Path) -> str:

@@ -1,9 +1,10 @@
 """Encoder of text: a Hugging Face encoder, pretrained or from scratch with a vocabulary of its own."""
 
 import json
-import os
-from pathlib import Path
-from typing import Any, Literal
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -11,9 +12,14 @@ from torch import Tensor
 from data_modules.batch import Privileged
 from data_modules.split import Split
 from mmpkd.teachers.base import PrivilegedEncoder
+from mmpkd.teachers.huggingface import Source, build_from_config, longest_input
+from mmpkd.teachers.lora import LoRA
 from mmpkd.teachers.vocabulary import learn_word_tokenizer
+from mmpkd.teachers.windows import encode_in_buckets, tokenize
 
-Pooling = Literal["mean", "cls"]
+Pooling = Literal["mean", "cls", "max"]
+LongTexts = Literal["cut", "windows"]
+_LAYER = re.compile(r"\.(?:layer|layers|h|block|blocks)\.(\d+)\.")
 
 
 class TextEncoder(PrivilegedEncoder):
@@ -21,17 +27,23 @@ class TextEncoder(PrivilegedEncoder):
 
     Without `pretrained`, a BERT (Devlin et al. 2019, https://arxiv.org/abs/1810.04805) of the given size is trained
     from scratch on a word-level vocabulary of the training texts. With it, tokenizer, configuration and weights come
-    from a Hugging Face model with a fast tokenizer. Remote code is never run. The tokenizer and the configuration are
-    kept in the checkpoint, so that a teacher can be loaded on a machine without the model.
+    from a Hugging Face model with a fast tokenizer. The tokenizer and the configuration are kept in the checkpoint, so that a
+    teacher can be loaded on a machine without the model, unless it needs code of its own.
 
     Args:
         pretrained: Folder or hub id of a Hugging Face encoder, or None to train from scratch.
         revision: Commit of the hub model, recommended for hub ids.
         allow_download: Whether a hub id may be downloaded; otherwise it must be in the local cache.
+        trust_remote_code: Run Python code that comes with the model. Off, since anyone can put code on a hub.
         freeze: Train the classification head only.
-        pooling: Mean over tokens, or the first token. The pooler of a BERT is never used: most checkpoints lack its
-            weights.
-        max_length: Longest input in tokens; longer texts are cut at the end.
+        lora: Train low-rank changes of the encoder's matrices only; needs peft.
+        pooling: Mean over tokens, the first token, or the maximum over tokens. The pooler of a BERT is never used: most
+            checkpoints lack its weights.
+        max_length: Longest input in tokens.
+        long_texts: What happens to longer texts: they are `cut` at the end, or encoded in overlapping `windows`, whose features
+            are averaged (by their tokens if `pooling` is `mean`) or, with `max`, combined by the maximum.
+        window_overlap: Tokens that two windows share.
+        bucket_size: Texts that are encoded in one call; a longer batch is sorted by length, so that less is padded.
         width: Width of the model that is trained from scratch.
         depth: Its layers.
         num_heads: Its attention heads.
@@ -44,9 +56,14 @@ class TextEncoder(PrivilegedEncoder):
         pretrained: str | None = None,
         revision: str | None = None,
         allow_download: bool = False,
+        trust_remote_code: bool = False,
         freeze: bool = False,
+        lora: LoRA | None = None,
         pooling: Pooling = "mean",
         max_length: int = 128,
+        long_texts: LongTexts = "cut",
+        window_overlap: int = 32,
+        bucket_size: int = 32,
         width: int = 128,
         depth: int = 2,
         num_heads: int = 4,
@@ -54,35 +71,78 @@ class TextEncoder(PrivilegedEncoder):
         vocabulary_size: int = 8192,
     ) -> None:
         super().__init__()
+        if freeze and lora is not None:
+            raise ValueError("Expected either encoder.freeze or encoder.lora but both are set.")
+        if long_texts == "windows" and not 0 <= window_overlap < max_length - 2:
+            raise ValueError(f"Expected window_overlap in [0, {max_length - 3}] but got {window_overlap}.")
         self.settings = {
             "pretrained": pretrained,
             "revision": revision,
             "allow_download": allow_download,
+            "trust_remote_code": trust_remote_code,
             "freeze": freeze,
+            "lora": None if lora is None else asdict(lora),
             "pooling": pooling,
             "max_length": max_length,
+            "long_texts": long_texts,
+            "window_overlap": window_overlap,
+            "bucket_size": bucket_size,
             "width": width,
             "depth": depth,
             "num_heads": num_heads,
             "dropout": dropout,
             "vocabulary_size": vocabulary_size,
         }
-        self.pretrained, self.revision, self.allow_download = pretrained, revision, allow_download
-        self.freeze, self.pooling, self.max_length = freeze, pooling, max_length
+        self.source = None
+        if pretrained is not None:
+            self.source = Source(pretrained, revision, allow_download, trust_remote_code)
+        self.freeze, self.lora, self.pooling, self.max_length = freeze, lora, pooling, max_length
+        self.long_texts, self.window_overlap, self.bucket_size = long_texts, window_overlap, bucket_size
         self.width, self.depth, self.num_heads, self.dropout = width, depth, num_heads, dropout
         self.vocabulary_size = vocabulary_size
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Return an encoder with the given settings."""
+        lora = settings["lora"]
+        return cls(**{**settings, "lora": None if lora is None else LoRA(**lora)})
 
     @property
     def num_features(self) -> int:
         """Width D of the features; known once the encoder is built."""
-        return int(self.encoder.config.hidden_size)
+        config: Any = self.encoder.config
+        return int(config.hidden_size)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Text."""
+        return ("text",)
+
+    def check(self, split: Split) -> None:
+        """Check that the split has text.
+
+        Raises:
+            ValueError: If it has none.
+        """
+        if split.report is None:
+            raise ValueError("Expected text, which the teacher reads, but the data have none.")
+
+    def depth_of(self, name: str) -> int:
+        """Return 0 for embeddings, the number of a layer from 1, and one more for what follows the layers."""
+        layer = _LAYER.search(f".{name}")
+        if layer is not None:
+            return int(layer.group(1)) + 1
+        if "embed" in name:
+            return 0
+        found = [int(match.group(1)) for key, _ in self.named_parameters() if (match := _LAYER.search(f".{key}"))]
+        return max(found, default=-1) + 2
 
     def learn(self, train: Split) -> dict[str, Any]:
         """Fit a word vocabulary on the training texts, or read tokenizer and configuration of the pretrained model."""
         if train.report is None:
             raise ValueError("Expected text in the training split but it has none. Check the data module.")
-        if self.pretrained is not None:
-            return self._read_pretrained()
+        if self.source is not None:
+            return self.source.read_inputs()
         texts = [text for text, has in zip(train.report, train.has_privileged, strict=True) if has]
         tokenizer = learn_word_tokenizer(texts, self.vocabulary_size)
         config = {
@@ -99,39 +159,26 @@ class TextEncoder(PrivilegedEncoder):
         }
         return {"tokenizer": tokenizer.to_str(), "config": json.dumps(config), "pad_token": "[PAD]"}
 
-    def _read_pretrained(self) -> dict[str, Any]:
-        from transformers import AutoConfig, AutoTokenizer
-
-        with self._explained():
-            tokenizer = AutoTokenizer.from_pretrained(self.pretrained, **self._source())
-            config = AutoConfig.from_pretrained(self.pretrained, **self._source())
-        if not getattr(tokenizer, "is_fast", False) or tokenizer.pad_token is None:
-            raise ValueError(f"Expected a fast tokenizer with a padding token in '{self.pretrained}' but it has none.")
-        return {
-            "tokenizer": tokenizer.backend_tokenizer.to_str(),
-            "config": config.to_json_string(use_diff=False),
-            "pad_token": tokenizer.pad_token,
-        }
-
     def build(self, inputs: dict[str, Any]) -> None:
         """Create tokenizer and encoder."""
         from tokenizers import Tokenizer
-        from transformers import AutoConfig, AutoModel
 
         self.inputs = inputs
-        config = json.loads(inputs["config"])
-        self.encoder = AutoModel.from_config(AutoConfig.for_model(**config))
-        self._drop_pooler()
-        longest = config.get("max_position_embeddings", self.max_length)
+        if self.source is not None and self.source.trust_remote_code:
+            self._adopt(self.source.build_untrained())
+        else:
+            self._adopt(build_from_config(inputs["config"]))
+        longest = longest_input(self.encoder, self.max_length)
         if self.max_length > longest:
             raise ValueError(
                 f"Expected max_length of at most {longest}, as the encoder allows, but got {self.max_length}."
             )
         self.tokenizer = Tokenizer.from_str(inputs["tokenizer"])
-        self.tokenizer.enable_truncation(self.max_length)
-        pad = inputs["pad_token"]
-        self.tokenizer.enable_padding(pad_id=self.tokenizer.token_to_id(pad), pad_token=pad)
-        self.encoder.requires_grad_(not self.freeze)
+        self.tokenizer.enable_truncation(
+            self.max_length, stride=self.window_overlap if self.long_texts == "windows" else 0
+        )
+        self.tokenizer.no_padding()
+        self.pad = int(self.tokenizer.token_to_id(inputs["pad_token"]) or 0)
 
     def load_pretrained(self) -> None:
         """Load the weights of the pretrained encoder.
@@ -139,59 +186,46 @@ class TextEncoder(PrivilegedEncoder):
         Raises:
             ValueError: If the files lack weights of the encoder, which would stay random otherwise.
         """
-        from transformers import AutoModel
+        if self.source is not None:
+            self._adopt(self.source.load_weights())
 
-        if self.pretrained is None:
-            return
-        with self._explained():
-            encoder, info = AutoModel.from_pretrained(self.pretrained, output_loading_info=True, **self._source())
-        missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
-        if missing:
-            raise ValueError(
-                f"Expected all weights of the encoder in '{self.pretrained}' but {len(missing)} are missing, "
-                f"such as '{missing[0]}'. They would be random; use a complete checkpoint."
-            )
-        self.encoder = encoder
-        self._drop_pooler()
-        self.encoder.requires_grad_(not self.freeze)
+    def _adopt(self, encoder: Any) -> None:
+        if getattr(encoder, "pooler", None) is not None:
+            encoder.pooler = None
+        encoder.requires_grad_(not self.freeze)
+        self.encoder = encoder if self.lora is None else self.lora.apply(encoder)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training mode; a frozen encoder stays without dropout."""
+        super().train(mode)
+        if self.freeze and hasattr(self, "encoder"):
+            self.encoder.eval()
+        return self
 
     def forward(self, privileged: Privileged) -> Tensor:
         """Encode B texts to features (B, D); an empty text is encoded as its special tokens."""
-        encodings = self.tokenizer.encode_batch(privileged["report"])
+        texts = privileged["report"]
+        tokens, owner = tokenize(self.tokenizer, texts, self.long_texts == "windows")
         device = next(self.encoder.parameters()).device
-        ids = torch.tensor([e.ids for e in encodings], device=device)
-        mask = torch.tensor([e.attention_mask for e in encodings], device=device)
+        features = encode_in_buckets(self._encode, tokens, self.pad, self.bucket_size, device)
+        if len(tokens) == len(texts):
+            return features
+        text = torch.tensor(owner, device=device)
+        if self.pooling == "max":
+            index = text[:, None].expand_as(features)
+            lowest = features.new_full((len(texts), features.shape[1]), -torch.inf)
+            return lowest.scatter_reduce(0, index, features, "amax")
+        lengths = [float(len(ids)) if self.pooling == "mean" else 1.0 for ids in tokens]
+        weight = torch.tensor(lengths, device=device, dtype=features.dtype)
+        total = features.new_zeros(len(texts), features.shape[1]).index_add(0, text, features * weight[:, None])
+        return total / weight.new_zeros(len(texts)).index_add(0, text, weight)[:, None]
+
+    def _encode(self, ids: Tensor, mask: Tensor) -> Tensor:
         hidden: Tensor = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         if self.pooling == "cls":
             return hidden[:, 0]
-        weight = mask.unsqueeze(-1).to(hidden.dtype)
+        present = mask.unsqueeze(-1)
+        if self.pooling == "max":
+            return hidden.masked_fill(present == 0, -torch.inf).amax(dim=1)
+        weight = present.to(hidden.dtype)
         return (hidden * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
-
-    def _drop_pooler(self) -> None:
-        if getattr(self.encoder, "pooler", None) is not None:
-            self.encoder.pooler = None
-
-    def _source(self) -> dict[str, Any]:
-        local = Path(str(self.pretrained)).is_dir()
-        return {"revision": self.revision, "local_files_only": local or not self.allow_download}
-
-    def _explained(self) -> "_Explained":
-        return _Explained(str(self.pretrained))
-
-
-class _Explained:
-    """Turns a failed load of a Hugging Face model into an error that says what to do."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        del trace
-        if kind is not None and issubclass(kind, OSError):
-            raise FileNotFoundError(
-                f"Expected a Hugging Face encoder at '{self.name}' but it cannot be read ({error}). Give a "
-                f"local folder with config.json, tokenizer.json and model.safetensors, or set encoder.allow_download."
-            ) from error

@@ -11,12 +11,14 @@ from torch.nn import functional as F
 from mmpkd.attribution import (
     AttentionMethod,
     AttentionRecorder,
+    AttentionRelevance,
     AttentionRollout,
+    GradCAM,
     LastLayerAttention,
     prefix_mass,
     record_attention,
 )
-from mmpkd.attribution.weights import HeadFusion, fused_call_weights
+from mmpkd.attribution.weights import HeadFusion, attention_call, call_weights
 from mmpkd.students import VisionTransformerStudent
 from tests.attribution.models import LAYOUTS, build, image_for, unfused_attention
 
@@ -47,8 +49,11 @@ def test_layers_equal_the_materialised_softmax(layout: str) -> None:
     model, image = build(layout), image_for(layout)
     recorded = record_attention(model, image)
     assert len(recorded.layers) == 3
-    for layer, expected in zip(recorded.layers, unfused_attention(model, image), strict=True):
-        torch.testing.assert_close(layer.double(), expected.mean(1), atol=1e-5, rtol=0)
+    expected = [attention.mean(1) for attention in unfused_attention(model, image)]
+    if LAYOUTS[layout][4] == "class":
+        expected[-1][:, 1:] = torch.eye(expected[-1].shape[-1])[1:]  # the head does not read what these rows gave
+    for layer, reference in zip(recorded.layers, expected, strict=True):
+        torch.testing.assert_close(layer.double(), reference, atol=1e-5, rtol=0)
         torch.testing.assert_close(layer.sum(-1), torch.ones_like(layer[..., 0]))
 
 
@@ -57,6 +62,8 @@ def test_layers_equal_the_materialised_softmax(layout: str) -> None:
 def test_head_fusion_with_and_without_fused_attention(fusion: HeadFusion, fused_attn: bool) -> None:
     model, image = build("class_token"), image_for("class_token")
     expected = [_fuse(a, fusion) for a in unfused_attention(model, image)]
+    if fused_attn:
+        expected[-1][:, 1:] = torch.eye(10)[1:]
     for module in model.modules():
         if hasattr(module, "fused_attn"):
             module.fused_attn = fused_attn  # type: ignore[assignment]
@@ -117,7 +124,7 @@ def test_anything_but_one_forward_pass_is_an_error(passes: int) -> None:
 def test_other_architectures_are_refused_by_name(name: str) -> None:
     with torch.device("meta"):
         model = timm.create_model(name)
-    with pytest.raises(TypeError, match=f"got {type(model).__name__}.*VisionTransformer.*windowed"):
+    with pytest.raises(TypeError, match=f"got {type(model).__name__}.*VisionTransformer.*windowed.*GradCAM"):
         AttentionRollout()(model, torch.zeros(1, 3, 224, 224))
 
 
@@ -199,15 +206,16 @@ def test_masks_and_scale_of_a_call(mask_shape: tuple[int, ...], boolean: bool) -
     mask = mask | (torch.arange(5) == 0) if boolean else mask  # every query attends to something
     one_hot = torch.eye(5).expand(2, 3, 5, 5)  # the attention output of one-hot values is the attention itself
     expected = F.scaled_dot_product_attention(query, key, one_hot, attn_mask=mask, scale=0.7).mean(1)
-    torch.testing.assert_close(fused_call_weights(query, key, one_hot, mask, 0.1, scale=0.7), expected)
+    call = attention_call(query, key, one_hot, mask, 0.1, scale=0.7)
+    torch.testing.assert_close(call_weights(call), expected)
     rows = torch.tensor([1])
-    torch.testing.assert_close(fused_call_weights(query, key, one_hot, mask, scale=0.7, rows=rows), expected[rows])
+    torch.testing.assert_close(call_weights(call.take(rows)), expected[rows])
 
 
 def test_causal_attention_is_refused() -> None:
     tokens = torch.randn(1, 1, 3, 2)
     with pytest.raises(ValueError, match="causal"):
-        fused_call_weights(tokens, tokens, tokens, is_causal=True)
+        attention_call(tokens, tokens, tokens, is_causal=True)
 
 
 def test_recording_inside_another_mode_leaves_it_in_place() -> None:
@@ -244,3 +252,20 @@ def test_prefix_mass_is_what_the_patches_lack() -> None:
     expected = method.token_relevance(recorded)[:, :5].sum(1)
     torch.testing.assert_close(prefix_mass(method.heatmap(recorded)), expected)
     assert (expected > 0.1).all()
+
+
+def test_a_model_of_any_size_is_recorded_at_the_size_of_the_image() -> None:
+    torch.manual_seed(0)
+    model = timm.create_model(
+        "vit_tiny_patch16_224", img_size=48, dynamic_img_size=True, embed_dim=32, depth=3, num_heads=2, num_classes=3
+    ).eval()
+    image = torch.randn(2, 3, 80, 32)
+    attentions = [a.mean(1) for a in unfused_attention(model, image)]
+    row = torch.eye(11, dtype=torch.float64)[:1].expand(2, -1)
+    for attention in reversed(attentions):
+        row = torch.einsum("bn,bnm->bm", row, (attention + torch.eye(11)) / 2)
+    heatmap = AttentionRollout()(model, image)
+    assert heatmap.shape == (2, 5, 2)
+    torch.testing.assert_close(heatmap.double().flatten(1), row[:, 1:], atol=1e-5, rtol=0)
+    for method in (AttentionRelevance(), GradCAM()):
+        assert method.of_label(model, image, torch.tensor([0, 2])).shape == (2, 5, 2)

@@ -66,7 +66,7 @@ def test_dynamic_image_size_gives_the_grid_of_the_image() -> None:
 
 
 @given(seed=st.integers(0, 2**31), fusion=st.sampled_from(["mean", "max", "min"]), discard=st.sampled_from([0.0, 0.5]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_rows_sum_to_one(seed: int, fusion: HeadFusion, discard: float) -> None:
     rollout = attention_rollout(_random_attention(seed), head_fusion=fusion, discard_ratio=discard)
     torch.testing.assert_close(rollout.sum(1), torch.ones(2))
@@ -74,7 +74,7 @@ def test_rows_sum_to_one(seed: int, fusion: HeadFusion, discard: float) -> None:
 
 
 @given(seed=st.integers(0, 2**31), permutation=st.permutations(range(5)))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_renaming_tokens_renames_the_result(seed: int, permutation: list[int]) -> None:
     attentions = _random_attention(seed)
     start = torch.rand(2, 5, generator=torch.Generator().manual_seed(seed))

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from data_modules.batch import Batch, Sample, collate
+from data_modules.split import Split
 from mmpkd.students import VisionTransformerStudent
 
 LABELS = ("Effusion", "Mass", "No Finding")
@@ -52,6 +53,17 @@ class MemoryData(LightningDataModule):
     def __init__(self, samples: Sequence[Sample], batch_size: int = 3) -> None:
         super().__init__()
         self.samples, self.batch_size = list(samples), batch_size
+
+        self.unique = list({sample.sample_id: sample for sample in self.samples}.values())
+        names = np.array([sample.sample_id for sample in self.unique])
+        label = np.stack([sample.label for sample in self.unique])
+        split = Split(names, names, [Path()] * len(names), label, np.ones(len(names), np.bool_))
+        self.splits: dict[str, Split] = {"val": split, "test": split}
+        self.image_size, self.mean, self.std = SIDE, 0.5, 0.25
+
+    def dataset(self, name: str, load_images: bool, load_privileged: bool) -> dict[tuple[int, int], Sample]:
+        del name, load_images, load_privileged
+        return {(0, row): sample for row, sample in enumerate(self.unique)}
 
     def val_dataloader(self) -> Any:
         return DataLoader(self.samples, self.batch_size, collate_fn=collate)  # type: ignore[arg-type]

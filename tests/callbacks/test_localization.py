@@ -1,6 +1,7 @@
 import multiprocessing
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,13 +11,30 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
 from data_modules.batch import Batch
-from mmpkd.attribution import AllOnes, AttentionRollout, AttributionMethod, ImageIntensity, resize_heatmap
-from mmpkd.callbacks.localization import LocalizationMonitor, score_heatmaps
+from data_modules.regions import BoxRegion, Roi
+from data_modules.split import Split
+from mmpkd.attribution import (
+    AllOnes,
+    AttentionRelevance,
+    AttentionRollout,
+    AttributionMethod,
+    GradCAM,
+    ImageIntensity,
+    MeanRoi,
+    resize_heatmap,
+)
+from mmpkd.callbacks.localization import LocalizationMonitor
+from mmpkd.callbacks.roi_table import score_columns, stratified
+from mmpkd.metrics import IoU, PointingGame, default_scores, iou, patch_ceiling
+from mmpkd.metrics.pairs import one_to_one
 from tests.callbacks.localization_data import LABELS, SIDE, MemoryData, StudentModule, make_samples, make_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 COLUMNS = {"sample_id", "patient_id", "finding", "attribution", "area", "target", "probability"}
-SCORES = ["pointing_game", "iou_top_area", "iou_otsu", "relevance_mass"]
+SCORES = [score.name for score in default_scores(0.1)]
+STUDENT = ["rollout", "last_layer"]
+BY_FINDING = ["relevance", "grad_cam"]
+CONTROLS = ["all_ones", "random", "center_gaussian", "image_intensity"]
 
 
 def _test(folder: Path, monitor: LocalizationMonitor, data: MemoryData) -> tuple[pd.DataFrame, Trainer]:
@@ -28,7 +46,7 @@ def _test(folder: Path, monitor: LocalizationMonitor, data: MemoryData) -> tuple
 def test_table_has_one_row_per_pair_and_attribution(tmp_path: Path) -> None:
     frame, _ = _test(tmp_path, LocalizationMonitor(), MemoryData(make_samples()))
     assert set(frame.columns) >= COLUMNS | set(SCORES)
-    assert set(frame["attribution"]) == {"rollout", "last_layer", "all_ones", "random", "center_gaussian"}
+    assert set(frame["attribution"]) == {*STUDENT, *BY_FINDING, *CONTROLS}
     pairs = frame[frame["attribution"] == "rollout"][["sample_id", "finding"]]
     expected = [
         ("study/0", "Effusion"),
@@ -38,8 +56,9 @@ def test_table_has_one_row_per_pair_and_attribution(tmp_path: Path) -> None:
         ("study/6", "Mass"),
     ]
     assert [tuple(row) for row in pairs.to_numpy()] == expected
-    assert len(frame) == 5 * 5
-    assert list(tmp_path.iterdir()) == [tmp_path / "roi_test.parquet"]  # no temporary file is left
+    assert len(frame) == 5 * 8
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files == {"roi_test.parquet", "roi_test_strata.csv"}  # no temporary file is left
 
 
 def test_row_computed_by_hand(tmp_path: Path) -> None:
@@ -60,6 +79,9 @@ def test_row_computed_by_hand(tmp_path: Path) -> None:
     expected_iou = intersection / (top.sum() + mask.sum() - intersection)
     assert row["pointing_game"].item() == float(hit)
     assert row["iou_top_area"].item() == pytest.approx(expected_iou, abs=0.01)  # a tie at the border
+    ceiling = patch_ceiling(torch.tensor(mask[None]), (4, 4)).item()
+    assert row["iou_ceiling"].item() == pytest.approx(ceiling)
+    assert row["iou_top_area"].item() <= 1
     assert row["area"].item() == pytest.approx(6 * 8 / SIDE**2)
     assert np.isnan(row["target"].item())  # this label is not stated
     with torch.no_grad():
@@ -75,10 +97,10 @@ def test_scores_equal_the_functions_sample_by_sample(tmp_path: Path) -> None:
     for method in (ImageIntensity(), AttentionRollout()):
         for sample in (make_samples()[0], make_samples()[5]):
             heatmap = method(student, torch.tensor(sample.image)[None])
-            scores = score_heatmaps(heatmap, torch.tensor(sample.roi_mask), 0.1, 0.0)
+            pairs = one_to_one(heatmap, torch.tensor(sample.roi_mask))
             row = frame[(frame["sample_id"] == sample.sample_id) & (frame["attribution"] == method.name)]
-            for name, value in scores.items():
-                assert row[name].item() == pytest.approx(value.item(), abs=1e-5), name
+            for score in default_scores(0.1):
+                assert row[score.name].item() == pytest.approx(score.score(pairs).item(), abs=1e-5), score.name
 
 
 def test_logged_means_and_counts(tmp_path: Path) -> None:
@@ -86,7 +108,11 @@ def test_logged_means_and_counts(tmp_path: Path) -> None:
     logged = trainer.callback_metrics
     for name, rows in frame.groupby("attribution"):
         for score in SCORES:
-            assert logged[f"test/{name}/{score}"].item() == pytest.approx(rows[score].mean())
+            if rows[score].notna().any():
+                assert logged[f"test/{name}/{score}"].item() == pytest.approx(rows[score].mean())
+            else:
+                assert (name, score) == ("all_ones", "cnr")
+                assert f"test/{name}/{score}" not in logged
         assert logged[f"test/{name}/num_roi"] == 5
         assert logged[f"test/{name}/num_undefined"] == 1  # the empty ROI
     assert logged["test/all_ones/num_constant"] == 5
@@ -98,10 +124,12 @@ def test_logged_means_and_counts(tmp_path: Path) -> None:
 
 
 def test_all_ones_give_the_chance_level(tmp_path: Path) -> None:
-    frame, _ = _test(tmp_path, LocalizationMonitor([AllOnes()]), MemoryData(make_samples()))
+    frame, _ = _test(tmp_path, LocalizationMonitor([AllOnes()], []), MemoryData(make_samples()))
     frame = frame[frame["area"] > 0]
-    for score in ("iou_otsu", "iou_top_area", "relevance_mass"):
-        np.testing.assert_allclose(frame[score], frame["area"], rtol=1e-5)
+    for score in set(SCORES) - {"pointing_game", "pixel_auroc", "cnr"}:
+        np.testing.assert_allclose(frame[score], frame["area"], rtol=1e-5, err_msg=score)
+    assert (frame["pixel_auroc"] == 0.5).all()
+    assert frame["cnr"].isna().all()
 
 
 def test_order_and_batch_size_change_nothing(tmp_path: Path) -> None:
@@ -124,7 +152,7 @@ def test_attention_comes_from_the_step_and_only_for_samples_with_roi(tmp_path: P
     passes: list[int] = []
     module = StudentModule()
     module.student.register_forward_hook(lambda m, args, output: passes.append(len(args[0])))
-    trainer = make_trainer(tmp_path, [LocalizationMonitor()])
+    trainer = make_trainer(tmp_path, [LocalizationMonitor(test_attributions=[])])
     trainer.test(module, datamodule=MemoryData(make_samples()), verbose=False)
     assert passes == [3, 3, 1]  # the module's own passes, no other
     assert len(torch.overrides._get_current_function_mode_stack()) == 0
@@ -150,6 +178,7 @@ def test_fit_skips_the_sanity_check_and_other_epochs(tmp_path: Path) -> None:
             calls.append(trainer.current_epoch)
             return super().__call__(student, image)
 
+    Counting.sees_student = True
     trainer = make_trainer(
         tmp_path, [LocalizationMonitor([Counting()], every_n_epochs=2)], max_epochs=4, num_sanity_val_steps=2
     )
@@ -164,7 +193,7 @@ def test_bfloat16_run(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, [LocalizationMonitor()], precision="bf16-mixed")
     trainer.validate(StudentModule(), datamodule=MemoryData(make_samples()), verbose=False)
     frame = pd.read_parquet(tmp_path / "roi_val.parquet")
-    assert frame["relevance_mass"].notna().sum() == 5 * 4
+    assert frame["relevance_mass"].notna().sum() == 6 * 4
 
 
 def test_no_roi_writes_no_table(tmp_path: Path) -> None:
@@ -195,7 +224,7 @@ def test_module_without_student_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"attributions": []}, {"top_area": 0.0}, {"tolerance": -1.0}, {"every_n_epochs": 0}],
+    [{"attributions": []}, {"top_area": 0.0}, {"every_n_epochs": 0}, {"scores": [IoU(0.5), IoU(0.5)]}],
 )
 def test_impossible_settings_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="Expected"):
@@ -220,13 +249,21 @@ def test_yaml_can_name_everything() -> None:
                 {"class_path": "mmpkd.attribution.AttentionRollout", "init_args": {"residual_weight": 0.3}},
                 {"class_path": "mmpkd.attribution.RandomMap"},
             ],
-            "top_area": 0.05,
+            "test_attributions": [{"class_path": "mmpkd.attribution.GradCAM"}],
+            "scores": [
+                {"class_path": "mmpkd.metrics.PointingGame", "init_args": {"tolerance": 0.05, "unit": "fraction"}},
+                {"class_path": "mmpkd.metrics.IoU", "init_args": {"threshold": 0.3}},
+            ],
         },
     }
     monitor = parser.instantiate_classes(parser.parse_object({"monitor": value})).monitor
     assert [method.name for method in monitor.attributions] == ["rollout", "random"]
     assert monitor.attributions[0].residual_weight == 0.3
-    assert monitor.top_area == 0.05
+    assert [method.name for method in monitor.test_attributions] == ["grad_cam"]
+    assert [score.name for score in monitor.scores] == ["pointing_game_0.05side", "iou_0.3"]
+    value["init_args"] = {"top_area": 0.05}
+    monitor = parser.instantiate_classes(parser.parse_object({"monitor": value})).monitor
+    assert next(score for score in monitor.scores if score.name == "iou_top_area").area == 0.05
 
 
 def _score_on_rank(rank: int, folder: str, port: int) -> None:
@@ -263,3 +300,141 @@ def test_processes_gather_rows_without_duplicates(tmp_path: Path) -> None:
         frame = pd.read_json(tmp_path / f"{rank}.json")
         assert frame["sample_id"].tolist() == ["a", "b", "c", "d"]
         assert frame["score"].tolist() == [1, 2, 3, 4]
+
+
+def test_maps_of_a_finding_are_scored_against_that_finding(tmp_path: Path) -> None:
+    frame, _ = _test(tmp_path, LocalizationMonitor(), MemoryData(make_samples()))
+    sample, student = make_samples()[2], StudentModule().student.eval()
+    image = torch.tensor(sample.image)[None]
+    for method in (AttentionRelevance(), GradCAM()):
+        for position, finding in enumerate((0, 1)):
+            heatmap = method(student, image)[:, finding]
+            mask = torch.tensor(sample.roi_mask)[position][None]
+            own = frame[(frame["sample_id"] == "study/2") & (frame["finding"] == LABELS[finding])]
+            row = own[own["attribution"] == method.name]
+            assert row["iou_otsu"].item() == pytest.approx(iou(heatmap, mask, "otsu").item(), abs=1e-5)
+
+
+def test_controls_are_scored_once_a_fit_and_reported_in_every_epoch(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    class Counting(AllOnes):
+        name = "counting"
+
+        def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
+            calls.append(trainer.current_epoch)
+            return super().__call__(student, image)
+
+    monitor = LocalizationMonitor([AttentionRollout(), Counting()])
+    trainer = make_trainer(tmp_path, [monitor], max_epochs=3)
+    trainer.fit(StudentModule(), datamodule=MemoryData(make_samples()))
+    assert calls == [0, 0, 0]  # the three batches with ROIs of the first epoch
+    last = pd.read_parquet(tmp_path / "roi_val.parquet")
+    assert set(last["attribution"]) == {"rollout", "counting"}
+    by_name = {name: rows.reset_index(drop=True) for name, rows in last.groupby("attribution")}
+    # what is known about a pair is of this epoch, for a control too
+    pd.testing.assert_series_equal(by_name["rollout"]["probability"], by_name["counting"]["probability"])
+    assert trainer.callback_metrics["val/counting/iou_otsu"].item() == pytest.approx(
+        by_name["counting"]["iou_otsu"].mean()
+    )
+    trainer.validate(StudentModule(), datamodule=MemoryData(make_samples()), verbose=False)
+    assert len(calls) == 6
+
+
+def test_what_validation_teaches_is_kept_and_used_in_test(tmp_path: Path) -> None:
+    monitor, module, samples = LocalizationMonitor(), StudentModule(), make_samples()
+    trainer = make_trainer(tmp_path, [monitor])
+    trainer.validate(module, datamodule=MemoryData(samples), verbose=False)
+    validation = pd.read_parquet(tmp_path / "roi_val.parquet")
+    assert "iou_val" not in validation
+    assert "mean_roi" not in set(validation["attribution"])
+    state = torch.load(_saved(monitor.state_dict(), tmp_path), weights_only=True)
+    fresh = LocalizationMonitor()
+    fresh.load_state_dict(state)
+    frame, _ = _test(tmp_path, fresh, MemoryData(samples))
+    mean = frame[frame["attribution"] == "mean_roi"]
+    assert len(mean) == 5
+    # the only ROIs of Mass are those of samples 2 and 5: their mean at the patch centre, by hand
+    method = next(m for m in fresh.attributions if isinstance(m, MeanRoi))
+    own = [torch.tensor(samples[2].roi_mask)[1], torch.tensor(samples[5].roi_mask)[0]]
+    expected = torch.stack([m.float().reshape(4, 8, 4, 8).mean((1, 3)) for m in own]).mean(0)
+    heatmap = method.of_label(module, torch.zeros(1, 1, SIDE, SIDE), torch.tensor([1]))[0]
+    torch.testing.assert_close(heatmap, expected)
+    # a finding without an ROI in validation has the mean over all
+    nothing = method.of_label(module, torch.zeros(1, 1, SIDE, SIDE), torch.tensor([2]))[0]
+    assert not torch.equal(nothing, expected)
+    # on the data that it was tuned on, no threshold is better on average than the tuned one
+    rollout = frame[(frame["attribution"] == "rollout") & (frame["finding"] == "Mass")].dropna(subset=["iou_val"])
+    student = module.student.eval()
+    pairs = [
+        (AttentionRollout()(student, torch.tensor(samples[i].image)[None]), torch.tensor(samples[i].roi_mask)[k][None])
+        for i, k in ((2, 1), (5, 0))
+    ]
+    best = max(float(torch.cat([iou(h, m, t / 255) for h, m in pairs]).mean()) for t in np.linspace(0, 254, 255))
+    assert rollout["iou_val"].mean() == pytest.approx(best, abs=2e-3)
+
+
+def _saved(state: dict[str, object], folder: Path) -> Path:
+    torch.save(state, folder / "state.pt")
+    return folder / "state.pt"
+
+
+def test_without_a_validation_nothing_is_tuned(tmp_path: Path) -> None:
+    frame, _ = _test(tmp_path, LocalizationMonitor(), MemoryData(make_samples()))
+    assert frame["iou_val"].isna().all()
+    assert "mean_roi" not in set(frame["attribution"])
+
+
+def test_rows_say_what_results_can_be_broken_down_by(tmp_path: Path) -> None:
+    samples = make_samples()
+    data = MemoryData(samples)
+    box = BoxRegion((0.0, 0.0, 4.0, 4.0))
+    rois = {
+        0: (Roi(0, (box,)),),
+        2: (Roi(0, (box, box)), Roi(1, (box,) * 4)),
+        5: (Roi(1, (box,)),),
+        6: (Roi(1, (box,)),),
+    }
+    names = np.array([sample.sample_id for sample in samples])
+    view = np.array(["AP", "PA", "AP", "PA", "AP", "PA", ""])
+    split = Split(
+        names,
+        names,
+        [Path()] * 7,
+        np.stack([sample.label for sample in samples]),
+        np.ones(7, np.bool_),
+        rois=rois,
+        strata={"view": view},
+    )
+    data.splits = {"test": split}
+    module = StudentModule()
+    module.scores = SimpleNamespace(thresholds=torch.tensor([0.0, 1.1, 0.5]))  # type: ignore[assignment]
+    trainer = make_trainer(tmp_path, [LocalizationMonitor()])
+    trainer.test(module, datamodule=data, verbose=False)
+    frame = pd.read_parquet(tmp_path / "roi_test.parquet")
+    rows = frame[frame["attribution"] == "rollout"].set_index(["sample_id", "finding"])
+    assert rows["num_regions"].tolist() == [1, 2, 4, 1, 1]
+    assert rows["stratum/view"].tolist() == ["AP", "AP", "AP", "PA", ""]
+    # effusion counts as predicted from 0 on, mass never; the label of mass in study/2 is not stated
+    target = rows["target"].tolist()
+    assert rows["recognised"].tolist()[:2] == [float(target[0] == 1), float(target[1] == 1)]
+    assert np.isnan(rows["recognised"].tolist()[2])
+    assert rows["recognised"].tolist()[3] == float(target[3] == 0)
+    strata = pd.read_csv(tmp_path / "roi_test_strata.csv")
+    pd.testing.assert_frame_equal(strata, stratified(frame), check_dtype=False)
+    assert set(strata["stratum"]) == {"finding", "area", "num_regions", "recognised", "view"}
+    own = strata[(strata["stratum"] == "view") & (strata["attribution"] == "rollout")].set_index("value")
+    assert own["num_roi"].to_dict() == {"AP": 3, "PA": 1}
+    assert own.loc["AP", "num_patients"] == 2
+    expected = rows[rows["stratum/view"] == "AP"]["iou_otsu"].mean()
+    assert own.loc["AP", "iou_otsu"] == pytest.approx(expected)
+    many = strata[(strata["stratum"] == "num_regions") & (strata["attribution"] == "rollout")]
+    assert dict(zip(many["value"].astype(str), many["num_roi"], strict=True)) == {"1": 3, "2": 1, "3 or more": 1}
+    assert set(score_columns(frame)) == {*SCORES, "iou_val"}
+
+
+def test_scores_can_be_chosen(tmp_path: Path) -> None:
+    scores = [PointingGame(0.1, "fraction"), IoU(0.3)]
+    frame, trainer = _test(tmp_path, LocalizationMonitor(scores=scores), MemoryData(make_samples()))
+    assert score_columns(frame) == ["pointing_game_0.1side", "iou_0.3", "iou_val"]
+    assert "test/rollout/iou_0.3" in trainer.callback_metrics

@@ -1,5 +1,6 @@
 """The shared core: splits, batches, samplers, loaders."""
 
+import json
 import pickle
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.batch import Sample, collate
+from data_modules.cbis_ddsm.breast import PrepareBreast
 from data_modules.dataset import PrivilegedDataset
 from data_modules.preparation import Preparation
 from data_modules.regions import BoxRegion, Roi
@@ -161,7 +163,7 @@ def test_images_are_normalised_and_a_zero_spread_is_refused() -> None:
 
 
 @given(st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_mask_follows_its_image_through_the_augmentation(index: int) -> None:
     mask = np.zeros((64, 64), np.bool_)
     mask[20:44, 12:30] = True
@@ -266,3 +268,28 @@ def test_cached_images_and_masks_are_the_same_as_read_ones(tiny_root: Path) -> N
             first, second = plain[0, index], cached[0, index]
             np.testing.assert_array_equal(first.image, second.image)
             np.testing.assert_array_equal(first.roi_mask, second.roi_mask)
+
+
+def test_hashed_identifiers_tell_nothing_without_the_key_and_keep_patients_together(split: Split) -> None:
+    first, again, other = (split.with_hashed_ids(key) for key in ("a", "a", "b"))
+    assert np.array_equal(first.sample_id, again.sample_id)
+    assert not np.intersect1d(first.sample_id, other.sample_id).size
+    assert not np.intersect1d(first.sample_id, split.sample_id).size
+    assert len(np.unique(first.sample_id)) == len(split)
+    same = split.patient_id[:, None] == split.patient_id[None]
+    assert np.array_equal(first.patient_id[:, None] == first.patient_id[None], same)
+    assert all(len(name) == 16 for name in first.sample_id.tolist())
+
+
+def test_preparation_is_kept_as_primitives_and_comes_back() -> None:
+    plain = Preparation(64, "pad", "declared")
+    assert Preparation.from_description(plain.describe()) == plain
+    breast = Preparation(32, preprocess=PrepareBreast(window_percentiles=(1.0, 99.0), margin=0.1))
+    described = json.loads(json.dumps(breast.describe()))
+    assert Preparation.from_description(described) == breast
+
+    def unknown(image: np.ndarray) -> None:
+        del image
+
+    with pytest.raises(TypeError, match="to be a dataclass"):
+        Preparation(32, preprocess=unknown).describe()  # type: ignore[arg-type]

@@ -41,7 +41,7 @@ def test_batches_are_those_of_the_loader(tmp_path: Path, depth: Depth) -> None:
 
 
 @given(st.integers(0, 2**31), st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_random_numbers_depend_on_seed_epoch_and_index_alone(seed: int, epoch: int) -> None:
     index = torch.arange(2000)
     u = uniform(seed, epoch, index, 3)

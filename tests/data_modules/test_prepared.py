@@ -77,6 +77,11 @@ def test_a_data_module_reads_them_with_the_same_regions(tmp_path: Path, monkeypa
     batch = next(iter(data.test_dataloader()))
     np.testing.assert_allclose(batch["image"], expected["image"], atol=0.51 / 255 / 0.25)
     np.testing.assert_array_equal(batch["roi_mask"], expected["roi_mask"])
+    hashed = TinyDataModule(str(tmp_path / "files"), batch_size=4, prepared=tmp_path / "p")
+    hashed.hash_ids("secret")
+    other = next(iter(hashed.test_dataloader()))
+    np.testing.assert_array_equal(other["image"], batch["image"])
+    assert set(other["sample_id"]).isdisjoint(batch["sample_id"])
     workers = TinyDataModule(str(tmp_path / "files"), batch_size=4, prepared=tmp_path / "p", num_workers=2)
     np.testing.assert_array_equal(next(iter(workers.test_dataloader()))["image"], batch["image"])
 

@@ -10,16 +10,22 @@ def outputs(student: torch.Tensor, teacher: torch.Tensor) -> tuple[ModelOutput, 
     return ModelOutput(logits, student), ModelOutput(logits, teacher), torch.ones(len(student), dtype=torch.bool)
 
 
+def built(student: int, teacher: int) -> CosineFeatureLoss:
+    loss = CosineFeatureLoss()
+    loss.build(student, teacher)
+    return loss
+
+
 def test_equals_one_minus_cosine_similarity_of_the_projection() -> None:
     torch.manual_seed(0)
-    loss = CosineFeatureLoss(5, 3)
+    loss = built(5, 3)
     student, teacher = torch.randn(4, 5), torch.randn(4, 3)
     expected = (1 - F.cosine_similarity(loss.projection(student), teacher)).mean()
     torch.testing.assert_close(loss(*outputs(student, teacher)), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_gradient_of_a_zero_vector_is_bounded() -> None:
-    loss = CosineFeatureLoss(3, 3)
+    loss = built(3, 3)
     torch.nn.init.eye_(loss.projection.weight)
     torch.nn.init.zeros_(loss.projection.bias)
     student = torch.zeros(1, 3, requires_grad=True)
@@ -29,7 +35,7 @@ def test_gradient_of_a_zero_vector_is_bounded() -> None:
 
 
 def test_teacher_features_may_be_missing() -> None:
-    loss = CosineFeatureLoss(3, 3)
+    loss = built(3, 3)
     student, teacher, available = outputs(torch.randn(2, 3), torch.tensor([[1.0, 0, 0], [torch.nan] * 3]))
     available[1] = False
     alone = loss(*outputs(student.features[:1], teacher.features[:1]))

@@ -28,7 +28,7 @@ def everyone(logits: Tensor) -> Tensor:
 
 
 @given(seeds, temperatures)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_equals_torch_distributions_on_bernoullis(seed: int, temperature: float) -> None:
     s, t = pair(seed)
     value = SigmoidKLDivergence(temperature)(output(s), output(t), everyone(s))
@@ -37,7 +37,7 @@ def test_equals_torch_distributions_on_bernoullis(seed: int, temperature: float)
 
 
 @given(seeds, temperatures)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_equals_hinton_on_two_class_softmaxes(seed: int, temperature: float) -> None:
     s, t = pair(seed)
     two_class = [torch.stack([z, torch.zeros_like(z)], -1).flatten(0, 1) / temperature for z in (s, t)]
@@ -47,7 +47,7 @@ def test_equals_hinton_on_two_class_softmaxes(seed: int, temperature: float) -> 
 
 
 @given(seeds, temperatures)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_gradient_has_its_closed_form(seed: int, temperature: float) -> None:
     s, t = pair(seed)
     s.requires_grad_()
@@ -58,7 +58,7 @@ def test_gradient_has_its_closed_form(seed: int, temperature: float) -> None:
 
 
 @given(seeds)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_is_zero_only_for_equal_logits(seed: int) -> None:
     s, t = pair(seed)
     loss = SigmoidKLDivergence(2.0)
@@ -102,7 +102,7 @@ def test_arithmetic_is_float32_under_autocast() -> None:
 
 
 @given(seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_missing_teachers_contribute_nothing_even_if_they_are_nan(seed: int) -> None:
     s, t = pair(seed)
     available = torch.rand(len(s), generator=torch.Generator().manual_seed(seed)) > 0.5

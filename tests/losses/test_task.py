@@ -12,7 +12,7 @@ def test_without_missing_labels_it_is_the_mean_binary_cross_entropy() -> None:
 
 
 @given(st.integers(0, 2**31 - 1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_missing_labels_have_no_influence(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(6, 4, generator=generator, requires_grad=True)

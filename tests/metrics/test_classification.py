@@ -5,8 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import f1_score as sklearn_f1
 
-from mmpkd.metrics import MultilabelScores, auroc, average_precision
+from mmpkd.metrics import (
+    MultilabelScores,
+    auroc,
+    average_precision,
+    best_f1_threshold,
+    expected_calibration_error,
+    f1_score,
+)
 
 Case = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -29,7 +37,7 @@ def _pair_count(preds: NDArray[np.float32], target: NDArray[np.float32]) -> floa
 
 
 @given(case=cases())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_scores_equal_brute_force_and_scikit_learn(case: Case) -> None:
     preds, target = case
     areas, precisions = (f(torch.tensor(preds), torch.tensor(target)).numpy() for f in (auroc, average_precision))
@@ -95,3 +103,35 @@ def test_metric_without_samples_is_nan() -> None:
 def test_metric_refuses_another_number_of_classes() -> None:
     with pytest.raises(ValueError, match=r"\(B, 3\)"):
         MultilabelScores(3).update(torch.zeros(2, 2), torch.zeros(2, 2))
+
+
+@given(seed=st.integers(0, 10_000), levels=st.sampled_from([3, 50]))
+def test_f1_is_scikit_learns_and_no_threshold_beats_the_best_one(seed: int, levels: int) -> None:
+    rng = np.random.default_rng(seed)
+    preds = torch.from_numpy(rng.integers(0, levels + 1, (30, 2)) / levels)
+    target = torch.from_numpy(rng.integers(0, 2, (30, 2)).astype(float))
+    target[:2] = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    target[5:9, 1] = torch.nan
+    best = best_f1_threshold(preds, target)
+    found = f1_score(preds, target, best)
+    for k in range(2):
+        stated = ~target[:, k].isnan()
+        scores = {
+            float(t): sklearn_f1(target[stated, k], preds[stated, k] >= t, zero_division=0)
+            for t in preds[stated, k].unique()
+        }
+        assert found[k].item() == pytest.approx(max(scores.values()))
+        assert best[k].item() == pytest.approx(max(t for t, f in scores.items() if f == pytest.approx(found[k].item())))
+        middle = f1_score(preds, target, torch.tensor([0.5, 0.5]))[k].item()
+        expected = sklearn_f1(target[stated, k], preds[stated, k] >= 0.5, zero_division=0)
+        assert middle == pytest.approx(expected)
+
+
+def test_calibration_error_of_known_cases() -> None:
+    seven = torch.tensor([[1.0]] * 7 + [[0.0]] * 3)
+    assert expected_calibration_error(torch.full((10, 1), 0.7), seven).item() == pytest.approx(0, abs=1e-6)
+    assert expected_calibration_error(torch.full((10, 1), 0.9), seven).item() == pytest.approx(0.2, abs=1e-6)
+    assert expected_calibration_error(torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [0.0]])).item() == 1
+    preds, target = torch.tensor([[0.1], [0.1], [0.9], [0.3]]), torch.tensor([[0.0], [1.0], [1.0], [torch.nan]])
+    assert expected_calibration_error(preds, target).item() == pytest.approx((0.8 + 0.1) / 3)
+    assert expected_calibration_error(preds, torch.full((4, 1), torch.nan)).isnan().all()

@@ -3,15 +3,19 @@
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mmpkd.cli import main
+from mmpkd.losses import CosineFeatureLoss, HardLabels, HintMSE
+from mmpkd.losses.objective import LossTerm
 from mmpkd.metrics.classification import auroc
 from mmpkd.modules import DistillationModule, TeacherModule
 from mmpkd.students import load_student
 from mmpkd.teachers import load_teacher
+from mmpkd.teachers.controls import LabelOracle
 from mmpkd.teachers.lookup import OnlineTeacher, StoredTeacher
 from tests.runs import config, student, text_teacher
 from tests.tiny import TinyDataModule
@@ -67,7 +71,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def test_the_teacher_does_not_change_and_gets_no_gradient(teacher: Path, tiny_root: Path, tmp_path: Path) -> None:
-    module = make(teacher, teacher_targets="online", feature_weight=0.1)
+    module = make(teacher, teacher_targets="online", extra_losses={"cosine": LossTerm(CosineFeatureLoss(), 0.1)})
     before = weights(teacher)
     fit(module, tiny_root, tmp_path)
     assert isinstance(module._teacher, OnlineTeacher)
@@ -101,12 +105,12 @@ def test_the_teacher_is_no_parameter_no_state_and_not_in_the_optimizer(
     assert optimized == {id(p) for p in module.parameters()}
     trainer.save_checkpoint(tmp_path / "student.ckpt")
     saved = torch.load(tmp_path / "student.ckpt", weights_only=True)
-    assert {name.split(".")[0] for name in saved["state_dict"]} == {"student"}
+    assert {name.split(".")[0] for name in saved["state_dict"]} == {"student", "scores"}
 
 
 def test_teacher_outputs_can_be_used_by_a_feature_loss(teacher: Path, tiny_root: Path, tmp_path: Path) -> None:
     # inference tensors could not: their use in a graph raises
-    module = make(teacher, teacher_targets="online", feature_weight=1.0)
+    module = make(teacher, teacher_targets="online", extra_losses={"cosine": LossTerm(CosineFeatureLoss())})
     before = module.student.model.head.weight.clone()
     fit(module, tiny_root, tmp_path)
     assert not torch.equal(before, module.student.model.head.weight)
@@ -115,7 +119,8 @@ def test_teacher_outputs_can_be_used_by_a_feature_loss(teacher: Path, tiny_root:
 def test_stored_and_online_targets_give_the_same_training(teacher: Path, tiny_root: Path, tmp_path: Path) -> None:
     students = []
     for mode in ("stored", "online"):
-        module = make(teacher, teacher_targets=mode)
+        extra = {"cosine": LossTerm(CosineFeatureLoss(), 0.1), "hint": LossTerm(HintMSE(), 0.1)}
+        module = make(teacher, teacher_targets=mode, extra_losses=extra, calibrate_teacher=True)
         fit(module, tiny_root, tmp_path)
         students.append(torch.cat([p.flatten() for p in module.student.parameters()]))
     torch.testing.assert_close(*students, rtol=0, atol=1e-6)
@@ -136,13 +141,21 @@ def test_student_tests_predicts_and_loads_with_the_teacher_deleted(
     teacher_config = config(tmp_path, "teacher", tiny_root, text_teacher())
     main(["fit", *teacher_config])
     path = tmp_path / "teacher" / "checkpoints" / "best.ckpt"
-    arguments = config(tmp_path, "student", tiny_root, student(teacher=str(path), feature_weight=0.1))
+    losses = {
+        "cosine": {"loss": {"class_path": "mmpkd.losses.CosineFeatureLoss"}, "weight": 0.1},
+        "contrast": {"loss": {"class_path": "mmpkd.losses.InfoNCE", "init_args": {"tau": 0.2}}},
+    }
+    arguments = config(tmp_path, "student", tiny_root, student(teacher=str(path), extra_losses=losses))
     main(["fit", *arguments])
+    logged = pd.read_csv(tmp_path / "student" / "metrics.csv")["name"]
+    assert {"train/cosine", "train/contrast", "train/distillation"} <= set(logged)
     best = tmp_path / "student" / "checkpoints" / "best.ckpt"
     path.unlink()
     main(["test", *arguments, "--ckpt_path", str(best)])
     assert "test/auroc_macro" in capsys.readouterr().out
     main(["predict", *arguments, "--ckpt_path", str(best)])
+    without = config(tmp_path, "without", tiny_root, student())
+    main(["test", *without, "--ckpt_path", str(best)])  # nor are the losses needed that it was trained with
     assert load_student(best)(torch.zeros(1, 1, 32, 32)).logits.shape == (1, 2)
 
 
@@ -184,3 +197,67 @@ def test_a_teacher_of_other_labels_is_refused(teacher: Path, tiny_root: Path, tm
 def test_a_teacher_module_needs_no_images() -> None:
     assert TeacherModule.needs_images is False
     assert make(None).needs_privileged is False
+
+
+def test_stored_and_online_targets_give_the_same_losses_in_mixed_precision(
+    teacher: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    students = []
+    for mode in ("stored", "online"):
+        module = make(teacher, teacher_targets=mode, extra_losses={"cosine": LossTerm(CosineFeatureLoss(), 0.1)})
+        trainer = Trainer(
+            max_epochs=1,
+            accelerator="cpu",
+            precision="bf16-mixed",
+            logger=False,
+            default_root_dir=tmp_path,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        torch.manual_seed(0)
+        trainer.fit(module, TinyDataModule(str(tiny_root)))
+        students.append(torch.cat([p.flatten() for p in module.student.parameters()]))
+    torch.testing.assert_close(*students, rtol=0, atol=1e-6)
+
+
+def test_the_hint_knows_the_statistics_of_the_teachers_features(teacher: Path, tiny_root: Path, tmp_path: Path) -> None:
+    hint = HintMSE()
+    module = make(teacher, extra_losses={"hint": LossTerm(hint)})
+    fit(module, tiny_root, tmp_path)
+    assert isinstance(module._teacher, StoredTeacher)
+    known = module._teacher.features[module._teacher.available].float()
+    torch.testing.assert_close(hint.mean, known.mean(0))
+    torch.testing.assert_close(hint.std, known.std(0, correction=0))
+    assert hint.mean.abs().max() > 0
+
+
+def test_hard_labels_get_the_thresholds_of_the_teacher(teacher: Path, tiny_root: Path, tmp_path: Path) -> None:
+    loss = HardLabels("validation")
+    module = make(teacher, distillation_loss=loss)
+    fit(module, tiny_root, tmp_path)
+    assert module._teacher is not None
+    assert module._teacher.thresholds is not None
+    torch.testing.assert_close(loss.threshold, module._teacher.thresholds)
+    with pytest.raises(ValueError, match="Expected thresholds of the teacher"):
+        fit(make(None, control=LabelOracle(), distillation_loss=HardLabels("validation")), tiny_root, tmp_path)
+
+
+def test_a_run_with_a_teacher_goes_on_where_it_was_killed(teacher: Path, tiny_root: Path, tmp_path: Path) -> None:
+    losses = {
+        "hint": {"loss": {"class_path": "mmpkd.losses.HintMSE"}, "weight": 0.1},
+        "contrast": {"loss": {"class_path": "mmpkd.losses.InfoNCE"}, "weight": 0.1},
+    }
+    settings = student(teacher=str(teacher), extra_losses=losses, calibrate_teacher=True)
+    ends = []
+    for name, stops in (("whole", [3]), ("parts", [1, 3])):
+        for position, epochs in enumerate(stops):
+            arguments = config(tmp_path, name, tiny_root, settings, trainer={"max_epochs": 3})
+            last = tmp_path / name / "checkpoints" / "last.ckpt"
+            resume = ["--ckpt_path", str(last)] if position else []
+            # stopped by a callback, so that the learning rate is that of three epochs in both
+            callback = ["--trainer.callbacks=tests.modules.stop.StopAfter", f"--trainer.callbacks.epochs={epochs}"]
+            main(["fit", *arguments, *callback, *resume])
+        ends.append(torch.load(last, weights_only=True)["state_dict"])
+    assert ends[0].keys() == ends[1].keys()
+    assert all(torch.equal(value, ends[1][key]) for key, value in ends[0].items())
+    assert any("projection" in key for key in ends[0])

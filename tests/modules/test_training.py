@@ -8,10 +8,13 @@ import torch
 from lightning.pytorch import Trainer
 
 from data_modules.batch import Batch
-from mmpkd.losses import SigmoidKLDivergence, masked_bce
+from mmpkd.losses import HardLabels, LogitMSE, SigmoidKLDivergence, masked_bce
+from mmpkd.losses.base import FeatureStatistics
+from mmpkd.losses.objective import LossTerm
 from mmpkd.modules import DistillationModule
 from mmpkd.modules.base import WarmupCosine
 from mmpkd.outputs import ModelOutput
+from mmpkd.teachers.controls import LabelOracle
 from mmpkd.teachers.lookup import TeacherLookup
 from tests.tiny import TinyDataModule
 
@@ -29,13 +32,25 @@ class FixedTeacher(TeacherLookup):
         del device
         return self
 
+    def feature_statistics(self) -> FeatureStatistics:
+        raise NotImplementedError
+
     def __call__(self, batch: Batch) -> tuple[ModelOutput, torch.Tensor]:
         return self.output, self.available
 
 
-def module(weight: float, available: list[bool]) -> tuple[DistillationModule, Batch]:
+def module(
+    weight: float, available: list[bool], extra_losses: dict[str, LossTerm] | None = None
+) -> tuple[DistillationModule, Batch]:
     torch.manual_seed(0)
-    student = DistillationModule(2, 32, student_options={"depth": 1}, distillation_weight=weight).eval()
+    student = DistillationModule(
+        2,
+        32,
+        student_options={"depth": 1},
+        distillation_weight=weight,
+        extra_losses=extra_losses,
+        control=LabelOracle(),
+    ).eval()
     logits = torch.tensor([[2.0, -1.0], [0.5, 0.5], [torch.nan, torch.nan]])
     student._teacher = FixedTeacher(logits, torch.tensor(available))
     label = torch.tensor([[1.0, 0.0], [torch.nan, 1.0], [0.0, 1.0]])
@@ -65,15 +80,34 @@ def test_a_sample_without_a_teacher_keeps_its_whole_task_loss() -> None:
 def test_terms_are_named_and_mixed_batches_are_finite() -> None:
     student, batch = module(0.5, [True, True, False])
     losses = student.losses(batch)
-    assert set(losses) == {"loss", "task", "distillation"}
+    assert set(losses) == {"loss", "task", "distillation", "distillation_weight"}
     losses["loss"].backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in student.parameters())
 
 
-@pytest.mark.parametrize(("weight", "feature"), [(-0.1, 0.0), (1.1, 0.0), (0.5, -1.0)])
-def test_weights_outside_their_range_are_refused(weight: float, feature: float) -> None:
+@pytest.mark.parametrize("weight", [-0.1, 1.1])
+def test_weights_outside_their_range_are_refused(weight: float) -> None:
     with pytest.raises(ValueError, match="weight"):
-        DistillationModule(2, 32, distillation_weight=weight, feature_weight=feature)
+        DistillationModule(2, 32, distillation_weight=weight)
+    with pytest.raises(ValueError, match=r"Set model\.teacher"):
+        DistillationModule(2, 32, teacher_targets="online")
+    with pytest.raises(ValueError, match=r"losses \['mse'\].*Set model\.teacher"):
+        DistillationModule(2, 32, extra_losses={"mse": LossTerm(LogitMSE())})
+    with pytest.raises(ValueError, match="2 weights of present labels"):
+        DistillationModule(2, 32, pos_weight=[1.0])
+    with pytest.raises(ValueError, match="weight of a loss"):
+        LossTerm(LogitMSE(), -1.0)
+
+
+def test_extra_losses_are_added_with_their_weights_and_named() -> None:
+    extra = {"mse": LossTerm(LogitMSE(), 0.5), "hard": LossTerm(HardLabels(), 2.0)}
+    student, batch = module(0.5, [True, True, False], extra_losses=extra)
+    losses = student.losses(batch)
+    assert set(losses) == {"loss", "task", "distillation", "mse", "hard", "distillation_weight"}
+    expected = losses["task"] + 0.5 * losses["distillation"] + 0.5 * losses["mse"] + 2.0 * losses["hard"]
+    torch.testing.assert_close(losses["loss"], expected)
+    with pytest.raises(ValueError, match="other names"):
+        DistillationModule(2, 32, extra_losses={"task": LossTerm(LogitMSE())})
 
 
 def test_learning_rate_warms_up_linearly_and_decays_as_a_cosine_to_zero() -> None:
@@ -102,3 +136,44 @@ def test_norms_biases_and_embeddings_are_not_decayed(tiny_root: Path, tmp_path: 
     assert by_name["student.model.pos_embed"] == by_name["student.model.cls_token"] == 0
     assert by_name["student.model.head.bias"] == by_name["student.model.norm.weight"] == 0
     assert by_name["student.model.head.weight"] == by_name["student.model.blocks.0.attn.qkv.weight"] == 0.05
+
+
+def test_training_in_bfloat16_with_clipped_gradients_keeps_losses_in_float32(tiny_root: Path, tmp_path: Path) -> None:
+    student = DistillationModule(2, 32, student_options={"depth": 1, "drop_path_rate": 0.1}, control=LabelOracle())
+    seen: dict[str, torch.dtype] = {}
+
+    def look(_: torch.nn.Module, arguments: tuple[ModelOutput, ...], terms: dict[str, torch.Tensor]) -> None:
+        seen.update({name: value.dtype for name, value in terms.items()}, input=arguments[0].logits.dtype)
+
+    student.objective.register_forward_hook(look)
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        precision="bf16-mixed",
+        gradient_clip_val=1.0,
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(student, TinyDataModule(str(tiny_root)))
+    assert seen["input"] == torch.bfloat16
+    assert {seen[name] for name in ("loss", "task", "distillation")} == {torch.float32}
+    assert all(p.isfinite().all() for p in student.parameters())
+
+
+def test_options_of_the_loss_reach_it() -> None:
+    options = {"mode": "independent", "label_smoothing": 0.2, "pos_weight": [1.0, 3.0], "normaliser": "batch"}
+    student = DistillationModule(2, 32, student_options={"depth": 1}, **options).eval()  # type: ignore[arg-type]
+    objective = student.objective
+    assert (objective.mode, objective.label_smoothing, objective.normaliser) == ("independent", 0.2, "batch")
+    batch: Batch = {"image": torch.randn(3, 1, 32, 32), "label": torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])}
+    logits = student.student(batch["image"]).logits
+    expected = masked_bce(logits, batch["label"], smoothing=0.2, pos_weight=torch.tensor([1.0, 3.0]))
+    torch.testing.assert_close(student.losses(batch)["loss"], expected)
+
+
+def test_a_compiled_student_is_compiled() -> None:
+    plain, compiled = (DistillationModule(2, 32, student_options={"depth": 1}, compile=c) for c in (False, True))
+    assert not hasattr(plain.student.model.forward_features, "_torchdynamo_orig_callable")
+    assert hasattr(compiled.student.model.forward_features, "_torchdynamo_orig_callable")

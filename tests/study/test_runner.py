@@ -154,7 +154,7 @@ def test_a_failed_run_is_tried_again(study: Path) -> None:
     [
         ("seeds: [0, 1]", "sead: [0]", "Did you mean 'seeds'"),
         ("teacher: teacher}", "teacher: teachr}", "Did you mean 'teacher'"),
-        ("distill.yaml", "nothing.yaml", "expected a configuration file"),
+        ("distill.yaml", "nothing.yaml", "expected configuration files"),
         ("seeds: [0, 1]", "seeds: [0, 0]", "different integers"),
         ("reference: baseline", "reference: distilled", "two different arms"),
         ("arm: distilled,", "arm: distiled,", "Did you mean 'distilled'"),

@@ -50,3 +50,23 @@ def test_both_kinds_of_columns_reach_the_features(tmp_path: Path) -> None:
 def test_data_without_a_table_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="tabular columns"):
         TabularEncoder().learn(replace(train_split(tmp_path), table=None))
+
+
+def test_other_columns_than_those_of_the_training_are_refused(tmp_path: Path) -> None:
+    encoder, split = built(tmp_path), train_split(tmp_path)
+    encoder.check(split)
+    assert encoder.reads == ("a", "b=0", "b=1")
+    assert split.table is not None
+    swapped = replace(split.table, categorical_names=("b=1", "b=0"), categorical=split.table.categorical[:, ::-1])
+    with pytest.raises(ValueError, match="Expected the columns that the teacher was trained on"):
+        encoder.check(replace(split, table=swapped))
+    with pytest.raises(ValueError, match="Expected the columns"):
+        encoder.check(replace(split, table=None))
+
+
+def test_infinite_numbers_are_refused(tmp_path: Path) -> None:
+    split = train_split(tmp_path)
+    assert split.table is not None
+    split.table.numeric[0] = np.inf
+    with pytest.raises(ValueError, match="infinite"):
+        TabularEncoder().learn(split)

@@ -1,13 +1,17 @@
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from data_modules.split import Split
 from mmpkd.cli import main
-from mmpkd.teachers.lookup import StoredTeacher, open_teacher
+from mmpkd.metrics.classification import best_f1_threshold
+from mmpkd.teachers.lookup import OnlineTeacher, StoredTeacher, TargetsMode, open_teacher
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets, load_targets
-from mmpkd.teachers.teacher import load_teacher
+from mmpkd.teachers.teacher import TeacherIdentity, load_teacher
 from tests.runs import config, text_teacher
 from tests.tiny import NAMES, TinyDataModule
 
@@ -29,23 +33,29 @@ def stored_folder(teacher: Path) -> Path:
 def some_targets(n: int = 4) -> TeacherTargets:
     rng = np.random.default_rng(0)
     return TeacherTargets(
-        rng.normal(size=(n, 2)).astype(np.float32),
+        rng.normal(size=(1, n, 2)).astype(np.float32),
         rng.normal(size=(n, 3)).astype(np.float16),
         np.arange(n) != 1,
         np.array([f"s{i}" for i in range(n)]),
-        TargetsMeta("a" * 64, "b" * 64, list(NAMES)),
+        TargetsMeta(list(NAMES), "b" * 64, [TeacherIdentity("a" * 64, "c" * 64, "d" * 64)]),
     )
+
+
+def some_split(names: list[str], seed: int = 0) -> Split:
+    label = np.random.default_rng(seed).integers(0, 2, (len(names), 2)).astype(np.float32)
+    ids = np.array(names)
+    return Split(ids, ids, [Path()] * len(ids), label, np.ones(len(ids), np.bool_), report=["text"] * len(ids))
 
 
 def test_rows_are_what_the_teacher_says_about_each_sample(teacher: Path, tiny_root: Path) -> None:
     data = TinyDataModule(str(tiny_root))
-    lookup = open_teacher(teacher, False, data, CPU)
+    lookup = open_teacher(teacher, "stored", data, CPU)
     reports = data.splits["train"].report
     assert reports is not None
     index = torch.tensor([5, 0, 63])
     output, available = lookup({"index": index})
     expected = load_teacher(teacher)({"report": [reports[i] for i in index.tolist()]})
-    torch.testing.assert_close(output.logits, expected.logits, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(output.logits[0], expected.logits, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(output.features, expected.features, rtol=1e-2, atol=1e-2)
     assert available.tolist() == [True, True, False]
 
@@ -53,7 +63,7 @@ def test_rows_are_what_the_teacher_says_about_each_sample(teacher: Path, tiny_ro
 def test_targets_are_made_once_without_opening_an_image(
     teacher: Path, tiny_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_teacher(teacher, False, TinyDataModule(str(tiny_root)), CPU)
+    open_teacher(teacher, "stored", TinyDataModule(str(tiny_root)), CPU)
     before = stored_folder(teacher).stat().st_mtime_ns
 
     def refuse(*_: object) -> None:
@@ -61,13 +71,13 @@ def test_targets_are_made_once_without_opening_an_image(
 
     monkeypatch.setattr("data_modules.preparation.read_image", refuse)
     monkeypatch.setattr("mmpkd.teachers.targets.build_targets", refuse)
-    open_teacher(teacher, False, TinyDataModule(str(tiny_root)), CPU)
+    open_teacher(teacher, "stored", TinyDataModule(str(tiny_root)), CPU)
     assert stored_folder(teacher).stat().st_mtime_ns == before
 
 
 def test_other_training_data_get_targets_of_their_own(teacher: Path, tiny_root: Path, tmp_path: Path) -> None:
-    first = open_teacher(teacher, False, TinyDataModule(str(tiny_root)), CPU)
-    second = open_teacher(teacher, False, TinyDataModule(str(tmp_path), data_seed=1), CPU)
+    first = open_teacher(teacher, "stored", TinyDataModule(str(tiny_root)), CPU)
+    second = open_teacher(teacher, "stored", TinyDataModule(str(tmp_path), data_seed=1), CPU)
     assert isinstance(first, StoredTeacher)
     assert isinstance(second, StoredTeacher)
     assert not torch.equal(first.logits, second.logits)
@@ -80,12 +90,12 @@ def test_other_training_data_get_targets_of_their_own(teacher: Path, tiny_root: 
 
 def test_stale_targets_are_refused(teacher: Path, tiny_root: Path) -> None:
     data = TinyDataModule(str(tiny_root))
-    open_teacher(teacher, False, data, CPU)
+    open_teacher(teacher, "stored", data, CPU)
     meta = stored_folder(teacher) / "meta.json"
     original = meta.read_text()
-    meta.write_text(original.replace(load_teacher(teacher).sha256, "0" * 64))
+    meta.write_text(original.replace(load_teacher(teacher).identity.checkpoint_sha256, "0" * 64))
     with pytest.raises(ValueError, match="Delete the folder"):
-        open_teacher(teacher, False, data, CPU)
+        open_teacher(teacher, "stored", data, CPU)
     meta.write_text(original)
 
 
@@ -93,8 +103,8 @@ def test_targets_are_joined_by_identifier_not_by_order(tmp_path: Path) -> None:
     targets = some_targets()
     targets.save(tmp_path / "targets")
     loaded = load_targets(tmp_path / "targets")
-    aligned = loaded.align(np.array(["s3", "unknown", "s1", "s0"]))
-    np.testing.assert_array_equal(aligned.logits[[0, 2, 3]], targets.logits[[3, 1, 0]])
+    aligned = loaded.align(some_split(["s3", "unknown", "s1", "s0"]))
+    np.testing.assert_array_equal(aligned.logits[:, [0, 2, 3]], targets.logits[:, [3, 1, 0]])
     assert aligned.available.tolist() == [True, False, False, True]
 
 
@@ -104,25 +114,139 @@ def test_targets_of_an_outside_model_are_accepted_from_a_folder(tiny_root: Path,
     order = np.random.default_rng(0).permutation(n)
     logits = np.arange(2 * n, dtype=np.float32).reshape(n, 2)
     ids = data.splits["train"].sample_id
-    meta = TargetsMeta("outside", "outside", list(NAMES))
-    TeacherTargets(logits[order], np.zeros((n, 1), np.float16), np.ones(n, np.bool_), ids[order], meta).save(
+    meta = TargetsMeta(list(NAMES), source="outside")
+    TeacherTargets(logits[None, order], np.zeros((n, 1), np.float16), np.ones(n, np.bool_), ids[order], meta).save(
         tmp_path / "t"
     )
-    output, available = open_teacher(tmp_path / "t", False, data, CPU)({"index": torch.arange(n)})
-    np.testing.assert_array_equal(output.logits.numpy(), logits)
+    output, available = open_teacher(tmp_path / "t", "stored", data, CPU)({"index": torch.arange(n)})
+    np.testing.assert_array_equal(output.logits[0].numpy(), logits)
     assert available.all()
     with pytest.raises(ValueError, match="folder of targets"):
-        open_teacher(tmp_path / "t", True, data, CPU)
+        open_teacher(tmp_path / "t", "online", data, CPU)
 
 
 def test_foreign_or_broken_targets_are_refused(tmp_path: Path) -> None:
     targets = some_targets()
-    with pytest.raises(ValueError, match="found none"):
-        targets.align(np.array(["x", "y"]))
+    with pytest.raises(ValueError, match="none has a teacher: 0 are known"):
+        targets.align(some_split(["x", "y"]))
+    with pytest.raises(ValueError, match="none has a teacher: 1 are known"):
+        targets.align(some_split(["s1"]))  # known, and marked as one without a teacher
     targets.save(tmp_path / "t")
-    np.save(tmp_path / "t" / "logits.npy", targets.logits[:, :1])
+    np.save(tmp_path / "t" / "logits.npy", targets.logits[:, :, :1])
     with pytest.raises(ValueError, match=r"logits of shape \(4, 2\)"):
         load_targets(tmp_path / "t")
-    (tmp_path / "t" / "features.npy").unlink()
-    with pytest.raises(FileNotFoundError, match=r"features\.npy"):
+    (tmp_path / "t" / "available.npy").unlink()
+    with pytest.raises(FileNotFoundError, match=r"available\.npy"):
         load_targets(tmp_path / "t")
+
+
+def test_loading_a_teacher_draws_nothing_from_the_training(teacher: Path) -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    load_teacher(teacher)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_targets_of_samples_that_have_changed_since_are_refused(tmp_path: Path) -> None:
+    names = ["s0", "s1", "s2", "s3"]
+    split = some_split(names)
+    targets = replace(some_targets(), row_hash=split.row_hashes)
+    targets.save(tmp_path / "t")
+    stored = load_targets(tmp_path / "t")
+    stored.align(split)
+    stored.align(split.take(np.array([3, 0])))  # fewer samples, in another order, are the same samples
+    with pytest.raises(ValueError, match="of 1 of 4 have changed"):
+        stored.align(replace(split, report=["text", "text", "other", "text"]))
+    label = split.label.copy()
+    label[1] = 1 - label[1]
+    with pytest.raises(ValueError, match="of 1 of 4 have changed"):
+        stored.align(replace(split, label=label))
+    missing = np.array([True, True, True, False])
+    with pytest.raises(ValueError, match="of 1 of 4 have changed"):
+        stored.align(replace(split, has_privileged=missing))
+
+
+def test_features_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    targets = some_targets()
+    targets.features[1] = np.nan  # no teacher there
+    targets.save(tmp_path / "fine")
+    load_targets(tmp_path / "fine")
+    targets.features[2, 0] = np.inf
+    targets.save(tmp_path / "broken")
+    with pytest.raises(ValueError, match="finite logits and features"):
+        load_targets(tmp_path / "broken")
+
+
+def test_a_folder_is_readable_for_others(tmp_path: Path) -> None:
+    some_targets().save(tmp_path / "t")
+    (tmp_path / "plain").mkdir()
+    assert (tmp_path / "t").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, tiny_root: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a checkpoint")
+    modes: tuple[TargetsMode, ...] = ("stored", "image")
+    for mode in modes:
+        with pytest.raises(ValueError, match="cannot be read as one"):
+            open_teacher(tmp_path / "notes.txt", mode, TinyDataModule(str(tiny_root)), CPU)
+
+
+def test_calibration_divides_logits_and_keeps_decisions(teacher: Path, tiny_root: Path) -> None:
+    data = TinyDataModule(str(tiny_root))
+    plain = open_teacher(teacher, "stored", data, CPU)
+    calibrated = open_teacher(teacher, "stored", data, CPU, calibrate=True)
+    online = open_teacher(teacher, "online", data, CPU, calibrate=True)
+    assert isinstance(plain, StoredTeacher)
+    assert isinstance(calibrated, StoredTeacher)
+    assert isinstance(online, OnlineTeacher)
+    ratio = plain.logits / calibrated.logits
+    torch.testing.assert_close(ratio, torch.full_like(ratio, online.temperature), rtol=1e-4, atol=0)
+    assert abs(online.temperature - 1) > 0.05
+    assert plain.thresholds is not None
+    assert calibrated.thresholds is not None
+    decisions = [
+        plain.logits[0].sigmoid() >= plain.thresholds,
+        calibrated.logits[0].sigmoid() >= calibrated.thresholds,
+    ]
+    assert (decisions[0] == decisions[1]).float().mean() > 0.98
+
+
+def test_stored_thresholds_are_those_of_the_validation_split(teacher: Path, tiny_root: Path) -> None:
+    data = TinyDataModule(str(tiny_root))
+    lookup = open_teacher(teacher, "stored", data, CPU)
+    assert lookup.thresholds is not None
+    val = data.splits["val"]
+    assert val.report is not None
+    rows = np.flatnonzero(val.has_privileged)
+    output = load_teacher(teacher)({"report": [val.report[i] for i in rows.tolist()]})
+    expected = best_f1_threshold(output.logits.sigmoid(), torch.from_numpy(val.label[rows]))
+    torch.testing.assert_close(lookup.thresholds, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_teacher_answers_in_float32_under_autocast(teacher: Path) -> None:
+    frozen = load_teacher(teacher)
+    expected = frozen({"report": ["bright left dark right"]})
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = frozen({"report": ["bright left dark right"]})
+    torch.testing.assert_close(output.logits, expected.logits, rtol=0, atol=1e-6)
+    torch.testing.assert_close(output.features, expected.features, rtol=0, atol=1e-6)
+
+
+def test_outputs_of_a_teacher_may_enter_a_graph(teacher: Path) -> None:
+    output = load_teacher(teacher)({"report": ["bright left dark right"]})
+    assert not output.features.is_inference()
+    weight = torch.ones(output.features.shape[1], requires_grad=True)
+    (output.features * weight).square().sum().backward()  # an inference tensor could not be saved for this
+    assert weight.grad is not None
+
+
+def test_a_lookup_moves_with_its_teacher(teacher: Path, tiny_root: Path) -> None:
+    data, meta = TinyDataModule(str(tiny_root)), torch.device("meta")
+    online = open_teacher(teacher, "online", data, CPU).to(meta)
+    assert isinstance(online, OnlineTeacher)
+    assert all(p.device == meta for p in online.teacher.teacher.parameters())
+    stored = open_teacher(teacher, "stored", data, CPU).to(meta)
+    assert isinstance(stored, StoredTeacher)
+    assert stored.logits.device == stored.features.device == stored.available.device == meta
+    assert copy.deepcopy(stored) is stored  # an average of the student's weights has the same teacher

@@ -1,12 +1,16 @@
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoModel, BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import AutoModel, BertConfig, BertModel, PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
-from mmpkd.teachers import TextEncoder
+from mmpkd.teachers import Teacher, TextEncoder, load_teacher
+from mmpkd.teachers.lora import LoRA
+from mmpkd.teachers.teacher import build_teacher
 from mmpkd.teachers.vocabulary import learn_word_tokenizer
 from tests.tiny import write_tiny
 
@@ -116,3 +120,124 @@ def test_a_model_that_is_not_there_is_explained(tmp_path: Path) -> None:
 def test_more_tokens_than_the_encoder_has_positions_are_refused(pretrained: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at most 32"):
         built(TextEncoder(str(pretrained), max_length=64), tmp_path)
+
+
+def test_windows_cover_a_long_text_to_its_end(pretrained: Path, tmp_path: Path) -> None:
+    options = {"pretrained": str(pretrained), "max_length": 8}
+    cut = built(TextEncoder(**options), tmp_path)  # type: ignore[arg-type]
+    windows = built(TextEncoder(**options, long_texts="windows", window_overlap=2), tmp_path)  # type: ignore[arg-type]
+    long = "bright left dark right bright left dark right bright"
+    other = long + " dark dark"
+    torch.testing.assert_close(cut({"report": [long]}), cut({"report": [other]}))
+    first, second = windows({"report": [long, "left"]}), windows({"report": [other, "left"]})
+    assert not torch.allclose(first[0], second[0])
+    torch.testing.assert_close(first[1], cut({"report": ["left"]})[0])
+    # by hand: windows of six words with [CLS] and [SEP], two words shared
+    words = long.split()
+    parts = [words[0:6], words[4:9]]
+    features = torch.cat([cut({"report": [" ".join(part)]}) for part in parts])
+    weight = torch.tensor([[len(part) + 2.0] for part in parts])
+    torch.testing.assert_close(first[0], (features * weight).sum(0) / weight.sum())
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
+def test_buckets_do_not_change_the_features(pooling: str, pretrained: Path, tmp_path: Path) -> None:
+    texts = ["left", "bright left dark right " * 4, "", "bright right", "dark " * 20]
+    found = []
+    for size in (2, 64):
+        options: dict[str, Any] = {"pooling": pooling, "max_length": 16, "window_overlap": 4, "bucket_size": size}
+        encoder = TextEncoder(str(pretrained), long_texts="windows", **options)
+        found.append(built(encoder, tmp_path)({"report": texts}))
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
+
+
+def test_low_rank_changes_are_all_that_is_trained_and_come_back(pretrained: Path, tmp_path: Path) -> None:
+    encoder = built(TextEncoder(str(pretrained), lora=LoRA(rank=2), max_length=16), tmp_path)
+    trained = {name for name, p in encoder.named_parameters() if p.requires_grad}
+    assert trained
+    assert all("lora_" in name for name in trained)
+    plain = built(TextEncoder(str(pretrained), max_length=16), tmp_path)
+    torch.testing.assert_close(encoder({"report": TEXTS}), plain({"report": TEXTS}))
+    with torch.no_grad():
+        for name, p in encoder.named_parameters():
+            if "lora_B" in name:
+                p.add_(0.1)
+    assert not torch.allclose(encoder({"report": TEXTS}), plain({"report": TEXTS}))
+    assert encoder.inputs is not None
+    again = build_teacher(json.loads(json.dumps(Teacher(encoder, 2).manifest(("A", "B")))))
+    again.encoder.load_state_dict(encoder.state_dict())
+    torch.testing.assert_close(again.eval().encoder({"report": TEXTS}), encoder({"report": TEXTS}))
+    with pytest.raises(ValueError, match="either"):
+        TextEncoder(str(pretrained), freeze=True, lora=LoRA())
+
+
+def test_depth_counts_embeddings_layers_and_what_follows(pretrained: Path, tmp_path: Path) -> None:
+    encoder = built(TextEncoder(str(pretrained), max_length=16), tmp_path)
+    depth = {name: encoder.depth_of(name) for name, _ in encoder.named_parameters()}
+    assert {value for name, value in depth.items() if "embeddings" in name} == {0}
+    assert {value for name, value in depth.items() if ".layer.0." in name} == {1}
+    assert {value for name, value in depth.items() if ".layer.1." in name} == {2}
+
+
+REMOTE = """
+from transformers import BertConfig, BertModel
+class OwnConfig(BertConfig):
+    model_type = "own_bert"
+class OwnModel(BertModel):
+    config_class = OwnConfig
+"""
+
+
+def test_code_of_a_model_runs_only_if_asked_for_and_with_a_warning(
+    pretrained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "own"
+    shutil.copytree(pretrained, folder)
+    (folder / "own.py").write_text(REMOTE)
+    config = json.loads((folder / "config.json").read_text())
+    auto = {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "own_bert", "auto_map": auto}))
+    with pytest.raises(ValueError, match=r"encoder\.trust_remote_code"):
+        built(TextEncoder(str(folder), max_length=16), tmp_path)
+    with caplog.at_level("WARNING", "mmpkd"):
+        trusted = built(TextEncoder(str(folder), max_length=16, trust_remote_code=True), tmp_path)
+    assert "will run in this process" in caplog.text
+    assert type(trusted.encoder).__name__ == "OwnModel"
+    plain = built(TextEncoder(str(pretrained), max_length=16), tmp_path)
+    torch.testing.assert_close(trusted({"report": TEXTS}), plain({"report": TEXTS}))
+    teacher = Teacher(trusted, 2)
+    checkpoint = tmp_path / "teacher.ckpt"
+    state = {f"teacher.{key}": value for key, value in teacher.state_dict().items()}
+    torch.save({"teacher": teacher.manifest(("a", "b")), "state_dict": state}, checkpoint)
+    with pytest.raises(ValueError, match="Expected to trust the code"):
+        load_teacher(checkpoint)
+    loaded = load_teacher(checkpoint, trust_remote_code=True)
+    torch.testing.assert_close(loaded({"report": TEXTS}).features, trusted({"report": TEXTS}))
+
+
+def test_encoders_of_robertas_kind_take_fewer_tokens_than_they_have_positions(tmp_path: Path) -> None:
+    folder = tmp_path / "roberta"
+    tokenizer = learn_word_tokenizer(TEXTS, 50)
+    config = RobertaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=20,
+        pad_token_id=1,
+    )
+    RobertaModel(config, add_pooling_layer=False).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(folder)
+    with pytest.raises(ValueError, match="at most 18"):
+        built(TextEncoder(str(folder), max_length=19), tmp_path)
+    encoder = built(TextEncoder(str(folder), max_length=18), tmp_path)
+    assert encoder({"report": ["bright left " * 30]}).isfinite().all()
+
+
+def test_a_frozen_encoder_has_no_dropout_in_training(pretrained: Path, tmp_path: Path) -> None:
+    encoder = built(TextEncoder(str(pretrained), max_length=16, freeze=True), tmp_path).train()
+    torch.testing.assert_close(encoder({"report": TEXTS}), encoder({"report": TEXTS}))
+    assert encoder.training
+    trained = built(TextEncoder(str(pretrained), max_length=16), tmp_path).train()
+    assert not torch.allclose(trained({"report": TEXTS}), trained({"report": TEXTS}))

@@ -1,63 +1,159 @@
 """What an offline W&B run holds, read back with wandb's own tool."""
 
+import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from mmpkd.cli import main
-from mmpkd.tracking import wandb_logger
-from tests.runs import config, student
+from mmpkd.metrics import default_scores
+from mmpkd.tracking import sweep_folder, wandb_logger
+from mmpkd.tracking.account import is_logged_in
+from tests.runs import config, student, text_teacher
+
+SCORES = [score.name for score in default_scores(0.1)]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Path:
+def runs(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Path:
+    """A teacher, and a student that was killed once, tracked offline."""
     folder = tmp_path_factory.mktemp("wandb")
-    callbacks = [
-        {"class_path": "mmpkd.callbacks.attribution_maps.AttributionMapLogger", "init_args": {"num_images": 2}}
+    tracked = {"wandb": "offline", "group": "g", "tags": ["t"]}
+    main(["fit", *config(folder, "teacher", tiny_root, text_teacher(), run={**tracked, "job_type": "teacher"})])
+    callbacks: list[dict[str, Any]] = [
+        {"class_path": "mmpkd.callbacks.localization.LocalizationMonitor"},
+        {
+            "class_path": "mmpkd.callbacks.attribution_maps.AttributionMapLogger",
+            "init_args": {"num_images": 2, "num_examples": 1},
+        },
     ]
-    main(
-        [
-            "fit",
-            *config(
-                folder,
-                "run",
-                tiny_root,
-                student(),
-                run={"wandb": "offline", "group": "g", "job_type": "baseline", "tags": ["t"]},
-                trainer={"callbacks": callbacks},
-            ),
-        ]
-    )
-    return folder / "run"
+    stop = {"class_path": "tests.modules.stop.StopAfter", "init_args": {"epochs": 1}}
+    settings = student(teacher=str(folder / "teacher" / "checkpoints" / "best.ckpt"))
+    for part in ([*callbacks, stop], callbacks):
+        run = {**tracked, "job_type": "distilled"}
+        arguments = config(folder, "run", tiny_root, settings, run=run, trainer={"callbacks": part})
+        last = folder / "run" / "checkpoints" / "last.ckpt"
+        main(["fit", *arguments, *(["--ckpt_path", str(last)] if last.is_file() else [])])
+    main(["test", *arguments, "--ckpt_path", str(folder / "run" / "checkpoints" / "best.ckpt")])
+    return folder
 
 
-def records(run: Path) -> list[dict[str, object]]:
-    (folder,) = (run / "wandb").glob("offline-run-*")
-    command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--json", str(folder)]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+def records(run: Path) -> list[dict[str, Any]]:
+    """Return the records of all segments of a run, oldest first."""
+    found = []
+    for folder in sorted((run / "wandb").glob("offline-run-*")):
+        command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--json", str(folder)]
+        result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        found += [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    return found
 
 
-def test_an_offline_run_has_group_role_tags_configuration_scores_and_maps(run: Path) -> None:
-    text = json.dumps(records(run))
-    for expected in ('"g"', '"baseline"', '"t"', "val/auroc_macro", "train/loss", "distillation_weight", "lineage"):
-        assert expected in text or json.dumps(expected)[1:-1] in text, expected
-    (folder,) = (run / "wandb").glob("offline-run-*")
-    assert list(folder.glob("files/media/images/**/*.png"))
+@pytest.fixture(scope="module")
+def student_records(runs: Path) -> list[dict[str, Any]]:
+    return records(runs / "run")
 
 
-def test_a_run_records_neither_host_nor_paths_nor_console(run: Path) -> None:
-    (file,) = (run / "wandb").glob("offline-run-*/*.wandb")
-    content = file.read_bytes()
-    assert os.uname().nodename.encode() not in content
-    assert sys.executable.encode() not in content
-    (folder,) = (run / "wandb").glob("offline-run-*")
-    assert not (folder / "files" / "output.log").exists()
-    assert not (folder / "files" / "requirements.txt").exists()
+def keys_of(found: list[dict[str, Any]]) -> set[str]:
+    # what is no number is shown as its parts: `key._type`, `key.filenames`, ...
+    histories = [record["history"]["item"] for record in found if record["type"] == "history"]
+    return {key.removesuffix("._type") for history in histories for key in history}
+
+
+def test_every_key_is_there(student_records: list[dict[str, Any]]) -> None:
+    keys = keys_of(student_records)
+    for stage, names in (
+        ("val", ("rollout", "last_layer")),
+        ("test", ("rollout", "last_layer", "relevance", "grad_cam")),
+    ):
+        for name in names:
+            assert {f"{stage}/{name}/{score}" for score in SCORES} <= keys
+            assert {f"{stage}/{name}/num_roi", f"{stage}/{name}/num_undefined", f"{stage}/{name}/num_constant"} <= keys
+        for control in ("all_ones", "random", "center_gaussian", "image_intensity"):
+            assert f"{stage}/{control}/iou_otsu" in keys
+        assert {f"{stage}/auroc_macro", f"{stage}/ece_macro", f"{stage}/auroc/left_finding"} <= keys
+    assert {"test/mean_roi/iou_otsu", "test/rollout/iou_val", "train/loss", "train/distillation"} <= keys
+    assert {"val/attribution/rollout", "test/attribution/rollout", "test/localization_by_stratum"} <= keys
+
+
+def test_images_boxes_masks_and_the_table_can_be_read_back(runs: Path) -> None:
+    media = [folder / "files" / "media" for folder in sorted((runs / "run" / "wandb").glob("offline-run-*"))]
+    pictures = [path for folder in media for path in (folder / "images" / "test" / "attribution").glob("rollout_*.png")]
+    assert len(pictures) == 2
+    boxes = [json.loads(path.read_text()) for folder in media for path in folder.rglob("*.boxes2D.json")]
+    box = boxes[0]["box_data"][0]
+    assert box["domain"] == "pixel"
+    assert box["box_caption"] in ("Left Finding", "Right Finding")
+    assert 0 <= box["scores"]["probability"] <= 1
+    scale = 384 // 32
+    corners = {tuple(value // scale for value in b["position"].values()) for found in boxes for b in found["box_data"]}
+    assert corners == {(4, 12, 12, 20), (20, 28, 12, 20)}  # x, x, y, y, as they were drawn
+    assert [path for folder in media for path in folder.rglob("*.mask.png")]
+    (table,) = [path for folder in media for path in folder.rglob("localization_by_stratum*.table.json")]
+    content = json.loads(table.read_text())
+    frame = pd.DataFrame(content["data"], columns=content["columns"])
+    saved = pd.read_csv(runs / "run" / "roi_test_strata.csv")
+    assert frame["attribution"].tolist() == saved["attribution"].tolist()
+    assert frame["iou_otsu"].to_numpy() == pytest.approx(saved["iou_otsu"].to_numpy(), nan_ok=True)
+
+
+def test_group_role_tags_configuration_and_fingerprints(runs: Path, student_records: list[dict[str, Any]]) -> None:
+    (run, *_) = [record["run"] for record in student_records if record["type"] == "run"]
+    assert run["run_group"] == "g"
+    assert run["job_type"] == "distilled"
+    assert run["tags"] == ["t"]
+    text = json.dumps(student_records)
+    lineage = json.loads((runs / "run" / "lineage.json").read_text())
+    assert lineage["splits"]["train"] in text
+    assert lineage["teacher_sha256"] in text
+    assert "distillation_weight" in text
+    assert lineage["git_commit"] is None or lineage["git_commit"] in text
+
+
+def test_the_teacher_is_an_artifact_by_its_hash_without_weights(runs: Path) -> None:
+    lineage = json.loads((runs / "run" / "lineage.json").read_text())
+    (artifact,) = [record["artifact"] for record in records(runs / "teacher") if record["type"] == "artifact"]
+    assert artifact["name"] == f"teacher-{lineage['teacher_sha256'][:12]}"
+    assert artifact["type"] == "teacher"
+    assert json.loads(artifact["metadata"])["sha256"] == lineage["teacher_sha256"]
+    assert [entry["path"] for entry in artifact["manifest"]["contents"]] == ["lineage.json"]
+
+
+def test_the_table_of_runs_shows_the_best_of_classification_and_the_last_of_localization(
+    student_records: list[dict[str, Any]],
+) -> None:
+    defined = {}
+    for record in student_records:
+        if record["type"] == "metric":
+            metric = record["metric"]
+            defined[metric.get("name") or metric.get("glob_name")] = metric.get("summary", {})
+    assert defined["val/auroc*"] == {"max": True}
+    assert defined["val/ece*"] == {"min": True}
+    assert defined["train/loss"] == {"min": True}
+    assert not any("rollout" in key for key in defined)
+
+
+def test_a_killed_run_goes_on_as_the_same_run(runs: Path, student_records: list[dict[str, Any]]) -> None:
+    assert len(list((runs / "run" / "wandb").glob("offline-run-*"))) == 3  # before the kill, after it, and the test
+    assert len({record["run"]["run_id"] for record in student_records if record["type"] == "run"}) == 1
+
+
+def test_a_run_records_neither_host_nor_paths_nor_console_nor_reports(runs: Path) -> None:
+    for file in (runs / "run" / "wandb").glob("offline-run-*/*.wandb"):
+        content = file.read_bytes()
+        assert os.uname().nodename.encode() not in content
+        assert sys.executable.encode() not in content
+        for text in (b"bright left", b"dark right", b"train-patient", b"test3"):
+            assert text not in content
+    for folder in (runs / "run" / "wandb").glob("offline-run-*"):
+        assert not (folder / "files" / "output.log").exists()
+        assert not (folder / "files" / "requirements.txt").exists()
 
 
 def test_everything_stays_in_the_folder_of_the_run_and_the_identifier_is_kept(tmp_path: Path) -> None:
@@ -73,3 +169,125 @@ def test_everything_stays_in_the_folder_of_the_run_and_the_identifier_is_kept(tm
 def test_a_disabled_run_has_no_logger(tmp_path: Path) -> None:
     assert wandb_logger(tmp_path, "disabled", "p", "n", None, None, []) is None
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home folder of somebody without an account."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for variable in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_BASE_URL", "WANDB_CONFIG_DIR", "NETRC"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    return home
+
+
+def test_who_is_logged_in(stranger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_logged_in()
+    netrc = stranger / ".netrc"
+    netrc.write_text("machine example.org login user password secret\n")
+    assert not is_logged_in()
+    netrc.write_text("machine api.wandb.ai login user password secret\n")
+    assert is_logged_in()
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.hospital.org")
+    assert not is_logged_in()  # an account elsewhere is none there
+    netrc.write_text("machine wandb.hospital.org login user password secret\n")
+    assert is_logged_in()
+    monkeypatch.delenv("WANDB_BASE_URL")
+    assert not is_logged_in()
+    settings = stranger / ".config" / "wandb" / "settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("[default]\nbase_url = https://wandb.hospital.org\n")
+    assert is_logged_in()
+    netrc.write_text("this is no netrc file")
+    assert not is_logged_in()
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    assert is_logged_in()
+
+
+def test_automatic_is_offline_for_a_stranger_and_online_for_a_user(
+    stranger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offline = wandb_logger(tmp_path / "a", "auto", "p", "n", None, None, [])
+    assert offline is not None
+    assert offline._offline
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    online = wandb_logger(tmp_path / "b", "auto", "p", "n", None, None, [], "local")
+    assert online is not None
+    assert not online._offline
+    assert online.media == "local"
+
+
+@pytest.mark.slow
+def test_a_server_that_cannot_be_reached_stops_nobody_who_did_not_ask_for_it(
+    stranger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import wandb
+
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    wandb.teardown()  # what an earlier test set up knows another server
+    automatic = wandb_logger(tmp_path / "a", "auto", "p", "n", None, None, [])
+    assert automatic is not None
+    with caplog.at_level("WARNING", "mmpkd"):
+        assert automatic.experiment.offline
+    assert "goes on offline" in caplog.text
+    automatic.experiment.finish()
+    assert "WANDB_MODE" not in os.environ  # the next run of this process decides for itself
+    asked = wandb_logger(tmp_path / "b", "online", "p", "n", None, None, [])
+    assert asked is not None
+    with pytest.raises(wandb.errors.Error):
+        _ = asked.experiment
+    wandb.teardown()
+
+
+def test_trials_of_a_sweep_have_folders_and_identifiers_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sweep_folder(tmp_path) == tmp_path
+    monkeypatch.setenv("WANDB_RUN_ID", "r1")
+    assert sweep_folder(tmp_path) == tmp_path
+    monkeypatch.setenv("WANDB_SWEEP_ID", "s1")
+    folder = sweep_folder(tmp_path)
+    assert folder == tmp_path / "s1" / "r1"
+    folder.mkdir(parents=True)
+    trial = wandb_logger(folder, "offline", "p", "n", None, None, [])
+    assert trial is not None
+    assert trial._id == "r1"
+
+
+def test_the_dashboard_shows_keys_that_runs_log(student_records: list[dict[str, Any]]) -> None:
+    path = Path(__file__).parents[2] / "experiments" / "dashboard.py"
+    spec = importlib.util.spec_from_file_location("dashboard", path)
+    assert spec is not None
+    assert spec.loader is not None
+    dashboard = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(dashboard)
+    workspace = dashboard.build("somebody", "mmpkd")
+    model = workspace._to_model()  # what would be sent
+    assert model.entity == "somebody"
+    keys = keys_of(student_records)
+    shown: set[str] = set()
+    for section in workspace.sections:
+        for panel in section.panels:
+            for attribute in ("y", "metrics", "media_keys"):
+                shown |= {str(getattr(key, "name", key)) for key in getattr(panel, attribute, None) or ()}
+            pattern = getattr(panel, "metric_regex", None)
+            assert pattern is None or any(re.fullmatch(pattern, key) for key in keys)
+    assert {
+        "val/rollout/iou_otsu",
+        "train/distillation",
+        "val/attribution/rollout",
+        "test/mean_roi/pixel_auroc",
+    } <= shown
+    # a run may have no hit, or no miss
+    assert shown - keys <= {"test/attribution/rollout/hits", "test/attribution/rollout/misses"}
+
+
+def test_without_an_account_the_dashboard_says_what_to_do(stranger: Path, tmp_path: Path) -> None:
+    path = Path(__file__).parents[2] / "experiments" / "dashboard.py"
+    result = subprocess.run(
+        [sys.executable, str(path)], capture_output=True, text=True, timeout=120, cwd=path.parents[1], check=True
+    )
+    assert "Not logged in to W&B, so nothing was sent" in result.stdout

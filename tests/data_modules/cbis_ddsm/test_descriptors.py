@@ -51,7 +51,7 @@ def test_unknown_atom_is_named(tmp_path: Path) -> None:
         ("descriptors", "both", 31, ()),
         ("descriptors_density", "mass", 13, ("density",)),
         ("all_no_birads", "mass", 17, ("density", "subtlety")),
-        ("all_with_birads", "mass", 17, ("density", "subtlety", "assessment")),
+        ("all_with_birads", "mass", 22, ("density", "subtlety")),
         ("nuisance", "both", 4, ("density", "abnormality_id")),
     ],
 )
@@ -62,7 +62,16 @@ def test_presets(
     table = _encode(tmp_path, lesions, preset, abnormality)
     assert table.numeric_names == numeric
     assert len(table.categorical_names) == num_atoms
-    assert not any("assessment" in name or "pathology" in name for name in table.categorical_names)
+    with_verdict = any("assessment" in name for name in table.categorical_names)
+    assert with_verdict == (preset == "all_with_birads")
+    assert not any("pathology" in name for name in table.categorical_names)
+
+
+def test_an_incomplete_assessment_is_no_verdict(tmp_path: Path) -> None:
+    lesions = [Lesion("P_1", assessment="4"), Lesion("P_2", assessment="0")]
+    table = _encode(tmp_path, lesions, "all_with_birads", "mass")
+    columns = [i for i, name in enumerate(table.categorical_names) if name.startswith("assessment=")]
+    assert table.categorical[:, columns].tolist() == [[0, 0, 0, 1, 0], [0, 0, 0, 0, 0]]
 
 
 def test_no_column_tells_that_a_value_is_missing(tmp_path: Path) -> None:

@@ -1,0 +1,110 @@
+"""The Open-i data module: reports only, to try a text teacher on real reports."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from data_modules.base import License, PrivilegedDataModule
+from data_modules.mimic_cxr.masking import mask_labels
+from data_modules.open_i.reports import HEADINGS, Report, read_reports
+from data_modules.split import Split
+
+Text = Literal["findings", "impression", "findings_and_impression", "label_masked"]
+
+
+class OpenIDataModule(PrivilegedDataModule):
+    """Reports of the Indiana University chest X-ray collection, with labels from their MeSH codes; no images.
+
+    Access: `NLMCXR_reports.tgz` from Open-i of the National Library of Medicine, CC BY-NC-ND 4.0.
+
+    Cite: Demner-Fushman et al., "Preparing a collection of radiology examinations for distribution and retrieval", JAMIA
+    23(2):304-310, 2016, https://doi.org/10.1093/jamia/ocv080.
+
+    Read before use: the codes were given by people who read these reports, so a teacher of the reports partly repeats what its
+    input was coded from. There are no patient identifiers; every report counts as a patient. Names in the text are `XXXX`.
+
+    Args:
+        root: Folder with `NLMCXR_reports.tgz`.
+        text: What a teacher reads. `label_masked` are the findings without sentences that name a finding or a synonym of it.
+        val_fraction: Share of the reports that become the validation set.
+        test_fraction: Share of the reports that become the test set.
+        split_seed: Seed of that draw.
+        batch_size: Samples a step and device.
+        num_workers: Loader processes; 0 loads in the training process.
+        seed: Seed of the order; the command line sets it to the run's seed.
+        max_train_samples: Use only the first so many training samples, or None for all.
+    """
+
+    license: ClassVar[License] = "open"
+
+    def __init__(
+        self,
+        root: Path,
+        text: Text = "findings",
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        split_seed: int = 0,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        seed: int = 0,
+        max_train_samples: int | None = None,
+    ) -> None:
+        super().__init__(
+            tuple(HEADINGS),
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            load_images=False,
+            max_train_samples=max_train_samples,
+        )
+        if not (val_fraction > 0 and test_fraction > 0 and val_fraction + test_fraction < 1):
+            raise ValueError(
+                f"Expected positive fractions that leave reports for training but got {val_fraction} and {test_fraction}."
+            )
+        self.root, self.text, self.split_seed = Path(root), text, split_seed
+        self.fractions = (val_fraction, test_fraction)
+
+    @property
+    def privileged_part(self) -> str:
+        """The part of the report, as `text` names it."""
+        return self.text
+
+    def read_splits(self) -> Mapping[str, Split]:
+        """Read the archive; reports that were not coded are dropped and counted."""
+        reports = read_reports(self.root / "NLMCXR_reports.tgz")
+        coded = [report for report in reports if not np.isnan(report.labels()).any()]
+        order = np.random.default_rng(self.split_seed).permutation(len(coded))
+        val, test = (round(share * len(coded)) for share in self.fractions)
+        rows = {"val": order[:val], "test": order[val : val + test], "train": order[val + test :]}
+        dropped = {"dropped_not_coded": len(reports) - len(coded)}
+        return {
+            name: self._split([coded[i] for i in np.sort(chosen)], dropped if name == "train" else {})
+            for name, chosen in rows.items()
+        }
+
+    def _split(self, reports: Sequence[Report], counts: Mapping[str, int]) -> Split:
+        names = np.array([report.name for report in reports])
+        texts = [select(report, self.text) for report in reports]
+        return Split(
+            sample_id=names,
+            patient_id=names,
+            image=[Path()] * len(reports),
+            label=np.array([report.labels() for report in reports], dtype=np.float32),
+            has_privileged=np.array([bool(text) for text in texts]),
+            report=texts,
+            counts=counts,
+        )
+
+
+def select(report: Report, text: Text) -> str:
+    """Return the part of a report that a teacher reads; empty if the report lacks it."""
+    findings, impression = (report.sections.get(name, "") for name in ("FINDINGS", "IMPRESSION"))
+    if text == "findings":
+        return findings
+    if text == "impression":
+        return impression
+    if text == "label_masked":
+        return mask_labels(findings)
+    return f"{findings} {impression}".strip()

@@ -1,0 +1,129 @@
+"""The W&B workspace of mmpkd as code.
+
+Run: make dashboard [ARGS="--project mmpkd --entity TEAM"]
+
+Whoever is logged in gets the workspace as a saved view of the project; everybody else gets told what to do. Needs
+`mmpkd[dashboard]`, which `make` installs.
+"""
+
+import argparse
+import sys
+from typing import Any
+
+import wandb_workspaces.reports.v2 as wr
+import wandb_workspaces.workspaces as ws
+
+from mmpkd.tracking.account import is_logged_in
+
+STUDENT = ("rollout", "last_layer")
+CONTROLS = ("all_ones", "random", "center_gaussian", "image_intensity")
+SCORES = {
+    "pointing_game": "Pointing game",
+    "iou_top_area": "IoU at a fixed area",
+    "iou_otsu": "IoU (Otsu)",
+    "relevance_mass": "Relevance mass",
+    "pixel_auroc": "Pixel AUROC",
+}
+STEP = "trainer/global_step"
+
+
+def build(entity: str, project: str) -> ws.Workspace:
+    """Return the workspace; nothing is sent.
+
+    Args:
+        entity: User or team.
+        project: W&B project.
+    """
+    return ws.Workspace(
+        entity=entity,
+        project=project,
+        name="mmpkd: where does it look?",
+        sections=[_maps(), _localization(), _recognition(), _losses(), _test()],
+        settings=ws.WorkspaceSettings(x_axis=STEP, smoothing_type="none", max_runs=50),
+        runset_settings=ws.RunsetSettings(groupby=[ws.Metric("Group"), ws.Metric("JobType")]),
+    )
+
+
+def _maps() -> ws.Section:
+    panels = [
+        wr.MediaBrowser(
+            title="Fixed validation images over training", media_keys=["val/attribution/rollout"], num_columns=4
+        ),
+        wr.MediaBrowser(title="Fixed test images", media_keys=["test/attribution/rollout"], num_columns=4),
+        wr.MediaBrowser(title="Test images that it hit", media_keys=["test/attribution/rollout/hits"], num_columns=4),
+        wr.MediaBrowser(
+            title="Test images that it missed", media_keys=["test/attribution/rollout/misses"], num_columns=4
+        ),
+    ]
+    return ws.Section(name="Where it looks", panels=panels, is_open=True)
+
+
+def _localization() -> ws.Section:
+    panels: list[Any] = [
+        wr.LinePlot(
+            title=f"{title}: student against maps that see no student",
+            x=STEP,
+            y=[f"val/{name}/{score}" for name in (*STUDENT, *CONTROLS)],
+            legend_position="south",
+        )
+        for score, title in SCORES.items()
+    ]
+    panels.append(wr.LinePlot(title="Relevance lost to prefix tokens", x=STEP, y=["val/rollout/prefix_mass"]))
+    return ws.Section(name="Localization, validation", panels=panels, is_open=True)
+
+
+def _recognition() -> ws.Section:
+    panels = [
+        wr.LinePlot(title="AUROC, mean over labels", x=STEP, y=["val/auroc_macro"]),
+        wr.LinePlot(title="AUROC by label", x=STEP, metric_regex="val/auroc/.*"),
+        wr.LinePlot(title="Average precision, mean over labels", x=STEP, y=["val/auprc_macro"]),
+        wr.LinePlot(title="Calibration error, mean over labels", x=STEP, y=["val/ece_macro"]),
+    ]
+    return ws.Section(name="Recognition, validation", panels=panels, is_open=True)
+
+
+def _losses() -> ws.Section:
+    panels = [
+        wr.LinePlot(title="Loss", x=STEP, y=["train/loss"]),
+        wr.LinePlot(title="Task term", x=STEP, y=["train/task"]),
+        wr.LinePlot(title="Distillation term", x=STEP, y=["train/distillation"]),
+        wr.LinePlot(title="All terms, weights and temperatures", x=STEP, metric_regex="train/.*"),
+    ]
+    return ws.Section(name="Losses by term", panels=panels)
+
+
+def _test() -> ws.Section:
+    bars: list[Any] = [wr.BarPlot(title="AUROC, mean over labels", metrics=["test/auroc_macro"])]
+    bars += [
+        wr.BarPlot(
+            title=f"{title}, test",
+            metrics=[f"test/{name}/{score}" for name in (*STUDENT, "relevance", "grad_cam", *CONTROLS, "mean_roi")],
+        )
+        for score, title in SCORES.items()
+    ]
+    bars.append(wr.WeavePanelSummaryTable(table_name="test/localization_by_stratum"))
+    return ws.Section(name="Test", panels=bars)
+
+
+def main() -> None:
+    """Save the workspace, or say what to do."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--project", default="mmpkd", help="W&B project (default: mmpkd)")
+    parser.add_argument("--entity", help="user or team (default: the user's own default)")
+    options = parser.parse_args()
+    if not is_logged_in():
+        sys.stdout.write(
+            "Not logged in to W&B, so nothing was sent. To get the dashboard: `wandb login`, train with --run.wandb online "
+            "(or upload offline runs with `wandb sync FOLDER`), then `make dashboard` again.\n"
+            "Without an account: `make review` looks at runs on this machine.\n"
+        )
+        return
+    import wandb
+
+    entity = options.entity or wandb.Api().default_entity
+    workspace = build(entity, options.project).save()
+    sys.stdout.write(f"{workspace.url}\n")
+
+
+if __name__ == "__main__":
+    main()

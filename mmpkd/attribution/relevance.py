@@ -1,0 +1,128 @@
+"""Gradient-weighted attention relevance."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmpkd.attribution.attention import by_block, square
+from mmpkd.attribution.base import ClassAttribution, differentiating, gradients_of_logit
+from mmpkd.attribution.calls import attention_calls
+from mmpkd.attribution.layout import architecture, check_supported, start_row, token_layout
+from mmpkd.attribution.weights import AttentionCall, attention_call
+
+# fuses one attention with the gradient of what it gave, (B, n, m)
+Weigh = Callable[[Tensor], Tensor]
+
+
+def attention_relevance(
+    attentions: Sequence[Tensor], gradients: Sequence[Tensor], *, start: Tensor | None = None
+) -> Tensor:
+    """Follow what attention contributes to a logit from the output tokens back to the input tokens.
+
+    With B_l = mean over heads of max(0, dY/dA_l * A_l), relevance starts as R = I and becomes R + B_l R block by block (Chefer et
+    al. 2021, https://arxiv.org/abs/2103.15679, eq. 5 and 6); the result is start . R. One row is multiplied through.
+
+    Args:
+        attentions: One float tensor (B, H, N, N) per block, first block first; queries are rows.
+        gradients: Gradients of the logit with respect to them, of the same shapes.
+        start: Float (B, N) or (N,), weights of the output tokens; token 0, the class token, if None.
+
+    Returns:
+        Float32 (B, N), relevance of each input token.
+
+    Raises:
+        ValueError: If shapes do not fit.
+    """
+    shapes = [[tuple(value.shape) for value in values] for values in (attentions, gradients)]
+    if not attentions or shapes[0] != shapes[1] or any(len(shape) != 4 for shape in shapes[0]):
+        raise ValueError(f"Expected attentions and gradients of the same shapes (B, H, N, N) but got {shapes}.")
+    contributions = [_contribution(a, g).mean(1) for a, g in zip(attentions, gradients, strict=True)]
+    if start is None:
+        start = torch.eye(contributions[0].shape[-1], device=contributions[0].device)[0]
+    row = start.float().expand(len(contributions[0]), -1)
+    return row + _arriving(contributions, row)
+
+
+class AttentionRelevance(ClassAttribution):
+    """Gradient-weighted attention relevance (Chefer et al. 2021, https://arxiv.org/abs/2103.15679), of one finding.
+
+    No attention is materialised in the graph: of A V = O, the gradient of A is that of O times V transposed, so that queries,
+    keys, values and the gradients of the attention outputs are enough.
+
+    The identity that R starts from says that a token is relevant to itself. Where the head averages over the patches, it would
+    add the same value to every patch, so it is left out: a patch counts by what attention carries from it.
+    """
+
+    name = "relevance"
+
+    def of_label(self, student: nn.Module, image: Tensor, label: Tensor) -> Tensor:
+        """Return the relevance of the patches to one finding in each image, float32 (B, h, w)."""
+        model = check_supported(student)
+        layout = token_layout(model, (int(image.shape[-2]), int(image.shape[-1])))
+        tape = _Tape()
+        with differentiating(student), attention_calls(model, tape.on_fused, tape.on_materialised):
+            gradients = gradients_of_logit(student(image.clone()), label.clone(), tape.activations)
+        with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
+            contributions = [weigh(gradient) for weigh, gradient in zip(tape.weigh, gradients, strict=True)]
+            blocks, pool = by_block(model, layout, contributions)
+            # attentions side by side in a block add up
+            layers = [square(torch.stack(block).sum(0), layout, architecture(model), rest=0.0) for block in blocks]
+            # an attention pooling is one more step of the chain, and its contribution the row to start from
+            start = start_row(layout, None if pool is None else pool[:, 0], layers[-1])
+            relevance = _arriving(layers, start) + (start if pool is not None else 0)
+        return relevance[:, layout.num_prefix_tokens :].reshape(-1, *layout.grid)
+
+
+class _Tape:
+    """Keeps, of every attention, what its contribution to a logit is computed from."""
+
+    def __init__(self) -> None:
+        self.activations: list[Tensor] = []
+        self.weigh: list[Weigh] = []
+
+    def on_fused(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Tensor) -> Tensor:
+        self.weigh.append(partial(_weigh_fused, attention_call(*args, **kwargs)))
+        return self._keep(result)
+
+    def on_materialised(self, weights: Tensor) -> Tensor:
+        self.weigh.append(partial(_weigh_materialised, weights.detach()))
+        return self._keep(weights)
+
+    def _keep(self, activation: Tensor) -> Tensor:
+        if not activation.requires_grad:
+            activation.requires_grad_()
+        self.activations.append(activation)
+        return activation
+
+
+def _weigh_fused(call: AttentionCall, gradient: Tensor) -> Tensor:
+    """Return the contribution (B, n, m) of a call with outputs (B, H, n, e), head by head."""
+    total: Tensor | None = None
+    for head in range(call.num_heads):
+        of_weights = gradient[:, head].float() @ call.value[:, head].float().transpose(1, 2)
+        part = _contribution(call.weights(head), of_weights)
+        total = part if total is None else total.add_(part)
+    if total is None:
+        raise ValueError("Expected at least one attention head but got none.")
+    return total / call.num_heads
+
+
+def _weigh_materialised(weights: Tensor, gradient: Tensor) -> Tensor:
+    return _contribution(weights.float(), gradient.float()).mean(1)
+
+
+def _contribution(weights: Tensor, gradient: Tensor) -> Tensor:
+    return (weights * gradient).clamp_min(0)
+
+
+def _arriving(contributions: Sequence[Tensor], start: Tensor) -> Tensor:
+    """Return start . R - start, which is small beside the start row and would be rounded away in their sum."""
+    arriving = torch.zeros_like(start)
+    with torch.autocast(start.device.type, enabled=False):
+        for contribution in reversed(contributions):
+            row = (start + arriving).unsqueeze(1)
+            arriving = arriving + torch.bmm(row, contribution).squeeze(1)
+    return arriving

@@ -1,0 +1,50 @@
+"""An exponential moving average of the weights."""
+
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.trainer.states import TrainerFn
+
+
+class EMA(EMAWeightAveraging):
+    """Lightning's average of the weights, of all layers: some are made when a fit starts, after callbacks are set up.
+
+    Validation, and the checkpoint that is tested, use the average.
+
+    Args:
+        decay: Share of the average that stays in each update.
+        update_every_n_steps: Steps between updates.
+        update_starting_at_step: First step after which the average is updated, or None for the first.
+    """
+
+    def __init__(
+        self, decay: float = 0.999, update_every_n_steps: int = 1, update_starting_at_step: int | None = None
+    ) -> None:
+        super().__init__(
+            decay=decay, update_every_n_steps=update_every_n_steps, update_starting_at_step=update_starting_at_step
+        )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Wait: the module may not have all of its layers yet."""
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Go on with the average of an interrupted fit; a test has the average as its weights already."""
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._start(trainer, pl_module)
+            super().on_load_checkpoint(trainer, pl_module, checkpoint)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the average until all callbacks have seen it."""
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Go back to the weights that are trained, before a checkpoint is saved."""
+        super().on_validation_epoch_end(trainer, pl_module)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start with the weights as they are."""
+        self._start(trainer, pl_module)
+
+    def _start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._average_model is None:
+            super().setup(trainer, pl_module, "fit")

@@ -1,0 +1,118 @@
+"""Whether maps show what the student uses, next to whether they show what a radiologist marked."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from data_modules.batch import Batch
+from mmpkd.attribution import (
+    AttentionRelevance,
+    AttentionRollout,
+    AttributionMethod,
+    ClassAttribution,
+    GradCAM,
+    LastLayerAttention,
+    RandomMap,
+)
+from mmpkd.callbacks.localization import student_of
+from mmpkd.callbacks.map_samples import rank
+from mmpkd.callbacks.roi_table import KEY
+from mmpkd.callbacks.tables import Rows, label_names, write_parquet
+from mmpkd.metrics.faithfulness import area_under_curve, perturbation_curves
+
+
+class FaithfulnessMonitor(Callback):
+    """Deletion and insertion of test images with an ROI, for the finding that the ROI shows.
+
+    Means of the areas under the curves are logged as `test/<attribution>/deletion` (lower is better) and `.../insertion`
+    (higher is better); the table goes to `faithfulness_test.parquet`, with the same key as the per-ROI table. Compare with the
+    `random` map: a student whose prediction survives the loss of any patches alike has flat curves.
+
+    Args:
+        attributions: Attribution methods, with different names. By default rollout, last-layer attention, gradient-weighted
+            relevance, Grad-CAM, and a random map.
+        num_steps: Steps of a curve; each costs two forward passes.
+        max_images: Images at most, chosen by a hash of their identifiers.
+    """
+
+    def __init__(
+        self, attributions: list[AttributionMethod] | None = None, num_steps: int = 10, max_images: int = 64
+    ) -> None:
+        super().__init__()
+        default = [AttentionRollout(), LastLayerAttention(), AttentionRelevance(), GradCAM(), RandomMap()]
+        self.attributions: list[AttributionMethod] = default if attributions is None else attributions
+        names = [method.name for method in self.attributions]
+        if not names or len(set(names)) != len(names) or num_steps < 1 or max_images < 1:
+            raise ValueError(
+                "Expected attributions with different names, num_steps >= 1 and max_images >= 1 but got "
+                f"{names}, {num_steps} and {max_images}."
+            )
+        self.num_steps, self.max_images = num_steps, max_images
+        self._rows = Rows()
+        self._chosen: set[str] = set()
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Choose the images."""
+        del pl_module
+        split = trainer.datamodule.splits["test"]  # type: ignore[attr-defined]
+        with_roi = [str(split.sample_id[row]) for row in split.rois]
+        self._chosen = set(sorted(with_roi, key=rank)[: self.max_images])
+        self._rows = Rows()
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Score the chosen images of a batch."""
+        del outputs, batch_idx, dataloader_idx
+        present = batch["roi_mask"].flatten(1).any(1).tolist() if "image" in batch else []
+        wanted = (
+            [
+                pair
+                for pair, (row, is_there) in enumerate(zip(batch["roi_sample"].tolist(), present, strict=True))
+                if is_there and batch["sample_id"][row] in self._chosen
+            ]
+            if present
+            else []
+        )
+        if not wanted:
+            return
+        samples, labels = batch["roi_sample"][wanted], batch["roi_label"][wanted]
+        image, student, names = batch["image"][samples], student_of(pl_module), label_names(trainer)
+        for method in self.attributions:
+            with torch.no_grad(), trainer.precision_plugin.forward_context():
+                heatmap = (
+                    method.of_label(student, image, labels)
+                    if isinstance(method, ClassAttribution)
+                    else method(student, image)
+                )
+                curves = perturbation_curves(student, image, heatmap, labels, self.num_steps)
+            self._rows.add(
+                {
+                    "sample_id": [batch["sample_id"][row] for row in samples.tolist()],
+                    "patient_id": [batch["patient_id"][row] for row in samples.tolist()],
+                    "finding": [names[label] for label in labels.tolist()],
+                    "attribution": [method.name] * len(wanted),
+                    "deletion": area_under_curve(curves.deletion),
+                    "insertion": area_under_curve(curves.insertion),
+                }
+            )
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the means and write the table."""
+        frame = self._rows.gather(KEY)
+        if frame.empty:
+            return
+        means = frame.groupby("attribution")[["deletion", "insertion"]].mean()
+        pl_module.log_dict(
+            {f"test/{name}/{score}": float(row[score]) for name, row in means.iterrows() for score in means.columns}
+        )
+        if trainer.is_global_zero:
+            write_parquet(frame, Path(trainer.default_root_dir) / "faithfulness_test.parquet")

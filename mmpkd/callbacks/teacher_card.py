@@ -1,0 +1,72 @@
+"""Shows what is known about a teacher before a student is distilled from it."""
+
+import logging
+import sys
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+
+from data_modules.base import PrivilegedDataModule
+from data_modules.json_file import write_json
+from mmpkd.modules import DistillationModule
+from mmpkd.study.teacher_card import MONITOR, TeacherCard, show, student_auroc, targets_card, teacher_card
+from mmpkd.teachers.targets import load_targets
+from mmpkd.teachers.teacher import load_teacher
+
+logger = logging.getLogger("mmpkd")
+
+
+class TeacherCardWriter(Callback):
+    """Prints the teacher card and writes `teacher_card.json` into the run's folder before a student is distilled.
+
+    Stored targets are scored on the training samples that they are for. There is no card for a teacher that reads images.
+    After the training, a warning says if the student recognises more than its teacher.
+
+    Args:
+        reference: Folder of an image-only student's finished run that the teacher is compared with, or None.
+    """
+
+    def __init__(self, reference: str | None = None) -> None:
+        self.reference = None if reference is None else Path(reference)
+        self._card: TeacherCard | None = None
+
+    @rank_zero_only
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the card."""
+        if not isinstance(pl_module, DistillationModule) or pl_module.teacher_path is None:
+            return
+        if pl_module.teacher_targets == "image":
+            return
+        data: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        path = Path(pl_module.teacher_path)
+        if path.is_dir():
+            self._card = targets_card(load_targets(path).align(data.splits["train"]), data)
+        else:
+            student = None if self.reference is None else self._student_auroc(self.reference)
+            teacher = load_teacher(path, pl_module.trust_remote_code)
+            self._card = teacher_card(teacher, data, trainer.strategy.root_device, student)
+        write_json(Path(trainer.default_root_dir) / "teacher_card.json", self._card.to_json())
+        show(self._card, Console(file=sys.stdout))
+
+    def _student_auroc(self, reference: Path) -> float | None:
+        try:
+            return student_auroc(reference)
+        except (FileNotFoundError, ValueError) as error:
+            logger.warning("The teacher card lacks the student's AUROC: %s", error)
+            return None
+
+    @rank_zero_only
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare the student with its teacher."""
+        del pl_module
+        checkpoint, card = trainer.checkpoint_callback, self._card
+        best = getattr(checkpoint, "best_model_score", None)
+        if card is None or card.split != "val" or best is None or getattr(checkpoint, "monitor", None) != MONITOR:
+            return
+        if float(best) > card.auroc_macro:
+            sys.stdout.write(
+                f"The student's best validation AUROC, {float(best):.3f}, is above its teacher's, {card.auroc_macro:.3f}: such a "
+                "teacher has little to teach about recognition.\n"
+            )

@@ -1,0 +1,34 @@
+"""The best that a map on the patch grid could score."""
+
+import torch
+from torch import Tensor
+
+
+def patch_ceiling(mask: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Return the best IoU with each ROI that any set of whole patches could reach.
+
+    The best set is that of all patches which the ROI covers by more than some share, so that one pass over the sorted shares
+    finds it.
+
+    Args:
+        mask: Bool (R, H, W).
+        grid: Patches (rows, columns) of the frame; pixel y lies in patch row y * rows // H.
+
+    Returns:
+        Float32 (R,) in (0, 1]; NaN for an empty ROI.
+    """
+    height, width = (int(n) for n in mask.shape[1:])
+    row, column = (
+        torch.arange(pixels, device=mask.device) * patches // pixels
+        for pixels, patches in zip((height, width), grid, strict=True)
+    )
+    patch = (row[:, None] * grid[1] + column).flatten()
+    size = torch.bincount(patch, minlength=grid[0] * grid[1])
+    covered = torch.zeros(len(mask), len(size), dtype=torch.int64, device=mask.device)
+    covered.index_add_(1, patch, mask.flatten(1).long())
+    order = (covered / size).argsort(dim=1, descending=True)
+    intersection = covered.gather(1, order).cumsum(1)
+    region = size.expand_as(covered).gather(1, order).cumsum(1)
+    num = covered.sum(1, keepdim=True)
+    best = (intersection / (region + num - intersection)).amax(1)
+    return best.masked_fill(num[:, 0] == 0, torch.nan)

@@ -1,0 +1,61 @@
+"""`mmpkd teacher-card`: whether a teacher can teach."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from data_modules.json_file import write_json
+from mmpkd.data_config import load_data_module
+from mmpkd.study.teacher_card import show, student_auroc, teacher_card
+from mmpkd.teachers.teacher import load_teacher
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print a teacher card, and write it as JSON if asked to.
+
+    Returns:
+        0; 1 if something is wrong with data or teacher; 130 after Ctrl-C.
+    """
+    options, overrides = _parser().parse_known_args(list(argv))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        data = load_data_module(options.config, overrides)
+        data.serve(load_images=False, load_privileged=True)
+        student = None if options.student is None else student_auroc(options.student, options.split)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        card = teacher_card(
+            load_teacher(options.teacher, options.trust_remote_code), data, device, student, options.split
+        )
+    except KeyboardInterrupt:
+        return 130
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"mmpkd teacher-card: {error}\n")
+        return 1
+    if options.json is not None:
+        write_json(options.json, card.to_json())
+    show(card, Console())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "mmpkd teacher-card",
+        description="Score a teacher, by default on the validation split, with intervals over patients, test for leaks, and say "
+        "whether it can teach.",
+        epilog="Other flags change the data, for example --data.root=/data/mimic-cxr-jpg",
+        allow_abbrev=False,
+    )
+    parser.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
+    parser.add_argument("teacher", type=Path, help="checkpoint of the teacher")
+    parser.add_argument("--student", type=Path, help="folder of an image-only student's run, to compare with")
+    parser.add_argument("--split", choices=("val", "test"), default="val", help="what is scored (default: val)")
+    parser.add_argument(
+        "--trust-remote-code", action="store_true", help="run Python code that came with a text encoder"
+    )
+    parser.add_argument("--json", type=Path, help="also write the card to this file")
+    return parser

@@ -1,0 +1,84 @@
+"""Gradient boosting on privileged columns, as a teacher that comes as stored targets."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from data_modules.base import PrivilegedDataModule
+from data_modules.split import Split, patient_folds
+from mmpkd.teachers.targets import TargetsMeta, TeacherTargets
+
+LIMIT = 1e-4
+
+
+@dataclass(frozen=True)
+class Boosted:
+    """A boosted teacher.
+
+    Attributes:
+        targets: Out-of-fold logits of the training split; no features.
+        validation: Logits (N, K) of the validation split, by trees that were grown on the whole training split.
+    """
+
+    targets: TeacherTargets
+    validation: NDArray[np.float32]
+
+
+def boosted_targets(datamodule: PrivilegedDataModule, num_folds: int, seed: int = 0) -> Boosted:
+    """Grow trees for each label on the columns, and predict each training sample by trees that did not see its patient.
+
+    Missing numbers stay missing: the trees decide about them. A label that is never present, or never absent, in the training
+    of a fold is predicted by its frequency.
+
+    Args:
+        datamodule: Data with a table.
+        num_folds: Folds of patients, >= 2.
+        seed: Seed of the trees.
+
+    Raises:
+        ValueError: If the training split has no table.
+    """
+    train, val = datamodule.splits["train"], datamodule.splits["val"]
+    x, x_val = _columns(train), _columns(val)
+    folds = patient_folds(train.patient_id, num_folds)
+    num_labels = train.label.shape[1]
+    logits = np.zeros((len(train), num_labels), np.float32)
+    validation = np.zeros((len(val), num_labels), np.float32)
+    for label in range(num_labels):
+        y = train.label[:, label]
+        usable = ~np.isnan(y) & train.has_privileged
+        for fold in range(num_folds):
+            held_out = folds == fold
+            logits[held_out, label] = _fit_predict(x[usable & ~held_out], y[usable & ~held_out], x[held_out], seed)
+        validation[:, label] = _fit_predict(x[usable], y[usable], x_val, seed)
+    meta = TargetsMeta(
+        list(datamodule.label_names),
+        train.fingerprint(),
+        num_folds=num_folds,
+        source="mmpkd: sklearn.ensemble.HistGradientBoostingClassifier",
+    )
+    features = np.zeros((len(train), 0), np.float16)
+    targets = TeacherTargets(logits[None], features, train.has_privileged, train.sample_id, meta, train.row_hashes)
+    return Boosted(targets, validation)
+
+
+def _columns(split: Split) -> NDArray[np.float32]:
+    if split.table is None:
+        raise ValueError(
+            "Expected tabular columns for gradient boosting but the data have none. Check the data module."
+        )
+    return np.concatenate([split.table.numeric, split.table.categorical], axis=1)
+
+
+def _fit_predict(
+    x: NDArray[np.float32], y: NDArray[np.float32], x_new: NDArray[np.float32], seed: int
+) -> NDArray[np.float32]:
+    if len(np.unique(y)) < 2:
+        probability = np.full(len(x_new), y.mean() if len(y) else 0.5)
+    else:
+        model = HistGradientBoostingClassifier(learning_rate=0.05, max_iter=100, max_leaf_nodes=15, random_state=seed)
+        probability = model.fit(x, y).predict_proba(x_new)[:, 1]
+    probability = np.clip(probability, LIMIT, 1 - LIMIT)
+    return np.asarray(np.log(probability / (1 - probability)), dtype=np.float32)

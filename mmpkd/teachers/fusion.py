@@ -1,0 +1,120 @@
+"""Encoder of text and table together."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from data_modules.batch import Privileged
+from data_modules.split import Split
+from mmpkd.teachers.base import PrivilegedEncoder, describe, encoder_from
+
+
+class FusionEncoder(PrivilegedEncoder):
+    """Late fusion: features of a text encoder and of a table encoder, side by side, and a layer on top.
+
+    A part that a sample lacks is replaced by a learned vector: an empty text, or a row without any value. In training, one of
+    two present parts is sometimes left out, so that the teacher also works with the other one alone.
+
+    Args:
+        text: Encoder of the text.
+        table: Encoder of the table.
+        width: Width of the fused features.
+        dropout: Dropout before the fusing layer.
+        part_dropout: Probability that one part of a sample that has both is left out in training.
+    """
+
+    def __init__(
+        self,
+        text: PrivilegedEncoder,
+        table: PrivilegedEncoder,
+        width: int = 64,
+        dropout: float = 0.1,
+        part_dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if not 0 <= part_dropout < 1:
+            raise ValueError(f"Expected part_dropout in [0, 1) but got {part_dropout}.")
+        self.settings = {
+            "text": describe(text),
+            "table": describe(table),
+            "width": width,
+            "dropout": dropout,
+            "part_dropout": part_dropout,
+        }
+        self.text, self.table = text, table
+        self.width, self.dropout, self.part_dropout = width, dropout, part_dropout
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Return an encoder with the given settings."""
+        return cls(**{**settings, **{part: encoder_from(settings[part]) for part in ("text", "table")}})
+
+    @property
+    def num_features(self) -> int:
+        """Width D of the fused features."""
+        return self.width
+
+    def depth_of(self, name: str) -> int:
+        """Return the depth within the text encoder; everything else is at the top."""
+        if name.startswith("text."):
+            return self.text.depth_of(name.removeprefix("text."))
+        return max(self.text.depth_of(key) for key, _ in self.text.named_parameters())
+
+    def learn(self, train: Split) -> dict[str, Any]:
+        """Take vocabulary and statistics of both parts from the training split."""
+        return {"text": self.text.learn(train), "table": self.table.learn(train)}
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What both parts read."""
+        return (*self.text.reads, *self.table.reads)
+
+    def check(self, split: Split) -> None:
+        """Check that the split has what both parts read."""
+        self.text.check(split)
+        self.table.check(split)
+
+    def build(self, inputs: dict[str, Any]) -> None:
+        """Create the layers."""
+        self.inputs = inputs
+        parts = {"text": self.text, "table": self.table}
+        for name, part in parts.items():
+            part.build(inputs[name])
+        widths = [part.num_features for part in parts.values()]
+        self.norms = nn.ModuleDict({name: nn.LayerNorm(part.num_features) for name, part in parts.items()})
+        self.missing = nn.ParameterDict(
+            {name: nn.Parameter(0.02 * torch.randn(part.num_features)) for name, part in parts.items()}
+        )
+        self.fuse = nn.Sequential(nn.Dropout(self.dropout), nn.Linear(sum(widths), self.width), nn.GELU())
+
+    def load_pretrained(self) -> None:
+        """Load pretrained weights of the parts."""
+        self.text.load_pretrained()
+        self.table.load_pretrained()
+
+    def forward(self, privileged: Privileged) -> Tensor:
+        """Encode texts and rows of B samples to features (B, D)."""
+        missing = sorted({"report", "numeric", "categorical"} - set(privileged))
+        if missing:
+            raise ValueError(f"Expected text and a table for a teacher of both but the data lack {missing}.")
+        features = {"text": self.text(privileged), "table": self.table(privileged)}
+        present = self._present(privileged)
+        parts = [
+            torch.where(present[name][:, None], self.norms[name](value), self.missing[name])
+            for name, value in features.items()
+        ]
+        fused: Tensor = self.fuse(torch.cat(parts, dim=1))
+        return fused
+
+    def _present(self, privileged: Privileged) -> dict[str, Tensor]:
+        numeric, categorical = privileged["numeric"], privileged["categorical"]
+        table = (~numeric.isnan()).any(dim=1) | (categorical != 0).any(dim=1)
+        text = torch.tensor([bool(report.strip()) for report in privileged["report"]], device=table.device)
+        if self.training and self.part_dropout:
+            drop = torch.rand(len(text), device=text.device) < self.part_dropout
+            first = torch.rand(len(text), device=text.device) < 0.5
+            both = text & table & drop
+            text, table = text & ~(both & first), table & ~(both & ~first)
+        return {"text": text, "table": table}

@@ -1,0 +1,40 @@
+"""Low-rank adaptation of a frozen encoder."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class LoRA:
+    """Train low-rank changes of weight matrices instead of the matrices (Hu et al. 2021, https://arxiv.org/abs/2106.09685).
+
+    Attributes:
+        rank: Rank of the changes.
+        alpha: The changes are scaled by alpha / rank.
+        dropout: Dropout of their input.
+        target_modules: Names of the layers to adapt; None takes what peft knows about the architecture.
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    dropout: float = 0.0
+    target_modules: list[str] | None = None
+
+    def apply(self, encoder: nn.Module) -> nn.Module:
+        """Return the encoder with everything frozen but the low-rank changes.
+
+        Raises:
+            ImportError: If peft is not installed.
+        """
+        try:
+            from peft import LoraConfig, get_peft_model
+        except ImportError as error:
+            raise ImportError(
+                "Expected peft for encoder.lora but it is not installed: pip install 'mmpkd[lora]'."
+            ) from error
+        config = LoraConfig(
+            r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=self.target_modules
+        )
+        adapted: nn.Module = get_peft_model(encoder, config)
+        return adapted

@@ -1,0 +1,85 @@
+"""Training and scoring with two processes is training and scoring with one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from mmpkd.cli import main
+from tests.runs import config, data, student, text_teacher
+
+# no batch norm: its statistics belong to the batch of a process
+STUDENT = {
+    "student": "vit_tiny_patch16_224",
+    "student_options": {"depth": 1, "embed_dim": 32, "num_heads": 2, "patch_size": 8},
+}
+
+
+def mmpkd(*arguments: str) -> None:
+    command = [sys.executable, "-m", "mmpkd", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_score_as_one(tmp_path: Path) -> None:
+    def content(batch_size: int) -> dict[str, object]:
+        return data(tmp_path / "data", batch_size=batch_size, num_eval=15)
+
+    main(["fit", *config(tmp_path, "teacher", tmp_path, text_teacher(), data=content(8))])
+    teacher = str(tmp_path / "teacher" / "checkpoints" / "best.ckpt")
+    extra = {
+        "sp": {"loss": {"class_path": "mmpkd.losses.SimilarityPreserving"}, "weight": 1.0},
+        "hint": {"loss": {"class_path": "mmpkd.losses.HintMSE"}, "weight": 0.1},
+    }
+    model = student(**STUDENT, teacher=teacher, extra_losses=extra, weight_decay=0.0)
+    callbacks = [
+        {"class_path": "mmpkd.callbacks.localization.LocalizationMonitor"},
+        {"class_path": "mmpkd.callbacks.attribution_maps.AttributionMapLogger", "init_args": {"num_images": 3}},
+    ]
+    runs = {}
+    for processes in (1, 2):
+        name = f"with{processes}"
+        strategy = "auto" if processes == 1 else "ddp"
+        trainer = {"max_epochs": 1, "devices": processes, "strategy": strategy, "callbacks": callbacks}
+        arguments = config(tmp_path, name, tmp_path, model, data=content(8 // processes), trainer=trainer)
+        if processes == 1:
+            main(["fit", *arguments])
+        else:
+            mmpkd("fit", *arguments)
+        runs[processes] = tmp_path / name
+    first, second = (
+        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for folder in runs.values()
+    )
+    assert set(first) == set(second)
+    # a threshold is one of the scores; another one is as good if scores differ in their last digits
+    for name in set(first) - {"scores.thresholds"}:
+        torch.testing.assert_close(second[name], first[name], rtol=1e-3, atol=2e-5, msg=name)
+    scores = [pd.read_csv(folder / "metrics.csv").groupby("name")["value"].last() for folder in runs.values()]
+    for measure in ("auroc", "auprc", "ece"):
+        name = f"val/{measure}_macro"
+        assert scores[1][name] == pytest.approx(scores[0][name], abs=1e-3), name
+    tables = [pd.read_parquet(folder / "roi_val.parquet") for folder in runs.values()]
+    key = ["sample_id", "finding", "attribution"]
+    assert not tables[1].duplicated(key).any()
+    assert tables[0][key].equals(tables[1][key])
+    for column in ("iou_otsu", "relevance_mass", "pixel_auroc", "num_regions", "iou_ceiling"):
+        torch.testing.assert_close(*(torch.tensor(table[column]) for table in tables), rtol=1e-2, atol=1e-2)
+    states = [
+        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"] for folder in runs.values()
+    ]
+    learned = [next(value for name, value in state.items() if "LocalizationMonitor" in name) for state in states]
+    # the ROIs of both processes: those of the data, whatever the student
+    torch.testing.assert_close(learned[0]["mean_roi"], learned[1]["mean_roi"])
+    assert set(learned[0]["thresholds"]) == set(learned[1]["thresholds"])
+    maps = [sorted(path.name for path in (folder / "maps" / "val").glob("*.png")) for folder in runs.values()]
+    assert maps[0] == maps[1]
+    assert len(maps[0]) == 3
+    predictions = [pd.read_parquet(folder / "predictions_val.parquet") for folder in runs.values()]
+    for frame in predictions:
+        assert sorted(frame["sample_id"]) == sorted(f"val{i}" for i in range(15))
