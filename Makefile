@@ -16,7 +16,7 @@ TEXTS ?= findings impression label_masked
 STUDY_FLAGS = $(if $(OUT),--out $(OUT)) $(if $(SEEDS),--seeds $(SEEDS)) -- $(if $(DATA),--data.root=$(abspath $(DATA))) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install train-cxr train-mammo train-covid table-cbis text-openi controls-cxr controls-mammo dashboard review test check format lint types benchmark lock clean
+.PHONY: help install train-cxr train-mammo study-cxr study-2x2 train-covid table-cbis text-openi controls-cxr controls-mammo dashboard review test check format lint types benchmark lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -37,6 +37,12 @@ train-cxr: $(STAMP)  ## Text teacher -> student on chest radiographs, then the r
 
 train-mammo: $(STAMP)  ## Tabular teacher -> student on mammograms, then the report (phantoms unless DATA=)
 	$(BIN)/mmpkd study experiments/mammo/$(if $(DATA),cbis_ddsm/)study.yaml $(STUDY_FLAGS)
+
+study-cxr: $(STAMP)  ## The same as train-cxr over five seeds, or SEEDS=
+	$(BIN)/mmpkd study experiments/cxr/$(if $(DATA),mimic/)study.yaml --seeds $(or $(SEEDS),0 1 2 3 4) $(if $(OUT),--out $(OUT)) -- $(if $(DATA),--data.root=$(abspath $(DATA))) $(ARGS)
+
+study-2x2: $(STAMP)  ## Domain (chest, breast) x form (text, table) of the privileged information, five seeds, on phantoms
+	$(BIN)/mmpkd study experiments/2x2/study.yaml $(STUDY_FLAGS)
 
 train-covid: $(STAMP)  ## The same on 306 public radiographs with clinical notes and lesion masks; needs DATA=
 	$(if $(DATA),,$(error Expected DATA=/path/to/covid_cxr; docs/covid_cxr.md says how to make it))

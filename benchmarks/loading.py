@@ -87,10 +87,11 @@ def run(root: Path, size: int, repeats: int) -> None:
     show(per_image(loaders, len(train), repeats), "torchxrayvision, skimage")
 
 
-def per_image(variants: Mapping[str, Callable[[], object]], num_images: int, repeats: int) -> dict[str, float]:
-    """Return the median seconds of each variant per image; prepared images are read many times over."""
+def per_image(variants: Mapping[str, Callable[[], object]], num_images: int, repeats: int) -> dict[str, list[float]]:
+    """Return the seconds of each variant per image, by round; prepared images are read many times over."""
     times = measure(variants, repeats)
-    return {name: t / num_images / (ROUNDS if "prepared" in name else 1) for name, t in times.items()}
+    count = {name: num_images * (ROUNDS if "prepared" in name else 1) for name in variants}
+    return {name: [t / count[name] for t in own] for name, own in times.items()}
 
 
 def make_data(root: Path, size: int, prepared: Path | None) -> MIMICCXRDataModule:

@@ -1,6 +1,7 @@
 """Time variants of one thing side by side; the other files of this folder are the benchmarks."""
 
 import argparse
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -19,23 +20,32 @@ def parser(description: str | None, repeats: int, batch: int = 8) -> argparse.Ar
     return arguments
 
 
-def measure(variants: Mapping[str, Callable[[], object]], repeats: int, device: str = "cpu") -> dict[str, float]:
-    """Return the median seconds of each variant, run in turn, after one warm-up round; on a CPU, its own CPU time."""
+def measure(variants: Mapping[str, Callable[[], object]], repeats: int, device: str = "cpu") -> dict[str, list[float]]:
+    """Return the seconds of each variant by round, after one warm-up round; on a CPU, its own CPU time.
+
+    Each round runs all variants, in an order of its own, so that what slows the machine for a while slows all of them.
+    """
     clock = time.perf_counter if device.startswith("cuda") else time.process_time
     times: dict[str, list[float]] = {name: [] for name in variants}
+    order = random.Random(0)
     for repeat in range(repeats + 1):
-        for name, variant in variants.items():
+        for name in order.sample(list(variants), len(variants)):
             start = clock()
-            variant()
+            variants[name]()
             if device.startswith("cuda"):
                 torch.cuda.synchronize()
             if repeat:
                 times[name].append(clock() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
 
 
-def show(times: Mapping[str, float], reference: str) -> None:
-    """Print milliseconds, and how many times those of the reference."""
+def show(times: Mapping[str, list[float]], reference: str) -> None:
+    """Print median milliseconds, and the median and quartiles of the ratio to the reference in the same round."""
     width = max(len(name) for name in times)
     for name, seconds in times.items():
-        print(f"{name:{width}s} {1000 * seconds:9.2f} ms  x {seconds / times[reference]:.3f} of {reference}")
+        ratios = [own / other for own, other in zip(seconds, times[reference], strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        print(
+            f"{name:{width}s} {1000 * statistics.median(seconds):9.2f} ms  "
+            f"x {middle:.3f} of {reference} ({low:.3f} to {high:.3f})"
+        )

@@ -5,15 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmpkd.study.statistics import (
-    NUM_REPLICATES,
-    Bootstrap,
-    Floats,
-    Interval,
-    percentile_interval,
-    resampled_weights,
-    seeds_and_patients_interval,
-)
+from mmpkd.study.statistics import NUM_REPLICATES, Effect, Floats, SeedReplicates, effect_of, resampled_weights
 
 
 @dataclass(frozen=True)
@@ -23,38 +15,22 @@ class AurocDifferences:
     Attributes:
         estimate: (S, K) of S seeds and K findings; NaN for a finding that cannot be scored.
         replicates: (R, S, K) on resampled patients, the same patients for all seeds, findings and both arms.
+        num_patients: Number of patients.
     """
 
     estimate: Floats
     replicates: Floats
+    num_patients: int
 
-    def bootstrap(self, finding: int | None = None, seed: int = 0) -> Bootstrap:
-        """Return the distribution of the mean over seeds, for one finding or macro-averaged over findings.
-
-        With several seeds, S - 1 of them are drawn again in each replicate, see `two_level_bootstrap`.
-        """
+    def effect(self, finding: int | None = None) -> Effect:
+        """Return the difference of one finding, or macro-averaged over the findings that can be scored; NaN for none."""
         chosen = slice(None) if finding is None else slice(finding, finding + 1)
         scored = ~np.isnan(self.estimate[:, chosen]).any(axis=0)
         if not scored.any():
-            return Bootstrap(np.nan, np.full(len(self.replicates), np.nan), np.empty(0))
-        by_seed = self.replicates[:, :, chosen][:, :, scored].mean(axis=2)
-        estimate = float(self.estimate[:, chosen][:, scored].mean())
-        num_replicates, num_seeds = by_seed.shape
-        weights = np.ones((num_replicates, 1))
-        if num_seeds > 1:
-            weights = resampled_weights(num_seeds, num_replicates, seed + 1, draws=num_seeds - 1)
-        values = (weights * by_seed).sum(axis=1) / weights.sum(axis=1)
-        return Bootstrap(estimate, values[~np.isnan(values)], np.empty(0))
-
-    def interval(self, finding: int | None = None, level: float = 0.95) -> Interval:
-        """Return the interval that the report quotes: percentile for one seed, over seeds and patients for several."""
-        bootstrap = self.bootstrap(finding)
-        if np.isnan(bootstrap.estimate) or len(bootstrap.replicates) < 2:
-            return Interval(np.nan, np.nan, "not defined")
-        num_seeds = self.estimate.shape[0]
-        if num_seeds == 1:
-            return percentile_interval(bootstrap, level)
-        return seeds_and_patients_interval(bootstrap, num_seeds, level)
+            return Effect(np.nan, np.nan, np.nan)
+        values = self.estimate[:, chosen][:, scored].mean(axis=1)
+        replicates = self.replicates[:, :, chosen][:, :, scored].mean(axis=2)
+        return effect_of(SeedReplicates(values, replicates, np.empty((0, len(values))), self.num_patients))
 
 
 def auroc_differences(
@@ -103,7 +79,7 @@ def auroc_differences(
         for s in range(num_seeds):
             first, second = (weighted_auroc(p[s, stated, k], positive, drawn) for p in (arm, reference))
             estimate[s, k], replicates[:, s, k] = (first - second)[0], (first - second)[1:]
-    return AurocDifferences(estimate, replicates)
+    return AurocDifferences(estimate, replicates, weights.shape[1])
 
 
 def weighted_auroc(preds: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmpkd.study.plan import StudyError, check_overrides, check_seeds, load_plan
+from mmpkd.study.plan import StudyError
+from mmpkd.study.plan_file import check_overrides, check_seeds, load_plan
 
 
 def main(argv: Sequence[str]) -> int:

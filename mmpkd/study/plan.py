@@ -1,25 +1,12 @@
-"""What a study compares, read from one YAML file."""
+"""What a study compares."""
 
-import dataclasses
-import difflib
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
-import yaml
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_OWNED_FLAGS = (
-    "run.dir",
-    "run.group",
-    "run.job_type",
-    "seed_everything",
-    "ckpt_path",
-    "model.teacher",
-    "run.reference",
-)
+Contrast = Literal["domain", "form", "interaction"]
+REFERENCE = "reference"
 
 
 class StudyError(Exception):
@@ -47,8 +34,8 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Primary:
-    """The endpoint, declared before anything runs.
+class Comparison:
+    """A difference between two student arms, declared before anything runs.
 
     Attributes:
         arm: Student arm that the question is about.
@@ -66,15 +53,82 @@ class Primary:
 
 
 @dataclass(frozen=True)
+class Factorial:
+    """Two domains x two forms of privileged information, each with a difference from the domain's own reference.
+
+    Attributes:
+        contrast: The declared endpoint: the effect of the `domain`, of the `form`, or their `interaction`.
+        attribution: Read-out of the localization table.
+        score: Column of the localization table; higher must be better.
+        domains: Two domains; each maps `reference` and the two forms to student arms.
+        margin: Smallest contrast that matters, in units of the score; enables an equivalence test.
+    """
+
+    contrast: Contrast
+    attribution: str
+    score: str
+    domains: Mapping[str, Mapping[str, str]]
+    margin: float | None = None
+
+    @property
+    def forms(self) -> tuple[str, str]:
+        """Names of the two forms."""
+        first, second = (name for name in next(iter(self.domains.values())) if name != REFERENCE)
+        return first, second
+
+    def comparison(self, domain: str, form: str) -> Comparison:
+        """Return the difference of one form from the reference of its domain."""
+        arms = self.domains[domain]
+        return Comparison(arms[form], arms[REFERENCE], self.attribution, self.score)
+
+
+@dataclass(frozen=True)
+class External:
+    """A data set that finished students are tested on, and that nothing is trained on.
+
+    Attributes:
+        name: Name, and folder in that of a run.
+        data: Configuration of the data module.
+        arms: Student arms that are tested on it.
+        overrides: Flags `--data....` of it.
+    """
+
+    name: str
+    data: Path
+    arms: tuple[str, ...]
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Arms that are tested on the same images.
+
+    Attributes:
+        name: Name, "" if there is one only.
+        reference: Student arm that the others are compared with.
+        students: Student arms.
+        teachers: Teacher arms of its students.
+    """
+
+    name: str
+    reference: str
+    students: tuple[Arm, ...]
+    teachers: tuple[Arm, ...]
+
+
+@dataclass(frozen=True)
 class StudyPlan:
-    """A study.
+    """A study. It declares one endpoint: a `primary` comparison, or the contrast of a `factorial` design.
 
     Attributes:
         name: Name, and W&B group of the runs.
         question: The question, as shown at the top of the report.
         seeds: Seeds of the student arms.
         arms: Arms in the order of the file.
-        primary: Declared endpoint.
+        primary: Declared endpoint, or None.
+        factorial: Declared endpoint and the design behind it, or None.
+        family: Further comparisons that are declared; they are tested with Holm's correction for their number.
+        external: Data sets that students are tested on besides.
         overrides: Lightning flags added to every run.
         teacher_seed: Seed of the teachers.
         notes: Sentences that the report shows verbatim.
@@ -84,7 +138,10 @@ class StudyPlan:
     question: str
     seeds: tuple[int, ...]
     arms: tuple[Arm, ...]
-    primary: Primary
+    primary: Comparison | None = None
+    factorial: Factorial | None = None
+    family: tuple[Comparison, ...] = ()
+    external: tuple[External, ...] = ()
     overrides: tuple[str, ...] = ()
     teacher_seed: int = 0
     notes: tuple[str, ...] = ()
@@ -103,157 +160,31 @@ class StudyPlan:
         """Arms that are students."""
         return tuple(arm for arm in self.arms if arm.role == "student")
 
+    @property
+    def read_out(self) -> tuple[str, str]:
+        """Attribution and score of the declared endpoint."""
+        declared = self.factorial or self.primary
+        assert declared is not None
+        return declared.attribution, declared.score
 
-def load_plan(path: Path) -> StudyPlan:
-    """Read and check a study file.
+    @property
+    def domains(self) -> tuple[Domain, ...]:
+        """The arms by the images that they are tested on."""
+        if self.factorial is None:
+            assert self.primary is not None
+            return (Domain("", self.primary.reference, self.students, self.teachers),)
+        return tuple(self._domain(name, arms) for name, arms in self.factorial.domains.items())
 
-    Args:
-        path: YAML file; the configurations of its arms are relative to it.
+    def domain_of(self, student: str) -> Domain:
+        """Return the domain of a student arm."""
+        return next(domain for domain in self.domains if any(arm.name == student for arm in domain.students))
 
-    Returns:
-        The plan.
+    def external_domain(self, external: External) -> Domain:
+        """Return the student arms that are tested on another data set."""
+        students = tuple(arm for arm in self.students if arm.name in external.arms)
+        return Domain(external.name, self.domain_of(external.arms[0]).reference, students, ())
 
-    Raises:
-        StudyError: If the file is missing or does not describe a study that can run.
-    """
-    if not path.is_file():
-        raise StudyError(f"Expected a study file at {path} but there is none.")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise StudyError(f"{path} is not valid YAML: {error}") from error
-    top = _keys(content, StudyPlan, f"{path}")
-    arms = tuple(_arm(name, entry, path) for name, entry in _mapping(top["arms"], f"{path}: arms").items())
-    plan = StudyPlan(
-        name=_name(top["name"], f"{path}: name"),
-        question=_text(top["question"], f"{path}: question"),
-        seeds=check_seeds(_sequence(top["seeds"], f"{path}: seeds")),
-        arms=arms,
-        primary=_primary(top["primary"], path),
-        overrides=check_overrides(_sequence(top.get("overrides", []), f"{path}: overrides")),
-        teacher_seed=check_seeds([top.get("teacher_seed", 0)])[0],
-        notes=tuple(_text(note, f"{path}: notes") for note in _sequence(top.get("notes", []), f"{path}: notes")),
-    )
-    _check_references(plan, path)
-    return plan
-
-
-def check_seeds(seeds: Sequence[Any]) -> tuple[int, ...]:
-    """Return seeds as a tuple after checking them.
-
-    Raises:
-        StudyError: If there is no seed, a seed twice, or one that is no integer >= 0.
-    """
-    valid = all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds)
-    if not seeds or not valid or len(set(seeds)) != len(seeds):
-        raise StudyError(f"Expected `seeds` to be different integers >= 0, at least one, but got {list(seeds)}.")
-    return tuple(seeds)
-
-
-def check_overrides(overrides: Sequence[Any]) -> tuple[str, ...]:
-    """Return Lightning flags as a tuple after checking that none is one that the study sets itself.
-
-    Raises:
-        StudyError: If a flag is no text or belongs to the study.
-    """
-    for flag in overrides:
-        if not isinstance(flag, str):
-            raise StudyError(f"Expected `overrides` to be a list of flags (text) but got {flag!r}. Write it in quotes.")
-        name = flag.lstrip("-").split("=")[0].replace(".init_args.", ".")
-        if flag.startswith("-") and name in _OWNED_FLAGS:
-            raise StudyError(f"Expected overrides without {flag}: the study sets --{name} itself. Remove it.")
-    return tuple(overrides)
-
-
-def _arm(name: str, entry: Any, path: Path) -> Arm:
-    where = f"{path}: arms.{name}"
-    values = _keys(entry, Arm, where, given=("name",))
-    named = values["config"] if isinstance(values["config"], list) else [values["config"]]
-    configs = tuple(path.parent / _text(name, f"{where}.config") for name in named)
-    missing = [str(config) for config in configs if not config.is_file()]
-    if missing or not configs:
-        raise StudyError(f"{where}: expected configuration files at {missing} but there are none.")
-    role = values["role"]
-    if role not in ("teacher", "student"):
-        raise StudyError(f"{where}: expected `role` to be teacher or student but got {role!r}.")
-    teacher = values.get("teacher")
-    if role == "teacher" and teacher is not None:
-        raise StudyError(f"{where}: expected a teacher without `teacher` but got {teacher!r}. Remove it.")
-    overrides = check_overrides(_sequence(values.get("overrides", []), f"{where}.overrides"))
-    return Arm(_name(name, where), configs, cast(Literal["teacher", "student"], role), teacher, overrides)
-
-
-def _primary(entry: Any, path: Path) -> Primary:
-    where = f"{path}: primary"
-    values = _keys(entry, Primary, where)
-    margin = values.get("margin")
-    if margin is not None and (isinstance(margin, bool) or not isinstance(margin, int | float) or margin <= 0):
-        raise StudyError(f"{where}: expected `margin` to be a number > 0 but got {margin!r}.")
-    texts = {key: _text(values[key], f"{where}.{key}") for key in ("arm", "reference", "attribution", "score")}
-    return Primary(**texts, margin=None if margin is None else float(margin))
-
-
-def _check_references(plan: StudyPlan, path: Path) -> None:
-    students = [arm.name for arm in plan.students]
-    known = [arm.name for arm in plan.teachers]
-    for arm in plan.students:
-        if arm.teacher is not None and arm.teacher not in known:
-            raise StudyError(
-                f"{path}: arms.{arm.name}: expected `teacher` to be a teacher arm, or a student arm that is listed before it, "
-                f"{known}, but got {arm.teacher!r}.{_did_you_mean(arm.teacher, known)}"
-            )
-        known.append(arm.name)
-    for key, name in (("arm", plan.primary.arm), ("reference", plan.primary.reference)):
-        if name not in students:
-            raise StudyError(
-                f"{path}: primary.{key}: expected one of the student arms {students} but got {name!r}."
-                f"{_did_you_mean(name, students)}"
-            )
-    if plan.primary.arm == plan.primary.reference:
-        raise StudyError(f"{path}: primary: expected two different arms but got {plan.primary.arm!r} twice.")
-
-
-def _keys(entry: Any, kind: type[Any], where: str, given: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return a mapping whose keys are the fields of a dataclass, complaining about unknown and missing ones."""
-    values = _mapping(entry, where)
-    fields = [field for field in dataclasses.fields(kind) if field.name not in given]
-    names = [field.name for field in fields]
-    for key in values:
-        if key not in names:
-            raise StudyError(f"{where}: unknown key {key!r}.{_did_you_mean(key, names)} Known: {', '.join(names)}.")
-    missing = [f.name for f in fields if f.default is dataclasses.MISSING and f.name not in values]
-    if missing:
-        raise StudyError(f"{where}: expected the keys {', '.join(missing)} but they are missing.")
-    return values
-
-
-def _mapping(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping) or not value:
-        raise StudyError(f"{where}: expected a mapping (key: value) but got {value!r}.")
-    return {str(key): item for key, item in value.items()}
-
-
-def _sequence(value: Any, where: str) -> Sequence[Any]:
-    if not isinstance(value, list):
-        raise StudyError(f"{where}: expected a list but got {value!r}.")
-    return value
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise StudyError(f"{where}: expected text but got {value!r}.")
-    return value
-
-
-def _name(value: Any, where: str) -> str:
-    if not isinstance(value, str) or _NAME.fullmatch(value) is None or value == "report":
-        raise StudyError(
-            f"{where}: expected a name of letters, digits, '_', '-' and '.', which is also a folder (and not "
-            f"'report'), but got {value!r}."
-        )
-    return value
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    def _domain(self, name: str, arms: Mapping[str, str]) -> Domain:
+        students = tuple(arm for arm in self.students if arm.name in arms.values())
+        taught = {arm.teacher for arm in students}
+        return Domain(name, arms[REFERENCE], students, tuple(arm for arm in self.teachers if arm.name in taught))

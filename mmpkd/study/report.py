@@ -1,8 +1,7 @@
-"""The report of a study: one HTML file that needs no network, and a CSV of every score."""
+"""The report of a study: one HTML file that needs no network, and beside it every number and figure."""
 
-import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +9,24 @@ import jinja2
 import pandas as pd
 
 import mmpkd
-from mmpkd.study.endpoint import SCORE_NAMES, TRIVIAL, Endpoint, answer, primary_endpoint
-from mmpkd.study.figures import forest_plot
+from mmpkd.study.comparison import Compared
+from mmpkd.study.conclusions import Conclusions, compared_on, conclude
+from mmpkd.study.figures import as_svg, forest_plot, inline
+from mmpkd.study.hypotheses import equivalence_p_value, minimum_detectable_effect
+from mmpkd.study.names import measure_name
 from mmpkd.study.plan import StudyError, StudyPlan
-from mmpkd.study.results import ALL, RunTables, map_files, read_run, results_table
+from mmpkd.study.results import RunTables, read_run, results_table
 from mmpkd.study.runner import Run
-
-NUM_GALLERY = 8
+from mmpkd.study.sections import Grid, section
 
 
 def write_report(
     plan: StudyPlan, out: Path, seeds: Sequence[int], finished: Sequence[Run], failed: Sequence[tuple[Run, str]]
 ) -> tuple[str, Path]:
-    """Write `report/index.html` and `report/results.csv`.
+    """Write the folder `report`.
+
+    `index.html` is the report; `results.csv` has every score of every run, `roi.parquet` every region of interest,
+    `arms.tex` the table of arms, and `figures` each figure as PNG and SVG. Equal runs give equal files.
 
     Args:
         plan: The study.
@@ -39,31 +43,31 @@ def write_report(
     """
     if not finished:
         raise StudyError(f"Expected a finished run in {out} but there is none; {len(failed)} failed.")
-    tables = [read_run(run) for run in finished]
-    results = results_table(tables)
+    every = [read_run(run) for run in finished]
+    tables = [table for table in every if not table.run.test_set]
+    conclusions = conclude(plan, tables)
+    external = {own.name: [table for table in every if table.run.test_set == own.name] for own in plan.external}
+    domains = [(domain, tables) for domain in plan.domains]
+    domains += [(plan.external_domain(own), external[own.name]) for own in plan.external]
+    sections = [own for domain, found in domains if (own := section(plan, domain, found)) is not None]
     folder = out / "report"
     folder.mkdir(parents=True, exist_ok=True)
-    results.to_csv(folder / "results.csv", index=False)
-    sentence, endpoint = _answer(plan, tables)
+    results_table(every).to_csv(folder / "results.csv", index=False)
+    _write_rois(every, folder / "roi.parquet")
+    (folder / "arms.tex").write_text("\n".join(_latex(own.arms) for own in sections))
     page = (
         _environment()
         .get_template("template.html.jinja")
         .render(
             plan=plan,
-            sentence=sentence,
-            endpoint=endpoint,
-            forest=_forest(endpoint),
-            arms=_arm_rows(plan, results),
-            chance=_chance_rows(plan, results),
-            attributions=_attribution_rows(plan, results),
-            teachers=_teacher_rows(plan, results),
-            gallery=_gallery(plan, tables),
-            data=_data(tables),
-            labels=sorted({name for table in tables for name in table.summary.get("label_names", [])}),
-            provenance=[_provenance(table) for table in tables],
+            conclusions=conclusions,
+            compared=[_entry(*own, folder) for own in _comparisons(plan, conclusions, external)],
+            sections=sections,
+            provenance=[_provenance(table, out) for table in every],
             failed=[(run.name, reason) for run, reason in failed],
             seeds=list(seeds),
-            score_names=SCORE_NAMES,
+            measure=measure_name(plan.read_out[1], plan.read_out[0]),
+            minimum_detectable_effect=minimum_detectable_effect,
             version=mmpkd.__version__,
         )
     )
@@ -71,158 +75,94 @@ def write_report(
     temporary = path.with_suffix(".tmp")
     temporary.write_text(page)
     temporary.replace(path)
-    return sentence, path
+    return conclusions.sentence, path
 
 
 def _environment() -> jinja2.Environment:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["number"] = lambda value: "n/a" if value is None or pd.isna(value) else f"{value:.3f}"
-    environment.filters["signed"] = lambda value: "n/a" if value is None or pd.isna(value) else f"{value:+.3f}"
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = lambda value: _number(value, "")
+    environment.filters["signed"] = lambda value: _number(value, "+")
+    environment.filters["p"] = lambda value: "n/a" if pd.isna(value) else "< .001" if value < 0.001 else f"{value:.3f}"
     return environment
 
 
-def _answer(plan: StudyPlan, tables: Sequence[RunTables]) -> tuple[str, Endpoint | None]:
-    by_arm = {
-        name: [t for t in tables if t.run.arm.name == name] for name in (plan.primary.arm, plan.primary.reference)
-    }
-    missing = [name for name, own in by_arm.items() if not own]
-    if missing:
-        return f"No answer yet: no finished run of {' and '.join(missing)}.", None
-    if all(table.rois is None for own in by_arm.values() for table in own):
-        return "No answer: the test split has no regions of interest.", None
-    endpoint = primary_endpoint(plan.primary, by_arm[plan.primary.arm], by_arm[plan.primary.reference])
-    return answer(endpoint), endpoint
+def _number(value: float | None, sign: str) -> str:
+    return "n/a" if value is None or pd.isna(value) else f"{value:{sign}.3f}"
 
 
-def _forest(endpoint: Endpoint | None) -> str:
-    if endpoint is None:
-        return ""
-    label = f"{endpoint.primary.arm} minus {endpoint.primary.reference}"
-    return forest_plot([endpoint.overall, *endpoint.by_finding], label)
+def _comparisons(
+    plan: StudyPlan, conclusions: Conclusions, external: Mapping[str, Sequence[RunTables]]
+) -> list[tuple[Compared, str, float]]:
+    """Return all comparisons of the report, what they are, and their adjusted p-value."""
+    none = float("nan")
+    found = [] if conclusions.primary is None else [(conclusions.primary, "Primary endpoint", none)]
+    found += [(own.found, "Declared family", own.adjusted) for own in conclusions.family if own.found is not None]
+    found += [(own, "Exploratory", none) for own in conclusions.exploratory]
+    elsewhere = [(name, compared_on(plan, tables)) for name, tables in external.items()]
+    return found + [(own, f"Exploratory, on {name}", none) for name, own in elsewhere if own is not None]
 
 
-def _over_seeds(results: pd.DataFrame, **wanted: str) -> dict[str, Any]:
-    """Return mean, spread and count over the seeds of one score."""
-    for column, value in wanted.items():
-        results = results[results[column] == value]
-    values = results["value"]
+def _entry(found: Compared, kind: str, adjusted: float, folder: Path) -> dict[str, Any]:
+    """Return what the page shows of a comparison, and write its figure."""
+    declared, effect = found.declared, found.overall.effect
+    figure = forest_plot([found.overall, *found.by_finding], f"{declared.arm} minus {declared.reference}")
+    svg = as_svg(figure)
+    where = kind.partition(", on ")[2]
+    parts = ("forest", where, declared.arm, declared.reference, declared.attribution, declared.score)
+    name = "_".join(part for part in parts if part)
+    figures = folder / "figures"
+    figures.mkdir(exist_ok=True)
+    (figures / f"{name}.svg").write_text(svg)
+    figure.savefig(figures / f"{name}.png", dpi=200, metadata={"Software": None})
     return {
-        "mean": values.mean(),
-        "sd": values.std(ddof=1) if len(values) > 1 else None,
-        "num": int(results["num"].iloc[0]) if len(results) else 0,
+        "found": found,
+        "kind": kind,
+        "is_declared": not kind.startswith("Exploratory"),
+        "measure": measure_name(declared.score, declared.attribution),
+        "forest": inline(svg),
+        "p_value": effect.p_value(),
+        "adjusted": adjusted,
+        "equivalence": None if declared.margin is None else equivalence_p_value(effect, declared.margin),
     }
 
 
-def _measures(plan: StudyPlan, results: pd.DataFrame) -> list[str]:
-    known = [name for name in SCORE_NAMES if name in set(results["measure"])]
-    return sorted(known, key=lambda name: name != plan.primary.score)
-
-
-def _arm_rows(plan: StudyPlan, results: pd.DataFrame) -> list[dict[str, Any]]:
-    rows = []
-    for arm in plan.students:
-        own = results[results["arm"] == arm.name]
-        if own.empty:
-            continue
-        cells = {name: _over_seeds(own, measure=name, finding=ALL) for name in ("auroc", "auprc")}
-        for score in _measures(plan, results):
-            cells[score] = _over_seeds(own, measure=score, attribution=plan.primary.attribution, finding=ALL)
-        rows.append({"name": arm.name, "teacher": arm.teacher, "num_seeds": own["seed"].nunique(), "cells": cells})
-    return rows
-
-
-def _chance_rows(plan: StudyPlan, results: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the scores of trivial predictors; they see no student, so one run has them all."""
-    own = results[results["arm"] == plan.primary.reference]
-    present = [name for name in TRIVIAL if name in set(own["attribution"])]
-    return [
-        {
-            "name": TRIVIAL[name],
-            "cells": {s: _over_seeds(own, measure=s, attribution=name, finding=ALL) for s in _measures(plan, results)},
-        }
-        for name in present
+def _write_rois(tables: Sequence[RunTables], path: Path) -> None:
+    frames = [
+        table.rois.assign(arm=table.run.arm.name, seed=table.run.seed, test_set=table.run.test_set)
+        for table in tables
+        if table.rois is not None
     ]
+    if frames:
+        pd.concat(frames, ignore_index=True).to_parquet(path)
 
 
-def _attribution_rows(plan: StudyPlan, results: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return all read-outs but the trivial ones, for every arm and finding."""
-    students = [arm.name for arm in plan.students]
-    local = results[results["arm"].isin(students) & ~results["attribution"].isin(["", *TRIVIAL])]
-    rows = []
-    if local["finding"].nunique() == 2:  # all, and the only one there is
-        local = local[local["finding"] == ALL]
-    for (attribution, finding), group in local.groupby(["attribution", "finding"], sort=True):
-        for score in _measures(plan, results):
-            cells = [_over_seeds(group, arm=arm, measure=score) for arm in students]
-            entry = {"attribution": attribution, "finding": finding, "score": score, "cells": cells}
-            rows.append(entry | {"num": cells[0]["num"]})
-    return rows
+def _latex(grid: Grid) -> str:
+    """Return a grid as a table for the package booktabs."""
+
+    def cell(mean: float, sd: float | None) -> str:
+        spread = "" if sd is None else rf" $\pm$ {sd:.3f}"
+        return "" if pd.isna(mean) else f"{mean:.3f}{spread}"
+
+    frame = pd.DataFrame(
+        [[cell(own.mean, own.sd) for own in cells] for _, _, cells in grid.rows],
+        index=[name.replace("_", r"\_") for name, _, _ in grid.rows],
+        columns=list(grid.columns),
+    )
+    return frame.to_latex(escape=False, column_format="l" + "r" * len(grid.columns))
 
 
-def _teacher_rows(plan: StudyPlan, results: pd.DataFrame) -> list[dict[str, Any]]:
-    rows = []
-    best = results[(results["measure"] == "auroc") & (results["finding"] == ALL)].groupby("arm")["value"].mean()
-    for arm in plan.teachers:
-        own = results[results["arm"] == arm.name]
-        if own.empty:
-            continue
-        reference = best.get(plan.primary.reference)
-        value = best[arm.name]
-        rows.append(
-            {
-                "name": arm.name,
-                "auroc": value,
-                "auprc": _over_seeds(own, measure="auprc", finding=ALL)["mean"],
-                "gap": None if reference is None else value - reference,
-            }
-        )
-    return rows
-
-
-def _gallery(plan: StudyPlan, tables: Sequence[RunTables]) -> list[dict[str, Any]]:
-    """Return the same test images of the first seed, side by side over the student arms."""
-    students = [t for t in tables if t.run.arm.role == "student"]
-    if not students:
-        return []
-    seed = min(table.run.seed for table in students)
-    runs = [table.run for table in students if table.run.seed == seed]
-    names = [path.name for path in map_files(runs[0].folder, NUM_GALLERY)]
-    # identifiers of credentialed images stay out of a page that may be passed on
-    may_name = all(table.summary.get("license") in ("open", "synthetic") for table in students)
-    return [
-        {
-            "name": Path(name).stem if may_name else f"Image {position}",
-            "maps": [
-                {"arm": run.arm.name, "source": _inline(run.folder / "maps" / "test" / name)}
-                for run in runs
-                if (run.folder / "maps" / "test" / name).is_file()
-            ],
-        }
-        for position, name in enumerate(names, start=1)
-    ]
-
-
-def _inline(path: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def _data(tables: Sequence[RunTables]) -> pd.DataFrame:
-    """Return what each split holds, rows by count and columns by split, of a student if there is one."""
-    students = [table for table in tables if table.run.arm.role == "student"]
-    data = (students or list(tables))[0].summary.get("data", {})
-    return pd.DataFrame(data).reindex(columns=[name for name in ("train", "val", "test") if name in data])
-
-
-def _provenance(table: RunTables) -> dict[str, Any]:
+def _provenance(table: RunTables, out: Path) -> dict[str, Any]:
     lineage = table.run.folder / "lineage.json"
     content = json.loads(lineage.read_text()) if lineage.is_file() else {}
     return {
         "name": table.run.name,
-        "folder": str(table.run.folder),
+        "folder": table.run.folder.relative_to(out).as_posix(),
         "commit": (table.summary.get("git_commit") or "none")[:12],
         "teacher": (content.get("teacher_sha256") or "")[:12],
         "train": content.get("splits", {}).get("train", "")[:12],
+        "test": content.get("splits", {}).get("test", "")[:12],
         "epochs": table.summary.get("epochs"),
-        "seconds": table.summary.get("fit_seconds"),
     }

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from mmpkd.callbacks.roi_table import score_columns
-from mmpkd.metrics.classification import auroc, average_precision
+from mmpkd.metrics.classification import auroc, average_precision, expected_calibration_error
 from mmpkd.study.plan import StudyError
 from mmpkd.study.runner import Run
 
@@ -64,12 +64,24 @@ def results_table(tables: Sequence[RunTables]) -> pd.DataFrame:
     """Return every score of every run.
 
     Returns:
-        Columns arm, seed, measure, attribution, finding (`all` for the mean), value, num (images or ROIs that were scored),
-        num_undefined, chance (AUROC .5, AUPRC the prevalence, pixel AUROC .5, CNR 0, any other localization score the mean
-        share of the image that its ROIs take, which is what the all-ones map scores).
+        Columns test_set ("" for the study's own), arm, seed, measure, attribution, finding (`all` for the mean), value, num
+        (images or ROIs that were scored), num_undefined, chance (AUROC .5, AUPRC the prevalence, ECE none, pixel AUROC .5,
+        CNR 0, any other localization score the mean share of the image that its ROIs take: what the all-ones map scores).
     """
-    rows = [row for table in tables for part in (_classification, _localization) for row in part(table)]
-    columns = ["arm", "seed", "measure", "attribution", "finding", "value", "num", "num_undefined", "chance"]
+    parts = (_classification, _localization)
+    rows = [(table.run.test_set, *row) for table in tables for part in parts for row in part(table)]
+    columns = [
+        "test_set",
+        "arm",
+        "seed",
+        "measure",
+        "attribution",
+        "finding",
+        "value",
+        "num",
+        "num_undefined",
+        "chance",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -80,8 +92,13 @@ def _classification(table: RunTables) -> Iterator[tuple[Any, ...]]:
     target = np.array(frame[[f"target/{name}" for name in findings]], dtype=np.float64)
     preds = np.array(frame[[f"probability/{name}" for name in findings]], dtype=np.float64)
     stated = (~np.isnan(target)).sum(axis=0)
-    half, prevalence = np.full(len(findings), 0.5), target.sum(axis=0, where=~np.isnan(target)) / np.maximum(stated, 1)
-    for measure, function, chance in (("auroc", auroc, half), ("auprc", average_precision, prevalence)):
+    prevalence = target.sum(axis=0, where=~np.isnan(target)) / np.maximum(stated, 1)
+    measures = (
+        ("auroc", auroc, np.full(len(findings), 0.5)),
+        ("auprc", average_precision, prevalence),
+        ("ece", expected_calibration_error, np.full(len(findings), np.nan)),
+    )
+    for measure, function, chance in measures:
         values = function(torch.from_numpy(preds), torch.from_numpy(target)).numpy()
         undefined = int(np.isnan(values).sum())
         macro = float(np.nanmean(values)) if undefined < len(values) else float("nan")
@@ -131,8 +148,21 @@ def paired_differences(
                 columns[first.run.seed] = pair[0] - pair[1]
     frame = pd.DataFrame(columns)
     if frame.empty:
-        raise StudyError("Expected a seed and ROIs that both arms of the primary endpoint have, but there are none.")
+        names = [tables[0].run.arm.name for tables in (arm, reference) if tables]
+        raise StudyError(
+            f"Expected a seed and ROIs that both arms of a comparison have but {names} have none in common."
+        )
     return frame
+
+
+def paired(tables: Sequence[RunTables], attribution: str, column: str) -> pd.DataFrame:
+    """Return a column of the per-ROI table of several runs, in the order of `paired_differences`; one column a seed."""
+    return pd.DataFrame({table.run.seed: _column(table, attribution, column) for table in tables})
+
+
+def macro_auroc(table: RunTables) -> float:
+    """Return the mean AUROC of a run over the findings that have one."""
+    return next(float(row[5]) for row in _classification(table) if row[2] == "auroc" and row[4] == ALL)
 
 
 def _values(tables: RunTables, attribution: str, score: str) -> "pd.Series[float]":
@@ -143,8 +173,13 @@ def _values(tables: RunTables, attribution: str, score: str) -> "pd.Series[float
             f"Expected read-out '{attribution}' with score '{score}' in {tables.run.folder / 'roi_test.parquet'} but it has "
             f"the read-outs {known} and the scores {tables.scores}."
         )
-    own = rois[rois["attribution"] == attribution]
-    return own.set_index(["sample_id", "patient_id", "finding"])[score].sort_index()
+    return _column(tables, attribution, score)
+
+
+def _column(tables: RunTables, attribution: str, column: str) -> "pd.Series[float]":
+    assert tables.rois is not None
+    own = tables.rois[tables.rois["attribution"] == attribution]
+    return own.set_index(["sample_id", "patient_id", "finding"])[column].sort_index()
 
 
 def stacked_predictions(tables: Sequence[RunTables], kind: str) -> "np.ndarray[Any, np.dtype[np.float64]]":

@@ -6,14 +6,14 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from data_modules.json_file import write_json
-from mmpkd.study.plan import Arm, StudyError, StudyPlan
+from mmpkd.study.plan import Arm, External, StudyError, StudyPlan
 
 logger = logging.getLogger("mmpkd")
 Execute = Callable[[Sequence[str]], None]
@@ -23,7 +23,7 @@ STARTED = "started.json"
 
 @dataclass(frozen=True)
 class Run:
-    """One training of one arm.
+    """One training of one arm with its test, or the test of a trained student on another data set.
 
     Attributes:
         arm: The arm.
@@ -31,6 +31,8 @@ class Run:
         folder: Where everything of the run lies.
         flags: Arguments of the Lightning command line, without the sub-command.
         teacher: Folder of the run that it is distilled from, or None.
+        test_set: Name of the other data set; "" for a training.
+        trained: Folder of the run whose student is tested on it, or None for a training.
     """
 
     arm: Arm
@@ -38,11 +40,18 @@ class Run:
     folder: Path
     flags: tuple[str, ...]
     teacher: Path | None
+    test_set: str = ""
+    trained: Path | None = None
 
     @property
     def name(self) -> str:
-        """Arm and seed, for messages."""
-        return f"{self.arm.name} (seed {self.seed})"
+        """Arm, seed and other data set, for messages."""
+        return f"{self.arm.name} (seed {self.seed}){f' on {self.test_set}' if self.test_set else ''}"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The checkpoint that is tested."""
+        return (self.trained or self.folder) / "checkpoints" / "best.ckpt"
 
 
 @dataclass(frozen=True)
@@ -81,9 +90,11 @@ def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Seque
         flags += ["--run.job_type", arm.name, "--seed_everything", str(seed)]
         if teacher is not None:
             flags += ["--model.teacher", str(teacher / "checkpoints" / "best.ckpt")]
-            if _precedes(plan, plan.primary.reference, arm.name):
-                flags += ["--run.reference", str(out / plan.primary.reference / f"seed{seed}")]
-        runs.append(Run(arm, seed, folder, (*flags, *plan.overrides, *arm.overrides, *overrides), teacher))
+            reference = plan.domain_of(arm.name).reference
+            if _precedes(plan, reference, arm.name):
+                flags += ["--run.reference", str(out / reference / f"seed{seed}")]
+        run = Run(arm, seed, folder, (*flags, *plan.overrides, *arm.overrides, *overrides), teacher)
+        runs += [run, *(external_run(run, own) for own in plan.external if arm.name in own.arms)]
     return runs
 
 
@@ -108,14 +119,15 @@ def run_all(runs: Sequence[Run], execute: Execute) -> Outcome:
     finished: list[Run] = []
     failed: dict[Path, tuple[Run, str]] = {}
     for position, run in enumerate(runs, start=1):
-        if run.teacher in failed:
-            failed[run.folder] = (run, f"its teacher failed: {failed[run.teacher][1]}")
+        cause = failed.get(run.trained or run.folder) or (failed.get(run.teacher) if run.teacher is not None else None)
+        if cause is not None:
+            failed[run.folder] = (run, f"{cause[0].name} failed: {cause[1]}")
             continue
         if is_finished(run):
             logger.info("[%d/%d] %s: finished before, kept", position, len(runs), run.name)
             finished.append(run)
             continue
-        logger.info("[%d/%d] %s: training", position, len(runs), run.name)
+        logger.info("[%d/%d] %s: %s", position, len(runs), run.name, "testing" if run.test_set else "training")
         reason = _attempt(run, execute)
         if reason is None:
             finished.append(run)
@@ -124,12 +136,22 @@ def run_all(runs: Sequence[Run], execute: Execute) -> Outcome:
     return Outcome(tuple(finished), tuple(failed.values()))
 
 
+def external_run(run: Run, external: External) -> Run:
+    """Return the test of a trained student on another data set; it lies in the folder of its training."""
+    folder = run.folder / "external" / external.name
+    flags = [flag for flag in run.flags if not flag.startswith("--data.")]
+    flags[flags.index("--run.dir") + 1] = str(folder)
+    flags += ["--data", str(external.data), *external.overrides]
+    return replace(run, folder=folder, flags=tuple(flags), test_set=external.name, trained=run.folder)
+
+
 def _attempt(run: Run, execute: Execute) -> str | None:
     """Make one run; return why it failed, or None."""
     start = time.monotonic()
     try:
-        continue_fit(run, execute)
-        execute(["test", *run.flags, "--ckpt_path", str(run.folder / "checkpoints" / "best.ckpt")])
+        if run.trained is None:
+            continue_fit(run, execute)
+        execute(["test", *run.flags, "--ckpt_path", str(run.checkpoint)])
     except KeyboardInterrupt:
         raise
     except SystemExit as error:
@@ -204,16 +226,17 @@ def run_fingerprint(run: Run) -> str:
     """
     flags = [part for flag in run.flags for part in (flag.split("=", 1) if flag.startswith("--config=") else [flag])]
     configs: list[Path] = []
-    for name in ("--config", "--run.dir", "--run.reference", "--model.teacher"):
+    for name in ("--config", "--data", "--run.dir", "--run.reference", "--model.teacher"):
         while name in flags:
             position = flags.index(name)
-            configs += [Path(flags[position + 1])] if name == "--config" else []
+            configs += [Path(flags[position + 1])] if name in ("--config", "--data") else []
             del flags[position : position + 2]
     digest = hashlib.sha256(json.dumps(flags).encode())
     for path in [path for config in configs for path in configuration_files(config)]:
         digest.update(json.dumps(yaml.safe_load(path.read_text()), sort_keys=True, default=str).encode())
-    if run.teacher is not None and (run.teacher / DONE).is_file():
-        digest.update(json.loads((run.teacher / DONE).read_text())["fingerprint"].encode())
+    for made_from in (run.teacher, run.trained):
+        if made_from is not None and (made_from / DONE).is_file():
+            digest.update(json.loads((made_from / DONE).read_text())["fingerprint"].encode())
     return digest.hexdigest()
 
 

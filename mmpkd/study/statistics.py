@@ -1,9 +1,12 @@
 """Paired statistics over training seeds and patients. Pure NumPy on tables; nothing here reads a file.
 
 Two things vary: the training run (initialisation, order of batches) and the patients of the test set. Rows of one
-patient (several images, several findings) are dependent, so patients are resampled, never rows. The same patients are
-seen by all runs, so seeds and patients are crossed, not nested, and are resampled independently of each other
-(pigeonhole bootstrap: Owen 2007, Annals of Applied Statistics 1(2), https://doi.org/10.1214/07-AOAS122).
+patient (several images, several findings) are dependent, so patients are resampled, never rows (Field and Welsh 2007,
+JRSS B 69(3), https://doi.org/10.1111/j.1467-9868.2007.00593.x). The same patients are seen by all runs, so seeds and
+patients are crossed, not nested. The number of seeds is small, so their part of the variance is computed, not resampled:
+a bootstrap over five values is too narrow, and a bootstrap over both (Owen 2007, Annals of Applied Statistics 1(2),
+https://doi.org/10.1214/07-AOAS122) counts the noise of a single run on a single patient three times.
+docs/statistics.md shows how often the intervals cover.
 """
 
 from collections.abc import Sequence
@@ -15,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 Floats = NDArray[np.float64]
+Alternative = Literal["two-sided", "greater", "less"]
 
 MIN_SEEDS = 5
 SINGLE_SEED = f"one training run is no evidence about the method; run at least {MIN_SEEDS} seeds"
@@ -42,23 +46,20 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Bootstrap:
-    """A bootstrap distribution.
+class SeedReplicates:
+    """A statistic of each of S runs, on the patients and on R resamples of them.
 
     Attributes:
-        estimate: Value on the data.
-        replicates: (R,) values on resampled data.
-        jackknife: (P,) values without one patient each, for the acceleration of BCa; empty if not computed.
+        values: (S,) the statistic of each run on all patients.
+        replicates: (R, S) the same on resampled patients; the same resample for all runs of a row.
+        jackknife: (P, S) without one patient each, for the acceleration of BCa; empty if not computed.
+        num_patients: Number of patients that have a part in the statistic.
     """
 
-    estimate: float
+    values: Floats
     replicates: Floats
     jackknife: Floats
-
-    @property
-    def standard_error(self) -> float:
-        """Standard deviation of the replicates."""
-        return float(np.std(self.replicates, ddof=1))
+    num_patients: int
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,6 @@ class ClusterSums:
     def seed_means(self) -> Floats:
         """(S,) mean difference of each run."""
         return np.asarray(self.total.sum(axis=1) / self.count.sum(axis=1))
-
-    @property
-    def mean(self) -> float:
-        """Mean over runs of the mean difference."""
-        return float(self.seed_means.mean())
 
 
 def cluster_sums(differences: Floats, patient: NDArray[np.int64]) -> ClusterSums:
@@ -115,20 +111,17 @@ def cluster_sums(differences: Floats, patient: NDArray[np.int64]) -> ClusterSums
     return ClusterSums(np.stack(total), np.stack(count), int((~defined).sum()))
 
 
-def resampled_weights(num: int, num_replicates: int, seed: int, draws: int | None = None) -> Floats:
-    """Return (R, num) how often each of `num` units is drawn; `draws` units a replicate, `num` by default."""
+def resampled_weights(num: int, num_replicates: int, seed: int) -> Floats:
+    """Return (R, num) how often each of `num` units is drawn with replacement, `num` draws a replicate."""
     rng = np.random.default_rng(seed)
-    draws = num if draws is None else draws
-    counts = rng.multinomial(draws, np.full(num, 1.0 / num), size=num_replicates)
-    return counts.astype(np.float64)
+    return rng.multinomial(num, np.full(num, 1.0 / num), size=num_replicates).astype(np.float64)
 
 
-def patient_bootstrap(sums: ClusterSums, num_replicates: int = NUM_REPLICATES, seed: int = 0) -> Bootstrap:
-    """Bootstrap the mean paired difference over patients; the runs stay as they are.
+def patient_bootstrap(sums: ClusterSums, num_replicates: int = NUM_REPLICATES, seed: int = 0) -> SeedReplicates:
+    """Bootstrap the mean paired difference of each run over patients.
 
-    Clusters are drawn with replacement and keep all of their rows (Field and Welsh 2007, JRSS B 69(3),
-    https://doi.org/10.1111/j.1467-9868.2007.00593.x). The mean is a ratio of sums, because patients own different numbers
-    of ROIs.
+    Clusters are drawn with replacement and keep all of their rows. The mean is a ratio of sums, because patients own different
+    numbers of ROIs.
 
     Args:
         sums: Differences within patients.
@@ -136,73 +129,152 @@ def patient_bootstrap(sums: ClusterSums, num_replicates: int = NUM_REPLICATES, s
         seed: Seed of the resampling.
 
     Returns:
-        Distribution, with the jackknife over patients.
+        Means, on resamples and without one patient each.
     """
     weights = resampled_weights(sums.total.shape[1], num_replicates, seed)
-    replicates = _weighted_means(sums, weights).mean(axis=1)
+    replicates = (weights @ sums.total.T) / _or_nan(weights @ sums.count.T)
     without = (sums.total.sum(1, keepdims=True) - sums.total) / _or_nan(sums.count.sum(1, keepdims=True) - sums.count)
     present = sums.count.any(axis=0)
-    return Bootstrap(sums.mean, replicates[~np.isnan(replicates)], without.mean(axis=0)[present])
-
-
-def two_level_bootstrap(sums: ClusterSums, num_replicates: int = NUM_REPLICATES, seed: int = 0) -> Bootstrap:
-    """Bootstrap the mean paired difference over seeds and patients, drawn independently of each other.
-
-    S - 1 of the S seeds are drawn, with replacement: drawing S would make the variance between seeds too small by the factor
-    (S - 1) / S, which matters for five seeds (Rao and Wu 1988, JASA 83(401),
-    https://doi.org/10.1080/01621459.1988.10478591).
-
-    Args:
-        sums: Differences within patients, of at least two runs.
-        num_replicates: Number of resamples R.
-        seed: Seed of the resampling.
-
-    Returns:
-        Distribution, without a jackknife.
-
-    Raises:
-        ValueError: If there is one run only.
-    """
-    num_seeds, num_patients = sums.total.shape
-    if num_seeds < 2:
-        raise ValueError(f"Expected at least 2 seeds for a bootstrap over seeds but got {num_seeds}: {SINGLE_SEED}.")
-    patients = resampled_weights(num_patients, num_replicates, seed)
-    seeds = resampled_weights(num_seeds, num_replicates, seed + 1, draws=num_seeds - 1)
-    replicates = (seeds * _weighted_means(sums, patients)).sum(axis=1) / (num_seeds - 1)
-    return Bootstrap(sums.mean, replicates[~np.isnan(replicates)], np.empty(0))
-
-
-def _weighted_means(sums: ClusterSums, weights: Floats) -> Floats:
-    return (weights @ sums.total.T) / _or_nan(weights @ sums.count.T)
+    return SeedReplicates(sums.seed_means, replicates, without.T[present], int(present.sum()))
 
 
 def _or_nan(count: Floats) -> Floats:
     return np.where(count > 0, count, np.nan)
 
 
-def percentile_interval(bootstrap: Bootstrap, level: float = 0.95) -> Interval:
-    """Return the percentile interval (Efron and Tibshirani 1993, section 13.3)."""
-    tail = (1 - level) / 2
-    low, high = np.quantile(bootstrap.replicates, [tail, 1 - tail])
-    return Interval(float(low), float(high), "percentile bootstrap")
+@dataclass(frozen=True)
+class Effect:
+    """An estimate with what is needed for intervals and tests.
 
-
-def bca_interval(bootstrap: Bootstrap, level: float = 0.95) -> Interval:
-    """Return the bias-corrected and accelerated interval (Efron 1987, https://doi.org/10.2307/2289144).
-
-    The acceleration comes from the jackknife over patients. If all replicates lie on one side of the estimate the correction
-    is not defined and the ends are NaN.
+    Attributes:
+        estimate: Mean over runs.
+        error: Standard error; NaN where it is not defined.
+        df: Degrees of freedom of Student's distribution.
+        run: For a single run, its bootstrap over patients: intervals and tests are BCa then.
     """
-    below = np.mean(bootstrap.replicates < bootstrap.estimate) + np.mean(bootstrap.replicates == bootstrap.estimate) / 2
-    if not 0 < below < 1 or bootstrap.jackknife.size < 2:
-        return Interval(np.nan, np.nan, "BCa bootstrap")
-    influence = bootstrap.jackknife.mean() - bootstrap.jackknife
-    spread = float(np.sum(influence**2))
-    acceleration = float(np.sum(influence**3)) / (6 * spread**1.5) if spread > 0 else 0.0
-    bias = stats.norm.ppf(below)
+
+    estimate: float
+    error: float
+    df: float
+    run: SeedReplicates | None = None
+
+    def interval(self, level: float = 0.95) -> Interval:
+        """Return the two-sided interval of a level."""
+        if self.run is not None:
+            return bca_interval(self.run, level)
+        half = self.error * float(stats.t.ppf((1 + level) / 2, self.df))
+        return Interval(self.estimate - half, self.estimate + half, "two-level bootstrap, Student's t")
+
+    def p_value(self, null: float = 0.0, alternative: Alternative = "two-sided") -> float:
+        """Return the p-value of the hypothesis that the true value is `null`; it agrees with `interval`.
+
+        Args:
+            null: Value under the hypothesis.
+            alternative: What speaks against it: a value that differs, is greater, or is less.
+
+        Returns:
+            In [0, 1]; NaN where it is not defined.
+        """
+        below = _bca_position(self.run, null) if self.run is not None else self._position(null)
+        if alternative == "two-sided":
+            return float(min(1.0, 2 * min(below, 1 - below))) if below == below else float("nan")
+        return below if alternative == "greater" else 1 - below
+
+    def _position(self, null: float) -> float:
+        """Return how much of the confidence distribution lies below a value."""
+        if self.error == 0:
+            return float(null > self.estimate) + float(null == self.estimate) / 2
+        return float(stats.t.cdf((null - self.estimate) / self.error, self.df))
+
+
+def effect_of(runs: SeedReplicates) -> Effect:
+    """Return the mean of a statistic over runs, with its uncertainty over seeds and patients.
+
+    For S >= 2 runs the variance of the mean is V_seeds + V_patients - V_noise, each from a moment: V_seeds is the variance
+    between runs over S; V_patients that of the mean over runs between resamples of the patients; V_noise, what a single run
+    does with a single patient, is in both and is taken away once. It is never below V_seeds. Degrees of freedom after
+    Satterthwaite 1946 (https://doi.org/10.2307/3002019). This is the two-way clustered variance (Cameron, Gelbach and
+    Miller 2011, https://doi.org/10.1198/jbes.2010.07136) with the resampling of patients that a ratio of sums needs.
+
+    Args:
+        runs: The statistic of each run.
+
+    Returns:
+        Effect; for one run, over patients only.
+    """
+    replicates = runs.replicates[~np.isnan(runs.replicates).any(axis=1)]
+    estimate, num_seeds, num_patients = float(runs.values.mean()), len(runs.values), runs.num_patients
+    if len(replicates) < 2 or num_patients < 2:
+        return Effect(estimate, float("nan"), float("nan"))
+    if num_seeds == 1:
+        only = SeedReplicates(runs.values, replicates, runs.jackknife, num_patients)
+        return Effect(estimate, float(replicates.std(ddof=1)), float("inf"), only)
+    correction = num_patients / (num_patients - 1)
+    means = replicates.mean(axis=1, keepdims=True)
+    seeds = float(runs.values.var(ddof=1)) / num_seeds
+    patients = float(means.var(ddof=1)) * correction
+    noise = float((replicates - means).var(axis=0, ddof=1).sum()) * correction / (num_seeds * (num_seeds - 1))
+    total = max(seeds + patients - noise, seeds)
+    parts = seeds**2 / (num_seeds - 1) + patients**2 / (num_patients - 1)
+    parts += noise**2 / ((num_seeds - 1) * (num_patients - 1))
+    return Effect(estimate, float(np.sqrt(total)), max(total**2 / parts, 1.0) if parts > 0 else float("inf"))
+
+
+def independent_sum(effects: Sequence[Effect], weights: Sequence[float]) -> Effect:
+    """Return a weighted sum of effects that share neither patients nor runs.
+
+    Args:
+        effects: Effects of several runs each.
+        weights: Their weights.
+
+    Raises:
+        ValueError: If an effect is of a single run: it has no variance between runs.
+    """
+    if any(effect.run is not None for effect in effects):
+        raise ValueError(f"Expected effects over several seeds but one is of a single run: {SINGLE_SEED}.")
+    variances = [(weight * effect.error) ** 2 for effect, weight in zip(effects, weights, strict=True)]
+    total = sum(variances)
+    parts = sum(v**2 / effect.df for v, effect in zip(variances, effects, strict=True))
+    estimate = sum(weight * effect.estimate for effect, weight in zip(effects, weights, strict=True))
+    return Effect(float(estimate), float(np.sqrt(total)), total**2 / parts if parts > 0 else float("inf"))
+
+
+def bca_interval(run: SeedReplicates, level: float = 0.95) -> Interval:
+    """Return the bias-corrected and accelerated interval of one run (Efron 1987, https://doi.org/10.2307/2289144).
+
+    The acceleration comes from the jackknife over patients; without one it is zero, and the interval is bias-corrected. If
+    all replicates lie on one side of the estimate, the correction is not defined and the ends are NaN.
+    """
+    bias, acceleration = _bca_constants(run)
     z = bias + stats.norm.ppf([(1 - level) / 2, (1 + level) / 2])
-    low, high = np.quantile(bootstrap.replicates, stats.norm.cdf(bias + z / (1 - acceleration * z)))
-    return Interval(float(low), float(high), "BCa bootstrap")
+    position = stats.norm.cdf(bias + z / (1 - acceleration * z))
+    method = "BCa bootstrap over patients" if run.jackknife.size else "BC bootstrap over patients"
+    if np.isnan(position).any():
+        return Interval(np.nan, np.nan, method)
+    low, high = np.quantile(run.replicates, position)
+    return Interval(float(low), float(high), method)
+
+
+def _bca_position(run: SeedReplicates, value: float) -> float:
+    """Return the level at which an end of the BCa interval reaches a value: the inverse of `bca_interval`."""
+    bias, acceleration = _bca_constants(run)
+    # half a replicate from the ends, so that no p-value is below what so many replicates can show
+    share = np.clip(_share_below(run.replicates, value), 0.5 / run.replicates.size, 1 - 0.5 / run.replicates.size)
+    z = stats.norm.ppf(share) - bias
+    return float(stats.norm.cdf(z / (1 + acceleration * z) - bias))
+
+
+def _bca_constants(run: SeedReplicates) -> tuple[float, float]:
+    """Return bias and acceleration; NaN where they are not defined."""
+    below = _share_below(run.replicates, float(run.values[0]))
+    bias = float(stats.norm.ppf(below)) if 0 < below < 1 else float("nan")
+    influence = run.jackknife.mean() - run.jackknife if run.jackknife.size else np.zeros(1)
+    spread = float(np.sum(influence**2))
+    return bias, float(np.sum(influence**3)) / (6 * spread**1.5) if spread > 0 else 0.0
+
+
+def _share_below(replicates: Floats, value: float) -> float:
+    return float(np.mean(replicates < value) + np.mean(replicates == value) / 2)
 
 
 def t_interval(seed_means: Floats, level: float = 0.95) -> Interval:
@@ -212,27 +284,6 @@ def t_interval(seed_means: Floats, level: float = 0.95) -> Interval:
         return Interval(np.nan, np.nan, "t over seeds")
     half = stats.t.ppf((1 + level) / 2, n - 1) * np.std(seed_means, ddof=1) / np.sqrt(n)
     return Interval(float(seed_means.mean() - half), float(seed_means.mean() + half), "t over seeds")
-
-
-def seeds_and_patients_interval(bootstrap: Bootstrap, num_seeds: int, level: float = 0.95) -> Interval:
-    """Return estimate -+ t(S - 1) x the bootstrap's standard error over seeds and patients.
-
-    The percentiles of a bootstrap over five seeds are too narrow; the t quantile makes up for the few seeds (Hesterberg 2015,
-    The American Statistician 69(4), section 4, https://doi.org/10.1080/00031305.2015.1089789). It is on the cautious side
-    when the patients, not the seeds, are what varies.
-
-    Args:
-        bootstrap: Distribution of `two_level_bootstrap`.
-        num_seeds: Number of runs S, at least 2.
-        level: Confidence level.
-
-    Returns:
-        Interval, symmetric about the estimate.
-    """
-    half = float(stats.t.ppf((1 + level) / 2, num_seeds - 1)) * bootstrap.standard_error
-    return Interval(
-        bootstrap.estimate - half, bootstrap.estimate + half, "t with bootstrap error over seeds and patients"
-    )
 
 
 def paired_effect_size(differences: Floats) -> float:
@@ -251,38 +302,6 @@ def paired_effect_size(differences: Floats) -> float:
     if spread == 0:
         return float("nan")
     return float(differences.mean()) / spread * (1 - 3 / (4 * (n - 1) - 1))
-
-
-Verdict = Literal["higher", "lower", "equivalent", "not shown"]
-
-
-def verdict(interval: Interval, inner: Interval, margin: float | None) -> Verdict:
-    """Judge a difference by its intervals.
-
-    Two one-sided tests (Schuirmann 1987, https://doi.org/10.1007/BF01068419): the difference is equivalent to none at 5 % if its
-    90 % interval lies within the margin.
-
-    Args:
-        interval: 95 % interval.
-        inner: 90 % interval by the same method.
-        margin: Smallest difference that matters, or None.
-
-    Returns:
-        Equivalence goes before a difference: a difference within the margin does not matter.
-    """
-    if margin is not None and -margin < inner.low and inner.high < margin:
-        return "equivalent"
-    if interval.excludes_zero:
-        return "higher" if interval.low > 0 else "lower"
-    return "not shown"
-
-
-def interval_of(sums: ClusterSums, level: float = 0.95, num_replicates: int = NUM_REPLICATES) -> Interval:
-    """Return the interval that the report quotes: over patients (BCa) for one run, over seeds and patients for several."""
-    num_seeds = len(sums.total)
-    if num_seeds == 1:
-        return bca_interval(patient_bootstrap(sums, num_replicates), level)
-    return seeds_and_patients_interval(two_level_bootstrap(sums, num_replicates), num_seeds, level)
 
 
 def as_codes(names: Sequence[str]) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """Run folders with known content, as a finished run leaves them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ def write_run(folder: Path, seed: int, shift: float, role: str = "student", with
             noise = rng.normal(0, 0.01, len(patients)) if name == "rollout" else 0.0
             own = predictions[["sample_id", "patient_id"]].assign(finding="Mass", attribution=name, area=0.05)
             own["probability"], own["target"] = predictions["probability/Mass"], 1.0
+            own["recognised"] = (own["probability"] > 0.5).astype(float)
             rows.append(own.assign(iou_top_area=value + difficulty + noise, pointing_game=0.5))
         rois = pd.concat(rows)
         rois.loc[rois["sample_id"] == "s000", "iou_top_area"] = np.nan
@@ -57,14 +58,19 @@ def write_run(folder: Path, seed: int, shift: float, role: str = "student", with
 class FakeCommandLine:
     """Stands in for the Lightning command line: writes what a run would leave, and can fail."""
 
-    def __init__(self, fail: Sequence[str] = (), effect: float = 0.1) -> None:
+    def __init__(
+        self, fail: Sequence[str] = (), effect: float = 0.1, effects: Mapping[str, float] | None = None
+    ) -> None:
         self.calls: list[list[str]] = []
-        self.fail, self.effect = set(fail), effect
+        self.fail, self.effects = set(fail), {"distilled": effect} if effects is None else effects
 
     def __call__(self, args: Sequence[str]) -> None:
         args = list(args)
         self.calls.append(args)
         value = dict(zip(args[1::2], args[2::2], strict=False))
+        if "--data" in value:  # a test on another data set: nothing is trained
+            write_run(Path(value["--run.dir"]), int(value["--seed_everything"]), 0.05)
+            return
         arm, seed, folder = value["--run.job_type"], int(value["--seed_everything"]), Path(value["--run.dir"])
         if args[0] == "fit":
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -75,7 +81,7 @@ class FakeCommandLine:
             (folder / "summary.json").write_text(json.dumps({"status": "fitted"}))
         else:
             role = "teacher" if arm == "teacher" else "student"
-            write_run(folder, seed, self.effect if arm == "distilled" else 0.0, role)
+            write_run(folder, seed, self.effects.get(arm, 0.0), role)
 
     def commands(self) -> list[tuple[str, str, str]]:
         """Return (sub-command, arm, seed) of all calls."""
@@ -83,8 +89,8 @@ class FakeCommandLine:
         return [(c[0], n["--run.job_type"], n["--seed_everything"]) for c, n in zip(self.calls, named, strict=True)]
 
 
-def write_study(folder: Path, seeds: Sequence[int] = (0, 1)) -> Path:
-    """Write a study of three arms and return its file."""
+def write_study(folder: Path, seeds: Sequence[int] = (0, 1), more: str = "") -> Path:
+    """Write a study of three arms and return its file; `more` is added to it."""
     folder.mkdir(exist_ok=True)
     for name in ("teacher", "baseline", "distill"):
         (folder / f"{name}.yaml").write_text("data: data.yaml\n")
@@ -101,6 +107,23 @@ arms:
   distilled: {{config: distill.yaml, role: student, teacher: teacher}}
 primary: {{arm: distilled, reference: baseline, attribution: rollout, score: iou_top_area}}
 notes: [A note with <angle> brackets.]
-"""
+{more}"""
+    )
+    return path
+
+
+def write_factorial_study(folder: Path, contrast: str, seeds: Sequence[int] = (0, 1, 2, 3, 4)) -> Path:
+    """Write a study of two domains and two forms and return its file."""
+    folder.mkdir(exist_ok=True)
+    (folder / "run.yaml").write_text("x: 1\n")
+    names = [f"{domain}_{arm}" for domain in ("chest", "breast") for arm in ("baseline", "text", "table")]
+    arms = "".join(f"  {name}: {{config: run.yaml, role: student}}\n" for name in names)
+    domains = "".join(
+        f"    {d}: {{reference: {d}_baseline, text: {d}_text, table: {d}_table}}\n" for d in ("chest", "breast")
+    )
+    path = folder / "study.yaml"
+    path.write_text(
+        f"name: square\nquestion: On what does it depend?\nseeds: {list(seeds)}\narms:\n{arms}"
+        f"factorial:\n  contrast: {contrast}\n  attribution: rollout\n  score: iou_top_area\n  domains:\n{domains}"
     )
     return path

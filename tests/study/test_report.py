@@ -8,10 +8,14 @@ import pandas as pd
 import pytest
 
 from mmpkd.study.command import main
-from mmpkd.study.plan import StudyError, load_plan
+from mmpkd.study.conclusions import conclude
+from mmpkd.study.hypotheses import holm
+from mmpkd.study.plan import StudyError
+from mmpkd.study.plan_file import load_plan
 from mmpkd.study.report import write_report
+from mmpkd.study.results import read_run
 from mmpkd.study.runner import plan_runs, run_all
-from tests.study.synthetic import FakeCommandLine, write_study
+from tests.study.synthetic import FakeCommandLine, write_factorial_study, write_study
 
 
 class Page(HTMLParser):
@@ -206,3 +210,148 @@ def test_the_gallery_names_no_credentialed_image(tmp_path: Path, license_name: s
     page = write_report(plan, tmp_path / "out", plan.seeds, finished, ())[1].read_text()
     assert ("s001" in page) is shown
     assert ("Image 2" in page) is not shown
+
+
+def test_equal_runs_give_equal_files(tmp_path: Path) -> None:
+    folders = [report(tmp_path / name, 0.1, (0, 1))[2].parent for name in ("first", "second")]
+    names = sorted(path.relative_to(folders[0]) for path in folders[0].rglob("*") if path.is_file())
+    figure = "forest_distilled_baseline_rollout_iou_top_area"
+    files = ["arms.tex", f"figures/{figure}.png", f"figures/{figure}.svg", "index.html", "results.csv", "roi.parquet"]
+    assert [str(name) for name in names] == files
+    for name in names:
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
+
+
+def test_the_files_beside_the_page_hold_what_it_shows(tmp_path: Path) -> None:
+    _, page, path = report(tmp_path, 0.1, (0, 1))
+    rois = pd.read_parquet(path.parent / "roi.parquet")
+    assert rois.groupby(["arm", "seed"]).size().to_dict() == {
+        (arm, seed): 160 for arm in ("baseline", "distilled") for seed in (0, 1)
+    }
+    results = pd.read_csv(path.parent / "results.csv")
+    own = results.query("measure == 'auroc' and finding == 'all' and arm == 'distilled'")["value"]
+    cell = f"{own.mean():.3f}"
+    assert cell in page
+    assert f"distilled & {cell} $\\pm$ {own.std():.3f}" in (path.parent / "arms.tex").read_text()
+
+
+def test_the_declared_family_is_corrected_for_its_size(tmp_path: Path) -> None:
+    arms = "  shuffled: {config: distill.yaml, role: student, teacher: teacher}\n"
+    family = "family: [{arm: shuffled, reference: baseline}, {arm: distilled, reference: shuffled, margin: 0.02}]\n"
+    path = write_study(tmp_path, (0, 1, 2, 3, 4), family)
+    path.write_text(path.read_text().replace("primary:", f"{arms}primary:"))
+    plan = load_plan(path)
+    runs = plan_runs(plan, tmp_path / "out", plan.seeds, ())
+    finished = run_all(runs, FakeCommandLine(effects={"distilled": 0.1, "shuffled": 0.004})).finished
+    found = conclude(plan, [read_run(run) for run in finished])
+    first, second = found.family
+    assert (first.declared.score, second.declared.margin) == ("iou_top_area", 0.02)
+    p_values = [own.found.overall.effect.p_value() for own in (first, second) if own.found is not None]
+    assert [first.adjusted, second.adjusted] == pytest.approx(holm(p_values).tolist())
+    page = write_report(plan, tmp_path / "out", plan.seeds, finished, ())[1].read_text()
+    assert page.count("<h2>Declared family: ") == 2
+    assert page.count("after Holm's correction") == 2
+    assert page.count("Equivalence within") == 1
+
+
+@pytest.mark.parametrize(
+    ("contrast", "expected", "estimate"),
+    [
+        ("domain", "Distillation changes localization more in chest than in breast", 0.075),
+        ("form", "A student localizes better when distilled from text than from table", 0.05),
+        ("interaction", "Text helps more over table in chest than in breast", 0.05),
+    ],
+)
+def test_a_factorial_study_answers_its_declared_contrast(
+    tmp_path: Path, contrast: str, expected: str, estimate: float
+) -> None:
+    plan = load_plan(write_factorial_study(tmp_path, contrast))
+    effects = {"chest_text": 0.15, "chest_table": 0.075, "breast_text": 0.05, "breast_table": 0.025}
+    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine(effects=effects)).finished
+    sentence, path = write_report(plan, tmp_path / "out", plan.seeds, finished, ())
+    assert sentence.startswith(expected)
+    found = re.search(r"([+-]\d\.\d{3}) \(95 % interval ([+-]\d\.\d{3}) to ([+-]\d\.\d{3})\)", sentence)
+    assert found is not None
+    value, low, high = map(float, found.groups())
+    assert value == pytest.approx(estimate, abs=0.005)
+    assert 0 < low < value < high
+    page = path.read_text()
+    assert page.count("<h2>Exploratory: ") == 4
+    assert f"<strong>{contrast}</strong>" in page
+
+
+def test_a_factorial_study_of_one_seed_or_missing_arms_has_no_answer_yet(tmp_path: Path) -> None:
+    plan = load_plan(write_factorial_study(tmp_path, "domain", (0,)))
+    runs = plan_runs(plan, tmp_path / "out", plan.seeds, ())
+    finished = run_all(runs, FakeCommandLine()).finished
+    assert "needs two seeds or more" in write_report(plan, tmp_path / "out", plan.seeds, finished, ())[0]
+    some = [run for run in finished if run.arm.name != "breast_text"]
+    assert "no finished run of breast_text" in write_report(plan, tmp_path / "out", plan.seeds, some, ())[0]
+
+
+EXTERNAL = "external: {elsewhere: {data: other.yaml, arms: [baseline, distilled], overrides: [--data.root=x]}}\n"
+
+
+def test_students_are_tested_on_another_data_set_without_training_again(tmp_path: Path) -> None:
+    path = write_study(tmp_path, (0, 1), EXTERNAL)
+    (tmp_path / "other.yaml").write_text("class_path: Other\n")
+    plan = load_plan(path)
+    runs = plan_runs(plan, tmp_path / "out", plan.seeds, ("--data.batch_size=2", "--trainer.devices=1"))
+    command = FakeCommandLine()
+    outcome = run_all(runs, command)
+    tests = [call for call in command.calls if "--data" in call]
+    assert len(tests) == 4
+    assert all(call[0] == "test" and "--data.batch_size=2" not in call for call in tests)
+    assert all("--trainer.devices=1" in call and "--data.root=x" in call for call in tests)
+    assert tests[0][tests[0].index("--ckpt_path") + 1] == str(tmp_path / "out/baseline/seed0/checkpoints/best.ckpt")
+    assert tests[0][tests[0].index("--run.dir") + 1] == str(tmp_path / "out/baseline/seed0/external/elsewhere")
+    _, page = write_report(plan, tmp_path / "out", plan.seeds, outcome.finished, ())
+    text = page.read_text()
+    assert "Exploratory, on elsewhere: distilled minus baseline" in text
+    assert "Arms on the test set: elsewhere" in text
+    results = pd.read_csv(page.parent / "results.csv", keep_default_na=False)
+    assert results.groupby("test_set")["arm"].unique().map(sorted).to_dict() == {
+        "": ["baseline", "distilled", "teacher"],
+        "elsewhere": ["baseline", "distilled"],
+    }
+    again = FakeCommandLine()
+    assert len(run_all(runs, again).finished) == 9
+    assert again.calls == []
+    (tmp_path / "other.yaml").write_text("class_path: Another\n")
+    with pytest.raises(StudyError, match="external/elsewhere to have the settings"):
+        run_all(runs, again)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("data: other.yaml", "data: nothing.yaml", "expected a configuration of a data module"),
+        ("arms: [baseline, distilled]", "arms: [basline]", "Did you mean 'baseline'"),
+        ("--data.root=x", "--model.student=x", "expected overrides of the data only"),
+    ],
+)
+def test_external_data_that_cannot_be_tested_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    (tmp_path / "other.yaml").write_text("class_path: Other\n")
+    path = write_study(tmp_path, (0,), EXTERNAL.replace(old, new))
+    with pytest.raises(StudyError, match=message):
+        load_plan(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("contrast: domain", "contrast: donain", "expected `contrast` to be one of"),
+        ("text: breast_text, table", "text: breast_text, tabel", "same two forms"),
+        ("reference: chest_baseline", "reference: breast_baseline", "expected every student arm"),
+        (
+            "factorial:",
+            "primary: {arm: chest_text, reference: chest_baseline, attribution: rollout, score: x}\nfactorial:",
+            "got both",
+        ),
+    ],
+)
+def test_designs_that_are_not_two_by_two_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = write_factorial_study(tmp_path, "domain")
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(StudyError, match=message):
+        load_plan(path)

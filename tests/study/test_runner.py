@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from mmpkd.study.plan import StudyError, load_plan
+from mmpkd.study.plan import StudyError
+from mmpkd.study.plan_file import load_plan
 from mmpkd.study.runner import Run, plan_runs, run_all
 from tests.study.synthetic import FakeCommandLine, write_study
 
@@ -85,7 +86,7 @@ def test_students_of_a_failed_teacher_are_skipped_with_the_reason(study: Path) -
     command = FakeCommandLine(fail=["teacher"])
     outcome = run_all(runs(study), command)
     assert {run.arm.name for run in outcome.finished} == {"baseline"}
-    assert "its teacher failed" in {run.name: reason for run, reason in outcome.failed}["distilled (seed 1)"]
+    assert "teacher (seed 0) failed" in {run.name: reason for run, reason in outcome.failed}["distilled (seed 1)"]
     assert not any(arm == "distilled" for _, arm, _ in command.commands())
 
 

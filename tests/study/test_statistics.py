@@ -5,19 +5,22 @@ from scipy import stats
 from mmpkd.metrics.classification import auroc
 from mmpkd.study.auroc_bootstrap import auroc_differences, weighted_auroc
 from mmpkd.study.statistics import (
+    Effect,
+    Floats,
+    SeedReplicates,
     bca_interval,
     cluster_sums,
-    interval_of,
+    effect_of,
+    independent_sum,
     paired_effect_size,
     patient_bootstrap,
-    percentile_interval,
     t_interval,
-    two_level_bootstrap,
-    verdict,
 )
 
 
-def table(rng: np.random.Generator, seeds: int, patients: int, effect: float, seed_sd: float = 0.0):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def table(
+    rng: np.random.Generator, seeds: int, patients: int, effect: float, seed_sd: float = 0.0
+) -> tuple[Floats, "np.ndarray[tuple[int], np.dtype[np.int64]]"]:
     """Return differences (S, N) and patients (N,), with 1 to 4 ROIs a patient that share the patient's deviation."""
     size = rng.integers(1, 5, patients)
     patient = np.repeat(np.arange(patients), size)
@@ -35,44 +38,91 @@ def test_means_leave_out_undefined_pairs_and_count_them() -> None:
 
 
 def test_standard_error_is_that_of_clusters_not_of_rows() -> None:
-    rng = np.random.default_rng(0)
-    per_patient = rng.normal(0, 1, 200)
+    per_patient = np.random.default_rng(0).normal(0, 1, 200)
     values, patient = np.repeat(per_patient, 10)[None], np.repeat(np.arange(200), 10)
-    error = patient_bootstrap(cluster_sums(values, patient), 4000).standard_error
-    assert error == pytest.approx(per_patient.std(ddof=1) / np.sqrt(200), rel=0.1)
+    effect = effect_of(patient_bootstrap(cluster_sums(values, patient), 4000))
+    assert effect.error == pytest.approx(per_patient.std(ddof=1) / np.sqrt(200), rel=0.1)
 
 
-def test_agrees_with_scipy_when_every_patient_has_one_row() -> None:
+def test_one_run_agrees_with_scipy_when_every_patient_has_one_row() -> None:
     rng = np.random.default_rng(1)
     values = rng.exponential(1, 60)
-    bootstrap = patient_bootstrap(cluster_sums(values[None], np.arange(60)), 9999)
-    for interval, method in ((percentile_interval(bootstrap), "percentile"), (bca_interval(bootstrap), "BCa")):
-        reference = stats.bootstrap((values,), np.mean, method=method, n_resamples=9999, rng=rng).confidence_interval
-        assert interval.low == pytest.approx(reference.low, abs=0.03)
-        assert interval.high == pytest.approx(reference.high, abs=0.03)
+    interval = bca_interval(patient_bootstrap(cluster_sums(values[None], np.arange(60)), 50_000))
+    reference = stats.bootstrap((values,), np.mean, method="BCa", n_resamples=50_000, rng=rng).confidence_interval
+    assert interval.low == pytest.approx(reference.low, abs=0.02)
+    assert interval.high == pytest.approx(reference.high, abs=0.02)
 
 
-def test_two_levels_add_the_variance_between_seeds() -> None:
-    values, patient = table(np.random.default_rng(2), 5, 100, 0.0, seed_sd=0.3)
-    sums = cluster_sums(values, patient)
-    between = sums.seed_means.std(ddof=1) / np.sqrt(5)
-    both = two_level_bootstrap(sums, 4000).standard_error
-    assert both > patient_bootstrap(sums).standard_error
-    assert both == pytest.approx(np.hypot(between, patient_bootstrap(sums).standard_error), rel=0.2)
-    with pytest.raises(ValueError, match="at least 2 seeds"):
-        two_level_bootstrap(cluster_sums(values[:1], patient))
+def test_several_runs_agree_with_the_closed_form_of_two_crossed_factors() -> None:
+    """With one row a patient the mean has the variance (MS_seeds + MS_patients - MS_residual) / (S P) of a two-way layout."""
+    rng = np.random.default_rng(2)
+    values = 0.2 + rng.normal(0, 0.3, (5, 1)) + rng.normal(0, 0.5, (1, 80)) + rng.normal(0, 0.4, (5, 80))
+    effect = effect_of(patient_bootstrap(cluster_sums(values, np.arange(80)), 20_000))
+    rows, columns = values.mean(1, keepdims=True), values.mean(0, keepdims=True)
+    seeds, patients = 80 * rows.var(ddof=1), 5 * columns.var(ddof=1)
+    residual = ((values - rows - columns + values.mean()) ** 2).sum() / (4 * 79)
+    variance = (seeds + patients - residual) / 400
+    df = variance**2 / sum((x / 400) ** 2 / n for x, n in ((seeds, 4), (patients, 79), (residual, 4 * 79)))
+    assert effect.estimate == pytest.approx(values.mean())
+    assert effect.error == pytest.approx(np.sqrt(variance), rel=0.02)
+    assert effect.df == pytest.approx(df, rel=0.05)
+    half = effect.error * stats.t.ppf(0.975, effect.df)
+    assert effect.interval().high - effect.estimate == pytest.approx(half)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("seeds", "seed_sd"), [(1, 0.0), (5, 0.05)])
-def test_intervals_cover_the_truth_about_as_often_as_they_say(seeds: int, seed_sd: float) -> None:
+def test_equal_patients_leave_the_t_interval_over_seeds() -> None:
+    means = np.array([0.1, 0.3, 0.2, 0.5])
+    effect = effect_of(patient_bootstrap(cluster_sums(np.repeat(means[:, None], 30, axis=1), np.arange(30))))
+    expected = t_interval(means)
+    assert effect.interval().low == pytest.approx(expected.low)
+    assert effect.interval().high == pytest.approx(expected.high)
+
+
+def test_the_variance_is_never_below_that_between_seeds() -> None:
     rng = np.random.default_rng(3)
-    covered = 0
-    for _ in range(200):
-        values, patient = table(rng, seeds, 60, 0.1, seed_sd)
-        interval = interval_of(cluster_sums(values, patient), num_replicates=500)
-        covered += interval.low <= 0.1 <= interval.high
-    assert 0.90 <= covered / 200 <= 1.0
+    for _ in range(50):
+        values = rng.normal(0, 1, (3, 12)) + rng.normal(0, 0.05, (3, 1))
+        effect = effect_of(patient_bootstrap(cluster_sums(values, np.arange(12)), 200))
+        assert effect.error >= values.mean(1).std(ddof=1) / np.sqrt(3) - 1e-12
+
+
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_p_values_agree_with_intervals(seeds: int) -> None:
+    values, patient = table(np.random.default_rng(4), seeds, 60, 0.1, 0.02)
+    effect = effect_of(patient_bootstrap(cluster_sums(values, patient), 5000))
+    for level in (0.8, 0.95):
+        interval = effect.interval(level)
+        for end in (interval.low, interval.high):
+            assert effect.p_value(end) == pytest.approx(1 - level, abs=0.01)
+    assert effect.p_value(effect.interval(0.9).low, "greater") == pytest.approx(0.05, abs=0.01)
+    assert effect.p_value(effect.interval(0.9).high, "less") == pytest.approx(0.05, abs=0.01)
+    assert effect.p_value(effect.estimate) > 0.9
+
+
+def test_equal_arms_differ_by_nothing_for_sure() -> None:
+    effect = effect_of(patient_bootstrap(cluster_sums(np.zeros((3, 20)), np.arange(20))))
+    assert (effect.estimate, effect.interval().low, effect.interval().high) == (0, 0, 0)
+    assert (effect.p_value(), effect.p_value(0.1), effect.p_value(-0.1, "greater")) == (1, 0, 0)
+
+
+def test_without_patients_nothing_is_claimed() -> None:
+    nothing = effect_of(SeedReplicates(np.array([0.1, 0.2]), np.full((10, 2), np.nan), np.empty((0, 2)), 5))
+    assert np.isnan(nothing.interval().low)
+    assert np.isnan(nothing.p_value())
+    one = effect_of(patient_bootstrap(cluster_sums(np.array([[0.1, 0.2]]), np.array([0, 0]))))
+    assert np.isnan(one.interval().low)
+
+
+def test_independent_effects_add_their_variances() -> None:
+    effects = Effect(0.3, 0.1, 4.0), Effect(0.1, 0.2, 9.0)
+    both = independent_sum(effects, (1.0, -1.0))
+    assert both.estimate == pytest.approx(0.2)
+    assert both.error == pytest.approx(np.sqrt(0.05))
+    assert both.df == pytest.approx(0.05**2 / (0.01**2 / 4 + 0.04**2 / 9))
+    values, patient = table(np.random.default_rng(5), 1, 30, 0.1)
+    single = effect_of(patient_bootstrap(cluster_sums(values, patient)))
+    with pytest.raises(ValueError, match="single run"):
+        independent_sum((single, effects[0]), (1.0, -1.0))
 
 
 def test_t_interval_and_effect_size_have_their_closed_forms() -> None:
@@ -84,18 +134,6 @@ def test_t_interval_and_effect_size_have_their_closed_forms() -> None:
     # the correction for two units is zero: a size of 0.000 beside a clear difference would mislead
     assert np.isnan(paired_effect_size(values[:2]))
     assert np.isnan(t_interval(values[:1]).low)
-
-
-def test_verdicts() -> None:
-    from mmpkd.study.statistics import Interval
-
-    def interval(low: float, high: float) -> Interval:
-        return Interval(low, high, "x")
-
-    assert verdict(interval(0.1, 0.3), interval(0.12, 0.28), None) == "higher"
-    assert verdict(interval(-0.3, -0.1), interval(-0.28, -0.12), None) == "lower"
-    assert verdict(interval(-0.1, 0.3), interval(-0.05, 0.28), None) == "not shown"
-    assert verdict(interval(-0.02, 0.02), interval(-0.01, 0.01), 0.05) == "equivalent"
 
 
 def test_weighted_auroc_is_the_auroc_of_repeated_images() -> None:
@@ -115,5 +153,20 @@ def test_auroc_differences_are_paired() -> None:
     target = rng.integers(0, 2, (80, 1)).astype(float)
     preds = (target + rng.normal(0, 1, (80, 1)))[None]
     same = auroc_differences(preds, preds, target, np.arange(80), 200)
-    assert same.bootstrap().estimate == 0
+    assert same.effect().estimate == 0
     assert np.nanmax(np.abs(same.replicates)) == 0
+
+
+def test_the_error_of_an_auroc_difference_is_that_of_delong() -> None:
+    rng = np.random.default_rng(6)
+    positive = rng.random(300) > 0.4
+    preds = [positive + rng.normal(0, 1.2, 300) for _ in range(2)]
+    found = auroc_differences(
+        preds[0][None, :, None], preds[1][None, :, None], positive[:, None].astype(float), np.arange(300)
+    )
+    # DeLong, DeLong and Clarke-Pearson 1988: the variance of paired placements
+    wins = [(np.subtract.outer(p[positive], p[~positive]) > 0).astype(float) for p in preds]
+    case, control = (wins[0] - wins[1]).mean(axis=1), (wins[0] - wins[1]).mean(axis=0)
+    error = np.sqrt(case.var(ddof=1) / positive.sum() + control.var(ddof=1) / (~positive).sum())
+    assert found.effect().estimate == pytest.approx((wins[0] - wins[1]).mean())
+    assert found.effect().error == pytest.approx(error, rel=0.08)

@@ -1,0 +1,87 @@
+"""The answer of a study in one sentence or a few, plain about one seed, about nothing shown, and about looking nowhere."""
+
+from collections.abc import Mapping
+
+from mmpkd.study.comparison import Compared
+from mmpkd.study.contrast import Contrasted
+from mmpkd.study.names import TRIVIAL, measure_name
+from mmpkd.study.statistics import MIN_SEEDS, SINGLE_SEED, Effect
+
+NOT_ABSENT = " Not shown is not the same as absent."
+
+
+def answer(found: Compared) -> str:
+    """Return the answer to a comparison of two arms, with its interval."""
+    declared, overall = found.declared, found.overall
+    counts = f"{overall.num_rois} ROIs of {overall.num_patients} patients"
+    what = f"{measure_name(declared.score, declared.attribution)}, {declared.arm} minus {declared.reference}"
+    if found.num_seeds == 1:
+        return f"{what}: {with_interval(overall.effect)} on {counts}, for one seed; {SINGLE_SEED}. {_against_chance(found)}"
+    claim = {
+        "higher": f"{_capital(declared.arm)} localizes better than {declared.reference}",
+        "lower": f"{_capital(declared.arm)} localizes worse than {declared.reference}",
+        "equivalent": f"{_capital(declared.arm)} and {declared.reference} localize equally well within the margin",
+        "not shown": f"No difference in localization between {declared.arm} and {declared.reference} is shown",
+    }[found.verdict]
+    absence = NOT_ABSENT if found.verdict == "not shown" else ""
+    scope = f"over {found.num_seeds} seeds and {counts}"
+    few = _few(found.num_seeds)
+    return f"{claim}: {what}, {with_interval(overall.effect)}, {scope}.{absence}{few} {_against_chance(found)}"
+
+
+def contrast_answer(found: Contrasted) -> str:
+    """Return the answer to a contrast of a factorial design, with its interval."""
+    declared, (first, second), (form, other) = found.declared, found.domains, found.declared.forms
+    claims: Mapping[str, Mapping[str, str]] = {
+        "domain": {
+            "higher": f"Distillation changes localization more in {first} than in {second}",
+            "lower": f"Distillation changes localization less in {first} than in {second}",
+            "equivalent": f"Distillation changes localization equally in {first} and {second} within the margin",
+            "not shown": f"No difference in the effect of distillation between {first} and {second} is shown",
+        },
+        "form": {
+            "higher": f"A student localizes better when distilled from {form} than from {other}",
+            "lower": f"A student localizes worse when distilled from {form} than from {other}",
+            "equivalent": f"Students distilled from {form} and {other} localize equally well within the margin",
+            "not shown": f"No difference between distilling from {form} and from {other} is shown",
+        },
+        "interaction": {
+            "higher": f"{_capital(form)} helps more over {other} in {first} than in {second}",
+            "lower": f"{_capital(form)} helps less over {other} in {first} than in {second}",
+            "equivalent": f"{_capital(form)} against {other} makes the same difference in {first} and {second} within the margin",
+            "not shown": f"No interaction of domain ({first}, {second}) and form ({form}, {other}) is shown",
+        },
+    }
+    claim = claims[declared.contrast][found.verdict]
+    absence = NOT_ABSENT if found.verdict == "not shown" else ""
+    measure = measure_name(declared.score, declared.attribution)
+    return (
+        f"{claim}: contrast of {declared.contrast} in {measure}, {with_interval(found.effect)}, over "
+        f"{found.num_seeds} seeds.{absence}{_few(found.num_seeds)}"
+    )
+
+
+def with_interval(effect: Effect) -> str:
+    """Return an estimate with its 95 % interval."""
+    interval = effect.interval()
+    return f"{effect.estimate:+.3f} (95 % interval {interval.low:+.3f} to {interval.high:+.3f})"
+
+
+def _few(num_seeds: int) -> str:
+    return f" Fewer than {MIN_SEEDS} seeds: read it as a hint." if num_seeds < MIN_SEEDS else ""
+
+
+def _capital(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
+def _against_chance(found: Compared) -> str:
+    """Say how both arms do against a map that knows nothing of the image: a difference below it means little."""
+    declared, (arm, reference) = found.declared, found.levels
+    levels = f"{declared.arm} {arm:.3f}, {declared.reference} {reference:.3f}"
+    if found.trivial is None:
+        return f"Levels: {levels}; no trivial map was scored."
+    name, value = found.trivial
+    below = [who for who, own in ((declared.arm, arm), (declared.reference, reference)) if own <= value]
+    warning = f" {_capital(' and '.join(below))} did not beat a map that sees no student." if below else ""
+    return f"Levels: {levels}, best trivial map ({TRIVIAL[name].lower()}) {value:.3f}.{warning}"

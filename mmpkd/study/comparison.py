@@ -1,0 +1,188 @@
+"""A declared difference between two arms, with everything that it must be read against."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mmpkd.study.auroc_bootstrap import auroc_differences
+from mmpkd.study.hypotheses import Verdict, verdict
+from mmpkd.study.matching import Matched, at_equal_auroc, at_equal_confidence, logits, where_both_recognise
+from mmpkd.study.names import TRIVIAL
+from mmpkd.study.plan import Comparison
+from mmpkd.study.results import RunTables, macro_auroc, paired, paired_differences, stacked_predictions
+from mmpkd.study.statistics import (
+    Effect,
+    Floats,
+    Interval,
+    as_codes,
+    cluster_sums,
+    effect_of,
+    paired_effect_size,
+    patient_bootstrap,
+    t_interval,
+)
+
+UNDEFINED = Effect(float("nan"), float("nan"), float("nan"))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference between two arms on some ROIs.
+
+    Attributes:
+        finding: Finding, or `all`.
+        effect: Mean paired difference.
+        num_rois: ROI pairs.
+        num_patients: Their patients.
+        num_undefined: Differences left out because a score is undefined, over all seeds.
+    """
+
+    finding: str
+    effect: Effect
+    num_rois: int
+    num_patients: int
+    num_undefined: int
+
+    @property
+    def interval(self) -> Interval:
+        """The 95 % interval."""
+        return self.effect.interval()
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a comparison gave.
+
+    Attributes:
+        declared: As declared.
+        overall: Over all findings.
+        by_finding: For each finding, if there are several; exploratory.
+        seed_means: Mean difference of each seed.
+        over_seeds: t-interval over the seeds, for this test set only.
+        effect_size: Standardised mean of the seeds' differences.
+        auroc: Difference in macro AUROC, to read localization against.
+        matched: The difference at equal classification, by each way that is possible; exploratory.
+        levels: Mean score of the arm and of its reference.
+        trivial: Name and mean score of the best predictor that sees no student, or None if none was scored.
+    """
+
+    declared: Comparison
+    overall: Difference
+    by_finding: tuple[Difference, ...]
+    seed_means: tuple[float, ...]
+    over_seeds: Interval
+    effect_size: float
+    auroc: Effect
+    matched: tuple[Matched, ...]
+    levels: tuple[float, float]
+    trivial: tuple[str, float] | None
+
+    @property
+    def num_seeds(self) -> int:
+        """Number of training runs of each arm."""
+        return len(self.seed_means)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Judgement at the 5 % level."""
+        return verdict(self.overall.effect, self.declared.margin)
+
+
+def compare(declared: Comparison, arm: Sequence[RunTables], reference: Sequence[RunTables]) -> Compared:
+    """Compute a comparison from the finished runs of two arms.
+
+    Raises:
+        StudyError: If there is nothing to compare.
+    """
+    frame = paired_differences(arm, reference, declared.attribution, declared.score)
+    values, patient = _values(frame), _patients(frame)
+    finding = frame.index.get_level_values("finding").to_numpy()
+    names = sorted(set(finding))
+    # of a single finding the difference is the overall one
+    names = names if len(names) > 1 else []
+    means = cluster_sums(values, patient).seed_means
+    runs = common_runs(arm, reference)
+    return Compared(
+        declared=declared,
+        overall=difference("all", values, patient),
+        by_finding=tuple(difference(name, values[:, finding == name], patient[finding == name]) for name in names),
+        seed_means=tuple(means.tolist()),
+        over_seeds=t_interval(means),
+        effect_size=paired_effect_size(means),
+        auroc=_auroc_difference(*runs),
+        matched=_matched(declared, values, patient, *runs),
+        levels=(
+            level(arm, declared.attribution, declared.score),
+            level(reference, declared.attribution, declared.score),
+        ),
+        trivial=best_trivial(reference, declared.score),
+    )
+
+
+def difference(name: str, values: Floats, patient: NDArray[np.int64]) -> Difference:
+    """Return a mean difference over ROIs; undefined if a run has no defined pair.
+
+    Args:
+        name: Finding, or `all`.
+        values: (S, N) differences of S seeds and N ROIs; NaN where undefined.
+        patient: (N,) patient of each ROI.
+    """
+    patients = np.unique(patient, return_inverse=True)
+    counts = values.shape[1], len(patients[0]), int(np.isnan(values).sum())
+    if np.isnan(values).all(axis=1).any():
+        return Difference(name, UNDEFINED, *counts)
+    return Difference(name, effect_of(patient_bootstrap(cluster_sums(values, patients[1]))), *counts)
+
+
+def level(tables: Sequence[RunTables], attribution: str, score: str) -> float:
+    """Return the mean of a score over the ROIs and runs of an arm; NaN if the arm has no such read-out."""
+    frames = [table.rois for table in tables if table.rois is not None]
+    return float(np.mean([frame.loc[frame["attribution"] == attribution, score].mean() for frame in frames]))
+
+
+def best_trivial(tables: Sequence[RunTables], score: str) -> tuple[str, float] | None:
+    """Return the best predictor that sees no student, and its mean score."""
+    levels = {name: level(tables, name, score) for name in TRIVIAL}
+    known = {name: value for name, value in levels.items() if not np.isnan(value)}
+    return max(known.items(), key=lambda item: item[1]) if known else None
+
+
+def common_runs(arm: Sequence[RunTables], reference: Sequence[RunTables]) -> tuple[list[RunTables], list[RunTables]]:
+    """Return the runs of two arms whose seeds both have, in the same order."""
+    own, other = ({table.run.seed: table for table in tables} for tables in (arm, reference))
+    seeds = [seed for seed in own if seed in other]
+    return [own[seed] for seed in seeds], [other[seed] for seed in seeds]
+
+
+def _values(frame: pd.DataFrame) -> Floats:
+    return frame.to_numpy(dtype=np.float64).T
+
+
+def _patients(frame: pd.DataFrame) -> NDArray[np.int64]:
+    return as_codes(frame.index.get_level_values("patient_id").tolist())
+
+
+def _auroc_difference(arm: list[RunTables], reference: list[RunTables]) -> Effect:
+    target = stacked_predictions([*arm, *reference], "target")[0]
+    patient = as_codes(reference[0].predictions["patient_id"].tolist())
+    preds = [stacked_predictions(tables, "probability") for tables in (arm, reference)]
+    return auroc_differences(preds[0], preds[1], target, patient).effect()
+
+
+def _matched(
+    declared: Comparison, values: Floats, patient: NDArray[np.int64], arm: list[RunTables], reference: list[RunTables]
+) -> tuple[Matched, ...]:
+    read_out = declared.attribution
+    confidence = [_values(paired(tables, read_out, "probability")) for tables in (arm, reference)]
+    recognised = [_values(paired(tables, read_out, "recognised")) == 1 for tables in (arm, reference)]
+    scores = [np.array([level([table], read_out, declared.score) for table in tables]) for tables in (arm, reference)]
+    aurocs = [np.array([macro_auroc(table) for table in tables]) for tables in (arm, reference)]
+    found = (
+        at_equal_confidence(values, logits(confidence[0]) - logits(confidence[1]), patient),
+        where_both_recognise(values, recognised[0] & recognised[1], patient),
+        at_equal_auroc((scores[0], scores[1]), (aurocs[0], aurocs[1])),
+    )
+    return tuple(matched for matched in found if matched is not None)
