@@ -5,9 +5,13 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import check_overrides, check_seeds, load_plan
+
+if TYPE_CHECKING:
+    from mmpkd.study.runner import Outcome, Run
 
 
 def main(argv: Sequence[str]) -> int:
@@ -41,7 +45,10 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("study", type=Path, help="study file, for example experiments/cxr/study.yaml")
     parser.add_argument("--out", type=Path, help="folder of the study (default: runs/<name>)")
     parser.add_argument("--seeds", type=int, nargs="+", help="seeds of the student arms (default: those of the file)")
-    parser.add_argument("--dry-run", action="store_true", help="print what would run")
+    parser.add_argument(
+        "--jobs", type=int, help="runs at a time, in processes of their own (default: one at a time, in this process)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print what would run, and what it will take")
     parser.add_argument("--report-only", action="store_true", help="write the report of the finished runs")
     args = list(argv)
     split = args.index("--") if "--" in args else len(args)
@@ -49,16 +56,17 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    from mmpkd.study.runner import check_unchanged, is_finished, plan_runs, run_all
+    from mmpkd.study.processes import locked
+    from mmpkd.study.runner import check_unchanged, is_finished, plan_runs
 
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise StudyError(f"Expected --jobs to be at least 1 but got {arguments.jobs}.")
     plan = load_plan(arguments.study)
     seeds = check_seeds(arguments.seeds) if arguments.seeds else plan.seeds
     out = arguments.out or Path("runs") / plan.name
     runs = plan_runs(plan, out, seeds, check_overrides(overrides))
     if arguments.dry_run:
-        for run in runs:
-            state = "finished" if is_finished(run) else "to do"
-            sys.stdout.write(f"{state:9} {run.name:24} mmpkd fit {' '.join(run.flags)}\n")
+        _show_plan(runs, arguments.jobs or 1)
         return 0
     failed: Sequence[tuple[object, str]] = ()
     finished = [run for run in runs if is_finished(run)]
@@ -66,11 +74,48 @@ def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         for run in finished:
             check_unchanged(run)
     else:
-        from mmpkd.cli import main as lightning
-
-        outcome = run_all(runs, lightning)
+        with locked(out) as lock:
+            outcome = _make(runs, arguments.jobs, lock)
         finished, failed = list(outcome.finished), outcome.failed
     return _report(plan, out, seeds, finished, failed)
+
+
+def _make(runs: "Sequence[Run]", num_jobs: int | None, lock: int) -> "Outcome":
+    """Make the runs in this process, or in others: if asked for, and on several GPUs, for Lightning starts its command again."""
+    import torch
+
+    from mmpkd.study.processes import LocalProcesses
+    from mmpkd.study.runner import run_all
+
+    num_gpus = torch.cuda.device_count()
+    if num_jobs is None and num_gpus < 2:
+        from mmpkd.cli import main as lightning
+
+        return run_all(runs, lightning)
+    jobs = num_jobs or 1
+    return run_all(runs, LocalProcesses(jobs, num_gpus, lock), jobs)
+
+
+def _show_plan(runs: "Sequence[Run]", num_jobs: int) -> None:
+    """Print the runs, and how long those that are left will take if finished runs of their arms are a guide."""
+    from mmpkd.study.runner import is_finished, seconds_taken
+
+    taken: dict[str, list[float]] = {}
+    for run in runs:
+        if is_finished(run) and (seconds := seconds_taken(run)) is not None:
+            taken.setdefault(run.arm.role, []).append(seconds)
+    left = [run for run in runs if not is_finished(run)]
+    for run in runs:
+        state = "finished" if is_finished(run) else "to do"
+        sys.stdout.write(f"{state:9} {run.name:24} mmpkd {'test' if run.test_set else 'fit'} {' '.join(run.flags)}\n")
+    known = [run for run in left if run.arm.role in taken and not run.test_set]
+    cost = sum(sum(taken[run.arm.role]) / len(taken[run.arm.role]) for run in known) / num_jobs
+    guide = (
+        f", about {cost / 60:.0f} min for {len(known)} of them"
+        if known
+        else "; what they take is known once runs are finished"
+    )
+    sys.stdout.write(f"{len(runs) - len(left)} finished, {len(left)} to do{guide}\n")
 
 
 def _report(plan: object, out: Path, seeds: Sequence[int], finished: object, failed: object) -> int:

@@ -80,7 +80,10 @@ def power(effect: Effect, difference: float, alpha: float = 0.05) -> float:
 
 
 def minimum_detectable_effect(effect: Effect, wanted_power: float = 0.8, alpha: float = 0.05) -> float:
-    """Return the smallest true difference that a study with this standard error shows with a probability of 80 %.
+    """Return the smallest true difference that a study like this one shows with a probability of 80 %.
+
+    A standard error with few degrees of freedom is more often too small than too large; it is corrected by its median, so that
+    half of all such studies state less than is true and half more.
 
     Args:
         effect: An effect, for its standard error and degrees of freedom; its estimate has no part in this.
@@ -93,11 +96,16 @@ def minimum_detectable_effect(effect: Effect, wanted_power: float = 0.8, alpha: 
     if not effect.error > 0:
         return float("nan")
 
+    error = effect.error
+    if np.isfinite(effect.df):
+        error /= float(np.sqrt(stats.chi2.median(effect.df) / effect.df))
+    typical = Effect(effect.estimate, error, effect.df)
+
     def missing(num_errors: float) -> float:
-        return power(effect, num_errors * effect.error, alpha) - wanted_power
+        return power(typical, num_errors * error, alpha) - wanted_power
 
     upper = 1.0
     while missing(upper) < 0:
         upper *= 2  # a few degrees of freedom need dozens of standard errors
     found = optimize.brentq(missing, 0.0, upper, xtol=1e-6)
-    return float(found) * effect.error
+    return float(found) * error

@@ -16,7 +16,7 @@ from mmpkd.study.hypotheses import equivalence_p_value, minimum_detectable_effec
 from mmpkd.study.names import measure_name
 from mmpkd.study.plan import StudyError, StudyPlan
 from mmpkd.study.results import RunTables, read_run, results_table
-from mmpkd.study.runner import Run
+from mmpkd.study.runner import Run, run_fingerprint
 from mmpkd.study.sections import Grid, section
 
 
@@ -161,7 +161,8 @@ def _provenance(table: RunTables, out: Path) -> dict[str, Any]:
         "name": table.run.name,
         "folder": table.run.folder.relative_to(out).as_posix(),
         "commit": (table.summary.get("git_commit") or "none")[:12],
-        "teacher": (content.get("teacher_sha256") or "")[:12],
+        "settings": run_fingerprint(table.run)[:12],
+        "teacher": "" if table.run.teacher is None else table.run.teacher.relative_to(out).as_posix(),
         "train": content.get("splits", {}).get("train", "")[:12],
         "test": content.get("splits", {}).get("test", "")[:12],
         "epochs": table.summary.get("epochs"),

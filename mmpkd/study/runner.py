@@ -6,6 +6,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class Run:
         teacher: Folder of the run that it is distilled from, or None.
         test_set: Name of the other data set; "" for a training.
         trained: Folder of the run whose student is tested on it, or None for a training.
+        reference: Folder of the run that the teacher card compares with, or None.
     """
 
     arm: Arm
@@ -42,6 +44,7 @@ class Run:
     teacher: Path | None
     test_set: str = ""
     trained: Path | None = None
+    reference: Path | None = None
 
     @property
     def name(self) -> str:
@@ -81,7 +84,7 @@ def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Seque
     runs = []
     for arm, seed in pairs:
         folder = out / arm.name / f"seed{seed}"
-        teacher = None
+        teacher = reference = None
         if arm.teacher is not None:
             of_teacher = plan.teacher_seed if plan.arm(arm.teacher).role == "teacher" else seed
             teacher = out / arm.teacher / f"seed{of_teacher}"
@@ -90,10 +93,12 @@ def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Seque
         flags += ["--run.job_type", arm.name, "--seed_everything", str(seed)]
         if teacher is not None:
             flags += ["--model.teacher", str(teacher / "checkpoints" / "best.ckpt")]
-            reference = plan.domain_of(arm.name).reference
-            if _precedes(plan, reference, arm.name):
-                flags += ["--run.reference", str(out / reference / f"seed{seed}")]
-        run = Run(arm, seed, folder, (*flags, *plan.overrides, *arm.overrides, *overrides), teacher)
+            name = plan.domain_of(arm.name).reference
+            if _precedes(plan, name, arm.name):
+                reference = out / name / f"seed{seed}"
+                flags += ["--run.reference", str(reference)]
+        flags += [*plan.overrides, *arm.overrides, *overrides]
+        run = Run(arm, seed, folder, tuple(flags), teacher, reference=reference)
         runs += [run, *(external_run(run, own) for own in plan.external if arm.name in own.arms)]
     return runs
 
@@ -104,45 +109,100 @@ def _precedes(plan: StudyPlan, reference: str, arm: str) -> bool:
     return arm in names and plan.arm(reference).teacher is None and names.index(reference) < names.index(arm)
 
 
-def run_all(runs: Sequence[Run], execute: Execute) -> Outcome:
+def run_all(runs: Sequence[Run], execute: Execute, num_jobs: int = 1) -> Outcome:
     """Make all runs that are not finished; one that fails does not stop the others.
 
     Args:
         runs: Runs in order.
         execute: The Lightning command line.
+        num_jobs: Runs at a time; with more than one, `execute` is called from several threads.
 
     Raises:
         StudyError: Before anything starts, if a folder holds a run that was made with other settings or by hand.
     """
     for run in runs:
         check_unchanged(run)
-    finished: list[Run] = []
-    failed: dict[Path, tuple[Run, str]] = {}
-    for position, run in enumerate(runs, start=1):
-        cause = failed.get(run.trained or run.folder) or (failed.get(run.teacher) if run.teacher is not None else None)
+    ledger = _Ledger(len(runs))
+    if num_jobs == 1:
+        for run in runs:
+            if not ledger.settles(run):
+                ledger.close(run, _attempt(run, execute))
+    else:
+        _run_side_by_side(runs, execute, num_jobs, ledger)
+    order = {run.folder: position for position, run in enumerate(runs)}
+    return Outcome(
+        tuple(sorted(ledger.finished, key=lambda run: order[run.folder])),
+        tuple(sorted(ledger.failed.values(), key=lambda entry: order[entry[0].folder])),
+    )
+
+
+def _run_side_by_side(runs: Sequence[Run], execute: Execute, num_jobs: int, ledger: "_Ledger") -> None:
+    waiting, running = list(runs), dict[Future[str | None], Run]()
+    with ThreadPoolExecutor(num_jobs) as pool:
+        while waiting or running:
+            open_folders = {run.folder for run in (*waiting, *running.values())}
+            ready = [run for run in waiting if not open_folders & {run.teacher, run.trained, run.reference}]
+            for run in ready:
+                if len(running) == num_jobs:
+                    break
+                waiting.remove(run)
+                if not ledger.settles(run):
+                    running[pool.submit(_attempt, run, execute)] = run
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                ledger.close(running.pop(future), future.result())
+
+
+class _Ledger:
+    """What became of the runs so far."""
+
+    def __init__(self, num_runs: int) -> None:
+        self._num_runs, self._position = num_runs, 0
+        self.finished: list[Run] = []
+        self.failed: dict[Path, tuple[Run, str]] = {}
+
+    def settles(self, run: Run) -> bool:
+        """Return whether a run needs not be made: it is finished, or what it builds on failed. Otherwise it is announced."""
+        self._position += 1
+        cause = next((self.failed[f] for f in (run.trained, run.teacher) if f is not None and f in self.failed), None)
         if cause is not None:
-            failed[run.folder] = (run, f"{cause[0].name} failed: {cause[1]}")
-            continue
+            self.failed[run.folder] = (run, f"{cause[0].name} failed: {cause[1]}")
+            return True
         if is_finished(run):
-            logger.info("[%d/%d] %s: finished before, kept", position, len(runs), run.name)
-            finished.append(run)
-            continue
-        logger.info("[%d/%d] %s: %s", position, len(runs), run.name, "testing" if run.test_set else "training")
-        reason = _attempt(run, execute)
+            self._log(run, "finished before, kept")
+            self.finished.append(run)
+            return True
+        self._log(run, "testing" if run.test_set else "training")
+        return False
+
+    def close(self, run: Run, reason: str | None) -> None:
+        """Take down how a run ended: why it failed, or None."""
         if reason is None:
-            finished.append(run)
+            self.finished.append(run)
         else:
-            failed[run.folder] = (run, reason)
-    return Outcome(tuple(finished), tuple(failed.values()))
+            self.failed[run.folder] = (run, reason)
+
+    def _log(self, run: Run, what: str) -> None:
+        logger.info("[%d/%d] %s: %s", self._position, self._num_runs, run.name, what)
 
 
 def external_run(run: Run, external: External) -> Run:
     """Return the test of a trained student on another data set; it lies in the folder of its training."""
     folder = run.folder / "external" / external.name
-    flags = [flag for flag in run.flags if not flag.startswith("--data.")]
+    flags = _without_data(run.flags)
     flags[flags.index("--run.dir") + 1] = str(folder)
     flags += ["--data", str(external.data), *external.overrides]
     return replace(run, folder=folder, flags=tuple(flags), test_set=external.name, trained=run.folder)
+
+
+def _without_data(flags: Sequence[str]) -> list[str]:
+    """Return flags without those of the data module, which come as `--data.x=1` or `--data.x 1`."""
+    kept, is_value = [], False
+    for flag in flags:
+        is_own = flag.startswith("--data.")
+        if not is_own and not (is_value and not flag.startswith("--")):
+            kept.append(flag)
+        is_value = is_own and "=" not in flag
+    return kept
 
 
 def _attempt(run: Run, execute: Execute) -> str | None:
@@ -194,6 +254,12 @@ def _status(folder: Path) -> str | None:
 def is_finished(run: Run) -> bool:
     """Return whether a run was trained and tested."""
     return (run.folder / DONE).is_file()
+
+
+def seconds_taken(run: Run) -> float | None:
+    """Return how long a finished run took, in its last start."""
+    seconds: float | None = json.loads((run.folder / DONE).read_text()).get("seconds")
+    return seconds
 
 
 def check_unchanged(run: Run) -> None:

@@ -88,7 +88,12 @@ def section(plan: StudyPlan, domain: Domain, tables: Sequence[RunTables]) -> Sec
         name=domain.name,
         arms=_arms(present, local, attribution, scores),
         chance=_chance(domain.reference, local, scores),
-        read_outs=tuple(_read_outs(local, [arm.name for arm in present], _compared(plan, domain))),
+        read_outs=tuple(
+            sorted(
+                _read_outs(local, [arm.name for arm in present], _compared(plan, domain)),
+                key=lambda own: own[0] != attribution,
+            )
+        ),
         strata=tuple(_strata(students, [arm.name for arm in present], attribution, score)),
         teachers=tuple(_teachers(domain, results)),
         cards=tuple(_cards(students)),

@@ -11,6 +11,7 @@ docs/statistics.md shows how often the intervals cover.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -111,10 +112,13 @@ def cluster_sums(differences: Floats, patient: NDArray[np.int64]) -> ClusterSums
     return ClusterSums(np.stack(total), np.stack(count), int((~defined).sum()))
 
 
+@lru_cache(maxsize=1)
 def resampled_weights(num: int, num_replicates: int, seed: int) -> Floats:
-    """Return (R, num) how often each of `num` units is drawn with replacement, `num` draws a replicate."""
+    """Return (R, num) how often each of `num` units is drawn with replacement, `num` draws a replicate; read-only."""
     rng = np.random.default_rng(seed)
-    return rng.multinomial(num, np.full(num, 1.0 / num), size=num_replicates).astype(np.float64)
+    weights = rng.multinomial(num, np.full(num, 1.0 / num), size=num_replicates).astype(np.float64)
+    weights.flags.writeable = False
+    return weights
 
 
 def patient_bootstrap(sums: ClusterSums, num_replicates: int = NUM_REPLICATES, seed: int = 0) -> SeedReplicates:

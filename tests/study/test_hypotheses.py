@@ -60,9 +60,17 @@ def test_power_is_what_a_simulation_gives() -> None:
     assert power(Effect(0.0, 1 / np.sqrt(12), 11), 0.5) == pytest.approx((p < 0.05).mean(), abs=0.01)
 
 
-@pytest.mark.parametrize("df", [1.0, 4.0, 30.0, float("inf")])
-def test_the_detectable_effect_has_the_power_that_was_asked_for(df: float) -> None:
-    effect = Effect(0.7, 0.05, df)
-    assert power(effect, minimum_detectable_effect(effect)) == pytest.approx(0.8, abs=1e-4)
-    assert power(effect, minimum_detectable_effect(effect, 0.5)) == pytest.approx(0.5, abs=1e-4)
-    assert np.isnan(minimum_detectable_effect(Effect(0.7, float("nan"), df)))
+@pytest.mark.parametrize("df", [2.0, 4.0, 30.0])
+def test_half_of_all_studies_state_a_larger_and_half_a_smaller_detectable_effect(df: float) -> None:
+    rng = np.random.default_rng(0)
+    errors = 0.05 * np.sqrt(rng.chisquare(df, 20_000) / df)
+    stated = minimum_detectable_effect(Effect(0.7, float(np.median(errors)), df))
+    assert power(Effect(0.7, 0.05, df), stated) == pytest.approx(0.8, abs=0.01)
+    half = minimum_detectable_effect(Effect(0.7, float(np.median(errors)), df), 0.5)
+    assert power(Effect(0.7, 0.05, df), half) == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_detectable_effect_of_a_known_error_is_in_closed_form() -> None:
+    found = minimum_detectable_effect(Effect(0.7, 0.05, float("inf")))
+    assert found == pytest.approx(0.05 * (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)), abs=1e-5)
+    assert np.isnan(minimum_detectable_effect(Effect(0.7, float("nan"), 4.0)))

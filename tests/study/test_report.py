@@ -158,8 +158,9 @@ def test_the_command_prints_a_plan_and_explains_mistakes(tmp_path: Path, capsys:
     arguments = [str(path), "--out", str(tmp_path / "out"), "--seeds", "3", "--dry-run", "--", "--data.batch_size=2"]
     assert main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3
-    assert all("--data.batch_size=2" in line for line in lines)
+    assert len(lines) == 4
+    assert all("--data.batch_size=2" in line for line in lines[:3])
+    assert lines[3] == "0 finished, 3 to do; what they take is known once runs are finished"
     assert "--seed_everything 3" in lines[1]
     assert not (tmp_path / "out").exists()
     assert main([str(tmp_path / "nothing.yaml")]) == 2

@@ -1,10 +1,15 @@
+import json
+import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from mmpkd.study.command import main
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import load_plan
+from mmpkd.study.processes import LocalProcesses, locked
 from mmpkd.study.runner import Run, plan_runs, run_all
 from tests.study.synthetic import FakeCommandLine, write_study
 
@@ -167,3 +172,87 @@ def test_mistakes_in_a_study_are_explained(study: Path, old: str, new: str, mess
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(StudyError, match=message):
         load_plan(path)
+
+
+def test_runs_side_by_side_keep_their_order_of_building_on_each_other(study: Path) -> None:
+    """At most two at a time; a student starts after its teacher, and after the baseline that its card compares with."""
+    running: set[str] = set()
+    most, order = 0, []
+
+    class Slow(FakeCommandLine):
+        def __call__(self, args: Sequence[str]) -> None:
+            nonlocal most
+            folder = args[list(args).index("--run.dir") + 1]
+            running.add(folder)
+            most = max(most, len(running))
+            time.sleep(0.05)
+            super().__call__(args)
+            order.append("/".join(Path(folder).parts[-2:]))
+            running.discard(folder)
+
+    planned = runs(study)
+    outcome = run_all(planned, Slow(), num_jobs=2)
+    assert most == 2
+    assert outcome.finished == tuple(planned)
+    for seed in (0, 1):
+        first = {name: order.index(f"{name}/seed{seed}") for name in ("baseline", "distilled")}
+        assert first["distilled"] > max(first["baseline"], order.index("teacher/seed0"))
+    again = FakeCommandLine()
+    assert run_all(planned, again, num_jobs=2).finished == tuple(planned)
+    assert again.calls == []
+
+
+def test_a_failure_beside_others_stops_only_what_builds_on_it(study: Path) -> None:
+    outcome = run_all(runs(study), FakeCommandLine(fail=["teacher"]), num_jobs=3)
+    assert [run.name for run in outcome.finished] == ["baseline (seed 0)", "baseline (seed 1)"]
+    reasons = {run.name: reason for run, reason in outcome.failed}
+    assert "teacher broke" in reasons["teacher (seed 0)"]
+    assert reasons["distilled (seed 1)"].startswith("teacher (seed 0) failed")
+
+
+def test_a_folder_is_for_one_study_at_a_time(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with locked(study / "out"):
+        assert main([str(study / "study.yaml"), "--out", str(study / "out")]) == 2
+    assert "a study is running in it" in capsys.readouterr().err
+
+
+def test_processes_end_with_the_status_of_their_command(tmp_path: Path) -> None:
+    with locked(tmp_path) as lock:
+        processes = LocalProcesses(1, 0, lock)
+        with pytest.raises(ChildProcessError, match=r"status 2; what it printed is in .*log\.txt"):
+            processes(["fit", "--run.dir", str(tmp_path / "run"), "--nonsense"])
+    assert "nonsense" in (tmp_path / "run" / "log.txt").read_text()
+
+
+def test_each_process_has_its_share_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def run(command: list[str], env: dict[str, str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        seen.append((env["OMP_NUM_THREADS"], env.get("CUDA_VISIBLE_DEVICES")))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("mmpkd.study.processes.subprocess.run", run)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for num_jobs, num_gpus in ((2, 0), (4, 2), (1, 2)):
+        processes = LocalProcesses(num_jobs, num_gpus, 0)
+        for _ in range(num_jobs):
+            processes(["fit", "--run.dir", str(tmp_path)])
+    assert seen == [("4", None)] * 2 + [("2", "0"), ("2", "1")] * 2 + [("8", None)]
+
+
+def test_the_plan_says_what_is_left_and_what_it_will_take(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    planned = runs(study)
+    run_all(planned, FakeCommandLine())
+    for name in ("distilled/seed1", "baseline/seed1"):
+        (study / "out" / name / "done.json").unlink()
+    for name, seconds in (("baseline", 60.0), ("distilled", 180.0)):
+        done = study / "out" / name / "seed0" / "done.json"
+        done.write_text(json.dumps({**json.loads(done.read_text()), "seconds": seconds}))
+    arguments = [str(study / "study.yaml"), "--out", str(study / "out"), "--dry-run"]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "3 finished, 2 to do, about 4 min for 2 of them"
+    assert main([*arguments, "--jobs", "2"]) == 0
+    assert "about 2 min for 2 of them" in capsys.readouterr().out
+    assert main([*arguments, "--jobs", "0"]) == 2

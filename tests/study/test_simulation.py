@@ -1,0 +1,47 @@
+"""Known answers: on tables whose truth is known, the procedure is right as often as it says, within Monte Carlo error."""
+
+import numpy as np
+import pytest
+
+from mmpkd.study.hypotheses import holm
+from mmpkd.study.simulation import SETTINGS, Setting, main, simulate, table
+from mmpkd.study.statistics import cluster_sums, effect_of, patient_bootstrap
+
+TABLES = 250
+FIVE_SEEDS = [Setting(5, 200, 0.03, 0.2, 0.2), Setting(5, 200, 0.1, 0.1, 0.2), Setting(5, 200, 0.03, 0.2, 0.2, "hits")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", FIVE_SEEDS, ids=str)
+def test_rates_are_nominal_within_monte_carlo_error(setting: Setting) -> None:
+    rates = simulate(setting, TABLES, num_replicates=300)
+    error = np.sqrt(0.05 * 0.95 / TABLES)
+    assert rates.false_positive <= 0.05 + 3 * error
+    assert 0.93 - 3 * error <= rates.coverage <= 0.97 + 3 * error
+    assert rates.false_equivalence <= 0.05 + 3 * error
+    assert rates.power == pytest.approx(0.8, abs=0.05 + 3 * np.sqrt(0.16 / TABLES))
+
+
+@pytest.mark.slow
+def test_a_family_without_any_difference_is_rarely_rejected() -> None:
+    rng = np.random.default_rng(1)
+    setting = Setting(5, 100, 0.03, 0.2, 0.2)
+    rejected = []
+    for _ in range(150):
+        family = [effect_of(patient_bootstrap(cluster_sums(*table(setting, rng)), 200)) for _ in range(4)]
+        rejected.append((holm([effect.p_value() for effect in family]) < 0.05).any())
+    assert np.mean(rejected) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 150)
+
+
+@pytest.mark.parametrize("shape", ["normal", "skewed", "hits"])
+def test_simulated_tables_have_no_true_difference(shape: str) -> None:
+    setting = Setting(4, 2000, 0.05, 0.2, 0.2, shape)  # type: ignore[arg-type]
+    means = [table(setting, np.random.default_rng(seed))[0].mean() for seed in range(20)]
+    assert np.mean(means) == pytest.approx(0, abs=4 * np.std(means, ddof=1) / np.sqrt(20))
+
+
+def test_the_command_prints_a_row_for_each_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--tables", "2"])
+    out = capsys.readouterr().out
+    assert out.count("\n| 5 |") == sum(setting.seeds == 5 for setting in SETTINGS)
+    assert "Monte Carlo standard error" in out
