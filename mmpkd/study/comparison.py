@@ -86,9 +86,14 @@ class Compared:
         return len(self.seed_means)
 
     @property
+    def effect(self) -> Effect:
+        """The mean difference over all findings."""
+        return self.overall.effect
+
+    @property
     def verdict(self) -> Verdict:
         """Judgement at the 5 % level."""
-        return verdict(self.overall.effect, self.declared.margin)
+        return verdict(self.effect, self.declared.margin)
 
 
 def compare(declared: Comparison, arm: Sequence[RunTables], reference: Sequence[RunTables]) -> Compared:

@@ -18,6 +18,7 @@ from mmpkd.study.plan import StudyError, StudyPlan
 from mmpkd.study.results import RunTables, read_run, results_table
 from mmpkd.study.runner import Run, run_fingerprint
 from mmpkd.study.sections import Grid, section
+from mmpkd.study.tracking import track_summary
 
 
 def write_report(
@@ -26,7 +27,8 @@ def write_report(
     """Write the folder `report`.
 
     `index.html` is the report; `results.csv` has every score of every run, `roi.parquet` every region of interest,
-    `arms.tex` the table of arms, and `figures` each figure as PNG and SVG. Equal runs give equal files.
+    `arms.tex` the table of arms, and `figures` each figure as PNG and SVG. Equal runs give equal files. If the runs are
+    tracked in W&B, the answer is, too.
 
     Args:
         plan: The study.
@@ -75,6 +77,7 @@ def write_report(
     temporary = path.with_suffix(".tmp")
     temporary.write_text(page)
     temporary.replace(path)
+    track_summary(plan, out, finished, conclusions, sections)
     return conclusions.sentence, path
 
 

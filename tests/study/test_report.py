@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from mmpkd.study.command import main
 from mmpkd.study.conclusions import conclude
@@ -169,13 +170,14 @@ def test_the_command_prints_a_plan_and_explains_mistakes(tmp_path: Path, capsys:
 
 @pytest.mark.slow
 def test_a_study_runs_through_the_real_command_line(tiny_root: Path, tmp_path: Path) -> None:
-    from tests.runs import config, student, text_teacher
+    from tests.runs import config, data, student, text_teacher
 
     monitor = [
         {"class_path": "mmpkd.callbacks.localization.LocalizationMonitor"},
         {"class_path": "mmpkd.callbacks.attribution_maps.AttributionMapLogger", "init_args": {"num_images": 2}},
     ]
-    write_study(tmp_path, (0,))
+    write_study(tmp_path, (0,), "external: {elsewhere: {data: other.yaml, arms: [baseline, distilled]}}\n")
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(data(tiny_root, num_workers=0)))
     config(tmp_path, "teacher", tiny_root, text_teacher())
     for name in ("baseline", "distill"):
         config(tmp_path, name, tiny_root, student(), trainer={"callbacks": monitor})
@@ -183,6 +185,14 @@ def test_a_study_runs_through_the_real_command_line(tiny_root: Path, tmp_path: P
     text = (tmp_path / "out" / "report" / "index.html").read_text()
     assert "one training run is no evidence" in text
     assert text.count("data:image/png") >= 2
+    # the same images elsewhere: the same predictions
+    own, elsewhere = (
+        pd.read_parquet(tmp_path / "out" / "distilled" / "seed0" / part / "predictions_test.parquet")
+        for part in (".", "external/elsewhere")
+    )
+    pd.testing.assert_frame_equal(own, elsewhere)
+    assert "Exploratory, on elsewhere" in text
+    assert not (tmp_path / "out" / "distilled" / "seed0" / "external" / "elsewhere" / "checkpoints").exists()
     assert main([str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out"), "--report-only"]) == 0
 
 

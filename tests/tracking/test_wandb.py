@@ -14,9 +14,13 @@ import pytest
 
 from mmpkd.cli import main
 from mmpkd.metrics import default_scores
+from mmpkd.study.plan_file import load_plan
+from mmpkd.study.report import write_report
+from mmpkd.study.runner import plan_runs, run_all
 from mmpkd.tracking import sweep_folder, wandb_logger
 from mmpkd.tracking.account import is_logged_in
 from tests.runs import config, student, text_teacher
+from tests.study.synthetic import FakeCommandLine, write_study
 
 SCORES = [score.name for score in default_scores(0.1)]
 
@@ -283,6 +287,25 @@ def test_the_dashboard_shows_keys_that_runs_log(student_records: list[dict[str, 
     } <= shown
     # a run may have no hit, or no miss
     assert shown - keys <= {"test/attribution/rollout/hits", "test/attribution/rollout/misses"}
+
+
+def test_the_answer_of_a_study_is_a_run_of_its_own(tmp_path: Path) -> None:
+    plan = load_plan(write_study(tmp_path, (0, 1)))
+    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine()).finished
+    (finished[0].folder / "config.yaml").write_text("run: {wandb: offline, project: lungs, tags: [t]}\n")
+    sentence, _ = write_report(plan, tmp_path / "out", plan.seeds, finished, ())
+    found = records(tmp_path / "out" / ".summary")
+    run = next(record["run"] for record in found if record["type"] == "run")
+    assert (run["project"], run["run_group"], run["job_type"], run["tags"]) == ("lungs", "demo", "report", ["t"])
+    assert {"arms/all", "figures/forest_distilled_baseline_rollout_iou_top_area"} <= keys_of(found)
+    summary: dict[str, Any] = {}
+    for record in found:
+        if record["type"] == "summary":
+            summary |= record["summary"]["update"]
+    assert summary["answer"] == sentence
+    assert summary["endpoint/estimate"] == pytest.approx(0.1, abs=0.01)
+    assert summary["endpoint/verdict"] == "higher"
+    assert "s001" not in json.dumps(found)
 
 
 def test_without_an_account_the_dashboard_says_what_to_do(stranger: Path, tmp_path: Path) -> None:
