@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -138,6 +139,11 @@ class MMPKDCLI(LightningCLI):
         return super().instantiate_trainer(**{**own, **kwargs})
 
     def _callbacks(self) -> list[Callback]:
+        if not re.fullmatch(r"val/(auroc|auprc|f1)[^/]*(/.*)?", self.run.monitor):
+            raise ValueError(
+                "Expected run.monitor to be a validation score of classification (val/auroc..., val/auprc..., val/f1...) but "
+                f"got '{self.run.monitor}'. Localization must not choose a checkpoint."
+            )
         folder = Path(self.run.dir) / "checkpoints"
         best = ModelCheckpoint(folder, "best", self.run.monitor, mode="max", enable_version_counter=False)
         last = LastCheckpoint(folder, self.run.save_every_n_steps)

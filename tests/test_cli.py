@@ -181,3 +181,10 @@ def test_identifiers_are_hashed_on_request_in_all_that_a_run_writes(
     names = [path.stem for path in (tmp_path / "run" / "maps" / "test").glob("*.png")]
     assert names
     assert all(re.fullmatch("[0-9a-f]{16}", name) for name in names)
+
+
+@pytest.mark.parametrize("monitor", ["val/rollout/iou_top_area", "val/last_layer/pointing_game", "train/loss"])
+def test_localization_cannot_choose_a_checkpoint(monitor: str, tiny_root: Path, tmp_path: Path) -> None:
+    arguments = config(tmp_path, "run", tiny_root, student())
+    with pytest.raises(ValueError, match=r"Expected run\.monitor to be a validation score of classification"):
+        main(["fit", *arguments, f"--run.monitor={monitor}"])

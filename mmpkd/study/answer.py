@@ -1,6 +1,7 @@
 """The answer of a study in one sentence or a few, plain about one seed, about nothing shown, and about looking nowhere."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 from mmpkd.study.comparison import Compared
 from mmpkd.study.contrast import Contrasted
@@ -29,14 +30,19 @@ def answer(found: Compared) -> str:
     return f"{claim}: {what}, {with_interval(overall.effect)}, {scope}.{absence}{few} {_against_chance(found)}"
 
 
-def contrast_answer(found: Contrasted) -> str:
-    """Return the answer to a contrast of a factorial design, with its interval."""
+def contrast_answer(found: Contrasted, behind: Sequence[Compared]) -> str:
+    """Return the answer to a contrast of a factorial design, with its interval.
+
+    Args:
+        found: The contrast.
+        behind: The differences behind it.
+    """
     declared, (first, second), (form, other) = found.declared, found.domains, found.declared.forms
     claims: Mapping[str, Mapping[str, str]] = {
         "domain": {
-            "higher": f"Distillation changes localization more in {first} than in {second}",
-            "lower": f"Distillation changes localization less in {first} than in {second}",
-            "equivalent": f"Distillation changes localization equally in {first} and {second} within the margin",
+            "higher": f"The effect of distillation on localization is higher in {first} than in {second}",
+            "lower": f"The effect of distillation on localization is lower in {first} than in {second}",
+            "equivalent": f"The effect of distillation on localization is equal in {first} and {second} within the margin",
             "not shown": f"No difference in the effect of distillation between {first} and {second} is shown",
         },
         "form": {
@@ -46,9 +52,9 @@ def contrast_answer(found: Contrasted) -> str:
             "not shown": f"No difference between distilling from {form} and from {other} is shown",
         },
         "interaction": {
-            "higher": f"{_capital(form)} helps more over {other} in {first} than in {second}",
-            "lower": f"{_capital(form)} helps less over {other} in {first} than in {second}",
-            "equivalent": f"{_capital(form)} against {other} makes the same difference in {first} and {second} within the margin",
+            "higher": f"The difference of {form} from {other} is higher in {first} than in {second}",
+            "lower": f"The difference of {form} from {other} is lower in {first} than in {second}",
+            "equivalent": f"The difference of {form} from {other} is equal in {first} and {second} within the margin",
             "not shown": f"No interaction of domain ({first}, {second}) and form ({form}, {other}) is shown",
         },
     }
@@ -57,13 +63,15 @@ def contrast_answer(found: Contrasted) -> str:
     measure = measure_name(declared.score, declared.attribution)
     return (
         f"{claim}: contrast of {declared.contrast} in {measure}, {with_interval(found.effect)}, over "
-        f"{found.num_seeds} seeds.{absence}{_few(found.num_seeds)}"
+        f"{found.num_seeds} seeds.{absence}{_few(found.num_seeds)}{_not_above_chance(behind)}"
     )
 
 
 def with_interval(effect: Effect) -> str:
     """Return an estimate with its 95 % interval."""
     interval = effect.interval()
+    if math.isnan(interval.low):
+        return f"{effect.estimate:+.3f} (no interval: too few patients, or no spread)"
     return f"{effect.estimate:+.3f} (95 % interval {interval.low:+.3f} to {interval.high:+.3f})"
 
 
@@ -82,6 +90,15 @@ def _against_chance(found: Compared) -> str:
     if found.trivial is None:
         return f"Levels: {levels}; no trivial map was scored."
     name, value = found.trivial
-    below = [who for who, own in ((declared.arm, arm), (declared.reference, reference)) if own <= value]
-    warning = f" {_capital(' and '.join(below))} did not beat a map that sees no student." if below else ""
-    return f"Levels: {levels}, best trivial map ({TRIVIAL[name].lower()}) {value:.3f}.{warning}"
+    return f"Levels: {levels}, best trivial map ({TRIVIAL[name].lower()}) {value:.3f}.{_not_above_chance([found])}"
+
+
+def _not_above_chance(comparisons: Sequence[Compared]) -> str:
+    below = [
+        who
+        for found in comparisons
+        for who, own in zip((found.declared.arm, found.declared.reference), found.levels, strict=True)
+        if found.trivial is not None and own <= found.trivial[1]
+    ]
+    names = " and ".join(dict.fromkeys(below))
+    return f" {_capital(names)} did not beat a map that sees no student." if below else ""

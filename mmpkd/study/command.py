@@ -56,6 +56,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    from mmpkd.study.declaration import declare
     from mmpkd.study.processes import locked
     from mmpkd.study.runner import check_unchanged, is_finished, plan_runs
 
@@ -75,6 +76,7 @@ def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
             check_unchanged(run)
     else:
         with locked(out) as lock:
+            declare(plan, out)
             outcome = _make(runs, arguments.jobs, lock)
         finished, failed = list(outcome.finished), outcome.failed
     return _report(plan, out, seeds, finished, failed)
@@ -102,7 +104,7 @@ def _show_plan(runs: "Sequence[Run]", num_jobs: int) -> None:
 
     taken: dict[str, list[float]] = {}
     for run in runs:
-        if is_finished(run) and (seconds := seconds_taken(run)) is not None:
+        if is_finished(run) and not run.test_set and (seconds := seconds_taken(run)) is not None:
             taken.setdefault(run.arm.role, []).append(seconds)
     left = [run for run in runs if not is_finished(run)]
     for run in runs:

@@ -11,7 +11,7 @@ from mmpkd.study.auroc_bootstrap import auroc_differences
 from mmpkd.study.hypotheses import Verdict, verdict
 from mmpkd.study.matching import Matched, at_equal_auroc, at_equal_confidence, logits, where_both_recognise
 from mmpkd.study.names import TRIVIAL
-from mmpkd.study.plan import Comparison
+from mmpkd.study.plan import Comparison, NotComparableError
 from mmpkd.study.results import RunTables, macro_auroc, paired, paired_differences, stacked_predictions
 from mmpkd.study.statistics import (
     Effect,
@@ -35,7 +35,7 @@ class Difference:
     Attributes:
         finding: Finding, or `all`.
         effect: Mean paired difference.
-        num_rois: ROI pairs.
+        num_rois: ROI pairs whose score is defined in a run or more.
         num_patients: Their patients.
         num_undefined: Differences left out because a score is undefined, over all seeds.
     """
@@ -100,10 +100,16 @@ def compare(declared: Comparison, arm: Sequence[RunTables], reference: Sequence[
     """Compute a comparison from the finished runs of two arms.
 
     Raises:
-        StudyError: If there is nothing to compare.
+        NotComparableError: If there is nothing to compare.
+        StudyError: If the arms were tested on different data.
     """
     frame = paired_differences(arm, reference, declared.attribution, declared.score)
     values, patient = _values(frame), _patients(frame)
+    if np.isnan(values).all(axis=1).any():
+        raise NotComparableError(
+            f"Expected {declared.score} of {declared.attribution} to be defined for some ROI in every run of {declared.arm} and "
+            f"{declared.reference} but in one it never is."
+        )
     finding = frame.index.get_level_values("finding").to_numpy()
     names = sorted(set(finding))
     # of a single finding the difference is the overall one
@@ -120,10 +126,10 @@ def compare(declared: Comparison, arm: Sequence[RunTables], reference: Sequence[
         auroc=_auroc_difference(*runs),
         matched=_matched(declared, values, patient, *runs),
         levels=(
-            level(arm, declared.attribution, declared.score),
-            level(reference, declared.attribution, declared.score),
+            level(runs[0], declared.attribution, declared.score),
+            level(runs[1], declared.attribution, declared.score),
         ),
-        trivial=best_trivial(reference, declared.score),
+        trivial=best_trivial(runs[1], declared.score),
     )
 
 
@@ -136,7 +142,8 @@ def difference(name: str, values: Floats, patient: NDArray[np.int64]) -> Differe
         patient: (N,) patient of each ROI.
     """
     patients = np.unique(patient, return_inverse=True)
-    counts = values.shape[1], len(patients[0]), int(np.isnan(values).sum())
+    defined = int((~np.isnan(values)).any(axis=0).sum())
+    counts = defined, len(patients[0]), int(np.isnan(values).sum())
     if np.isnan(values).all(axis=1).any():
         return Difference(name, UNDEFINED, *counts)
     return Difference(name, effect_of(patient_bootstrap(cluster_sums(values, patients[1]))), *counts)

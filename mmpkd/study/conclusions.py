@@ -7,7 +7,7 @@ from mmpkd.study.answer import answer, contrast_answer
 from mmpkd.study.comparison import Compared, compare
 from mmpkd.study.contrast import Contrasted, contrast
 from mmpkd.study.hypotheses import holm
-from mmpkd.study.plan import Comparison, Factorial, StudyPlan
+from mmpkd.study.plan import Comparison, Factorial, NotComparableError, StudyPlan
 from mmpkd.study.results import RunTables
 
 
@@ -17,12 +17,14 @@ class Tested:
 
     Attributes:
         declared: The comparison.
-        found: What it gave, or None if an arm has no finished run.
+        found: What it gave, or None.
+        reason: Why it gave nothing, or an empty text.
         adjusted: p-value after Holm's correction; NaN where there is none.
     """
 
     declared: Comparison
     found: Compared | None
+    reason: str
     adjusted: float
 
 
@@ -46,10 +48,10 @@ class Conclusions:
 
 
 def conclude(plan: StudyPlan, tables: Sequence[RunTables]) -> Conclusions:
-    """Compute all declared questions from the finished runs.
+    """Compute all declared questions from the finished runs; one that has no answer says why, and leaves the others theirs.
 
     Raises:
-        StudyError: If arms were tested on different data, or lack the declared read-out.
+        StudyError: If arms were tested on different data.
     """
     by_arm = {arm.name: [table for table in tables if table.run.arm.name == arm.name] for arm in plan.students}
     family = _family(plan.family, by_arm)
@@ -57,47 +59,55 @@ def conclude(plan: StudyPlan, tables: Sequence[RunTables]) -> Conclusions:
         sentence, found, behind = _contrast(plan.factorial, by_arm)
         return Conclusions(sentence, None, found, family, behind)
     assert plan.primary is not None
-    missing = _missing((plan.primary.arm, plan.primary.reference), by_arm)
-    if missing:
-        return Conclusions(missing, None, None, family, ())
-    primary = compare(plan.primary, by_arm[plan.primary.arm], by_arm[plan.primary.reference])
-    return Conclusions(answer(primary), primary, None, family, ())
+    primary, reason = _compare(plan.primary, by_arm)
+    return Conclusions(reason if primary is None else answer(primary), primary, None, family, ())
 
 
 def compared_on(plan: StudyPlan, tables: Sequence[RunTables]) -> Compared | None:
-    """Return the primary comparison on another data set, or None if there is none or its arms were not tested there."""
+    """Return the primary comparison on another data set, or None if there is none or it cannot be made there."""
     if plan.primary is None:
         return None
     names = (plan.primary.arm, plan.primary.reference)
     by_arm = {name: [table for table in tables if table.run.arm.name == name] for name in names}
-    return None if _missing(names, by_arm) else compare(plan.primary, by_arm[names[0]], by_arm[names[1]])
+    return _compare(plan.primary, by_arm)[0]
+
+
+def _compare(declared: Comparison, by_arm: Mapping[str, Sequence[RunTables]]) -> tuple[Compared | None, str]:
+    """Return a comparison, or None and why there is none."""
+    reason = _missing((declared.arm, declared.reference), by_arm)
+    if reason:
+        return None, reason
+    try:
+        return compare(declared, by_arm[declared.arm], by_arm[declared.reference]), ""
+    except NotComparableError as error:
+        return None, f"No answer: {error}"
 
 
 def _contrast(
     declared: Factorial, by_arm: Mapping[str, Sequence[RunTables]]
 ) -> tuple[str, Contrasted | None, tuple[Compared, ...]]:
     cells = [declared.comparison(domain, form) for domain in declared.domains for form in declared.forms]
-    behind = tuple(
-        compare(cell, by_arm[cell.arm], by_arm[cell.reference])
-        for cell in cells
-        if not _missing((cell.arm, cell.reference), by_arm)
-    )
+    tried = [_compare(cell, by_arm) for cell in cells]
+    behind = tuple(found for found, _ in tried if found is not None)
     missing = _missing([name for cell in cells for name in (cell.arm, cell.reference)], by_arm)
-    if missing:
-        return missing, None, behind
+    reason = missing or next((reason for _, reason in tried if reason), "")
+    if reason:
+        return reason, None, behind
     if min(found.num_seeds for found in behind) < 2:
         return "No answer: a contrast between domains needs two seeds or more; see the differences below.", None, behind
-    found = contrast(declared, by_arm)
-    return contrast_answer(found), found, behind
+    try:
+        found = contrast(declared, by_arm)
+    except NotComparableError as error:
+        return f"No answer: {error}", None, behind
+    return contrast_answer(found, behind), found, behind
 
 
 def _family(family: Sequence[Comparison], by_arm: Mapping[str, Sequence[RunTables]]) -> tuple[Tested, ...]:
-    found = [
-        None if _missing((own.arm, own.reference), by_arm) else compare(own, by_arm[own.arm], by_arm[own.reference])
-        for own in family
-    ]
-    adjusted = holm([float("nan") if own is None else own.overall.effect.p_value() for own in found])
-    return tuple(Tested(*entry) for entry in zip(family, found, adjusted.tolist(), strict=True))
+    tried = [_compare(own, by_arm) for own in family]
+    adjusted = holm([float("nan") if own is None else own.effect.p_value() for own, _ in tried])
+    return tuple(
+        Tested(own, found, reason, p) for own, (found, reason), p in zip(family, tried, adjusted.tolist(), strict=True)
+    )
 
 
 def _missing(names: Sequence[str], by_arm: Mapping[str, Sequence[RunTables]]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mmpkd.study.comparison import difference
 from mmpkd.study.hypotheses import Verdict, verdict
-from mmpkd.study.plan import Factorial, StudyError
+from mmpkd.study.plan import Factorial, NotComparableError
 from mmpkd.study.results import RunTables, paired_differences
 from mmpkd.study.statistics import Effect, as_codes, independent_sum
 
@@ -71,9 +71,11 @@ def contrast(declared: Factorial, tables: Mapping[str, Sequence[RunTables]]) -> 
         tables: Finished runs by arm.
 
     Raises:
-        StudyError: If the arms of a domain share fewer than two seeds, or have no such read-out.
+        NotComparableError: If the arms of a domain share fewer than two seeds or the domains share patients, or there is no such
+            read-out.
     """
     means, forms, num_seeds = [], [], []
+    seen: set[str] = set()
     for name in declared.domains:
         first, second = (declared.comparison(name, form) for form in declared.forms)
         pairs = [(first.arm, first.reference), (second.arm, second.reference), (first.arm, second.arm)]
@@ -82,9 +84,15 @@ def contrast(declared: Factorial, tables: Mapping[str, Sequence[RunTables]]) -> 
         ]
         seeds = [seed for seed in frames[0].columns if all(seed in frame for frame in frames)]
         if len(seeds) < 2:
-            raise StudyError(f"Expected two seeds that all arms of {name} have finished but got {len(seeds)}.")
+            raise NotComparableError(f"Expected two seeds that all arms of {name} have finished but got {len(seeds)}.")
         values = [frame[seeds].to_numpy(dtype=np.float64).T for frame in frames]
         patient = as_codes(frames[0].index.get_level_values("patient_id").tolist())
+        patients = set(frames[0].index.get_level_values("patient_id"))
+        if seen & patients:
+            raise NotComparableError(
+                f"Expected domains with patients of their own but {len(seen & patients)} are in both."
+            )
+        seen |= patients
         means.append(difference(name, (values[0] + values[1]) / 2, patient).effect)
         forms.append(difference(name, values[2], patient).effect)
         num_seeds.append(len(seeds))

@@ -64,7 +64,10 @@ def load_plan(path: Path) -> StudyPlan:
             _comparison(entry, f"{path}: family", defaults)
             for entry in _sequence(top.get("family", []), f"{path}: family")
         ),
-        external=tuple(_external(name, entry, path, students) for name, entry in (top.get("external") or {}).items()),
+        external=tuple(
+            _external(name, entry, path, students)
+            for name, entry in (_mapping(top["external"], f"{path}: external") if "external" in top else {}).items()
+        ),
         overrides=check_overrides(_sequence(top.get("overrides", []), f"{path}: overrides")),
         teacher_seed=check_seeds([top.get("teacher_seed", 0)])[0],
         notes=tuple(_text(note, f"{path}: notes") for note in _sequence(top.get("notes", []), f"{path}: notes")),
@@ -171,6 +174,8 @@ def _external(name: str, entry: Any, path: Path, students: tuple[str, ...]) -> E
     if wrong:
         raise StudyError(f"{where}: expected overrides of the data only (--data....) but got {wrong}.")
     arms = tuple(_text(arm, f"{where}.arms") for arm in _sequence(values["arms"], f"{where}.arms"))
+    if not arms:
+        raise StudyError(f"{where}: expected an arm or more but got none.")
     return External(_name(name, where), data, arms, overrides)
 
 

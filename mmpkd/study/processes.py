@@ -28,10 +28,12 @@ class LocalProcesses:
         self._lock = lock
         self._slots: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
         threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // num_jobs))
+        given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        gpus = given or [str(index) for index in range(num_gpus)]
         for slot in range(num_jobs):
             environment = {"OMP_NUM_THREADS": threads}
             if num_jobs > 1 and num_gpus > 0:
-                environment["CUDA_VISIBLE_DEVICES"] = str(slot % num_gpus)
+                environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
             self._slots.put(environment)
 
     def __call__(self, args: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 import mmpkd
 from mmpkd.study.comparison import Compared
 from mmpkd.study.conclusions import Conclusions, compared_on, conclude
+from mmpkd.study.declaration import is_as_declared
 from mmpkd.study.figures import as_svg, forest_plot, inline
 from mmpkd.study.hypotheses import equivalence_p_value, minimum_detectable_effect
 from mmpkd.study.names import measure_name
@@ -18,7 +20,10 @@ from mmpkd.study.plan import StudyError, StudyPlan
 from mmpkd.study.results import RunTables, read_run, results_table
 from mmpkd.study.runner import Run, run_fingerprint
 from mmpkd.study.sections import Grid, section
+from mmpkd.study.statistics import SINGLE_SEED
 from mmpkd.study.tracking import track_summary
+
+NOT_DECLARED = "Not declared before the first run, or changed since, and so exploratory."
 
 
 def write_report(
@@ -47,7 +52,9 @@ def write_report(
         raise StudyError(f"Expected a finished run in {out} but there is none; {len(failed)} failed.")
     every = [read_run(run) for run in finished]
     tables = [table for table in every if not table.run.test_set]
-    conclusions = conclude(plan, tables)
+    conclusions, as_declared = conclude(plan, tables), is_as_declared(plan, out)
+    if not as_declared and (conclusions.primary or conclusions.contrast):
+        conclusions = replace(conclusions, sentence=f"{NOT_DECLARED} {conclusions.sentence}")
     external = {own.name: [table for table in every if table.run.test_set == own.name] for own in plan.external}
     domains = [(domain, tables) for domain in plan.domains]
     domains += [(plan.external_domain(own), external[own.name]) for own in plan.external]
@@ -64,7 +71,12 @@ def write_report(
             plan=plan,
             conclusions=conclusions,
             compared=[_entry(*own, folder) for own in _comparisons(plan, conclusions, external)],
+            as_declared=as_declared,
+            not_declared=NOT_DECLARED,
+            single_seed=SINGLE_SEED,
             sections=sections,
+            external=list(external),
+            monitors=sorted({table.summary["monitor"] for table in tables if table.summary.get("monitor")}),
             provenance=[_provenance(table, out) for table in every],
             failed=[(run.name, reason) for run, reason in failed],
             seeds=list(seeds),

@@ -12,7 +12,7 @@ import torch
 
 from mmpkd.callbacks.roi_table import score_columns
 from mmpkd.metrics.classification import auroc, average_precision, expected_calibration_error
-from mmpkd.study.plan import StudyError
+from mmpkd.study.plan import NotComparableError, StudyError
 from mmpkd.study.runner import Run
 
 ALL = "all"
@@ -136,7 +136,8 @@ def paired_differences(
         Index sample_id, patient_id, finding; one column a seed.
 
     Raises:
-        StudyError: If the arms have no seed in common, different ROIs, or no such read-out.
+        NotComparableError: If the arms have no seed in common, or no such read-out.
+        StudyError: If they were tested on different ROIs.
     """
     columns = {}
     for first in arm:
@@ -149,7 +150,7 @@ def paired_differences(
     frame = pd.DataFrame(columns)
     if frame.empty:
         names = [tables[0].run.arm.name for tables in (arm, reference) if tables]
-        raise StudyError(
+        raise NotComparableError(
             f"Expected a seed and ROIs that both arms of a comparison have but {names} have none in common."
         )
     return frame
@@ -169,7 +170,7 @@ def _values(tables: RunTables, attribution: str, score: str) -> "pd.Series[float
     rois = tables.rois
     known = [] if rois is None else sorted(rois["attribution"].unique())
     if rois is None or attribution not in known or score not in tables.scores:
-        raise StudyError(
+        raise NotComparableError(
             f"Expected read-out '{attribution}' with score '{score}' in {tables.run.folder / 'roi_test.parquet'} but it has "
             f"the read-outs {known} and the scores {tables.scores}."
         )

@@ -109,13 +109,13 @@ def _precedes(plan: StudyPlan, reference: str, arm: str) -> bool:
     return arm in names and plan.arm(reference).teacher is None and names.index(reference) < names.index(arm)
 
 
-def run_all(runs: Sequence[Run], execute: Execute, num_jobs: int = 1) -> Outcome:
+def run_all(runs: Sequence[Run], execute: Execute, num_jobs: int | None = None) -> Outcome:
     """Make all runs that are not finished; one that fails does not stop the others.
 
     Args:
         runs: Runs in order.
         execute: The Lightning command line.
-        num_jobs: Runs at a time; with more than one, `execute` is called from several threads.
+        num_jobs: Runs at a time, each in a thread of its own; None makes one after another in this thread.
 
     Raises:
         StudyError: Before anything starts, if a folder holds a run that was made with other settings or by hand.
@@ -123,7 +123,7 @@ def run_all(runs: Sequence[Run], execute: Execute, num_jobs: int = 1) -> Outcome
     for run in runs:
         check_unchanged(run)
     ledger = _Ledger(len(runs))
-    if num_jobs == 1:
+    if num_jobs is None:
         for run in runs:
             if not ledger.settles(run):
                 ledger.close(run, _attempt(run, execute))

@@ -11,12 +11,12 @@ from PIL import Image
 NUM_PATIENTS = 40
 
 
-def write_run(folder: Path, seed: int, shift: float, role: str = "student", with_rois: bool = True) -> None:
+def write_run(folder: Path, seed: int, shift: float, role: str = "student", patients_of: str = "") -> None:
     """Write the files of a run whose localization is `shift` better than 0.3."""
     folder.mkdir(parents=True, exist_ok=True)
     shared = np.random.default_rng(0)  # what the images are like is the same for all runs
     rng = np.random.default_rng([seed, round(1000 * (1 + shift))])
-    patients = [f"p{i // 2}" for i in range(2 * NUM_PATIENTS)]
+    patients = [f"{patients_of}p{i // 2}" for i in range(2 * NUM_PATIENTS)]
     target = shared.integers(0, 2, len(patients)).astype(float)
     predictions = pd.DataFrame(
         {
@@ -27,7 +27,7 @@ def write_run(folder: Path, seed: int, shift: float, role: str = "student", with
         }
     )
     predictions.to_parquet(folder / "predictions_test.parquet")
-    if with_rois and role == "student":
+    if role == "student":
         difficulty = shared.normal(0, 0.1, len(patients))
         rows = []
         for name, value in (("rollout", 0.3 + shift), ("all_ones", 0.05)):
@@ -81,7 +81,7 @@ class FakeCommandLine:
             (folder / "summary.json").write_text(json.dumps({"status": "fitted"}))
         else:
             role = "teacher" if arm == "teacher" else "student"
-            write_run(folder, seed, self.effects.get(arm, 0.0), role)
+            write_run(folder, seed, self.effects.get(arm, 0.0), role, arm.rpartition("_")[0])
 
     def commands(self) -> list[tuple[str, str, str]]:
         """Return (sub-command, arm, seed) of all calls."""

@@ -10,13 +10,14 @@ import yaml
 
 from mmpkd.study.command import main
 from mmpkd.study.conclusions import conclude
+from mmpkd.study.declaration import declare
 from mmpkd.study.hypotheses import holm
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import load_plan
 from mmpkd.study.report import write_report
 from mmpkd.study.results import read_run
 from mmpkd.study.runner import plan_runs, run_all
-from tests.study.synthetic import FakeCommandLine, write_factorial_study, write_study
+from tests.study.synthetic import FakeCommandLine, write_factorial_study, write_run, write_study
 
 
 class Page(HTMLParser):
@@ -44,6 +45,7 @@ class Page(HTMLParser):
 def report(folder: Path, effect: float, seeds: tuple[int, ...]) -> tuple[str, str, Path]:
     plan = load_plan(write_study(folder, seeds))
     runs = plan_runs(plan, folder / "out", plan.seeds, ())
+    declare(plan, folder / "out")
     outcome = run_all(runs, FakeCommandLine(effect=effect))
     sentence, path = write_report(plan, folder / "out", plan.seeds, outcome.finished, outcome.failed)
     return sentence, path.read_text(), path
@@ -268,9 +270,9 @@ def test_the_declared_family_is_corrected_for_its_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("contrast", "expected", "estimate"),
     [
-        ("domain", "Distillation changes localization more in chest than in breast", 0.075),
+        ("domain", "The effect of distillation on localization is higher in chest than in breast", 0.075),
         ("form", "A student localizes better when distilled from text than from table", 0.05),
-        ("interaction", "Text helps more over table in chest than in breast", 0.05),
+        ("interaction", "The difference of text from table is higher in chest than in breast", 0.05),
     ],
 )
 def test_a_factorial_study_answers_its_declared_contrast(
@@ -278,6 +280,7 @@ def test_a_factorial_study_answers_its_declared_contrast(
 ) -> None:
     plan = load_plan(write_factorial_study(tmp_path, contrast))
     effects = {"chest_text": 0.15, "chest_table": 0.075, "breast_text": 0.05, "breast_table": 0.025}
+    declare(plan, tmp_path / "out")
     finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine(effects=effects)).finished
     sentence, path = write_report(plan, tmp_path / "out", plan.seeds, finished, ())
     assert sentence.startswith(expected)
@@ -338,6 +341,7 @@ def test_students_are_tested_on_another_data_set_without_training_again(tmp_path
     [
         ("data: other.yaml", "data: nothing.yaml", "expected a configuration of a data module"),
         ("arms: [baseline, distilled]", "arms: [basline]", "Did you mean 'baseline'"),
+        ("arms: [baseline, distilled]", "arms: []", "expected an arm or more"),
         ("--data.root=x", "--model.student=x", "expected overrides of the data only"),
     ],
 )
@@ -366,3 +370,68 @@ def test_designs_that_are_not_two_by_two_are_refused(tmp_path: Path, old: str, n
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(StudyError, match=message):
         load_plan(path)
+
+
+def test_an_endpoint_that_was_changed_after_the_runs_is_exploratory(tmp_path: Path) -> None:
+    sentence, page, _ = report(tmp_path, 0.1, (0, 1))
+    assert "Declared before the first run" in page
+    assert "Not declared" not in sentence
+    study = tmp_path / "study.yaml"
+    study.write_text(study.read_text().replace("score: iou_top_area", "score: iou_top_area, margin: 0.5"))
+    assert main([str(study), "--out", str(tmp_path / "out"), "--report-only"]) == 0
+    again = (tmp_path / "out" / "report" / "index.html").read_text()
+    assert "Not declared before the first run, or changed since, and so exploratory." in again
+    assert "Declared before the first run" not in again
+
+
+def test_one_question_without_an_answer_leaves_the_others_theirs(tmp_path: Path) -> None:
+    family = "family: [{arm: baseline, reference: distilled, score: no_such}, {arm: baseline, reference: distilled}]\n"
+    plan = load_plan(write_study(tmp_path, (0, 1), family))
+    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine()).finished
+    found = conclude(plan, [read_run(run) for run in finished])
+    assert found.primary is not None
+    assert found.family[0].found is None
+    assert "no_such" in found.family[0].reason
+    assert found.family[1].found is not None
+    assert found.family[1].adjusted == pytest.approx(2 * found.family[1].found.effect.p_value())
+    page = write_report(plan, tmp_path / "out", plan.seeds, finished, ())[1].read_text()
+    assert "Declared family: without an answer" in page
+
+
+def test_arms_without_a_common_seed_have_no_answer_but_a_report(tmp_path: Path) -> None:
+    plan = load_plan(write_study(tmp_path, (0, 1)))
+    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine()).finished
+    some = [run for run in finished if run.name not in ("baseline (seed 0)", "distilled (seed 1)")]
+    sentence, page = write_report(plan, tmp_path / "out", plan.seeds, some, ())
+    assert sentence.startswith("No answer: Expected a seed and ROIs that both arms")
+    assert "Arms on the test set" in page.read_text()
+
+
+def test_a_score_that_is_never_defined_has_no_answer_but_a_report(tmp_path: Path) -> None:
+    plan = load_plan(write_study(tmp_path, (0, 1)))
+    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine()).finished
+    path = tmp_path / "out" / "distilled" / "seed1" / "roi_test.parquet"
+    pd.read_parquet(path).assign(iou_top_area=np.nan).to_parquet(path)
+    sentence, _ = write_report(plan, tmp_path / "out", plan.seeds, finished, ())
+    assert "to be defined for some ROI in every run" in sentence
+
+
+def test_levels_are_those_of_the_runs_that_are_compared(tmp_path: Path) -> None:
+    plan = load_plan(write_study(tmp_path, (0, 1, 2)))
+    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine()).finished
+    path = tmp_path / "out" / "baseline" / "seed2" / "roi_test.parquet"
+    pd.read_parquet(path).assign(iou_top_area=1.0).to_parquet(path)
+    found = conclude(plan, [read_run(run) for run in finished if run.name != "distilled (seed 2)"])
+    assert found.primary is not None
+    assert found.primary.levels[0] - found.primary.levels[1] == pytest.approx(found.primary.effect.estimate, abs=1e-9)
+
+
+def test_domains_that_share_patients_are_not_contrasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def same_patients(folder: Path, seed: int, shift: float, role: str, patients_of: str) -> None:
+        del patients_of
+        write_run(folder, seed, shift, role)
+
+    monkeypatch.setattr("tests.study.synthetic.write_run", same_patients)
+    plan = load_plan(write_factorial_study(tmp_path, "domain", (0, 1)))
+    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine()).finished
+    assert "but 40 are in both" in write_report(plan, tmp_path / "out", plan.seeds, finished, ())[0]

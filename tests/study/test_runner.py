@@ -240,6 +240,12 @@ def test_each_process_has_its_share_of_the_machine(tmp_path: Path, monkeypatch: 
         for _ in range(num_jobs):
             processes(["fit", "--run.dir", str(tmp_path)])
     assert seen == [("4", None)] * 2 + [("2", "0"), ("2", "1")] * 2 + [("8", None)]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,MIG-7")
+    seen.clear()
+    processes = LocalProcesses(3, 2, 0)
+    for _ in range(3):
+        processes(["fit", "--run.dir", str(tmp_path)])
+    assert [gpu for _, gpu in seen] == ["4", "MIG-7", "4"]
 
 
 def test_the_plan_says_what_is_left_and_what_it_will_take(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
