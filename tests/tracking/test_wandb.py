@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import wandb
 
 from mmpkd.cli import main
 from mmpkd.metrics import default_scores
@@ -227,7 +228,6 @@ def test_automatic_is_offline_for_a_stranger_and_online_for_a_user(
 def test_a_server_that_cannot_be_reached_stops_nobody_who_did_not_ask_for_it(
     stranger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    import wandb
 
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
@@ -245,8 +245,6 @@ def test_a_server_that_cannot_be_reached_stops_nobody_who_did_not_ask_for_it(
     with pytest.raises(wandb.errors.Error):
         _ = asked.experiment
     wandb.teardown()
-    # wandb leaves the address of the service that it ended to the next test
-    os.environ.pop("WANDB_SERVICE", None)
 
 
 def test_trials_of_a_sweep_have_folders_and_identifiers_of_their_own(
@@ -292,7 +290,10 @@ def test_the_dashboard_shows_keys_that_runs_log(student_records: list[dict[str, 
     assert shown - keys <= {"test/attribution/rollout/hits", "test/attribution/rollout/misses"}
 
 
-def test_the_answer_of_a_study_is_a_run_of_its_own(tmp_path: Path) -> None:
+def test_the_answer_of_a_study_is_a_run_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the address of a service that an earlier test ended
+    monkeypatch.delenv(wandb.env.SERVICE, raising=False)
+    wandb.teardown()
     plan = load_plan(write_study(tmp_path, (0, 1)))
     finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine()).finished
     (finished[0].folder / "config.yaml").write_text("run: {wandb: offline, project: lungs, tags: [t]}\n")
