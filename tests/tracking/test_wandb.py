@@ -292,7 +292,7 @@ def test_the_dashboard_shows_keys_that_runs_log(student_records: list[dict[str, 
 
 def test_the_answer_of_a_study_is_a_run_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # the address of a service that an earlier test ended
-    monkeypatch.delenv(wandb.env.SERVICE, raising=False)
+    monkeypatch.delenv("WANDB_SERVICE", raising=False)
     wandb.teardown()
     plan = load_plan(write_study(tmp_path, (0, 1)))
     finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine()).finished
