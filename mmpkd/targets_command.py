@@ -16,10 +16,11 @@ from mmpkd.data_config import load_data_module
 from mmpkd.metrics.classification import auroc
 from mmpkd.study.fold_runs import fold_runs
 from mmpkd.study.plan import StudyError
-from mmpkd.study.runner import check_unchanged
+from mmpkd.study.run import check_unchanged
 from mmpkd.teachers.boosting import boosted_targets
 from mmpkd.teachers.cross_fit import out_of_fold_targets
-from mmpkd.teachers.targets import TeacherTargets, build_targets, differences, load_targets, training_targets
+from mmpkd.teachers.run_teachers import build_targets, training_targets
+from mmpkd.teachers.targets import TeacherTargets, differences, load_targets
 from mmpkd.teachers.teacher import FrozenTeacher, load_teacher
 
 logger = logging.getLogger("mmpkd")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmpkd.study.statistics import NUM_REPLICATES, Effect, Floats, SeedReplicates, effect_of, resampled_weights
+from mmpkd.study.resampling import NUM_REPLICATES, Floats, SeedReplicates, resampled_weights
+from mmpkd.study.statistics import Effect, effect_of
 
 
 @dataclass(frozen=True)

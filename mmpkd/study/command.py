@@ -11,7 +11,8 @@ from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import check_overrides, check_seeds, load_plan
 
 if TYPE_CHECKING:
-    from mmpkd.study.runner import Outcome, Run
+    from mmpkd.study.run import Run
+    from mmpkd.study.runner import Outcome
 
 
 def main(argv: Sequence[str]) -> int:
@@ -58,7 +59,8 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from mmpkd.study.declaration import declare
     from mmpkd.study.processes import locked
-    from mmpkd.study.runner import check_unchanged, is_finished, plan_runs
+    from mmpkd.study.run import check_unchanged, is_finished
+    from mmpkd.study.runner import plan_runs
 
     if arguments.jobs is not None and arguments.jobs < 1:
         raise StudyError(f"Expected --jobs to be at least 1 but got {arguments.jobs}.")
@@ -100,7 +102,7 @@ def _make(runs: "Sequence[Run]", num_jobs: int | None, lock: int) -> "Outcome":
 
 def _show_plan(runs: "Sequence[Run]", num_jobs: int) -> None:
     """Print the runs, and how long those that are left will take if finished runs of their arms are a guide."""
-    from mmpkd.study.runner import is_finished, seconds_taken
+    from mmpkd.study.run import is_finished, seconds_taken
 
     taken: dict[str, list[float]] = {}
     for run in runs:

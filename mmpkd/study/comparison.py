@@ -12,18 +12,9 @@ from mmpkd.study.hypotheses import Verdict, verdict
 from mmpkd.study.matching import Matched, at_equal_auroc, at_equal_confidence, logits, where_both_recognise
 from mmpkd.study.names import TRIVIAL
 from mmpkd.study.plan import Comparison, NotComparableError
+from mmpkd.study.resampling import Floats, as_codes, cluster_sums, patient_bootstrap
 from mmpkd.study.results import RunTables, macro_auroc, paired, paired_differences, stacked_predictions
-from mmpkd.study.statistics import (
-    Effect,
-    Floats,
-    Interval,
-    as_codes,
-    cluster_sums,
-    effect_of,
-    paired_effect_size,
-    patient_bootstrap,
-    t_interval,
-)
+from mmpkd.study.statistics import Effect, Interval, effect_of, paired_effect_size, t_interval
 
 UNDEFINED = Effect(float("nan"), float("nan"), float("nan"))
 

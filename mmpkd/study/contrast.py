@@ -12,8 +12,9 @@ import numpy as np
 from mmpkd.study.comparison import difference
 from mmpkd.study.hypotheses import Verdict, verdict
 from mmpkd.study.plan import Factorial, NotComparableError
+from mmpkd.study.resampling import as_codes
 from mmpkd.study.results import RunTables, paired_differences
-from mmpkd.study.statistics import Effect, as_codes, independent_sum
+from mmpkd.study.statistics import Effect, independent_sum
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmpkd.study.plan import Arm
-from mmpkd.study.runner import Run
+from mmpkd.study.run import Run
 
 
 def fold_runs(config: Path, out: Path, num_folds: int, overrides: Sequence[str]) -> list[Run]:

@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 from scipy import optimize, stats
 
-from mmpkd.study.statistics import Effect, Floats
+from mmpkd.study.resampling import Floats
+from mmpkd.study.statistics import Effect
 
 Verdict = Literal["higher", "lower", "equivalent", "not shown"]
 

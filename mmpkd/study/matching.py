@@ -11,16 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from mmpkd.study.statistics import (
+from mmpkd.study.resampling import (
     NUM_REPLICATES,
-    Effect,
     Floats,
     SeedReplicates,
     cluster_sums,
-    effect_of,
     patient_bootstrap,
     resampled_weights,
 )
+from mmpkd.study.statistics import Effect, effect_of
 
 MAX_LOGIT = 10.0
 

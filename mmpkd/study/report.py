@@ -18,7 +18,7 @@ from mmpkd.study.hypotheses import equivalence_p_value, minimum_detectable_effec
 from mmpkd.study.names import measure_name
 from mmpkd.study.plan import StudyError, StudyPlan
 from mmpkd.study.results import RunTables, read_run, results_table
-from mmpkd.study.runner import Run, run_fingerprint
+from mmpkd.study.run import Run, run_fingerprint
 from mmpkd.study.sections import Grid, section
 from mmpkd.study.statistics import SINGLE_SEED
 from mmpkd.study.tracking import track_summary

@@ -13,7 +13,7 @@ import torch
 from mmpkd.callbacks.roi_table import score_columns
 from mmpkd.metrics.classification import auroc, average_precision, expected_calibration_error
 from mmpkd.study.plan import NotComparableError, StudyError
-from mmpkd.study.runner import Run
+from mmpkd.study.run import Run
 
 ALL = "all"
 # what a map without information scores; other scores are those of an all-ones map, the share of the image that the ROI takes

@@ -16,7 +16,8 @@ from typing import Literal
 import numpy as np
 
 from mmpkd.study.hypotheses import minimum_detectable_effect
-from mmpkd.study.statistics import Effect, Floats, cluster_sums, effect_of, patient_bootstrap
+from mmpkd.study.resampling import Floats, cluster_sums, patient_bootstrap
+from mmpkd.study.statistics import Effect, effect_of
 
 Shape = Literal["normal", "skewed", "hits"]
 

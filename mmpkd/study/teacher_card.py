@@ -16,11 +16,12 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.split import Split
 from mmpkd.losses.ensemble import ensemble_logits
 from mmpkd.study.auroc_bootstrap import weighted_auroc
-from mmpkd.study.statistics import Floats, resampled_weights
+from mmpkd.study.resampling import Floats, resampled_weights
 from mmpkd.study.weighted_scores import weighted_average_precision, weighted_brier, weighted_calibration_error
 from mmpkd.teachers.calibration import calibration_temperature, sigmoid
 from mmpkd.teachers.leaks import Leak, missing_values, single_features
-from mmpkd.teachers.targets import TeacherTargets, build_targets
+from mmpkd.teachers.run_teachers import build_targets
+from mmpkd.teachers.targets import TeacherTargets
 from mmpkd.teachers.teacher import FrozenTeacher
 
 NUM_REPLICATES = 500

@@ -9,7 +9,7 @@ import yaml
 from mmpkd.study.conclusions import Conclusions
 from mmpkd.study.hypotheses import minimum_detectable_effect
 from mmpkd.study.plan import StudyPlan
-from mmpkd.study.runner import Run
+from mmpkd.study.run import Run
 from mmpkd.study.sections import Grid, Section
 from mmpkd.tracking import finish_wandb, wandb_logger
 

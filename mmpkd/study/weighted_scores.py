@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mmpkd.study.statistics import Floats
+from mmpkd.study.resampling import Floats
 
 
 def weighted_average_precision(preds: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:

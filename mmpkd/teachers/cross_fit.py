@@ -8,7 +8,8 @@ import torch
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.split import patient_folds
-from mmpkd.teachers.targets import TeacherTargets, build_targets
+from mmpkd.teachers.run_teachers import build_targets
+from mmpkd.teachers.targets import TeacherTargets
 from mmpkd.teachers.teacher import FrozenTeacher
 
 

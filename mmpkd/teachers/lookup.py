@@ -18,7 +18,8 @@ from mmpkd.students import load_student
 from mmpkd.students.vit import check_student_input, student_labels
 from mmpkd.teachers.calibration import calibration_temperature
 from mmpkd.teachers.controls import TargetsControl
-from mmpkd.teachers.targets import TeacherTargets, build_targets, cooled, empty_targets, load_targets, stored_targets
+from mmpkd.teachers.run_teachers import build_targets, stored_targets
+from mmpkd.teachers.targets import TeacherTargets, cooled, empty_targets, load_targets
 from mmpkd.teachers.teacher import FrozenTeacher, load_teacher
 
 TargetsMode = Literal["stored", "online", "image"]

@@ -23,13 +23,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 
-from data_modules.base import PrivilegedDataModule
-from data_modules.batch import Batch, Sample
 from data_modules.split import Split
-from mmpkd.metrics.classification import best_f1_threshold
-from mmpkd.teachers.teacher import FrozenTeacher, TeacherIdentity, move_privileged
+from mmpkd.teachers.teacher import FrozenTeacher, TeacherIdentity
 
 REQUIRED = ("logits.npy", "available.npy", "sample_id.txt", "meta.json")
 
@@ -197,83 +193,6 @@ def empty_targets(split: Split, label_names: Sequence[str]) -> TeacherTargets:
     return TeacherTargets(logits, features, np.zeros(n, np.bool_), split.sample_id, TargetsMeta(list(label_names)))
 
 
-def build_targets(
-    teachers: Sequence[FrozenTeacher], loader: DataLoader[Sample], split: Split, device: torch.device
-) -> TeacherTargets:
-    """Run frozen teachers once over a split.
-
-    Args:
-        teachers: Teachers of the same labels.
-        loader: Batches of the split in order, with privileged input; no image is needed.
-        split: The split that the loader serves.
-        device: Where to compute.
-
-    Raises:
-        ValueError: If the teachers have different labels, or read other columns than the split has.
-    """
-    for teacher in teachers:
-        teacher.teacher.encoder.check(split)
-    if len({teacher.label_names for teacher in teachers}) != 1:
-        raise ValueError(f"Expected teachers of the same labels but got {[list(t.label_names) for t in teachers]}.")
-    outputs = [_run(teacher, loader, device) for teacher in teachers]
-    available = np.concatenate([batch["has_privileged"].numpy() for batch in loader])
-    return TeacherTargets(
-        np.stack([logits for logits, _ in outputs]),
-        np.concatenate([features for _, features in outputs], axis=1),
-        available,
-        split.sample_id,
-        TargetsMeta(
-            list(teachers[0].label_names), split.fingerprint(), [teacher.identity for teacher in teachers], 0, "mmpkd"
-        ),
-        split.row_hashes,
-    )
-
-
-def _run(
-    teacher: FrozenTeacher, loader: DataLoader[Sample], device: torch.device
-) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
-    teacher.to(device)
-    logits, features = [], []
-    batch: Batch
-    for batch in loader:
-        output = teacher(move_privileged(batch["privileged"], device))
-        logits.append(output.logits.cpu().numpy())
-        features.append(output.features.cpu().numpy().astype(np.float16))
-    return np.concatenate(logits), np.concatenate(features)
-
-
-def training_targets(
-    teachers: Sequence[FrozenTeacher], datamodule: PrivilegedDataModule, device: torch.device
-) -> TeacherTargets:
-    """Run frozen teachers once over the training split, and once over the validation split to find their thresholds.
-
-    Args:
-        teachers: Teachers of the same labels.
-        datamodule: Their data.
-        device: Where to compute.
-    """
-    train, val = (
-        build_targets(teachers, datamodule.privileged_dataloader(name), datamodule.splits[name], device)
-        for name in ("train", "val")
-    )
-    reads = list(dict.fromkeys(name for teacher in teachers for name in teacher.teacher.encoder.reads))
-    meta = replace(
-        train.meta,
-        reads=reads,
-        privileged=datamodule.privileged_part,
-        thresholds=_thresholds(val, datamodule.splits["val"]),
-    )
-    return replace(train, meta=meta)
-
-
-def _thresholds(targets: TeacherTargets, split: Split) -> list[float] | None:
-    known = np.flatnonzero(targets.available)
-    if not len(known):
-        return None
-    probability = torch.from_numpy(targets.logits[:, known]).sigmoid().mean(0)
-    return [float(value) for value in best_f1_threshold(probability, torch.from_numpy(split.label[known]))]
-
-
 def cooled(targets: TeacherTargets, temperature: float) -> TeacherTargets:
     """Return targets with logits divided by a temperature, and the thresholds that make the same decisions."""
     thresholds = targets.meta.thresholds
@@ -282,32 +201,6 @@ def cooled(targets: TeacherTargets, temperature: float) -> TeacherTargets:
         thresholds = logits.sigmoid().tolist()
     meta = replace(targets.meta, thresholds=thresholds)
     return replace(targets, logits=targets.logits / np.float32(temperature), meta=meta)
-
-
-def stored_targets(
-    checkpoint: Path, teacher: FrozenTeacher, datamodule: PrivilegedDataModule, device: torch.device
-) -> TeacherTargets:
-    """Return the targets kept beside a teacher's checkpoint, computing them at first use.
-
-    The folder's name holds the hash of the checkpoint and the fingerprint of the split, and both are checked again: a
-    stale file is refused, never used.
-
-    Raises:
-        ValueError: If the stored targets belong to another teacher or split than their place says.
-    """
-    split = datamodule.splits["train"]
-    name = f"{teacher.identity.checkpoint_sha256[:12]}-{split.fingerprint()[:12]}"
-    folder = checkpoint.parent.parent / "targets" / name
-    if not folder.is_dir():
-        training_targets([teacher], datamodule, device).save(folder)
-    targets = load_targets(folder)
-    stale = differences(targets.meta, [teacher], split)
-    if stale:
-        raise ValueError(
-            f"Expected targets of this teacher and split in '{folder}' but {'; '.join(stale)}. Delete the folder; it is made "
-            "again."
-        )
-    return targets
 
 
 def differences(meta: TargetsMeta, teachers: Sequence[FrozenTeacher], split: Split) -> list[str]:

@@ -10,7 +10,8 @@ from mmpkd.study.command import main
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import load_plan
 from mmpkd.study.processes import LocalProcesses, locked
-from mmpkd.study.runner import Run, plan_runs, run_all
+from mmpkd.study.run import Run
+from mmpkd.study.runner import plan_runs, run_all
 from tests.study.synthetic import FakeCommandLine, write_study
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from mmpkd.study.hypotheses import holm
+from mmpkd.study.resampling import cluster_sums, patient_bootstrap
 from mmpkd.study.simulation import SETTINGS, Setting, main, simulate, table
-from mmpkd.study.statistics import cluster_sums, effect_of, patient_bootstrap
+from mmpkd.study.statistics import effect_of
 
 TABLES = 250
 FIVE_SEEDS = [Setting(5, 200, 0.03, 0.2, 0.2), Setting(5, 200, 0.1, 0.1, 0.2), Setting(5, 200, 0.03, 0.2, 0.2, "hits")]

@@ -4,18 +4,8 @@ from scipy import stats
 
 from mmpkd.metrics.classification import auroc
 from mmpkd.study.auroc_bootstrap import auroc_differences, weighted_auroc
-from mmpkd.study.statistics import (
-    Effect,
-    Floats,
-    SeedReplicates,
-    bca_interval,
-    cluster_sums,
-    effect_of,
-    independent_sum,
-    paired_effect_size,
-    patient_bootstrap,
-    t_interval,
-)
+from mmpkd.study.resampling import Floats, SeedReplicates, cluster_sums, patient_bootstrap
+from mmpkd.study.statistics import Effect, bca_interval, effect_of, independent_sum, paired_effect_size, t_interval
 
 
 def table(
