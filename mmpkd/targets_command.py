@@ -55,7 +55,7 @@ def _build(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def _cross_fit(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     from mmpkd.cli import main as lightning
-    from mmpkd.study.runner import continue_fit
+    from mmpkd.study.attempt import continue_fit
 
     _must_be_new(options.out)
     runs = fold_runs(options.config, options.out, options.folds, overrides)

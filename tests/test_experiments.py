@@ -15,6 +15,7 @@ from data_modules.phantoms import write_breast_phantoms, write_chest_phantoms
 from mmpkd.cli import main
 from mmpkd.data_config import load_data_module
 from mmpkd.study.command import main as study
+from mmpkd.study.engines import InThisProcess
 from mmpkd.study.plan_file import load_plan
 from mmpkd.study.report import write_report
 from mmpkd.study.runner import plan_runs, run_all
@@ -165,7 +166,7 @@ def test_the_2x2_study_runs_for_a_step(roots: dict[str, Path], encoder: Path, tm
     }
     arms = tuple(replace(arm, overrides=(*small[arm.name.split("_")[0]], *STEP)) for arm in plan.arms)
     plan = replace(plan, arms=arms)
-    outcome = run_all(plan_runs(plan, tmp_path, (0, 1), ()), main)
+    outcome = run_all(plan_runs(plan, tmp_path, (0, 1), ()), InThisProcess(main))
     assert outcome.failed == ()
     sentence, page = write_report(plan, tmp_path, (0, 1), outcome.finished, ())
     assert "contrast of domain in IoU (top area) of rollout" in sentence

@@ -88,6 +88,7 @@ def _make(runs: "Sequence[Run]", num_jobs: int | None, lock: int) -> "Outcome":
     """Make the runs in this process, or in others: if asked for, and on several GPUs, for Lightning starts its command again."""
     import torch
 
+    from mmpkd.study.engines import InThisProcess, InThreads
     from mmpkd.study.processes import LocalProcesses
     from mmpkd.study.runner import run_all
 
@@ -95,9 +96,10 @@ def _make(runs: "Sequence[Run]", num_jobs: int | None, lock: int) -> "Outcome":
     if num_jobs is None and num_gpus < 2:
         from mmpkd.cli import main as lightning
 
-        return run_all(runs, lightning)
+        return run_all(runs, InThisProcess(lightning))
     jobs = num_jobs or 1
-    return run_all(runs, LocalProcesses(jobs, num_gpus, lock), jobs)
+    with InThreads(LocalProcesses(jobs, num_gpus, lock), jobs) as engine:
+        return run_all(runs, engine)
 
 
 def _show_plan(runs: "Sequence[Run]", num_jobs: int) -> None:

@@ -1,19 +1,15 @@
-"""Run the arms of a study, one run after another, and keep what is finished."""
+"""Plan the runs of a study, and make those that are not finished."""
 
 import logging
-import time
-import traceback
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data_modules.json_file import write_json
+from mmpkd.study.engines import Engine
 from mmpkd.study.plan import External, StudyPlan
-from mmpkd.study.run import DONE, STARTED, Run, check_unchanged, is_finished, run_fingerprint, status
+from mmpkd.study.run import Run, check_unchanged, is_finished
 
 logger = logging.getLogger("mmpkd")
-Execute = Callable[[Sequence[str]], None]
 
 
 @dataclass(frozen=True)
@@ -68,13 +64,12 @@ def _precedes(plan: StudyPlan, reference: str, arm: str) -> bool:
     return arm in names and plan.arm(reference).teacher is None and names.index(reference) < names.index(arm)
 
 
-def run_all(runs: Sequence[Run], execute: Execute, num_jobs: int | None = None) -> Outcome:
+def run_all(runs: Sequence[Run], engine: Engine) -> Outcome:
     """Make all runs that are not finished; one that fails does not stop the others.
 
     Args:
         runs: Runs in order.
-        execute: The Lightning command line.
-        num_jobs: Runs at a time, each in a thread of its own; None makes one after another in this thread.
+        engine: Where they are made.
 
     Raises:
         StudyError: Before anything starts, if a folder holds a run that was made with other settings or by hand.
@@ -82,33 +77,28 @@ def run_all(runs: Sequence[Run], execute: Execute, num_jobs: int | None = None) 
     for run in runs:
         check_unchanged(run)
     ledger = _Ledger(len(runs))
-    if num_jobs is None:
-        for run in runs:
+    waiting, running = list(runs), list[Run]()
+    while waiting or running:
+        open_folders = {run.folder for run in (*waiting, *running)}
+        ready = [run for run in waiting if not open_folders & {run.teacher, run.trained, run.reference}]
+        starting: list[Run] = []
+        for run in ready:
+            if len(running) + len(starting) == engine.num_jobs:
+                break
+            waiting.remove(run)
             if not ledger.settles(run):
-                ledger.close(run, _attempt(run, execute))
-    else:
-        _run_side_by_side(runs, execute, num_jobs, ledger)
+                starting.append(run)
+        if starting:
+            engine.start(starting)
+            running += starting
+        for run, reason in engine.wait() if running else ():
+            running.remove(run)
+            ledger.close(run, reason)
     order = {run.folder: position for position, run in enumerate(runs)}
     return Outcome(
         tuple(sorted(ledger.finished, key=lambda run: order[run.folder])),
         tuple(sorted(ledger.failed.values(), key=lambda entry: order[entry[0].folder])),
     )
-
-
-def _run_side_by_side(runs: Sequence[Run], execute: Execute, num_jobs: int, ledger: "_Ledger") -> None:
-    waiting, running = list(runs), dict[Future[str | None], Run]()
-    with ThreadPoolExecutor(num_jobs) as pool:
-        while waiting or running:
-            open_folders = {run.folder for run in (*waiting, *running.values())}
-            ready = [run for run in waiting if not open_folders & {run.teacher, run.trained, run.reference}]
-            for run in ready:
-                if len(running) == num_jobs:
-                    break
-                waiting.remove(run)
-                if not ledger.settles(run):
-                    running[pool.submit(_attempt, run, execute)] = run
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                ledger.close(running.pop(future), future.result())
 
 
 class _Ledger:
@@ -162,43 +152,3 @@ def _without_data(flags: Sequence[str]) -> list[str]:
             kept.append(flag)
         is_value = is_own and "=" not in flag
     return kept
-
-
-def _attempt(run: Run, execute: Execute) -> str | None:
-    """Make one run; return why it failed, or None."""
-    start = time.monotonic()
-    try:
-        if run.trained is None:
-            continue_fit(run, execute)
-        execute(["test", *run.flags, "--ckpt_path", str(run.checkpoint)])
-    except KeyboardInterrupt:
-        raise
-    except SystemExit as error:
-        if error.code in (130, 143):
-            raise  # the user or the cluster stopped the study, not the run
-        return _record_failure(run, f"the command line ended with {error.code}")
-    except Exception as error:
-        return _record_failure(run, f"{type(error).__name__}: {error}")
-    content = {
-        "fingerprint": run_fingerprint(run),
-        "seconds": round(time.monotonic() - start, 1),
-        "flags": list(run.flags),
-    }
-    write_json(run.folder / DONE, content)
-    (run.folder / "error.log").unlink(missing_ok=True)
-    return None
-
-
-def _record_failure(run: Run, reason: str) -> str:
-    run.folder.mkdir(parents=True, exist_ok=True)
-    (run.folder / "error.log").write_text(traceback.format_exc())
-    logger.error("%s failed: %s (see %s)", run.name, reason, run.folder / "error.log")
-    return reason
-
-
-def continue_fit(run: Run, execute: Execute) -> None:
-    """Train, from the last checkpoint if there is one; nothing if the training is complete. Settings are recorded first."""
-    write_json(run.folder / STARTED, {"fingerprint": run_fingerprint(run)})
-    last = run.folder / "checkpoints" / "last.ckpt"
-    if status(run) not in ("fitted", "finished"):
-        execute(["fit", *run.flags, *(("--ckpt_path", str(last)) if last.is_file() else ())])

@@ -11,6 +11,7 @@ import yaml
 from mmpkd.study.command import main
 from mmpkd.study.conclusions import conclude
 from mmpkd.study.declaration import declare
+from mmpkd.study.engines import InThisProcess
 from mmpkd.study.hypotheses import holm
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import load_plan
@@ -46,7 +47,7 @@ def report(folder: Path, effect: float, seeds: tuple[int, ...]) -> tuple[str, st
     plan = load_plan(write_study(folder, seeds))
     runs = plan_runs(plan, folder / "out", plan.seeds, ())
     declare(plan, folder / "out")
-    outcome = run_all(runs, FakeCommandLine(effect=effect))
+    outcome = run_all(runs, InThisProcess(FakeCommandLine(effect=effect)))
     sentence, path = write_report(plan, folder / "out", plan.seeds, outcome.finished, outcome.failed)
     return sentence, path.read_text(), path
 
@@ -148,7 +149,7 @@ def test_results_csv_has_every_score_of_every_run(tmp_path: Path) -> None:
 def test_failed_runs_are_in_the_report_and_nothing_finished_is_an_error(tmp_path: Path) -> None:
     plan = load_plan(write_study(tmp_path))
     runs = plan_runs(plan, tmp_path / "out", plan.seeds, ())
-    outcome = run_all(runs, FakeCommandLine(fail=["distilled"]))
+    outcome = run_all(runs, InThisProcess(FakeCommandLine(fail=["distilled"])))
     sentence, path = write_report(plan, tmp_path / "out", plan.seeds, outcome.finished, outcome.failed)
     assert sentence == "No answer yet: no finished run of distilled."
     assert "distilled broke" in path.read_text()
@@ -202,7 +203,7 @@ def test_a_study_runs_through_the_real_command_line(tiny_root: Path, tmp_path: P
 def test_arms_that_were_tested_on_other_images_are_not_compared(tmp_path: Path, table: str) -> None:
     plan = load_plan(write_study(tmp_path))
     runs = plan_runs(plan, tmp_path / "out", plan.seeds, ())
-    finished = run_all(runs, FakeCommandLine()).finished
+    finished = run_all(runs, InThisProcess(FakeCommandLine())).finished
     path = tmp_path / "out" / "distilled" / "seed0" / f"{table}.parquet"
     frame = pd.read_parquet(path)
     # as many rows as before, so that no shape gives it away
@@ -216,7 +217,7 @@ def test_arms_that_were_tested_on_other_images_are_not_compared(tmp_path: Path, 
 @pytest.mark.parametrize(("license_name", "shown"), [("synthetic", True), ("credentialed", False)])
 def test_the_gallery_names_no_credentialed_image(tmp_path: Path, license_name: str, shown: bool) -> None:
     plan = load_plan(write_study(tmp_path))
-    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine()).finished
+    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), InThisProcess(FakeCommandLine())).finished
     for run in finished:
         summary = run.folder / "summary.json"
         summary.write_text(json.dumps(json.loads(summary.read_text()) | {"license": license_name}))
@@ -255,7 +256,7 @@ def test_the_declared_family_is_corrected_for_its_size(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("primary:", f"{arms}primary:"))
     plan = load_plan(path)
     runs = plan_runs(plan, tmp_path / "out", plan.seeds, ())
-    finished = run_all(runs, FakeCommandLine(effects={"distilled": 0.1, "shuffled": 0.004})).finished
+    finished = run_all(runs, InThisProcess(FakeCommandLine(effects={"distilled": 0.1, "shuffled": 0.004}))).finished
     found = conclude(plan, [read_run(run) for run in finished])
     first, second = found.family
     assert (first.declared.score, second.declared.margin) == ("iou_top_area", 0.02)
@@ -281,7 +282,8 @@ def test_a_factorial_study_answers_its_declared_contrast(
     plan = load_plan(write_factorial_study(tmp_path, contrast))
     effects = {"chest_text": 0.15, "chest_table": 0.075, "breast_text": 0.05, "breast_table": 0.025}
     declare(plan, tmp_path / "out")
-    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine(effects=effects)).finished
+    planned = plan_runs(plan, tmp_path / "out", plan.seeds, ())
+    finished = run_all(planned, InThisProcess(FakeCommandLine(effects=effects))).finished
     sentence, path = write_report(plan, tmp_path / "out", plan.seeds, finished, ())
     assert sentence.startswith(expected)
     found = re.search(r"([+-]\d\.\d{3}) \(95 % interval ([+-]\d\.\d{3}) to ([+-]\d\.\d{3})\)", sentence)
@@ -297,7 +299,7 @@ def test_a_factorial_study_answers_its_declared_contrast(
 def test_a_factorial_study_of_one_seed_or_missing_arms_has_no_answer_yet(tmp_path: Path) -> None:
     plan = load_plan(write_factorial_study(tmp_path, "domain", (0,)))
     runs = plan_runs(plan, tmp_path / "out", plan.seeds, ())
-    finished = run_all(runs, FakeCommandLine()).finished
+    finished = run_all(runs, InThisProcess(FakeCommandLine())).finished
     assert "needs two seeds or more" in write_report(plan, tmp_path / "out", plan.seeds, finished, ())[0]
     some = [run for run in finished if run.arm.name != "breast_text"]
     assert "no finished run of breast_text" in write_report(plan, tmp_path / "out", plan.seeds, some, ())[0]
@@ -312,7 +314,7 @@ def test_students_are_tested_on_another_data_set_without_training_again(tmp_path
     plan = load_plan(path)
     runs = plan_runs(plan, tmp_path / "out", plan.seeds, ("--data.batch_size=2", "--trainer.devices=1"))
     command = FakeCommandLine()
-    outcome = run_all(runs, command)
+    outcome = run_all(runs, InThisProcess(command))
     tests = [call for call in command.calls if "--data" in call]
     assert len(tests) == 4
     assert all(call[0] == "test" and "--data.batch_size=2" not in call for call in tests)
@@ -329,11 +331,11 @@ def test_students_are_tested_on_another_data_set_without_training_again(tmp_path
         "elsewhere": ["baseline", "distilled"],
     }
     again = FakeCommandLine()
-    assert len(run_all(runs, again).finished) == 9
+    assert len(run_all(runs, InThisProcess(again)).finished) == 9
     assert again.calls == []
     (tmp_path / "other.yaml").write_text("class_path: Another\n")
     with pytest.raises(StudyError, match="external/elsewhere to have the settings"):
-        run_all(runs, again)
+        run_all(runs, InThisProcess(again))
 
 
 @pytest.mark.parametrize(
@@ -387,7 +389,7 @@ def test_an_endpoint_that_was_changed_after_the_runs_is_exploratory(tmp_path: Pa
 def test_one_question_without_an_answer_leaves_the_others_theirs(tmp_path: Path) -> None:
     family = "family: [{arm: baseline, reference: distilled, score: no_such}, {arm: baseline, reference: distilled}]\n"
     plan = load_plan(write_study(tmp_path, (0, 1), family))
-    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine()).finished
+    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), InThisProcess(FakeCommandLine())).finished
     found = conclude(plan, [read_run(run) for run in finished])
     assert found.primary is not None
     assert found.family[0].found is None
@@ -400,7 +402,7 @@ def test_one_question_without_an_answer_leaves_the_others_theirs(tmp_path: Path)
 
 def test_arms_without_a_common_seed_have_no_answer_but_a_report(tmp_path: Path) -> None:
     plan = load_plan(write_study(tmp_path, (0, 1)))
-    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine()).finished
+    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), InThisProcess(FakeCommandLine())).finished
     some = [run for run in finished if run.name not in ("baseline (seed 0)", "distilled (seed 1)")]
     sentence, page = write_report(plan, tmp_path / "out", plan.seeds, some, ())
     assert sentence.startswith("No answer: Expected a seed and ROIs that both arms")
@@ -409,7 +411,7 @@ def test_arms_without_a_common_seed_have_no_answer_but_a_report(tmp_path: Path) 
 
 def test_a_score_that_is_never_defined_has_no_answer_but_a_report(tmp_path: Path) -> None:
     plan = load_plan(write_study(tmp_path, (0, 1)))
-    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine()).finished
+    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), InThisProcess(FakeCommandLine())).finished
     path = tmp_path / "out" / "distilled" / "seed1" / "roi_test.parquet"
     pd.read_parquet(path).assign(iou_top_area=np.nan).to_parquet(path)
     sentence, _ = write_report(plan, tmp_path / "out", plan.seeds, finished, ())
@@ -418,7 +420,7 @@ def test_a_score_that_is_never_defined_has_no_answer_but_a_report(tmp_path: Path
 
 def test_levels_are_those_of_the_runs_that_are_compared(tmp_path: Path) -> None:
     plan = load_plan(write_study(tmp_path, (0, 1, 2)))
-    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine()).finished
+    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), InThisProcess(FakeCommandLine())).finished
     path = tmp_path / "out" / "baseline" / "seed2" / "roi_test.parquet"
     pd.read_parquet(path).assign(iou_top_area=1.0).to_parquet(path)
     found = conclude(plan, [read_run(run) for run in finished if run.name != "distilled (seed 2)"])
@@ -433,5 +435,5 @@ def test_domains_that_share_patients_are_not_contrasted(tmp_path: Path, monkeypa
 
     monkeypatch.setattr("tests.study.synthetic.write_run", same_patients)
     plan = load_plan(write_factorial_study(tmp_path, "domain", (0, 1)))
-    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine()).finished
+    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), InThisProcess(FakeCommandLine())).finished
     assert "but 40 are in both" in write_report(plan, tmp_path / "out", plan.seeds, finished, ())[0]

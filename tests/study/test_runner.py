@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmpkd.study.command import main
+from mmpkd.study.engines import InThisProcess, InThreads
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import load_plan
 from mmpkd.study.processes import LocalProcesses, locked
@@ -28,7 +29,7 @@ def study(tmp_path: Path) -> Path:
 
 def test_the_teacher_is_trained_once_and_first_and_every_arm_for_every_seed(study: Path) -> None:
     command = FakeCommandLine()
-    outcome = run_all(runs(study), command)
+    outcome = run_all(runs(study), InThisProcess(command))
     expected = [("teacher", "0"), ("baseline", "0"), ("distilled", "0"), ("baseline", "1"), ("distilled", "1")]
     assert command.commands() == [(verb, *run) for run in expected for verb in ("fit", "test")]
     assert len(outcome.finished) == 5
@@ -44,9 +45,9 @@ def test_students_get_the_teachers_best_checkpoint_and_only_they(study: Path) ->
 
 
 def test_finished_runs_are_kept(study: Path) -> None:
-    run_all(runs(study), FakeCommandLine())
+    run_all(runs(study), InThisProcess(FakeCommandLine()))
     again = FakeCommandLine()
-    assert len(run_all(runs(study), again).finished) == 5
+    assert len(run_all(runs(study), InThisProcess(again)).finished) == 5
     assert again.calls == []
 
 
@@ -59,9 +60,9 @@ def test_an_interrupted_run_goes_on_from_its_last_checkpoint(study: Path) -> Non
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_all(runs(study), Interrupted())
+        run_all(runs(study), InThisProcess(Interrupted()))
     command = FakeCommandLine()
-    run_all(runs(study), command)
+    run_all(runs(study), InThisProcess(command))
     assert command.commands()[0] == ("fit", "baseline", "0")
     last = str(study / "out" / "baseline" / "seed0" / "checkpoints" / "last.ckpt")
     assert command.calls[0][-2:] == ["--ckpt_path", last]
@@ -75,14 +76,14 @@ def test_a_trained_run_that_was_not_tested_is_only_tested(study: Path) -> None:
             super().__call__(args)
 
     with pytest.raises(SystemExit):
-        run_all(runs(study), Stopped())
+        run_all(runs(study), InThisProcess(Stopped()))
     command = FakeCommandLine()
-    run_all(runs(study), command)
+    run_all(runs(study), InThisProcess(command))
     assert command.commands()[0] == ("test", "teacher", "0")
 
 
 def test_a_failed_arm_is_reported_and_the_others_go_on(study: Path) -> None:
-    outcome = run_all(runs(study), FakeCommandLine(fail=["baseline"]))
+    outcome = run_all(runs(study), InThisProcess(FakeCommandLine(fail=["baseline"])))
     assert {run.arm.name for run in outcome.finished} == {"teacher", "distilled"}
     assert [reason for _, reason in outcome.failed] == ["RuntimeError: baseline broke"] * 2
     assert "baseline broke" in (study / "out" / "baseline" / "seed0" / "error.log").read_text()
@@ -90,7 +91,7 @@ def test_a_failed_arm_is_reported_and_the_others_go_on(study: Path) -> None:
 
 def test_students_of_a_failed_teacher_are_skipped_with_the_reason(study: Path) -> None:
     command = FakeCommandLine(fail=["teacher"])
-    outcome = run_all(runs(study), command)
+    outcome = run_all(runs(study), InThisProcess(command))
     assert {run.arm.name for run in outcome.finished} == {"baseline"}
     assert "teacher (seed 0) failed" in {run.name: reason for run, reason in outcome.failed}["distilled (seed 1)"]
     assert not any(arm == "distilled" for _, arm, _ in command.commands())
@@ -98,27 +99,27 @@ def test_students_of_a_failed_teacher_are_skipped_with_the_reason(study: Path) -
 
 @pytest.mark.parametrize("change", ["flag", "file", "included file"])
 def test_finished_runs_of_other_settings_are_refused_before_anything_starts(study: Path, change: str) -> None:
-    run_all(runs(study), FakeCommandLine())
+    run_all(runs(study), InThisProcess(FakeCommandLine()))
     flags = ["--data.batch_size=4"] if change == "flag" else []
     if change != "flag":
         name = "baseline.yaml" if change == "file" else "data.yaml"
         (study / name).write_text((study / name).read_text() + "y: 2\n")
     command = FakeCommandLine()
     with pytest.raises(StudyError, match="they changed since"):
-        run_all(runs(study, *flags), command)
+        run_all(runs(study, *flags), InThisProcess(command))
     assert command.calls == []
 
 
 def test_comments_and_other_ways_to_write_the_folder_leave_finished_runs_valid(
     study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_all(runs(study), FakeCommandLine())
+    run_all(runs(study), InThisProcess(FakeCommandLine()))
     config = study / "baseline.yaml"
     config.write_text("# a remark\n" + config.read_text())
     monkeypatch.chdir(study)
     plan = load_plan(Path("study.yaml"))
     again = FakeCommandLine()
-    assert len(run_all(plan_runs(plan, Path("out"), plan.seeds, ()), again).finished) == 5
+    assert len(run_all(plan_runs(plan, Path("out"), plan.seeds, ()), InThisProcess(again)).finished) == 5
     assert again.calls == []
 
 
@@ -130,11 +131,11 @@ def test_an_interrupted_run_is_not_continued_with_other_settings(study: Path) ->
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_all(runs(study), Stopped())
+        run_all(runs(study), InThisProcess(Stopped()))
     (study / "baseline.yaml").write_text((study / "baseline.yaml").read_text() + "y: 2\n")
     command = FakeCommandLine()
     with pytest.raises(StudyError, match=r"the interrupted run in .*baseline/seed0 .*they changed since"):
-        run_all(runs(study), command)
+        run_all(runs(study), InThisProcess(command))
     assert command.calls == []
 
 
@@ -145,13 +146,13 @@ def test_a_run_that_the_study_did_not_make_is_refused(study: Path) -> None:
     (checkpoints.parent / "summary.json").write_text('{"status": "fitted"}')
     command = FakeCommandLine()
     with pytest.raises(StudyError, match="holds checkpoints of a run with unknown settings"):
-        run_all(runs(study), command)
+        run_all(runs(study), InThisProcess(command))
     assert command.calls == []
 
 
 def test_a_failed_run_is_tried_again(study: Path) -> None:
-    run_all(runs(study), FakeCommandLine(fail=["baseline"]))
-    outcome = run_all(runs(study), FakeCommandLine())
+    run_all(runs(study), InThisProcess(FakeCommandLine(fail=["baseline"])))
+    outcome = run_all(runs(study), InThisProcess(FakeCommandLine()))
     assert len(outcome.finished) == 5
     assert not (study / "out" / "baseline" / "seed0" / "error.log").exists()
 
@@ -192,19 +193,22 @@ def test_runs_side_by_side_keep_their_order_of_building_on_each_other(study: Pat
             running.discard(folder)
 
     planned = runs(study)
-    outcome = run_all(planned, Slow(), num_jobs=2)
+    with InThreads(Slow(), 2) as engine:
+        outcome = run_all(planned, engine)
     assert most == 2
     assert outcome.finished == tuple(planned)
     for seed in (0, 1):
         first = {name: order.index(f"{name}/seed{seed}") for name in ("baseline", "distilled")}
         assert first["distilled"] > max(first["baseline"], order.index("teacher/seed0"))
     again = FakeCommandLine()
-    assert run_all(planned, again, num_jobs=2).finished == tuple(planned)
+    with InThreads(again, 2) as engine:
+        assert run_all(planned, engine).finished == tuple(planned)
     assert again.calls == []
 
 
 def test_a_failure_beside_others_stops_only_what_builds_on_it(study: Path) -> None:
-    outcome = run_all(runs(study), FakeCommandLine(fail=["teacher"]), num_jobs=3)
+    with InThreads(FakeCommandLine(fail=["teacher"]), 3) as engine:
+        outcome = run_all(runs(study), engine)
     assert [run.name for run in outcome.finished] == ["baseline (seed 0)", "baseline (seed 1)"]
     reasons = {run.name: reason for run, reason in outcome.failed}
     assert "teacher broke" in reasons["teacher (seed 0)"]
@@ -251,7 +255,7 @@ def test_each_process_has_its_share_of_the_machine(tmp_path: Path, monkeypatch: 
 
 def test_the_plan_says_what_is_left_and_what_it_will_take(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     planned = runs(study)
-    run_all(planned, FakeCommandLine())
+    run_all(planned, InThisProcess(FakeCommandLine()))
     for name in ("distilled/seed1", "baseline/seed1"):
         (study / "out" / name / "done.json").unlink()
     for name, seconds in (("baseline", 60.0), ("distilled", 180.0)):

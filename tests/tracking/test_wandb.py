@@ -15,6 +15,7 @@ import wandb
 
 from mmpkd.cli import main
 from mmpkd.metrics import default_scores
+from mmpkd.study.engines import InThisProcess
 from mmpkd.study.plan_file import load_plan
 from mmpkd.study.report import write_report
 from mmpkd.study.runner import plan_runs, run_all
@@ -295,7 +296,7 @@ def test_the_answer_of_a_study_is_a_run_of_its_own(tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("WANDB_SERVICE", raising=False)
     wandb.teardown()
     plan = load_plan(write_study(tmp_path, (0, 1)))
-    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), FakeCommandLine()).finished
+    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), InThisProcess(FakeCommandLine())).finished
     (finished[0].folder / "config.yaml").write_text("run: {wandb: offline, project: lungs, tags: [t]}\n")
     sentence, _ = write_report(plan, tmp_path / "out", plan.seeds, finished, ())
     found = records(tmp_path / "out" / ".summary")
