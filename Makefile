@@ -5,18 +5,22 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 # DATA=/path runs the real configuration on a real data set; ARGS= passes Lightning CLI overrides; SEEDS="0 1 2" trains more
-# seeds; OUT= is the folder of the study; RUN= the folder of a run.
+# seeds; JOBS=2 makes so many runs at a time, SLURM=file.yaml makes them jobs of a cluster; OUT= is the folder of the study; RUN=
+# the folder of a run.
 DATA ?=
 ARGS ?=
 SEEDS ?=
+JOBS ?=
+SLURM ?=
 OUT ?=
 RUN ?=
 PRESETS ?= nuisance descriptors descriptors_density all_no_birads all_with_birads
 TEXTS ?= findings impression label_masked
-STUDY_FLAGS = $(if $(OUT),--out $(OUT)) $(if $(SEEDS),--seeds $(SEEDS)) -- $(if $(DATA),--data.root=$(abspath $(DATA))) $(ARGS)
+STUDY_FLAGS = $(if $(OUT),--out $(OUT)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SLURM),--slurm $(SLURM)) $(if $(SEEDS),--seeds $(SEEDS)) \
+  -- $(if $(DATA),--data.root=$(abspath $(DATA))) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install train-cxr train-mammo study-cxr study-2x2 train-covid table-cbis text-openi controls-cxr controls-mammo dashboard review test check format lint types benchmark lock clean
+.PHONY: help install train-cxr train-mammo study-cxr study-2x2 known-answers train-covid table-cbis text-openi controls-cxr controls-mammo dashboard review test check format lint types benchmark lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -38,11 +42,15 @@ train-cxr: $(STAMP)  ## Text teacher -> student on chest radiographs, then the r
 train-mammo: $(STAMP)  ## Tabular teacher -> student on mammograms, then the report (phantoms unless DATA=)
 	$(BIN)/mmpkd study experiments/mammo/$(if $(DATA),cbis_ddsm/)study.yaml $(STUDY_FLAGS)
 
-study-cxr: $(STAMP)  ## The same as train-cxr over five seeds, or SEEDS=
-	$(BIN)/mmpkd study experiments/cxr/$(if $(DATA),mimic/)study.yaml --seeds $(or $(SEEDS),0 1 2 3 4) $(if $(OUT),--out $(OUT)) -- $(if $(DATA),--data.root=$(abspath $(DATA))) $(ARGS)
+study-cxr: SEEDS := $(or $(SEEDS),0 1 2 3 4)
+study-cxr: train-cxr  ## The same as train-cxr over five seeds, or SEEDS=
 
 study-2x2: $(STAMP)  ## Domain (chest, breast) x form (text, table) of the privileged information, five seeds, on phantoms
 	$(BIN)/mmpkd study experiments/2x2/study.yaml $(STUDY_FLAGS)
+
+known-answers: $(STAMP)  ## Chest phantoms, five seeds: does the procedure tell useful targets from useless ones, and a method from itself?
+	$(BIN)/mmpkd study experiments/cxr/known_answers.yaml $(STUDY_FLAGS)
+	$(BIN)/python -m mmpkd.study.against_itself experiments/cxr/known_answers.yaml --arms baseline itself $(if $(OUT),--out $(OUT)) $(if $(SEEDS),--seeds $(SEEDS))
 
 train-covid: $(STAMP)  ## The same on 306 public radiographs with clinical notes and lesion masks; needs DATA=
 	$(if $(DATA),,$(error Expected DATA=/path/to/covid_cxr; docs/covid_cxr.md says how to make it))

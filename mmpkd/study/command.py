@@ -11,6 +11,7 @@ from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import check_overrides, check_seeds, load_plan
 
 if TYPE_CHECKING:
+    from mmpkd.study.plan import StudyPlan
     from mmpkd.study.run import Run
     from mmpkd.study.runner import Outcome
 
@@ -32,7 +33,8 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"mmpkd study: {error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("\nmmpkd study: interrupted. The same command goes on where it stopped.\n")
+        jobs = " Its jobs stay in the queue; `scancel` stops them." if arguments.slurm else ""
+        sys.stderr.write(f"\nmmpkd study: interrupted.{jobs} The same command goes on where it stopped.\n")
         return 130
 
 
@@ -48,6 +50,11 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--seeds", type=int, nargs="+", help="seeds of the student arms (default: those of the file)")
     parser.add_argument(
         "--jobs", type=int, help="runs at a time, in processes of their own (default: one at a time, in this process)"
+    )
+    parser.add_argument(
+        "--slurm",
+        type=Path,
+        help="make the runs as jobs of a SLURM cluster; a YAML file with options of sbatch, for example experiments/slurm.yaml",
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would run, and what it will take")
     parser.add_argument("--report-only", action="store_true", help="write the report of the finished runs")
@@ -79,19 +86,24 @@ def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     else:
         with locked(out) as lock:
             declare(plan, out)
-            outcome = _make(runs, arguments.jobs, lock)
+            outcome = _make(runs, arguments, plan, out, lock)
         finished, failed = list(outcome.finished), outcome.failed
     return _report(plan, out, seeds, finished, failed)
 
 
-def _make(runs: "Sequence[Run]", num_jobs: int | None, lock: int) -> "Outcome":
-    """Make the runs in this process, or in others: if asked for, and on several GPUs, for Lightning starts its command again."""
+def _make(runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan", out: Path, lock: int) -> "Outcome":
+    """Make the runs in this process, in others (if asked for, and on several GPUs), or on a cluster."""
     import torch
 
     from mmpkd.study.engines import InThisProcess, InThreads
     from mmpkd.study.processes import LocalProcesses
     from mmpkd.study.runner import run_all
+    from mmpkd.study.slurm import Slurm, check_not_queued, load_parameters
 
+    num_jobs = arguments.jobs
+    if arguments.slurm is not None:
+        return run_all(runs, Slurm(out / "slurm", load_parameters(arguments.slurm), plan.name, num_jobs))
+    check_not_queued(runs)
     num_gpus = torch.cuda.device_count()
     if num_jobs is None and num_gpus < 2:
         from mmpkd.cli import main as lightning

@@ -28,6 +28,7 @@ class Arm:
         teacher: Name of the arm whose checkpoint a student is distilled from, or None. If it is a student arm, each seed is
             distilled from its own seed of that arm.
         overrides: Lightning flags of this arm only.
+        seed_offset: Added to the seeds: an arm that differs from another in nothing else has a true difference of zero.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Arm:
     role: Literal["teacher", "student"]
     teacher: str | None = None
     overrides: tuple[str, ...] = ()
+    seed_offset: int = 0
 
 
 @dataclass(frozen=True)

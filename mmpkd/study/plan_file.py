@@ -118,7 +118,10 @@ def _arm(name: str, entry: Any, path: Path) -> Arm:
     if role == "teacher" and teacher is not None:
         raise StudyError(f"{where}: expected a teacher without `teacher` but got {teacher!r}. Remove it.")
     overrides = check_overrides(_sequence(values.get("overrides", []), f"{where}.overrides"))
-    return Arm(_name(name, where), configs, cast(Literal["teacher", "student"], role), teacher, overrides)
+    offset = values.get("seed_offset", 0)
+    if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
+        raise StudyError(f"{where}: expected `seed_offset` to be an integer >= 0 but got {offset!r}.")
+    return Arm(_name(name, where), configs, cast(Literal["teacher", "student"], role), teacher, overrides, offset)
 
 
 def _comparison(entry: Any, where: str, defaults: Mapping[str, str] | None = None) -> Comparison:

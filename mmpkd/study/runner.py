@@ -45,7 +45,7 @@ def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Seque
             teacher = out / arm.teacher / f"seed{of_teacher}"
         flags = [flag for config in arm.config for flag in ("--config", str(config))]
         flags += ["--run.dir", str(folder), "--run.group", plan.name]
-        flags += ["--run.job_type", arm.name, "--seed_everything", str(seed)]
+        flags += ["--run.job_type", arm.name, "--seed_everything", str(seed + arm.seed_offset)]
         if teacher is not None:
             flags += ["--model.teacher", str(teacher / "checkpoints" / "best.ckpt")]
             name = plan.domain_of(arm.name).reference

@@ -44,6 +44,19 @@ def test_students_get_the_teachers_best_checkpoint_and_only_they(study: Path) ->
     assert all(flags[-1] == "--trainer.max_epochs=2" for flags in by_arm.values())
 
 
+def test_an_arm_can_be_trained_alike_by_other_seeds(study: Path) -> None:
+    path = study / "study.yaml"
+    path.write_text(
+        path.read_text().replace("baseline.yaml, role: student", "baseline.yaml, role: student, seed_offset: 1000")
+    )
+    seeds = {run.name: run.flags[run.flags.index("--seed_everything") + 1] for run in runs(study)}
+    assert seeds["baseline (seed 1)"] == "1001"
+    assert seeds["distilled (seed 1)"] == "1"
+    path.write_text(path.read_text().replace("1000", "-1"))
+    with pytest.raises(StudyError, match="`seed_offset` to be an integer >= 0"):
+        runs(study)
+
+
 def test_finished_runs_are_kept(study: Path) -> None:
     run_all(runs(study), InThisProcess(FakeCommandLine()))
     again = FakeCommandLine()

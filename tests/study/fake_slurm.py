@@ -1,0 +1,104 @@
+"""Stands in for SLURM's commands: tasks are processes of this machine, the queue is a folder with a file for each task.
+
+`install(folder)` writes sbatch, srun, squeue, scontrol and scancel into the folder. What they print and how they take
+signals was compared with SLURM 22.05: a job that is cancelled is COMPLETING when its task gets SIGTERM, one that is preempted
+with a time of grace is RUNNING.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from data_modules.json_file import write_json
+
+COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel")
+
+
+def install(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for name in COMMANDS:
+        script = f'#!/bin/sh\nexec "{sys.executable}" -m tests.study.fake_slurm {name} "{folder}" "$@"\n'
+        (folder / name).write_text(script)
+        (folder / name).chmod(0o755)
+
+
+def sbatch(queue: Path, script: str) -> None:
+    text = Path(script).read_text()
+    options = dict(re.findall(r"#SBATCH --([\w-]+)(?:=(.*))?", text))
+    job = str(1 + len(list(queue.glob("*.submitted"))))
+    (queue / f"{job}.submitted").write_text(text)
+    last = re.search(r"-(\d+)", options.get("array", ""))
+    for index in range(int(last[1]) + 1) if last else [None]:
+        name = job if index is None else f"{job}_{index}"
+        content = {"name": options["job-name"], "index": index, "job": job, "state": "RUNNING"}
+        write_json(queue / f"{name}.json", content)
+        command = [sys.executable, "-m", "tests.study.fake_slurm", "task", str(queue), name]
+        subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    sys.stdout.write(f"Submitted batch job {job}\n")
+
+
+def task(queue: Path, name: str) -> None:
+    """Run a task, again as long as somebody put it back, and leave the queue."""
+    path = queue / f"{name}.json"
+    content = json.loads(path.read_text())
+    ids = {"SLURM_JOB_ID": content["job"], "SLURM_PROCID": "0", "SLURM_NTASKS": "1", "SLURM_LOCALID": "0"}
+    ids |= {"SLURM_NODEID": "0", "SLURM_JOB_NAME": content["name"], "FAKE_SLURM_TASK": name}
+    if content["index"] is not None:
+        ids |= {"SLURM_ARRAY_JOB_ID": content["job"], "SLURM_ARRAY_TASK_ID": str(content["index"])}
+    while True:
+        write_json(path, content)
+        subprocess.run(["bash", queue / f"{content['job']}.submitted"], env={**os.environ, **ids}, check=False)
+        if json.loads(path.read_text())["state"] != "REQUEUED":
+            break
+    path.unlink()
+
+
+def srun(queue: Path, *args: str) -> None:
+    command = list(args)
+    output = command[command.index("--output") + 1]
+    del command[: next(i for i, part in enumerate(command) if "python" in part)]
+    name = os.environ["FAKE_SLURM_TASK"]
+    log = Path(output.replace("%A_%a", name).replace("%j", name).replace("%t", "0"))
+    with log.open("ab") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+    (queue / f"{name}.pid").write_text(str(process.pid))
+    sys.exit(process.wait())
+
+
+def squeue(queue: Path, *args: str) -> None:
+    job = args[args.index("--jobs") + 1] if "--jobs" in args else None
+    for path in sorted(queue.glob("[0-9]*.json")):
+        if not path.exists():
+            continue  # it left the queue in this moment
+        content = json.loads(path.read_text())
+        if job is None:
+            index = "N/A" if content["index"] is None else content["index"]
+            sys.stdout.write(f"{content['name']}|{index}|{content['state']}\n")
+        elif path.stem == job:
+            sys.stdout.write(content["state"] + "\n")
+
+
+def scontrol(queue: Path, verb: str, job: str) -> None:
+    assert verb == "requeue"
+    _set_state(queue, job, "REQUEUED")
+
+
+def scancel(queue: Path, *args: str) -> None:
+    """`scancel JOB` cancels; `scancel --signal=NAME JOB` only sends a signal."""
+    name = args[0].removeprefix("--signal=") if len(args) == 2 else "TERM"
+    if len(args) == 1:
+        _set_state(queue, args[0], "COMPLETING")
+    os.kill(int((queue / f"{args[-1]}.pid").read_text()), signal.Signals[f"SIG{name}"])
+
+
+def _set_state(queue: Path, job: str, state: str) -> None:
+    path = queue / f"{job}.json"
+    write_json(path, {**json.loads(path.read_text()), "state": state})
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

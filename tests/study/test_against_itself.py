@@ -1,0 +1,55 @@
+from math import comb
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmpkd.study.against_itself import against_itself, main
+from mmpkd.study.engines import InThisProcess
+from mmpkd.study.plan_file import load_plan
+from mmpkd.study.runner import plan_runs, run_all
+from tests.study.synthetic import FakeCommandLine, write_study
+
+
+@pytest.mark.parametrize(("num_runs", "expected"), [(4, 3), (5, 15), (6, comb(6, 3) // 2), (10, 126)])
+def test_every_split_is_judged_once(num_runs: int, expected: int) -> None:
+    scores = np.random.default_rng(0).normal(size=(num_runs, 40))
+    assert against_itself(scores, np.arange(40), num_replicates=20).num_splits == expected
+
+
+def test_three_runs_are_too_few() -> None:
+    with pytest.raises(ValueError, match="at least 4 runs"):
+        against_itself(np.zeros((3, 5)), np.arange(5))
+
+
+def test_runs_of_one_method_are_seldom_told_apart() -> None:
+    """Over pools that were drawn independently, the share of false claims is .05 within its Monte Carlo error."""
+    rng = np.random.default_rng(0)
+    shares = []
+    for pool in range(40):
+        patients = rng.normal(0, 0.2, 60)
+        scores = rng.normal(0, 0.03, (8, 1)) + patients + rng.normal(0, 0.2, (8, 60))
+        claims = against_itself(scores, np.arange(60), num_replicates=100, seed=pool)
+        shares.append(claims.num_false / claims.num_splits)
+    error = np.std(shares, ddof=1) / np.sqrt(len(shares))
+    assert abs(np.mean(shares) - 0.05) < 3 * error
+
+
+def test_runs_of_two_methods_are_told_apart_where_the_split_is_theirs() -> None:
+    rng = np.random.default_rng(0)
+    scores = np.repeat([0.0, 1.0], 4)[:, None] + rng.normal(0, 0.01, (8, 60))
+    claims = against_itself(scores, np.arange(60), num_replicates=100)
+    assert claims.num_false >= 1
+    assert np.abs(claims.estimates).max() == pytest.approx(1, abs=0.02)
+
+
+def test_the_finished_runs_of_a_study_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = load_plan(write_study(tmp_path, (0, 1, 2, 3)))
+    run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), InThisProcess(FakeCommandLine()))
+    arguments = [str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out"), "--arms"]
+    main([*arguments, "baseline"])
+    assert "of 3 splits claim a difference" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"got \['nobody'\]"):
+        main([*arguments, "nobody"])
+    with pytest.raises(SystemExit, match="at least 4 runs"):
+        main([*arguments, "baseline", "--out", str(tmp_path / "empty")])
