@@ -63,4 +63,4 @@ class SafeCheckpointIO(TorchCheckpointIO):
 def remove_temporary_checkpoints(folder: Path) -> None:
     """Delete what a killed run left half-written."""
     for temporary in folder.glob(".tmp-*.ckpt"):
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)  # another task of the run may be faster

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import load_plan
-from mmpkd.study.resampling import Floats, as_codes, cluster_sums, patient_bootstrap
-from mmpkd.study.results import paired, read_run
+from mmpkd.study.resampling import NUM_REPLICATES, Floats, as_codes, cluster_sums, patient_bootstrap
+from mmpkd.study.results import read_run, roi_values
 from mmpkd.study.run import is_finished
 from mmpkd.study.runner import plan_runs
 from mmpkd.study.statistics import effect_of
@@ -32,26 +32,30 @@ class Claims:
     """What the splits claimed.
 
     Attributes:
+        num_runs: Number of runs.
         num_splits: Number of splits into two halves.
         num_false: Splits whose 95 % interval excludes zero.
-        estimates: (num_splits,) differences, of random sign.
+        estimates: (num_splits,) differences; the first run is always in the first half, so their mean is not zero.
         errors: (num_splits,) their standard errors.
     """
 
+    num_runs: int
     num_splits: int
     num_false: int
     estimates: Floats
     errors: Floats
 
 
-def against_itself(scores: Floats, patient: NDArray[np.int64], num_replicates: int = 500, seed: int = 0) -> Claims:
+def against_itself(
+    scores: Floats, patient: NDArray[np.int64], num_replicates: int = NUM_REPLICATES, seed: int = 0
+) -> Claims:
     """Judge every split of the runs of a method into two halves; runs of the halves are paired at random.
 
     Args:
         scores: (R, N) score of R >= 4 runs on N (image, finding) pairs; NaN where undefined.
         patient: (N,) patient of each pair, as integers from 0.
         num_replicates: Resamples of the patients for each split.
-        seed: Seed of pairing and resampling.
+        seed: Seed of the pairing.
 
     Raises:
         ValueError: If there are fewer runs.
@@ -65,7 +69,7 @@ def against_itself(scores: Floats, patient: NDArray[np.int64], num_replicates: i
         effects.append(effect_of(patient_bootstrap(cluster_sums(differences, patient), num_replicates)))
     num_false = sum(effect.interval().excludes_zero for effect in effects)
     estimates, errors = (np.array([getattr(effect, name) for effect in effects]) for name in ("estimate", "error"))
-    return Claims(len(effects), num_false, estimates, errors)
+    return Claims(len(scores), len(effects), num_false, estimates, errors)
 
 
 def _halves(num: int) -> Iterator[tuple[list[int], list[int]]]:
@@ -89,10 +93,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         claims, (attribution, score) = _of_study(arguments)
     except (StudyError, ValueError) as error:
         sys.exit(f"against_itself: {error}")
-    share, spread = claims.num_false / claims.num_splits, claims.estimates.std()
+    share = 100 * claims.num_false / claims.num_splits
+    found, stated = (np.sqrt(np.mean(values**2)) for values in (claims.estimates, claims.errors))
     sys.stdout.write(
-        f"{claims.num_false} of {claims.num_splits} splits claim a difference ({100 * share:.1f} %) in {score} of {attribution}; "
-        f"differences have a standard deviation of {spread:.4f}, stated is {np.sqrt(np.mean(claims.errors**2)):.4f}.\n"
+        f"{claims.num_false} of {claims.num_splits} splits of {claims.num_runs} runs claim a difference ({share:.1f} %) "
+        f"in {score} of {attribution}. Differences: root mean square {found:.4f}, stated standard error {stated:.4f}.\n"
         "The splits share runs: read the share as one draw, not as so many.\n"
     )
 
@@ -105,11 +110,11 @@ def _of_study(arguments: argparse.Namespace) -> tuple[Claims, tuple[str, str]]:
     planned = plan_runs(plan, arguments.out or Path("runs") / plan.name, arguments.seeds or plan.seeds, ())
     runs = [run for run in planned if run.arm.name in arms and not run.test_set and is_finished(run)]
     read_out = plan.read_out
-    frames = [paired([read_run(run)], *read_out) for run in runs]
-    if any(not frame.index.equals(frames[0].index) for frame in frames):
+    columns = [roi_values(read_run(run), *read_out) for run in runs]
+    if any(not column.index.equals(columns[0].index) for column in columns):
         raise StudyError("Expected runs that were tested on the same ROIs but they differ.")
-    scores = np.array([frame.to_numpy(dtype=np.float64)[:, 0] for frame in frames])
-    patients = as_codes(frames[0].index.get_level_values("patient_id").tolist()) if frames else np.zeros(0, np.int64)
+    scores = np.array([column.to_numpy(dtype=np.float64) for column in columns])
+    patients = as_codes(columns[0].index.get_level_values("patient_id").tolist()) if columns else np.zeros(0, np.int64)
     return against_itself(scores, patients), read_out
 
 

@@ -5,6 +5,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from data_modules.json_file import write_json
 from mmpkd.study.run import DONE, STARTED, Run, run_fingerprint, status
@@ -24,8 +25,9 @@ def attempt(run: Run, execute: Execute) -> str | None:
     Raises:
         SystemExit: With 130 or 143 if the user or the cluster stopped the run.
     """
-    start = time.monotonic()
-    forget_failure(run)
+    start, fingerprint = time.monotonic(), run_fingerprint(run)
+    if is_first_task():
+        forget_failure(run)
     try:
         if run.trained is None:
             continue_fit(run, execute)
@@ -41,7 +43,7 @@ def attempt(run: Run, execute: Execute) -> str | None:
     if not is_first_task():
         return None
     content = {
-        "fingerprint": run_fingerprint(run),
+        "fingerprint": fingerprint,
         "seconds": round(time.monotonic() - start, 1),
         "flags": list(run.flags),
     }
@@ -66,9 +68,10 @@ def forget_failure(run: Run) -> None:
 
 
 def record_failure(run: Run, reason: str) -> str:
-    """Write the reason and the exception at hand to the run's folder; return the reason."""
+    """Write the reason and the exception at hand to the run's folder; of several tasks, the first to fail. Return the reason."""
     run.folder.mkdir(parents=True, exist_ok=True)
-    (run.folder / _ERROR).write_text(f"{reason}\n\n{traceback.format_exc()}")
+    with suppress(FileExistsError), (run.folder / _ERROR).open("x") as file:
+        file.write(f"{reason}\n\n{traceback.format_exc()}")
     logger.error("%s failed: %s (see %s)", run.name, reason, run.folder / _ERROR)
     return reason
 

@@ -49,7 +49,9 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--out", type=Path, help="folder of the study (default: runs/<name>)")
     parser.add_argument("--seeds", type=int, nargs="+", help="seeds of the student arms (default: those of the file)")
     parser.add_argument(
-        "--jobs", type=int, help="runs at a time, in processes of their own (default: one at a time, in this process)"
+        "--jobs",
+        type=int,
+        help="runs at a time, in processes of their own (default: one, in this process; with --slurm: no limit)",
     )
     parser.add_argument(
         "--slurm",
@@ -98,7 +100,8 @@ def _make(runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan
     from mmpkd.study.engines import InThisProcess, InThreads
     from mmpkd.study.processes import LocalProcesses
     from mmpkd.study.runner import run_all
-    from mmpkd.study.slurm import Slurm, check_not_queued, load_parameters
+    from mmpkd.study.slurm import Slurm, check_not_queued
+    from mmpkd.study.slurm_queue import load_parameters
 
     num_jobs = arguments.jobs
     if arguments.slurm is not None:

@@ -75,7 +75,7 @@ def locked(out: Path) -> Iterator[int]:
     Processes of the study inherit the lock: after a kill it is free when the last of them has saved and ended.
 
     Raises:
-        StudyError: If another process has the lock.
+        StudyError: If another process has the lock, or the file system has none.
     """
     out.mkdir(parents=True, exist_ok=True)
     with (out / "lock").open("w") as file:
@@ -86,4 +86,6 @@ def locked(out: Path) -> Iterator[int]:
                 f"Expected {out} to be free but a study is running in it, or processes of a stopped one are still saving. "
                 "Wait for them, or give --out another folder."
             ) from error
+        except OSError as error:
+            raise StudyError(f"Expected a file system with file locks (flock) at {out} but: {error}") from error
         yield file.fileno()

@@ -143,7 +143,7 @@ def paired_differences(
     for first in arm:
         for second in reference:
             if first.run.seed == second.run.seed:
-                pair = [_values(tables, attribution, score) for tables in (first, second)]
+                pair = [roi_values(tables, attribution, score) for tables in (first, second)]
                 if not pair[0].index.equals(pair[1].index):
                     raise StudyError(_different(first, second, "ROIs"))
                 columns[first.run.seed] = pair[0] - pair[1]
@@ -166,7 +166,12 @@ def macro_auroc(table: RunTables) -> float:
     return next(float(row[5]) for row in _classification(table) if row[2] == "auroc" and row[4] == ALL)
 
 
-def _values(tables: RunTables, attribution: str, score: str) -> "pd.Series[float]":
+def roi_values(tables: RunTables, attribution: str, score: str) -> "pd.Series[float]":
+    """Return a score of every ROI of a run, by sample_id, patient_id and finding.
+
+    Raises:
+        NotComparableError: If the run has no such read-out or score.
+    """
     rois = tables.rois
     known = [] if rois is None else sorted(rois["attribution"].unique())
     if rois is None or attribution not in known or score not in tables.scores:

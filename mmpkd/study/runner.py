@@ -72,7 +72,8 @@ def run_all(runs: Sequence[Run], engine: Engine) -> Outcome:
         engine: Where they are made.
 
     Raises:
-        StudyError: Before anything starts, if a folder holds a run that was made with other settings or by hand.
+        StudyError: Before anything starts, if a folder holds a run that was made with other settings or by hand; later, if
+            the engine cannot go on.
     """
     for run in runs:
         check_unchanged(run)

@@ -2,8 +2,6 @@
 
 import json
 import logging
-import shutil
-import subprocess
 import time
 import uuid
 from collections import Counter
@@ -11,23 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from data_modules.json_file import write_json
 from mmpkd.study.attempt import failure, forget_failure
 from mmpkd.study.plan import StudyError
-from mmpkd.study.run import Run, is_finished
-from mmpkd.study.slurm_job import SlurmJob
+from mmpkd.study.run import Run, is_finished, run_fingerprint
+from mmpkd.study.slurm_job import JOB, SlurmJob
+from mmpkd.study.slurm_queue import Key, Queued, cancel, is_there, outside_jobs, queued_jobs, slurm_executor
 
 logger = logging.getLogger("mmpkd")
-JOB = "job.json"
 
 
 class Slurm:
     """Runs as jobs: those that can start together are one array.
 
-    Jobs outlive the study that submitted them. A study that starts again finds its jobs in the queue and waits for them; a
-    run's `job.json` is written before its job is submitted, so that no moment of a kill leads to two jobs for one run.
+    Jobs outlive the study that submitted them. A study that starts again finds its jobs in the queue and waits for them. The
+    name of a job is in `job.json` of its run before it is submitted, its number after; what was submitted halfway is cancelled
+    and submitted again.
 
     Args:
         folder: Folder for scripts and what the jobs print, on a file system that the nodes share.
@@ -35,54 +32,88 @@ class Slurm:
         name: Name of the study, for the names of the jobs.
         num_jobs: Most runs at a time; None for no limit.
         poll: Seconds between looks at the queue.
+        patience: Seconds that a job must be gone without a result to count as lost; files on a shared file system appear late.
 
     Raises:
         StudyError: If SLURM or submitit is missing, SLURM does not answer, or the parameters are not those of sbatch.
     """
 
     def __init__(
-        self, folder: Path, parameters: dict[str, Any], name: str, num_jobs: int | None = None, poll: float = 10.0
+        self,
+        folder: Path,
+        parameters: dict[str, Any],
+        name: str,
+        num_jobs: int | None = None,
+        poll: float = 10.0,
+        patience: float = 120.0,
     ) -> None:
-        self.num_jobs, self._name, self._poll = num_jobs, name, poll
-        self._executor = _executor(folder, parameters)
+        self.num_jobs, self._name, self._poll, self._patience = num_jobs, name, poll, patience
+        self._executor, self._minutes = slurm_executor(folder, parameters), int(parameters["time"])
         self._folder, self._running = folder, list[Run]()
-        self._gone, self._seen = Counter[Path](), Counter[str]()
+        self._gone_since, self._seen = dict[Path, float](), Counter[str]()
         queued_jobs()  # now, where a failure costs nothing
 
     def start(self, runs: Sequence[Run]) -> None:
         """Submit runs as an array, without those that have a job in the queue.
 
         Raises:
-            StudyError: If sbatch refuses.
+            StudyError: If a job in the queue was submitted with other settings, or sbatch refuses.
         """
         queue = self._queue()
-        new = [run for run in runs if _job_of(run) not in queue]
+        while any(_job_state(run, queue) == "COMPLETING" for run in runs):
+            time.sleep(self._poll)  # it was cancelled or has just failed
+            queue = self._queue()
+        new = []
+        for run in runs:
+            job = _job(run)
+            if job is None or _key(job) not in queue:
+                new.append(run)
+            elif "id" not in job:
+                cancel(job["name"])
+                new.append(run)
+            elif job["fingerprint"] != run_fingerprint(run):
+                raise StudyError(
+                    f"Expected the job of {run.name} in the queue to have the settings of the study but they changed since. "
+                    f"Change them back, or cancel it: scancel --name={job['name']}"
+                )
         self._running += runs
-        if new:
-            self._submit(new)
         if len(new) < len(runs):
             logger.info("%d of them have a job in the queue already", len(runs) - len(new))
+        if new:
+            self._submit(new)
 
     def _submit(self, runs: Sequence[Run]) -> None:
-        from submitit.core.utils import FailedJobError
-
         name = f"mmpkd-{self._name}-{uuid.uuid4().hex[:8]}"
         self._executor.update_parameters(job_name=name)
-        for index, run in enumerate(runs):
-            run.folder.mkdir(parents=True, exist_ok=True)
-            write_json(run.folder / JOB, {"name": name, "index": index})
+        records = [
+            {"name": name, "index": index, "fingerprint": run_fingerprint(run)} for index, run in enumerate(runs)
+        ]
+        for run, record in zip(runs, records, strict=True):
+            write_json(run.folder / JOB, record)
             forget_failure(run)
-        try:
-            with self._executor.batch():
-                jobs = [self._executor.submit(SlurmJob(run)) for run in runs]
-        except FailedJobError as error:
-            raise StudyError(
-                f"Expected sbatch to take {len(runs)} jobs but it refused: {error} If there is a limit for the jobs of a user, "
-                "--jobs N keeps to N at a time. Jobs that were submitted before go on."
-            ) from error
-        for index, (run, job) in enumerate(zip(runs, jobs, strict=True)):
-            write_json(run.folder / JOB, {"name": name, "index": index, "id": job.job_id})
-        logger.info("submitted as job %s (%s)", jobs[0].job_id.split("_")[0], name)
+        numbers = self._sbatch(runs, name)
+        for run, record, number in zip(runs, records, numbers, strict=True):
+            write_json(run.folder / JOB, {**record, "id": number})
+        logger.info("submitted as job %s (%s)", numbers[0].split("_")[0], name)
+
+    def _sbatch(self, runs: Sequence[Run], name: str, tries: int = 5) -> list[str]:
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+        for left in reversed(range(tries)):
+            try:
+                with outside_jobs(), self._executor.batch():
+                    jobs = [self._executor.submit(SlurmJob(run, self._minutes)) for run in runs]
+                return [job.job_id for job in jobs]
+            except (FailedJobError, FailedSubmissionError) as error:
+                if left == 0:
+                    raise StudyError(
+                        f"Expected sbatch to take {len(runs)} jobs but it refused: {error} If there is a limit for the jobs of "
+                        "a user, --jobs N keeps to N at a time. Jobs that were submitted before go on."
+                    ) from error
+                logger.warning("sbatch: %s Trying again in %g s.", error, self._poll)
+                cancel(name)  # it may have been taken although it says otherwise
+                time.sleep(self._poll)
+        raise AssertionError
 
     def wait(self) -> list[tuple[Run, str | None]]:
         """Return the runs that ended, at least one."""
@@ -93,28 +124,34 @@ class Slurm:
             time.sleep(self._poll)
 
     def _look(self) -> list[tuple[Run, str | None]]:
-        queue = self._queue()
-        seen = Counter(state for job, state in queue.items() if job in {_job_of(run) for run in self._running})
-        if seen != self._seen:
-            logger.info(
-                "in the queue: %s", ", ".join(f"{seen[state]} {state.lower()}" for state in sorted(seen)) or "none"
-            )
-            self._seen = seen
+        queue, now = self._queue(), time.monotonic()
+        keys = {run.folder: _key(job) for run in self._running if (job := _job(run)) is not None}
+        self._tell([queue[key] for key in keys.values() if key in queue])
         ended: list[tuple[Run, str | None]] = []
         for run in self._running:
-            is_gone = _job_of(run) not in queue
-            self._gone[run.folder] = self._gone[run.folder] + 1 if is_gone else 0
+            is_gone = keys.get(run.folder) not in queue
+            if is_gone:
+                self._gone_since.setdefault(run.folder, now)
+            else:
+                self._gone_since.pop(run.folder, None)
             if is_finished(run):
                 ended.append((run, None))
             elif is_gone and (reason := failure(run)):
                 ended.append((run, reason))
-            elif self._gone[run.folder] > _PATIENCE:
+            elif is_gone and now - self._gone_since[run.folder] > self._patience:
                 ended.append((run, self._how_it_vanished(run)))
         for run, _ in ended:
             self._running.remove(run)
         return ended
 
-    def _queue(self) -> dict[tuple[str, str], str]:
+    def _tell(self, jobs: Sequence[Queued]) -> None:
+        """Log how many jobs wait, and why, and how many run, if that has changed."""
+        seen = Counter(f"{job.state.lower()}{f' ({job.reason})' if job.state == 'PENDING' else ''}" for job in jobs)
+        if seen != self._seen:
+            logger.info("in the queue: %s", ", ".join(f"{seen[state]} {state}" for state in sorted(seen)) or "none")
+            self._seen = seen
+
+    def _queue(self) -> dict[Key, Queued]:
         """Return the jobs in the queue, after a while if SLURM's controller is away."""
         while True:
             try:
@@ -124,74 +161,11 @@ class Slurm:
                 time.sleep(self._poll)
 
     def _how_it_vanished(self, run: Run) -> str:
-        job = json.loads((run.folder / JOB).read_text())
+        job = _job(run) or {}
         return (
-            f"job {job.get('id', job['name'])} left the queue without a result (cancelled, out of memory or time, or a node that "
-            f"failed); what it printed is in {self._folder}. The same command submits it again"
+            f"job {job.get('id')} left the queue without a result (cancelled, out of memory or time, or a node that failed); "
+            f"what it printed is in {self._folder}. The same command submits it again"
         )
-
-
-# A run counts as ended without a result if its job was not in the queue for more than so many looks in a row: files on a
-# shared file system may appear late.
-_PATIENCE = 3
-
-
-def load_parameters(path: Path) -> dict[str, Any]:
-    """Return the options of sbatch from a YAML file, such as `time: 240`, `partition: gpu`, `gpus_per_node: 1`, `mem: 32GB`.
-
-    They are those of submitit's SlurmExecutor: options of sbatch with underscores; `setup` (list of shell commands),
-    `signal_delay_s` (seconds from the warning to the time limit) and `additional_parameters` (other options) besides.
-
-    Raises:
-        StudyError: If the file is missing, is not a mapping, or sets no time limit in minutes.
-    """
-    if not path.is_file():
-        raise StudyError(f"Expected a YAML file with options of sbatch at {path} but there is none.")
-    parameters = yaml.safe_load(path.read_text())
-    if not isinstance(parameters, dict) or not isinstance(parameters.get("time"), int):
-        raise StudyError(
-            f"Expected {path} to hold options of sbatch, among them the time limit of a job in minutes, such as "
-            f"`time: 240`, but found {parameters!r}."
-        )
-    return parameters
-
-
-def _executor(folder: Path, parameters: dict[str, Any]) -> Any:
-    try:
-        import submitit
-    except ModuleNotFoundError as error:
-        raise StudyError('Expected submitit for --slurm but it is missing: pip install "mmpkd[slurm]".') from error
-    missing = [command for command in ("sbatch", "srun", "squeue", "scontrol") if shutil.which(command) is None]
-    if missing:
-        raise StudyError(
-            f"Expected SLURM's commands on this machine but found no {', '.join(missing)}. "
-            "Start the study on a login node of the cluster."
-        )
-    executor = submitit.SlurmExecutor(folder=folder.resolve())
-    own = {"srun_args": ["--kill-on-bad-exit=1"], "stderr_to_stdout": True}
-    additional = {"requeue": True, **parameters.get("additional_parameters", {})}
-    try:
-        executor.update_parameters(**{**own, **parameters, "additional_parameters": additional})
-    except (ValueError, TypeError) as error:
-        raise StudyError(f"Expected options of sbatch in the --slurm file but: {error}") from error
-    return executor
-
-
-def queued_jobs() -> dict[tuple[str, str], str]:
-    """Return the states of this user's jobs that wait, run or end, by name and index in their array.
-
-    Raises:
-        StudyError: If squeue fails.
-    """
-    query = ["squeue", "--me", "--array", "--noheader", "--format=%j|%K|%T"]
-    answer = subprocess.run(query, capture_output=True, text=True, check=False)
-    if answer.returncode != 0:
-        raise StudyError(f"Expected squeue to tell the jobs in the queue but it failed: {answer.stderr.strip()}.")
-    jobs = {}
-    for line in answer.stdout.splitlines():
-        name, index, state = line.rsplit("|", 2)
-        jobs[name, index if index.isdigit() else "0"] = state
-    return jobs
 
 
 def check_not_queued(runs: Sequence[Run]) -> None:
@@ -200,20 +174,28 @@ def check_not_queued(runs: Sequence[Run]) -> None:
     Raises:
         StudyError: If one has.
     """
-    if shutil.which("squeue") is None or not any((run.folder / JOB).is_file() for run in runs):
+    if not is_there("squeue") or not any((run.folder / JOB).is_file() for run in runs):
         return
     queue = queued_jobs()
-    queued = [run for run in runs if _job_of(run) in queue]
+    queued = [(run, job) for run in runs if (job := _job(run)) is not None and _key(job) in queue]
     if queued:
+        run, job = queued[0]
         raise StudyError(
-            f"Expected no run to be in a cluster's queue but {len(queued)} are, {queued[0].name} for one. Wait for them with "
-            f"--slurm, or cancel them: scancel --name={json.loads((queued[0].folder / JOB).read_text())['name']}"
+            f"Expected no run to be in a cluster's queue but {len(queued)} are, {run.name} for one. Wait for them with "
+            f"--slurm, or cancel them: scancel --name={job['name']}"
         )
 
 
-def _job_of(run: Run) -> tuple[str, str] | None:
+def _job(run: Run) -> dict[str, Any] | None:
     path = run.folder / JOB
-    if not path.is_file():
-        return None
-    job = json.loads(path.read_text())
+    job: dict[str, Any] | None = json.loads(path.read_text()) if path.is_file() else None
+    return job
+
+
+def _key(job: dict[str, Any]) -> Key:
     return job["name"], str(job["index"])
+
+
+def _job_state(run: Run, queue: dict[Key, Queued]) -> str | None:
+    job = _job(run)
+    return None if job is None or _key(job) not in queue else queue[_key(job)].state

@@ -2,7 +2,8 @@
 
 `install(folder)` writes sbatch, srun, squeue, scontrol and scancel into the folder. What they print and how they take
 signals was compared with SLURM 22.05: a job that is cancelled is COMPLETING when its task gets SIGTERM, one that is preempted
-with a time of grace is RUNNING.
+with a time of grace is RUNNING. Files in the folder change what they do: `hold`: jobs stay PENDING; `<command>.fails`: so many
+calls of the command, as the file says, fail.
 """
 
 import json
@@ -26,6 +27,13 @@ def install(folder: Path) -> None:
         (folder / name).chmod(0o755)
 
 
+def may_fail(queue: Path, command: str) -> None:
+    path = queue / f"{command}.fails"
+    if path.exists() and (left := int(path.read_text())) > 0:
+        path.write_text(str(left - 1))
+        sys.exit(f"{command}: error: Unable to contact slurm controller")
+
+
 def sbatch(queue: Path, script: str) -> None:
     text = Path(script).read_text()
     options = dict(re.findall(r"#SBATCH --([\w-]+)(?:=(.*))?", text))
@@ -34,8 +42,11 @@ def sbatch(queue: Path, script: str) -> None:
     last = re.search(r"-(\d+)", options.get("array", ""))
     for index in range(int(last[1]) + 1) if last else [None]:
         name = job if index is None else f"{job}_{index}"
-        content = {"name": options["job-name"], "index": index, "job": job, "state": "RUNNING"}
-        write_json(queue / f"{name}.json", content)
+        is_held = (queue / "hold").exists()
+        state = "PENDING" if is_held else "RUNNING"
+        write_json(queue / f"{name}.json", {"name": options["job-name"], "index": index, "job": job, "state": state})
+        if is_held:
+            continue
         command = [sys.executable, "-m", "tests.study.fake_slurm", "task", str(queue), name]
         subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     sys.stdout.write(f"Submitted batch job {job}\n")
@@ -71,13 +82,15 @@ def srun(queue: Path, *args: str) -> None:
 
 def squeue(queue: Path, *args: str) -> None:
     job = args[args.index("--jobs") + 1] if "--jobs" in args else None
+    if job is not None and not (queue / f"{job}.json").exists():
+        sys.exit("slurm_load_jobs error: Invalid job id specified")
     for path in sorted(queue.glob("[0-9]*.json")):
         if not path.exists():
             continue  # it left the queue in this moment
         content = json.loads(path.read_text())
         if job is None:
             index = "N/A" if content["index"] is None else content["index"]
-            sys.stdout.write(f"{content['name']}|{index}|{content['state']}\n")
+            sys.stdout.write(f"{content['name']}|{index}|{content['state']}|None\n")
         elif path.stem == job:
             sys.stdout.write(content["state"] + "\n")
 
@@ -88,7 +101,12 @@ def scontrol(queue: Path, verb: str, job: str) -> None:
 
 
 def scancel(queue: Path, *args: str) -> None:
-    """`scancel JOB` cancels; `scancel --signal=NAME JOB` only sends a signal."""
+    """`scancel JOB` and `scancel --name=NAME` cancel; `scancel --signal=NAME JOB` only sends a signal."""
+    if args[0].startswith("--name="):
+        for path in queue.glob("[0-9]*.json"):
+            if json.loads(path.read_text())["name"] == args[0].removeprefix("--name="):
+                path.unlink()  # only jobs that have not started are cancelled by name here
+        return
     name = args[0].removeprefix("--signal=") if len(args) == 2 else "TERM"
     if len(args) == 1:
         _set_state(queue, args[0], "COMPLETING")
@@ -101,4 +119,5 @@ def _set_state(queue: Path, job: str, state: str) -> None:
 
 
 if __name__ == "__main__":
+    may_fail(Path(sys.argv[2]), sys.argv[1])
     globals()[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

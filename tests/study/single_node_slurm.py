@@ -53,9 +53,9 @@ def single_node_slurm(folder: Path) -> Iterator[None]:
     path = folder / "slurm.conf"
     path.write_text(CONFIGURATION.format(folder=folder, host=host, user=user, ports=_free_ports(2)))
     os.environ["SLURM_CONF"] = str(path)
-    subprocess.run(["slurmctld"], check=True, capture_output=True)
-    subprocess.run(["slurmd"], check=True, capture_output=True)
     try:
+        for command in ("slurmctld", "slurmd"):
+            subprocess.run([command], check=True, capture_output=True)
         deadline = time.monotonic() + 60
         while "idle" not in subprocess.run(["sinfo", "-h"], capture_output=True, text=True, check=False).stdout:
             assert time.monotonic() < deadline, (folder / "slurmctld.log").read_text()

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -12,13 +13,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from data_modules.json_file import write_json
+from mmpkd.study.attempt import failure
 from mmpkd.study.command import main
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import load_plan
-from mmpkd.study.run import Run
+from mmpkd.study.run import Run, run_fingerprint
 from mmpkd.study.runner import plan_runs
-from mmpkd.study.slurm import check_not_queued
+from mmpkd.study.slurm import Slurm, check_not_queued
 from mmpkd.study.slurm_job import SlurmJob
+from mmpkd.study.slurm_queue import outside_jobs
 from tests.runs import config, student, text_teacher
 from tests.study import fake_slurm
 from tests.study.single_node_slurm import single_node_slurm
@@ -53,7 +57,9 @@ def preempt(
 
 def _preempt_for_real(job: str) -> None:
     _sh("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap", "true")
-    while _sh("squeue", "--noheader", "--jobs", job, "--format=%T") != "PENDING":
+    deadline = time.monotonic() + 120
+    while _sh("squeue", "--noheader", "--states=all", "--jobs", job, "--format=%T") != "PENDING":
+        assert time.monotonic() < deadline
         time.sleep(0.2)
     _sh("scontrol", "update", f"JobId={job}", "StartTime=now")
 
@@ -62,7 +68,7 @@ def _sh(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def write_tiny_study(folder: Path, tiny_root: Path, seeds: tuple[int, ...], max_epochs: int = 2) -> list[str]:
+def write_tiny_study(folder: Path, tiny_root: Path, seeds: tuple[int, ...], max_epochs: int = 8) -> list[str]:
     """Write a study and the options of its jobs; return the arguments that choose the cluster."""
     write_study(folder, seeds)
     run = {"save_every_n_steps": 3}
@@ -83,7 +89,7 @@ def test_a_study_on_a_cluster_survives_preemption_and_its_own_death(
     tiny_root: Path, tmp_path: Path, preempt: Callable[[str], object]
 ) -> None:
     """Its report is that of an undisturbed study in one process; runs that can start together are one array."""
-    cluster = write_tiny_study(tmp_path, tiny_root, (0, 1), max_epochs=8)
+    cluster = write_tiny_study(tmp_path, tiny_root, (0, 1))
     assert start(tmp_path).wait() == 0
     (tmp_path / "out").rename(tmp_path / "undisturbed")
     process = start(tmp_path, *cluster)
@@ -109,7 +115,7 @@ def test_a_study_on_a_cluster_survives_preemption_and_its_own_death(
 @pytest.mark.parametrize("engine", ["process", "real"])
 def test_a_run_may_have_two_processes(tiny_root: Path, tmp_path: Path, engine: str) -> None:
     """Under DDP, from a study's process or as two tasks of a job; each region of the test set is scored once."""
-    cluster = write_tiny_study(tmp_path, tiny_root, (0,))
+    cluster = write_tiny_study(tmp_path, tiny_root, (0,), max_epochs=1)
     options = tmp_path / "cluster.yaml"
     options.write_text(f"{options.read_text()}ntasks_per_node: 2\n")
     with nullcontext() if engine == "process" else single_node_slurm(tmp_path / "slurm"):
@@ -130,7 +136,7 @@ def test_a_run_without_a_result_is_reported_and_made_again(
     tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     on_path(tmp_path, monkeypatch)
-    cluster = write_tiny_study(tmp_path, tiny_root, (0,), max_epochs=8)
+    cluster = write_tiny_study(tmp_path, tiny_root, (0,))
     process = start(tmp_path, *cluster)
     while not (tmp_path / "out" / "baseline" / "seed0" / "checkpoints" / "last.ckpt").exists():
         assert process.poll() is None
@@ -151,84 +157,274 @@ def runs(folder: Path) -> list[Run]:
     return plan_runs(plan, folder / "out", plan.seeds, ())
 
 
+@pytest.mark.slow
+def test_the_reasons_of_failed_jobs_reach_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    on_path(tmp_path, monkeypatch)
+    write_study(tmp_path, (0, 1))  # with configurations that no run can start from
+    (tmp_path / "cluster.yaml").write_text("time: 30\n")
+    assert start(tmp_path, "--slurm", str(tmp_path / "cluster.yaml")).wait() == 1
+    page = (tmp_path / "out" / "report" / "index.html").read_text()
+    assert page.count("the command line ended with 2") == 5  # three runs, and two whose teacher failed
+
+
+# The engine, without jobs that run
+
+
 @pytest.fixture
-def requeued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], bool]]:
-    """A task of an array in the stand-in; the value tells whether it was put back into the queue."""
+def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A queue in which jobs stay; the folder of the stand-in."""
     commands = on_path(tmp_path, monkeypatch)
-    (commands / "7_2.json").write_text(json.dumps({"name": "mmpkd-x", "index": 2, "job": "7", "state": "RUNNING"}))
-    for name, value in (("SLURM_JOB_ID", "9"), ("SLURM_ARRAY_JOB_ID", "7"), ("SLURM_ARRAY_TASK_ID", "2")):
-        monkeypatch.setenv(name, value)
+    (commands / "hold").touch()
+    write_study(tmp_path)
+    return commands
+
+
+def engine(tmp_path: Path, patience: float = 0.0) -> Slurm:
+    return Slurm(tmp_path / "out" / "slurm", {"time": 60}, "demo", poll=0.01, patience=patience)
+
+
+def names(queue: Path) -> list[str]:
+    return [json.loads(path.read_text())["name"] for path in sorted(queue.glob("[0-9]*.json"))]
+
+
+def finish(run: Run) -> None:
+    (run.folder / "done.json").write_text(json.dumps({"fingerprint": run_fingerprint(run)}))
+
+
+def test_a_study_that_starts_again_waits_for_its_jobs(tmp_path: Path, held: Path) -> None:
+    first, second = runs(tmp_path)[:2]
+    engine(tmp_path).start([first, second])
+    submitted = names(held)
+    again = engine(tmp_path)
+    again.start([first, second])
+    assert names(held) == submitted
+    assert len(set(submitted)) == 1
+    finish(second)
+    assert again.wait() == [(second, None)]
+
+
+def test_jobs_do_not_inherit_the_job_that_a_study_runs_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    monkeypatch.setenv("SLURM_CONF", "/somewhere/slurm.conf")
+    with outside_jobs():
+        assert "SLURM_ARRAY_TASK_ID" not in os.environ
+        assert os.environ["SLURM_CONF"] == "/somewhere/slurm.conf"
+    assert os.environ["SLURM_ARRAY_TASK_ID"] == "3"
+
+
+def test_a_job_with_other_settings_in_the_queue_is_refused(tmp_path: Path, held: Path) -> None:
+    engine(tmp_path).start(runs(tmp_path)[:1])
+    plan = load_plan(tmp_path / "study.yaml")
+    changed = plan_runs(plan, tmp_path / "out", plan.seeds, ("--trainer.max_epochs=2",))
+    with pytest.raises(StudyError, match=f"scancel --name={names(held)[0]}"):
+        engine(tmp_path).start(changed[:1])
+
+
+def test_what_was_submitted_halfway_is_submitted_again(tmp_path: Path, held: Path) -> None:
+    run = runs(tmp_path)[0]
+    engine(tmp_path).start([run])
+    old = names(held)
+    job = json.loads((run.folder / "job.json").read_text())
+    del job["id"]  # as a kill in the middle of sbatch leaves it
+    (run.folder / "job.json").write_text(json.dumps(job))
+    engine(tmp_path).start([run])
+    assert len(names(held)) == 1
+    assert names(held) != old
+
+
+def test_a_job_is_lost_after_some_patience_only(tmp_path: Path, held: Path) -> None:
+    first, second = runs(tmp_path)[:2]
+    patient = engine(tmp_path, patience=0.5)
+    patient.start([first, second])
+    for path in held.glob("[0-9]*.json"):
+        path.unlink()
+    begin = time.monotonic()
+    threading.Timer(0.2, finish, [first]).start()
+    assert patient.wait() == [(first, None)]  # its result appeared late
+    ((run, reason),) = patient.wait()
+    assert run == second
+    assert reason is not None
+    assert "job 1_1 left the queue without a result" in reason
+    assert time.monotonic() - begin >= 0.5
+
+
+def test_a_controller_that_is_away_is_waited_for(tmp_path: Path, held: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = runs(tmp_path)[0]
+    own = engine(tmp_path)
+    (held / "squeue.fails").write_text("2")
+    (held / "sbatch.fails").write_text("2")
+    own.start([run])
+    assert len(names(held)) == 1
+    assert caplog.text.count("Unable to contact slurm controller") == 4
+    (held / "sbatch.fails").write_text("99")
+    with pytest.raises(StudyError, match="sbatch to take 1 jobs but it refused"):
+        own.start(runs(tmp_path)[1:2])
+
+
+# A job, in this process
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """The run of a task of an array in the stand-in."""
+    commands = on_path(tmp_path, monkeypatch)
+    write_study(tmp_path)
+    write_json(commands / "7_2.json", {"name": "mmpkd-x", "index": 2, "job": "7", "state": "RUNNING"})
+    for name, value in (("JOB_ID", "9"), ("JOB_NAME", "mmpkd-x"), ("ARRAY_JOB_ID", "7"), ("ARRAY_TASK_ID", "2")):
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    own = runs(tmp_path)[0]
+    write_json(own.folder / "job.json", {"name": "mmpkd-x", "index": 2})
     handlers = {number: signal.getsignal(number) for number in (signal.SIGUSR2, signal.SIGTERM)}
-    yield lambda: json.loads((commands / "7_2.json").read_text())["state"] == "REQUEUED"
+    yield own
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
 
-def stop_in_the_middle(monkeypatch: pytest.MonkeyPatch, number: signal.Signals, saves: bool) -> None:
-    """Let the Lightning command line get a signal, save or not, and end as it does then."""
-
-    def lightning(args: list[str]) -> None:
-        signal.raise_signal(number)
-        if saves:
-            last = Path(args[args.index("--run.dir") + 1]) / "checkpoints" / "last.ckpt"
-            last.parent.mkdir(parents=True)
-            last.touch()
-        raise SystemExit(143)
-
-    monkeypatch.setattr("mmpkd.cli.main", lightning)
+def is_requeued(tmp_path: Path) -> bool:
+    state: str = json.loads((tmp_path / "slurm" / "7_2.json").read_text())["state"]
+    return state == "REQUEUED"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
-def test_a_job_that_is_stopped_goes_back_into_the_queue(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requeued: Callable[[], bool], number: signal.Signals
-) -> None:
-    write_study(tmp_path)
-    stop_in_the_middle(monkeypatch, number, saves=True)
-    with pytest.raises(SystemExit):
-        SlurmJob(runs(tmp_path)[0])()
-    assert requeued()
-
-
-def test_a_cancelled_job_does_not_come_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requeued: Callable[[], bool]
-) -> None:
-    write_study(tmp_path)
-    stop_in_the_middle(monkeypatch, signal.SIGTERM, saves=True)
-    task = tmp_path / "slurm" / "7_2.json"
-    task.write_text(task.read_text().replace("RUNNING", "COMPLETING"))
-    with pytest.raises(SystemExit):
-        SlurmJob(runs(tmp_path)[0])()
-    assert not requeued()
-
-
-def test_a_time_limit_that_is_too_short_is_a_failure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requeued: Callable[[], bool]
-) -> None:
-    write_study(tmp_path)
-    stop_in_the_middle(monkeypatch, signal.SIGUSR2, saves=False)
-    with pytest.raises(RuntimeError, match="Raise `time`"):
-        SlurmJob(runs(tmp_path)[0])()
-    assert not requeued()
-    assert "Raise `time`" in (tmp_path / "out" / "teacher" / "seed0" / "error.log").read_text()
-
-
-def test_a_signal_between_training_and_test_is_not_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requeued: Callable[[], bool]
-) -> None:
-    write_study(tmp_path)
+def command_line(monkeypatch: pytest.MonkeyPatch, does: Callable[[Path], None], listens: bool = True) -> list[str]:
+    """Put something in the place of the Lightning command line, which hears signals or not; return the verbs it gets."""
     calls = []
 
     def lightning(args: list[str]) -> None:
         calls.append(args[0])
-        folder = Path(args[args.index("--run.dir") + 1])
-        (folder / "summary.json").write_text('{"status": "fitted"}')
-        signal.raise_signal(signal.SIGTERM)  # Lightning does not listen any more
+        before = signal.getsignal(signal.SIGTERM)
+        if listens:
+            signal.signal(signal.SIGTERM, lambda *given: before(*given))  # type: ignore[operator, misc]
+        does(Path(args[args.index("--run.dir") + 1]))
+        signal.signal(signal.SIGTERM, before)
 
     monkeypatch.setattr("mmpkd.cli.main", lightning)
+    return calls
+
+
+def save(folder: Path) -> None:
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints" / "last.ckpt").touch()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_job_that_is_stopped_goes_back_into_the_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, number: signal.Signals
+) -> None:
+    def lightning(folder: Path) -> None:
+        signal.raise_signal(number)
+        save(folder)
+        raise SystemExit(143)
+
+    command_line(monkeypatch, lightning)
     with pytest.raises(SystemExit):
-        SlurmJob(runs(tmp_path)[0])()
+        SlurmJob(run, 0)()
+    assert is_requeued(tmp_path)
+
+
+def test_a_signal_is_heard_while_lightning_does_not_listen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    def lightning(folder: Path) -> None:
+        signal.raise_signal(signal.SIGUSR2)
+        pytest.fail("it went on")
+
+    command_line(monkeypatch, lightning, listens=False)
+    with pytest.raises(SystemExit):
+        SlurmJob(run, 60)()
+    assert is_requeued(tmp_path)
+
+
+def test_a_signal_between_training_and_test_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    def lightning(folder: Path) -> None:
+        write_json(folder / "summary.json", {"status": "fitted"})
+        signal.raise_signal(signal.SIGTERM)  # the last step is done
+
+    calls = command_line(monkeypatch, lightning)
+    with pytest.raises(SystemExit):
+        SlurmJob(run, 60)()
     assert calls == ["fit"]
-    assert requeued()
+    assert is_requeued(tmp_path)
+
+
+def test_what_breaks_because_of_a_signal_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    def lightning(folder: Path) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        raise RuntimeError("DataLoader worker is killed by signal: Terminated.")
+
+    command_line(monkeypatch, lightning)
+    with pytest.raises(SystemExit):
+        SlurmJob(run, 60)()
+    assert is_requeued(tmp_path)
+    assert not (run.folder / "error.log").exists()
+
+
+def test_a_cancelled_job_does_not_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    def lightning(folder: Path) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        raise SystemExit(143)
+
+    command_line(monkeypatch, lightning)
+    task = tmp_path / "slurm" / "7_2.json"
+    task.write_text(task.read_text().replace("RUNNING", "COMPLETING"))
+    with pytest.raises(SystemExit):
+        SlurmJob(run, 60)()
+    assert not is_requeued(tmp_path)
+
+
+def test_a_time_limit_that_is_too_short_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    def lightning(folder: Path) -> None:
+        signal.raise_signal(signal.SIGUSR2)
+        raise SystemExit(143)
+
+    command_line(monkeypatch, lightning)
+    with pytest.raises(RuntimeError, match="Raise `time`"):
+        SlurmJob(run, 0)()
+    assert not is_requeued(tmp_path)
+    assert "Raise `time`" in (run.folder / "error.log").read_text()
+
+
+def test_of_several_tasks_the_first_failure_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    """A task that SLURM stops because another failed does not put the job back."""
+
+    def lightning(folder: Path) -> None:
+        (folder / "error.log").write_text("rank 1: no memory\n\n")
+        signal.raise_signal(signal.SIGTERM)
+        raise RuntimeError("connection closed by peer")
+
+    command_line(monkeypatch, lightning)
+    with pytest.raises(RuntimeError, match="rank 1: no memory"):
+        SlurmJob(run, 60)()
+    assert not is_requeued(tmp_path)
+    assert failure(run) == "rank 1: no memory"
+
+
+def test_a_job_that_is_not_wanted_any_more_does_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    calls = command_line(monkeypatch, lambda folder: None)
+    write_json(run.folder / "job.json", {"name": "mmpkd-y", "index": 2})
+    SlurmJob(run, 60)()
+    write_json(run.folder / "job.json", {"name": "mmpkd-x", "index": 2})
+    finish(run)
+    SlurmJob(run, 60)()
+    assert calls == []
+
+
+def test_settings_that_changed_while_a_job_waited_are_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    write_json(run.folder / "started.json", {"fingerprint": run_fingerprint(run)})
+    (tmp_path / "teacher.yaml").write_text("data: data.yaml\ny: 2\n")
+    calls = command_line(monkeypatch, lambda folder: None)
+    with pytest.raises(RuntimeError, match="they changed since"):
+        SlurmJob(run, 60)()
+    assert calls == []
 
 
 @pytest.mark.parametrize(
@@ -237,7 +433,9 @@ def test_a_signal_between_training_and_test_is_not_lost(
         (None, "there is none"),
         ("partition: gpu", "`time: 240`"),
         ("- time", "`time: 240`"),
+        ("time: true", "`time: 240`"),
         ("time: 60\npartitoin: gpu", "partitoin"),
+        ("time: 60\nadditional_parameters: 3", "options of sbatch"),
     ],
 )
 def test_mistakes_in_the_options_of_a_cluster_are_explained_before_anything_starts(
@@ -265,4 +463,4 @@ def test_a_machine_without_slurm_says_so(
     (tmp_path / "cluster.yaml").write_text("time: 60")
     arguments = ["--out", str(tmp_path / "out"), "--slurm", str(tmp_path / "cluster.yaml")]
     assert main([str(tmp_path / "study.yaml"), *arguments]) == 2
-    assert "found no sbatch, srun, squeue, scontrol" in capsys.readouterr().err
+    assert "found no sbatch, srun, squeue, scontrol, scancel" in capsys.readouterr().err
