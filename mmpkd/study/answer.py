@@ -100,5 +100,8 @@ def _not_above_chance(comparisons: Sequence[Compared]) -> str:
         for who, own in zip((found.declared.arm, found.declared.reference), found.levels, strict=True)
         if found.trivial is not None and own <= found.trivial[1]
     ]
-    names = " and ".join(dict.fromkeys(below))
-    return f" {_capital(names)} did not beat a map that sees no student." if below else ""
+    if not below:
+        return ""
+    *names, last = dict.fromkeys(below)
+    listed = f"{', '.join(names)} and {last}" if names else last
+    return f" {_capital(listed)} did not beat a map that sees no student."

@@ -296,6 +296,16 @@ def test_a_factorial_study_answers_its_declared_contrast(
     assert f"<strong>{contrast}</strong>" in page
 
 
+def test_arms_below_chance_are_listed(tmp_path: Path) -> None:
+    plan = load_plan(write_factorial_study(tmp_path, "form"))
+    effects = {"chest_text": -0.4, "chest_table": -0.41, "breast_text": 0.05, "breast_table": -0.42}
+    declare(plan, tmp_path / "out")
+    planned = plan_runs(plan, tmp_path / "out", plan.seeds, ())
+    finished = run_all(planned, InThisProcess(FakeCommandLine(effects=effects))).finished
+    sentence, _ = write_report(plan, tmp_path / "out", plan.seeds, finished, ())
+    assert sentence.endswith("Chest_text, chest_table and breast_table did not beat a map that sees no student.")
+
+
 def test_a_factorial_study_of_one_seed_or_missing_arms_has_no_answer_yet(tmp_path: Path) -> None:
     plan = load_plan(write_factorial_study(tmp_path, "domain", (0,)))
     runs = plan_runs(plan, tmp_path / "out", plan.seeds, ())
