@@ -24,13 +24,13 @@ from tests.data.open_i.data import write_open_i
 
 ROOT = Path(__file__).parents[1] / "experiments"
 FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.yaml"))
-STUDIES = [name for name in FILES if name.endswith(("study.yaml", "controls.yaml"))]
+STUDIES = [name for name in FILES if name.endswith(("study.yaml", "controls.yaml", "known_answers.yaml"))]
 SWEEPS = [name for name in FILES if name.endswith("sweep.yaml")]
 CHANGES = [name for name in FILES if name.startswith("arms/") or name.endswith("nuisance.yaml")]
 RUNS = [
     name
     for name in FILES
-    if name.split("/")[0] not in ("data", "trainer") and name not in (*STUDIES, *CHANGES, *SWEEPS)
+    if name.split("/")[0] not in ("data", "trainer") and name not in (*STUDIES, *CHANGES, *SWEEPS, "slurm.yaml")
 ]
 CONTROLS = {
     "label_smoothing",
@@ -150,11 +150,21 @@ def test_every_experiment_runs_for_a_step(name: str, roots: dict[str, Path], enc
     assert ("teacher" in saved) == ("student" not in saved)
 
 
-@pytest.mark.parametrize("name", [name for name in STUDIES if name != "2x2/study.yaml"])
+@pytest.mark.parametrize(
+    "name", [name for name in STUDIES if name.split("/")[1] != "known_answers.yaml" and name != "2x2/study.yaml"]
+)
 def test_every_study_is_a_valid_plan(name: str) -> None:
     plan = load_plan(ROOT / name)
     assert {arm.name for arm in plan.arms} >= {"teacher", "baseline", "distilled"}
     assert plan.arm("distilled").teacher == "teacher"
+
+
+def test_of_the_known_answers_one_is_zero_by_construction() -> None:
+    plan = load_plan(ROOT / "cxr" / "known_answers.yaml")
+    assert plan.primary is not None
+    arm, reference = plan.arm(plan.primary.arm), plan.arm(plan.primary.reference)
+    assert arm.seed_offset > max(plan.seeds)
+    assert replace(arm, name=reference.name, seed_offset=0) == reference
 
 
 @pytest.mark.slow
@@ -225,7 +235,7 @@ def test_a_trial_of_every_sweep_runs_for_a_step(
     assert (folder / "checkpoints" / "best.ckpt").is_file()
 
 
-@pytest.mark.parametrize("name", [*RUNS, *STUDIES, *CHANGES])
+@pytest.mark.parametrize("name", [*RUNS, *STUDIES, *CHANGES, "slurm.yaml"])
 def test_the_first_line_says_how_to_run_it(name: str) -> None:
     first = (ROOT / name).read_text().splitlines()[0]
     command = re.fullmatch(r"# python -m mmpkd (?:fit|study) (.*)", first)

@@ -22,7 +22,7 @@ from mmpkd.study.run import Run, run_fingerprint
 from mmpkd.study.runner import plan_runs
 from mmpkd.study.slurm import Slurm, check_not_queued
 from mmpkd.study.slurm_job import SlurmJob
-from mmpkd.study.slurm_queue import outside_jobs
+from mmpkd.study.slurm_queue import load_parameters, outside_jobs, slurm_executor
 from tests.runs import config, student, text_teacher
 from tests.study import fake_slurm
 from tests.study.single_node_slurm import single_node_slurm
@@ -453,6 +453,12 @@ def test_mistakes_in_the_options_of_a_cluster_are_explained_before_anything_star
     assert main([str(tmp_path / "study.yaml"), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not list((tmp_path / "out").rglob("job.json"))
+
+
+def test_the_options_to_copy_are_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_path(tmp_path, monkeypatch)
+    parameters = load_parameters(Path(__file__).parents[2] / "experiments" / "slurm.yaml")
+    assert slurm_executor(tmp_path / "jobs", parameters).parameters["srun_args"][-1] == "--cpus-per-task=8"
 
 
 def test_a_machine_without_slurm_says_so(
