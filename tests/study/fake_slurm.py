@@ -48,7 +48,13 @@ def sbatch(queue: Path, script: str) -> None:
         if is_held:
             continue
         command = [sys.executable, "-m", "tests.study.fake_slurm", "task", str(queue), name]
-        subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        subprocess.Popen(
+            command,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
     sys.stdout.write(f"Submitted batch job {job}\n")
 
 
