@@ -140,8 +140,10 @@ class Slurm:
                 ended.append((run, reason))
             elif is_gone and now - self._gone_since[run.folder] > self._patience:
                 ended.append((run, self._how_it_vanished(run)))
-        for run, _ in ended:
+        for run, why in ended:
             self._running.remove(run)
+            if why is not None:
+                logger.error("%s failed: %s (what it printed: %s)", run.name, why, self._folder)
         return ended
 
     def _tell(self, jobs: Sequence[Queued]) -> None:
@@ -164,7 +166,7 @@ class Slurm:
         job = _job(run) or {}
         return (
             f"job {job.get('id')} left the queue without a result (cancelled, out of memory or time, or a node that failed); "
-            f"what it printed is in {self._folder}. The same command submits it again"
+            "the same command submits it again"
         )
 
 

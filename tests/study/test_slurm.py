@@ -157,18 +157,6 @@ def runs(folder: Path) -> list[Run]:
     return plan_runs(plan, folder / "out", plan.seeds, ())
 
 
-@pytest.mark.slow
-def test_the_reasons_of_failed_jobs_reach_the_report(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    on_path(tmp_path, monkeypatch)
-    write_study(tmp_path, (0, 1))  # with configurations that no run can start from
-    (tmp_path / "cluster.yaml").write_text("time: 30\n")
-    assert start(tmp_path, "--slurm", str(tmp_path / "cluster.yaml")).wait() == 1
-    page = (tmp_path / "out" / "report" / "index.html").read_text()
-    assert page.count("the command line ended with 2") == 5  # three runs, and two whose teacher failed
-
-
 # The engine, without jobs that run
 
 
@@ -248,6 +236,19 @@ def test_a_job_is_lost_after_some_patience_only(tmp_path: Path, held: Path) -> N
     assert reason is not None
     assert "job 1_1 left the queue without a result" in reason
     assert time.monotonic() - begin >= 0.5
+
+
+@pytest.mark.slow
+def test_the_reason_of_a_failed_job_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    on_path(tmp_path, monkeypatch)
+    write_study(tmp_path)  # with configurations that no run can start from
+    run = runs(tmp_path)[0]
+    own = engine(tmp_path, patience=60)
+    own.start([run])
+    assert own.wait() == [(run, "the command line ended with 2")]
+    assert "teacher (seed 0) failed: the command line ended with 2" in caplog.text
 
 
 def test_a_controller_that_is_away_is_waited_for(tmp_path: Path, held: Path, caplog: pytest.LogCaptureFixture) -> None:
