@@ -131,27 +131,6 @@ def test_a_run_may_have_two_processes(tiny_root: Path, tmp_path: Path, engine: s
     assert len(rows) == rows["attribution"].nunique() * expected.filter(like="target/").sum().sum()
 
 
-@pytest.mark.slow
-def test_a_run_without_a_result_is_reported_and_made_again(
-    tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    on_path(tmp_path, monkeypatch)
-    cluster = write_tiny_study(tmp_path, tiny_root, (0,))
-    process = start(tmp_path, *cluster)
-    while not (tmp_path / "out" / "baseline" / "seed0" / "checkpoints" / "last.ckpt").exists():
-        assert process.poll() is None
-        time.sleep(0.02)
-    planned = {run.name: run for run in runs(tmp_path)}
-    with pytest.raises(StudyError, match=r"scancel --name=mmpkd-"):
-        check_not_queued(list(planned.values()))
-    _sh("scancel", job_of(tmp_path, "baseline/seed0")["id"])
-    assert process.wait() == 1
-    page = (tmp_path / "out" / "report" / "index.html").read_text()
-    assert "left the queue without a result" in page
-    check_not_queued(list(planned.values()))
-    assert start(tmp_path, *cluster).wait() == 0
-
-
 def runs(folder: Path) -> list[Run]:
     plan = load_plan(folder / "study.yaml")
     return plan_runs(plan, folder / "out", plan.seeds, ())
@@ -236,6 +215,18 @@ def test_a_job_is_lost_after_some_patience_only(tmp_path: Path, held: Path) -> N
     assert reason is not None
     assert "job 1_1 left the queue without a result" in reason
     assert time.monotonic() - begin >= 0.5
+    patient.start([second])
+    assert len(names(held)) == 1  # it is submitted again
+
+
+def test_a_run_with_a_job_in_the_queue_is_not_made_here(
+    tmp_path: Path, held: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine(tmp_path).start(runs(tmp_path)[:1])
+    assert main([str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out")]) == 2
+    assert f"scancel --name={names(held)[0]}" in capsys.readouterr().err
+    next(held.glob("[0-9]*.json")).unlink()
+    check_not_queued(runs(tmp_path))
 
 
 @pytest.mark.slow
