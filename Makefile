@@ -16,8 +16,8 @@ OUT ?=
 RUN ?=
 PRESETS ?= nuisance descriptors descriptors_density all_no_birads all_with_birads
 TEXTS ?= findings impression label_masked
-STUDY_FLAGS = $(if $(OUT),--out $(OUT)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SLURM),--slurm $(SLURM)) $(if $(SEEDS),--seeds $(SEEDS)) \
-  -- $(if $(DATA),--data.root=$(abspath $(DATA))) $(ARGS)
+RUNS = $(if $(OUT),--out $(OUT)) $(if $(SEEDS),--seeds $(SEEDS))
+STUDY_FLAGS = $(RUNS) $(if $(JOBS),--jobs $(JOBS)) $(if $(SLURM),--slurm $(SLURM)) -- $(if $(DATA),--data.root=$(abspath $(DATA))) $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help install train-cxr train-mammo study-cxr study-2x2 known-answers train-covid table-cbis text-openi controls-cxr controls-mammo dashboard review test check format lint types benchmark lock clean
@@ -50,7 +50,7 @@ study-2x2: $(STAMP)  ## Domain (chest, breast) x form (text, table) of the privi
 
 known-answers: $(STAMP)  ## Chest phantoms, five seeds: does the procedure tell useful targets from useless ones, and a method from itself?
 	$(BIN)/mmpkd study experiments/cxr/known_answers.yaml $(STUDY_FLAGS)
-	$(BIN)/python -m mmpkd.study.against_itself experiments/cxr/known_answers.yaml --arms baseline itself $(if $(OUT),--out $(OUT)) $(if $(SEEDS),--seeds $(SEEDS))
+	$(BIN)/python -m mmpkd.study.against_itself experiments/cxr/known_answers.yaml --arms baseline itself $(RUNS)
 
 train-covid: $(STAMP)  ## The same on 306 public radiographs with clinical notes and lesion masks; needs DATA=
 	$(if $(DATA),,$(error Expected DATA=/path/to/covid_cxr; docs/covid_cxr.md says how to make it))

@@ -33,17 +33,20 @@ class Claims:
 
     Attributes:
         num_runs: Number of runs.
-        num_splits: Number of splits into two halves.
         num_false: Splits whose 95 % interval excludes zero.
         estimates: (num_splits,) differences; the first run is always in the first half, so their mean is not zero.
         errors: (num_splits,) their standard errors.
     """
 
     num_runs: int
-    num_splits: int
     num_false: int
     estimates: Floats
     errors: Floats
+
+    @property
+    def num_splits(self) -> int:
+        """Number of splits into two halves."""
+        return len(self.estimates)
 
 
 def against_itself(
@@ -69,7 +72,7 @@ def against_itself(
         effects.append(effect_of(patient_bootstrap(cluster_sums(differences, patient), num_replicates)))
     num_false = sum(effect.interval().excludes_zero for effect in effects)
     estimates, errors = (np.array([getattr(effect, name) for effect in effects]) for name in ("estimate", "error"))
-    return Claims(len(scores), len(effects), num_false, estimates, errors)
+    return Claims(len(scores), num_false, estimates, errors)
 
 
 def _halves(num: int) -> Iterator[tuple[list[int], list[int]]]:

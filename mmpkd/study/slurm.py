@@ -99,13 +99,14 @@ class Slurm:
     def _sbatch(self, runs: Sequence[Run], name: str, tries: int = 5) -> list[str]:
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-        for left in reversed(range(tries)):
+        while True:
             try:
                 with outside_jobs(), self._executor.batch():
                     jobs = [self._executor.submit(SlurmJob(run, self._minutes)) for run in runs]
                 return [job.job_id for job in jobs]
             except (FailedJobError, FailedSubmissionError) as error:
-                if left == 0:
+                tries -= 1
+                if tries == 0:
                     raise StudyError(
                         f"Expected sbatch to take {len(runs)} jobs but it refused: {error} If there is a limit for the jobs of "
                         "a user, --jobs N keeps to N at a time. Jobs that were submitted before go on."
@@ -113,7 +114,6 @@ class Slurm:
                 logger.warning("sbatch: %s Trying again in %g s.", error, self._poll)
                 cancel(name)  # it may have been taken although it says otherwise
                 time.sleep(self._poll)
-        raise AssertionError
 
     def wait(self) -> list[tuple[Run, str | None]]:
         """Return the runs that ended, at least one."""

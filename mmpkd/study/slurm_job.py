@@ -51,10 +51,8 @@ class SlurmJob:
             return
         if "SLURM_CPUS_PER_TASK" in os.environ:
             os.environ.setdefault("OMP_NUM_THREADS", os.environ["SLURM_CPUS_PER_TASK"])
-        for name in (
-            signal.SIGUSR2,
-            signal.SIGTERM,
-        ):  # Lightning calls the handler of SIGTERM that it finds after its own
+        # Lightning calls the handler of SIGTERM that it finds after its own
+        for name in (signal.SIGUSR2, signal.SIGTERM):
             signal.signal(name, self._take_down)
         start, before = time.monotonic(), self._progress()
         try:

@@ -97,9 +97,8 @@ def outside_jobs() -> Iterator[None]:
     """Hide what SLURM tells a job of itself, which jobs that are submitted from within it would take for their own."""
     from submitit.helpers import clean_env
 
-    kept = {
-        name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ
-    }  # where SLURM is, also outside of jobs
+    # where SLURM is; that holds outside of jobs, too
+    kept = {name: value for name, value in os.environ.items() if name == "SLURM_CONF"}
     with clean_env():
         os.environ.update(kept)
         yield

@@ -23,16 +23,10 @@ from mmpkd.study.runner import plan_runs
 from mmpkd.study.slurm import Slurm, check_not_queued
 from mmpkd.study.slurm_job import SlurmJob
 from mmpkd.study.slurm_queue import load_parameters, outside_jobs, slurm_executor
-from tests.runs import config, student, text_teacher
 from tests.study import fake_slurm
 from tests.study.single_node_slurm import single_node_slurm
 from tests.study.synthetic import write_study
-from tests.study.test_killed_study import start
-
-MONITORS = [
-    {"class_path": "mmpkd.callbacks.localization.LocalizationMonitor"},
-    {"class_path": "mmpkd.callbacks.attribution_maps.AttributionMapLogger", "init_args": {"num_images": 2}},
-]
+from tests.study.tiny_study import start, write_tiny_study
 
 
 def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -68,13 +62,9 @@ def _sh(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def write_tiny_study(folder: Path, tiny_root: Path, seeds: tuple[int, ...], max_epochs: int = 8) -> list[str]:
-    """Write a study and the options of its jobs; return the arguments that choose the cluster."""
-    write_study(folder, seeds)
-    run = {"save_every_n_steps": 3}
-    config(folder, "teacher", tiny_root, text_teacher(), run=run)
-    for name in ("baseline", "distill"):
-        config(folder, name, tiny_root, student(), run=run, trainer={"callbacks": MONITORS, "max_epochs": max_epochs})
+def write_cluster_study(folder: Path, tiny_root: Path, max_epochs: int = 8) -> list[str]:
+    """Write a tiny study and the options of its jobs; return the arguments that choose the cluster."""
+    write_tiny_study(folder, tiny_root, max_epochs)
     (folder / "cluster.yaml").write_text("time: 30\ncpus_per_task: 1\n")
     return ["--slurm", str(folder / "cluster.yaml")]
 
@@ -89,7 +79,7 @@ def test_a_study_on_a_cluster_survives_preemption_and_its_own_death(
     tiny_root: Path, tmp_path: Path, preempt: Callable[[str], object]
 ) -> None:
     """Its report is that of an undisturbed study in one process; runs that can start together are one array."""
-    cluster = write_tiny_study(tmp_path, tiny_root, (0,))
+    cluster = write_cluster_study(tmp_path, tiny_root)
     assert start(tmp_path).wait() == 0
     (tmp_path / "out").rename(tmp_path / "undisturbed")
     process = start(tmp_path, *cluster)
@@ -115,7 +105,7 @@ def test_a_study_on_a_cluster_survives_preemption_and_its_own_death(
 @pytest.mark.parametrize("engine", ["process", "real"])
 def test_a_run_may_have_two_processes(tiny_root: Path, tmp_path: Path, engine: str) -> None:
     """Under DDP, from a study's process or as two tasks of a job; each region of the test set is scored once."""
-    cluster = write_tiny_study(tmp_path, tiny_root, (0,), max_epochs=1)
+    cluster = write_cluster_study(tmp_path, tiny_root, max_epochs=1)
     options = tmp_path / "cluster.yaml"
     options.write_text(f"{options.read_text()}ntasks_per_node: 2\n")
     with nullcontext() if engine == "process" else single_node_slurm(tmp_path / "slurm"):
