@@ -1,6 +1,7 @@
 """Tests of declared hypotheses: difference, equivalence, families of both, and what could have been found."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -61,7 +62,7 @@ def holm(p_values: Sequence[float]) -> Floats:
 
 
 def power(effect: Effect, difference: float, alpha: float = 0.05) -> float:
-    """Return the probability that a study with this standard error shows a true difference.
+    """Return the probability that a study whose standard error is truly this one shows a true difference.
 
     Args:
         effect: An effect, for its standard error and degrees of freedom.
@@ -70,43 +71,39 @@ def power(effect: Effect, difference: float, alpha: float = 0.05) -> float:
     """
     if not effect.error > 0:
         return float("nan")
-    shift = difference / effect.error
-    if not np.isfinite(effect.df):
-        critical = stats.norm.ppf(1 - alpha / 2)
-        return float(stats.norm.sf(critical - shift) + stats.norm.cdf(-critical - shift))
-    # the mean over what the standard error may come out as; SciPy's noncentral t is NaN for few degrees of freedom
-    spread = np.sqrt(stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, effect.df) / effect.df)
-    critical = stats.t.ppf(1 - alpha / 2, effect.df) * spread
+    shift, critical = difference / effect.error, _critical_values(effect.df, alpha)
     return float(np.mean(stats.norm.sf(critical - shift) + stats.norm.cdf(-critical - shift)))
 
 
 def minimum_detectable_effect(effect: Effect, wanted_power: float = 0.8, alpha: float = 0.05) -> float:
     """Return the smallest true difference that a study like this one shows with a probability of 80 %.
 
-    A standard error with few degrees of freedom is more often too small than too large; it is corrected by its median, so that
-    half of all such studies state less than is true and half more.
-
     Args:
-        effect: An effect, for its standard error and degrees of freedom; its estimate has no part in this.
+        effect: An effect, for `Effect.typical`; its estimate has no part in this.
         wanted_power: Probability.
         alpha: Level of the two-sided test.
 
     Returns:
-        Difference > 0; NaN where there is no standard error.
+        Difference > 0; NaN where there is no standard error. Half of all such studies state less than is true and half more.
     """
     if not effect.error > 0:
         return float("nan")
-
-    error = effect.error
-    if np.isfinite(effect.df):
-        error /= float(np.sqrt(stats.chi2.median(effect.df) / effect.df))
-    typical = Effect(effect.estimate, error, effect.df)
+    typical = Effect(effect.estimate, *effect.typical)
 
     def missing(num_errors: float) -> float:
-        return power(typical, num_errors * error, alpha) - wanted_power
+        return power(typical, num_errors * typical.error, alpha) - wanted_power
 
     upper = 1.0
     while missing(upper) < 0:
         upper *= 2  # a few degrees of freedom need dozens of standard errors
-    found = optimize.brentq(missing, 0.0, upper, xtol=1e-6)
-    return float(found) * error
+    return float(optimize.brentq(missing, 0.0, upper, xtol=1e-6)) * typical.error
+
+
+@lru_cache(maxsize=1)
+def _critical_values(df: float, alpha: float) -> Floats:
+    """Return what an estimate must exceed, in true standard errors, for each of what the estimated one may come out as."""
+    if not np.isfinite(df):
+        return np.asarray([stats.norm.ppf(1 - alpha / 2)])
+    # 4,000 quantiles: SciPy's noncentral t is NaN for few degrees of freedom
+    spread = np.sqrt(stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, df) / df)
+    return np.asarray(stats.t.ppf(1 - alpha / 2, df) * spread)

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from mmpkd.study.hypotheses import minimum_detectable_effect
-from mmpkd.study.resampling import Floats, cluster_sums, patient_bootstrap
+from mmpkd.study.resampling import NUM_REPLICATES, Floats, cluster_sums, patient_bootstrap
 from mmpkd.study.statistics import Effect, effect_of
 
 Shape = Literal["normal", "skewed", "hits"]
@@ -76,7 +76,7 @@ SETTINGS = (
 )
 
 
-def simulate(setting: Setting, num_tables: int, num_replicates: int = 500, seed: int = 0) -> Rates:
+def simulate(setting: Setting, num_tables: int, num_replicates: int = NUM_REPLICATES, seed: int = 0) -> Rates:
     """Draw tables without a difference, and count what the procedure says of them and of the same tables moved.
 
     A difference that is added to every ROI moves estimate and interval alike, so one table serves for coverage, false positives,

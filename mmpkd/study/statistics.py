@@ -53,12 +53,23 @@ class Effect:
         error: Standard error; NaN where it is not defined.
         df: Degrees of freedom of Student's distribution.
         run: For a single run, its bootstrap over patients: intervals and tests are BCa then.
+        parts: Error and degrees of freedom with each part of the variance at its median, see `typical`; None for one part.
     """
 
     estimate: float
     error: float
     df: float
     run: SeedReplicates | None = None
+    parts: tuple[float, float] | None = None
+
+    @property
+    def typical(self) -> tuple[float, float]:
+        """Error and degrees of freedom to plan with.
+
+        An estimated variance with few degrees of freedom is more often too small than too large. Here every part of it is
+        divided by the median of what such an estimate is of its true value, so half of all studies state less and half more.
+        """
+        return self.parts or (float(np.sqrt(self.error**2 / _median_ratio(self.df))), self.df)
 
     def interval(self, level: float = 0.95) -> Interval:
         """Return the two-sided interval of a level."""
@@ -116,10 +127,27 @@ def effect_of(runs: SeedReplicates) -> Effect:
     seeds = float(runs.values.var(ddof=1)) / num_seeds
     patients = float(means.var(ddof=1)) * correction
     noise = float((replicates - means).var(axis=0, ddof=1).sum()) * correction / (num_seeds * (num_seeds - 1))
+    dfs = (num_seeds - 1, num_patients - 1, (num_seeds - 1) * (num_patients - 1))
+    variances = (seeds, patients, noise)
+    typical = tuple(variance / _median_ratio(df) for variance, df in zip(variances, dfs, strict=True))
+    return Effect(estimate, *_crossed(variances, dfs), parts=_crossed(typical, dfs))
+
+
+def _crossed(variances: tuple[float, ...], dfs: tuple[int, ...]) -> tuple[float, float]:
+    """Return error and degrees of freedom of a mean over crossed seeds and patients, from V_seeds, V_patients, V_noise."""
+    seeds, patients, noise = variances
     total = max(seeds + patients - noise, seeds)
-    parts = seeds**2 / (num_seeds - 1) + patients**2 / (num_patients - 1)
-    parts += noise**2 / ((num_seeds - 1) * (num_patients - 1))
-    return Effect(estimate, float(np.sqrt(total)), max(total**2 / parts, 1.0) if parts > 0 else float("inf"))
+    return float(np.sqrt(total)), max(_satterthwaite(total, variances, dfs), 1.0)
+
+
+def _satterthwaite(total: float, variances: Sequence[float], dfs: Sequence[float]) -> float:
+    parts = sum(variance**2 / df for variance, df in zip(variances, dfs, strict=True))
+    return total**2 / parts if parts > 0 else float("inf")
+
+
+def _median_ratio(df: float) -> float:
+    """Return the median of an estimated variance over its true value."""
+    return float(stats.chi2.median(df) / df) if np.isfinite(df) else 1.0
 
 
 def independent_sum(effects: Sequence[Effect], weights: Sequence[float]) -> Effect:
@@ -134,21 +162,27 @@ def independent_sum(effects: Sequence[Effect], weights: Sequence[float]) -> Effe
     """
     if any(effect.run is not None for effect in effects):
         raise ValueError(f"Expected effects over several seeds but one is of a single run: {SINGLE_SEED}.")
-    variances = [(weight * effect.error) ** 2 for effect, weight in zip(effects, weights, strict=True)]
-    total = sum(variances)
-    parts = sum(v**2 / effect.df for v, effect in zip(variances, effects, strict=True))
     estimate = sum(weight * effect.estimate for effect, weight in zip(effects, weights, strict=True))
-    return Effect(float(estimate), float(np.sqrt(total)), total**2 / parts if parts > 0 else float("inf"))
+    error, df = _added([(effect.error, effect.df) for effect in effects], weights)
+    return Effect(float(estimate), error, df, parts=_added([effect.typical for effect in effects], weights))
+
+
+def _added(spreads: Sequence[tuple[float, float]], weights: Sequence[float]) -> tuple[float, float]:
+    """Return error and degrees of freedom of a weighted sum of independent estimates, from theirs."""
+    variances = [(weight * error) ** 2 for (error, _), weight in zip(spreads, weights, strict=True)]
+    return float(np.sqrt(sum(variances))), _satterthwaite(sum(variances), variances, [df for _, df in spreads])
 
 
 def bca_interval(run: SeedReplicates, level: float = 0.95) -> Interval:
     """Return the bias-corrected and accelerated interval of one run (Efron 1987, https://doi.org/10.2307/2289144).
 
     The acceleration comes from the jackknife over patients; without one it is zero, and the interval is bias-corrected. If
-    all replicates lie on one side of the estimate, the correction is not defined and the ends are NaN.
+    all replicates lie on one side of the estimate, the correction is not defined and the ends are NaN. A bootstrap of n
+    patients is too narrow by sqrt((n - 1) / n) and by the normal quantile for Student's; both are mended (the expanded
+    interval of Hesterberg 2015, https://doi.org/10.1080/00031305.2015.1089789).
     """
     bias, acceleration = _bca_constants(run)
-    z = bias + stats.norm.ppf([(1 - level) / 2, (1 + level) / 2])
+    z = bias + _expansion(run) * stats.t.ppf([(1 - level) / 2, (1 + level) / 2], run.num_patients - 1)
     position = stats.norm.cdf(bias + z / (1 - acceleration * z))
     method = "BCa bootstrap over patients" if run.jackknife.size else "BC bootstrap over patients"
     if np.isnan(position).any():
@@ -163,7 +197,11 @@ def _bca_position(run: SeedReplicates, value: float) -> float:
     # half a replicate from the ends, so that no p-value is below what so many replicates can show
     share = np.clip(_share_below(run.replicates, value), 0.5 / run.replicates.size, 1 - 0.5 / run.replicates.size)
     z = stats.norm.ppf(share) - bias
-    return float(stats.norm.cdf(z / (1 + acceleration * z) - bias))
+    return float(stats.t.cdf((z / (1 + acceleration * z) - bias) / _expansion(run), run.num_patients - 1))
+
+
+def _expansion(run: SeedReplicates) -> float:
+    return float(np.sqrt(run.num_patients / (run.num_patients - 1)))
 
 
 def _bca_constants(run: SeedReplicates) -> tuple[float, float]:

@@ -38,9 +38,22 @@ def test_one_run_agrees_with_scipy_when_every_patient_has_one_row() -> None:
     rng = np.random.default_rng(1)
     values = rng.exponential(1, 60)
     interval = bca_interval(patient_bootstrap(cluster_sums(values[None], np.arange(60)), 50_000))
-    reference = stats.bootstrap((values,), np.mean, method="BCa", n_resamples=50_000, rng=rng).confidence_interval
-    assert interval.low == pytest.approx(reference.low, abs=0.02)
-    assert interval.high == pytest.approx(reference.high, abs=0.02)
+    # SciPy's is not expanded: its level is the one at which the normal quantile is ours
+    level = 2 * stats.norm.cdf(np.sqrt(60 / 59) * stats.t.ppf(0.975, 59)) - 1
+    reference = stats.bootstrap(
+        (values,), np.mean, method="BCa", n_resamples=50_000, confidence_level=level, rng=rng
+    ).confidence_interval
+    assert interval.low == pytest.approx(reference.low, abs=0.01)
+    assert interval.high == pytest.approx(reference.high, abs=0.01)
+
+
+def test_one_run_with_few_patients_covers_nearly_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(8)
+    covered = []
+    for values in rng.normal(0, 1, (1500, 8)):
+        interval = effect_of(patient_bootstrap(cluster_sums(values[None], np.arange(8)), 500)).interval()
+        covered.append(interval.low <= 0 <= interval.high)
+    assert np.mean(covered) >= 0.91  # .88 if it is not expanded
 
 
 def test_several_runs_agree_with_the_closed_form_of_two_crossed_factors() -> None:
@@ -58,6 +71,11 @@ def test_several_runs_agree_with_the_closed_form_of_two_crossed_factors() -> Non
     assert effect.df == pytest.approx(df, rel=0.05)
     half = effect.error * stats.t.ppf(0.975, effect.df)
     assert effect.interval().high - effect.estimate == pytest.approx(half)
+    medians = (x / 400 / (stats.chi2.median(n) / n) for x, n in ((seeds, 4), (patients, 79), (residual, 4 * 79)))
+    seeds, patients, residual = medians
+    assert effect.typical[0] == pytest.approx(np.sqrt(seeds + patients - residual), rel=0.02)
+    assert effect.typical[0] > effect.error * 1.05
+    assert effect.typical[1] < effect.df
 
 
 def test_equal_patients_leave_the_t_interval_over_seeds() -> None:
@@ -109,6 +127,9 @@ def test_independent_effects_add_their_variances() -> None:
     assert both.estimate == pytest.approx(0.2)
     assert both.error == pytest.approx(np.sqrt(0.05))
     assert both.df == pytest.approx(0.05**2 / (0.01**2 / 4 + 0.04**2 / 9))
+    typical = 0.01 / (stats.chi2.median(4) / 4), 0.04 / (stats.chi2.median(9) / 9)
+    assert both.typical[0] == pytest.approx(np.sqrt(sum(typical)))
+    assert both.typical[1] == pytest.approx(sum(typical) ** 2 / (typical[0] ** 2 / 4 + typical[1] ** 2 / 9))
     values, patient = table(np.random.default_rng(5), 1, 30, 0.1)
     single = effect_of(patient_bootstrap(cluster_sums(values, patient)))
     with pytest.raises(ValueError, match="single run"):
