@@ -112,7 +112,8 @@ class FaithfulnessMonitor(Callback):
             return
         means = frame.groupby("attribution")[["deletion", "insertion"]].mean()
         pl_module.log_dict(
-            {f"test/{name}/{score}": float(row[score]) for name, row in means.iterrows() for score in means.columns}
+            {f"test/{name}/{score}": float(row[score]) for name, row in means.iterrows() for score in means.columns},
+            sync_dist=True,
         )
         if trainer.is_global_zero:
             write_parquet(frame, Path(trainer.default_root_dir) / "faithfulness_test.parquet")

@@ -236,7 +236,7 @@ class LocalizationMonitor(Callback):
             scored = self._with_controls(scored)
         frame = known.merge(scored, on=list(PAIR)).sort_values(list(KEY), kind="stable", ignore_index=True)
         self.tables[stage] = frame
-        pl_module.log_dict(summary(frame, stage))
+        pl_module.log_dict(summary(frame, stage), sync_dist=True)
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
             write_parquet(frame, folder / f"roi_{stage}.parquet")

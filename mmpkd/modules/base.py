@@ -100,6 +100,7 @@ class ClassificationModule(LightningModule):
         self._log_scores("test")
 
     def _log_scores(self, stage: str) -> None:
+        # equal in all processes; without `sync_dist` Lightning doubts it and warns of each score
         scores = self.scores.compute()
         self.scores.reset()
         if self.trainer.sanity_checking:
@@ -110,9 +111,10 @@ class ClassificationModule(LightningModule):
         for measure in ("auroc", "auprc", "f1", "ece"):
             values = scores[measure].reshape(-1)  # torchmetrics squeezes the values of a single class
             for name, value in zip(names, values, strict=True):
-                self.log(f"{stage}/{measure}/{name.lower().replace(' ', '_')}", value)
-            self.log(f"{stage}/{measure}_macro", scores[f"{measure}_macro"], prog_bar=measure == "auroc")
-        self.log(f"{stage}/num_classes_evaluated", scores["num_classes_evaluated"])
+                self.log(f"{stage}/{measure}/{name.lower().replace(' ', '_')}", value, sync_dist=True)
+            macro = scores[f"{measure}_macro"]
+            self.log(f"{stage}/{measure}_macro", macro, prog_bar=measure == "auroc", sync_dist=True)
+        self.log(f"{stage}/num_classes_evaluated", scores["num_classes_evaluated"], sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW over timm's parameter groups, and the schedule, stepped every batch."""

@@ -78,7 +78,7 @@ def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     out = arguments.out or Path("runs") / plan.name
     runs = plan_runs(plan, out, seeds, check_overrides(overrides))
     if arguments.dry_run:
-        _show_plan(runs, arguments.jobs or 1)
+        _show_plan(runs, arguments.jobs)
         return 0
     failed: Sequence[tuple[object, str]] = ()
     finished = [run for run in runs if is_finished(run)]
@@ -117,7 +117,7 @@ def _make(runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan
         return run_all(runs, engine)
 
 
-def _show_plan(runs: "Sequence[Run]", num_jobs: int) -> None:
+def _show_plan(runs: "Sequence[Run]", num_jobs: int | None) -> None:
     """Print the runs, and how long those that are left will take if finished runs of their arms are a guide."""
     from mmpkd.study.run import is_finished, seconds_taken
 
@@ -130,9 +130,10 @@ def _show_plan(runs: "Sequence[Run]", num_jobs: int) -> None:
         state = "finished" if is_finished(run) else "to do"
         sys.stdout.write(f"{state:9} {run.name:24} mmpkd {'test' if run.test_set else 'fit'} {' '.join(run.flags)}\n")
     known = [run for run in left if run.arm.role in taken and not run.test_set]
-    cost = sum(sum(taken[run.arm.role]) / len(taken[run.arm.role]) for run in known) / num_jobs
+    cost = sum(sum(taken[run.arm.role]) / len(taken[run.arm.role]) for run in known) / (num_jobs or 1)
+    how = f"{num_jobs} at a time" if num_jobs else "in all"
     guide = (
-        f", about {cost / 60:.0f} min for {len(known)} of them"
+        f", about {cost / 60:.0f} min for {len(known)} of them, {how}"
         if known
         else "; what they take is known once runs are finished"
     )

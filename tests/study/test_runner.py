@@ -276,7 +276,7 @@ def test_the_plan_says_what_is_left_and_what_it_will_take(study: Path, capsys: p
         done.write_text(json.dumps({**json.loads(done.read_text()), "seconds": seconds}))
     arguments = [str(study / "study.yaml"), "--out", str(study / "out"), "--dry-run"]
     assert main(arguments) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "3 finished, 2 to do, about 4 min for 2 of them"
+    assert capsys.readouterr().out.splitlines()[-1] == "3 finished, 2 to do, about 4 min for 2 of them, in all"
     assert main([*arguments, "--jobs", "2"]) == 0
-    assert "about 2 min for 2 of them" in capsys.readouterr().out
+    assert "about 2 min for 2 of them, 2 at a time" in capsys.readouterr().out
     assert main([*arguments, "--jobs", "0"]) == 2

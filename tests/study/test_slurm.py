@@ -7,7 +7,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -83,9 +82,7 @@ def test_a_study_on_a_cluster_survives_preemption_and_its_own_death(
     assert start(tmp_path).wait() == 0
     (tmp_path / "out").rename(tmp_path / "undisturbed")
     process = start(tmp_path, *cluster)
-    while not (tmp_path / "out" / "baseline" / "seed0" / "checkpoints" / "last.ckpt").exists():
-        assert process.poll() is None
-        time.sleep(0.02)
+    _await_checkpoint(tmp_path, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = job_of(tmp_path, "baseline/seed0")
@@ -104,21 +101,37 @@ def test_a_study_on_a_cluster_survives_preemption_and_its_own_death(
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["process", "real"])
 def test_a_run_may_have_two_processes(tiny_root: Path, tmp_path: Path, engine: str) -> None:
-    """Under DDP, from a study's process or as two tasks of a job; each region of the test set is scored once."""
-    cluster = write_cluster_study(tmp_path, tiny_root, max_epochs=1)
+    """Under DDP, from a study's process, or as two tasks of a job that is preempted; each region is scored once."""
+    cluster = write_cluster_study(tmp_path, tiny_root, max_epochs=1 if engine == "process" else 20)
     options = tmp_path / "cluster.yaml"
     options.write_text(f"{options.read_text()}ntasks_per_node: 2\n")
-    with nullcontext() if engine == "process" else single_node_slurm(tmp_path / "slurm"):
-        chosen = ["--jobs", "1"] if engine == "process" else cluster
-        overrides = ["--", "--trainer.devices=2", "--trainer.strategy=ddp"]
-        assert start(tmp_path, *chosen, *overrides).wait() == 0
+    overrides = ["--", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    if engine == "process":
+        assert start(tmp_path, "--jobs", "1", *overrides).wait() == 0
+    else:
+        with single_node_slurm(tmp_path / "slurm"):
+            process = start(tmp_path, *cluster, *overrides)
+            _await_checkpoint(tmp_path, process)
+            job = job_of(tmp_path, "baseline/seed0")["id"]
+            _preempt_for_real(job)
+            assert process.wait() == 0
+        for log in (tmp_path / "out" / "slurm").glob(f"{job}_[01]_log.out"):
+            assert log.read_text().count("Starting with JobEnvironment") == 2, log.name
     logs = sorted((tmp_path / "out" / "slurm").glob("*_log.out")) + sorted((tmp_path / "out").rglob("log.txt"))
-    assert any("GLOBAL_RANK: 1, MEMBER: 2/2" in log.read_text() for log in logs)
+    texts = [log.read_text() for log in logs]
+    assert any("GLOBAL_RANK: 1, MEMBER: 2/2" in text for text in texts)
+    assert not any("sync_dist" in text for text in texts)  # Lightning has no doubt about what is logged
     rows = pd.read_parquet(tmp_path / "out" / "distilled" / "seed0" / "roi_test.parquet")
     key = ["attribution", "finding", "sample_id"]
     assert not rows.duplicated(key).any()
     expected = pd.read_parquet(tmp_path / "out" / "baseline" / "seed0" / "predictions_test.parquet")
     assert len(rows) == rows["attribution"].nunique() * expected.filter(like="target/").sum().sum()
+
+
+def _await_checkpoint(folder: Path, process: "subprocess.Popen[bytes]") -> None:
+    while not (folder / "out" / "baseline" / "seed0" / "checkpoints" / "last.ckpt").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
 
 
 def runs(folder: Path) -> list[Run]:
