@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from mmpkd.study.comparison import Compared
 from mmpkd.study.contrast import Contrasted
+from mmpkd.study.hypotheses import Verdict
 from mmpkd.study.names import TRIVIAL, measure_name
 from mmpkd.study.statistics import MIN_SEEDS, SINGLE_SEED, Effect
 
@@ -15,19 +16,22 @@ def answer(found: Compared) -> str:
     """Return the answer to a comparison of two arms, with its interval."""
     declared, overall = found.declared, found.overall
     counts = f"{overall.num_rois} ROIs of {overall.num_patients} patients"
+    if overall.num_undefined:
+        counts += f" ({overall.num_undefined} differences are undefined and left out)"
     what = f"{measure_name(declared.score, declared.attribution)}, {declared.arm} minus {declared.reference}"
     if found.num_seeds == 1:
         return f"{what}: {with_interval(overall.effect)} on {counts}, for one seed; {SINGLE_SEED}. {_against_chance(found)}"
     claim = {
         "higher": f"{_capital(declared.arm)} localizes better than {declared.reference}",
         "lower": f"{_capital(declared.arm)} localizes worse than {declared.reference}",
-        "equivalent": f"{_capital(declared.arm)} and {declared.reference} localize equally well within the margin",
+        "equivalent": f"{_capital(declared.arm)} and {declared.reference} localize equally well within ± {declared.margin}",
         "not shown": f"No difference in localization between {declared.arm} and {declared.reference} is shown",
     }[found.verdict]
     absence = NOT_ABSENT if found.verdict == "not shown" else ""
     scope = f"over {found.num_seeds} seeds and {counts}"
     few = _few(found.num_seeds)
-    return f"{claim}: {what}, {with_interval(overall.effect)}, {scope}.{absence}{few} {_against_chance(found)}"
+    estimate = with_interval(overall.effect, _level(found.verdict))
+    return f"{claim}: {what}, {estimate}, {scope}.{absence}{few} {_against_chance(found)}"
 
 
 def contrast_answer(found: Contrasted, behind: Sequence[Compared]) -> str:
@@ -38,23 +42,24 @@ def contrast_answer(found: Contrasted, behind: Sequence[Compared]) -> str:
         behind: The differences behind it.
     """
     declared, (first, second), (form, other) = found.declared, found.domains, found.declared.forms
+    margin = declared.margin
     claims: Mapping[str, Mapping[str, str]] = {
         "domain": {
             "higher": f"The effect of distillation on localization is higher in {first} than in {second}",
             "lower": f"The effect of distillation on localization is lower in {first} than in {second}",
-            "equivalent": f"The effect of distillation on localization is equal in {first} and {second} within the margin",
+            "equivalent": f"The effect of distillation on localization is equal in {first} and {second} within ± {margin}",
             "not shown": f"No difference in the effect of distillation between {first} and {second} is shown",
         },
         "form": {
             "higher": f"A student localizes better when distilled from {form} than from {other}",
             "lower": f"A student localizes worse when distilled from {form} than from {other}",
-            "equivalent": f"Students distilled from {form} and {other} localize equally well within the margin",
+            "equivalent": f"Students distilled from {form} and {other} localize equally well within ± {margin}",
             "not shown": f"No difference between distilling from {form} and from {other} is shown",
         },
         "interaction": {
             "higher": f"The difference of {form} from {other} is higher in {first} than in {second}",
             "lower": f"The difference of {form} from {other} is lower in {first} than in {second}",
-            "equivalent": f"The difference of {form} from {other} is equal in {first} and {second} within the margin",
+            "equivalent": f"The difference of {form} from {other} is equal in {first} and {second} within ± {margin}",
             "not shown": f"No interaction of domain ({first}, {second}) and form ({form}, {other}) is shown",
         },
     }
@@ -62,17 +67,22 @@ def contrast_answer(found: Contrasted, behind: Sequence[Compared]) -> str:
     absence = NOT_ABSENT if found.verdict == "not shown" else ""
     measure = measure_name(declared.score, declared.attribution)
     return (
-        f"{claim}: contrast of {declared.contrast} in {measure}, {with_interval(found.effect)}, over "
+        f"{claim}: contrast of {declared.contrast} in {measure}, {with_interval(found.effect, _level(found.verdict))}, over "
         f"{found.num_seeds} seeds.{absence}{_few(found.num_seeds)}{_not_above_chance(behind)}"
     )
 
 
-def with_interval(effect: Effect) -> str:
-    """Return an estimate with its 95 % interval."""
-    interval = effect.interval()
+def _level(verdict: Verdict) -> float:
+    """Return the level of the interval that a verdict rests on: two one-sided tests at 5 % rest on the one of 90 %."""
+    return 0.9 if verdict == "equivalent" else 0.95
+
+
+def with_interval(effect: Effect, level: float = 0.95) -> str:
+    """Return an estimate with its interval."""
+    interval = effect.interval(level)
     if math.isnan(interval.low):
         return f"{effect.estimate:+.3f} (no interval: too few patients, or no spread)"
-    return f"{effect.estimate:+.3f} (95 % interval {interval.low:+.3f} to {interval.high:+.3f})"
+    return f"{effect.estimate:+.3f} ({100 * level:.0f} % interval {interval.low:+.3f} to {interval.high:+.3f})"
 
 
 def _few(num_seeds: int) -> str:

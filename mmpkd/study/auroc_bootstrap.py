@@ -16,7 +16,7 @@ class AurocDifferences:
     Attributes:
         estimate: (S, K) of S seeds and K findings; NaN for a finding that cannot be scored.
         replicates: (R, S, K) on resampled patients, the same patients for all seeds, findings and both arms.
-        num_patients: Number of patients.
+        num_patients: Number of patients with a stated target.
     """
 
     estimate: Floats
@@ -80,7 +80,8 @@ def auroc_differences(
         for s in range(num_seeds):
             first, second = (weighted_auroc(p[s, stated, k], positive, drawn) for p in (arm, reference))
             estimate[s, k], replicates[:, s, k] = (first - second)[0], (first - second)[1:]
-    return AurocDifferences(estimate, replicates, weights.shape[1])
+    with_target = patient[~np.isnan(target).all(axis=1)]
+    return AurocDifferences(estimate, replicates, len(np.unique(with_target)))
 
 
 def weighted_auroc(preds: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:

@@ -87,7 +87,7 @@ def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
             check_unchanged(run)
     else:
         with locked(out) as lock:
-            declare(plan, out)
+            declare(plan, out, seeds)
             outcome = _make(runs, arguments, plan, out, lock)
         finished, failed = list(outcome.finished), outcome.failed
     return _report(plan, out, seeds, finished, failed)

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mmpkd.study.auroc_bootstrap import auroc_differences
-from mmpkd.study.hypotheses import Verdict, verdict
+from mmpkd.study.hypotheses import Verdict, equivalence_p_value, verdict
 from mmpkd.study.matching import Matched, at_equal_auroc, at_equal_confidence, logits, where_both_recognise
 from mmpkd.study.names import TRIVIAL
 from mmpkd.study.plan import Comparison, NotComparableError
@@ -56,8 +56,8 @@ class Compared:
         effect_size: Standardised mean of the seeds' differences.
         auroc: Difference in macro AUROC, to read localization against.
         matched: The difference at equal classification, by each way that is possible; exploratory.
-        levels: Mean score of the arm and of its reference.
-        trivial: Name and mean score of the best predictor that sees no student, or None if none was scored.
+        levels: Mean score of the arm and of its reference, over the ROIs that are defined in both.
+        trivial: Name and mean score, over the same ROIs, of the best predictor that sees no student, or None if none was scored.
     """
 
     declared: Comparison
@@ -80,6 +80,11 @@ class Compared:
     def effect(self) -> Effect:
         """The mean difference over all findings."""
         return self.overall.effect
+
+    @property
+    def equivalence(self) -> float:
+        """p-value of equivalence within the margin; NaN if none was declared."""
+        return float("nan") if self.declared.margin is None else equivalence_p_value(self.effect, self.declared.margin)
 
     @property
     def verdict(self) -> Verdict:
@@ -107,6 +112,7 @@ def compare(declared: Comparison, arm: Sequence[RunTables], reference: Sequence[
     names = names if len(names) > 1 else []
     means = cluster_sums(values, patient).seed_means
     runs = common_runs(arm, reference)
+    levels = [run_levels(tables, declared.attribution, declared.score, frame) for tables in runs]
     return Compared(
         declared=declared,
         overall=difference("all", values, patient),
@@ -115,12 +121,9 @@ def compare(declared: Comparison, arm: Sequence[RunTables], reference: Sequence[
         over_seeds=t_interval(means),
         effect_size=paired_effect_size(means),
         auroc=_auroc_difference(*runs),
-        matched=_matched(declared, values, patient, *runs),
-        levels=(
-            level(runs[0], declared.attribution, declared.score),
-            level(runs[1], declared.attribution, declared.score),
-        ),
-        trivial=best_trivial(runs[1], declared.score),
+        matched=_matched(declared.attribution, values, patient, runs, levels),
+        levels=(float(levels[0].mean()), float(levels[1].mean())),
+        trivial=best_trivial(runs[1], declared.score, frame),
     )
 
 
@@ -132,23 +135,35 @@ def difference(name: str, values: Floats, patient: NDArray[np.int64]) -> Differe
         values: (S, N) differences of S seeds and N ROIs; NaN where undefined.
         patient: (N,) patient of each ROI.
     """
-    patients = np.unique(patient, return_inverse=True)
-    defined = int((~np.isnan(values)).any(axis=0).sum())
-    counts = defined, len(patients[0]), int(np.isnan(values).sum())
+    defined = (~np.isnan(values)).any(axis=0)
+    counts = int(defined.sum()), len(np.unique(patient[defined])), int(np.isnan(values).sum())
     if np.isnan(values).all(axis=1).any():
         return Difference(name, UNDEFINED, *counts)
-    return Difference(name, effect_of(patient_bootstrap(cluster_sums(values, patients[1]))), *counts)
+    codes = np.unique(patient, return_inverse=True)[1]
+    return Difference(name, effect_of(patient_bootstrap(cluster_sums(values, codes))), *counts)
 
 
-def level(tables: Sequence[RunTables], attribution: str, score: str) -> float:
-    """Return the mean of a score over the ROIs and runs of an arm; NaN if the arm has no such read-out."""
-    frames = [table.rois for table in tables if table.rois is not None]
-    return float(np.mean([frame.loc[frame["attribution"] == attribution, score].mean() for frame in frames]))
+def run_levels(tables: Sequence[RunTables], attribution: str, score: str, differences: pd.DataFrame) -> Floats:
+    """Return the mean score (S,) of each run over the ROIs that its difference is made of.
+
+    Args:
+        tables: The runs of an arm that are compared.
+        attribution: Read-out.
+        score: Localization score.
+        differences: As from `paired_differences`, NaN where a score of the arm or the reference is undefined.
+
+    Returns:
+        Means; NaN for a run without such a read-out.
+    """
+    values = _values(paired(tables, attribution, score).reindex(differences.index))
+    used = ~np.isnan(values) & ~np.isnan(_values(differences))
+    count = used.sum(axis=1)
+    return np.asarray(np.where(used, values, 0.0).sum(axis=1) / np.where(count > 0, count, np.nan))
 
 
-def best_trivial(tables: Sequence[RunTables], score: str) -> tuple[str, float] | None:
-    """Return the best predictor that sees no student, and its mean score."""
-    levels = {name: level(tables, name, score) for name in TRIVIAL}
+def best_trivial(tables: Sequence[RunTables], score: str, differences: pd.DataFrame) -> tuple[str, float] | None:
+    """Return the best predictor that sees no student, and its mean score over the ROIs of `run_levels`."""
+    levels = {name: float(run_levels(tables, name, score, differences).mean()) for name in TRIVIAL}
     known = {name: value for name, value in levels.items() if not np.isnan(value)}
     return max(known.items(), key=lambda item: item[1]) if known else None
 
@@ -176,16 +191,18 @@ def _auroc_difference(arm: list[RunTables], reference: list[RunTables]) -> Effec
 
 
 def _matched(
-    declared: Comparison, values: Floats, patient: NDArray[np.int64], arm: list[RunTables], reference: list[RunTables]
+    read_out: str,
+    values: Floats,
+    patient: NDArray[np.int64],
+    runs: tuple[list[RunTables], list[RunTables]],
+    levels: Sequence[Floats],
 ) -> tuple[Matched, ...]:
-    read_out = declared.attribution
-    confidence = [_values(paired(tables, read_out, "probability")) for tables in (arm, reference)]
-    recognised = [_values(paired(tables, read_out, "recognised")) == 1 for tables in (arm, reference)]
-    scores = [np.array([level([table], read_out, declared.score) for table in tables]) for tables in (arm, reference)]
-    aurocs = [np.array([macro_auroc(table) for table in tables]) for tables in (arm, reference)]
+    confidence = [_values(paired(tables, read_out, "probability")) for tables in runs]
+    recognised = [_values(paired(tables, read_out, "recognised")) == 1 for tables in runs]
+    aurocs = [np.array([macro_auroc(table) for table in tables]) for tables in runs]
     found = (
         at_equal_confidence(values, logits(confidence[0]) - logits(confidence[1]), patient),
         where_both_recognise(values, recognised[0] & recognised[1], patient),
-        at_equal_auroc((scores[0], scores[1]), (aurocs[0], aurocs[1])),
+        at_equal_auroc((levels[0], levels[1]), (aurocs[0], aurocs[1])),
     )
     return tuple(matched for matched in found if matched is not None)

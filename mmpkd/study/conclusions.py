@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from mmpkd.study.answer import answer, contrast_answer
 from mmpkd.study.comparison import Compared, compare
 from mmpkd.study.contrast import Contrasted, contrast
@@ -20,12 +22,14 @@ class Tested:
         found: What it gave, or None.
         reason: Why it gave nothing, or an empty text.
         adjusted: p-value after Holm's correction; NaN where there is none.
+        adjusted_equivalence: The same for equivalence, among the members with a margin.
     """
 
     declared: Comparison
     found: Compared | None
     reason: str
     adjusted: float
+    adjusted_equivalence: float
 
 
 @dataclass(frozen=True)
@@ -104,9 +108,19 @@ def _contrast(
 
 def _family(family: Sequence[Comparison], by_arm: Mapping[str, Sequence[RunTables]]) -> tuple[Tested, ...]:
     tried = [_compare(own, by_arm) for own in family]
-    adjusted = holm([float("nan") if own is None else own.effect.p_value() for own, _ in tried])
+    adjusted = holm([float("nan") if found is None else found.effect.p_value() for found, _ in tried])
+    with_margin = [own.margin is not None for own in family]
+    equivalence = np.full(len(family), np.nan)
+    equivalence[with_margin] = holm(
+        [
+            float("nan") if found is None else found.equivalence
+            for (found, _), has in zip(tried, with_margin, strict=True)
+            if has
+        ]
+    )
     return tuple(
-        Tested(own, found, reason, p) for own, (found, reason), p in zip(family, tried, adjusted.tolist(), strict=True)
+        Tested(own, found, reason, *ps)
+        for own, (found, reason), *ps in zip(family, tried, adjusted.tolist(), equivalence.tolist(), strict=True)
     )
 
 

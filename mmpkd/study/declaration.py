@@ -1,6 +1,7 @@
 """What a study declared before its first run, so that nobody has to be believed."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,33 @@ from mmpkd.study.plan import StudyPlan
 FILE = "declared.json"
 
 
-def declare(plan: StudyPlan, out: Path) -> None:
-    """Write down the declared questions, unless an earlier start of the study did."""
+def declare(plan: StudyPlan, out: Path, seeds: Sequence[int]) -> None:
+    """Write down the declared questions and the seeds, unless an earlier start of the study did."""
     if not (out / FILE).is_file():
-        write_json(out / FILE, _questions(plan))
+        write_json(out / FILE, {**_questions(plan), "seeds": list(seeds)})
 
 
 def is_as_declared(plan: StudyPlan, out: Path) -> bool:
     """Return whether endpoint, margins and family are those that were written down before the first run."""
     path = out / FILE
-    return path.is_file() and json.loads(path.read_text()) == json.loads(json.dumps(_questions(plan)))
+    if not path.is_file():
+        return False
+    declared = json.loads(path.read_text())
+    del declared["seeds"]
+    return bool(declared == json.loads(json.dumps(_questions(plan))))
+
+
+def other_seeds(out: Path, seeds: Sequence[int]) -> str:
+    """Return what to say if a report is of other seeds than were written down before the first run, or an empty text."""
+    path = out / FILE
+    declared = json.loads(path.read_text())["seeds"] if path.is_file() else seeds
+    if set(declared) == set(seeds):
+        return ""
+    before, now = (", ".join(map(str, own)) for own in (declared, seeds))
+    return (
+        f"Before the first run, seeds {before} were declared; this report is of seeds {now}. Seeds that are chosen when results "
+        "are known show a difference too often."
+    )
 
 
 def _questions(plan: StudyPlan) -> dict[str, Any]:

@@ -58,12 +58,13 @@ def at_equal_confidence(score: Floats, logit: Floats, patient: NDArray[np.int64]
     # (S, P, 5): what the normal equations need of each patient
     parts = np.stack([[np.bincount(patient, v, size) for v in values] for values in (defined, x, y, x * x, x * y)], -1)
     weights = resampled_weights(size, NUM_REPLICATES, 0)
+    present = parts[:, :, 0].any(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         found = SeedReplicates(
             values=_intercept(parts.sum(axis=1)),
             replicates=_intercept(np.einsum("rp,spk->rsk", weights, parts)),
-            jackknife=_intercept(parts.sum(axis=1) - parts.transpose(1, 0, 2)),
-            num_patients=size,
+            jackknife=_intercept(parts.sum(axis=1) - parts.transpose(1, 0, 2)[present]),
+            num_patients=int(present.sum()),
         )
     return Matched("confidence in the finding (regression over ROIs)", effect_of(found), int(defined.sum()))
 

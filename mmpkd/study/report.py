@@ -11,10 +11,10 @@ import pandas as pd
 
 import mmpkd
 from mmpkd.study.comparison import Compared
-from mmpkd.study.conclusions import Conclusions, compared_on, conclude
-from mmpkd.study.declaration import is_as_declared
+from mmpkd.study.conclusions import Conclusions, Tested, compared_on, conclude
+from mmpkd.study.declaration import is_as_declared, other_seeds
 from mmpkd.study.figures import as_svg, forest_plot, inline
-from mmpkd.study.hypotheses import equivalence_p_value, minimum_detectable_effect
+from mmpkd.study.hypotheses import minimum_detectable_effect
 from mmpkd.study.names import measure_name
 from mmpkd.study.plan import StudyError, StudyPlan
 from mmpkd.study.results import RunTables, read_run, results_table
@@ -72,6 +72,7 @@ def write_report(
             conclusions=conclusions,
             compared=[_entry(*own, folder) for own in _comparisons(plan, conclusions, external)],
             as_declared=as_declared,
+            notes=[note for note in (other_seeds(out, seeds), *plan.notes) if note],
             not_declared=NOT_DECLARED,
             single_seed=SINGLE_SEED,
             sections=sections,
@@ -110,19 +111,19 @@ def _number(value: float | None, sign: str) -> str:
 
 def _comparisons(
     plan: StudyPlan, conclusions: Conclusions, external: Mapping[str, Sequence[RunTables]]
-) -> list[tuple[Compared, str, float]]:
-    """Return all comparisons of the report, what they are, and their adjusted p-value."""
-    none = float("nan")
-    found = [] if conclusions.primary is None else [(conclusions.primary, "Primary endpoint", none)]
-    found += [(own.found, "Declared family", own.adjusted) for own in conclusions.family if own.found is not None]
-    found += [(own, "Exploratory", none) for own in conclusions.exploratory]
+) -> list[tuple[Compared, str, Tested | None]]:
+    """Return all comparisons of the report, what they are, and of the family its member."""
+    found = [] if conclusions.primary is None else [(conclusions.primary, "Primary endpoint", None)]
+    members = [(own.found, "Declared family", own) for own in conclusions.family if own.found is not None]
+    behind = [(own, "Exploratory", None) for own in conclusions.exploratory]
     elsewhere = [(name, compared_on(plan, tables)) for name, tables in external.items()]
-    return found + [(own, f"Exploratory, on {name}", none) for name, own in elsewhere if own is not None]
+    external_ones = [(own, f"Exploratory, on {name}", None) for name, own in elsewhere if own is not None]
+    return [*found, *members, *behind, *external_ones]
 
 
-def _entry(found: Compared, kind: str, adjusted: float, folder: Path) -> dict[str, Any]:
+def _entry(found: Compared, kind: str, member: Tested | None, folder: Path) -> dict[str, Any]:
     """Return what the page shows of a comparison, and write its figure."""
-    declared, effect = found.declared, found.overall.effect
+    declared = found.declared
     figure = forest_plot([found.overall, *found.by_finding], f"{declared.arm} minus {declared.reference}")
     svg = as_svg(figure)
     where = kind.partition(", on ")[2]
@@ -138,9 +139,7 @@ def _entry(found: Compared, kind: str, adjusted: float, folder: Path) -> dict[st
         "is_declared": not kind.startswith("Exploratory"),
         "measure": measure_name(declared.score, declared.attribution),
         "forest": inline(svg),
-        "p_value": effect.p_value(),
-        "adjusted": adjusted,
-        "equivalence": None if declared.margin is None else equivalence_p_value(effect, declared.margin),
+        "member": member,
     }
 
 

@@ -63,6 +63,8 @@ class Rates:
 SETTINGS = (
     Setting(1, 200, 0.0, 0.2, 0.2),
     Setting(1, 200, 0.0, 0.2, 0.2, "skewed"),
+    Setting(1, 200, 0.03, 0.2, 0.2),
+    Setting(2, 200, 0.03, 0.2, 0.2),
     Setting(3, 200, 0.03, 0.2, 0.2),
     Setting(5, 200, 0.03, 0.2, 0.2),
     Setting(5, 200, 0.0, 0.2, 0.2),

@@ -72,11 +72,11 @@ class Effect:
         return self.parts or (float(np.sqrt(self.error**2 / _median_ratio(self.df))), self.df)
 
     def interval(self, level: float = 0.95) -> Interval:
-        """Return the two-sided interval of a level."""
+        """Return the two-sided interval of a level; its ends are NaN where it is not defined."""
         if self.run is not None:
             return bca_interval(self.run, level)
         half = self.error * float(stats.t.ppf((1 + level) / 2, self.df))
-        return Interval(self.estimate - half, self.estimate + half, "two-level bootstrap, Student's t")
+        return Interval(self.estimate - half, self.estimate + half, "Student's t, seeds and patients crossed")
 
     def p_value(self, null: float = 0.0, alternative: Alternative = "two-sided") -> float:
         """Return the p-value of the hypothesis that the true value is `null`; it agrees with `interval`.
@@ -95,8 +95,6 @@ class Effect:
 
     def _position(self, null: float) -> float:
         """Return how much of the confidence distribution lies below a value."""
-        if self.error == 0:
-            return float(null > self.estimate) + float(null == self.estimate) / 2
         return float(stats.t.cdf((null - self.estimate) / self.error, self.df))
 
 
@@ -113,15 +111,16 @@ def effect_of(runs: SeedReplicates) -> Effect:
         runs: The statistic of each run.
 
     Returns:
-        Effect; for one run, over patients only.
+        Effect; for one run, over patients only. Its error is NaN for fewer than two patients, and where nothing varies: a few
+        equal values are no proof that all others are equal.
     """
     replicates = runs.replicates[~np.isnan(runs.replicates).any(axis=1)]
     estimate, num_seeds, num_patients = float(runs.values.mean()), len(runs.values), runs.num_patients
-    if len(replicates) < 2 or num_patients < 2:
+    if len(replicates) < 2 or num_patients < 2 or not _varies(np.append(replicates, runs.values)):
         return Effect(estimate, float("nan"), float("nan"))
     if num_seeds == 1:
         only = SeedReplicates(runs.values, replicates, runs.jackknife, num_patients)
-        return Effect(estimate, float(replicates.std(ddof=1)), float("inf"), only)
+        return Effect(estimate, float(replicates.std(ddof=1)) * _expansion(only), num_patients - 1, only)
     correction = num_patients / (num_patients - 1)
     means = replicates.mean(axis=1, keepdims=True)
     seeds = float(runs.values.var(ddof=1)) / num_seeds
@@ -143,6 +142,11 @@ def _crossed(variances: tuple[float, ...], dfs: tuple[int, ...]) -> tuple[float,
 def _satterthwaite(total: float, variances: Sequence[float], dfs: Sequence[float]) -> float:
     parts = sum(variance**2 / df for variance, df in zip(variances, dfs, strict=True))
     return total**2 / parts if parts > 0 else float("inf")
+
+
+def _varies(values: Floats) -> bool:
+    """Return whether values differ by more than rounding."""
+    return bool(np.ptp(values) > 1e-9 * np.abs(values).max())
 
 
 def _median_ratio(df: float) -> float:
@@ -177,22 +181,25 @@ def bca_interval(run: SeedReplicates, level: float = 0.95) -> Interval:
     """Return the bias-corrected and accelerated interval of one run (Efron 1987, https://doi.org/10.2307/2289144).
 
     The acceleration comes from the jackknife over patients; without one it is zero, and the interval is bias-corrected. If
-    all replicates lie on one side of the estimate, the correction is not defined and the ends are NaN. A bootstrap of n
-    patients is too narrow by sqrt((n - 1) / n) and by the normal quantile for Student's; both are mended (the expanded
-    interval of Hesterberg 2015, https://doi.org/10.1080/00031305.2015.1089789).
+    all replicates lie on one side of the estimate, or an end lies beyond them, as with a few patients, the ends are NaN. A
+    bootstrap of n patients is too narrow by sqrt((n - 1) / n) and by the normal quantile for Student's; both are mended (the
+    expanded interval of Hesterberg 2015, https://doi.org/10.1080/00031305.2015.1089789).
     """
     bias, acceleration = _bca_constants(run)
     z = bias + _expansion(run) * stats.t.ppf([(1 - level) / 2, (1 + level) / 2], run.num_patients - 1)
     position = stats.norm.cdf(bias + z / (1 - acceleration * z))
     method = "BCa bootstrap over patients" if run.jackknife.size else "BC bootstrap over patients"
-    if np.isnan(position).any():
+    finest = 0.5 / run.replicates.size
+    if not (position[0] >= finest and position[1] <= 1 - finest):
         return Interval(np.nan, np.nan, method)
     low, high = np.quantile(run.replicates, position)
     return Interval(float(low), float(high), method)
 
 
 def _bca_position(run: SeedReplicates, value: float) -> float:
-    """Return the level at which an end of the BCa interval reaches a value: the inverse of `bca_interval`."""
+    """Return the level at which an end of the BCa interval reaches a value; NaN where there is no interval."""
+    if np.isnan(bca_interval(run).low):
+        return float("nan")
     bias, acceleration = _bca_constants(run)
     # half a replicate from the ends, so that no p-value is below what so many replicates can show
     share = np.clip(_share_below(run.replicates, value), 0.5 / run.replicates.size, 1 - 0.5 / run.replicates.size)
@@ -238,7 +245,6 @@ def paired_effect_size(differences: Floats) -> float:
         Effect size; NaN for fewer than three units (the correction is then zero) or no spread.
     """
     n = len(differences)
-    spread = float(np.std(differences, ddof=1)) if n > 2 else 0.0
-    if spread == 0:
+    if n < 3 or not _varies(differences):
         return float("nan")
-    return float(differences.mean()) / spread * (1 - 3 / (4 * (n - 1) - 1))
+    return float(differences.mean() / np.std(differences, ddof=1)) * (1 - 3 / (4 * (n - 1) - 1))

@@ -69,7 +69,7 @@ def _endpoint(conclusions: Conclusions) -> dict[str, float | str]:
         "endpoint/low": interval.low,
         "endpoint/high": interval.high,
         "endpoint/p_value": effect.p_value(),
-        "endpoint/detectable": minimum_detectable_effect(effect),
+        "endpoint/detectable": minimum_detectable_effect(effect) if found.num_seeds > 1 else float("nan"),
         "endpoint/verdict": found.verdict if found.num_seeds > 1 else "one seed",
         "endpoint/num_seeds": found.num_seeds,
     }

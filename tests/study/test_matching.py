@@ -27,6 +27,16 @@ def test_the_intercept_is_that_of_least_squares_on_defined_pairs() -> None:
     assert matched.num_rois == 74
 
 
+def test_patients_without_a_defined_roi_are_no_evidence() -> None:
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(1, 1, (2, 1, 24)), rng.normal(0.2, 0.1, (2, 1, 24))
+    y[:, :, 3:] = np.nan
+    patient = np.repeat(np.arange(8), 3)
+    assert np.isnan(at_equal_confidence(y[0], x[0], patient).effect.interval().low)
+    both = np.concatenate([y[0], y[1]]), np.concatenate([x[0], x[1]])
+    assert np.isnan(at_equal_confidence(*both, patient).effect.interval().low)
+
+
 def test_without_a_difference_in_confidence_nothing_changes() -> None:
     y = np.random.default_rng(2).normal(0.3, 1, (3, 50))
     matched = at_equal_confidence(y, np.zeros((3, 50)), np.arange(50))

@@ -12,7 +12,7 @@ from mmpkd.study.command import main
 from mmpkd.study.conclusions import conclude
 from mmpkd.study.declaration import declare
 from mmpkd.study.engines import InThisProcess
-from mmpkd.study.hypotheses import holm
+from mmpkd.study.hypotheses import equivalence_p_value, holm
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import load_plan
 from mmpkd.study.report import write_report
@@ -46,7 +46,7 @@ class Page(HTMLParser):
 def report(folder: Path, effect: float, seeds: tuple[int, ...]) -> tuple[str, str, Path]:
     plan = load_plan(write_study(folder, seeds))
     runs = plan_runs(plan, folder / "out", plan.seeds, ())
-    declare(plan, folder / "out")
+    declare(plan, folder / "out", plan.seeds)
     outcome = run_all(runs, InThisProcess(FakeCommandLine(effect=effect)))
     sentence, path = write_report(plan, folder / "out", plan.seeds, outcome.finished, outcome.failed)
     return sentence, path.read_text(), path
@@ -57,7 +57,7 @@ def report(folder: Path, effect: float, seeds: tuple[int, ...]) -> tuple[str, st
     [
         (0.1, (0, 1, 2, 3, 4), "Distilled localizes better than baseline"),
         (-0.1, (0, 1, 2, 3, 4), "Distilled localizes worse than baseline"),
-        (0.0, (0, 1, 2, 3, 4), "No difference in localization"),
+        (0.0006, (0, 1, 2, 3, 4), "No difference in localization"),
         (0.1, (0, 1), "Fewer than 5 seeds"),
         (0.1, (0,), "one training run is no evidence about the method"),
     ],
@@ -251,21 +251,27 @@ def test_the_files_beside_the_page_hold_what_it_shows(tmp_path: Path) -> None:
 
 def test_the_declared_family_is_corrected_for_its_size(tmp_path: Path) -> None:
     arms = "  shuffled: {config: distill.yaml, role: student, teacher: teacher}\n"
-    family = "family: [{arm: shuffled, reference: baseline}, {arm: distilled, reference: shuffled, margin: 0.02}]\n"
+    family = (
+        "family: [{arm: shuffled, reference: baseline, margin: 0.02}, {arm: distilled, reference: shuffled, margin: 0.02},"
+        " {arm: shuffled, reference: distilled}]\n"
+    )
     path = write_study(tmp_path, (0, 1, 2, 3, 4), family)
     path.write_text(path.read_text().replace("primary:", f"{arms}primary:"))
     plan = load_plan(path)
     runs = plan_runs(plan, tmp_path / "out", plan.seeds, ())
     finished = run_all(runs, InThisProcess(FakeCommandLine(effects={"distilled": 0.1, "shuffled": 0.004}))).finished
     found = conclude(plan, [read_run(run) for run in finished])
-    first, second = found.family
-    assert (first.declared.score, second.declared.margin) == ("iou_top_area", 0.02)
-    p_values = [own.found.overall.effect.p_value() for own in (first, second) if own.found is not None]
-    assert [first.adjusted, second.adjusted] == pytest.approx(holm(p_values).tolist())
+    assert (found.family[0].declared.score, found.family[1].declared.margin) == ("iou_top_area", 0.02)
+    effects = [own.found.effect for own in found.family if own.found is not None]
+    expected = holm([effect.p_value() for effect in effects])
+    assert [own.adjusted for own in found.family] == pytest.approx(expected.tolist())
+    first, second, third = (own.adjusted_equivalence for own in found.family)
+    assert [first, second] == pytest.approx(holm([equivalence_p_value(own, 0.02) for own in effects[:2]]).tolist())
+    assert np.isnan(third)
     page = write_report(plan, tmp_path / "out", plan.seeds, finished, ())[1].read_text()
-    assert page.count("<h2>Declared family: ") == 2
-    assert page.count("after Holm's correction") == 2
-    assert page.count("Equivalence within") == 1
+    assert page.count("<h2>Declared family: ") == 3
+    assert page.count("after Holm's correction") == 5
+    assert page.count("Equivalence within") == 2
 
 
 @pytest.mark.parametrize(
@@ -281,7 +287,7 @@ def test_a_factorial_study_answers_its_declared_contrast(
 ) -> None:
     plan = load_plan(write_factorial_study(tmp_path, contrast))
     effects = {"chest_text": 0.15, "chest_table": 0.075, "breast_text": 0.05, "breast_table": 0.025}
-    declare(plan, tmp_path / "out")
+    declare(plan, tmp_path / "out", plan.seeds)
     planned = plan_runs(plan, tmp_path / "out", plan.seeds, ())
     finished = run_all(planned, InThisProcess(FakeCommandLine(effects=effects))).finished
     sentence, path = write_report(plan, tmp_path / "out", plan.seeds, finished, ())
@@ -299,7 +305,7 @@ def test_a_factorial_study_answers_its_declared_contrast(
 def test_arms_below_chance_are_listed(tmp_path: Path) -> None:
     plan = load_plan(write_factorial_study(tmp_path, "form"))
     effects = {"chest_text": -0.4, "chest_table": -0.41, "breast_text": 0.05, "breast_table": -0.42}
-    declare(plan, tmp_path / "out")
+    declare(plan, tmp_path / "out", plan.seeds)
     planned = plan_runs(plan, tmp_path / "out", plan.seeds, ())
     finished = run_all(planned, InThisProcess(FakeCommandLine(effects=effects))).finished
     sentence, _ = write_report(plan, tmp_path / "out", plan.seeds, finished, ())
@@ -396,6 +402,14 @@ def test_an_endpoint_that_was_changed_after_the_runs_is_exploratory(tmp_path: Pa
     assert "Declared before the first run" not in again
 
 
+def test_seeds_that_were_chosen_later_are_told(tmp_path: Path) -> None:
+    _, page, path = report(tmp_path, 0.1, (0, 1))
+    assert "were declared; this report" not in page
+    arguments = [str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out"), "--report-only", "--seeds", "1"]
+    assert main(arguments) == 0
+    assert "seeds 0, 1 were declared; this report is of seeds 1." in path.read_text()
+
+
 def test_one_question_without_an_answer_leaves_the_others_theirs(tmp_path: Path) -> None:
     family = "family: [{arm: baseline, reference: distilled, score: no_such}, {arm: baseline, reference: distilled}]\n"
     plan = load_plan(write_study(tmp_path, (0, 1), family))
@@ -436,6 +450,45 @@ def test_levels_are_those_of_the_runs_that_are_compared(tmp_path: Path) -> None:
     found = conclude(plan, [read_run(run) for run in finished if run.name != "distilled (seed 2)"])
     assert found.primary is not None
     assert found.primary.levels[0] - found.primary.levels[1] == pytest.approx(found.primary.effect.estimate, abs=1e-9)
+
+
+def test_levels_and_counts_leave_out_what_is_undefined_in_one_arm(tmp_path: Path) -> None:
+    """An arm whose worst maps are undefined must not look better for it."""
+    plan = load_plan(write_study(tmp_path, (0, 1, 2)))
+    execute = FakeCommandLine(effects={"distilled": -0.02})
+    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), InThisProcess(execute)).finished
+    for path in (tmp_path / "out" / "distilled").glob("seed*/roi_test.parquet"):
+        rois = pd.read_parquet(path)
+        worst = rois["iou_top_area"] < rois.groupby("attribution")["iou_top_area"].transform("quantile", 0.4)
+        rois.assign(iou_top_area=rois["iou_top_area"].mask(worst)).to_parquet(path)
+    found = conclude(plan, [read_run(run) for run in finished])
+    assert found.primary is not None
+    arm, reference = found.primary.levels
+    assert arm - reference == pytest.approx(found.primary.effect.estimate, abs=1e-9)
+    assert arm < reference
+    (regression,) = (own for own in found.primary.matched if own.name.startswith("macro AUROC"))
+    assert regression.effect.estimate == pytest.approx(-0.02, abs=0.02)
+    num_undefined = found.primary.overall.num_undefined
+    assert num_undefined > 0
+    assert f"({num_undefined} differences are undefined and left out)" in found.sentence
+
+
+def test_equivalence_is_told_with_its_margin_and_its_interval(tmp_path: Path) -> None:
+    path = write_study(tmp_path, (0, 1, 2, 3, 4))
+    path.write_text(path.read_text().replace("score: iou_top_area", "score: iou_top_area, margin: 0.05"))
+    plan = load_plan(path)
+    execute = FakeCommandLine(effects={"distilled": 0.002})
+    finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), InThisProcess(execute)).finished
+    found = conclude(plan, [read_run(run) for run in finished])
+    assert found.sentence.startswith("Distilled and baseline localize equally well within ± 0.05: ")
+    assert found.primary is not None
+    inner = found.primary.effect.interval(0.9)
+    assert f"(90 % interval {inner.low:+.3f} to {inner.high:+.3f})" in found.sentence
+
+
+def test_one_seed_has_no_detectable_effect(tmp_path: Path) -> None:
+    assert "would be shown with a probability" in report(tmp_path / "two", 0.1, (0, 1))[1]
+    assert "would be shown with a probability" not in report(tmp_path / "one", 0.1, (0,))[1]
 
 
 def test_domains_that_share_patients_are_not_contrasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

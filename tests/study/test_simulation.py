@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmpkd.study.hypotheses import holm
+from mmpkd.study.hypotheses import holm, minimum_detectable_effect
 from mmpkd.study.resampling import cluster_sums, patient_bootstrap
 from mmpkd.study.simulation import SETTINGS, Setting, main, simulate, table
 from mmpkd.study.statistics import effect_of
@@ -21,6 +21,17 @@ def test_rates_are_nominal_within_monte_carlo_error(setting: Setting) -> None:
     assert 0.93 - 3 * error <= rates.coverage <= 0.97 + 3 * error
     assert rates.false_equivalence <= 0.05 + 3 * error
     assert rates.power == pytest.approx(0.8, abs=3 * np.sqrt(0.16 / TABLES))
+
+
+def test_half_of_all_studies_state_a_larger_and_half_a_smaller_detectable_effect_than_the_true_one() -> None:
+    rng = np.random.default_rng(2)
+    setting = Setting(5, 60, 0.05, 0.2, 0.2)
+    effects = [effect_of(patient_bootstrap(cluster_sums(*table(setting, rng)), 200)) for _ in range(400)]
+    stated = np.array([minimum_detectable_effect(effect) for effect in effects])
+    grid = np.linspace(0.5, 2, 31) * np.median(stated)
+    powers = [np.mean([effect.p_value(-value) < 0.05 for effect in effects]) for value in grid]
+    truth = np.interp(0.8, powers, grid)
+    assert np.mean(stated > truth) == pytest.approx(0.5, abs=0.12)
 
 
 @pytest.mark.slow
