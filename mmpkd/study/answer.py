@@ -99,8 +99,8 @@ def _against_chance(found: Compared) -> str:
     levels = f"{declared.arm} {arm:.3f}, {declared.reference} {reference:.3f}"
     if found.trivial is None:
         return f"Levels: {levels}; no trivial map was scored."
-    name, value = found.trivial
-    return f"Levels: {levels}, best trivial map ({TRIVIAL[name].lower()}) {value:.3f}.{_not_above_chance([found])}"
+    name, value = TRIVIAL[found.trivial[0]], found.trivial[1]
+    return f"Levels: {levels}, best trivial map ({name[:1].lower()}{name[1:]}) {value:.3f}.{_not_above_chance([found])}"
 
 
 def _not_above_chance(comparisons: Sequence[Compared]) -> str:
