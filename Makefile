@@ -19,6 +19,9 @@ TEXTS ?= findings impression label_masked
 RUNS = $(if $(OUT),--out $(OUT)) $(if $(SEEDS),--seeds $(SEEDS))
 STUDY_FLAGS = $(RUNS) $(if $(JOBS),--jobs $(JOBS)) $(if $(SLURM),--slurm $(SLURM)) -- $(if $(DATA),--data.root=$(abspath $(DATA))) $(ARGS)
 
+# some machines forbid compiled modules, and every process then compiles PyTorch again: half a minute each
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install train-cxr train-mammo study-cxr study-2x2 known-answers train-covid table-cbis text-openi controls-cxr controls-mammo dashboard review test check format lint types benchmark lock clean
 
