@@ -50,8 +50,8 @@ class LocalizationMonitor(Callback):
 
     Attention is recorded in the module's own forward pass; other attributions run their own. Maps that see no student are
     controls: they are the same in every epoch and scored once a fit. The threshold of `iou_val` is tuned by finding in
-        validation, kept in the checkpoint,
-    and used in test; so is the mean ROI of each finding. Nothing else learns from an ROI.
+    validation, kept in the checkpoint of the same weights, and used in test; so is the mean ROI of each finding. Nothing else
+    learns from an ROI. All of this runs in every validation: any may turn out to be that of the best checkpoint.
 
     Args:
         attributions: Attribution methods, with different names. By default attention rollout, last-layer attention, and
@@ -60,7 +60,6 @@ class LocalizationMonitor(Callback):
             default the two that are specific to a finding: gradient-weighted relevance and Grad-CAM.
         scores: Scores with different names; one of each kind by default.
         top_area: Share in (0, 1] of the frame that `iou_top_area` selects by default; a typical ROI area, never tuned on test.
-        every_n_epochs: During a fit, score every n-th epoch only.
 
     Attributes:
         tables: The last per-ROI table by stage, for callbacks that come after this one.
@@ -72,7 +71,6 @@ class LocalizationMonitor(Callback):
         test_attributions: list[AttributionMethod] | None = None,
         scores: list[RoiMetric] | None = None,
         top_area: float = 0.1,
-        every_n_epochs: int = 1,
     ) -> None:
         super().__init__()
         controls = [AllOnes(), RandomMap(), CenterGaussian(), ImageIntensity(), MeanRoi()]
@@ -84,11 +82,8 @@ class LocalizationMonitor(Callback):
         self.scores = default_scores(top_area) if scores is None else scores
         _check_names("attributions", [method.name for method in (*self.attributions, *self.test_attributions)])
         _check_names("scores", [score.name for score in self.scores])
-        if not self.attributions or every_n_epochs < 1:
-            raise ValueError(
-                f"Expected an attribution and every_n_epochs >= 1 but got {attributions} and {every_n_epochs}."
-            )
-        self.every_n_epochs = every_n_epochs
+        if not self.attributions:
+            raise ValueError(f"Expected an attribution but got {attributions}.")
         self._tuning, self._mean_roi = ThresholdTuning(), MeanRoiSums()
         self._pairs, self._scored = Rows(), Rows()
         self._controls: pd.DataFrame | None = None
@@ -168,7 +163,7 @@ class LocalizationMonitor(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the means, write the validation table, and keep thresholds and mean ROIs."""
-        if is_due(trainer, self.every_n_epochs):
+        if is_due(trainer):
             self._tuning.finish()
             self._mean_roi.finish(self.attributions)
             self._finish(trainer, pl_module)
@@ -199,7 +194,7 @@ class LocalizationMonitor(Callback):
         return [method for method in methods if method.sees_student or not are_scored]
 
     def _has_work(self, trainer: Trainer, batch: Batch) -> bool:
-        return is_due(trainer, self.every_n_epochs) and "image" in batch and len(batch["roi_sample"]) > 0
+        return is_due(trainer) and "image" in batch and len(batch["roi_sample"]) > 0
 
     def _heatmap(self, method: AttributionMethod, student: nn.Module, image: Tensor) -> Tensor:
         if not isinstance(method, AttentionMethod):

@@ -39,7 +39,7 @@ class PredictionWriter(Callback):
     ) -> None:
         """Keep one batch; `outputs` is the step's `{"probability": float32 (B, K)}`."""
         del pl_module, batch_idx, dataloader_idx
-        if not is_due(trainer, 1):
+        if not is_due(trainer):
             return
         columns: dict[str, Tensor | list[str]] = {"sample_id": batch["sample_id"], "patient_id": batch["patient_id"]}
         for column, name in enumerate(label_names(trainer)):
@@ -66,7 +66,7 @@ class PredictionWriter(Callback):
         self._write(trainer, "predict")
 
     def _write(self, trainer: Trainer, stage: str) -> None:
-        if not is_due(trainer, 1):
+        if not is_due(trainer):
             return
         frame = self._rows.gather(("sample_id",))
         if trainer.is_global_zero:

@@ -79,7 +79,7 @@ def label_names(trainer: Trainer) -> tuple[str, ...]:
     return tuple(names)
 
 
-def is_due(trainer: Trainer, every_n_epochs: int) -> bool:
+def is_due(trainer: Trainer, every_n_epochs: int = 1) -> bool:
     """Return whether an evaluation counts: not the sanity check, and during a fit only every n-th epoch."""
     if trainer.sanity_checking:
         return False

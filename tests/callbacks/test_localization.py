@@ -1,13 +1,15 @@
 import multiprocessing
 import random
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from data_modules.batch import Batch
@@ -168,7 +170,7 @@ def test_outputs_are_the_same_with_and_without_monitor(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(without, recorded, check_exact=True)
 
 
-def test_fit_skips_the_sanity_check_and_other_epochs(tmp_path: Path) -> None:
+def test_fit_skips_the_sanity_check(tmp_path: Path) -> None:
     calls: list[int] = []
 
     class Counting(AllOnes):
@@ -179,14 +181,37 @@ def test_fit_skips_the_sanity_check_and_other_epochs(tmp_path: Path) -> None:
             return super().__call__(student, image)
 
     Counting.sees_student = True
-    trainer = make_trainer(
-        tmp_path, [LocalizationMonitor([Counting()], every_n_epochs=2)], max_epochs=4, num_sanity_val_steps=2
-    )
+    trainer = make_trainer(tmp_path, [LocalizationMonitor([Counting()])], max_epochs=2, num_sanity_val_steps=2)
     trainer.fit(StudentModule(), datamodule=MemoryData(make_samples()))
-    assert sorted(set(calls)) == [1, 3]
-    assert len(calls) == 2 * 3  # two epochs of three batches with ROIs
+    assert calls == 3 * [0] + 3 * [1]  # three batches with ROIs
     assert (tmp_path / "roi_val.parquet").is_file()
     assert not (tmp_path / "roi_test.parquet").exists()
+
+
+def test_what_validation_teaches_belongs_to_the_weights_of_its_epoch(tmp_path: Path) -> None:
+    """Any epoch may be the one of the best checkpoint; its thresholds must not be those of other weights, or missing."""
+    kept: list[tuple[dict[str, Any], dict[str, Any]]] = []
+
+    class Keeping(Callback):
+        def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            if not trainer.sanity_checking:
+                kept.append((deepcopy(pl_module.state_dict()), deepcopy(monitor.state_dict())))
+
+    monitor = LocalizationMonitor()
+    make_trainer(tmp_path, [monitor, Keeping()], max_epochs=3).fit(
+        StudentModule(), datamodule=MemoryData(make_samples())
+    )
+    thresholds = []
+    for weights, learned in kept:
+        module, again = StudentModule(), LocalizationMonitor()
+        module.load_state_dict(weights)
+        make_trainer(tmp_path, [again]).validate(module, datamodule=MemoryData(make_samples()), verbose=False)
+        expected = again.state_dict()
+        thresholds.append(learned["thresholds"]["rollout"])
+        assert thresholds[-1] == expected["thresholds"]["rollout"]
+        torch.testing.assert_close(learned["mean_roi"]["mean_roi"]["mean"], expected["mean_roi"]["mean_roi"]["mean"])
+    assert len(thresholds) == 3
+    assert thresholds[0] != thresholds[2]
 
 
 def test_bfloat16_run(tmp_path: Path) -> None:
@@ -224,7 +249,7 @@ def test_module_without_student_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"attributions": []}, {"top_area": 0.0}, {"every_n_epochs": 0}, {"scores": [IoU(0.5), IoU(0.5)]}],
+    [{"attributions": []}, {"top_area": 0.0}, {"scores": [IoU(0.5), IoU(0.5)]}],
 )
 def test_impossible_settings_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="Expected"):
