@@ -84,7 +84,7 @@ def minimum_detectable_effect(effect: Effect, wanted_power: float = 0.8, alpha: 
         alpha: Level of the two-sided test.
 
     Returns:
-        Difference > 0; NaN where there is no standard error. Half of all such studies state less than is true and half more.
+        Difference > 0; NaN where there is no standard error. About half of all such studies state less than is true.
     """
     if not effect.error > 0:
         return float("nan")

@@ -67,7 +67,7 @@ class Effect:
         """Error and degrees of freedom to plan with.
 
         An estimated variance with few degrees of freedom is more often too small than too large. Here every part of it is
-        divided by the median of what such an estimate is of its true value, so half of all studies state less and half more.
+        divided by the median of what such an estimate is of its true value, so about half of all studies state less than is true.
         """
         return self.parts or (float(np.sqrt(self.error**2 / _median_ratio(self.df))), self.df)
 
@@ -189,7 +189,7 @@ def bca_interval(run: SeedReplicates, level: float = 0.95) -> Interval:
     z = bias + _expansion(run) * stats.t.ppf([(1 - level) / 2, (1 + level) / 2], run.num_patients - 1)
     position = stats.norm.cdf(bias + z / (1 - acceleration * z))
     method = "BCa bootstrap over patients" if run.jackknife.size else "BC bootstrap over patients"
-    finest = 0.5 / run.replicates.size
+    finest = _finest(run)
     if not (position[0] >= finest and position[1] <= 1 - finest):
         return Interval(np.nan, np.nan, method)
     low, high = np.quantile(run.replicates, position)
@@ -201,10 +201,14 @@ def _bca_position(run: SeedReplicates, value: float) -> float:
     if np.isnan(bca_interval(run).low):
         return float("nan")
     bias, acceleration = _bca_constants(run)
-    # half a replicate from the ends, so that no p-value is below what so many replicates can show
-    share = np.clip(_share_below(run.replicates, value), 0.5 / run.replicates.size, 1 - 0.5 / run.replicates.size)
+    share = np.clip(_share_below(run.replicates, value), _finest(run), 1 - _finest(run))
     z = stats.norm.ppf(share) - bias
     return float(stats.t.cdf((z / (1 + acceleration * z) - bias) / _expansion(run), run.num_patients - 1))
+
+
+def _finest(run: SeedReplicates) -> float:
+    """Return the smallest share of the distribution that so many replicates can show: half a replicate."""
+    return 0.5 / run.replicates.size
 
 
 def _expansion(run: SeedReplicates) -> float:

@@ -62,7 +62,7 @@ class Source:
 
         with self._explained():
             config = AutoConfig.from_pretrained(self.name, **self._options())
-            encoder: nn.Module = AutoModel.from_config(config, trust_remote_code=True)
+            encoder: nn.Module = AutoModel.from_config(config, trust_remote_code=self.trust_remote_code)
         return encoder
 
     def load_weights(self) -> nn.Module:
