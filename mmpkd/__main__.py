@@ -1,10 +1,19 @@
 """`python -m mmpkd`: the Lightning commands and the study."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
-COMMANDS = (*LIGHTNING_COMMANDS, "attribute", "study", "targets", "teacher-card", "prepare", "check-data")
+OWN_COMMANDS = {
+    "attribute": "mmpkd.commands.attribute",
+    "check-data": "mmpkd.commands.check_data",
+    "prepare": "mmpkd.commands.prepare",
+    "study": "mmpkd.commands.study",
+    "targets": "mmpkd.commands.targets",
+    "teacher-card": "mmpkd.commands.teacher_card",
+}
+COMMANDS = (*LIGHTNING_COMMANDS, *OWN_COMMANDS)
 USAGE = """\
 usage: mmpkd COMMAND [options]
 
@@ -44,30 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         sys.stdout.write(f"mmpkd {__version__}\n")
         return 0
-    if args[0] == "study":
-        from mmpkd.study.command import main as study
-
-        return study(args[1:])
-    if args[0] == "targets":
-        from mmpkd.targets_command import main as targets
-
-        return targets(args[1:])
-    if args[0] == "teacher-card":
-        from mmpkd.teacher_card_command import main as teacher_card
-
-        return teacher_card(args[1:])
-    if args[0] == "attribute":
-        from mmpkd.attribute_command import main as attribute
-
-        return attribute(args[1:])
-    if args[0] == "prepare":
-        from mmpkd.prepare_command import main as prepare
-
-        return prepare(args[1:])
-    if args[0] == "check-data":
-        from mmpkd.check_command import main as check_data
-
-        return check_data(args[1:])
+    if args[0] in OWN_COMMANDS:
+        run: Callable[[Sequence[str]], int] = import_module(OWN_COMMANDS[args[0]]).main
+        return run(args[1:])
     if args[0] in LIGHTNING_COMMANDS:
         from mmpkd.cli import main as lightning
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from data_modules.phantoms import write_breast_phantoms, write_chest_phantoms
 from mmpkd.cli import main
+from mmpkd.commands.study import main as study
 from mmpkd.data_config import load_data_module
-from mmpkd.study.command import main as study
 from mmpkd.study.engines import InThisProcess
 from mmpkd.study.plan_file import load_plan
 from mmpkd.study.report import write_report

@@ -23,7 +23,7 @@ from data_modules.prepared import PreparedImages, PreparedMeta, StaleImagesError
 from data_modules.regions import MaskRegion, Roi
 from data_modules.split import Split
 from data_modules.transforms import SampleTransform
-from mmpkd.prepare_command import main
+from mmpkd.commands.prepare import main
 from tests.data_modules.test_geometry import placements
 from tests.tiny import TinyDataModule, write_tiny
 

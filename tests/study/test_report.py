@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from mmpkd.study.command import main
+from mmpkd.commands.study import main
 from mmpkd.study.conclusions import conclude
 from mmpkd.study.declaration import declare
 from mmpkd.study.engines import InThisProcess

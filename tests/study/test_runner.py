@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmpkd.study.command import main
+from mmpkd.commands.study import main
 from mmpkd.study.engines import InThisProcess, InThreads
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import load_plan

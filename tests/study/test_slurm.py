@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from data_modules.json_file import write_json
+from mmpkd.commands.study import main
 from mmpkd.study.attempt import failure
-from mmpkd.study.command import main
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import load_plan
 from mmpkd.study.run import Run, run_fingerprint

@@ -1,9 +1,9 @@
-"""`mmpkd targets`: build, verify and show stored targets of teachers."""
+"""Build, verify and show stored targets of teachers: what `mmpkd targets` does."""
 
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from data_modules.base import PrivilegedDataModule
+from mmpkd.cli import main as lightning
 from mmpkd.data_config import load_data_module
 from mmpkd.metrics.classification import auroc
+from mmpkd.study.attempt import continue_fit
 from mmpkd.study.fold_runs import fold_runs
-from mmpkd.study.plan import StudyError
 from mmpkd.study.run import check_unchanged
 from mmpkd.teachers.boosting import boosted_targets
 from mmpkd.teachers.cross_fit import out_of_fold_targets
@@ -28,35 +29,16 @@ logger = logging.getLogger("mmpkd")
 TOLERANCE = {"logits": 1e-3, "features": 1e-2}
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run one of the sub-commands.
-
-    Returns:
-        0; 1 if something is wrong with data, teachers or targets; 130 after Ctrl-C.
-    """
-    options, overrides = _parser().parse_known_args(list(argv))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    try:
-        command: Callable[[argparse.Namespace, Sequence[str]], int] = options.command
-        return command(options, overrides)
-    except KeyboardInterrupt:
-        return 130
-    except (OSError, ValueError, StudyError) as error:
-        sys.stderr.write(f"mmpkd targets: {error}\n")
-        return 1
-
-
-def _build(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+def build(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """Run teachers once over the training split; several make an ensemble."""
     _must_be_new(options.out)
     teachers = [_teacher(options, path) for path in options.teachers]
     data = _data(options.config, overrides)
     return _save(training_targets(teachers, data, _device()), options.out)
 
 
-def _cross_fit(options: argparse.Namespace, overrides: Sequence[str]) -> int:
-    from mmpkd.cli import main as lightning
-    from mmpkd.study.attempt import continue_fit
-
+def cross_fit(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """Train a teacher for each fold of patients; targets are those of the teacher that did not see the patient."""
     _must_be_new(options.out)
     runs = fold_runs(options.config, options.out, options.folds, overrides)
     for run in runs:
@@ -71,7 +53,8 @@ def _cross_fit(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     return _save(out_of_fold_targets(teachers, data, _device()), options.out)
 
 
-def _boost(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+def boost(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """Fit gradient boosting on the table; targets are out of fold."""
     _must_be_new(options.out)
     data = _data(options.config, overrides)
     boosted = boosted_targets(data, options.folds, options.seed)
@@ -86,7 +69,8 @@ def _boost(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     return _save(boosted.targets, options.out)
 
 
-def _verify(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+def verify(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """Compare targets with teachers and data, and compute 32 rows again. Returns 1 if something differs."""
     targets = load_targets(options.folder)
     data = _data(options.config, overrides)
     teachers = [_teacher(options, path) for path in options.teachers]
@@ -126,7 +110,8 @@ def _recompute(targets: TeacherTargets, teachers: Sequence[FrozenTeacher], data:
     return found
 
 
-def _show(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+def show(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """Print what a folder of targets holds."""
     if overrides:
         raise ValueError(f"Expected no further options but got {list(overrides)}.")
     targets = load_targets(options.folder)
@@ -175,39 +160,4 @@ def _device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "mmpkd targets",
-        description="Stored targets: what frozen teachers say about every training sample, for `model.teacher`.",
-        epilog="Other flags change the data, for example --data.root=/data/mimic-cxr-jpg",
-        allow_abbrev=False,
-    )
-    commands = parser.add_subparsers(required=True)
-    build = commands.add_parser("build", help="run teachers once over the training split; several make an ensemble")
-    build.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
-    build.add_argument("teachers", type=Path, nargs="+", help="checkpoints of teachers")
-    build.set_defaults(command=_build)
-    cross = commands.add_parser("cross-fit", help="train a teacher per fold of patients; targets are out of fold")
-    cross.add_argument("config", type=Path, help="the experiment of a teacher")
-    cross.set_defaults(command=_cross_fit)
-    boost = commands.add_parser("boost", help="gradient boosting on the table; targets are out of fold")
-    boost.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
-    boost.add_argument("--seed", type=int, default=0)
-    boost.set_defaults(command=_boost)
-    for command in (build, cross, boost):
-        command.add_argument("--out", type=Path, required=True, help="folder to write")
-    for command in (cross, boost):
-        command.add_argument("--folds", type=int, default=5, help="folds of patients (default: 5)")
-    verify = commands.add_parser("verify", help="compare with teachers and data, and compute 32 rows again")
-    verify.add_argument("folder", type=Path)
-    verify.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
-    verify.add_argument("teachers", type=Path, nargs="+", help="checkpoints of the teachers, in their order")
-    verify.set_defaults(command=_verify)
-    for command in (build, cross, verify):
-        command.add_argument(
-            "--trust-remote-code", action="store_true", help="run Python code that came with a text encoder"
-        )
-    show = commands.add_parser("show", help="print what a folder holds")
-    show.add_argument("folder", type=Path)
-    show.set_defaults(command=_show)
-    return parser
+ACTIONS = {"build": build, "cross-fit": cross_fit, "boost": boost, "verify": verify, "show": show}

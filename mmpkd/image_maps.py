@@ -1,4 +1,4 @@
-"""`mmpkd attribute`: where a student looks on any image files, as figures, and what it predicts for them."""
+"""Where a student looks on any image files, as figures, and what it predicts for them."""
 
 import argparse
 import logging
@@ -43,26 +43,24 @@ class Named:
     name: str
 
 
-def main(argv: Sequence[str]) -> int:
+def attribute_images(options: argparse.Namespace) -> int:
     """Draw maps.
 
+    Args:
+        options: Arguments of `mmpkd attribute`.
+
     Returns:
-        0; 1 if a file cannot be read or the checkpoint cannot be used; 130 after Ctrl-C.
+        0; 1 if a file cannot be read.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint or no image.
+        ValueError: If the checkpoint cannot be used, or a finding is not among its labels.
     """
-    options = _parser().parse_args(list(argv))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    try:
-        trained = load_trained_student(options.checkpoint)
-        unknown = [name for name in options.finding or () if name not in trained.label_names]
-        if unknown:
-            raise ValueError(f"Expected findings of {list(trained.label_names)} but got {unknown}.")
-        files = find_images(options.images)
-        return _attribute(trained, files, options)
-    except KeyboardInterrupt:
-        return 130
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        sys.stderr.write(f"mmpkd attribute: {error}\n")
-        return 1
+    trained = load_trained_student(options.checkpoint)
+    unknown = [name for name in options.finding or () if name not in trained.label_names]
+    if unknown:
+        raise ValueError(f"Expected findings of {list(trained.label_names)} but got {unknown}.")
+    return _attribute(trained, find_images(options.images), options)
 
 
 def find_images(paths: Sequence[Path]) -> list[Named]:
@@ -172,26 +170,3 @@ def _enlarge(heatmap: NDArray[np.float32], side: int) -> NDArray[np.float32]:
 def _title(trained: TrainedStudent, probability: Tensor) -> str:
     order = probability.argsort(descending=True)[:3].tolist()
     return "; ".join(f"{trained.label_names[k]}: p = {probability[k]:.2f}" for k in order)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "mmpkd attribute",
-        description="Draw where a student looks on image files (JPEG, PNG, DICOM), one figure a file, and write its "
-        "predictions. Files are read, cropped and resized as in its training.",
-    )
-    parser.add_argument("checkpoint", type=Path, help="checkpoints/best.ckpt of a student's run")
-    parser.add_argument("images", type=Path, nargs="+", help="files, or folders that are searched for them")
-    parser.add_argument("--out", type=Path, default=Path("maps"), help="folder to write (default: maps)")
-    parser.add_argument(
-        "--attribution",
-        nargs="+",
-        choices=sorted(METHODS),
-        default=["rollout", "relevance"],
-        help="maps to draw (default: rollout relevance)",
-    )
-    parser.add_argument(
-        "--finding", nargs="+", help="findings of maps that are specific to one (default: those recognised)"
-    )
-    parser.add_argument("--format", choices=("png", "svg", "pdf"), default="png", help="file format (default: png)")
-    return parser

@@ -1,18 +1,16 @@
 """`mmpkd prepare`: resize all images of a data set once."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+from mmpkd.commands.command import run_command
 
-from data_modules.base import PrivilegedDataModule
-from data_modules.prepare import prepare_images, verify_images
-from mmpkd.data_config import load_data_module
+if TYPE_CHECKING:
+    from data_modules.base import PrivilegedDataModule
 
-logger = logging.getLogger("mmpkd")
 NUM_NAMED = 10
 
 
@@ -22,22 +20,26 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         0; 1 after an error, or if images do not match their checksums; 130 after Ctrl-C.
     """
-    options, overrides = _parser().parse_known_args(list(argv))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    try:
-        data = load_data_module(options.config, overrides)
-        data.prepared = None  # the files themselves are read
-        folder = options.out or Path("data/prepared") / f"{options.config.stem}_{data.image_size}"
-        return _verify(folder) if options.verify else _prepare(data, folder, options)
-    except KeyboardInterrupt:
+    status = run_command(_parser(), argv, _run)
+    if status == 130:
         sys.stderr.write("Stopped. What was prepared is kept; the same command goes on.\n")
-        return 130
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"mmpkd prepare: {error}\n")
-        return 1
+    return status
 
 
-def _prepare(data: PrivilegedDataModule, folder: Path, options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    from mmpkd.data_config import load_data_module
+
+    data = load_data_module(options.config, overrides)
+    data.prepared = None  # the files themselves are read
+    folder = options.out or Path("data/prepared") / f"{options.config.stem}_{data.image_size}"
+    return _verify(folder) if options.verify else _prepare(data, folder, options)
+
+
+def _prepare(data: "PrivilegedDataModule", folder: Path, options: argparse.Namespace) -> int:
+    import numpy as np
+
+    from data_modules.prepare import prepare_images
+
     splits = data.splits.values()
     names = np.concatenate([split.sample_id for split in splits])
     files = [path for split in splits for path in split.image]
@@ -53,6 +55,8 @@ def _prepare(data: PrivilegedDataModule, folder: Path, options: argparse.Namespa
 
 
 def _verify(folder: Path) -> int:
+    from data_modules.prepare import verify_images
+
     wrong = verify_images(folder)
     if wrong:
         _name(f"{len(wrong)} differ from their checksums: delete the folder and prepare again", wrong, folder)

@@ -1,18 +1,10 @@
 """`mmpkd teacher-card`: whether a teacher can teach."""
 
 import argparse
-import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from rich.console import Console
-
-from data_modules.json_file import write_json
-from mmpkd.data_config import load_data_module
-from mmpkd.study.teacher_card import show, student_auroc, teacher_card
-from mmpkd.teachers.teacher import load_teacher
+from mmpkd.commands.command import run_command
 
 
 def main(argv: Sequence[str]) -> int:
@@ -21,21 +13,24 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         0; 1 if something is wrong with data or teacher; 130 after Ctrl-C.
     """
-    options, overrides = _parser().parse_known_args(list(argv))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    try:
-        data = load_data_module(options.config, overrides)
-        data.serve(load_images=False, load_privileged=True)
-        student = None if options.student is None else student_auroc(options.student, options.split)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        card = teacher_card(
-            load_teacher(options.teacher, options.trust_remote_code), data, device, student, options.split
-        )
-    except KeyboardInterrupt:
-        return 130
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"mmpkd teacher-card: {error}\n")
-        return 1
+    return run_command(_parser(), argv, _run)
+
+
+def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    import torch
+    from rich.console import Console
+
+    from data_modules.json_file import write_json
+    from mmpkd.data_config import load_data_module
+    from mmpkd.study.teacher_card import show, student_auroc, teacher_card
+    from mmpkd.teachers.teacher import load_teacher
+
+    data = load_data_module(options.config, overrides)
+    data.serve(load_images=False, load_privileged=True)
+    student = None if options.student is None else student_auroc(options.student, options.split)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    teacher = load_teacher(options.teacher, options.trust_remote_code)
+    card = teacher_card(teacher, data, device, student, options.split)
     if options.json is not None:
         write_json(options.json, card.to_json())
     show(card, Console())

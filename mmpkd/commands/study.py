@@ -1,12 +1,12 @@
 """`python -m mmpkd study`: teacher, arms and seeds, then a report."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmpkd.commands.command import start_logging
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import check_overrides, check_seeds, load_plan
 
@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
         Exit status: 0, 1 if a run failed, 2 for a study that cannot run, 130 if it was interrupted.
     """
     arguments, overrides = _parse(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    start_logging()
     try:
         return _run(arguments, overrides)
     except StudyError as error:

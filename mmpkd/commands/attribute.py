@@ -1,0 +1,49 @@
+"""`mmpkd attribute`: where a student looks on any image files."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmpkd.commands.command import run_command
+
+ATTRIBUTIONS = ("grad_cam", "last_layer", "relevance", "rollout")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Draw maps.
+
+    Returns:
+        0; 1 if a file cannot be read or the checkpoint cannot be used; 130 after Ctrl-C.
+    """
+    errors = (OSError, ValueError, TypeError, RuntimeError)  # a file that is no checkpoint fails in many ways
+    return run_command(_parser(), argv, _run, takes_data_flags=False, errors=errors)
+
+
+def _run(options: argparse.Namespace, _: Sequence[str]) -> int:
+    from mmpkd.image_maps import attribute_images
+
+    return attribute_images(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "mmpkd attribute",
+        allow_abbrev=False,
+        description="Draw where a student looks on image files (JPEG, PNG, DICOM), one figure a file, and write its "
+        "predictions. Files are read, cropped and resized as in its training.",
+    )
+    parser.add_argument("checkpoint", type=Path, help="checkpoints/best.ckpt of a student's run")
+    parser.add_argument("images", type=Path, nargs="+", help="files, or folders that are searched for them")
+    parser.add_argument("--out", type=Path, default=Path("maps"), help="folder to write (default: maps)")
+    parser.add_argument(
+        "--attribution",
+        nargs="+",
+        choices=ATTRIBUTIONS,
+        default=["rollout", "relevance"],
+        help="maps to draw (default: rollout relevance)",
+    )
+    parser.add_argument(
+        "--finding", nargs="+", help="findings of maps that are specific to one (default: those recognised)"
+    )
+    parser.add_argument("--format", choices=("png", "svg", "pdf"), default="png", help="file format (default: png)")
+    return parser

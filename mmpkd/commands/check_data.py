@@ -1,0 +1,56 @@
+"""`mmpkd check-data`: what a data set holds and what is wrong with it, before anything is trained."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmpkd.commands.command import run_command
+
+
+def main(argv: Sequence[str]) -> int:
+    """Check a data set and print what was found.
+
+    Returns:
+        0; 1 if there are errors; 130 after Ctrl-C.
+    """
+    return run_command(_parser(), argv, _run)
+
+
+def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    from rich.console import Console
+
+    from data_modules.checks import check_data
+    from data_modules.json_file import write_json
+    from mmpkd.data_config import load_data_module
+    from mmpkd.data_report import show
+
+    data = load_data_module(options.config, overrides)
+    max_images = None if options.images == "all" else int(options.images)
+    report = check_data(data, max_images, options.num_workers)
+    if options.json is not None:
+        write_json(options.json, report.to_json())
+    show(report, Console())
+    return 1 if report.num_errors else 0
+
+
+def _images(text: str) -> str:
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number or 'all' but got '{text}'")
+    return text
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "mmpkd check-data",
+        description="Count a data set by split, label, view and region, and find what would break training or scores: "
+        "shared patients, missing files, unreadable images, constant labels, regions outside their image.",
+        epilog="Other flags change the data, for example --data.root=/data/mimic-cxr-jpg",
+        allow_abbrev=False,
+    )
+    parser.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
+    parser.add_argument(
+        "--images", type=_images, default="200", help="images to decode a split, or 'all' (default: 200)"
+    )
+    parser.add_argument("--num_workers", type=int, help="processes (default: one a core)")
+    parser.add_argument("--json", type=Path, help="also write the report to this file")
+    return parser

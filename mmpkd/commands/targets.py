@@ -1,0 +1,56 @@
+"""`mmpkd targets`: build, verify and show stored targets of teachers."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmpkd.commands.command import run_command
+from mmpkd.study.plan import StudyError
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one of the sub-commands.
+
+    Returns:
+        0; 1 if something is wrong with data, teachers or targets; 130 after Ctrl-C.
+    """
+    return run_command(_parser(), argv, _run, errors=(OSError, ValueError, StudyError))
+
+
+def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    from mmpkd.stored_targets import ACTIONS
+
+    return ACTIONS[options.action](options, overrides)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "mmpkd targets",
+        description="Stored targets: what frozen teachers say about every training sample, for `model.teacher`.",
+        epilog="Other flags change the data, for example --data.root=/data/mimic-cxr-jpg",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="action", required=True)
+    build = commands.add_parser("build", help="run teachers once over the training split; several make an ensemble")
+    build.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
+    build.add_argument("teachers", type=Path, nargs="+", help="checkpoints of teachers")
+    cross = commands.add_parser("cross-fit", help="train a teacher per fold of patients; targets are out of fold")
+    cross.add_argument("config", type=Path, help="the experiment of a teacher")
+    boost = commands.add_parser("boost", help="gradient boosting on the table; targets are out of fold")
+    boost.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
+    boost.add_argument("--seed", type=int, default=0)
+    for command in (build, cross, boost):
+        command.add_argument("--out", type=Path, required=True, help="folder to write")
+    for command in (cross, boost):
+        command.add_argument("--folds", type=int, default=5, help="folds of patients (default: 5)")
+    verify = commands.add_parser("verify", help="compare with teachers and data, and compute 32 rows again")
+    verify.add_argument("folder", type=Path)
+    verify.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
+    verify.add_argument("teachers", type=Path, nargs="+", help="checkpoints of the teachers, in their order")
+    for command in (build, cross, verify):
+        command.add_argument(
+            "--trust-remote-code", action="store_true", help="run Python code that came with a text encoder"
+        )
+    show = commands.add_parser("show", help="print what a folder holds")
+    show.add_argument("folder", type=Path)
+    return parser
