@@ -79,7 +79,7 @@ def check_data(data: PrivilegedDataModule, max_images: int | None = 200, num_wor
         data: The data module.
         max_images: Images to decode in each split, evenly spread, beside all that have a region; None for all. That
             every file exists is always checked.
-        num_workers: Processes that decode; one a core by default, 0 for none.
+        num_workers: Processes that decode; as many as there are processors by default, 0 for none.
 
     Returns:
         Counts and problems. A reader that fails is one problem, and the only one.

@@ -1,7 +1,6 @@
-"""Apply a function to many jobs on all cores, with progress."""
+"""Apply a function to many jobs on all processors, with progress."""
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,6 +9,8 @@ from typing import TypeVar
 
 import cv2
 from rich.progress import track
+
+from data_modules.processors import num_processors
 
 logger = logging.getLogger("mmpkd")
 SECONDS_BETWEEN_LOG_LINES = 15.0
@@ -29,12 +30,12 @@ def parallel(
     Args:
         function: A function of a module.
         jobs: Its arguments.
-        num_workers: Processes; one a core by default, 0 for none.
+        num_workers: Processes; by default as many as there are processors, 0 for none.
         what: What is done, for the progress.
         chunk: Jobs that a process is handed at once; by default few enough for about four chunks a process.
     """
-    workers = num_cores() if num_workers is None else num_workers
-    logger.info("%s: %d, on %d cores", what, len(jobs), max(1, workers))
+    workers = num_processors() if num_workers is None else num_workers
+    logger.info("%s: %d, in %d processes", what, len(jobs), max(1, workers))
     if workers == 0:
         yield from _with_progress(map(function, jobs), len(jobs), what)
         return
@@ -46,11 +47,6 @@ def parallel(
             # otherwise leaving the pool would wait for all jobs that are left
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def num_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _with_progress(results: Iterable[_Result], total: int, what: str) -> Iterator[_Result]:

@@ -61,7 +61,7 @@ def prepare_images(
         sample_id: (N,) unique identifiers.
         files: N image files.
         depth: Type of a pixel.
-        num_workers: Processes; one a core by default, 0 for none.
+        num_workers: Processes; as many as there are processors by default, 0 for none.
         on_error: Whether an image that cannot be read is listed and left out, or ends the work.
 
     Returns:

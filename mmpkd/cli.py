@@ -27,6 +27,7 @@ from mmpkd.callbacks.progress import EpochLog
 from mmpkd.callbacks.record import RunRecord, lineage
 from mmpkd.callbacks.rng import RNGState
 from mmpkd.callbacks.teacher_card import TeacherCardWriter
+from mmpkd.callbacks.threads import Threads
 from mmpkd.checkpoint_io import SafeCheckpointIO, remove_temporary_checkpoints
 from mmpkd.modules import ClassificationModule
 from mmpkd.suggestions import SuggestingParser
@@ -153,6 +154,7 @@ class MMPKDCLI(LightningCLI):
             best,
             last,
             RNGState(),
+            Threads(),
             NaNGuard(),
             PredictionWriter(),
             RunRecord(int(seed), self.run.job_type),

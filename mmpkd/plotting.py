@@ -1,6 +1,8 @@
 """Heatmaps over images, as arrays and as figures; no plotting state is touched."""
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -22,6 +24,8 @@ CONTOUR_COLORS: tuple[tuple[int, int, int], ...] = (
     (0, 114, 178),
     (230, 159, 0),
 )
+
+LEGEND_COLUMNS = 4
 
 
 def display_scale(height: int, width: int, min_side: int = 384) -> int:
@@ -95,17 +99,15 @@ def map_figure(
     for heatmap in heatmaps.values():
         _check(image, heatmap, list(rois.values()), 0.5)
     height, width = image.shape
-    side = 2.4
-    size = (side * (1 + len(heatmaps)) + 0.8, side * aspect * height / width + (0.9 if title or rois else 0.4))
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(1, 1 + len(heatmaps), squeeze=False)[0]
-    color_scale = ScalarMappable(Normalize(0, 1), colormap)
-    for axes, (name, values) in zip(panels, [("image", None), *heatmaps.items()], strict=True):
-        axes.imshow(image, cmap="gray", vmin=0, vmax=1, aspect=aspect, interpolation="bilinear")
+    layout = _Layout(1 + len(heatmaps), aspect * height / width, bool(heatmaps), len(rois), bool(title))
+    figure = Figure(figsize=(layout.width, layout.height))
+    for column, (name, values) in enumerate([("image", None), *heatmaps.items()]):
+        axes = figure.add_axes(layout.panel(column))
+        axes.imshow(image, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="bilinear")
         if values is not None:
             level = _unit_range(cv2.resize(values.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR))
             axes.imshow(
-                level, cmap=colormap, vmin=0, vmax=1, alpha=0.6 * level, aspect=aspect, interpolation="bilinear"
+                level, cmap=colormap, vmin=0, vmax=1, alpha=0.6 * level, aspect="auto", interpolation="bilinear"
             )
         for position, mask in enumerate(rois.values()):
             color = np.array(CONTOUR_COLORS[position % len(CONTOUR_COLORS)]) / 255
@@ -117,7 +119,7 @@ def map_figure(
         axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
         axes.set_title(name, fontsize=9)
     if heatmaps:
-        bar = figure.colorbar(color_scale, ax=list(panels), fraction=0.03, pad=0.01)
+        bar = figure.colorbar(ScalarMappable(Normalize(0, 1), colormap), cax=figure.add_axes(layout.bar()))
         bar.set_label("relevance, scaled", fontsize=8)
         bar.ax.tick_params(labelsize=7)
     if rois:
@@ -125,10 +127,58 @@ def map_figure(
             Line2D([], [], color=np.array(CONTOUR_COLORS[i % len(CONTOUR_COLORS)]) / 255, linewidth=2, label=name)
             for i, name in enumerate(rois)
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+        figure.legend(handles=handles, loc="lower center", ncols=LEGEND_COLUMNS, fontsize=8, frameon=False)
     if title:
-        figure.suptitle(title, fontsize=9)
+        figure.suptitle(title, fontsize=9, y=1 - 0.06 / layout.height, verticalalignment="top")
     return figure
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where things are in a figure of maps, in inches; matplotlib's own layouts take longer than drawing does.
+
+    Attributes:
+        num_panels: Panels in a row.
+        proportion: Height of a panel in units of its width.
+        has_bar: Whether there is a colour bar on the right.
+        num_findings: Entries of the legend below.
+        has_title: Whether there is a title above.
+    """
+
+    num_panels: int
+    proportion: float
+    has_bar: bool
+    num_findings: int
+    has_title: bool
+
+    side = 2.4
+    gap = 0.08
+
+    @property
+    def width(self) -> float:
+        """Width of the figure."""
+        return self.gap + self.num_panels * (self.side + self.gap) + (0.62 if self.has_bar else 0)
+
+    @property
+    def height(self) -> float:
+        """Height of the figure."""
+        return self._bottom + self.side * self.proportion + 0.26 + (0.22 if self.has_title else 0)
+
+    @property
+    def _bottom(self) -> float:
+        return self.gap + 0.2 * math.ceil(self.num_findings / LEGEND_COLUMNS) + (0.04 if self.num_findings else 0)
+
+    def panel(self, column: int) -> tuple[float, float, float, float]:
+        """Return left, bottom, width and height of a panel, as fractions of the figure."""
+        return self._fractions(self.gap + column * (self.side + self.gap), self.side)
+
+    def bar(self) -> tuple[float, float, float, float]:
+        """Return left, bottom, width and height of the colour bar, as fractions of the figure."""
+        return self._fractions(self.gap + self.num_panels * (self.side + self.gap), 0.1)
+
+    def _fractions(self, left: float, width: float) -> tuple[float, float, float, float]:
+        height = self.side * self.proportion
+        return left / self.width, self._bottom / self.height, width / self.width, height / self.height
 
 
 def _padded(height: int, width: int) -> tuple[float, float, float, float]:

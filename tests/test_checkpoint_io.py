@@ -1,29 +1,28 @@
 import resource
-import subprocess
-import sys
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 import torch
 
 from mmpkd.checkpoint_io import SafeCheckpointIO, remove_temporary_checkpoints
+from mmpkd.study.forked import start_server
 
-WRITER = """
-import sys, torch
-from pathlib import Path
-from mmpkd.checkpoint_io import SafeCheckpointIO
-value = 0
-while True:
-    value += 1
-    SafeCheckpointIO().save_checkpoint({"a": torch.full((2_000_000,), float(value))}, Path(sys.argv[1]))
-"""
+
+def write_again_and_again(path: Path) -> None:
+    value = 0
+    while True:
+        value += 1
+        SafeCheckpointIO().save_checkpoint({"a": torch.full((2_000_000,), float(value))}, path)
 
 
 @pytest.mark.slow
 def test_a_kill_during_a_save_never_tears_the_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
-    process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], cwd=Path(__file__).parents[1])
+    start_server()
+    process = get_context("forkserver").Process(target=write_again_and_again, args=(path,))
+    process.start()
     seen = []
     deadline = time.monotonic() + 120
     while not path.exists() and time.monotonic() < deadline:
@@ -34,7 +33,7 @@ def test_a_kill_during_a_save_never_tears_the_checkpoint(tmp_path: Path) -> None
         assert (value == value[0]).all()
         seen.append(value[0].item())
     process.kill()
-    process.wait()
+    process.join()
     value = torch.load(path, weights_only=True)["a"]
     assert (value == value[0]).all()
     assert value[0].item() >= seen[-1] > seen[0]

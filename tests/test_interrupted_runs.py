@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from mmpkd.callbacks.nan_guard import NonFiniteLossError
 from mmpkd.cli import main
+from tests.forked import finish, start
 from tests.runs import config, data, student, text_teacher
 
 REPOSITORY = Path(__file__).parents[1]
@@ -29,13 +31,24 @@ def arguments(folder: Path, name: str, tiny_root: Path, num_workers: int = 0) ->
     )
 
 
-def interrupt(args: list[str], step: int, number: int) -> subprocess.CompletedProcess[str]:
-    flags = ["--trainer.callbacks+=tests.interrupt.SignalAt", f"--trainer.callbacks.step={step}"]
-    command = [sys.executable, "-m", "mmpkd", "fit", *args, *flags, f"--trainer.callbacks.number={number}"]
+def interrupt(args: list[str], step: int, number: int, log: Path) -> int:
+    """Return how a fit ends that gets a signal in a step."""
+    return finish(start(["fit", *args, *signal_at(step, number)], log))
+
+
+def interrupt_really(args: list[str], step: int, number: int, log: Path) -> int:
+    """Do the same in a process that a shell might start."""
+    command = [sys.executable, "-m", "mmpkd", "fit", *args, *signal_at(step, number)]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, cwd=REPOSITORY, preexec_fn=_heed_ctrl_c
-    )
+    with log.open("w") as output:
+        return subprocess.run(
+            command, env=environment, stdout=output, stderr=output, check=False, cwd=REPOSITORY, preexec_fn=_heed_ctrl_c
+        ).returncode
+
+
+def signal_at(step: int, number: int) -> list[str]:
+    callbacks = "--trainer.callbacks"
+    return [f"{callbacks}+=tests.interrupt.SignalAt", f"{callbacks}.step={step}", f"{callbacks}.number={number}"]
 
 
 def _heed_ctrl_c() -> None:
@@ -63,8 +76,8 @@ def test_resume_after_a_kill_inside_an_epoch_is_exact(
     num_workers: int, step: int, undisturbed: dict[str, torch.Tensor], tiny_root: Path, tmp_path: Path
 ) -> None:
     args = arguments(tmp_path, "run", tiny_root, num_workers)
-    result = interrupt(args, step, signal.SIGKILL)
-    assert result.returncode == -signal.SIGKILL, result.stderr
+    log = tmp_path / "log.txt"
+    assert interrupt(args, step, signal.SIGKILL, log) == -signal.SIGKILL, log.read_text()
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == 8 * (step // 8) + step % 8 // 3 * 3
     main(["fit", *args, "--ckpt_path", str(last)])
@@ -74,12 +87,15 @@ def test_resume_after_a_kill_inside_an_epoch_is_exact(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code", "saved_step"), [(signal.SIGTERM, 143, 11), (signal.SIGINT, 130, 8)])
+@pytest.mark.parametrize(
+    ("interrupt", "number", "code", "saved_step"),
+    [(interrupt, signal.SIGTERM, 143, 11), (interrupt_really, signal.SIGINT, 130, 8)],
+)
 def test_a_stopped_run_saves_and_exits_with_the_signals_code(
-    number: int, code: int, saved_step: int, tiny_root: Path, tmp_path: Path
+    interrupt: Callable[..., int], number: int, code: int, saved_step: int, tiny_root: Path, tmp_path: Path
 ) -> None:
-    result = interrupt(arguments(tmp_path, "run", tiny_root), 10, number)
-    assert result.returncode == code, result.stderr
+    log = tmp_path / "log.txt"
+    assert interrupt(arguments(tmp_path, "run", tiny_root), 10, number, log) == code, log.read_text()
     saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == saved_step
 

@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from mmpkd.plotting import CONTOUR_COLORS, display_scale, overlay
+from mmpkd.plotting import CONTOUR_COLORS, display_scale, map_figure, overlay
 
 IMAGE = np.linspace(0, 1, 30 * 50).reshape(30, 50)
 FLAT = np.zeros((3, 5))
@@ -62,6 +62,21 @@ def test_contours_follow_masks_on_any_background() -> None:
         assert columns.min() >= 10 * 13 - 3
         assert columns.max() <= 30 * 13 + 3
         assert (picture == 0).all(-1).any()  # the dark rim
+
+
+@pytest.mark.parametrize("num_findings", [0, 1, 5])
+def test_a_figure_keeps_proportions_and_nothing_lies_on_a_panel(num_findings: int) -> None:
+    rois = {f"finding {i}": np.pad(np.ones((4, 4), bool), ((5, 21), (5 + i, 41 - i))) for i in range(num_findings)}
+    figure = map_figure(IMAGE, {"rollout": FLAT + np.eye(3, 5)}, rois, title="a title", aspect=1.5)
+    figure.draw_without_rendering()
+    panels = [axes.get_window_extent() for axes in figure.axes[:2]]
+    for panel in panels:
+        assert panel.height / panel.width == pytest.approx(1.5 * 30 / 50)
+    others = [axes.title.get_window_extent() for axes in figure.axes[:2]]
+    others += [legend.get_window_extent() for legend in figure.legends] + [figure.axes[2].get_tightbbox()]
+    assert figure.bbox.y0 - 4 <= min(box.y0 for box in others)
+    assert not any(panel.overlaps(box) for panel in panels for box in others)
+    assert not panels[0].overlaps(panels[1])
 
 
 def test_pyplot_is_not_touched() -> None:

@@ -79,7 +79,7 @@ def write_breast_phantoms(
         mass_fraction: Share of masses; the others are calcifications, which need larger images than 64 pixels to be
             seen.
         preset: `hard` adds a corrupt file and masks of another size, for tests of readers.
-        num_workers: Processes; one a core by default.
+        num_workers: Processes; as many as there are processors by default.
 
     Raises:
         FileExistsError: If the folder holds other files, or phantoms of other settings.

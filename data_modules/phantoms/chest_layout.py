@@ -110,7 +110,7 @@ def write_chest_phantoms(
         seed: Seed of everything.
         label_noise: How the automatic labels err.
         preset: `hard` adds truncated files, lateral views and missing view positions, for tests of readers.
-        num_workers: Processes; one a core by default.
+        num_workers: Processes; as many as there are processors by default.
 
     Raises:
         FileExistsError: If the folder holds other files, or phantoms of other settings.

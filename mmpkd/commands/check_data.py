@@ -51,6 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--images", type=_images, default="200", help="images to decode a split, or 'all' (default: 200)"
     )
-    parser.add_argument("--num_workers", type=int, help="processes (default: one a core)")
+    parser.add_argument("--num_workers", type=int, help="processes (default: as many as there are processors)")
     parser.add_argument("--json", type=Path, help="also write the report to this file")
     return parser

@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--depth", choices=["uint8", "uint16"], default="uint8", help="uint16 for films of 12 to 16 bit"
     )
-    parser.add_argument("--num_workers", type=int, help="processes (default: one a core)")
+    parser.add_argument("--num_workers", type=int, help="processes (default: as many as there are processors)")
     parser.add_argument("--on_error", choices=["skip", "stop"], default="skip", help="what an unreadable image does")
     parser.add_argument("--verify", action="store_true", help="only compare all prepared images with their checksums")
     return parser

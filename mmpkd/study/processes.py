@@ -3,20 +3,21 @@
 import fcntl
 import os
 import queue
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from data_modules.processors import num_processors
+from mmpkd.study.forked import start_command, start_server
 from mmpkd.study.plan import StudyError
 
 
 class LocalProcesses:
     """The Lightning command line in a process of its own; what it prints is appended to `log.txt` in the run's folder.
 
-    Processors are shared between the processes unless OMP_NUM_THREADS is set. With several processes and GPUs, each process
-    has one GPU; a single process has all of them. A process stops, and saves, when the study ends in whatever way.
+    Processors are shared between the processes, as threads of PyTorch, unless OMP_NUM_THREADS is set. With several processes
+    and GPUs, each process has one GPU; a single process has all of them. A process stops, and saves, when the study ends in
+    whatever way.
 
     Args:
         num_jobs: Number of processes at a time.
@@ -26,15 +27,14 @@ class LocalProcesses:
 
     def __init__(self, num_jobs: int, num_gpus: int, lock: int) -> None:
         self._lock = lock
+        self._num_threads = max(1, num_processors() // num_jobs)
         self._slots: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
-        threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // num_jobs))
         given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         gpus = given or [str(index) for index in range(num_gpus)]
         for slot in range(num_jobs):
-            environment = {"OMP_NUM_THREADS": threads}
-            if num_jobs > 1 and num_gpus > 0:
-                environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
-            self._slots.put(environment)
+            has_own_gpu = num_jobs > 1 and num_gpus > 0
+            self._slots.put({"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if has_own_gpu else {})
+        start_server()
 
     def __call__(self, args: Sequence[str]) -> None:
         """Run one command to its end.
@@ -45,27 +45,18 @@ class LocalProcesses:
         """
         folder = Path(args[list(args).index("--run.dir") + 1])
         folder.mkdir(parents=True, exist_ok=True)
+        log = folder / "log.txt"
         environment = self._slots.get()
-        command = [sys.executable, "-m", "mmpkd.study.child", str(os.getpid()), *args]
         try:
-            with (folder / "log.txt").open("ab") as log:
-                status = subprocess.run(
-                    command,
-                    env={**os.environ, **environment},
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=(self._lock,),
-                    check=False,
-                ).returncode
+            process = start_command(args, log, environment, self._num_threads, self._lock)
+            process.join()
         finally:
             self._slots.put(environment)
+        status = process.exitcode
         if status in (130, 143):
             raise SystemExit(status)
         if status != 0:
-            raise ChildProcessError(
-                f"the process ended with status {status}; what it printed is in {folder / 'log.txt'}"
-            )
+            raise ChildProcessError(f"the process ended with status {status}; what it printed is in {log}")
 
 
 @contextmanager

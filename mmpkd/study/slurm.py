@@ -31,7 +31,7 @@ class Slurm:
         parameters: Options of sbatch, see `load_parameters`.
         name: Name of the study, for the names of the jobs.
         num_jobs: Most runs at a time; None for no limit.
-        poll: Seconds between looks at the queue.
+        poll: Seconds between looks at the queue; soon after something has changed it is looked at more often.
         patience: Seconds that a job must be gone without a result to count as lost; files on a shared file system appear late.
 
     Raises:
@@ -117,11 +117,11 @@ class Slurm:
 
     def wait(self) -> list[tuple[Run, str | None]]:
         """Return the runs that ended, at least one."""
-        while True:
-            ended = self._look()
-            if ended:
-                return ended
-            time.sleep(self._poll)
+        pause = min(1.0, self._poll)
+        while not (ended := self._look()):
+            time.sleep(pause)
+            pause = min(2 * pause, self._poll)
+        return ended
 
     def _look(self) -> list[tuple[Run, str | None]]:
         queue, now = self._queue(), time.monotonic()

@@ -49,8 +49,6 @@ class SlurmJob:
         """
         if is_finished(self.run) or self._is_superseded():
             return
-        if "SLURM_CPUS_PER_TASK" in os.environ:
-            os.environ.setdefault("OMP_NUM_THREADS", os.environ["SLURM_CPUS_PER_TASK"])
         # Lightning calls the handler of SIGTERM that it finds after its own
         for name in (signal.SIGUSR2, signal.SIGTERM):
             signal.signal(name, self._take_down)

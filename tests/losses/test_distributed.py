@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import start_processes
 from torch.nn.parallel import DistributedDataParallel
 
 from mmpkd.losses import LossTerm, Objective
 from mmpkd.outputs import ModelOutput
+from mmpkd.study.forked import start_server
 from tests.losses.test_all import LOSSES
 
 B, K, D, E = 24, 5, 6, 4
@@ -69,7 +70,8 @@ def work(rank: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_terms_and_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
-    spawn(work, args=(str(tmp_path),), nprocs=2)
+    start_server()
+    start_processes(work, args=(str(tmp_path),), nprocs=2, start_method="forkserver")
     single = Student()
     terms = single(*batch())
     terms["loss"].backward()

@@ -1,8 +1,5 @@
 """Training and scoring with two processes is training and scoring with one."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +7,7 @@ import pytest
 import torch
 
 from mmpkd.cli import main
+from tests.forked import finish, start
 from tests.runs import config, data, student, text_teacher
 
 # no batch norm: its statistics belong to the batch of a process
@@ -17,13 +15,6 @@ STUDENT = {
     "student": "vit_tiny_patch16_224",
     "student_options": {"depth": 1, "embed_dim": 32, "num_heads": 2, "patch_size": 8},
 }
-
-
-def mmpkd(*arguments: str) -> None:
-    command = [sys.executable, "-m", "mmpkd", *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow
@@ -51,7 +42,8 @@ def test_two_processes_train_and_score_as_one(tmp_path: Path) -> None:
         if processes == 1:
             main(["fit", *arguments])
         else:
-            mmpkd("fit", *arguments)
+            log = tmp_path / "log.txt"
+            assert finish(start(["fit", *arguments], log)) == 0, log.read_text()
         runs[processes] = tmp_path / name
     first, second = (
         torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for folder in runs.values()

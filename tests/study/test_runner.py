@@ -1,8 +1,8 @@
 import json
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -245,19 +245,18 @@ def test_processes_end_with_the_status_of_their_command(tmp_path: Path) -> None:
 def test_each_process_has_its_share_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def run(command: list[str], env: dict[str, str], **_: object) -> subprocess.CompletedProcess[bytes]:
-        seen.append((env["OMP_NUM_THREADS"], env.get("CUDA_VISIBLE_DEVICES")))
-        return subprocess.CompletedProcess(command, 0)
+    def start(args: list[str], log: Path, environment: dict[str, str], num_threads: int, lock: int) -> SimpleNamespace:
+        seen.append((num_threads, environment.get("CUDA_VISIBLE_DEVICES")))
+        return SimpleNamespace(exitcode=0, join=lambda: None)
 
-    monkeypatch.setattr("mmpkd.study.processes.subprocess.run", run)
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("mmpkd.study.processes.start_command", start)
+    monkeypatch.setattr("mmpkd.study.processes.num_processors", lambda: 8)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for num_jobs, num_gpus in ((2, 0), (4, 2), (1, 2)):
         processes = LocalProcesses(num_jobs, num_gpus, 0)
         for _ in range(num_jobs):
             processes(["fit", "--run.dir", str(tmp_path)])
-    assert seen == [("4", None)] * 2 + [("2", "0"), ("2", "1")] * 2 + [("8", None)]
+    assert seen == [(4, None)] * 2 + [(2, "0"), (2, "1")] * 2 + [(8, None)]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,MIG-7")
     seen.clear()
     processes = LocalProcesses(3, 2, 0)

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pandas as pd
@@ -22,10 +23,11 @@ from mmpkd.study.runner import plan_runs
 from mmpkd.study.slurm import Slurm, check_not_queued
 from mmpkd.study.slurm_job import SlurmJob
 from mmpkd.study.slurm_queue import load_parameters, outside_jobs, slurm_executor
+from tests.forked import finish
 from tests.study import fake_slurm
 from tests.study.single_node_slurm import single_node_slurm
 from tests.study.synthetic import write_study
-from tests.study.tiny_study import start, write_tiny_study
+from tests.study.tiny_study import start_study, write_tiny_study
 
 
 def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -41,8 +43,8 @@ def preempt(
 ) -> Iterator[Callable[[str], object]]:
     """A cluster; the value preempts a job and lets it go on at once."""
     if request.param == "stand-in":
-        on_path(tmp_path, monkeypatch)
-        yield lambda job: _sh("scancel", "--signal=TERM", job)
+        with fake_slurm.node(on_path(tmp_path, monkeypatch)):
+            yield lambda job: _sh("scancel", "--signal=TERM", job)
     else:
         with single_node_slurm(tmp_path / "slurm"):
             yield _preempt_for_real
@@ -79,15 +81,15 @@ def test_a_study_on_a_cluster_survives_preemption_and_its_own_death(
 ) -> None:
     """Its report is that of an undisturbed study in one process; runs that can start together are one array."""
     cluster = write_cluster_study(tmp_path, tiny_root)
-    assert start(tmp_path).wait() == 0
+    assert finish(start_study(tmp_path)) == 0
     (tmp_path / "out").rename(tmp_path / "undisturbed")
-    process = start(tmp_path, *cluster)
+    process = start_study(tmp_path, *cluster)
     _await_checkpoint(tmp_path, process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     before = job_of(tmp_path, "baseline/seed0")
     preempt(before["id"])
-    assert start(tmp_path, *cluster).wait() == 0
+    assert finish(start_study(tmp_path, *cluster)) == 0
     assert job_of(tmp_path, "baseline/seed0") == before
     assert job_of(tmp_path, "teacher/seed0")["name"] == before["name"]
     assert job_of(tmp_path, "distilled/seed0")["name"] != before["name"]
@@ -107,14 +109,14 @@ def test_a_run_may_have_two_processes(tiny_root: Path, tmp_path: Path, engine: s
     options.write_text(f"{options.read_text()}ntasks_per_node: 2\n")
     overrides = ["--", "--trainer.devices=2", "--trainer.strategy=ddp"]
     if engine == "process":
-        assert start(tmp_path, "--jobs", "1", *overrides).wait() == 0
+        assert finish(start_study(tmp_path, "--jobs", "1", *overrides)) == 0
     else:
         with single_node_slurm(tmp_path / "slurm"):
-            process = start(tmp_path, *cluster, *overrides)
+            process = start_study(tmp_path, *cluster, *overrides)
             _await_checkpoint(tmp_path, process)
             job = job_of(tmp_path, "baseline/seed0")["id"]
             _preempt_for_real(job)
-            assert process.wait() == 0
+            assert finish(process) == 0
         starts = [
             (tmp_path / "out" / "slurm" / f"{job}_{task}_log.out").read_text().count("Starting with JobEnvironment")
             for task in range(2)
@@ -131,9 +133,9 @@ def test_a_run_may_have_two_processes(tiny_root: Path, tmp_path: Path, engine: s
     assert len(rows) == rows["attribution"].nunique() * expected.filter(like="target/").sum().sum()
 
 
-def _await_checkpoint(folder: Path, process: "subprocess.Popen[bytes]") -> None:
+def _await_checkpoint(folder: Path, process: ForkServerProcess) -> None:
     while not (folder / "out" / "baseline" / "seed0" / "checkpoints" / "last.ckpt").exists():
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.02)
 
 
@@ -162,7 +164,7 @@ def names(queue: Path) -> list[str]:
     return [json.loads(path.read_text())["name"] for path in sorted(queue.glob("[0-9]*.json"))]
 
 
-def finish(run: Run) -> None:
+def write_done(run: Run) -> None:
     (run.folder / "done.json").write_text(json.dumps({"fingerprint": run_fingerprint(run)}))
 
 
@@ -174,7 +176,7 @@ def test_a_study_that_starts_again_waits_for_its_jobs(tmp_path: Path, held: Path
     again.start([first, second])
     assert names(held) == submitted
     assert len(set(submitted)) == 1
-    finish(second)
+    write_done(second)
     assert again.wait() == [(second, None)]
 
 
@@ -214,7 +216,7 @@ def test_a_job_is_lost_after_some_patience_only(tmp_path: Path, held: Path) -> N
     for path in held.glob("[0-9]*.json"):
         path.unlink()
     begin = time.monotonic()
-    threading.Timer(0.2, finish, [first]).start()
+    threading.Timer(0.2, write_done, [first]).start()
     assert patient.wait() == [(first, None)]  # its result appeared late
     ((run, reason),) = patient.wait()
     assert run == second
@@ -409,7 +411,7 @@ def test_a_job_that_is_not_wanted_any_more_does_nothing(
     write_json(run.folder / "job.json", {"name": "mmpkd-y", "index": 2})
     SlurmJob(run, 60)()
     write_json(run.folder / "job.json", {"name": "mmpkd-x", "index": 2})
-    finish(run)
+    write_done(run)
     SlurmJob(run, 60)()
     assert calls == []
 

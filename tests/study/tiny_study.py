@@ -1,14 +1,12 @@
 """A whole study on tiny data, through the real command line."""
 
-import os
-import subprocess
-import sys
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from tests.forked import start
 from tests.runs import config, student, text_teacher
 from tests.study.synthetic import write_study
 
-REPOSITORY = Path(__file__).parents[2]
 MONITORS = [
     {"class_path": "mmpkd.callbacks.localization.LocalizationMonitor"},
     {"class_path": "mmpkd.callbacks.attribution_maps.AttributionMapLogger", "init_args": {"num_images": 2}},
@@ -23,9 +21,5 @@ def write_tiny_study(folder: Path, tiny_root: Path, max_epochs: int = 2) -> None
         config(folder, name, tiny_root, student(), run=run, trainer={"callbacks": MONITORS, "max_epochs": max_epochs})
 
 
-def start(folder: Path, *more: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "mmpkd", "study", str(folder / "study.yaml"), "--out", str(folder / "out"), *more]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, env=environment, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+def start_study(folder: Path, *more: str) -> ForkServerProcess:
+    return start(["study", str(folder / "study.yaml"), "--out", str(folder / "out"), *more], folder / "study.log")

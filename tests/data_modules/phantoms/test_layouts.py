@@ -1,8 +1,7 @@
 import csv
 import hashlib
 import json
-import subprocess
-import sys
+import runpy
 import threading
 import time
 from pathlib import Path
@@ -99,10 +98,10 @@ def test_two_processes_that_want_the_same_folder_write_it_once(tmp_path: Path) -
     assert (root / MANIFEST).is_file()
 
 
-def test_phantoms_are_written_from_the_command_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "data_modules.phantoms", "chest", str(tmp_path / "chest")]
+def test_phantoms_are_written_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = ["--num_train=3", "--num_val=1", "--num_test=1", "--num_workers=0"]
-    subprocess.run([*command, *options], check=True)
+    monkeypatch.setattr("sys.argv", ["data_modules.phantoms", "chest", str(tmp_path / "chest"), *options])
+    runpy.run_module("data_modules.phantoms", run_name="__main__")
     assert len(list((tmp_path / "chest").rglob("*.jpg"))) == 5
 
 
