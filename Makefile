@@ -84,7 +84,7 @@ controls-mammo: $(STAMP)  ## Every control of a strict reviewer on breast phanto
 	$(BIN)/mmpkd study experiments/mammo/controls.yaml $(STUDY_FLAGS)
 
 dashboard: $(STAMP)  ## Save the W&B workspace of the project, or say how to get it
-	$(BIN)/python experiments/dashboard.py $(ARGS)
+	$(BIN)/python -m mmpkd.tracking.dashboard $(ARGS)
 
 review: $(STAMP)  ## Look at a run on this machine in the terminal, without an account (RUN= a folder; the newest by default)
 	@run="$(or $(RUN),$(shell ls -td runs/*/*/*/wandb 2>/dev/null | head -n 1 | xargs -r dirname))"; \

@@ -30,7 +30,8 @@ from mmpkd.callbacks.teacher_card import TeacherCardWriter
 from mmpkd.checkpoint_io import SafeCheckpointIO, remove_temporary_checkpoints
 from mmpkd.modules import ClassificationModule
 from mmpkd.suggestions import SuggestingParser
-from mmpkd.tracking import MetricsFile, finish_wandb, sweep_folder, wandb_logger
+from mmpkd.tracking.metrics_file import MetricsFile
+from mmpkd.tracking.wandb import finish_wandb, sweep_folder, wandb_logger
 
 
 @dataclass
