@@ -32,6 +32,7 @@ from mmpkd.modules import ClassificationModule
 from mmpkd.suggestions import SuggestingParser
 from mmpkd.tracking.metrics_file import MetricsFile
 from mmpkd.tracking.wandb import finish_wandb, sweep_folder, wandb_logger
+from mmpkd.user_code import find_user_code
 
 
 @dataclass
@@ -192,6 +193,7 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: With 2 for wrong arguments, 130 after an interrupt, 143 after SIGTERM.
     """
     assert data_modules.__doc__  # imported first: it silences albumentations' version check
+    find_user_code()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     # device tables and advertisements; warnings still show
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
