@@ -10,6 +10,7 @@ LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
 OWN_COMMANDS = {
     "attribute": "mmpkd.commands.attribute",
     "check-data": "mmpkd.commands.check_data",
+    "init": "mmpkd.commands.init",
     "prepare": "mmpkd.commands.prepare",
     "study": "mmpkd.commands.study",
     "targets": "mmpkd.commands.targets",
@@ -21,6 +22,7 @@ usage: mmpkd COMMAND [options]
 
 Multimodal privileged knowledge distillation for medical imaging.
 
+  init       write experiments to start from:  mmpkd init my_project --data table
   fit        train a teacher or a student:  mmpkd fit --config experiments/cxr/teacher.yaml
   validate   score a checkpoint on the validation split
   test       score a checkpoint on the test split
