@@ -32,6 +32,7 @@ from mmpkd.modules import ClassificationModule
 from mmpkd.suggestions import SuggestingParser
 from mmpkd.tracking.metrics_file import MetricsFile
 from mmpkd.tracking.wandb import finish_wandb, sweep_folder, wandb_logger
+from mmpkd.unused_gpu import warn_of_unused_gpu
 from mmpkd.user_code import find_user_code
 
 
@@ -130,6 +131,7 @@ class MMPKDCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make a trainer that writes into the run's folder only."""
         configured = self.config_init[self.subcommand].trainer
+        warn_of_unused_gpu(configured.accelerator)
         own = {
             "default_root_dir": self.run.dir,
             "callbacks": [*(configured.callbacks or []), *self._callbacks()],
