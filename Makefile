@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 # DATA=/path runs the real configuration on a real data set; ARGS= passes Lightning CLI overrides; SEEDS="0 1 2" trains more
 # seeds; JOBS=2 makes so many runs at a time, SLURM=file.yaml makes them jobs of a cluster; OUT= is the folder of the study; RUN=
-# the folder of a run.
+# the folder of a run. TORCH=cpu, TORCH=cu126, ... is the build of PyTorch; the environment keeps it until another one is asked for.
 DATA ?=
 ARGS ?=
 SEEDS ?=
@@ -14,30 +14,45 @@ JOBS ?=
 SLURM ?=
 OUT ?=
 RUN ?=
+INSTALLED_TORCH := $(shell cat $(STAMP) 2>/dev/null)
+TORCH ?= $(INSTALLED_TORCH)
 PRESETS ?= nuisance descriptors descriptors_density all_no_birads all_with_birads
 TEXTS ?= findings impression label_masked
 RUNS = $(if $(OUT),--out $(OUT)) $(if $(SEEDS),--seeds $(SEEDS))
 STUDY_FLAGS = $(RUNS) $(if $(JOBS),--jobs $(JOBS)) $(if $(SLURM),--slurm $(SLURM)) -- $(if $(DATA),--data.root=$(abspath $(DATA))) $(ARGS)
 
+# what `make check-lock` resolves for; PyTorch has no build for Macs with Intel processors
+PLATFORMS := x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-pc-windows-msvc aarch64-apple-darwin
+PYTHONS := 3.11 3.12 3.13
+# what `make check-lowest` runs on the oldest releases that pyproject.toml allows
+QUICK_TESTS := tests/losses tests/metrics tests/attribution tests/data_modules/forms tests/study/test_report.py tests/test_cli.py
+
 # some machines forbid compiled modules, and every process then compiles PyTorch again: half a minute each
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install train-cxr train-mammo study-cxr study-2x2 known-answers train-covid table-cbis text-openi controls-cxr controls-mammo dashboard review test check format lint types benchmark lock clean
+.PHONY: help install train-cxr train-mammo study-cxr study-2x2 known-answers train-covid table-cbis text-openi controls-cxr controls-mammo dashboard review test check format lint types benchmark lock check-lock check-lowest clean
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
+ifneq ($(TORCH),$(INSTALLED_TORCH))
+.PHONY: $(STAMP)
+REPLACED := --reinstall-package torch --reinstall-package torchvision
+endif
+
+# the lock pins the CUDA libraries of the usual build; another build brings its own
 $(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else f"mmpkd needs Python 3.11 or 3.12 but {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
-	@echo "Setting up $(VENV): about 6 GB with PyTorch, once."
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"mmpkd needs Python 3.11, 3.12 or 3.13 but {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.13 ...")'
+	@echo "Setting up $(VENV): up to 6 GB with PyTorch, once."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --python $(BIN)/python --requirements requirements.lock
+	@$(if $(TORCH),grep -vE '^(cuda|nvidia)-|^triton=' requirements.lock,cat requirements.lock) | \
+	  $(BIN)/uv pip install --python $(BIN)/python $(if $(TORCH),--torch-backend $(TORCH)) $(REPLACED) --requirements -
 	@$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --editable .
-	@touch $@
+	@echo "$(TORCH)" > $@
 
-install: $(STAMP)  ## Create .venv with everything
+install: $(STAMP)  ## Create .venv with everything (TORCH=cpu, cu126, ...: another build of PyTorch)
 
 train-cxr: $(STAMP)  ## Text teacher -> student on chest radiographs, then the report (phantoms unless DATA=)
 	$(BIN)/mmpkd study experiments/cxr/$(if $(DATA),mimic/)study.yaml $(STUDY_FLAGS)
@@ -84,7 +99,7 @@ controls-mammo: $(STAMP)  ## Every control of a strict reviewer on breast phanto
 	$(BIN)/mmpkd study experiments/mammo/controls.yaml $(STUDY_FLAGS)
 
 dashboard: $(STAMP)  ## Save the W&B workspace of the project, or say how to get it
-	$(BIN)/python experiments/dashboard.py $(ARGS)
+	$(BIN)/python -m mmpkd.tracking.dashboard $(ARGS)
 
 review: $(STAMP)  ## Look at a run on this machine in the terminal, without an account (RUN= a folder; the newest by default)
 	@run="$(or $(RUN),$(shell ls -td runs/*/*/*/wandb 2>/dev/null | head -n 1 | xargs -r dirname))"; \
@@ -97,11 +112,11 @@ test: $(STAMP)  ## Run the tests
 
 check: lint types test  ## Everything that continuous integration checks
 
-lint: $(STAMP)
+lint: $(STAMP)  ## Check format and style
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-types: $(STAMP)
+types: $(STAMP)  ## Check types
 	$(BIN)/mypy
 
 format: $(STAMP)  ## Format the code
@@ -111,8 +126,22 @@ format: $(STAMP)  ## Format the code
 benchmark: $(STAMP)  ## Run the benchmarks (ratios against a named peer or limit)
 	for name in attribution distillation loading indexing; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done
 
-lock: $(STAMP)  ## Resolve requirements.lock again
-	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --extra benchmark --python-version 3.11 --output-file requirements.lock
+lock: $(STAMP)  ## Resolve requirements.lock again, with the newest releases
+	$(BIN)/uv pip compile --quiet --upgrade --universal --custom-compile-command "make lock" --python-version 3.11 \
+	  pyproject.toml --extra dev --extra benchmark --output-file requirements.lock
+
+check-lock: $(STAMP)  ## Can requirements.lock be installed on Linux, Windows and macOS 14? Downloads no package
+	@for platform in $(PLATFORMS); do for python in $(PYTHONS); do \
+	  echo "$$platform, Python $$python"; \
+	  MACOSX_DEPLOYMENT_TARGET=14.0 $(BIN)/uv pip install --quiet --dry-run --only-binary :all: --target $(VENV)/no-such-folder \
+	    --python-platform $$platform --python-version $$python --requirements requirements.lock || exit 1; \
+	done; done
+
+check-lowest: $(STAMP)  ## Test the oldest releases that pyproject.toml allows, on Python 3.11; before a release
+	$(BIN)/uv venv --quiet --clear --python 3.11 $(VENV)/lowest
+	$(BIN)/uv pip install --python $(VENV)/lowest/bin/python --resolution lowest-direct --only-binary :all: --editable ".[dev]"
+	OMP_NUM_THREADS=1 $(VENV)/lowest/bin/python -m pytest -p no:cacheprovider $(QUICK_TESTS)
+	rm -rf $(VENV)/lowest
 
 clean:  ## Remove the environment and caches; runs and data stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,3 +1,12 @@
 """Experiments on multimodal privileged knowledge distillation in medical imaging."""
 
+import sys
+from pathlib import Path
+
 __version__ = "0.1.0"
+
+# `python -m` looks into the working directory first, where there may be a data_modules of the user's: ours is beside mmpkd
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import data_modules  # noqa: F401
+
+del sys.path[0]

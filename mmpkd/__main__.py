@@ -4,10 +4,13 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from mmpkd.user_code import find_user_code
+
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
 OWN_COMMANDS = {
     "attribute": "mmpkd.commands.attribute",
     "check-data": "mmpkd.commands.check_data",
+    "init": "mmpkd.commands.init",
     "prepare": "mmpkd.commands.prepare",
     "study": "mmpkd.commands.study",
     "targets": "mmpkd.commands.targets",
@@ -19,6 +22,7 @@ usage: mmpkd COMMAND [options]
 
 Multimodal privileged knowledge distillation for medical imaging.
 
+  init       write experiments to start from:  mmpkd init my_project --data table
   fit        train a teacher or a student:  mmpkd fit --config experiments/cxr/teacher.yaml
   validate   score a checkpoint on the validation split
   test       score a checkpoint on the test split
@@ -53,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         sys.stdout.write(f"mmpkd {__version__}\n")
         return 0
+    find_user_code()
     if args[0] in OWN_COMMANDS:
         run: Callable[[Sequence[str]], int] = import_module(OWN_COMMANDS[args[0]]).main
         return run(args[1:])

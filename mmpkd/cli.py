@@ -31,7 +31,10 @@ from mmpkd.callbacks.threads import Threads
 from mmpkd.checkpoint_io import SafeCheckpointIO, remove_temporary_checkpoints
 from mmpkd.modules import ClassificationModule
 from mmpkd.suggestions import SuggestingParser
-from mmpkd.tracking import MetricsFile, finish_wandb, sweep_folder, wandb_logger
+from mmpkd.tracking.metrics_file import MetricsFile
+from mmpkd.tracking.wandb import finish_wandb, sweep_folder, wandb_logger
+from mmpkd.unused_gpu import warn_of_unused_gpu
+from mmpkd.user_code import find_user_code
 
 
 @dataclass
@@ -129,6 +132,7 @@ class MMPKDCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make a trainer that writes into the run's folder only."""
         configured = self.config_init[self.subcommand].trainer
+        warn_of_unused_gpu(configured.accelerator)
         own = {
             "default_root_dir": self.run.dir,
             "callbacks": [*(configured.callbacks or []), *self._callbacks()],
@@ -193,6 +197,7 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: With 2 for wrong arguments, 130 after an interrupt, 143 after SIGTERM.
     """
     assert data_modules.__doc__  # imported first: it silences albumentations' version check
+    find_user_code()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     # device tables and advertisements; warnings still show
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

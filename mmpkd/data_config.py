@@ -9,6 +9,7 @@ import yaml
 from data_modules.base import PrivilegedDataModule
 from data_modules.forms import PrivilegedForm
 from mmpkd.suggestions import SuggestingParser
+from mmpkd.user_code import find_user_code
 
 
 def load_data_module(config: Path, overrides: Sequence[str]) -> PrivilegedDataModule:
@@ -25,8 +26,9 @@ def load_data_module(config: Path, overrides: Sequence[str]) -> PrivilegedDataMo
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it names no data module.
-        SystemExit: With 2, if an option is unknown or has a wrong value.
+        SystemExit: With 2, if an option is unknown or has a wrong value; with a message, see `find_user_code`.
     """
+    find_user_code()
     parser = SuggestingParser(prog="mmpkd", default_env=False)
     parser.add_subclass_arguments(PrivilegedDataModule, "data", required=True)
     parser.add_subclass_arguments(PrivilegedForm, "privileged_form", required=False)

@@ -66,8 +66,9 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write_breast_phantoms(folder / "breast", num_train=36, num_test=8, num_workers=0)
     write_breast_phantoms(folder / "both", num_train=60, num_test=24, mass_fraction=0.5, num_workers=0)
     _write_covid(folder / "covid")
+    _write_table(folder / "table")
     write_open_i(folder / "open_i")
-    return {name: folder / name for name in ("chest", "breast", "both", "covid", "open_i")}
+    return {name: folder / name for name in ("chest", "breast", "both", "covid", "table", "open_i")}
 
 
 def _write_covid(root: Path) -> None:
@@ -84,6 +85,16 @@ def _write_covid(root: Path) -> None:
         rows.append((name, f"images/{name}.jpg", i % 2, "cough and fever" if i % 3 else "", i, split, "PA", "covid19"))
     columns = ["image_id", "file", "label_covid19", "clinical_notes", "group_id", "split", "view", "finding_group"]
     pd.DataFrame(rows, columns=columns).to_csv(root / "metadata.csv", index=False)
+
+
+def _write_table(root: Path) -> None:
+    """What experiments/data/table.yaml expects before anybody fills it in."""
+    _write_covid(root)
+    frame = pd.read_csv(root / "metadata.csv")
+    names = {"label_covid19": "pneumonia", "group_id": "patient_id", "clinical_notes": "report"}
+    frame.rename(columns=names).to_csv(root / "table.csv", index=False)
+    for mask in (root / "masks").iterdir():
+        mask.rename(mask.with_name(mask.name.replace("__lesion_union", "")))
 
 
 @pytest.fixture(scope="module")
@@ -108,14 +119,16 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def flags(name: str, roots: dict[str, Path], encoder: Path) -> list[str]:
     """Return what makes an experiment small, without changing its kind."""
     family = name.split("/")[0]
-    is_real = "/mimic/" in name or "/cbis_ddsm/" in name
+    is_real = "/mimic/" in name or "/cbis_ddsm/" in name or family == "table"
     if "table_" in name:
         return [f"--data.root={roots['both']}"]
     if family == "covid_cxr":
         return [f"--data.root={roots['covid']}"]
     if family == "open_i":
         return [f"--data.root={roots['open_i']}"]
-    if family == "cxr":
+    if family == "table":
+        added = [f"--data.root={roots['table']}"]
+    elif family == "cxr":
         added = [f"--data.root={roots['chest']}"]
         if not is_real:
             added += ["--data.num_train=24", "--data.num_val=8", "--data.num_test=8"]

@@ -11,7 +11,7 @@ from mmpkd.study.hypotheses import minimum_detectable_effect
 from mmpkd.study.plan import StudyPlan
 from mmpkd.study.run import Run
 from mmpkd.study.sections import Grid, Section
-from mmpkd.tracking import finish_wandb, wandb_logger
+from mmpkd.tracking.wandb import finish_wandb, wandb_logger
 
 FOLDER = ".summary"
 

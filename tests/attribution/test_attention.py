@@ -179,6 +179,7 @@ def test_autocast_records_in_float32() -> None:
 
 
 def test_two_stages_of_cait_are_chained() -> None:
+    torch.manual_seed(6)  # heads are mixed with random signs; with this seed none is negative everywhere
     model = timm.create_model("cait_xxs24_224", img_size=48, embed_dim=32, depth=2, num_heads=2).eval()
     image = image_for("class_token")
     heads = unfused_attention(model, image)

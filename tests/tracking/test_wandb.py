@@ -1,6 +1,5 @@
 """What an offline W&B run holds, read back with wandb's own tool."""
 
-import importlib.util
 import json
 import os
 import re
@@ -19,8 +18,9 @@ from mmpkd.study.engines import InThisProcess
 from mmpkd.study.plan_file import load_plan
 from mmpkd.study.report import write_report
 from mmpkd.study.runner import plan_runs, run_all
-from mmpkd.tracking import sweep_folder, wandb_logger
 from mmpkd.tracking.account import is_logged_in
+from mmpkd.tracking.wandb import sweep_folder, wandb_logger
+from mmpkd.tracking.workspace import build
 from tests.runs import config, student, text_teacher
 from tests.study.synthetic import FakeCommandLine, write_study
 
@@ -264,13 +264,7 @@ def test_trials_of_a_sweep_have_folders_and_identifiers_of_their_own(
 
 
 def test_the_dashboard_shows_keys_that_runs_log(student_records: list[dict[str, Any]]) -> None:
-    path = Path(__file__).parents[2] / "experiments" / "dashboard.py"
-    spec = importlib.util.spec_from_file_location("dashboard", path)
-    assert spec is not None
-    assert spec.loader is not None
-    dashboard = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(dashboard)
-    workspace = dashboard.build("somebody", "mmpkd")
+    workspace = build("somebody", "mmpkd")
     model = workspace._to_model()  # what would be sent
     assert model.entity == "somebody"
     keys = keys_of(student_records)
@@ -313,9 +307,10 @@ def test_the_answer_of_a_study_is_a_run_of_its_own(tmp_path: Path, monkeypatch: 
     assert "s001" not in json.dumps(found)
 
 
-def test_without_an_account_the_dashboard_says_what_to_do(stranger: Path, tmp_path: Path) -> None:
-    path = Path(__file__).parents[2] / "experiments" / "dashboard.py"
-    result = subprocess.run(
-        [sys.executable, str(path)], capture_output=True, text=True, timeout=120, cwd=path.parents[1], check=True
-    )
+def test_without_an_account_the_dashboard_says_at_once_what_to_do(stranger: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "mmpkd.tracking.dashboard"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert "Not logged in to W&B, so nothing was sent" in result.stdout
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in result.stderr.splitlines()}
+    assert "argparse" in imported
+    assert imported.isdisjoint({"torch", "lightning", "numpy", "wandb", "wandb_workspaces"})

@@ -1,19 +1,9 @@
-"""The W&B workspace of mmpkd as code.
+"""The W&B workspace of mmpkd as code. It needs `mmpkd[dashboard]`."""
 
-Run: make dashboard [ARGS="--project mmpkd --entity TEAM"]
-
-Whoever is logged in gets the workspace as a saved view of the project; everybody else gets told what to do. Needs
-`mmpkd[dashboard]`, which `make` installs.
-"""
-
-import argparse
-import sys
 from typing import Any
 
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
-
-from mmpkd.tracking.account import is_logged_in
 
 STUDENT = ("rollout", "last_layer")
 CONTROLS = ("all_ones", "random", "center_gaussian", "image_intensity")
@@ -103,27 +93,3 @@ def _test() -> ws.Section:
     ]
     bars.append(wr.WeavePanelSummaryTable(table_name="test/localization_by_stratum"))
     return ws.Section(name="Test", panels=bars)
-
-
-def main() -> None:
-    """Save the workspace, or say what to do."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--project", default="mmpkd", help="W&B project (default: mmpkd)")
-    parser.add_argument("--entity", help="user or team (default: the user's own default)")
-    options = parser.parse_args()
-    if not is_logged_in():
-        sys.stdout.write(
-            "Not logged in to W&B, so nothing was sent. To get the dashboard: `wandb login`, train with --run.wandb online "
-            "(or upload offline runs with `wandb sync FOLDER`), then `make dashboard` again.\n"
-            "Without an account: `make review` looks at runs on this machine.\n"
-        )
-        return
-    import wandb
-
-    entity = options.entity or wandb.Api().default_entity
-    workspace = build(entity, options.project).save()
-    sys.stdout.write(f"{workspace.url}\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,192 @@
+"""`mmpkd init`: experiments to start from, in a folder of the user's own."""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmpkd.commands.command import run_command
+
+
+@dataclass(frozen=True)
+class Start:
+    """Experiments to start from.
+
+    Attributes:
+        about: What they are, for the README.
+        files: Files to copy, as patterns below the folder of experiments.
+        commands: What to type, in this order.
+    """
+
+    about: str
+    files: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+_MAMMO = (
+    "baseline",
+    "controls",
+    "distill",
+    "nuisance",
+    "study",
+    "sweep",
+    "teacher",
+)  # the others read real descriptions
+STARTS = {
+    "phantoms": Start(
+        "Chest and breast phantoms: synthetic images, written to `data/phantoms` on first use. No data needed.",
+        (
+            "cxr/*.yaml",
+            *(f"mammo/{name}.yaml" for name in _MAMMO),
+            "2x2/*.yaml",
+            "arms/*.yaml",
+            "data/*_phantom.yaml",
+            "trainer/*_phantom_*.yaml",
+            "slurm.yaml",
+        ),
+        (
+            "mmpkd study experiments/cxr/study.yaml    # text teacher, chest radiographs",
+            "mmpkd study experiments/mammo/study.yaml  # tabular teacher, mammograms",
+        ),
+    ),
+    "mimic-cxr": Start(
+        "MIMIC-CXR-JPG with its reports; `data/` also holds four data sets to test its students on.",
+        (
+            "cxr/mimic/*.yaml",
+            "data/mimic_cxr.yaml",
+            "data/chexlocalize.yaml",
+            "data/nih_chestxray14.yaml",
+            "data/padchest_gr.yaml",
+            "data/vindr_cxr.yaml",
+            "trainer/mimic_cxr_*.yaml",
+        ),
+        (
+            "mmpkd check-data experiments/data/mimic_cxr.yaml --data.root=/path/to/mimic-cxr-jpg",
+            "mmpkd study experiments/cxr/mimic/study.yaml -- --data.root=/path/to/mimic-cxr-jpg",
+        ),
+    ),
+    "cbis-ddsm": Start(
+        "CBIS-DDSM with its descriptions; `data/` also holds two data sets to test its students on.",
+        (
+            "mammo/cbis_ddsm/*.yaml",
+            "mammo/table_*.yaml",
+            "data/cbis_ddsm.yaml",
+            "data/inbreast.yaml",
+            "data/vindr_mammo.yaml",
+            "trainer/cbis_ddsm_*.yaml",
+        ),
+        (
+            "mmpkd check-data experiments/data/cbis_ddsm.yaml --data.root=/path/to/cbis-ddsm",
+            "mmpkd study experiments/mammo/cbis_ddsm/study.yaml -- --data.root=/path/to/cbis-ddsm",
+        ),
+    ),
+    "table": Start(
+        "Your own data, as a table. First fill in your columns in `experiments/data/table.yaml`.",
+        ("table/*.yaml", "data/table.yaml", "trainer/table_*.yaml"),
+        ("mmpkd check-data experiments/data/table.yaml", "mmpkd study experiments/table/study.yaml"),
+    ),
+}
+README = """\
+# Experiments
+
+One YAML file is one experiment; its first line says how to run it. Type all commands in the folder above this one: paths such as
+`data/...` and `runs/...` start there. `experiments/data/` says what is read, `experiments/trainer/` how long it is trained.
+
+{sections}
+A study ends with a report, `runs/<name>/report/index.html`. Any option of a file can be given as a flag:
+
+    mmpkd study {study} --seeds 0 1 2 3 4 -- --trainer.max_epochs=2
+
+A class of your own, `MyData` in `my_data.py` in that folder, is named `class_path: my_data.MyData`.
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write experiments.
+
+    Returns:
+        0; 1 if files are in the way or cannot be written.
+    """
+    return run_command(_parser(), argv, _run, takes_data_flags=False)
+
+
+def experiments_folder() -> Path:
+    """Return where the experiments are: within the package once it is installed, beside it in a checkout.
+
+    Raises:
+        FileNotFoundError: If they are in neither place.
+    """
+    package = Path(__file__).parents[1]
+    folders = (package / "experiments", package.parent / "experiments")
+    for folder in folders:
+        if (folder / "cxr" / "study.yaml").is_file():
+            return folder
+    raise FileNotFoundError(
+        f"Expected mmpkd's experiments in {folders[0]} or {folders[1]} but there are none. Install mmpkd again."
+    )
+
+
+def _run(options: argparse.Namespace, _: Sequence[str]) -> int:
+    source, target = experiments_folder(), options.folder / "experiments"
+    starts = {name: STARTS[name] for name in STARTS if name in options.data}
+    files = sorted({path for start in starts.values() for path in _matches(source, start.files)})
+    readme = target / "README.md"
+    _check_free([readme, *(target / file for file in files)])
+    for file in files:
+        (target / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / file, target / file)
+    readme.write_text(_readme(starts))
+    sys.stdout.write(f"{len(files)} files are in {target}. {readme} says what to type next, in {options.folder}.\n")
+    return 0
+
+
+def _matches(source: Path, patterns: Sequence[str]) -> list[Path]:
+    """Return the files, relative to their folder.
+
+    Raises:
+        FileNotFoundError: If there is none for a pattern.
+    """
+    found: list[Path] = []
+    for pattern in patterns:
+        files = list(source.glob(pattern))
+        if not files:
+            raise FileNotFoundError(f"Expected {source / pattern} but there is no such file. Install mmpkd again.")
+        found += [file.relative_to(source) for file in files]
+    return found
+
+
+def _check_free(paths: Sequence[Path]) -> None:
+    taken = [str(path) for path in paths if path.exists()]
+    if taken:
+        exist = "exists" if len(taken) == 1 else f"and {len(taken) - 1} more exist"
+        raise FileExistsError(
+            f"Expected to overwrite nothing but {taken[0]} {exist} already. Name another folder, or move what is there."
+        )
+
+
+def _readme(starts: dict[str, Start]) -> str:
+    sections = [
+        f"## {name}\n\n{start.about}\n\n" + "".join(f"    {command}\n" for command in start.commands)
+        for name, start in starts.items()
+    ]
+    first = next(iter(starts.values())).commands[-1]
+    return README.format(sections="\n".join(sections), study=first.split()[2])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "mmpkd init",
+        description="Write experiments to start from into FOLDER/experiments. Nothing is overwritten.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="your project; made if it is not there")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        choices=STARTS,
+        default=["phantoms"],
+        help="phantoms (the default) need no data; mimic-cxr, cbis-ddsm; table: any data of your own",
+    )
+    return parser

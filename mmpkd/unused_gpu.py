@@ -1,0 +1,36 @@
+"""A GPU that PyTorch cannot use: said in the log, where a run would train on the CPU without a word."""
+
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import torch
+
+logger = logging.getLogger("mmpkd")
+_DRIVER = Path("/proc/driver/nvidia/version")
+
+
+def warn_of_unused_gpu(accelerator: object) -> None:
+    """Say why PyTorch sees no GPU if there is an NVIDIA driver, and what to do.
+
+    Nothing is said if the run, or CUDA_VISIBLE_DEVICES, asks for no GPU.
+
+    Args:
+        accelerator: What the trainer is told to use, for example "auto".
+    """
+    is_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    has_driver = _DRIVER.is_file() or shutil.which("nvidia-smi") is not None
+    if accelerator == "cpu" or is_hidden or not has_driver or torch.cuda.is_available():
+        return
+    if torch.version.cuda is None:
+        reason = f"PyTorch {torch.__version__} was built without CUDA"
+        advice = "`make install TORCH=cu126` installs a build with it"
+    else:
+        reason = (
+            f"the driver is most likely too old for CUDA {torch.version.cuda}, which PyTorch {torch.__version__} uses"
+        )
+        advice = "update the driver, or install a build for it with `make install TORCH=cu126`"
+    logger.warning(
+        "No GPU can be used although there is an NVIDIA driver: %s. To train on the GPU, %s.", reason, advice
+    )
