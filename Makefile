@@ -27,7 +27,7 @@ PYTHONS := 3.11 3.12 3.13
 # what `make check-lowest` runs on the oldest releases that pyproject.toml allows
 QUICK_TESTS := tests/losses tests/metrics tests/attribution tests/data_modules/forms tests/study/test_report.py tests/test_cli.py
 
-# some machines forbid compiled modules, and every process then compiles PyTorch again: half a minute each
+# some machines forbid Python to keep compiled modules, and every process then compiles again what has changed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -48,8 +48,9 @@ $(STAMP): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(if $(TORCH),grep -vE '^(cuda|nvidia)-|^triton=' requirements.lock,cat requirements.lock) | \
-	  $(BIN)/uv pip install --python $(BIN)/python $(if $(TORCH),--torch-backend $(TORCH)) $(REPLACED) --requirements -
+	  $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python $(if $(TORCH),--torch-backend $(TORCH)) $(REPLACED) --requirements -
 	@$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --editable .
+	@$(BIN)/python -m compileall -q mmpkd data_modules
 	@echo "$(TORCH)" > $@
 
 install: $(STAMP)  ## Create .venv with everything (TORCH=cpu, cu126, ...: another build of PyTorch)
@@ -108,7 +109,7 @@ review: $(STAMP)  ## Look at a run on this machine in the terminal, without an a
 	else $(BIN)/wandb leet inspect --summary "$$(ls -td $$run/wandb/*run-* | head -n 1)"; fi
 
 test: $(STAMP)  ## Run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations=15 $(ARGS)
 
 check: lint types test  ## Everything that continuous integration checks
 

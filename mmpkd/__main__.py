@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run: Callable[[Sequence[str]], int] = import_module(OWN_COMMANDS[args[0]]).main
         return run(args[1:])
     if args[0] in LIGHTNING_COMMANDS:
-        from mmpkd.cli import main as lightning
+        from mmpkd.quick_cli import main as lightning
 
         lightning(None if argv is None else args)
         return 0

@@ -1,10 +1,8 @@
 """The Lightning command line: fit, validate, test and predict, each run in a folder of its own."""
 
-import logging
 import os
 import re
 import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +15,6 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-import data_modules
 from data_modules.base import PrivilegedDataModule
 from data_modules.forms import PrivilegedForm
 from mmpkd.callbacks.last_checkpoint import LastCheckpoint
@@ -29,7 +26,9 @@ from mmpkd.callbacks.rng import RNGState
 from mmpkd.callbacks.teacher_card import TeacherCardWriter
 from mmpkd.callbacks.threads import Threads
 from mmpkd.checkpoint_io import SafeCheckpointIO, remove_temporary_checkpoints
+from mmpkd.commands.command import start_logging
 from mmpkd.modules import ClassificationModule
+from mmpkd.quiet import quieten
 from mmpkd.suggestions import SuggestingParser
 from mmpkd.tracking.metrics_file import MetricsFile
 from mmpkd.tracking.wandb import finish_wandb, sweep_folder, wandb_logger
@@ -196,13 +195,9 @@ def main(args: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: With 2 for wrong arguments, 130 after an interrupt, 143 after SIGTERM.
     """
-    assert data_modules.__doc__  # imported first: it silences albumentations' version check
     find_user_code()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    # device tables and advertisements; warnings still show
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # a study calls this function from within a process that has arguments of its own, by design
-    warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
+    start_logging()
+    quieten()
     exit_code = 1
     try:
         MMPKDCLI(

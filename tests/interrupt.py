@@ -1,10 +1,14 @@
-"""Callbacks that interrupt a training, for tests of what survives."""
+"""Callbacks that interrupt a training or look at its process, for tests of what survives."""
 
+import multiprocessing
 import os
 import signal
+from pathlib import Path
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+
+from data_modules.json_file import write_json
 
 
 class SignalAt(Callback):
@@ -38,3 +42,18 @@ class BreakAt(Callback):
             for parameter in pl_module.parameters():
                 if parameter.grad is not None:
                     parameter.grad = torch.full_like(parameter.grad, torch.nan)
+
+
+class Witness(Callback):
+    """Writes down how the process of a training is set up.
+
+    Args:
+        path: JSON file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        seen = {"start_method": multiprocessing.get_start_method(), "num_threads": torch.get_num_threads()}
+        write_json(self.path, seen)

@@ -15,6 +15,7 @@ import yaml
 from mmpkd.__main__ import main as entry
 from mmpkd.cli import main
 from mmpkd.suggestions import suggestion
+from tests.forked import finish, start
 from tests.runs import config, data, student, text_teacher
 
 
@@ -155,6 +156,17 @@ def test_help_and_version_do_not_import_torch() -> None:
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "study" in result.stdout
+
+
+def test_the_terminal_shows_nothing_that_a_user_can_do_nothing_about(tiny_root: Path, tmp_path: Path) -> None:
+    arguments = config(tmp_path, "run", tiny_root, student(), trainer={"max_epochs": 1})
+    log = tmp_path / "log.txt"
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    assert finish(start(["fit", *arguments], log)) == 0
+    # again, from where it stopped
+    assert finish(start(["fit", *arguments, "--trainer.max_epochs=2", "--ckpt_path", str(last)], log)) == 0
+    assert re.findall(r"epoch \d of \d", log.read_text()) == ["epoch 1 of 1", "epoch 2 of 2"]
+    assert len(log.read_text().splitlines()) == 2
 
 
 def test_identifiers_are_hashed_on_request_in_all_that_a_run_writes(

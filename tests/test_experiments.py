@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 
 from data_modules.phantoms import write_breast_phantoms, write_chest_phantoms
+from mmpkd.callbacks.map_samples import choose_fixed
 from mmpkd.cli import main
 from mmpkd.commands.study import main as study
 from mmpkd.data_config import load_data_module
@@ -56,6 +57,12 @@ STEP = [
     "--data.batch_size=8",
     "--run.wandb=disabled",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw one image a stage: twelve show nothing more."""
+    monkeypatch.setattr("mmpkd.callbacks.attribution_maps.choose_fixed", lambda pairs, _: choose_fixed(pairs, 1))
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,10 @@ def test_a_figure_keeps_proportions_and_nothing_lies_on_a_panel(num_findings: in
     for panel in panels:
         assert panel.height / panel.width == pytest.approx(1.5 * 30 / 50)
     others = [axes.title.get_window_extent() for axes in figure.axes[:2]]
-    others += [legend.get_window_extent() for legend in figure.legends] + [figure.axes[2].get_tightbbox()]
+    others += [legend.get_window_extent() for legend in figure.legends]
+    bar = figure.axes[2].get_tightbbox()
+    assert bar is not None
+    others.append(bar)
     assert figure.bbox.y0 - 4 <= min(box.y0 for box in others)
     assert not any(panel.overlaps(box) for panel in panels for box in others)
     assert not panels[0].overlaps(panels[1])

@@ -109,7 +109,7 @@ def _make(runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan
     check_not_queued(runs)
     num_gpus = torch.cuda.device_count()
     if num_jobs is None and num_gpus < 2:
-        from mmpkd.cli import main as lightning
+        from mmpkd.quick_cli import main as lightning
 
         return run_all(runs, InThisProcess(lightning))
     jobs = num_jobs or 1

@@ -22,7 +22,7 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 def start_server() -> None:
     """Start the server if it is not running; it ends with the last process that it serves."""
-    forkserver.set_forkserver_preload(["mmpkd.cli"])
+    forkserver.set_forkserver_preload(["mmpkd.quick_cli"])
     with _environment(_ONE_THREAD):
         forkserver.ensure_running()
 

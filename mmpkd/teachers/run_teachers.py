@@ -14,6 +14,7 @@ from data_modules.split import Split
 from mmpkd.metrics.classification import best_f1_threshold
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets, differences, load_targets
 from mmpkd.teachers.teacher import FrozenTeacher, move_privileged
+from mmpkd.threads import suitable_threads
 
 
 def build_targets(
@@ -40,7 +41,10 @@ def build_targets(
     batch: Batch
     for batch in loader:
         privileged = move_privileged(batch["privileged"], device)
-        outputs = [teacher(privileged) for teacher in teachers]
+        outputs = []
+        for teacher in teachers:
+            with suitable_threads(teacher.teacher, device):
+                outputs.append(teacher(privileged))
         logits.append(torch.stack([output.logits for output in outputs]).cpu().numpy())
         features.append(torch.cat([output.features for output in outputs], dim=1).cpu().numpy().astype(np.float16))
         available.append(batch["has_privileged"].numpy())

@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import WandbLogger
 from mmpkd.tracking.account import is_logged_in
 from mmpkd.tracking.media import Media
 
+SECONDS_TO_CONNECT = 15
 logger = logging.getLogger("mmpkd")
 Mode = Literal["auto", "offline", "online", "disabled"]
 # what the table of runs shows of a key with several values; of all other keys it is the last one. The best value of a
@@ -116,7 +117,7 @@ def wandb_logger(
         disable_code=True,
         host="anonymous",
         program="mmpkd",
-        init_timeout=15,
+        init_timeout=SECONDS_TO_CONNECT,
         x_disable_meta=True,
         x_disable_machine_info=True,
         x_disable_stats=True,

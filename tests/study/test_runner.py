@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from mmpkd.commands.study import main
+from mmpkd.study.attempt import attempt
 from mmpkd.study.engines import InThisProcess, InThreads
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import load_plan
@@ -14,6 +15,7 @@ from mmpkd.study.processes import LocalProcesses, locked
 from mmpkd.study.run import Run
 from mmpkd.study.runner import plan_runs, run_all
 from tests.study.synthetic import FakeCommandLine, write_study
+from tests.study.tiny_study import check_two_processes, write_tiny_study
 
 
 def runs(folder: Path, *overrides: str) -> list[Run]:
@@ -240,6 +242,17 @@ def test_processes_end_with_the_status_of_their_command(tmp_path: Path) -> None:
         with pytest.raises(ChildProcessError, match=r"status 2; what it printed is in .*log\.txt"):
             processes(["fit", "--run.dir", str(tmp_path / "run"), "--nonsense"])
     assert "nonsense" in (tmp_path / "run" / "log.txt").read_text()
+
+
+@pytest.mark.slow
+def test_a_run_may_have_two_processes(tiny_root: Path, tmp_path: Path) -> None:
+    """The first is forked from the server, Lightning starts the second; training with a teacher is tested without a study."""
+    write_tiny_study(tmp_path, tiny_root, max_epochs=1)
+    overrides = ("--trainer.devices=2", "--trainer.strategy=ddp")
+    (baseline,) = [run for run in runs(tmp_path, *overrides) if run.arm.name == "baseline"]
+    with locked(tmp_path / "out") as lock:
+        assert attempt(baseline, LocalProcesses(1, 0, lock)) is None
+    check_two_processes(baseline.folder, [baseline.folder / "log.txt"])
 
 
 def test_each_process_has_its_share_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

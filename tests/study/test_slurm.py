@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from data_modules.json_file import write_json
@@ -27,7 +26,7 @@ from tests.forked import finish
 from tests.study import fake_slurm
 from tests.study.single_node_slurm import single_node_slurm
 from tests.study.synthetic import write_study
-from tests.study.tiny_study import start_study, write_tiny_study
+from tests.study.tiny_study import check_two_processes, start_study, write_tiny_study
 
 
 def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -63,7 +62,7 @@ def _sh(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def write_cluster_study(folder: Path, tiny_root: Path, max_epochs: int = 8) -> list[str]:
+def write_cluster_study(folder: Path, tiny_root: Path, max_epochs: int = 4) -> list[str]:
     """Write a tiny study and the options of its jobs; return the arguments that choose the cluster."""
     write_tiny_study(folder, tiny_root, max_epochs)
     (folder / "cluster.yaml").write_text("time: 30\ncpus_per_task: 1\n")
@@ -101,36 +100,21 @@ def test_a_study_on_a_cluster_survives_preemption_and_its_own_death(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["process", "real"])
-def test_a_run_may_have_two_processes(tiny_root: Path, tmp_path: Path, engine: str) -> None:
-    """Under DDP, from a study's process, or as two tasks of a job that is preempted; each region is scored once."""
-    cluster = write_cluster_study(tmp_path, tiny_root, max_epochs=1 if engine == "process" else 20)
+def test_a_run_may_have_two_tasks(tiny_root: Path, tmp_path: Path) -> None:
+    """Under the real SLURM, in a job that is preempted."""
+    cluster = write_cluster_study(tmp_path, tiny_root, max_epochs=20)
     options = tmp_path / "cluster.yaml"
     options.write_text(f"{options.read_text()}ntasks_per_node: 2\n")
-    overrides = ["--", "--trainer.devices=2", "--trainer.strategy=ddp"]
-    if engine == "process":
-        assert finish(start_study(tmp_path, "--jobs", "1", *overrides)) == 0
-    else:
-        with single_node_slurm(tmp_path / "slurm"):
-            process = start_study(tmp_path, *cluster, *overrides)
-            _await_checkpoint(tmp_path, process)
-            job = job_of(tmp_path, "baseline/seed0")["id"]
-            _preempt_for_real(job)
-            assert finish(process) == 0
-        starts = [
-            (tmp_path / "out" / "slurm" / f"{job}_{task}_log.out").read_text().count("Starting with JobEnvironment")
-            for task in range(2)
-        ]
-        assert starts == [2, 2]
-    logs = sorted((tmp_path / "out" / "slurm").glob("*_log.out")) + sorted((tmp_path / "out").rglob("log.txt"))
-    texts = [log.read_text() for log in logs]
-    assert any("GLOBAL_RANK: 1, MEMBER: 2/2" in text for text in texts)
-    assert not any("sync_dist" in text for text in texts)  # Lightning has no doubt about what is logged
-    rows = pd.read_parquet(tmp_path / "out" / "distilled" / "seed0" / "roi_test.parquet")
-    key = ["attribution", "finding", "sample_id"]
-    assert not rows.duplicated(key).any()
-    expected = pd.read_parquet(tmp_path / "out" / "baseline" / "seed0" / "predictions_test.parquet")
-    assert len(rows) == rows["attribution"].nunique() * expected.filter(like="target/").sum().sum()
+    with single_node_slurm(tmp_path / "slurm"):
+        process = start_study(tmp_path, *cluster, "--", "--trainer.devices=2", "--trainer.strategy=ddp")
+        _await_checkpoint(tmp_path, process)
+        job = job_of(tmp_path, "baseline/seed0")["id"]
+        _preempt_for_real(job)
+        assert finish(process) == 0
+    folder = tmp_path / "out" / "slurm"
+    for task in range(2):
+        assert (folder / f"{job}_{task}_log.out").read_text().count("Starting with JobEnvironment") == 2
+    check_two_processes(tmp_path / "out" / "distilled" / "seed0", sorted(folder.glob("*_log.out")))
 
 
 def _await_checkpoint(folder: Path, process: ForkServerProcess) -> None:

@@ -1,7 +1,10 @@
 """A whole study on tiny data, through the real command line."""
 
+from collections.abc import Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+
+import pandas as pd
 
 from tests.forked import start
 from tests.runs import config, student, text_teacher
@@ -23,3 +26,14 @@ def write_tiny_study(folder: Path, tiny_root: Path, max_epochs: int = 2) -> None
 
 def start_study(folder: Path, *more: str) -> ForkServerProcess:
     return start(["study", str(folder / "study.yaml"), "--out", str(folder / "out"), *more], folder / "study.log")
+
+
+def check_two_processes(run: Path, logs: Sequence[Path]) -> None:
+    """Check that a run had two processes that scored each region once."""
+    texts = [log.read_text() for log in logs]
+    assert any("GLOBAL_RANK: 1, MEMBER: 2/2" in text for text in texts)
+    assert not any("sync_dist" in text for text in texts)  # Lightning has no doubt about what is logged
+    rows = pd.read_parquet(run / "roi_test.parquet")
+    assert not rows.duplicated(["attribution", "finding", "sample_id"]).any()
+    expected = pd.read_parquet(run / "predictions_test.parquet")
+    assert len(rows) == rows["attribution"].nunique() * expected.filter(like="target/").sum().sum()

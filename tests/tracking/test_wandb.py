@@ -233,6 +233,7 @@ def test_a_server_that_cannot_be_reached_stops_nobody_who_did_not_ask_for_it(
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setattr("mmpkd.tracking.wandb.SECONDS_TO_CONNECT", 1)
     wandb.teardown()  # what an earlier test set up knows another server
     automatic = wandb_logger(tmp_path / "a", "auto", "p", "n", None, None, [])
     assert automatic is not None

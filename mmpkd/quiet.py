@@ -1,0 +1,28 @@
+"""Messages of libraries that a user can do nothing about."""
+
+import logging
+import warnings
+
+_WARNINGS = (
+    # Lightning calls what PyTorch and jsonargparse are about to replace; only a release of Lightning changes that
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r"(?s).* was deprecated in v4\.\d+\.\d+ and will be removed in v5",
+    # a study calls the command line within a process that has arguments of its own
+    r"LightningCLI's args parameter is intended",
+    # a run goes on in its own folder
+    r"Checkpoint directory .* exists and is not empty",
+    # the data module keeps the position in the epoch, where Lightning does not look
+    r"You're resuming from a checkpoint that ended before the epoch ended",
+    # frozen layers are in eval mode on purpose
+    r"Found \d+ module\(s\) in eval mode at the start of training",
+)
+
+
+def quieten() -> None:
+    """Drop them. Other warnings show, and so do errors."""
+    for message in _WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
+    # tables of devices, and advertisements
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # the seed is in config.yaml; two lines a run say it again
+    logging.getLogger("lightning.fabric.utilities.seed").setLevel(logging.WARNING)
