@@ -15,9 +15,9 @@ SMALL = 5_000_000
 def set_threads(model: nn.Module) -> int:
     """Give a model on the CPU as many threads as it should have; return how many there were before.
 
-    A model below 5 million parameters gains little from a second thread, see docs/benchmarks.md. On one thread, its results
-    do not depend on the number of processors, and a busy machine does not slow it down many times over. Larger models use
-    the processors that the process may use.
+    Models below 5 million parameters get one. Their results then do not depend on the number of processors, and a busy machine
+    does not slow them down many times over, as it does where threads wait for each other in every layer; an idle second
+    processor is used better by a second run (docs/benchmarks.md). Larger models use the processors that the process may use.
     """
     before = torch.get_num_threads()
     is_small = sum(parameter.numel() for parameter in model.parameters()) < SMALL
