@@ -125,7 +125,8 @@ format: $(STAMP)  ## Format the code
 	$(BIN)/ruff check --fix .
 
 benchmark: $(STAMP)  ## Run the benchmarks (ratios against a named peer or limit)
-	for name in attribution distillation loading indexing; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in attribution distillation loading indexing startup; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done
+	$(BIN)/python benchmarks/threads.py
 
 lock: $(STAMP)  ## Resolve requirements.lock again, with the newest releases
 	$(BIN)/uv pip compile --quiet --upgrade --universal --custom-compile-command "make lock" --python-version 3.11 \

@@ -4,9 +4,8 @@ import logging
 import warnings
 
 _WARNINGS = (
-    # Lightning calls what PyTorch and jsonargparse are about to replace; only a release of Lightning changes that
+    # Lightning calls what PyTorch is about to replace; only a release of Lightning changes that
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
-    r"(?s).* was deprecated in v4\.\d+\.\d+ and will be removed in v5",
     # a study calls the command line within a process that has arguments of its own
     r"LightningCLI's args parameter is intended",
     # a run goes on in its own folder

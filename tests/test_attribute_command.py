@@ -15,7 +15,8 @@ from data_modules.preparation import Preparation
 from mmpkd.__main__ import main as mmpkd
 from mmpkd.attribution import AttentionRollout
 from mmpkd.cli import main
-from mmpkd.image_maps import find_images
+from mmpkd.commands.attribute import ATTRIBUTIONS
+from mmpkd.image_maps import METHODS, find_images
 from mmpkd.students.vit import load_trained_student
 from tests.runs import config, student
 from tests.tiny import NAMES, TinyDataModule
@@ -26,6 +27,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Pat
     folder = tmp_path_factory.mktemp("student")
     main(["fit", *config(folder, "student", tiny_root, student())])
     return folder / "student" / "checkpoints" / "best.ckpt"
+
+
+def test_every_map_can_be_asked_for() -> None:
+    assert set(ATTRIBUTIONS) == set(METHODS)
 
 
 def test_files_and_folders_become_figures_and_predictions(checkpoint: Path, tiny_root: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+from mmpkd.__main__ import OWN_COMMANDS
 from mmpkd.__main__ import main as entry
 from mmpkd.cli import main
 from mmpkd.suggestions import suggestion
@@ -148,14 +149,31 @@ def test_unknown_commands_are_refused_with_a_suggestion(capsys: pytest.CaptureFi
     assert "Did you mean 'fit'?" in capsys.readouterr().err
 
 
-def test_help_and_version_do_not_import_torch() -> None:
-    program = (
-        "import sys; from mmpkd.__main__ import main; "
-        "assert main(['--help']) == main(['--version']) == main([]) == 0; assert 'torch' not in sys.modules"
-    )
+def test_help_and_version_import_nothing_that_is_slow() -> None:
+    program = """
+import sys
+from mmpkd.__main__ import OWN_COMMANDS, main
+assert main(["--help"]) == main(["--version"]) == main([]) == 0
+for command in OWN_COMMANDS:
+    try:
+        main([command, "--help"])
+    except SystemExit as error:
+        assert error.code == 0
+slow = {"numpy", "torch", "pandas", "lightning", "jsonargparse", "wandb"} & set(sys.modules)
+assert not slow, slow
+"""
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert "study" in result.stdout
+    assert all(f"usage: mmpkd {command}" in result.stdout for command in OWN_COMMANDS)
+
+
+@pytest.mark.parametrize("command", sorted(OWN_COMMANDS))
+def test_a_shortened_option_is_refused(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would mean something else as soon as there is another option that begins like it."""
+    with pytest.raises(SystemExit) as error:
+        entry([command, "--hel"])
+    assert error.value.code == 2
+    capsys.readouterr()
 
 
 def test_the_terminal_shows_nothing_that_a_user_can_do_nothing_about(tiny_root: Path, tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         "mmpkd study",
         description="Train the teacher and the student arms of a study over seeds, test them, and write a report. "
         "Finished runs are kept, interrupted ones go on.",
+        allow_abbrev=False,
         epilog="Lightning overrides for every run follow after --, for example: -- --trainer.max_epochs=2",
     )
     parser.add_argument("study", type=Path, help="study file, for example experiments/cxr/study.yaml")
@@ -66,6 +67,10 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    if sys.platform == "win32":
+        raise StudyError(
+            "Expected Linux or macOS, whose file locks keep two studies out of one folder. On Windows, run it in WSL."
+        )
     from mmpkd.study.declaration import declare
     from mmpkd.study.processes import locked
     from mmpkd.study.run import check_unchanged, is_finished

@@ -236,6 +236,14 @@ def test_a_folder_is_for_one_study_at_a_time(study: Path, capsys: pytest.Capture
     assert "a study is running in it" in capsys.readouterr().err
 
 
+def test_windows_is_told_what_to_do(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.platform", "win32")
+    assert main([str(study / "study.yaml")]) == 2
+    assert "On Windows, run it in WSL" in capsys.readouterr().err
+
+
 def test_processes_end_with_the_status_of_their_command(tmp_path: Path) -> None:
     with locked(tmp_path) as lock:
         processes = LocalProcesses(1, 0, lock)
