@@ -57,3 +57,20 @@ class Witness(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         seen = {"start_method": multiprocessing.get_start_method(), "num_threads": torch.get_num_threads()}
         write_json(self.path, seen)
+
+
+class KillAt(Callback):
+    """Kills the own process at the end of a hook.
+
+    Args:
+        hook: Name of the hook, for example on_validation_end.
+        epoch: Epoch, from 0.
+    """
+
+    def __init__(self, hook: str, epoch: int) -> None:
+        self.hook, self.epoch = hook, epoch
+        setattr(self, hook, self._kill)
+
+    def _kill(self, trainer: Trainer, *_: object) -> None:
+        if trainer.current_epoch == self.epoch:
+            os.kill(os.getpid(), signal.SIGKILL)

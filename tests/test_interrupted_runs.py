@@ -64,10 +64,15 @@ def final_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> dict[str, torch.Tensor]:
+def undisturbed_folder(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     main(["fit", *arguments(folder, "run", tiny_root)])
-    return final_weights(folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(undisturbed_folder: Path) -> dict[str, torch.Tensor]:
+    return final_weights(undisturbed_folder)
 
 
 @pytest.mark.slow
@@ -84,6 +89,40 @@ def test_resume_after_a_kill_inside_an_epoch_is_exact(
     resumed = final_weights(tmp_path / "run")
     assert resumed.keys() == undisturbed.keys()
     assert all(torch.equal(value, undisturbed[name]) for name, value in resumed.items())
+
+
+HOOKS = [
+    "on_train_epoch_start",
+    "on_train_batch_start",
+    "on_before_optimizer_step",
+    "on_train_batch_end",
+    "on_validation_start",
+    "on_validation_batch_end",
+    "on_validation_epoch_end",
+    "on_validation_end",
+    "on_train_epoch_end",
+    "on_save_checkpoint",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_best_model_is_remembered_after_a_kill_at_any_hook(
+    hook: str, undisturbed_folder: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    """The first epoch has the best score; the run is killed in the second."""
+    args = arguments(tmp_path, "run", tiny_root)
+    kill = ["--trainer.callbacks+=tests.interrupt.KillAt", f"--trainer.callbacks.hook={hook}"]
+    log = tmp_path / "log.txt"
+    process = start(["fit", *args, *kill, "--trainer.callbacks.epoch=1"], log)
+    assert finish(process) == -signal.SIGKILL, log.read_text()
+    main(["fit", *args, "--ckpt_path", str(tmp_path / "run" / "checkpoints" / "last.ckpt")])
+    best, expected = (
+        torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+        for folder in (tmp_path / "run", undisturbed_folder)
+    )
+    assert best["global_step"] == expected["global_step"] == 8
+    assert all(torch.equal(value, expected["state_dict"][name]) for name, value in best["state_dict"].items())
 
 
 @pytest.mark.slow

@@ -2,15 +2,19 @@
 
 from pathlib import Path
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 
-class LastCheckpoint(Callback):
+class LastCheckpoint(Checkpoint):
     """Saves `last.ckpt` every so many steps, after every epoch, and when the scheduler of a cluster stops the job.
 
     Every save is at a boundary between two steps, which an exact resume needs. After Ctrl-C or an error, the last of them
     stays.
+
+    It must come after the `ModelCheckpoint` of the best model, whose score it saves. Lightning moves all `Checkpoint` callbacks
+    behind the others, in their order; that is why this is one of them.
 
     A fit without any training batch (`trainer.limit_train_batches=0`) saves the untrained model as `best.ckpt`.
 
