@@ -4,8 +4,6 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from mmpkd.user_code import find_user_code
-
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
 OWN_COMMANDS = {
     "attribute": "mmpkd.commands.attribute",
@@ -57,13 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         sys.stdout.write(f"mmpkd {__version__}\n")
         return 0
-    find_user_code()
     if args[0] in OWN_COMMANDS:
         run: Callable[[Sequence[str]], int] = import_module(OWN_COMMANDS[args[0]]).main
         return run(args[1:])
     if args[0] in LIGHTNING_COMMANDS:
+        from mmpkd.quick_cli import freeze
         from mmpkd.quick_cli import main as lightning
 
+        if argv is None:
+            freeze()
         lightning(None if argv is None else args)
         return 0
     import difflib

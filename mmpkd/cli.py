@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,6 +113,9 @@ class MMPKDCLI(LightningCLI):
         self.run.dir = str(folder)
         folder.mkdir(parents=True, exist_ok=True)
         remove_temporary_checkpoints(folder / "checkpoints")
+        if self.config[self.subcommand].get("ckpt_path"):
+            # a run that goes on does so in its own folder
+            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
     def instantiate_classes(self) -> None:
         """Instantiate everything, and tell the data module which form and which patients it serves."""

@@ -25,8 +25,6 @@ CONTOUR_COLORS: tuple[tuple[int, int, int], ...] = (
     (230, 159, 0),
 )
 
-LEGEND_COLUMNS = 4
-
 
 def display_scale(height: int, width: int, min_side: int = 384) -> int:
     """Return the whole number by which an image is enlarged so that its shorter side has at least `min_side` pixels."""
@@ -99,7 +97,7 @@ def map_figure(
     for heatmap in heatmaps.values():
         _check(image, heatmap, list(rois.values()), 0.5)
     height, width = image.shape
-    layout = _Layout(1 + len(heatmaps), aspect * height / width, bool(heatmaps), len(rois), bool(title))
+    layout = _Layout(1 + len(heatmaps), aspect * height / width, bool(heatmaps), tuple(rois), bool(title))
     figure = Figure(figsize=(layout.width, layout.height))
     for column, (name, values) in enumerate([("image", None), *heatmaps.items()]):
         axes = figure.add_axes(layout.panel(column))
@@ -127,7 +125,7 @@ def map_figure(
             Line2D([], [], color=np.array(CONTOUR_COLORS[i % len(CONTOUR_COLORS)]) / 255, linewidth=2, label=name)
             for i, name in enumerate(rois)
         ]
-        figure.legend(handles=handles, loc="lower center", ncols=LEGEND_COLUMNS, fontsize=8, frameon=False)
+        figure.legend(handles=handles, loc="lower center", ncols=layout.columns, fontsize=8, frameon=False)
     if title:
         figure.suptitle(title, fontsize=9, y=1 - 0.06 / layout.height, verticalalignment="top")
     return figure
@@ -141,14 +139,14 @@ class _Layout:
         num_panels: Panels in a row.
         proportion: Height of a panel in units of its width.
         has_bar: Whether there is a colour bar on the right.
-        num_findings: Entries of the legend below.
+        findings: Names in the legend below.
         has_title: Whether there is a title above.
     """
 
     num_panels: int
     proportion: float
     has_bar: bool
-    num_findings: int
+    findings: tuple[str, ...]
     has_title: bool
 
     side = 2.4
@@ -166,7 +164,13 @@ class _Layout:
 
     @property
     def _bottom(self) -> float:
-        return self.gap + 0.2 * math.ceil(self.num_findings / LEGEND_COLUMNS) + (0.04 if self.num_findings else 0)
+        return self.gap + (0.04 + 0.2 * math.ceil(len(self.findings) / self.columns) if self.findings else 0)
+
+    @property
+    def columns(self) -> int:
+        """Columns of the legend: as many as fit beside each other."""
+        longest = max((len(name) for name in self.findings), default=0)
+        return min(4, max(1, int(self.width / (0.55 + 0.075 * longest))))
 
     def panel(self, column: int) -> tuple[float, float, float, float]:
         """Return left, bottom, width and height of a panel, as fractions of the figure."""

@@ -1,7 +1,7 @@
 """The Lightning command line, imported without the garbage collector.
 
 Importing it makes 600,000 objects that stay. The collector would walk over them again and again, for a quarter of the CPU time of
-the import; here it waits until the end, and never looks at them again.
+the import.
 """
 
 import atexit
@@ -14,7 +14,11 @@ try:
 finally:
     if _was_enabled:
         gc.enable()
-gc.freeze()
-atexit.register(gc.unfreeze)  # extension modules look at the end for what was not collected, and complain of it
 
-__all__ = ["main"]
+__all__ = ["freeze", "main"]
+
+
+def freeze() -> None:
+    """Never collect what is there now: for programs, which keep all of it, and for servers, whose children then share it."""
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # extension modules look at the end for what was not collected, and complain of it

@@ -8,8 +8,6 @@ _WARNINGS = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     # a study calls the command line within a process that has arguments of its own
     r"LightningCLI's args parameter is intended",
-    # a run goes on in its own folder
-    r"Checkpoint directory .* exists and is not empty",
     # the data module keeps the position in the epoch, where Lightning does not look
     r"You're resuming from a checkpoint that ended before the epoch ended",
     # frozen layers are in eval mode on purpose

@@ -25,12 +25,12 @@ def warn_of_unused_gpu(accelerator: object) -> None:
         return
     if torch.version.cuda is None:
         reason = f"PyTorch {torch.__version__} was built without CUDA"
-        advice = "`make install TORCH=cu126` installs a build with it"
+        advice = "install a build with it (in a checkout: `make install TORCH=cu126`)"
     else:
         reason = (
             f"the driver is most likely too old for CUDA {torch.version.cuda}, which PyTorch {torch.__version__} uses"
         )
-        advice = "update the driver, or install a build for it with `make install TORCH=cu126`"
+        advice = "update the driver, or install a build for it (in a checkout: `make install TORCH=cu126`)"
     logger.warning(
         "No GPU can be used although there is an NVIDIA driver: %s. To train on the GPU, %s.", reason, advice
     )

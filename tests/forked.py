@@ -1,18 +1,18 @@
 """Commands of `mmpkd` in processes of their own that start at once, for tests that kill, stop or restart them."""
 
 from collections.abc import Sequence
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from mmpkd.study.forked import start_command
 
 
-def start(args: Sequence[str], log: Path) -> ForkServerProcess:
+def start(args: Sequence[str], log: Path) -> BaseProcess:
     """Start a command; what it prints is in `log`."""
     return start_command(args, log, {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""})
 
 
-def finish(process: ForkServerProcess) -> int:
+def finish(process: BaseProcess) -> int:
     """Wait for a command and return its status, or minus the number of the signal that killed it."""
     process.join()
     assert process.exitcode is not None

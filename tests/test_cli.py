@@ -167,11 +167,11 @@ assert not slow, slow
     assert all(f"usage: mmpkd {command}" in result.stdout for command in OWN_COMMANDS)
 
 
-@pytest.mark.parametrize("command", sorted(OWN_COMMANDS))
+@pytest.mark.parametrize("command", [*sorted(OWN_COMMANDS), "targets build", "targets show"])
 def test_a_shortened_option_is_refused(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """It would mean something else as soon as there is another option that begins like it."""
     with pytest.raises(SystemExit) as error:
-        entry([command, "--hel"])
+        entry([*command.split(), "--hel"])
     assert error.value.code == 2
     capsys.readouterr()
 

@@ -19,7 +19,7 @@ NOT_OFFERED = {"covid_cxr", "open_i", "data/covid_cxr.yaml", "data/embed.yaml", 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    assert main(["init", str(tmp_path / "all"), "--data", *init.STARTS]) == 0
+    assert main(["init", str(tmp_path / "all"), *(f"--data={name}" for name in init.STARTS)]) == 0
     return tmp_path / "all"
 
 
@@ -67,7 +67,7 @@ def test_nothing_is_overwritten_and_nothing_is_written_beside_it(
     assert main(["init", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert f"Expected to overwrite nothing but {path} exists already" in error
+    assert f"{path} exists. Nothing is overwritten" in error
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == [path]
     assert path.read_text() == "mine"
 

@@ -61,9 +61,8 @@ def test_modules_of_ones_own_are_found_beside_ours(tmp_path: Path, with_init: bo
     project = tmp_path / "project"
     project.mkdir()
     write_own_package(project, with_init)
-    script = (
-        tmp_path / "script.py"
-    )  # like the script `mmpkd`, it has its own folder on the path, not the working directory
+    # like the script `mmpkd`, it has its own folder on the path, not the working directory
+    script = tmp_path / "script.py"
     script.write_text(FIND)
     result = run(project, *(["-c", FIND] if style == "module" else [str(script)]))
     assert result.stdout == "mine here\n", result.stderr

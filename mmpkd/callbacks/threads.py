@@ -3,7 +3,7 @@
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from mmpkd.threads import are_chosen, set_threads
+from mmpkd.threads import chosen_threads, set_threads
 
 
 class Threads(Callback):
@@ -14,13 +14,13 @@ class Threads(Callback):
 
     def __init__(self) -> None:
         # asked now: Lightning sets the variable when it starts the processes of a distributed run
-        self._are_chosen = are_chosen()
+        self._are_chosen = chosen_threads() is not None
         self._before = 0
 
     def _set(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._before or self._are_chosen or trainer.strategy.root_device.type != "cpu":
             return
-        self._before = set_threads(pl_module)
+        self._before = set_threads(pl_module, num_processes=trainer.num_devices)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Set the number of threads."""

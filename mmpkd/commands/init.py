@@ -25,15 +25,8 @@ class Start:
     commands: tuple[str, ...]
 
 
-_MAMMO = (
-    "baseline",
-    "controls",
-    "distill",
-    "nuisance",
-    "study",
-    "sweep",
-    "teacher",
-)  # the others read real descriptions
+# the other files of that folder read real descriptions
+_MAMMO = ("baseline", "controls", "distill", "nuisance", "study", "sweep", "teacher")
 STARTS = {
     "phantoms": Start(
         "Chest and breast phantoms: synthetic images, written to `data/phantoms` on first use. No data needed.",
@@ -130,7 +123,7 @@ def experiments_folder() -> Path:
 
 def _run(options: argparse.Namespace, _: Sequence[str]) -> int:
     source, target = experiments_folder(), options.folder / "experiments"
-    starts = {name: STARTS[name] for name in STARTS if name in options.data}
+    starts = {name: STARTS[name] for name in STARTS if name in (options.data or ["phantoms"])}
     files = sorted({path for start in starts.values() for path in _matches(source, start.files)})
     readme = target / "README.md"
     _check_free([readme, *(target / file for file in files)])
@@ -160,9 +153,9 @@ def _matches(source: Path, patterns: Sequence[str]) -> list[Path]:
 def _check_free(paths: Sequence[Path]) -> None:
     taken = [str(path) for path in paths if path.exists()]
     if taken:
-        exist = "exists" if len(taken) == 1 else f"and {len(taken) - 1} more exist"
+        more = "" if len(taken) == 1 else f", and so do {len(taken) - 1} more files"
         raise FileExistsError(
-            f"Expected to overwrite nothing but {taken[0]} {exist} already. Name another folder, or move what is there."
+            f"{taken[0]} exists{more}. Nothing is overwritten: name another folder, or move what is there."
         )
 
 
@@ -181,12 +174,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Write experiments to start from into FOLDER/experiments. Nothing is overwritten.",
         allow_abbrev=False,
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="your project; made if it is not there")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="your project; created if it does not exist")
     parser.add_argument(
         "--data",
-        nargs="+",
+        action="append",
         choices=STARTS,
-        default=["phantoms"],
-        help="phantoms (the default) need no data; mimic-cxr, cbis-ddsm; table: any data of your own",
+        help="phantoms (the default) need no data; mimic-cxr, cbis-ddsm; table: any data of your own. May be repeated",
     )
     return parser

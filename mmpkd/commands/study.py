@@ -75,7 +75,9 @@ def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from mmpkd.study.processes import locked
     from mmpkd.study.run import check_unchanged, is_finished
     from mmpkd.study.runner import plan_runs
+    from mmpkd.user_code import find_user_code
 
+    find_user_code()
     if arguments.jobs is not None and arguments.jobs < 1:
         raise StudyError(f"Expected --jobs to be at least 1 but got {arguments.jobs}.")
     plan = load_plan(arguments.study)

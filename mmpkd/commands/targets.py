@@ -31,19 +31,27 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="action", required=True)
-    build = commands.add_parser("build", help="run teachers once over the training split; several make an ensemble")
+    build = commands.add_parser(
+        "build", allow_abbrev=False, help="run teachers once over the training split; several make an ensemble"
+    )
     build.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
     build.add_argument("teachers", type=Path, nargs="+", help="checkpoints of teachers")
-    cross = commands.add_parser("cross-fit", help="train a teacher per fold of patients; targets are out of fold")
+    cross = commands.add_parser(
+        "cross-fit", allow_abbrev=False, help="train a teacher per fold of patients; targets are out of fold"
+    )
     cross.add_argument("config", type=Path, help="the experiment of a teacher")
-    boost = commands.add_parser("boost", help="gradient boosting on the table; targets are out of fold")
+    boost = commands.add_parser(
+        "boost", allow_abbrev=False, help="gradient boosting on the table; targets are out of fold"
+    )
     boost.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
     boost.add_argument("--seed", type=int, default=0)
     for command in (build, cross, boost):
         command.add_argument("--out", type=Path, required=True, help="folder to write")
     for command in (cross, boost):
         command.add_argument("--folds", type=int, default=5, help="folds of patients (default: 5)")
-    verify = commands.add_parser("verify", help="compare with teachers and data, and compute 32 rows again")
+    verify = commands.add_parser(
+        "verify", allow_abbrev=False, help="compare with teachers and data, and compute 32 rows again"
+    )
     verify.add_argument("folder", type=Path)
     verify.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
     verify.add_argument("teachers", type=Path, nargs="+", help="checkpoints of the teachers, in their order")
@@ -51,6 +59,6 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--trust-remote-code", action="store_true", help="run Python code that came with a text encoder"
         )
-    show = commands.add_parser("show", help="print what a folder holds")
+    show = commands.add_parser("show", allow_abbrev=False, help="print what a folder holds")
     show.add_argument("folder", type=Path)
     return parser

@@ -10,48 +10,64 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from multiprocessing import forkserver, get_context, get_start_method, parent_process, set_start_method
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
 from pathlib import Path
+from tempfile import gettempdir
+from types import ModuleType
 from typing import Any
 
-# libraries that see one of these while they are imported start no threads
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+import mmpkd
+from mmpkd.study.plan import StudyError
+
+# on macOS, Metal and other frameworks do not work in a process that was forked after they were loaded
+METHOD = "spawn" if sys.platform == "darwin" else "forkserver"
+_SERVER = {
+    # libraries that see one of these while they are imported start no threads
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    # it finds this package, but no file of the working directory that happens to have the name of a module
+    "PYTHONSAFEPATH": "1",
+    "PYTHONPATH": str(Path(mmpkd.__file__).parents[1]),
+}
+_LOCK = threading.Lock()  # held while this process is changed for a moment, so that a process can be started
+_is_started = False
 
 
 def start_server() -> None:
-    """Start the server if it is not running; it ends with the last process that it serves."""
-    forkserver.set_forkserver_preload(["mmpkd.quick_cli"])
-    with _environment(_ONE_THREAD):
-        forkserver.ensure_running()
+    """Start the server, once; it ends with the last process that it serves.
+
+    Raises:
+        StudyError: If the path of the folder for temporary files is too long.
+    """
+    with _LOCK:
+        _start_server()
 
 
 def start_command(
-    args: Sequence[str],
-    log: Path,
-    environment: Mapping[str, str] | None = None,
-    num_threads: int | None = None,
-    lock: int | None = None,
-) -> ForkServerProcess:
-    """Start a command. When this process ends, in whatever way, the command gets SIGTERM.
+    args: Sequence[str], log: Path, environment: Mapping[str, str] | None = None, lock: int | None = None
+) -> BaseProcess:
+    """Start a command. The command gets SIGTERM when this process ends, in whatever way, or forgets what is returned.
 
     Args:
         args: Arguments of `mmpkd`, for example ["fit", "--config", "experiments/cxr/teacher.yaml"].
         log: File that everything the command prints is appended to.
         environment: Environment variables that are added to those of this process.
-        num_threads: Threads of PyTorch, unless OMP_NUM_THREADS is set; by default as many as there are processors.
         lock: Descriptor of a locked file that the process holds, too, until it ends.
 
     Returns:
         The process. Its `exitcode` is the status of the command, or minus the number of the signal that killed it.
     """
-    start_server()
-    variables = {**os.environ, **(environment or {})}
     held = None if lock is None else _Held(lock)
-    arguments = (list(args), str(log), str(Path.cwd()), variables, get_start_method(), num_threads, held)
-    process = get_context("forkserver").Process(target=_run, args=arguments)
-    process.start()
+    with _LOCK:
+        _start_server()
+        variables = {**os.environ, **(environment or {})}
+        arguments = (list(args), str(log), str(Path.cwd()), variables, get_start_method(allow_none=True), held)
+        context: Any = get_context(METHOD)
+        process: BaseProcess = context.Process(target=_run, args=arguments)
+        with _no_script():
+            process.start()
     return process
 
 
@@ -70,19 +86,34 @@ def _receive(duplicate: Any) -> int:
     return descriptor
 
 
+def _start_server() -> None:
+    global _is_started
+    if _is_started or METHOD != "forkserver":
+        return
+    forkserver.set_forkserver_preload(["mmpkd.study.preload"])
+    with _environment(_SERVER), _ctrl_c_blocked():
+        try:
+            forkserver.ensure_running()
+        except OSError as error:
+            if "AF_UNIX path too long" not in str(error):
+                raise
+            raise StudyError(
+                f"Expected a folder for temporary files with a path of at most 60 characters but got '{gettempdir()}'. "
+                "Set TMPDIR to another one."
+            ) from error
+    _is_started = True
+
+
 def _run(
-    args: list[str],
-    log: str,
-    folder: str,
-    variables: dict[str, str],
-    start_method: str,
-    num_threads: int | None,
-    lock: int | None,
+    args: list[str], log: str, folder: str, variables: dict[str, str], start_method: str | None, lock: int | None
 ) -> None:
-    """Run a command in the forked process."""
+    """Run a command in the new process."""
     del lock  # it is enough that the descriptor is open
     # otherwise the workers of a data loader would come from a server, too, and would outlive a command that is killed
     set_start_method(start_method, force=True)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    # when a terminal is closed, the study ends, and this process saves for that reason
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(output, 1)
@@ -91,10 +122,12 @@ def _run(
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
-    _set_num_threads(num_threads)
     _name_as_script(args)
-    from mmpkd.__main__ import main
 
+    from mmpkd.__main__ import main
+    from mmpkd.threads import use_all_threads
+
+    use_all_threads()
     sys.exit(main(args))
 
 
@@ -105,24 +138,33 @@ def _stop_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _set_num_threads(num_threads: int | None) -> None:
-    """Undo the server's limit of one thread."""
-    import torch
-
-    from data_modules.processors import num_processors
-
-    own = os.environ.get("OMP_NUM_THREADS", "")
-    torch.set_num_threads(int(own) if own.isdecimal() else num_threads or num_processors())
-
-
 def _name_as_script(args: Sequence[str]) -> None:
     """Say how the command can be started again: Lightning does so for the other ranks of a distributed run."""
-    from importlib.util import find_spec
-
     import __main__
 
     sys.argv = ["mmpkd", *args]
     __main__.__spec__ = find_spec("mmpkd.study.rank")
+
+
+@contextmanager
+def _no_script() -> Iterator[None]:
+    """Hide the script that runs here: multiprocessing would run it again in the new process, to find what it defines."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+
+
+@contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Keep Ctrl-C from a process that is started here; it is for the study and its runs."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

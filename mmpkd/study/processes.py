@@ -11,13 +11,14 @@ from data_modules.processors import num_processors
 from mmpkd.study.forked import start_command, start_server
 from mmpkd.study.plan import StudyError
 
+_SERVER_IS_GONE = 255  # what multiprocessing says then
+
 
 class LocalProcesses:
     """The Lightning command line in a process of its own; what it prints is appended to `log.txt` in the run's folder.
 
-    Processors are shared between the processes, as threads of PyTorch, unless OMP_NUM_THREADS is set. With several processes
-    and GPUs, each process has one GPU; a single process has all of them. A process stops, and saves, when the study ends in
-    whatever way.
+    Processors are shared between the processes, unless OMP_NUM_THREADS is set. With several processes and GPUs, each process
+    has one GPU; a single process has all of them. A process stops, and saves, when the study ends in whatever way.
 
     Args:
         num_jobs: Number of processes at a time.
@@ -27,13 +28,13 @@ class LocalProcesses:
 
     def __init__(self, num_jobs: int, num_gpus: int, lock: int) -> None:
         self._lock = lock
-        self._num_threads = max(1, num_processors() // num_jobs)
+        share = {"LOKY_MAX_CPU_COUNT": str(max(1, num_processors() // num_jobs))}  # `num_processors` of the process
         self._slots: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
         given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         gpus = given or [str(index) for index in range(num_gpus)]
         for slot in range(num_jobs):
             has_own_gpu = num_jobs > 1 and num_gpus > 0
-            self._slots.put({"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if has_own_gpu else {})
+            self._slots.put({**share, "CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if has_own_gpu else share)
         start_server()
 
     def __call__(self, args: Sequence[str]) -> None:
@@ -48,11 +49,13 @@ class LocalProcesses:
         log = folder / "log.txt"
         environment = self._slots.get()
         try:
-            process = start_command(args, log, environment, self._num_threads, self._lock)
+            process = start_command(args, log, environment, self._lock)
             process.join()
         finally:
             self._slots.put(environment)
         status = process.exitcode
+        if status == _SERVER_IS_GONE:
+            raise ChildProcessError("the process that all runs are forked from was killed, perhaps for lack of memory")
         if status in (130, 143):
             raise SystemExit(status)
         if status != 0:

@@ -27,3 +27,8 @@ def test_a_job_of_a_cluster_uses_what_it_asked_for(
     monkeypatch.setattr("joblib.cpu_count", lambda: 8)
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", granted)
     assert num_processors() == expected
+
+
+def test_a_run_of_a_study_uses_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    assert num_processors() == 1

@@ -2,9 +2,15 @@
 
 import json
 import os
+import subprocess
 import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context, get_start_method
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,8 +18,11 @@ import torch
 import mmpkd
 from data_modules.json_file import write_json
 from mmpkd.study.forked import start_command, start_server
+from mmpkd.study.plan import StudyError
 from tests.forked import finish, start
 from tests.runs import config, student
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def write_what_it_sees(path: Path) -> None:
@@ -52,7 +61,75 @@ def test_a_command_has_the_environment_of_who_started_it(
     run = config(tmp_path, "run", tiny_root, student(), trainer={"max_epochs": 1})
     witness = ["--trainer.callbacks+=tests.interrupt.Witness", "--trainer.callbacks.path=seen.json"]
     environment = {} if variable is None else {"OMP_NUM_THREADS": variable}
-    process = start_command(["fit", *run, *witness], tmp_path / "log.txt", environment, num_threads=3)
+    process = start_command(["fit", *run, *witness], tmp_path / "log.txt", environment)
     assert finish(process) == 0, (tmp_path / "log.txt").read_text()
     seen = json.loads((tmp_path / "seen.json").read_text())
     assert seen == {"start_method": get_start_method(), "num_threads": num_threads}
+
+
+def test_commands_that_start_together_do_not_see_the_servers_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str | None] = []
+
+    class Process:
+        def __init__(self, target: object, args: Sequence[Any]) -> None:
+            seen.append(args[3].get("OMP_NUM_THREADS"))
+
+        def start(self) -> None:
+            pass
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("mmpkd.study.forked._is_started", False)
+    monkeypatch.setattr("mmpkd.study.forked.get_context", lambda _: SimpleNamespace(Process=Process))
+    monkeypatch.setattr("mmpkd.study.forked.forkserver.ensure_running", lambda: time.sleep(0.05))
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(8):
+            pool.submit(start_command, ["--version"], tmp_path / "log.txt")
+    assert seen == [None] * 8
+    assert "OMP_NUM_THREADS" not in os.environ
+
+
+def test_a_temporary_folder_with_too_long_a_path_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError("AF_UNIX path too long")
+
+    monkeypatch.setattr("mmpkd.study.forked._is_started", False)
+    monkeypatch.setattr("mmpkd.study.forked.forkserver.ensure_running", fail)
+    with pytest.raises(StudyError, match="Set TMPDIR to another one"):
+        start_server()
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from mmpkd.study import forked
+forked.METHOD = sys.argv[1]
+process = forked.start_command(["--version"], Path("log.txt"))
+process.join()
+print("once")
+sys.exit(process.exitcode)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_a_script_is_not_run_again_nor_are_files_beside_it(method: str, tmp_path: Path) -> None:
+    """It needs no guard, and a file of the working directory is not taken for a module of that name."""
+    (tmp_path / "script").mkdir()
+    script = tmp_path / "script" / "script.py"
+    script.write_text(SCRIPT)
+    (tmp_path / "datasets.py").write_text("raise RuntimeError('the wrong file')")
+    (tmp_path / "queue.py").write_text("raise RuntimeError('the wrong file')")
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    result = subprocess.run(
+        [sys.executable, str(script), method],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "once\n"
+    assert (tmp_path / "log.txt").read_text() == f"mmpkd {mmpkd.__version__}\n"

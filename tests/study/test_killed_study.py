@@ -1,28 +1,44 @@
 """A study that is killed, again and again, ends with the report of an undisturbed one."""
 
 import fcntl
+import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.forked import finish
-from tests.study.tiny_study import start_study, write_tiny_study
+from tests.study.tiny_study import start_study, study_arguments, write_tiny_study
 
-# files that appear in the middle of things: a fit of a student in the study's process, a student between fit and test in its own
-MOMENTS = (("baseline/seed0/checkpoints/last.ckpt",), ("distilled/seed0/summary.json", "--jobs", "2"))
+REPOSITORY = Path(__file__).parents[2]
 
 
-def kill_at(folder: Path, moment: Path, *more: str) -> None:
-    process = start_study(folder, *more)
-    while not moment.exists():
-        assert process.is_alive(), f"the study ended with {process.exitcode} before {moment} appeared"
-        time.sleep(0.005)
+def kill_in_the_fit_of_a_student(folder: Path) -> None:
+    """Kill a study that makes its runs itself."""
+    process = start_study(folder)
+    await_file(folder / "out" / "baseline" / "seed0" / "checkpoints" / "last.ckpt", process.is_alive)
     process.kill()
     assert finish(process) == -signal.SIGKILL
-    with (folder / "out" / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # processes of the study save what they have, and end by themselves
+
+
+def hang_up_between_fit_and_test_of_a_student(folder: Path) -> None:
+    """Close the terminal of a study that makes two runs at a time: all its processes are told, in the way of a shell."""
+    command = [sys.executable, "-m", "mmpkd", *study_arguments(folder, "--jobs", "2")]
+    with (folder / "study.log").open("a") as log:
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log, start_new_session=True)
+    await_file(folder / "out" / "distilled" / "seed0" / "summary.json", lambda: process.poll() is None)
+    os.killpg(process.pid, signal.SIGHUP)
+    assert process.wait() == -signal.SIGHUP
+
+
+def await_file(path: Path, is_alive: Callable[[], bool]) -> None:
+    while not path.exists():
+        assert is_alive(), f"the study ended before {path} appeared"
+        time.sleep(0.005)
 
 
 @pytest.mark.slow
@@ -30,8 +46,10 @@ def test_a_killed_study_ends_with_the_report_of_an_undisturbed_one(tiny_root: Pa
     write_tiny_study(tmp_path, tiny_root)
     assert finish(start_study(tmp_path)) == 0
     (tmp_path / "out").rename(tmp_path / "undisturbed")
-    for moment, *engine in MOMENTS:
-        kill_at(tmp_path, tmp_path / "out" / moment, *engine)
+    for end in (kill_in_the_fit_of_a_student, hang_up_between_fit_and_test_of_a_student):
+        end(tmp_path)
+        with (tmp_path / "out" / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # processes of the study save what they have, and end by themselves
         assert not (tmp_path / "out" / "report").exists()
     assert finish(start_study(tmp_path)) == 0
     expected = sorted(path for path in (tmp_path / "undisturbed" / "report").rglob("*") if path.is_file())

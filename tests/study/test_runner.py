@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 
 from mmpkd.commands.study import main
-from mmpkd.study.attempt import attempt
 from mmpkd.study.engines import InThisProcess, InThreads
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import load_plan
@@ -254,20 +253,27 @@ def test_processes_end_with_the_status_of_their_command(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_may_have_two_processes(tiny_root: Path, tmp_path: Path) -> None:
-    """The first is forked from the server, Lightning starts the second; training with a teacher is tested without a study."""
+    """The first is forked from the server, Lightning starts the second; each region is scored once."""
     write_tiny_study(tmp_path, tiny_root, max_epochs=1)
-    overrides = ("--trainer.devices=2", "--trainer.strategy=ddp")
-    (baseline,) = [run for run in runs(tmp_path, *overrides) if run.arm.name == "baseline"]
-    with locked(tmp_path / "out") as lock:
-        assert attempt(baseline, LocalProcesses(1, 0, lock)) is None
-    check_two_processes(baseline.folder, [baseline.folder / "log.txt"])
+    planned = runs(tmp_path, "--trainer.devices=2", "--trainer.strategy=ddp")
+    with locked(tmp_path / "out") as lock, InThreads(LocalProcesses(1, 0, lock), 1) as engine:
+        assert run_all(planned, engine).failed == ()
+    logs = [run.folder / "log.txt" for run in planned]
+    check_two_processes(tmp_path / "out" / "distilled" / "seed0", logs)
+
+
+def test_a_server_that_was_killed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = SimpleNamespace(exitcode=255, join=lambda: None)
+    monkeypatch.setattr("mmpkd.study.processes.start_command", lambda *_: gone)
+    with pytest.raises(ChildProcessError, match="perhaps for lack of memory"):
+        LocalProcesses(1, 0, 0)(["fit", "--run.dir", str(tmp_path)])
 
 
 def test_each_process_has_its_share_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def start(args: list[str], log: Path, environment: dict[str, str], num_threads: int, lock: int) -> SimpleNamespace:
-        seen.append((num_threads, environment.get("CUDA_VISIBLE_DEVICES")))
+    def start(args: list[str], log: Path, environment: dict[str, str], lock: int) -> SimpleNamespace:
+        seen.append((environment["LOKY_MAX_CPU_COUNT"], environment.get("CUDA_VISIBLE_DEVICES")))
         return SimpleNamespace(exitcode=0, join=lambda: None)
 
     monkeypatch.setattr("mmpkd.study.processes.start_command", start)
@@ -277,7 +283,7 @@ def test_each_process_has_its_share_of_the_machine(tmp_path: Path, monkeypatch: 
         processes = LocalProcesses(num_jobs, num_gpus, 0)
         for _ in range(num_jobs):
             processes(["fit", "--run.dir", str(tmp_path)])
-    assert seen == [(4, None)] * 2 + [(2, "0"), (2, "1")] * 2 + [(8, None)]
+    assert seen == [("4", None)] * 2 + [("2", "0"), ("2", "1")] * 2 + [("8", None)]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,MIG-7")
     seen.clear()
     processes = LocalProcesses(3, 2, 0)

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -117,7 +117,7 @@ def test_a_run_may_have_two_tasks(tiny_root: Path, tmp_path: Path) -> None:
     check_two_processes(tmp_path / "out" / "distilled" / "seed0", sorted(folder.glob("*_log.out")))
 
 
-def _await_checkpoint(folder: Path, process: ForkServerProcess) -> None:
+def _await_checkpoint(folder: Path, process: BaseProcess) -> None:
     while not (folder / "out" / "baseline" / "seed0" / "checkpoints" / "last.ckpt").exists():
         assert process.is_alive()
         time.sleep(0.02)

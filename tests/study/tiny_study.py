@@ -1,7 +1,7 @@
 """A whole study on tiny data, through the real command line."""
 
 from collections.abc import Sequence
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pandas as pd
@@ -24,8 +24,12 @@ def write_tiny_study(folder: Path, tiny_root: Path, max_epochs: int = 2) -> None
         config(folder, name, tiny_root, student(), run=run, trainer={"callbacks": MONITORS, "max_epochs": max_epochs})
 
 
-def start_study(folder: Path, *more: str) -> ForkServerProcess:
-    return start(["study", str(folder / "study.yaml"), "--out", str(folder / "out"), *more], folder / "study.log")
+def study_arguments(folder: Path, *more: str) -> list[str]:
+    return ["study", str(folder / "study.yaml"), "--out", str(folder / "out"), *more]
+
+
+def start_study(folder: Path, *more: str) -> BaseProcess:
+    return start(study_arguments(folder, *more), folder / "study.log")
 
 
 def check_two_processes(run: Path, logs: Sequence[Path]) -> None:
