@@ -1,5 +1,6 @@
 """The Lightning command line: fit, validate, test and predict, each run in a folder of its own."""
 
+import logging
 import os
 import re
 import sys
@@ -35,6 +36,8 @@ from mmpkd.tracking.metrics_file import MetricsFile
 from mmpkd.tracking.wandb import finish_wandb, sweep_folder, wandb_logger
 from mmpkd.unused_gpu import warn_of_unused_gpu
 from mmpkd.user_code import find_user_code
+
+logger = logging.getLogger("mmpkd")
 
 
 @dataclass
@@ -111,11 +114,26 @@ class MMPKDCLI(LightningCLI):
         self.run: RunOptions = self.config_run()
         folder = sweep_folder(Path(self.run.dir))
         self.run.dir = str(folder)
+        if self.subcommand != "fit":
+            self._choose_checkpoint(folder)
         folder.mkdir(parents=True, exist_ok=True)
         remove_temporary_checkpoints(folder / "checkpoints")
-        if self.config[self.subcommand].get("ckpt_path"):
+        if self.subcommand == "fit" and self.config.fit.ckpt_path:
             # a run that goes on does so in its own folder
             warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+
+    def _choose_checkpoint(self, folder: Path) -> None:
+        """Score the best model of the run if no checkpoint is given; an untrained one is never scored."""
+        config = self.config[self.subcommand]
+        if config.ckpt_path is not None:
+            return
+        best = folder / "checkpoints" / "best.ckpt"
+        if not best.is_file():
+            raise FileNotFoundError(
+                f"Expected the checkpoint of a trained run in '{best}' but there is none. Train it first, or give --ckpt_path."
+            )
+        config.ckpt_path = str(best)
+        logger.info("%s: %s", self.subcommand, best)
 
     def instantiate_classes(self) -> None:
         """Instantiate everything, and tell the data module which form and which patients it serves."""

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,25 @@ def test_the_saved_configuration_runs_again(runs: Path, tmp_path: Path) -> None:
         for folder in (runs / "distilled", tmp_path / "again")
     ]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_without_a_checkpoint_the_best_model_of_the_run_is_scored(
+    runs: Path, tiny_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(runs / "distilled" / "checkpoints", tmp_path / "run" / "checkpoints")
+    with caplog.at_level("INFO", "mmpkd"):
+        main(["test", *config(tmp_path, "run", tiny_root, student())])
+    assert f"test: {tmp_path / 'run' / 'checkpoints' / 'best.ckpt'}" in caplog.text
+    tables = [pd.read_parquet(folder / "predictions_test.parquet") for folder in (tmp_path / "run", runs / "distilled")]
+    name = "probability/Left Finding"
+    pd.testing.assert_series_equal(tables[0][name], tables[1][name])
+
+
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_an_untrained_model_is_not_scored(command: str, tiny_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="Train it first, or give --ckpt_path"):
+        main([command, *config(tmp_path, "run", tiny_root, student())])
+    assert not (tmp_path / "run").exists()
 
 
 def test_predict_reads_images_only(runs: Path, tiny_root: Path, tmp_path: Path) -> None:
