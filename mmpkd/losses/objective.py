@@ -200,4 +200,5 @@ class Objective(nn.Module):
             loss = loss + schedule(progress) * terms[name]
             if not schedule.is_constant:
                 values[f"{name}_weight"] = schedule(progress)
-        return {"loss": loss, **terms, **{name: torch.tensor(value) for name, value in values.items()}}
+        # on the device of the loss: they are reduced over processes when they are logged, and NCCL takes nothing else
+        return {"loss": loss, **terms, **{name: loss.detach().new_full((), value) for name, value in values.items()}}

@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import pytest
 import torch
 
@@ -48,6 +50,18 @@ def test_weight_and_temperature_follow_their_schedules() -> None:
         expected = SigmoidKLDivergence(temperature)(student, teacher, available)
         torch.testing.assert_close(terms["distillation"], expected)
         torch.testing.assert_close(terms["loss"], terms["task"] + weight * expected)
+
+
+def test_every_value_is_on_the_device_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are reduced over processes to be logged, and NCCL takes tensors of a GPU only; here `meta` stands for it."""
+    monkeypatch.setattr("torch.autocast", lambda *_, **__: nullcontext())  # there is none for this device
+    student, teacher, label, available = batch()
+    extra = {"mse": LossTerm(LogitMSE(), weight=Schedule(0.1, 0.3))}
+    objective = Objective(weight=Schedule(0.2, 0.6), temperature=Schedule(4.0, 1.0), extra=extra).to("meta")
+    outputs = [ModelOutput(output.logits.to("meta"), output.features.to("meta")) for output in (student, teacher)]
+    terms = objective(outputs[0], outputs[0], label.to("meta"), outputs[1], available.to("meta"), 0.5)
+    assert {"loss", "temperature", "distillation_weight", "mse_weight"} < set(terms)
+    assert {name: value.device.type for name, value in terms.items()} == dict.fromkeys(terms, "meta")
 
 
 def test_a_temperature_that_reaches_zero_is_refused() -> None:
