@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.forms import PrivilegedForm
+from mmpkd.callbacks.best_checkpoint import BestCheckpoint
 from mmpkd.callbacks.last_checkpoint import LastCheckpoint
 from mmpkd.callbacks.nan_guard import NaNGuard
 from mmpkd.callbacks.predictions import PredictionWriter
@@ -171,7 +172,7 @@ class MMPKDCLI(LightningCLI):
                 f"got '{self.run.monitor}'. Localization must not choose a checkpoint."
             )
         folder = Path(self.run.dir) / "checkpoints"
-        best = ModelCheckpoint(folder, "best", self.run.monitor, mode="max", enable_version_counter=False)
+        best = BestCheckpoint(folder, self.run.monitor)
         last = LastCheckpoint(folder, self.run.save_every_n_steps)
         seed = self.config[self.subcommand].seed_everything
         progress = RichProgressBar(leave=False) if sys.stdout.isatty() else EpochLog()

@@ -1,5 +1,6 @@
 """What a run leaves behind when it is killed, stopped or diverges, and how it goes on."""
 
+import json
 import os
 import signal
 import subprocess
@@ -123,6 +124,31 @@ def test_the_best_model_is_remembered_after_a_kill_at_any_hook(
     )
     assert best["global_step"] == expected["global_step"] == 8
     assert all(torch.equal(value, expected["state_dict"][name]) for name, value in best["state_dict"].items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_moved", [True, False])
+def test_the_best_score_moves_with_its_folder_and_not_to_another_run(
+    is_moved: bool, undisturbed_folder: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    """The first epoch has the best score; a run that goes on elsewhere, without that model, keeps the best of its own."""
+    args = arguments(tmp_path, "run", tiny_root)
+    log = tmp_path / "log.txt"
+    assert interrupt(args, 12, signal.SIGKILL, log) == -signal.SIGKILL, log.read_text()
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    if is_moved:
+        (tmp_path / "run").rename(tmp_path / "elsewhere")
+        last = tmp_path / "elsewhere" / "checkpoints" / "last.ckpt"
+    main(["fit", *args, f"--run.dir={tmp_path / 'elsewhere'}", "--ckpt_path", str(last)])
+    best, expected = (
+        torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+        for folder in (tmp_path / "elsewhere", undisturbed_folder)
+    )
+    assert expected["global_step"] == 8
+    assert (best["global_step"] == 8) == is_moved
+    summary = json.loads((tmp_path / "elsewhere" / "summary.json").read_text())
+    whole = json.loads((undisturbed_folder / "summary.json").read_text())
+    assert (summary["best_score"] == whole["best_score"]) == is_moved
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ class LastCheckpoint(Checkpoint):
     Every save is at a boundary between two steps, which an exact resume needs. After Ctrl-C or an error, the last of them
     stays.
 
-    It must come after the `ModelCheckpoint` of the best model, whose score it saves. Lightning moves all `Checkpoint` callbacks
+    It must come after `BestCheckpoint`, whose score it saves. Lightning moves all `Checkpoint` callbacks
     behind the others, in their order; that is why this is one of them.
 
     A fit without any training batch (`trainer.limit_train_batches=0`) saves the untrained model as `best.ckpt`.

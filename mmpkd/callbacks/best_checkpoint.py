@@ -1,0 +1,43 @@
+"""The checkpoint of the best validation score."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Saves `best.ckpt` when the monitored score, higher is better, rises above all before it.
+
+    A run that goes on remembers its best score, also after its folder was moved or mounted elsewhere: the state of Lightning's
+    own callback holds absolute paths, and is dropped when they changed. A checkpoint that another run goes on from, in a folder
+    of its own that has no `best.ckpt` yet, brings no score along.
+
+    Args:
+        folder: Folder of the checkpoints.
+        monitor: Name of the score.
+    """
+
+    def __init__(self, folder: Path, monitor: str) -> None:
+        super().__init__(folder, "best", monitor, mode="max", enable_version_counter=False)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state over, with the paths of this folder if it holds the best model."""
+        folder = Path(str(self.dirpath))
+        name = Path(state_dict["best_model_path"]).name
+        if name and (folder / name).is_file():
+            state_dict = _moved(state_dict, folder)
+        super().load_state_dict(state_dict)
+
+
+def _moved(state: dict[str, Any], folder: Path) -> dict[str, Any]:
+    def here(path: str) -> str:
+        return str(folder / Path(path).name) if path else path
+
+    paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+    return {
+        **state,
+        **{name: here(state[name]) for name in paths},
+        "best_k_models": {here(path): score for path, score in state["best_k_models"].items()},
+        "dirpath": str(folder),
+    }
