@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmpkd.losses.base import DistillationLoss, FeatureStatistics, check_temperature
 from mmpkd.losses.multi_class import SOFTMAX_IS_WRONG
-from mmpkd.losses.reduction import masked_mean
+from mmpkd.losses.reduction import share
 from mmpkd.losses.sigmoid_kl import SigmoidKLDivergence
 from mmpkd.losses.task import masked_bce
 from mmpkd.outputs import ModelOutput
@@ -187,7 +187,8 @@ class Objective(nn.Module):
             self.distillation_loss.temperature = values["temperature"] = self.temperature(progress)
         scale: float | Tensor = 1.0
         if self.normaliser == "batch":
-            scale = masked_mean(available.float().sum(), torch.ones_like(available, dtype=torch.float32).sum())
+            covered = available.to(torch.float32)
+            scale = share(covered.sum(), torch.ones_like(covered).sum())
         of_task = 1 - weight * available.to(torch.float32) if self.mode == "complementary" else None
         terms = {
             "task": self.task(task.logits, label, of_task),

@@ -32,6 +32,20 @@ def masked_mean(total: Tensor, count: Tensor) -> Tensor:
     return total / count.clamp(min=1)
 
 
+def share(part: Tensor, whole: Tensor) -> Tensor:
+    """Return part / whole, both summed over all processes: the same number in each of them.
+
+    Args:
+        part: How many there are on this process, scalar without a graph.
+        whole: Of how many on this process, scalar > 0 without a graph.
+    """
+    if world_size() == 1:
+        return part / whole
+    sums = torch.stack([part, whole])
+    all_reduce(sums)
+    return sums[0] / sums[1]
+
+
 def gather(value: Tensor) -> Tensor:
     """Return the rows of all processes, in their order, with a gradient; every process must have as many rows.
 

@@ -9,22 +9,26 @@ from torch.multiprocessing.spawn import start_processes
 from torch.nn.parallel import DistributedDataParallel
 
 from mmpkd.losses import LossTerm, Objective
+from mmpkd.losses.objective import Normaliser
 from mmpkd.outputs import ModelOutput
 from mmpkd.study.forked import start_server
 from tests.losses.test_all import LOSSES
 
 B, K, D, E = 24, 5, 6, 4
+NORMALISERS: tuple[Normaliser, ...] = ("covered", "batch")
 
 
 class Student(nn.Module):
     """A linear student and every loss."""
 
-    def __init__(self) -> None:
+    def __init__(self, normaliser: Normaliser) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.features, self.head = nn.Linear(7, D), nn.Linear(D, K)
         multi_label = [name for name in LOSSES if name != "softmax_kl"]
-        self.objective = Objective(extra={name: LossTerm(LOSSES[name](), 0.5) for name in multi_label})
+        self.objective = Objective(
+            normaliser=normaliser, extra={name: LossTerm(LOSSES[name](), 0.5) for name in multi_label}
+        )
         self.objective.build(D, E)
 
     def forward(self, image: Tensor, label: Tensor, teacher: ModelOutput, available: Tensor) -> dict[str, Tensor]:
@@ -52,19 +56,22 @@ def part(value: Tensor, rank: int) -> Tensor:
 def work(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    student = DistributedDataParallel(Student())
     image, label, teacher, available = batch()
-    terms = student(
-        part(image, rank), part(label, rank), ModelOutput(*(part(v, rank) for v in teacher)), part(available, rank)
-    )
-    terms["loss"].backward()
-    values = {}
-    for name, value in terms.items():
-        mean = value.detach().clone()
-        torch.distributed.all_reduce(mean)
-        values[name] = mean / 2
-    gradients = {name: p.grad for name, p in student.module.named_parameters()}
-    torch.save({"values": values, "gradients": gradients}, f"{folder}/rank{rank}.pt")
+    found = {}
+    for normaliser in NORMALISERS:
+        student = DistributedDataParallel(Student(normaliser))
+        terms = student(
+            part(image, rank), part(label, rank), ModelOutput(*(part(v, rank) for v in teacher)), part(available, rank)
+        )
+        terms["loss"].backward()
+        values = {}
+        for name, value in terms.items():
+            mean = value.detach().clone()
+            torch.distributed.all_reduce(mean)
+            values[name] = mean / 2
+        gradients = {name: p.grad for name, p in student.module.named_parameters()}
+        found[normaliser] = {"values": values, "gradients": gradients}
+    torch.save(found, f"{folder}/rank{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
@@ -72,13 +79,15 @@ def work(rank: int, folder: str) -> None:
 def test_terms_and_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
     start_server()
     start_processes(work, args=(str(tmp_path),), nprocs=2, start_method="forkserver")
-    single = Student()
-    terms = single(*batch())
-    terms["loss"].backward()
-    for rank in (0, 1):
-        saved = torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)
-        assert set(saved["values"]) == set(terms)
-        for name, value in terms.items():
-            torch.testing.assert_close(saved["values"][name], value.detach(), rtol=1e-5, atol=1e-6, msg=name)
-        for name, parameter in single.named_parameters():
-            torch.testing.assert_close(saved["gradients"][name], parameter.grad, rtol=1e-4, atol=1e-6, msg=name)
+    found = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+    for normaliser in NORMALISERS:
+        single = Student(normaliser)
+        terms = single(*batch())
+        terms["loss"].backward()
+        for saved in (own[normaliser] for own in found):
+            assert set(saved["values"]) == set(terms)
+            for name, value in terms.items():
+                expected = value.detach()
+                torch.testing.assert_close(saved["values"][name], expected, rtol=1e-5, atol=1e-6, msg=name)
+            for name, parameter in single.named_parameters():
+                torch.testing.assert_close(saved["gradients"][name], parameter.grad, rtol=1e-4, atol=1e-6, msg=name)
