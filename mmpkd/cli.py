@@ -29,10 +29,9 @@ from mmpkd.callbacks.rng import RNGState
 from mmpkd.callbacks.teacher_card import TeacherCardWriter
 from mmpkd.callbacks.threads import Threads
 from mmpkd.checkpoint_io import SafeCheckpointIO, remove_temporary_checkpoints
-from mmpkd.commands.command import start_logging
 from mmpkd.modules import ClassificationModule
-from mmpkd.quiet import quieten
 from mmpkd.suggestions import SuggestingParser
+from mmpkd.terminal import quieten, start_logging
 from mmpkd.tracking.metrics_file import MetricsFile
 from mmpkd.tracking.wandb import finish_wandb, sweep_folder, wandb_logger
 from mmpkd.unused_gpu import warn_of_unused_gpu

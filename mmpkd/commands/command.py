@@ -1,9 +1,10 @@
-"""What all commands share: how arguments are parsed, what is logged, and how errors and Ctrl-C end them."""
+"""What all commands share: how arguments are parsed, and how errors and Ctrl-C end them."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Callable, Sequence
+
+from mmpkd.terminal import start_logging
 
 Run = Callable[[argparse.Namespace, Sequence[str]], int]
 
@@ -41,8 +42,3 @@ def run_command(
     except errors as error:
         sys.stderr.write(f"{parser.prog}: {error}\n")
         return 1
-
-
-def start_logging() -> None:
-    """Log to the terminal, with the time of day."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmpkd.commands.command import start_logging
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import check_overrides, check_seeds, load_plan
+from mmpkd.terminal import start_logging
 
 if TYPE_CHECKING:
     from mmpkd.study.plan import StudyPlan

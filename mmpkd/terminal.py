@@ -1,4 +1,4 @@
-"""Messages of libraries that a user can do nothing about."""
+"""What a command shows in the terminal: its log, without messages of libraries that a user can do nothing about."""
 
 import logging
 import warnings
@@ -15,8 +15,13 @@ _WARNINGS = (
 )
 
 
+def start_logging() -> None:
+    """Log to the terminal, with the time of day."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+
+
 def quieten() -> None:
-    """Drop them. Other warnings show, and so do errors."""
+    """Drop what a user can do nothing about. Other warnings show, and so do errors."""
     for message in _WARNINGS:
         warnings.filterwarnings("ignore", message=message)
     # tables of devices, and advertisements
