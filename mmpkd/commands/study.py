@@ -120,8 +120,13 @@ def _make(runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan
 
         return run_all(runs, InThisProcess(lightning))
     jobs = num_jobs or 1
-    with InThreads(LocalProcesses(jobs, num_gpus, lock), jobs) as engine:
-        return run_all(runs, engine)
+    processes = LocalProcesses(jobs, num_gpus, lock)
+    with InThreads(processes, jobs) as engine:
+        try:
+            return run_all(runs, engine)
+        except KeyboardInterrupt:
+            processes.stop()
+            raise
 
 
 def _show_plan(runs: "Sequence[Run]", num_jobs: int | None) -> None:

@@ -11,7 +11,14 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from multiprocessing import forkserver, get_context, get_start_method, parent_process, set_start_method
+from multiprocessing import (
+    forkserver,
+    get_context,
+    get_start_method,
+    parent_process,
+    resource_tracker,
+    set_start_method,
+)
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
 from pathlib import Path
@@ -91,6 +98,7 @@ def _start_server() -> None:
     if _is_started or METHOD != "forkserver":
         return
     forkserver.set_forkserver_preload(["mmpkd.study.preload"])
+    resource_tracker.ensure_running()  # the server's companion; to start it later would unblock Ctrl-C again
     with _environment(_SERVER), _ctrl_c_blocked():
         try:
             forkserver.ensure_running()

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import queue
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +36,12 @@ class LocalProcesses:
         for slot in range(num_jobs):
             has_own_gpu = num_jobs > 1 and num_gpus > 0
             self._slots.put({**share, "CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if has_own_gpu else share)
+        self._is_stopped = False
         start_server()
+
+    def stop(self) -> None:
+        """Stop processes that are being started, and start no more; Ctrl-C in the terminal has reached the others."""
+        self._is_stopped = True
 
     def __call__(self, args: Sequence[str]) -> None:
         """Run one command to its end.
@@ -50,14 +56,16 @@ class LocalProcesses:
         environment = self._slots.get()
         try:
             process = start_command(args, log, environment, self._lock)
+            if self._is_stopped:
+                process.terminate()
             process.join()
         finally:
             self._slots.put(environment)
         status = process.exitcode
         if status == _SERVER_IS_GONE:
             raise ChildProcessError("the process that all runs are forked from was killed, perhaps for lack of memory")
-        if status in (130, 143):
-            raise SystemExit(status)
+        if status in (130, 143, -signal.SIGTERM):
+            raise SystemExit(130 if status == 130 else 143)
         if status != 0:
             raise ChildProcessError(f"the process ended with status {status}; what it printed is in {log}")
 

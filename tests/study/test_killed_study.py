@@ -27,12 +27,23 @@ def kill_in_the_fit_of_a_student(folder: Path) -> None:
 
 def hang_up_between_fit_and_test_of_a_student(folder: Path) -> None:
     """Close the terminal of a study that makes two runs at a time: all its processes are told, in the way of a shell."""
-    command = [sys.executable, "-m", "mmpkd", *study_arguments(folder, "--jobs", "2")]
-    with (folder / "study.log").open("a") as log:
-        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log, start_new_session=True)
+    process = start_in_a_terminal(folder)
     await_file(folder / "out" / "distilled" / "seed0" / "summary.json", lambda: process.poll() is None)
     os.killpg(process.pid, signal.SIGHUP)
     assert process.wait() == -signal.SIGHUP
+
+
+def start_in_a_terminal(folder: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "mmpkd", *study_arguments(folder, "--jobs", "2")]
+    with (folder / "study.log").open("a") as log:
+        return subprocess.Popen(
+            command, cwd=REPOSITORY, stdout=log, stderr=log, start_new_session=True, preexec_fn=_heed_ctrl_c
+        )
+
+
+def _heed_ctrl_c() -> None:
+    """Undo what a shell does to jobs in the background, where the tests may run: they ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def await_file(path: Path, is_alive: Callable[[], bool]) -> None:
@@ -57,3 +68,17 @@ def test_a_killed_study_ends_with_the_report_of_an_undisturbed_one(tiny_root: Pa
     for path in expected:
         again = tmp_path / "out" / "report" / path.relative_to(tmp_path / "undisturbed" / "report")
         assert again.read_bytes() == path.read_bytes(), path.name
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_a_study_whose_processes_are_being_started(tiny_root: Path, tmp_path: Path) -> None:
+    """While their server imports everything, which takes seconds."""
+    write_tiny_study(tmp_path, tiny_root, max_epochs=1000)
+    process = start_in_a_terminal(tmp_path)
+    await_file(tmp_path / "out" / "baseline" / "seed0" / "started.json", lambda: process.poll() is None)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    printed = (tmp_path / "study.log").read_text()
+    assert printed.endswith("mmpkd study: interrupted. The same command goes on where it stopped.\n")
+    assert "Traceback" not in printed
+    assert "failed" not in printed

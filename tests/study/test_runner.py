@@ -1,4 +1,5 @@
 import json
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -260,6 +261,24 @@ def test_a_run_may_have_two_processes(tiny_root: Path, tmp_path: Path) -> None:
         assert run_all(planned, engine).failed == ()
     logs = [run.folder / "log.txt" for run in planned]
     check_two_processes(tmp_path / "out" / "distilled" / "seed0", logs)
+
+
+def test_a_process_that_starts_while_the_study_stops_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C did not reach it."""
+    processes = LocalProcesses(1, 0, 0)
+    stopped = []
+
+    def start(*_: object) -> SimpleNamespace:
+        processes.stop()
+        return SimpleNamespace(exitcode=-signal.SIGTERM, join=lambda: None, terminate=lambda: stopped.append(True))
+
+    monkeypatch.setattr("mmpkd.study.processes.start_command", start)
+    with pytest.raises(SystemExit) as error:
+        processes(["fit", "--run.dir", str(tmp_path)])
+    assert error.value.code == 143
+    assert stopped == [True]
 
 
 def test_a_server_that_was_killed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
