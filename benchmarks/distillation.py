@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import timm
 import torch
-from timing import measure, parser, show
+from timing import measure, optimizer_step, parser, show
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
@@ -116,19 +116,6 @@ def module_step(name: str, teacher: TeacherLookup | None, batch: Batch, device: 
     module = DistillationModule(NUM_CLASSES, 224, student=name).to(device).train()
     module._teacher = None if teacher is None else teacher.to(device)
     return optimizer_step(module, lambda: module.losses(batch)["loss"])
-
-
-def optimizer_step(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
-    """Return a step of AdamW on a loss."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-
-    def step() -> None:
-        value = loss()
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-
-    return step
 
 
 if __name__ == "__main__":

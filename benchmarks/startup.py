@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.table import Table
 
 from data_modules.phantoms import write_chest_phantoms
+from mmpkd.__main__ import OWN_COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 TORCH, LIGHTNING = "import torch", "import lightning.pytorch.cli"
-COMMANDS = ("attribute", "check-data", "init", "prepare", "study", "targets", "teacher-card")
 SIZES = {"num_train": 64, "num_val": 8, "num_test": 8}
 
 
@@ -47,7 +47,7 @@ def main() -> None:
         folder = Path(name)
         write_chest_phantoms(folder / "phantoms", **SIZES)
         programs = {name: ["-c", f"{name}; import os; os._exit(0)"] for name in (TORCH, LIGHTNING)}
-        programs |= {f"{command} --help": ["-m", "mmpkd", command, "--help"] for command in COMMANDS}
+        programs |= {f"{command} --help": ["-m", "mmpkd", command, "--help"] for command in OWN_COMMANDS}
         programs["fit, first step"] = ["-m", "mmpkd", *fit(folder)]
         seconds: dict[str, list[float]] = {name: [] for name in programs}
         for _ in range(options.repeats):

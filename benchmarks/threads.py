@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from timing import optimizer_step
 
 from data_modules.batch import Batch
 from data_modules.processors import num_processors
@@ -72,19 +73,11 @@ def compute() -> None:
 def training_step(name: str, side: int, size: int) -> Callable[[], None]:
     """Return a training step of a student on random images."""
     module = DistillationModule(5, side, student=name).train()
-    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4)
     batch: Batch = {
         "image": torch.randn(size, 1, side, side),
         "label": (torch.rand(size, 5) < 0.3).float(),
     }  # type: ignore[typeddict-item]
-
-    def step() -> None:
-        loss = module.losses(batch)["loss"]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    return step
+    return optimizer_step(module, lambda: module.losses(batch)["loss"])
 
 
 if __name__ == "__main__":

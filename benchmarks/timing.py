@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import torch
+from torch import Tensor, nn
 
 
 def parser(description: str | None, repeats: int, batch: int = 8) -> argparse.ArgumentParser:
@@ -49,3 +50,16 @@ def show(times: Mapping[str, list[float]], reference: str) -> None:
             f"{name:{width}s} {1000 * statistics.median(seconds):9.2f} ms  "
             f"x {middle:.3f} of {reference} ({low:.3f} to {high:.3f})"
         )
+
+
+def optimizer_step(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
+    """Return a step of AdamW on a loss."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+
+    def step() -> None:
+        value = loss()
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+
+    return step

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from data_modules.base import PrivilegedDataModule
-from mmpkd.cli import main as lightning
 from mmpkd.data_config import load_data_module
 from mmpkd.metrics.classification import auroc
 from mmpkd.study.attempt import continue_fit
@@ -39,6 +38,8 @@ def build(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def cross_fit(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Train a teacher for each fold of patients; targets are those of the teacher that did not see the patient."""
+    from mmpkd.quick_cli import main as lightning  # the other actions need no trainer
+
     _must_be_new(options.out)
     runs = fold_runs(options.config, options.out, options.folds, overrides)
     for run in runs:

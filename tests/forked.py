@@ -1,5 +1,6 @@
 """Commands of `mmpkd` in processes of their own that start at once, for tests that kill, stop or restart them."""
 
+import signal
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -17,3 +18,8 @@ def finish(process: BaseProcess) -> int:
     process.join()
     assert process.exitcode is not None
     return process.exitcode
+
+
+def heed_ctrl_c() -> None:
+    """Undo what a shell does to jobs in the background, where the tests may run: they ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

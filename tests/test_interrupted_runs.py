@@ -13,7 +13,7 @@ import torch
 
 from mmpkd.callbacks.nan_guard import NonFiniteLossError
 from mmpkd.cli import main
-from tests.forked import finish, start
+from tests.forked import finish, heed_ctrl_c, start
 from tests.runs import config, data, student, text_teacher
 
 REPOSITORY = Path(__file__).parents[1]
@@ -43,18 +43,13 @@ def interrupt_really(args: list[str], step: int, number: int, log: Path) -> int:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     with log.open("w") as output:
         return subprocess.run(
-            command, env=environment, stdout=output, stderr=output, check=False, cwd=REPOSITORY, preexec_fn=_heed_ctrl_c
+            command, env=environment, stdout=output, stderr=output, check=False, cwd=REPOSITORY, preexec_fn=heed_ctrl_c
         ).returncode
 
 
 def signal_at(step: int, number: int) -> list[str]:
     callbacks = "--trainer.callbacks"
     return [f"{callbacks}+=tests.interrupt.SignalAt", f"{callbacks}.step={step}", f"{callbacks}.number={number}"]
-
-
-def _heed_ctrl_c() -> None:
-    """Undo what a shell does to jobs in the background, where the tests may run: they ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def final_weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -78,6 +78,14 @@ def start_command(
     return process
 
 
+def print_to(log: Path) -> None:
+    """Append everything that this process prints from now on to a file."""
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+
+
 class _Held:
     """A file descriptor that a process gets a copy of when this is pickled for it."""
 
@@ -123,10 +131,7 @@ def _run(
     # when a terminal is closed, the study ends, and this process saves for that reason
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     threading.Thread(target=_stop_with_parent, daemon=True).start()
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
+    print_to(Path(log))
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)

@@ -40,7 +40,7 @@ class LocalProcesses:
         start_server()
 
     def stop(self) -> None:
-        """Stop processes that are being started, and start no more; Ctrl-C in the terminal has reached the others."""
+        """Stop processes that are being started; Ctrl-C in the terminal has reached the others."""
         self._is_stopped = True
 
     def __call__(self, args: Sequence[str]) -> None:

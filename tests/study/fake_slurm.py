@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from data_modules.json_file import write_json
-from mmpkd.study.forked import start_server
+from mmpkd.study.forked import print_to, start_server
 
 NODE = "node"
 COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel")
@@ -142,9 +142,7 @@ def _run(folder: str, variables: dict[str, str], log: Path) -> None:
     import torch
     from submitit.core.submission import submitit_main
 
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+    print_to(log)
     os.environ.update(variables)
     torch.set_num_threads(1)
     sys.argv = ["submitit", folder]

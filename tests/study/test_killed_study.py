@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.forked import finish
+from tests.forked import finish, heed_ctrl_c
 from tests.study.tiny_study import start_study, study_arguments, write_tiny_study
 
 REPOSITORY = Path(__file__).parents[2]
@@ -37,13 +37,8 @@ def start_in_a_terminal(folder: Path) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "mmpkd", *study_arguments(folder, "--jobs", "2")]
     with (folder / "study.log").open("a") as log:
         return subprocess.Popen(
-            command, cwd=REPOSITORY, stdout=log, stderr=log, start_new_session=True, preexec_fn=_heed_ctrl_c
+            command, cwd=REPOSITORY, stdout=log, stderr=log, start_new_session=True, preexec_fn=heed_ctrl_c
         )
-
-
-def _heed_ctrl_c() -> None:
-    """Undo what a shell does to jobs in the background, where the tests may run: they ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def await_file(path: Path, is_alive: Callable[[], bool]) -> None:
