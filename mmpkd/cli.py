@@ -4,9 +4,10 @@ import logging
 import os
 import re
 import sys
+import tempfile
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +16,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from data_modules.atomic import remove_unfinished, write_text
 from data_modules.base import PrivilegedDataModule
 from data_modules.forms import PrivilegedForm
 from mmpkd.callbacks.best_checkpoint import BestCheckpoint
@@ -26,10 +29,13 @@ from mmpkd.callbacks.predictions import PredictionWriter
 from mmpkd.callbacks.progress import EpochLog
 from mmpkd.callbacks.record import RunRecord, lineage
 from mmpkd.callbacks.rng import RNGState
+from mmpkd.callbacks.tables import run_folder
 from mmpkd.callbacks.teacher_card import TeacherCardWriter
 from mmpkd.callbacks.threads import Threads
-from mmpkd.checkpoint_io import SafeCheckpointIO, remove_temporary_checkpoints
 from mmpkd.modules import ClassificationModule
+from mmpkd.records import RunFolder
+from mmpkd.records.checkpoint import SafeCheckpointIO
+from mmpkd.records.fit_start import fit_start
 from mmpkd.suggestions import SuggestingParser
 from mmpkd.terminal import quieten, start_logging
 from mmpkd.tracking.metrics_file import MetricsFile
@@ -58,7 +64,9 @@ class RunOptions:
             environment variable MMPKD_ID_KEY; all runs that share targets or are compared need the same one.
         monitor: Validation score, higher is better, that `checkpoints/best.ckpt` is chosen by. Never a localization score.
         reference: Folder of an image-only student's finished run that the teacher card compares a teacher with.
-        save_every_n_steps: Steps between saves of `checkpoints/last.ckpt`, from which a killed run goes on.
+        save_every_n_minutes: Minutes between saves of `checkpoints/last.ckpt` inside an epoch, from which a killed run goes on.
+            It is saved after every epoch, too.
+        save_every_n_steps: Optimizer steps between these saves, instead of minutes.
         num_folds: Folds of training patients, of which one is left out of the training; 0 trains on all of them.
         held_out_fold: Which one, from 0.
     """
@@ -73,24 +81,30 @@ class RunOptions:
     hash_ids: bool = False
     monitor: str = "val/auroc_macro"
     reference: str | None = None
-    save_every_n_steps: int = 100
+    save_every_n_minutes: float = 10
+    save_every_n_steps: int | None = None
     num_folds: int = 0
     held_out_fold: int = 0
+
+
+class AlreadyTrainedError(Exception):
+    """The training that is asked for is finished."""
 
 
 class SaveRunConfig(SaveConfigCallback):
     """Writes the complete configuration of a fit to `config.yaml` and hands it to the loggers."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Save and log the configuration."""
+        """Save and log the configuration of a training, and log that of a test of a student that was trained elsewhere."""
         text = self.parser.dump(self.config, skip_none=False)
+        path = run_folder(trainer).config
         if stage == "fit":
-            path = Path(trainer.default_root_dir) / "config.yaml"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            write_text(path, text)
+        elif path.is_file():
+            return  # what a test is run with says nothing of how the student was trained
         for tracker in trainer.loggers:
             if isinstance(tracker, WandbLogger):
-                tracker.log_hyperparams({"cli": yaml.safe_load(text), "lineage": lineage(trainer, pl_module)})
+                tracker.log_hyperparams({"cli": yaml.safe_load(text), "lineage": asdict(lineage(trainer, pl_module))})
 
 
 class MMPKDCLI(LightningCLI):
@@ -112,32 +126,53 @@ class MMPKDCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Prepare the run's folder."""
         self.run: RunOptions = self.config_run()
-        folder = sweep_folder(Path(self.run.dir))
-        self.run.dir = str(folder)
-        if self.subcommand != "fit":
-            self._choose_checkpoint(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_temporary_checkpoints(folder / "checkpoints")
-        if self.subcommand == "fit" and self.config.fit.ckpt_path:
+        self.folder = RunFolder(sweep_folder(Path(self.run.dir)))
+        self._checkpoint = self._choose_checkpoint()
+        if self.config[self.subcommand].trainer.fast_dev_run:
+            # it only tries whether everything works, and leaves nothing
+            self._trial = tempfile.TemporaryDirectory(prefix="mmpkd-")
+            self.folder = RunFolder(Path(self._trial.name))
+        self.run.dir = str(self.folder.path)
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(self.folder.checkpoints)
+        if self._checkpoint is not None:
             # a run that goes on does so in its own folder
             warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
-    def _choose_checkpoint(self, folder: Path) -> None:
-        """Score the best model of the run if no checkpoint is given; an untrained one is never scored."""
-        config = self.config[self.subcommand]
-        if config.ckpt_path is not None:
-            return
-        best = folder / "checkpoints" / "best.ckpt"
-        if not best.is_file():
+    def _choose_checkpoint(self) -> Path | None:
+        """Return the checkpoint that a fit goes on from, or that is evaluated; an untrained student is never scored.
+
+        Raises:
+            AlreadyTrainedError: If the folder holds the finished training that is asked for.
+        """
+        config, folder = self.config[self.subcommand], self.folder
+        given = None if config.ckpt_path is None else Path(config.ckpt_path)
+        if self.subcommand == "fit" and not config.trainer.fast_dev_run:
+            settings = yaml.safe_load(self._parser(self.subcommand).dump(config, skip_none=False))
+            start = fit_start(folder, settings, given)
+            if start.is_complete:
+                raise AlreadyTrainedError(folder.path)
+            if start.checkpoint is None:
+                _forget_tracked_run(folder)
+            else:
+                logger.info("goes on from %s", start.checkpoint)
+                if start.checkpoint.parent == folder.checkpoints:
+                    config.ckpt_path = None  # the folder's own configuration is that of the whole training
+            return start.checkpoint
+        if given is not None or self.subcommand == "fit":
+            return given
+        if not folder.best.is_file():
             raise FileNotFoundError(
-                f"Expected the checkpoint of a trained run in '{best}' but there is none. Train it first, or give --ckpt_path."
+                f"Expected the checkpoint of a trained run in '{folder.best}' but there is none. Train it first, or give "
+                "--ckpt_path."
             )
-        config.ckpt_path = str(best)
-        logger.info("%s: %s", self.subcommand, best)
+        logger.info("%s: %s", self.subcommand, folder.best)
+        return folder.best
 
     def instantiate_classes(self) -> None:
         """Instantiate everything, and tell the data module which form and which patients it serves."""
         super().instantiate_classes()
+        self.config_init[self.subcommand].ckpt_path = None if self._checkpoint is None else str(self._checkpoint)
         form = self._get(self.config_init, "privileged_form")
         if form is not None:
             self.datamodule.use_form(form)
@@ -170,9 +205,8 @@ class MMPKDCLI(LightningCLI):
                 "Expected run.monitor to be a validation score of classification (val/auroc..., val/auprc..., val/f1...) but "
                 f"got '{self.run.monitor}'. Localization must not choose a checkpoint."
             )
-        folder = Path(self.run.dir) / "checkpoints"
-        best = BestCheckpoint(folder, self.run.monitor)
-        last = LastCheckpoint(folder, self.run.save_every_n_steps)
+        best = BestCheckpoint(self.folder.checkpoints, self.run.monitor)
+        last = LastCheckpoint(self.folder, self.run.save_every_n_minutes, self.run.save_every_n_steps)
         seed = self.config[self.subcommand].seed_everything
         progress = RichProgressBar(leave=False) if sys.stdout.isatty() else EpochLog()
         return [
@@ -192,10 +226,16 @@ class MMPKDCLI(LightningCLI):
             return []
         if configured not in (None, True):
             raise ValueError("Expected no trainer.logger: metrics.csv is always written and --run.wandb chooses W&B.")
-        run, folder = self.run, Path(self.run.dir)
+        run, folder = self.run, self.folder.path
         name = "-".join(folder.parts[-2:])
         tracker = wandb_logger(folder, run.wandb, run.project, name, run.group, run.job_type, run.tags, run.media)
-        return [MetricsFile(folder), *([tracker] if tracker else [])]
+        return [MetricsFile(self.folder), *([tracker] if tracker else [])]
+
+
+@rank_zero_only
+def _forget_tracked_run(folder: RunFolder) -> None:
+    """Let a training that begins be a new run at W&B, too, if an earlier one was stopped before it had saved anything."""
+    folder.wandb_id.unlink(missing_ok=True)
 
 
 def _id_key() -> str:
@@ -234,6 +274,9 @@ def main(args: Sequence[str] | None = None) -> None:
             trainer_defaults={"num_sanity_val_steps": 0, "enable_model_summary": False, "deterministic": True},
             args=None if args is None else list(args),
         )
+        exit_code = 0
+    except AlreadyTrainedError as error:
+        logger.info("'%s' holds this training, and it is finished. Nothing to do.", error)
         exit_code = 0
     except SIGTERMException:
         # Lightning's own exception would end the process with 0

@@ -48,9 +48,9 @@ def cross_fit(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     for position, run in enumerate(runs, start=1):
         logger.info("[%d/%d] teacher without fold %d", position, len(runs), position - 1)
         continue_fit(run, lightning)
-        teachers.append(_teacher(options, run.folder / "checkpoints" / "best.ckpt"))
+        teachers.append(_teacher(options, run.record.best))
     # what the runs were trained on, with all their configuration files and flags
-    data = _data(runs[0].folder / "config.yaml", [])
+    data = _data(runs[0].record.config, [])
     return _save(out_of_fold_targets(teachers, data, _device()), options.out)
 
 

@@ -18,5 +18,5 @@ def test_the_teacher_reaches_the_published_auroc(abnormality: str, published: fl
     arguments = ["--config", str(ROOT / f"table_{abnormality}.yaml"), *flags, "--trainer.accelerator=cpu"]
     main(["fit", *arguments])
     main(["test", *arguments, "--ckpt_path", str(tmp_path / "checkpoints" / "best.ckpt")])
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["metrics"]["test/auroc_macro"] == pytest.approx(published, abs=0.03)
+    state = json.loads((tmp_path / "run.json").read_text())
+    assert state["test"]["metrics"]["test/auroc_macro"] == pytest.approx(published, abs=0.03)

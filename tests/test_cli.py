@@ -1,7 +1,7 @@
 """The real command line, in process: teacher, distillation, test."""
 
 import csv
-import json
+import hashlib
 import re
 import shutil
 import subprocess
@@ -16,6 +16,8 @@ import yaml
 from mmpkd.__main__ import OWN_COMMANDS
 from mmpkd.__main__ import main as entry
 from mmpkd.cli import main
+from mmpkd.records import RunFolder
+from mmpkd.records.tables import read_table
 from mmpkd.suggestions import suggestion
 from tests.forked import finish, start
 from tests.runs import config, data, student, text_teacher
@@ -45,13 +47,19 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Path:
 
 def test_teacher_distillation_and_test_leave_everything_in_their_folders(runs: Path) -> None:
     distilled = runs / "distilled"
-    for name in ("config.yaml", "metrics.csv", "summary.json", "lineage.json", "roi_test.parquet"):
+    for name in ("config.yaml", "metrics.csv", "run.json", "roi_test.parquet"):
         assert (distilled / name).is_file(), name
-    summary = json.loads((distilled / "summary.json").read_text())
-    assert summary["status"] == "finished"
-    assert summary["seed"] == 3
-    assert 0 <= summary["metrics"]["test/auroc_macro"] <= 1
-    assert summary["data"]["test"]["samples"] == 16
+    state = RunFolder(distilled).state
+    assert state is not None
+    assert (state.status, state.seed, state.job_type) == ("tested", 3, "distilled")
+    assert state.training is not None
+    assert state.test is not None
+    assert 0 <= state.test.metrics["test/auroc_macro"] <= 1
+    assert state.test.data["test"]["samples"] == 16
+    digest = hashlib.sha256((distilled / "checkpoints" / "best.ckpt").read_bytes()).hexdigest()
+    tables = [read_table(distilled / name).checkpoint for name in ("predictions_test.parquet", "roi_test.parquet")]
+    assert [state.training.checkpoint, state.test.checkpoint, *tables] == [digest] * 4
+    assert read_table(distilled / "predictions_val.parquet").checkpoint is None
     predictions = pd.read_parquet(distilled / "predictions_test.parquet")
     assert set(predictions["sample_id"]) == {f"test{i}" for i in range(16)}
 
@@ -63,12 +71,13 @@ def test_flags_win_over_the_configuration_and_both_are_recorded(runs: Path) -> N
 
 
 def test_lineage_names_the_teacher_by_its_hash(runs: Path) -> None:
-    import hashlib
-
-    lineage = json.loads((runs / "distilled" / "lineage.json").read_text())
+    state = RunFolder(runs / "distilled").state
+    assert state is not None
+    lineage = state.made_from
+    assert lineage is not None
     best = runs / "teacher" / "checkpoints" / "best.ckpt"
-    assert lineage["teacher_sha256"] == hashlib.sha256(best.read_bytes()).hexdigest()
-    assert set(lineage["splits"]) == {"train", "val", "test"}
+    assert lineage.teacher_sha256 == hashlib.sha256(best.read_bytes()).hexdigest()
+    assert set(lineage.splits) == {"train", "val", "test"}
 
 
 def test_metrics_of_fit_and_test_are_in_one_file(runs: Path) -> None:
@@ -204,7 +213,9 @@ def test_the_terminal_shows_nothing_that_a_user_can_do_nothing_about(tiny_root: 
     # again, from where it stopped
     assert finish(start(["fit", *arguments, "--trainer.max_epochs=2", "--ckpt_path", str(last)], log)) == 0
     assert re.findall(r"epoch \d of \d", log.read_text()) == ["epoch 1 of 1", "epoch 2 of 2"]
-    assert len(log.read_text().splitlines()) == 2
+    again = ["goes on with other settings: trainer.max_epochs was 1 and is 2", f"goes on from {last}"]
+    assert [line.split(" ", 1)[1] for line in log.read_text().splitlines() if "epoch " not in line] == again
+    assert len(log.read_text().splitlines()) == 4
 
 
 def test_identifiers_are_hashed_on_request_in_all_that_a_run_writes(

@@ -20,6 +20,7 @@ from mmpkd.cli import main
 from mmpkd.losses.ensemble import ensemble_logits
 from mmpkd.metrics.classification import auroc, expected_calibration_error
 from mmpkd.outputs import ModelOutput
+from mmpkd.records import RunFolder, TestRecord, TrainingRecord
 from mmpkd.study.teacher_card import TeacherCard, _scores, student_auroc, teacher_card
 from mmpkd.teachers import FrozenTeacher, TabularEncoder, Teacher, load_teacher
 from mmpkd.teachers.boosting import boosted_targets
@@ -96,7 +97,7 @@ def test_out_of_fold_targets_come_from_teachers_that_never_saw_the_patient(
     folds = patient_folds(split.patient_id, 2)
     checkpoints = [tmp_path / "oof_runs" / f"fold{fold}" / "checkpoints" / "best.ckpt" for fold in (0, 1)]
     for fold, checkpoint in enumerate(checkpoints):
-        saved = json.loads((checkpoint.parents[1] / "lineage.json").read_text())
+        saved = json.loads((checkpoint.parents[1] / "run.json").read_text())["made_from"]
         tiny = TinyDataModule(str(tiny_root))
         tiny.hold_out(fold, 2)
         assert saved["splits"]["train"] == tiny.splits["train"].fingerprint()
@@ -125,7 +126,7 @@ def test_a_card_warns_of_a_copy_of_the_label_and_of_a_teacher_below_the_student(
 ) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    (run / "summary.json").write_text(json.dumps({"best_score": 1.01, "monitor": "val/auroc_macro"}))
+    RunFolder(run).update(training=TrainingRecord(2, 16, 1.0, "val/auroc_macro", 1.01))
     arguments = [
         "teacher-card",
         data_file,
@@ -241,7 +242,7 @@ def test_stored_targets_have_a_card_of_their_own(
 def test_a_card_knows_the_reference_before_distilling(teachers: list[Path], tiny_root: Path, tmp_path: Path) -> None:
     reference = tmp_path / "reference"
     reference.mkdir()
-    (reference / "summary.json").write_text(json.dumps({"best_score": 1.01, "monitor": "val/auroc_macro"}))
+    RunFolder(reference).update(training=TrainingRecord(2, 16, 1.0, "val/auroc_macro", 1.01))
     run = {"reference": str(reference)}
     main(["fit", *config(tmp_path, "student", tiny_root, student(teacher=str(teachers[1])), run=run)])
     card = json.loads((tmp_path / "student" / "teacher_card.json").read_text())
@@ -312,18 +313,20 @@ def test_a_card_warns_if_something_missing_tells_the_label(tiny_root: Path, tmp_
 
 
 @pytest.mark.parametrize(
-    ("split_name", "summary", "expected"),
+    ("split_name", "monitor", "metrics", "expected"),
     [
-        ("val", {"best_score": 0.7, "monitor": "val/auroc_macro"}, 0.7),
-        ("test", {"best_score": 0.7, "monitor": "val/auroc_macro", "metrics": {"test/auroc_macro": 0.6}}, 0.6),
-        ("val", {"best_score": 0.7, "monitor": "val/ece_macro"}, None),
-        ("test", {"best_score": 0.7, "monitor": "val/auroc_macro"}, None),
+        ("val", "val/auroc_macro", None, 0.7),
+        ("test", "val/auroc_macro", {"test/auroc_macro": 0.6}, 0.6),
+        ("val", "val/ece_macro", None, None),
+        ("test", "val/auroc_macro", None, None),
+        ("test", "val/auroc_macro", {}, None),
     ],
 )
 def test_only_an_auroc_of_the_same_split_is_compared(
-    split_name: str, summary: dict[str, object], expected: float | None, tmp_path: Path
+    split_name: str, monitor: str, metrics: dict[str, float] | None, expected: float | None, tmp_path: Path
 ) -> None:
-    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    test = None if metrics is None else TestRecord(None, metrics, {}, "synthetic", (), None, "1")
+    RunFolder(tmp_path).update(training=TrainingRecord(2, 16, 1.0, monitor, 0.7), test=test)
     if expected is None:
         with pytest.raises(ValueError, match=f"AUROC of the split '{split_name}'"):
             student_auroc(tmp_path, split_name)

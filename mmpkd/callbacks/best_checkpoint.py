@@ -26,8 +26,7 @@ class BestCheckpoint(ModelCheckpoint):
         folder = Path(str(self.dirpath))
         name = Path(state_dict["best_model_path"]).name
         if name and (folder / name).is_file():
-            state_dict = _moved(state_dict, folder)
-        super().load_state_dict(state_dict)
+            super().load_state_dict(_moved(state_dict, folder))
 
 
 def _moved(state: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Whether maps show what the student uses, next to whether they show what a radiologist marked."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from mmpkd.attribution import (
 from mmpkd.callbacks.localization import student_of
 from mmpkd.callbacks.map_samples import rank
 from mmpkd.callbacks.roi_table import KEY
-from mmpkd.callbacks.tables import Rows, label_names, write_parquet
+from mmpkd.callbacks.tables import Rows, label_names, run_folder, save_table
 from mmpkd.metrics.faithfulness import area_under_curve, perturbation_curves
 
 
@@ -115,5 +114,4 @@ class FaithfulnessMonitor(Callback):
             {f"test/{name}/{score}": float(row[score]) for name, row in means.iterrows() for score in means.columns},
             sync_dist=True,
         )
-        if trainer.is_global_zero:
-            write_parquet(frame, Path(trainer.default_root_dir) / "faithfulness_test.parquet")
+        save_table(trainer, frame, run_folder(trainer).faithfulness)

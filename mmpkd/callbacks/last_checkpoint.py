@@ -1,17 +1,23 @@
 """The checkpoint that an interrupted run goes on from."""
 
-from pathlib import Path
+import time
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from mmpkd.records import RunFolder
+
+STEPS_BETWEEN_LOOKS = 50  # at the clock: processes have to agree, which costs a broadcast
+
 
 class LastCheckpoint(Checkpoint):
-    """Saves `last.ckpt` every so many steps, after every epoch, and when the scheduler of a cluster stops the job.
+    """Saves `last.ckpt` every so often, after every epoch, and when the scheduler of a cluster stops the job.
 
-    Every save is at a boundary between two steps, which an exact resume needs. After Ctrl-C or an error, the last of them
-    stays.
+    Every save is at a boundary between two optimizer steps, after which no validation is due: only from there is a resume exact.
+    A save that is due elsewhere waits for the next boundary. If the job is stopped while gradients are accumulated, what is
+    saved is the state at the last boundary. After Ctrl-C or an error, the last save stays.
 
     It must come after `BestCheckpoint`, whose score it saves. Lightning moves all `Checkpoint` callbacks
     behind the others, in their order; that is why this is one of them.
@@ -19,39 +25,109 @@ class LastCheckpoint(Checkpoint):
     A fit without any training batch (`trainer.limit_train_batches=0`) saves the untrained model as `best.ckpt`.
 
     Args:
-        folder: Folder of the checkpoints.
-        every_n_steps: Steps between saves inside an epoch.
+        folder: Folder of the run.
+        every_n_minutes: Minutes between saves inside an epoch, by the clock of the first process, looked at every 50 steps.
+        every_n_steps: Optimizer steps between saves instead, or None.
     """
 
-    def __init__(self, folder: Path, every_n_steps: int) -> None:
-        if every_n_steps < 1:
+    def __init__(self, folder: RunFolder, every_n_minutes: float = 10, every_n_steps: int | None = None) -> None:
+        if every_n_steps is not None and every_n_steps < 1:
             raise ValueError(f"Expected at least 1 step between saves but got {every_n_steps}.")
-        self.path, self.every_n_steps = folder / "last.ckpt", every_n_steps
+        if not every_n_minutes > 0:
+            raise ValueError(f"Expected more than 0 minutes between saves but got {every_n_minutes}.")
+        self.folder, self.every_n_minutes, self.every_n_steps = folder, every_n_minutes, every_n_steps
+        self._saved_at = 0.0
+        self._num_steps = 0
+        self._is_due = False
+        self._is_current = False
+        self._boundary: dict[str, Any] | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the model of a fit that has nothing to train on by intention."""
+        del pl_module
+        if trainer.limit_train_batches == 0:
+            trainer.save_checkpoint(self.folder.best)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        del pl_module
+        self._saved_at, self._num_steps = time.monotonic(), trainer.global_step
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
+        """Note that the training went on."""
+        del trainer, pl_module, batch, batch_idx
+        self._is_current = False
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Save if the step is due; the last step of an epoch is saved after validation."""
-        del pl_module, outputs, batch
-        if (batch_idx + 1) % self.every_n_steps == 0 and not trainer.is_last_batch:
+        """Save if that is due and possible; the last step of an epoch is saved after validation."""
+        del outputs, batch, batch_idx
+        if trainer.global_step == self._num_steps:
+            return  # gradients are pending
+        self._num_steps = trainer.global_step
+        self._is_due = self._is_due or self._has_come(trainer)
+        if trainer.is_last_batch or _validates_now(
+            trainer
+        ):  # a run that goes on from here would leave the validation out
+            self._boundary = None
+        elif self._is_due:
             self._save(trainer)
+        elif trainer.accumulate_grad_batches > 1:
+            self._boundary = _snapshot(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save after an epoch."""
         del pl_module
         self._save(trainer)
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the model of a fit that had nothing to train on by intention."""
-        del pl_module
-        if trainer.limit_train_batches == 0:
-            trainer.save_checkpoint(self.path.with_name("best.ckpt"))
-
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Save when SIGTERM stopped the training; Lightning raises between two steps then."""
+        """Save when SIGTERM stopped the training; Lightning raises between two batches then."""
         del pl_module
-        if isinstance(exception, SIGTERMException) and trainer.training:
+        if not isinstance(exception, SIGTERMException) or not trainer.training or self._is_current:
+            return
+        if not trainer.fit_loop.epoch_loop._should_accumulate():
             self._save(trainer)
+        elif self._boundary is not None:
+            trainer.strategy.save_checkpoint(self._boundary, self.folder.last)
+            trainer.strategy.barrier()
+
+    def _has_come(self, trainer: Trainer) -> bool:
+        """Return whether the time of a save has come."""
+        if self.every_n_steps is not None:
+            return trainer.global_step % self.every_n_steps == 0
+        if trainer.global_step % STEPS_BETWEEN_LOOKS:
+            return False
+        passed = time.monotonic() - self._saved_at
+        return trainer.strategy.broadcast(passed >= 60 * self.every_n_minutes)
 
     def _save(self, trainer: Trainer) -> None:
-        trainer.save_checkpoint(self.path)
+        trainer.save_checkpoint(self.folder.last)
+        self._saved_at = time.monotonic()
+        self._is_due = False
+        self._is_current = True
+        self._boundary = None
+
+
+def _validates_now(trainer: Trainer) -> bool:
+    """Return whether the last batch is one that a validation follows."""
+    loop = trainer.fit_loop
+    assert loop._data_fetcher is not None
+    return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
+
+
+def _snapshot(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
+    """Return what would be saved now, without a copy of what does not change before the next optimizer step.
+
+    Those are the weights and the state of the optimizer. Buffers, such as the means of a batch norm, change with every batch.
+    """
+    checkpoint = trainer._checkpoint_connector.dump_checkpoint()
+    parameters = {name for name, _ in module.named_parameters()}
+    for part in (
+        "state_dict",
+        "current_model_state",
+    ):  # the second holds the weights that are trained if an average is kept
+        if part in checkpoint:
+            weights = checkpoint[part]
+            checkpoint[part] = {name: value if name in parameters else value.clone() for name, value in weights.items()}
+    return checkpoint

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,6 +11,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
+from data_modules.atomic import write_text
 from data_modules.batch import Batch
 from mmpkd.attribution import (
     AllOnes,
@@ -33,7 +33,7 @@ from mmpkd.attribution import (
 from mmpkd.attribution.weights import HeadFusion
 from mmpkd.callbacks.mean_roi import MeanRoiSums
 from mmpkd.callbacks.roi_table import KEY, PAIR, pair_columns, stratified, summary
-from mmpkd.callbacks.tables import Rows, is_due, write_parquet
+from mmpkd.callbacks.tables import Rows, is_due, run_folder, save_table
 from mmpkd.callbacks.tuning import ThresholdTuning
 from mmpkd.metrics import HeatmapPairs, RoiMetric, Rois, default_scores, patch_ceiling
 
@@ -232,11 +232,11 @@ class LocalizationMonitor(Callback):
         frame = known.merge(scored, on=list(PAIR)).sort_values(list(KEY), kind="stable", ignore_index=True)
         self.tables[stage] = frame
         pl_module.log_dict(summary(frame, stage), sync_dist=True)
+        folder = run_folder(trainer)
+        save_table(trainer, frame, folder.rois(stage))
         if trainer.is_global_zero:
-            folder = Path(trainer.default_root_dir)
-            write_parquet(frame, folder / f"roi_{stage}.parquet")
             strata = stratified(frame)
-            strata.to_csv(folder / f"roi_{stage}_strata.csv", index=False)
+            write_text(folder.strata(stage), strata.to_csv(index=False))
             for logger in trainer.loggers:
                 if isinstance(logger, WandbLogger) and stage == "test":
                     logger.log_table("test/localization_by_stratum", dataframe=strata)

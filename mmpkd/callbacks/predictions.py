@@ -1,13 +1,12 @@
 """What the student predicted, sample by sample, next to the run."""
 
-from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from data_modules.batch import Batch
-from mmpkd.callbacks.tables import Rows, is_due, label_names, write_parquet
+from mmpkd.callbacks.tables import Rows, is_due, label_names, run_folder, save_table
 
 
 class PredictionWriter(Callback):
@@ -69,5 +68,4 @@ class PredictionWriter(Callback):
         if not is_due(trainer):
             return
         frame = self._rows.gather(("sample_id",))
-        if trainer.is_global_zero:
-            write_parquet(frame, Path(trainer.default_root_dir) / f"predictions_{stage}.parquet")
+        save_table(trainer, frame, run_folder(trainer).predictions(stage))

@@ -1,24 +1,28 @@
-"""What a run was and how it ended, in files of its own folder."""
+"""The state of a run, in its folder: what it is made from, how far it is, and how it ended."""
 
-import json
+import math
 import subprocess
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import mmpkd
 from data_modules.base import PrivilegedDataModule
-from data_modules.json_file import write_json
+from mmpkd.callbacks.tables import run_folder, tested_checkpoint
 from mmpkd.modules import TeacherModule
-from mmpkd.teachers.teacher import sha256_of
+from mmpkd.records import Lineage, TestRecord, TrainingRecord
+from mmpkd.records.checkpoint import sha256_of
 from mmpkd.tracking.lineage import log_teacher, use_teacher
+from mmpkd.tracking.metrics_file import MetricsFile
 
 
 class RunRecord(Callback):
-    """Writes `lineage.json` when a fit starts and `summary.json` when fit and test end.
+    """Writes `run.json` when a fit starts, and when fit and test end or fail.
 
     Args:
         seed: Seed of the run.
@@ -28,66 +32,108 @@ class RunRecord(Callback):
     def __init__(self, seed: int, job_type: str | None) -> None:
         self.seed, self.job_type = seed, job_type
         self._start = 0.0
+        self._next_step: int | None = None
 
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Record what the run is made from."""
+        """Record what the run is made from. What an earlier training of the folder left is no longer its end."""
         self._start = time.monotonic()
         made_from = lineage(trainer, pl_module)
-        write_json(Path(trainer.default_root_dir) / "lineage.json", made_from)
-        if made_from["teacher_sha256"] is not None:
-            use_teacher(trainer.loggers, made_from["teacher_sha256"])
+        self._update(
+            trainer,
+            status="training",
+            seed=self.seed,
+            job_type=self.job_type,
+            made_from=made_from,
+            training=None,
+            test=None,
+        )
+        if made_from.teacher_sha256 is not None:
+            use_teacher(trainer.loggers, made_from.teacher_sha256)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget the metrics of steps that are made again; of all steps if the training begins."""
+        del pl_module
+        loop = trainer.fit_loop.epoch_loop
+        batch = loop.batch_progress.current
+        # what was saved inside a batch has its number, what was saved after an epoch that of the next one
+        is_inside = batch.completed < batch.processed  # type: ignore[attr-defined]
+        self._next_step = loop._batches_that_stepped + is_inside
+        for tracker in trainer.loggers:
+            if isinstance(tracker, MetricsFile):
+                tracker.keep(self._next_step - 1)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
+        """Let the steps of a training that goes on be counted without a gap, and none twice, which Lightning does not do."""
+        del pl_module, batch, batch_idx
+        if self._next_step is not None:
+            trainer.fit_loop.epoch_loop._batches_that_stepped = self._next_step
+            self._next_step = None
 
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record that training is complete."""
-        checkpoint = trainer.checkpoint_callback
-        best = getattr(checkpoint, "best_model_score", None)
-        entry = {
-            "status": "fitted",
-            "seed": self.seed,
-            "job_type": self.job_type,
-            "epochs": trainer.current_epoch,
-            "steps": trainer.global_step,
-            "fit_seconds": round(time.monotonic() - self._start, 1),
-            "best_score": None if best is None else float(best),
-            "monitor": getattr(checkpoint, "monitor", None),
-        }
-        write_json(Path(trainer.default_root_dir) / "summary.json", entry)
-        best_path = Path(getattr(checkpoint, "best_model_path", "") or "none")
-        if isinstance(pl_module, TeacherModule) and best_path.is_file():
-            log_teacher(trainer.loggers, sha256_of(best_path), lineage(trainer, pl_module))
+        folder = run_folder(trainer)
+        sha256 = sha256_of(folder.best) if folder.best.is_file() else None
+        self._update(trainer, status="trained", training=self._training(trainer, sha256))
+        if isinstance(pl_module, TeacherModule) and sha256 is not None:
+            log_teacher(trainer.loggers, sha256, asdict(lineage(trainer, pl_module)))
+
+    def _training(self, trainer: Trainer, sha256: str | None) -> TrainingRecord:
+        callback = trainer.checkpoint_callback
+        best = getattr(callback, "best_model_score", None)
+        return TrainingRecord(
+            epochs=trainer.current_epoch,
+            steps=trainer.global_step,
+            seconds=round(time.monotonic() - self._start, 1),
+            monitor=getattr(callback, "monitor", None),
+            best_score=float(best) if best is not None and math.isfinite(best) else None,
+            checkpoint=sha256,
+        )
 
     @rank_zero_only
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the scores of the test split."""
         del pl_module
-        path = Path(trainer.default_root_dir) / "summary.json"
-        entry = json.loads(path.read_text()) if path.is_file() else {"seed": self.seed, "job_type": self.job_type}
         datamodule: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        entry |= {
-            "status": "finished",
-            "metrics": {name: float(value) for name, value in trainer.callback_metrics.items()},
-            "data": datamodule.data_report(),
-            "license": datamodule.license,
-            "label_names": list(datamodule.label_names),
-            "git_commit": git_commit(),
-            "version": mmpkd.__version__,
-        }
-        write_json(path, entry)
+        test = TestRecord(
+            checkpoint=tested_checkpoint(trainer),
+            metrics={name: float(value) for name, value in trainer.callback_metrics.items()},
+            data=datamodule.data_report(),
+            license=datamodule.license,
+            label_names=datamodule.label_names,
+            git_commit=git_commit(),
+            version=mmpkd.__version__,
+        )
+        self._update(trainer, status="tested", test=test)
+
+    @rank_zero_only
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Record why the run failed; one that was stopped did not, and a study knows more about its own runs."""
+        del pl_module
+        state = run_folder(trainer).state
+        is_of_study = state is not None and state.study is not None
+        if isinstance(exception, Exception) and not isinstance(exception, SIGTERMException) and not is_of_study:
+            self._update(trainer, status="failed", reason=f"{type(exception).__name__}: {exception}")
+
+    def _update(self, trainer: Trainer, **changes: Any) -> None:
+        folder = run_folder(trainer)
+        if folder.state is None:  # the test of a student that was trained elsewhere
+            changes = {"seed": self.seed, "job_type": self.job_type, **changes}
+        folder.update(**{"reason": None, **changes})
 
 
-def lineage(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+def lineage(trainer: Trainer, pl_module: LightningModule) -> Lineage:
     """Return hashes of everything that a run is made from."""
     datamodule: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
     teacher = getattr(pl_module, "teacher_path", None)
-    return {
-        "git_commit": git_commit(),
-        "version": mmpkd.__version__,
-        "teacher": teacher,
-        "teacher_sha256": None if teacher is None else _sha256_of_teacher(Path(teacher)),
-        "splits": {name: split.fingerprint() for name, split in datamodule.splits.items()},
-    }
+    return Lineage(
+        git_commit=git_commit(),
+        version=mmpkd.__version__,
+        teacher=teacher,
+        teacher_sha256=None if teacher is None else _sha256_of_teacher(Path(teacher)),
+        splits={name: split.fingerprint() for name, split in datamodule.splits.items()},
+    )
 
 
 def _sha256_of_teacher(path: Path) -> str | None:

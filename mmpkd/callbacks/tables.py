@@ -1,8 +1,7 @@
 """Tables that callbacks write into the run folder, whole or not at all, once per run also over several processes."""
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,10 @@ import pandas as pd
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
+
+from mmpkd.records import RunFolder
+from mmpkd.records.checkpoint import sha256_of
+from mmpkd.records.tables import write_table
 
 
 class Rows:
@@ -50,21 +53,29 @@ def all_gather(value: Any) -> list[Any]:
     return gathered
 
 
-def write_parquet(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table so that a reader finds the old one or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        frame.to_parquet(temporary, index=False)
-        # mkstemp makes the file private; a table has the permissions of any other new file
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(temporary).chmod(0o666 & ~mask)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def run_folder(trainer: Trainer) -> RunFolder:
+    """Return the folder that a trainer's run lives in."""
+    return RunFolder(Path(trainer.default_root_dir))
+
+
+def save_table(trainer: Trainer, frame: pd.DataFrame, path: Path) -> None:
+    """Write a table from the first process, with the hash of the checkpoint that is tested."""
+    if trainer.is_global_zero:
+        write_table(frame, path, tested_checkpoint(trainer))
+
+
+def tested_checkpoint(trainer: Trainer) -> str | None:
+    """Return the SHA-256 of the checkpoint whose weights are evaluated, or None during a fit and without one."""
+    path = trainer.ckpt_path
+    if trainer.state.fn == TrainerFn.FITTING or path is None or not Path(path).is_file():
+        return None
+    return _sha256(Path(path), Path(path).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _sha256(path: Path, changed: int) -> str:
+    del changed
+    return sha256_of(path)
 
 
 def label_names(trainer: Trainer) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.json_file import write_json
+from mmpkd.callbacks.tables import run_folder
 from mmpkd.modules import DistillationModule
 from mmpkd.study.teacher_card import MONITOR, TeacherCard, show, student_auroc, targets_card, teacher_card
 from mmpkd.teachers.targets import load_targets
@@ -47,7 +48,7 @@ class TeacherCardWriter(Callback):
             student = None if self.reference is None else self._student_auroc(self.reference)
             teacher = load_teacher(path, pl_module.trust_remote_code)
             self._card = teacher_card(teacher, data, trainer.strategy.root_device, student)
-        write_json(Path(trainer.default_root_dir) / "teacher_card.json", self._card.to_json())
+        write_json(run_folder(trainer).teacher_card, self._card.to_json())
         show(self._card, Console(file=sys.stdout))
 
     def _student_auroc(self, reference: Path) -> float | None:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import mmpkd.students.nano  # noqa: F401  registers vit_nano_patch8_64 with timm
-from mmpkd.checkpoint_file import read_checkpoint
 from mmpkd.outputs import ModelOutput
+from mmpkd.records.checkpoint import load_of_kind
 from mmpkd.students.fold import fold_normalisation, grey_convolution
 
 Option = int | float | str | bool
@@ -228,4 +228,4 @@ def check_student_input(checkpoint: Path, image_size: int, mean: float, std: flo
 
 
 def _read(checkpoint: Path) -> dict[str, Any]:
-    return read_checkpoint(checkpoint, "student", "student")
+    return load_of_kind(checkpoint, "student", "student")

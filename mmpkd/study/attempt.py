@@ -7,12 +7,11 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from data_modules.json_file import write_json
-from mmpkd.study.run import DONE, STARTED, Run, run_fingerprint, status
+from mmpkd.records import StudyRecord
+from mmpkd.study.run import Run, run_fingerprint
 
 logger = logging.getLogger("mmpkd")
 Execute = Callable[[Sequence[str]], None]
-_ERROR = "error.log"
 
 
 def attempt(run: Run, execute: Execute) -> str | None:
@@ -40,14 +39,9 @@ def attempt(run: Run, execute: Execute) -> str | None:
         return record_failure(run, f"the command line ended with {error.code}")
     except Exception as error:
         return record_failure(run, f"{type(error).__name__}: {error}")
-    if not is_first_task():
-        return None
-    content = {
-        "fingerprint": fingerprint,
-        "seconds": round(time.monotonic() - start, 1),
-        "flags": list(run.flags),
-    }
-    write_json(run.folder / DONE, content)
+    if is_first_task():
+        seconds = round(time.monotonic() - start, 1)
+        run.record.update(status="tested", study=StudyRecord(fingerprint, run.flags, seconds))
     return None
 
 
@@ -58,28 +52,33 @@ def is_first_task() -> bool:
 
 def failure(run: Run) -> str | None:
     """Return why the last attempt at a run failed, or None if it did not."""
-    path = run.folder / _ERROR
-    return path.read_text().split("\n\n", 1)[0] if path.is_file() else None
+    state = run.record.state
+    return state.reason if state is not None and state.status == "failed" else None
 
 
 def forget_failure(run: Run) -> None:
     """Remove what an earlier attempt left of its failure."""
-    (run.folder / _ERROR).unlink(missing_ok=True)
+    run.record.error_log.unlink(missing_ok=True)
+    if failure(run) is not None:
+        run.record.update(status="trained" if run.record.is_trained else "planned", reason=None)
 
 
 def record_failure(run: Run, reason: str) -> str:
     """Write the reason and the exception at hand to the run's folder; of several tasks, the first to fail. Return the reason."""
     run.folder.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError), (run.folder / _ERROR).open("x") as file:
+    path = run.record.error_log
+    with suppress(FileExistsError), path.open("x") as file:
         file.write(f"{reason}\n\n{traceback.format_exc()}")
-    logger.error("%s failed: %s (see %s)", run.name, reason, run.folder / _ERROR)
+        run.record.update(status="failed", reason=reason)
+    logger.error("%s failed: %s (see %s)", run.name, reason, path)
     return reason
 
 
 def continue_fit(run: Run, execute: Execute) -> None:
     """Train, from the last checkpoint if there is one; nothing if the training is complete. Settings are recorded first."""
     if is_first_task():
-        write_json(run.folder / STARTED, {"fingerprint": run_fingerprint(run)})
-    last = run.folder / "checkpoints" / "last.ckpt"
-    if status(run) not in ("fitted", "finished"):
-        execute(["fit", *run.flags, *(("--ckpt_path", str(last)) if last.is_file() else ())])
+        run.record.update(study=StudyRecord(run_fingerprint(run), run.flags))
+    if not run.record.is_trained:
+        last = run.record.last
+        is_interrupted = last.is_file() or run.record.previous.is_file()
+        execute(["fit", *run.flags, *(("--ckpt_path", str(last)) if is_interrupted else ())])

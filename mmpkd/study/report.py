@@ -1,6 +1,5 @@
 """The report of a study: one HTML file that needs no network, and beside it every number and figure."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import jinja2
 import pandas as pd
 
 import mmpkd
+from data_modules.atomic import write_text
 from mmpkd.study.comparison import Compared
 from mmpkd.study.conclusions import Conclusions, Tested, compared_on, conclude
 from mmpkd.study.declaration import is_as_declared, other_seeds
@@ -77,7 +77,7 @@ def write_report(
             single_seed=SINGLE_SEED,
             sections=sections,
             external=list(external),
-            monitors=sorted({table.summary["monitor"] for table in tables if table.summary.get("monitor")}),
+            monitors=sorted({table.monitor for table in tables if table.monitor}),
             provenance=[_provenance(table, out) for table in every],
             failed=[(run.name, reason) for run, reason in failed],
             seeds=list(seeds),
@@ -87,9 +87,7 @@ def write_report(
         )
     )
     path = folder / "index.html"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(page)
-    temporary.replace(path)
+    write_text(path, page)
     track_summary(plan, out, finished, conclusions, sections)
     return conclusions.sentence, path
 
@@ -169,15 +167,14 @@ def _latex(grid: Grid) -> str:
 
 
 def _provenance(table: RunTables, out: Path) -> dict[str, Any]:
-    lineage = table.run.folder / "lineage.json"
-    content = json.loads(lineage.read_text()) if lineage.is_file() else {}
+    splits = {} if table.state.made_from is None else table.state.made_from.splits
     return {
         "name": table.run.name,
         "folder": table.run.folder.relative_to(out).as_posix(),
-        "commit": (table.summary.get("git_commit") or "none")[:12],
+        "commit": (table.test.git_commit or "none")[:12],
         "settings": run_fingerprint(table.run)[:12],
         "teacher": "" if table.run.teacher is None else table.run.teacher.relative_to(out).as_posix(),
-        "train": content.get("splits", {}).get("train", "")[:12],
-        "test": content.get("splits", {}).get("test", "")[:12],
-        "epochs": table.summary.get("epochs"),
+        "train": splits.get("train", "")[:12],
+        "test": splits.get("test", "")[:12],
+        "epochs": None if table.state.training is None else table.state.training.epochs,
     }

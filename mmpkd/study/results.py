@@ -1,6 +1,5 @@
 """Tables of a study's finished runs."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ import torch
 
 from mmpkd.callbacks.roi_table import score_columns
 from mmpkd.metrics.classification import auroc, average_precision, expected_calibration_error
+from mmpkd.records import RunFolder, RunState, TestRecord
+from mmpkd.records.tables import read_table
 from mmpkd.study.plan import NotComparableError, StudyError
 from mmpkd.study.run import Run
 
@@ -26,15 +27,22 @@ class RunTables:
 
     Attributes:
         run: The run.
-        summary: Its summary.
+        state: Its state.
+        test: What its test found.
         predictions: One row a test image.
         rois: One row an (image, finding, attribution); None for a teacher or a data set without ROIs.
     """
 
     run: Run
-    summary: dict[str, Any]
+    state: RunState
+    test: TestRecord
     predictions: pd.DataFrame
     rois: pd.DataFrame | None
+
+    @property
+    def monitor(self) -> str | None:
+        """Validation score that its checkpoint was chosen by."""
+        return None if self.state.training is None else self.state.training.monitor
 
     @property
     def scores(self) -> list[str]:
@@ -46,18 +54,35 @@ def read_run(run: Run) -> RunTables:
     """Read the tables of a finished run.
 
     Raises:
-        StudyError: If one is missing.
+        StudyError: If one is missing, damaged, or made with another checkpoint than that of the training.
     """
-    summary, predictions = run.folder / "summary.json", run.folder / "predictions_test.parquet"
-    missing = [path.name for path in (summary, predictions) if not path.is_file()]
-    if missing:
-        raise StudyError(f"Expected {missing} in {run.folder}, as every finished run has. Delete the folder and rerun.")
-    rois = run.folder / "roi_test.parquet"
-    table = pd.read_parquet(rois) if rois.is_file() else None
-    if table is not None and table.empty:
-        table = None
-    frame = pd.read_parquet(predictions).sort_values("sample_id", ignore_index=True)
-    return RunTables(run, json.loads(summary.read_text()), frame, table)
+    folder = run.record
+    state = folder.state
+    if state is None or state.test is None or not folder.predictions("test").is_file():
+        raise StudyError(
+            f"Expected the test of a finished run in {run.folder} but it is not complete. Delete the folder and rerun."
+        )
+    predictions = _read(run, folder.predictions("test")).sort_values("sample_id", ignore_index=True)
+    rois = _read(run, folder.rois("test")) if folder.rois("test").is_file() else None
+    if rois is not None and rois.empty:
+        rois = None
+    return RunTables(run, state, state.test, predictions, rois)
+
+
+def _read(run: Run, path: Path) -> pd.DataFrame:
+    """Read a table of the checkpoint that the run was trained to."""
+    try:
+        table = read_table(path)
+    except ValueError as error:
+        raise StudyError(str(error)) from error
+    trained = RunFolder(run.trained or run.folder).state
+    expected = None if trained is None or trained.training is None else trained.training.checkpoint
+    if table.checkpoint != expected:
+        raise StudyError(
+            f"Expected {path} to be made with {run.checkpoint} but it was made with another checkpoint. Test the run again: "
+            f"mmpkd test {' '.join(run.flags)}"
+        )
+    return table.frame
 
 
 def results_table(tables: Sequence[RunTables]) -> pd.DataFrame:
@@ -176,7 +201,7 @@ def roi_values(tables: RunTables, attribution: str, score: str) -> "pd.Series[fl
     known = [] if rois is None else sorted(rois["attribution"].unique())
     if rois is None or attribution not in known or score not in tables.scores:
         raise NotComparableError(
-            f"Expected read-out '{attribution}' with score '{score}' in {tables.run.folder / 'roi_test.parquet'} but it has "
+            f"Expected read-out '{attribution}' with score '{score}' in {tables.run.record.rois('test')} but it has "
             f"the read-outs {known} and the scores {tables.scores}."
         )
     return _column(tables, attribution, score)
@@ -212,4 +237,4 @@ def _different(first: RunTables, second: RunTables, what: str) -> str:
 
 def map_files(folder: Path, limit: int) -> list[Path]:
     """Return the attribution maps that a run drew of test images, by name."""
-    return sorted((folder / "maps" / "test").glob("*.png"))[:limit]
+    return sorted(RunFolder(folder).maps("test").glob("*.png"))[:limit]

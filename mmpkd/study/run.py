@@ -8,10 +8,8 @@ from typing import Any
 
 import yaml
 
+from mmpkd.records import RunFolder
 from mmpkd.study.plan import Arm, StudyError
-
-DONE = "done.json"
-STARTED = "started.json"
 
 
 @dataclass(frozen=True)
@@ -44,27 +42,26 @@ class Run:
         return f"{self.arm.name} (seed {self.seed}){f' on {self.test_set}' if self.test_set else ''}"
 
     @property
+    def record(self) -> RunFolder:
+        """Its files."""
+        return RunFolder(self.folder)
+
+    @property
     def checkpoint(self) -> Path:
         """The checkpoint that is tested."""
-        return (self.trained or self.folder) / "checkpoints" / "best.ckpt"
-
-
-def status(run: Run) -> str | None:
-    """Return what the summary of a run says of it, `fitted` or `finished`, or None if there is none."""
-    path = run.folder / "summary.json"
-    found: str | None = json.loads(path.read_text())["status"] if path.is_file() else None
-    return found
+        return RunFolder(self.trained or self.folder).best
 
 
 def is_finished(run: Run) -> bool:
-    """Return whether a run was trained and tested."""
-    return (run.folder / DONE).is_file()
+    """Return whether a study trained and tested a run."""
+    state = run.record.state
+    return state is not None and state.status == "tested" and state.study is not None
 
 
 def seconds_taken(run: Run) -> float | None:
     """Return how long a finished run took, in its last start."""
-    seconds: float | None = json.loads((run.folder / DONE).read_text()).get("seconds")
-    return seconds
+    state = run.record.state
+    return None if state is None or state.study is None else state.study.seconds
 
 
 def check_unchanged(run: Run) -> None:
@@ -73,18 +70,18 @@ def check_unchanged(run: Run) -> None:
     Raises:
         StudyError: If flags, configuration files or the teacher differ, or the study did not make the run.
     """
-    record = next((path for name in (DONE, STARTED) if (path := run.folder / name).is_file()), None)
+    state = run.record.state
     advice = "Delete or move the folder to train again, or give --out another one."
-    if record is None:
-        if any((run.folder / "checkpoints").glob("*.ckpt")):
+    if state is None or state.study is None:
+        if any(run.record.checkpoints.glob("*.ckpt")):
             raise StudyError(
                 f"Expected {run.folder} to be empty or made by a study but it holds checkpoints of a run with unknown "
                 f"settings. {advice}"
             )
-    elif json.loads(record.read_text())["fingerprint"] != run_fingerprint(run):
-        state = "finished" if record.name == DONE else "interrupted"
+    elif state.study.fingerprint != run_fingerprint(run):
+        kind = "finished" if state.status == "tested" else "interrupted"
         raise StudyError(
-            f"Expected the {state} run in {run.folder} to have the settings of the study but they changed since: "
+            f"Expected the {kind} run in {run.folder} to have the settings of the study but they changed since: "
             f"flags, configuration files, or the teacher. {advice}"
         )
 
@@ -106,8 +103,9 @@ def run_fingerprint(run: Run) -> str:
     for path in [path for config in configs for path in configuration_files(config)]:
         digest.update(json.dumps(yaml.safe_load(path.read_text()), sort_keys=True, default=str).encode())
     for made_from in (run.teacher, run.trained):
-        if made_from is not None and (made_from / DONE).is_file():
-            digest.update(json.loads((made_from / DONE).read_text())["fingerprint"].encode())
+        state = None if made_from is None else RunFolder(made_from).state
+        if state is not None and state.status == "tested" and state.study is not None:
+            digest.update(state.study.fingerprint.encode())
     return digest.hexdigest()
 
 

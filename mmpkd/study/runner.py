@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mmpkd.records import RunFolder
 from mmpkd.study.engines import Engine
 from mmpkd.study.plan import External, StudyPlan
 from mmpkd.study.run import Run, check_unchanged, is_finished
@@ -47,7 +48,7 @@ def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Seque
         flags += ["--run.dir", str(folder), "--run.group", plan.name]
         flags += ["--run.job_type", arm.name, "--seed_everything", str(seed + arm.seed_offset)]
         if teacher is not None:
-            flags += ["--model.teacher", str(teacher / "checkpoints" / "best.ckpt")]
+            flags += ["--model.teacher", str(RunFolder(teacher).best)]
             name = plan.domain_of(arm.name).reference
             if _precedes(plan, name, arm.name):
                 reference = out / name / f"seed{seed}"

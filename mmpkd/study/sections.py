@@ -1,7 +1,6 @@
 """The tables of a report, for the arms that were tested on the same images."""
 
 import base64
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from data_modules.json_file import read_json
 from mmpkd.callbacks.roi_table import stratified
 from mmpkd.study.names import SCORE_NAMES, TRIVIAL
 from mmpkd.study.plan import Domain, StudyPlan
@@ -99,7 +99,7 @@ def section(plan: StudyPlan, domain: Domain, tables: Sequence[RunTables]) -> Sec
         cards=tuple(_cards(students)),
         gallery=_gallery(students),
         data=_data(students),
-        labels=tuple(sorted({name for table in students for name in table.summary.get("label_names", [])})),
+        labels=tuple(sorted({name for table in students for name in table.test.label_names})),
         students=tuple(arm.name for arm in present),
     )
 
@@ -199,11 +199,11 @@ def _cards(tables: Sequence[RunTables]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield what was known of the teacher before each arm was distilled, from its first seed."""
     seen: set[str] = set()
     for table in tables:
-        path = table.run.folder / "teacher_card.json"
+        path = table.run.record.teacher_card
         teacher = table.run.arm.teacher
         if teacher is not None and teacher not in seen and path.is_file():
             seen.add(teacher)
-            yield teacher, json.loads(path.read_text())
+            yield teacher, read_json(path)
 
 
 def _gallery(tables: Sequence[RunTables]) -> tuple[dict[str, Any], ...]:
@@ -212,14 +212,14 @@ def _gallery(tables: Sequence[RunTables]) -> tuple[dict[str, Any], ...]:
     runs = [table.run for table in tables if table.run.seed == seed]
     names = [path.name for path in map_files(runs[0].folder, NUM_GALLERY)]
     # identifiers of credentialed images stay out of a page that may be passed on
-    may_name = all(table.summary.get("license") in ("open", "synthetic") for table in tables)
+    may_name = all(table.test.license in ("open", "synthetic") for table in tables)
     return tuple(
         {
             "name": Path(name).stem if may_name else f"Image {position}",
             "maps": [
-                {"arm": run.arm.name, "source": _inline(run.folder / "maps" / "test" / name)}
+                {"arm": run.arm.name, "source": _inline(run.record.maps("test") / name)}
                 for run in runs
-                if (run.folder / "maps" / "test" / name).is_file()
+                if (run.record.maps("test") / name).is_file()
             ],
         }
         for position, name in enumerate(names, start=1)
@@ -232,5 +232,5 @@ def _inline(path: Path) -> str:
 
 def _data(tables: Sequence[RunTables]) -> pd.DataFrame:
     """Return what each split holds, rows by count and columns by split."""
-    data = tables[0].summary.get("data", {})
+    data = tables[0].test.data
     return pd.DataFrame(data).reindex(columns=[name for name in ("train", "val", "test") if name in data])

@@ -1,6 +1,5 @@
 """The runs of a study as jobs of a cluster under SLURM, through submitit."""
 
-import json
 import logging
 import time
 import uuid
@@ -9,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_modules.json_file import write_json
+from data_modules.json_file import read_json, write_json
 from mmpkd.study.attempt import failure, forget_failure
 from mmpkd.study.plan import StudyError
 from mmpkd.study.run import Run, is_finished, run_fingerprint
-from mmpkd.study.slurm_job import JOB, SlurmJob
+from mmpkd.study.slurm_job import SlurmJob
 from mmpkd.study.slurm_queue import Key, Queued, cancel, is_there, outside_jobs, queued_jobs, slurm_executor
 
 logger = logging.getLogger("mmpkd")
@@ -89,11 +88,11 @@ class Slurm:
             {"name": name, "index": index, "fingerprint": run_fingerprint(run)} for index, run in enumerate(runs)
         ]
         for run, record in zip(runs, records, strict=True):
-            write_json(run.folder / JOB, record)
+            write_json(run.record.job, record)
             forget_failure(run)
         numbers = self._sbatch(runs, name)
         for run, record, number in zip(runs, records, numbers, strict=True):
-            write_json(run.folder / JOB, {**record, "id": number})
+            write_json(run.record.job, {**record, "id": number})
         logger.info("submitted as job %s (%s)", numbers[0].split("_")[0], name)
 
     def _sbatch(self, runs: Sequence[Run], name: str, tries: int = 5) -> list[str]:
@@ -176,7 +175,7 @@ def check_not_queued(runs: Sequence[Run]) -> None:
     Raises:
         StudyError: If one has.
     """
-    if not is_there("squeue") or not any((run.folder / JOB).is_file() for run in runs):
+    if not is_there("squeue") or not any(run.record.job.is_file() for run in runs):
         return
     queue = queued_jobs()
     queued = [(run, job) for run in runs if (job := _job(run)) is not None and _key(job) in queue]
@@ -189,9 +188,7 @@ def check_not_queued(runs: Sequence[Run]) -> None:
 
 
 def _job(run: Run) -> dict[str, Any] | None:
-    path = run.folder / JOB
-    job: dict[str, Any] | None = json.loads(path.read_text()) if path.is_file() else None
-    return job
+    return read_json(run.record.job) if run.record.job.is_file() else None
 
 
 def _key(job: dict[str, Any]) -> Key:

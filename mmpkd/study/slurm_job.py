@@ -1,6 +1,5 @@
 """One run of a study inside a job of SLURM: how it stops in time, and when it goes back into the queue."""
 
-import json
 import logging
 import os
 import signal
@@ -10,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
+from data_modules.json_file import read_json
 from mmpkd.study.attempt import attempt, failure, is_first_task, record_failure
 from mmpkd.study.plan import StudyError
-from mmpkd.study.run import Run, check_unchanged, is_finished, status
+from mmpkd.study.run import Run, check_unchanged, is_finished
 
 logger = logging.getLogger("mmpkd")
-JOB = "job.json"
 _STOPPED = 143
 _TRIES = 6
 
@@ -65,7 +64,7 @@ class SlurmJob:
 
     def _is_superseded(self) -> bool:
         """Return whether the study gave up on this job, as after a kill in the middle of its submission."""
-        job = json.loads((self.run.folder / JOB).read_text())
+        job = read_json(self.run.record.job)
         own = os.environ.get("SLURM_JOB_NAME"), os.environ.get("SLURM_ARRAY_TASK_ID", "0")
         return own != (job["name"], str(job["index"]))
 
@@ -101,9 +100,9 @@ class SlurmJob:
         finally:
             self._is_inside = False
 
-    def _progress(self) -> tuple[str | None, int]:
-        last = self.run.folder / "checkpoints" / "last.ckpt"
-        return status(self.run), last.stat().st_mtime_ns if last.is_file() else 0
+    def _progress(self) -> tuple[bool, int]:
+        last = self.run.record.last
+        return self.run.record.is_trained, last.stat().st_mtime_ns if last.is_file() else 0
 
     def _requeue(self, is_stuck: bool) -> str | None:
         """Put the job back into the queue if that is for the job to do; return why the run failed, or None."""

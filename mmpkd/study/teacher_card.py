@@ -1,6 +1,5 @@
 """The teacher card: whether a teacher can teach, before anything is distilled from it."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.table import Table
 from data_modules.base import PrivilegedDataModule
 from data_modules.split import Split
 from mmpkd.losses.ensemble import ensemble_logits
+from mmpkd.records import RunFolder
 from mmpkd.study.auroc_bootstrap import weighted_auroc
 from mmpkd.study.resampling import Floats, resampled_weights
 from mmpkd.study.weighted_scores import weighted_average_precision, weighted_brier, weighted_calibration_error
@@ -261,19 +261,20 @@ def student_auroc(run: Path, split_name: str = "val") -> float:
     """Return the AUROC of a run: the best on validation, or that of the test.
 
     Raises:
-        FileNotFoundError: If the run has no summary.
+        FileNotFoundError: If the folder holds no run.
         ValueError: If it has no such score.
     """
-    path = run / "summary.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"Expected the run of a student in '{run}' but there is no summary.json.")
-    summary = json.loads(path.read_text())
-    value = summary.get("metrics", {}).get("test/auroc_macro")
-    if split_name == "val":
-        value = summary.get("best_score") if summary.get("monitor") == MONITOR else None
+    state = RunFolder(run).state
+    if state is None:
+        raise FileNotFoundError(f"Expected the run of a student in '{run}' but it holds no run.json.")
+    value = None
+    if split_name == "val" and state.training is not None and state.training.monitor == MONITOR:
+        value = state.training.best_score
+    elif split_name == "test" and state.test is not None:
+        value = state.test.metrics.get("test/auroc_macro")
     if value is None:
         raise ValueError(
-            f"Expected the AUROC of the split '{split_name}' in '{path}' but there is none. Give a run that was "
+            f"Expected the AUROC of the split '{split_name}' in '{run}' but there is none. Give a run that was "
             f"{'chosen by ' + MONITOR if split_name == 'val' else 'tested'}."
         )
     return float(value)

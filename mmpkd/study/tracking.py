@@ -53,7 +53,7 @@ def track_summary(
 
 def _settings(finished: Sequence[Run]) -> dict[str, Any]:
     """Return how the runs of the study are tracked."""
-    paths = [run.folder / "config.yaml" for run in finished]
+    paths = [run.record.config for run in finished]
     known = [path for path in paths if path.is_file()]
     settings: dict[str, Any] = yaml.safe_load(known[0].read_text())["run"] if known else {}
     return settings

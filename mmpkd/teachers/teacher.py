@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from data_modules.batch import Privileged
-from mmpkd.checkpoint_file import read_checkpoint
 from mmpkd.outputs import ModelOutput
+from mmpkd.records.checkpoint import load_of_kind, sha256_of
 from mmpkd.teachers.base import PrivilegedEncoder, describe, encoder_from
 
 MANIFEST = "teacher"
@@ -103,7 +103,7 @@ def load_teacher(checkpoint: Path, trust_remote_code: bool = False) -> FrozenTea
         FileNotFoundError: If there is no such file.
         ValueError: If it is not the checkpoint of a teacher, or needs code that is not trusted.
     """
-    saved = read_checkpoint(checkpoint, MANIFEST, "teacher")
+    saved = load_of_kind(checkpoint, MANIFEST, "teacher")
     manifest = saved[MANIFEST]
     if _runs_remote_code(manifest) and not trust_remote_code:
         raise ValueError(
@@ -130,12 +130,6 @@ def _runs_remote_code(settings: Any) -> bool:
 
 def _sha256(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def move_privileged(privileged: Privileged, device: torch.device) -> Privileged:

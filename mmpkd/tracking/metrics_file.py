@@ -1,25 +1,28 @@
 """Metrics in a CSV file that survives kills and resumes."""
 
 import csv
-from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from data_modules.atomic import write_text
+from mmpkd.records import RunFolder
+
 
 class MetricsFile(Logger):
     """Appends one row per value to `metrics.csv`: step, epoch, name, value.
 
-    Rows are appended and flushed at once: a kill loses nothing, a resumed run goes on in the same file.
+    Rows are appended and flushed at once: a kill loses nothing. A resumed run goes on in the same file, without the rows of
+    steps that it makes again.
 
     Args:
         folder: Folder of the run.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: RunFolder) -> None:
         super().__init__()
-        self.path = folder / "metrics.csv"
+        self.path = folder.metrics
 
     @property
     def name(self) -> str:
@@ -30,6 +33,17 @@ class MetricsFile(Logger):
     def version(self) -> str:
         """There is one version only."""
         return ""
+
+    @rank_zero_only
+    def keep(self, last_step: int) -> None:
+        """Remove the rows of later steps."""
+        if not self.path.is_file():
+            return
+        lines = self.path.read_text().splitlines(keepends=True)
+        if lines and not lines[-1].endswith("\n"):
+            del lines[-1]  # a full disk left half of it
+        kept = [line for line in lines if not line[0].isdigit() or int(line.split(",", 1)[0]) <= last_step]
+        write_text(self.path, "".join(kept))
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:

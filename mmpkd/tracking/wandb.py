@@ -10,6 +10,7 @@ from typing import Any, Literal
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 
+from mmpkd.records import RunFolder
 from mmpkd.tracking.account import is_logged_in
 from mmpkd.tracking.media import Media
 
@@ -157,7 +158,7 @@ def sweep_folder(folder: Path) -> Path:
 
 def _run_id(folder: Path) -> str:
     """Return the identifier that a run keeps when it is resumed or tested; the agent of a sweep gives its own."""
-    path = folder / "wandb_run_id.txt"
+    path = RunFolder(folder).wandb_id
     if not path.is_file():
         given = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
         path.write_text((given or uuid.uuid4().hex[:12]) + "\n")

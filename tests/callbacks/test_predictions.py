@@ -1,12 +1,15 @@
+import errno
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from mmpkd.callbacks.predictions import PredictionWriter
-from mmpkd.callbacks.tables import write_parquet
+from mmpkd.records.tables import write_table
 from tests.callbacks.localization_data import LABELS, MemoryData, StudentModule, make_samples, make_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -43,15 +46,15 @@ def test_fit_keeps_the_last_epoch_and_skips_the_sanity_check(tmp_path: Path) -> 
 
 def test_failed_write_keeps_the_old_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "table.parquet"
-    write_parquet(pd.DataFrame({"a": [1]}), path)
+    write_table(pd.DataFrame({"a": [1]}), path)
 
-    def fail(self: pd.DataFrame, target: str, index: bool) -> None:
-        del self, index
-        Path(target).write_bytes(b"half")
-        raise OSError("No space left on device")
+    def fail(table: pa.Table, target: Path) -> None:
+        del table
+        target.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", fail)
-    with pytest.raises(OSError, match="No space"):
-        write_parquet(pd.DataFrame({"a": [2]}), path)
+    monkeypatch.setattr(pq, "write_table", fail)
+    with pytest.raises(OSError, match="Expected room for a new file"):
+        write_table(pd.DataFrame({"a": [2]}), path)
     assert pd.read_parquet(path)["a"].tolist() == [1]
     assert list(tmp_path.iterdir()) == [path]

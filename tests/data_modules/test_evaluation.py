@@ -104,7 +104,7 @@ def test_a_student_is_tested_on_another_data_set(tmp_path: Path) -> None:
     monitor = [{"class_path": "mmpkd.callbacks.localization.LocalizationMonitor"}]
     arguments = config(tmp_path, "external", tmp_path, student(), data=other, trainer={"callbacks": monitor})
     assert main(["test", *arguments, f"--ckpt_path={checkpoint}"]) == 0
-    metrics = json.loads((tmp_path / "external" / "summary.json").read_text())["metrics"]
+    metrics = json.loads((tmp_path / "external" / "run.json").read_text())["test"]["metrics"]
     assert 0 <= metrics["test/auroc_macro"] <= 1
     table = pd.read_parquet(tmp_path / "external" / "roi_test.parquet")
     assert set(table["finding"]) == {NAMES[0], NAMES[1]}

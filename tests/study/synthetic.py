@@ -1,12 +1,13 @@
 """Run folders with known content, as a finished run leaves them."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
+
+from mmpkd.records import Lineage, RunFolder, TestRecord, TrainingRecord
 
 NUM_PATIENTS = 40
 
@@ -43,16 +44,10 @@ def write_run(folder: Path, seed: int, shift: float, role: str = "student", pati
         for i in range(2):
             Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "maps" / "test" / f"s{i:03d}.png")
     data = {name: {"samples": 10, "patients": 5} for name in ("train", "val", "test")}
-    summary = {
-        "status": "finished",
-        "seed": seed,
-        "data": data,
-        "label_names": ["Mass"],
-        "epochs": 2,
-        "fit_seconds": 1.0,
-    }
-    (folder / "summary.json").write_text(json.dumps({**summary, "git_commit": "abc", "metrics": {}}))
-    (folder / "lineage.json").write_text(json.dumps({"teacher_sha256": "f" * 64, "splits": {"train": "e" * 64}}))
+    made_from = Lineage("abc", "1", None, "f" * 64, {"train": "e" * 64})
+    test = TestRecord(None, {}, data, "credentialed", ("Mass",), "abc", "1")
+    training = TrainingRecord(epochs=2, steps=20, seconds=1.0)
+    RunFolder(folder).update(status="tested", seed=seed, made_from=made_from, training=training, test=test)
 
 
 class FakeCommandLine:
@@ -78,7 +73,7 @@ class FakeCommandLine:
             if arm in self.fail:
                 raise RuntimeError(f"{arm} broke")
             (folder / "checkpoints" / "best.ckpt").write_text(f"{arm}-{seed}")
-            (folder / "summary.json").write_text(json.dumps({"status": "fitted"}))
+            RunFolder(folder).update(status="trained", training=TrainingRecord(epochs=2, steps=20, seconds=1.0))
         else:
             role = "teacher" if arm == "teacher" else "student"
             write_run(folder, seed, self.effects.get(arm, 0.0), role, arm.rpartition("_")[0])

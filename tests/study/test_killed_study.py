@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mmpkd.records import RunFolder
 from tests.forked import finish, heed_ctrl_c
 from tests.study.tiny_study import start_study, study_arguments, write_tiny_study
 
@@ -28,7 +29,7 @@ def kill_in_the_fit_of_a_student(folder: Path) -> None:
 def hang_up_between_fit_and_test_of_a_student(folder: Path) -> None:
     """Close the terminal of a study that makes two runs at a time: all its processes are told, in the way of a shell."""
     process = start_in_a_terminal(folder)
-    await_file(folder / "out" / "distilled" / "seed0" / "summary.json", lambda: process.poll() is None)
+    await_training(folder / "out" / "distilled" / "seed0", lambda: process.poll() is None)
     os.killpg(process.pid, signal.SIGHUP)
     assert process.wait() == -signal.SIGHUP
 
@@ -47,6 +48,12 @@ def await_file(path: Path, is_alive: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+def await_training(folder: Path, is_alive: Callable[[], bool]) -> None:
+    while not RunFolder(folder).is_trained:
+        assert is_alive(), f"the study ended before {folder} was trained"
+        time.sleep(0.005)
+
+
 @pytest.mark.slow
 def test_a_killed_study_ends_with_the_report_of_an_undisturbed_one(tiny_root: Path, tmp_path: Path) -> None:
     write_tiny_study(tmp_path, tiny_root)
@@ -57,11 +64,13 @@ def test_a_killed_study_ends_with_the_report_of_an_undisturbed_one(tiny_root: Pa
         with (tmp_path / "out" / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # processes of the study save what they have, and end by themselves
         assert not (tmp_path / "out" / "report").exists()
-    assert finish(start_study(tmp_path)) == 0
+    # a study that was moved goes on, too
+    (tmp_path / "out").rename(tmp_path / "moved")
+    assert finish(start_study(tmp_path, "--out", str(tmp_path / "moved"))) == 0
     expected = sorted(path for path in (tmp_path / "undisturbed" / "report").rglob("*") if path.is_file())
     assert len(expected) == 6
     for path in expected:
-        again = tmp_path / "out" / "report" / path.relative_to(tmp_path / "undisturbed" / "report")
+        again = tmp_path / "moved" / "report" / path.relative_to(tmp_path / "undisturbed" / "report")
         assert again.read_bytes() == path.read_bytes(), path.name
 
 
@@ -70,7 +79,7 @@ def test_ctrl_c_stops_a_study_whose_processes_are_being_started(tiny_root: Path,
     """While their server imports everything, which takes seconds."""
     write_tiny_study(tmp_path, tiny_root, max_epochs=1000)
     process = start_in_a_terminal(tmp_path)
-    await_file(tmp_path / "out" / "baseline" / "seed0" / "started.json", lambda: process.poll() is None)
+    await_file(tmp_path / "out" / "baseline" / "seed0" / "run.json", lambda: process.poll() is None)
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=60) == 130
     printed = (tmp_path / "study.log").read_text()

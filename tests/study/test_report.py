@@ -1,5 +1,5 @@
-import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from mmpkd.commands.study import main
+from mmpkd.records.tables import write_table
 from mmpkd.study.conclusions import conclude
 from mmpkd.study.declaration import declare
 from mmpkd.study.engines import InThisProcess
@@ -92,6 +93,25 @@ def test_report_only_refuses_runs_of_other_settings(tmp_path: Path, capsys: pyte
     (tmp_path / "baseline.yaml").write_text((tmp_path / "baseline.yaml").read_text() + "y: 2\n")
     assert main(arguments) == 2
     assert "they changed since" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["other checkpoint", "half"])
+def test_a_table_of_another_checkpoint_or_half_of_one_is_refused(
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report(tmp_path, 0.1, (0, 1))
+    path = tmp_path / "out" / "distilled" / "seed1" / "roi_test.parquet"
+    if damage == "half":
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
+        write_table(pd.read_parquet(path), path, "0" * 64)
+    arguments = [str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out"), "--report-only"]
+    assert main(arguments) == 2
+    said = {
+        "half": "but it is damaged",
+        "other checkpoint": "was made with another checkpoint. Test the run again: mmpkd test",
+    }
+    assert said[damage] in capsys.readouterr().err
 
 
 def test_an_interrupted_study_ends_without_a_traceback(
@@ -219,8 +239,10 @@ def test_the_gallery_names_no_credentialed_image(tmp_path: Path, license_name: s
     plan = load_plan(write_study(tmp_path))
     finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), InThisProcess(FakeCommandLine())).finished
     for run in finished:
-        summary = run.folder / "summary.json"
-        summary.write_text(json.dumps(json.loads(summary.read_text()) | {"license": license_name}))
+        state = run.record.state
+        assert state is not None
+        assert state.test is not None
+        run.record.update(test=replace(state.test, license=license_name))
     page = write_report(plan, tmp_path / "out", plan.seeds, finished, ())[1].read_text()
     assert ("s001" in page) is shown
     assert ("Image 2" in page) is not shown

@@ -1,13 +1,14 @@
-import json
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from mmpkd.commands.study import main
+from mmpkd.records import RunFolder
 from mmpkd.study.engines import InThisProcess, InThreads
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import load_plan
@@ -71,7 +72,7 @@ def test_an_interrupted_run_goes_on_from_its_last_checkpoint(study: Path) -> Non
         def __call__(self, args: Sequence[str]) -> None:
             super().__call__(args)
             if self.commands()[-1][:2] == ("fit", "baseline"):
-                (study / "out" / "baseline" / "seed0" / "summary.json").unlink()
+                RunFolder(study / "out" / "baseline" / "seed0").update(status="training", training=None)
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -158,7 +159,7 @@ def test_a_run_that_the_study_did_not_make_is_refused(study: Path) -> None:
     checkpoints = study / "out" / "baseline" / "seed0" / "checkpoints"
     checkpoints.mkdir(parents=True)
     (checkpoints / "best.ckpt").write_text("made by `mmpkd fit`, with whatever flags")
-    (checkpoints.parent / "summary.json").write_text('{"status": "fitted"}')
+    RunFolder(checkpoints.parent).update(status="trained")
     command = FakeCommandLine()
     with pytest.raises(StudyError, match="holds checkpoints of a run with unknown settings"):
         run_all(runs(study), InThisProcess(command))
@@ -315,10 +316,12 @@ def test_the_plan_says_what_is_left_and_what_it_will_take(study: Path, capsys: p
     planned = runs(study)
     run_all(planned, InThisProcess(FakeCommandLine()))
     for name in ("distilled/seed1", "baseline/seed1"):
-        (study / "out" / name / "done.json").unlink()
+        (study / "out" / name / "run.json").unlink()
     for name, seconds in (("baseline", 60.0), ("distilled", 180.0)):
-        done = study / "out" / name / "seed0" / "done.json"
-        done.write_text(json.dumps({**json.loads(done.read_text()), "seconds": seconds}))
+        folder = RunFolder(study / "out" / name / "seed0")
+        assert folder.state is not None
+        assert folder.state.study is not None
+        folder.update(study=replace(folder.state.study, seconds=seconds))
     arguments = [str(study / "study.yaml"), "--out", str(study / "out"), "--dry-run"]
     assert main(arguments) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "3 finished, 2 to do, about 4 min for 2 of them, in all"

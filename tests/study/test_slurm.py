@@ -14,7 +14,8 @@ import pytest
 
 from data_modules.json_file import write_json
 from mmpkd.commands.study import main
-from mmpkd.study.attempt import failure
+from mmpkd.records import RunFolder, StudyRecord, TrainingRecord
+from mmpkd.study.attempt import failure, record_failure
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import load_plan
 from mmpkd.study.run import Run, run_fingerprint
@@ -149,7 +150,7 @@ def names(queue: Path) -> list[str]:
 
 
 def write_done(run: Run) -> None:
-    (run.folder / "done.json").write_text(json.dumps({"fingerprint": run_fingerprint(run)}))
+    run.record.update(status="tested", study=StudyRecord(run_fingerprint(run)))
 
 
 def test_a_study_that_starts_again_waits_for_its_jobs(tmp_path: Path, held: Path) -> None:
@@ -324,7 +325,7 @@ def test_a_signal_between_training_and_test_is_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     def lightning(folder: Path) -> None:
-        write_json(folder / "summary.json", {"status": "fitted"})
+        RunFolder(folder).update(status="trained", training=TrainingRecord(2, 16, 1.0))
         signal.raise_signal(signal.SIGTERM)  # the last step is done
 
     calls = command_line(monkeypatch, lightning)
@@ -376,8 +377,8 @@ def test_a_time_limit_that_is_too_short_is_a_failure(tmp_path: Path, monkeypatch
 def test_of_several_tasks_the_first_failure_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     """A task that SLURM stops because another failed does not put the job back."""
 
-    def lightning(folder: Path) -> None:
-        (folder / "error.log").write_text("rank 1: no memory\n\n")
+    def lightning(_: Path) -> None:
+        record_failure(run, "rank 1: no memory")
         signal.raise_signal(signal.SIGTERM)
         raise RuntimeError("connection closed by peer")
 
@@ -403,7 +404,7 @@ def test_a_job_that_is_not_wanted_any_more_does_nothing(
 def test_settings_that_changed_while_a_job_waited_are_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
-    write_json(run.folder / "started.json", {"fingerprint": run_fingerprint(run)})
+    run.record.update(study=StudyRecord(run_fingerprint(run)))
     (tmp_path / "teacher.yaml").write_text("data: data.yaml\ny: 2\n")
     calls = command_line(monkeypatch, lambda folder: None)
     with pytest.raises(RuntimeError, match="they changed since"):

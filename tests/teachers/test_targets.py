@@ -188,7 +188,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, tiny_root: Path
     (tmp_path / "notes.txt").write_text("not a checkpoint")
     modes: tuple[TargetsMode, ...] = ("stored", "image")
     for mode in modes:
-        with pytest.raises(ValueError, match="cannot be read as one"):
+        with pytest.raises(ValueError, match="is damaged"):
             open_teacher(tmp_path / "notes.txt", mode, TinyDataModule(str(tiny_root)), CPU)
 
 

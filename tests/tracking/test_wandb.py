@@ -115,7 +115,7 @@ def test_group_role_tags_configuration_and_fingerprints(runs: Path, student_reco
     assert run["job_type"] == "distilled"
     assert run["tags"] == ["t"]
     text = json.dumps(student_records)
-    lineage = json.loads((runs / "run" / "lineage.json").read_text())
+    lineage = json.loads((runs / "run" / "run.json").read_text())["made_from"]
     assert lineage["splits"]["train"] in text
     assert lineage["teacher_sha256"] in text
     assert "distillation_weight" in text
@@ -123,7 +123,7 @@ def test_group_role_tags_configuration_and_fingerprints(runs: Path, student_reco
 
 
 def test_the_teacher_is_an_artifact_by_its_hash_without_weights(runs: Path) -> None:
-    lineage = json.loads((runs / "run" / "lineage.json").read_text())
+    lineage = json.loads((runs / "run" / "run.json").read_text())["made_from"]
     (artifact,) = [record["artifact"] for record in records(runs / "teacher") if record["type"] == "artifact"]
     assert artifact["name"] == f"teacher-{lineage['teacher_sha256'][:12]}"
     assert artifact["type"] == "teacher"

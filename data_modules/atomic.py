@@ -1,0 +1,59 @@
+"""Files that are either the old one or the new one, whatever happens while they are written."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary file beside `path`, which takes its place at the end; folders are made.
+
+    The new content is on disk before it has the name, so that neither a kill nor a power failure leaves half of it. After an
+    error, the old file is still there.
+
+    Raises:
+        OSError: If there is no room, or no permission; the message names the file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        _flush(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno not in _NO_ROOM:
+            raise
+        raise OSError(error.errno, f"Expected room for a new file but: {error.strerror}", str(path)) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":
+        _flush(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, all or nothing."""
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete what killed processes left half-written in a folder."""
+    for temporary in folder.glob(".*.tmp"):
+        temporary.unlink(missing_ok=True)  # another process may be faster
+
+
+def _flush(path: Path) -> None:
+    """Force a file or the entries of a folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,6 @@
+"""What a run leaves in its folder: which files there are, how each is written and read, and the state of the run."""
+
+from mmpkd.records.run_folder import RunFolder
+from mmpkd.records.run_state import Lineage, RunState, StudyRecord, TestRecord, TrainingRecord
+
+__all__ = ["Lineage", "RunFolder", "RunState", "StudyRecord", "TestRecord", "TrainingRecord"]

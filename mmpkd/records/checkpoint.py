@@ -1,0 +1,151 @@
+"""Checkpoints: written at once, read with care, known by their hash."""
+
+import hashlib
+import logging
+import os
+import pickle
+import secrets
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from data_modules.atomic import replacing
+from mmpkd.records.run_folder import LAST, PREVIOUS, RunFolder
+
+logger = logging.getLogger("mmpkd")
+
+
+class SafeCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint at once, keeps the last but one, and reads tensors and primitives only.
+
+    Lightning stages in the system's temporary folder; on another device, the final move is a copy, and a kill during it
+    leaves a torn checkpoint.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: object | None = None
+    ) -> None:
+        """Write a checkpoint, all or nothing.
+
+        Raises:
+            OSError: If it cannot be written, for example because the disk is full; the old file is kept.
+        """
+        del storage_options
+        target = Path(path)
+        with replacing(target) as temporary:
+            _write(checkpoint, temporary)
+            if target.name == LAST and target.is_file():
+                _keep(target, target.with_name(PREVIOUS))
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read a checkpoint.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            ValueError: If it is damaged, or the caller asks for arbitrary objects.
+        """
+        if weights_only is False:
+            raise ValueError("Expected weights_only to be true or unset: checkpoints hold tensors and primitives only.")
+        return load(Path(path), map_location)
+
+
+def _write(checkpoint: dict[str, Any], path: Path) -> None:
+    try:
+        with path.open("wb") as file:
+            torch.save(checkpoint, file)
+    except RuntimeError as error:
+        # PyTorch's own error says nothing of a full disk, which was the first one
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
+
+
+def _keep(last: Path, previous: Path) -> None:
+    """Give a checkpoint a second name; under its own, there is one at any time."""
+    link = previous.with_name(f".{previous.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        os.link(last, link)
+    except OSError:  # a file system without hard links
+        last.replace(previous)
+    else:
+        link.replace(previous)
+
+
+def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """Return what a checkpoint holds: tensors and primitives.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is damaged, or no checkpoint.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a checkpoint at '{path}' but there is none.")
+    if is_damaged(path):
+        raise ValueError(f"Expected a checkpoint but '{path}' is damaged. Restore it from a copy, or train again.")
+    try:
+        saved: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"Expected a checkpoint of tensors and primitives in '{path}' but: {reason}") from error
+    return saved
+
+
+def load_of_kind(path: Path, key: str, kind: str) -> dict[str, Any]:
+    """Return what the checkpoint of a student or of a teacher holds.
+
+    Args:
+        path: `checkpoints/best.ckpt` of a run.
+        key: Key that only checkpoints of this kind have.
+        kind: Kind of model, for messages.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no checkpoint, or one of another kind.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Expected the checkpoint of a {kind} at '{path}' but there is none. Train the {kind} first."
+        )
+    saved = load(path)
+    if key not in saved:
+        raise ValueError(f"Expected the checkpoint of a {kind} but '{path}' holds {sorted(saved)}.")
+    return saved
+
+
+def is_damaged(path: Path) -> bool:
+    """Return whether a checkpoint lacks a part or has another content than was written, by its checksums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is not None
+    except zipfile.BadZipFile:
+        return True
+
+
+def checkpoint_to_resume(folder: RunFolder) -> Path | None:
+    """Return the last checkpoint of a run, or the one before if that is damaged; None if there is none.
+
+    Raises:
+        ValueError: If all that there are are damaged.
+    """
+    there = [path for path in (folder.last, folder.previous) if path.is_file()]
+    for path in there:
+        if not is_damaged(path):
+            return path
+        logger.warning("'%s' is damaged.", path)
+    if there:
+        raise ValueError(
+            f"Expected a checkpoint to go on from but all in '{folder.checkpoints}' are damaged. Delete the folder "
+            f"'{folder.path}' to train again."
+        )
+    return None
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,135 @@
+"""The folder of a run: its files by name."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from data_modules.json_file import read_json, write_json
+from mmpkd.records.run_state import RunState
+
+LAST = "last.ckpt"
+PREVIOUS = "previous.ckpt"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Everything that a run writes; no other module knows how its files are called.
+
+    Attributes:
+        path: The folder, which need not exist yet.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Complete configuration of the training."""
+        return self.path / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """Checkpoint of the best validation score."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        """Checkpoint that an interrupted training goes on from."""
+        return self.checkpoints / LAST
+
+    @property
+    def previous(self) -> Path:
+        """The one before it, for the case that the last one is damaged."""
+        return self.checkpoints / PREVIOUS
+
+    @property
+    def metrics(self) -> Path:
+        """Values of the training, one row a value."""
+        return self.path / "metrics.csv"
+
+    @property
+    def log(self) -> Path:
+        """What a run printed that a study made in a process of its own."""
+        return self.path / "log.txt"
+
+    @property
+    def error_log(self) -> Path:
+        """Traceback of the last failure in a study."""
+        return self.path / "error.log"
+
+    @property
+    def job(self) -> Path:
+        """The cluster's job that makes the run."""
+        return self.path / "job.json"
+
+    @property
+    def teacher_card(self) -> Path:
+        """What is known of the teacher that a student is distilled from."""
+        return self.path / "teacher_card.json"
+
+    @property
+    def wandb_id(self) -> Path:
+        """Identifier of the run at W&B."""
+        return self.path / "wandb_run_id.txt"
+
+    @property
+    def targets(self) -> Path:
+        """Folder of the outputs that a teacher stored."""
+        return self.path / "targets"
+
+    @property
+    def faithfulness(self) -> Path:
+        """Table of the faithfulness of attributions."""
+        return self.path / "faithfulness_test.parquet"
+
+    def predictions(self, stage: str) -> Path:
+        """Table of predictions; `stage` is val, test or predict."""
+        return self.path / f"predictions_{stage}.parquet"
+
+    def rois(self, stage: str) -> Path:
+        """Table of localization, one row an image, finding and attribution."""
+        return self.path / f"roi_{stage}.parquet"
+
+    def strata(self, stage: str) -> Path:
+        """Means of that table by stratum."""
+        return self.path / f"roi_{stage}_strata.csv"
+
+    def maps(self, stage: str) -> Path:
+        """Folder of attribution maps."""
+        return self.path / "maps" / stage
+
+    def figures(self, stage: str) -> Path:
+        """Folder of figures."""
+        return self.path / "figures" / stage
+
+    @property
+    def state(self) -> RunState | None:
+        """The state of the run, or None if nothing is known of it.
+
+        Raises:
+            ValueError: If `run.json` is damaged.
+        """
+        path = self.path / "run.json"
+        if not path.is_file():
+            return None
+        content = read_json(path)
+        try:
+            return RunState.from_json(content)
+        except TypeError as error:
+            raise ValueError(f"Expected the state of a run in '{path}' but: {error}.") from error
+
+    def update(self, **changes: Any) -> RunState:
+        """Change fields of the state, on disk; return the new state."""
+        state = replace(self.state or RunState(), **changes)
+        write_json(self.path / "run.json", state.to_json())
+        return state
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether a training is complete."""
+        state = self.state
+        return state is not None and state.training is not None
