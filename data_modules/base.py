@@ -21,11 +21,13 @@ from data_modules.geometry import Resize
 from data_modules.images import GreyRange
 from data_modules.preparation import Preparation, Preprocess
 from data_modules.prepared import PreparedImages
-from data_modules.samplers import EpochSampler, Key, RowSampler
+from data_modules.samplers import EpochBatches, EpochSampler, Key, RowSampler
 from data_modules.split import Split, check_disjoint_patients, patient_folds
 from data_modules.transforms import Augmentation, SampleTransform
 
 License = Literal["credentialed", "open", "synthetic"]
+# the epoch that a training begins in, and the samples of it that were served before
+_START = (0, 0)
 
 
 class PrivilegedDataModule(LightningDataModule):
@@ -92,7 +94,8 @@ class PrivilegedDataModule(LightningDataModule):
         self._splits: Mapping[str, Split] | None = None
         self._id_key: str | None = None
         self._file_ids: Mapping[str, NDArray[np.str_]] = {}
-        self._resume = (0, 0)
+        self._start = _START
+        self._start_batch = 0
         self._form: PrivilegedForm | None = None
         self._held_out: tuple[int, int] | None = None
         # training images that a callback adds to the batch
@@ -223,7 +226,9 @@ class PrivilegedDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Read and check the splits before any long work starts."""
-        del stage
+        if stage == "fit":
+            # a position that an earlier fit went on from is no longer one; a checkpoint is loaded after this
+            self._start = _START
         cv2.setNumThreads(0)
         _ = self.splits
 
@@ -256,10 +261,26 @@ class PrivilegedDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Sample]:
         """Return the shuffled training loader, at the position that a resumed checkpoint left."""
         dataset = self.dataset("train", self.load_images and not self.images_elsewhere, self.load_privileged)
-        epoch, batch = self._resume
+        epoch, samples = self._start
         rank, world_size = self._rank()
-        sampler = EpochSampler(len(dataset), self.seed, True, epoch, batch * self.batch_size, rank, world_size)
-        return self._loader(dataset, sampler, drop_last=len(sampler) >= self.batch_size)
+        batches = EpochBatches(
+            EpochSampler(len(dataset), self.seed, True, epoch, samples, rank, world_size), self.batch_size
+        )
+        self._start_batch = len(batches) - batches.num_left
+        return self._loader(dataset, batch_sampler=batches)
+
+    def count_resumed_batches(self) -> None:
+        """Tell the trainer how many batches of the present size the samples make that a resumed epoch has served already.
+
+        To be called when a training starts, since the trainer counts batches, and a checkpoint may be from a training with
+        another batch size or another number of processes.
+        """
+        if self.trainer is None:
+            return
+        current = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        change = self._start_batch - current.processed  # type: ignore[attr-defined]
+        if self._start[1] and change:
+            current.increment_by(change)
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Return the validation loader."""
@@ -279,22 +300,20 @@ class PrivilegedDataModule(LightningDataModule):
         sampler: Sampler[Key] = EpochSampler(len(dataset), shuffle=False)
         if rows is not None:
             sampler = RowSampler(rows)
-        return self._loader(dataset, sampler, drop_last=False)
+        return self._loader(dataset, sampler=sampler, batch_size=self.batch_size)
 
     def _evaluation(self, name: str, load_privileged: bool) -> DataLoader[Sample]:
         dataset = self.dataset(name, self.load_images, load_privileged)
         rank, world_size = self._rank()
         sampler = EpochSampler(len(dataset), shuffle=False, rank=rank, world_size=world_size)
-        return self._loader(dataset, sampler, drop_last=False)
+        return self._loader(dataset, sampler=sampler, batch_size=self.batch_size)
 
-    def _loader(self, dataset: PrivilegedDataset, sampler: Sampler[Key], drop_last: bool) -> DataLoader[Sample]:
+    def _loader(self, dataset: PrivilegedDataset, **order: Any) -> DataLoader[Sample]:
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
-            sampler=sampler,
+            **order,
             num_workers=self.num_workers,
             collate_fn=collate,
-            drop_last=drop_last,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             persistent_workers=self.num_workers > 0,
             worker_init_fn=_single_thread,
@@ -306,18 +325,20 @@ class PrivilegedDataModule(LightningDataModule):
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position in the training data: the epoch and the batches of it that were processed."""
+        """Return the position in the training data: the epoch and the samples of it that all processes have served."""
         if self.trainer is None:
             return {}
-        loop = self.trainer.fit_loop
+        loop, epoch = self.trainer.fit_loop, self.trainer.current_epoch
         batch: int = loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
         if batch >= loop.max_batches:
-            return {"epoch": self.trainer.current_epoch + 1, "batch": 0}
-        return {"epoch": self.trainer.current_epoch, "batch": batch}
+            return {"epoch": epoch + 1, "samples": 0}
+        start_epoch, start = self._start
+        before, first = (start, self._start_batch) if epoch == start_epoch else (0, 0)
+        return {"epoch": epoch, "samples": before + (batch - first) * self.batch_size * self.trainer.world_size}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue at a saved position; Lightning calls this before it builds the loaders."""
-        self._resume = (state_dict["epoch"], state_dict["batch"])
+        self._start = (state_dict["epoch"], state_dict["samples"])
 
 
 def _single_thread(worker: int) -> None:

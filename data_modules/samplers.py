@@ -14,14 +14,14 @@ class EpochSampler(Sampler[Key]):
     """Yields (epoch, index) in an order that depends on the seed and the epoch only.
 
     Resuming inside an epoch needs no generator state: the order is recomputed and the samples already seen are
-    skipped.
+    skipped. They are counted over all processes, so that another number of processes can go on.
 
     Args:
         num_samples: Size of the split.
         seed: Seed of the order.
         shuffle: Whether the order is random; otherwise it is 0, 1, 2, ...
         start_epoch: Epoch to begin with.
-        start_sample: Samples of that epoch, on this rank, that were already seen.
+        start_sample: Samples of that epoch, over all processes, that were already seen.
         rank: Rank of this process.
         world_size: Number of processes. For a shuffled (training) order all ranks get the same number of samples by
             leaving out at most world_size - 1; otherwise every sample is served exactly once and ranks may differ by
@@ -57,10 +57,49 @@ class EpochSampler(Sampler[Key]):
         if self.shuffle:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
             order = torch.randperm(self.num_samples, generator=generator).tolist()
-        own = order[self.rank :: self.world_size][: len(self)]
-        skip = self.start_sample if self.epoch == self.start_epoch else 0
+        left = order[self.start_sample :] if self.epoch == self.start_epoch else order
+        own = left[self.rank :: self.world_size]
+        if self.shuffle:
+            own = own[: len(left) // self.world_size]
         epoch = self.epoch
-        return iter([(epoch, index) for index in own[skip:]])
+        return iter([(epoch, index) for index in own])
+
+
+class EpochBatches(Sampler[list[Key]]):
+    """Yields the batches of a training epoch, all of them full.
+
+    A run that goes on with another batch size, inside an epoch, may end that epoch with a smaller batch, so that each of its
+    samples is served.
+
+    Args:
+        sampler: The order of the samples.
+        batch_size: Samples a batch.
+    """
+
+    def __init__(self, sampler: EpochSampler, batch_size: int) -> None:
+        self.sampler, self.batch_size = sampler, batch_size
+
+    @property
+    def num_left(self) -> int:
+        """Number of batches of the epoch that the sampler starts in."""
+        if not self.sampler.start_sample:
+            return len(self)
+        left = (self.sampler.num_samples - self.sampler.start_sample) // self.sampler.world_size
+        # with the batch size of before, what is left out is what any epoch leaves out
+        is_unchanged = left % self.batch_size == len(self.sampler) % self.batch_size
+        num = left // self.batch_size if is_unchanged else -(-left // self.batch_size)
+        return min(num, len(self))
+
+    def __len__(self) -> int:
+        """Return the number of batches of a whole epoch, also when resuming inside one; one if samples are few."""
+        num = len(self.sampler) // self.batch_size
+        return num or min(1, len(self.sampler))
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        keys = list(self.sampler)
+        num = self.num_left if self.sampler.epoch == self.sampler.start_epoch else len(self)
+        for start in range(0, num * self.batch_size, self.batch_size):
+            yield keys[start : start + self.batch_size]
 
 
 class RowSampler(Sampler[Key]):

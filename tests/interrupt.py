@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from data_modules.batch import Batch
 from data_modules.json_file import write_json
 
 
@@ -74,3 +75,42 @@ class KillAt(Callback):
     def _kill(self, trainer: Trainer, *_: object) -> None:
         if trainer.current_epoch == self.epoch:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class StopAt(Callback):
+    """Breaks off at a hook, as a crash would, or sends SIGTERM to the own process there.
+
+    Args:
+        hook: Name of the hook, for example on_train_batch_start.
+        batch: Batch, counted over the whole training.
+        is_told: Whether a signal announces the end.
+    """
+
+    def __init__(self, hook: str, batch: int, is_told: bool = False) -> None:
+        self.batch, self.is_told = batch, is_told
+        setattr(self, hook, self._stop)
+
+    def _stop(self, trainer: Trainer, *_: object) -> None:
+        if trainer.fit_loop.epoch_loop.total_batch_idx != self.batch:
+            return
+        if self.is_told:
+            signal.raise_signal(signal.SIGTERM)
+        else:
+            raise ConnectionError("broken off")
+
+
+class SeenSamples(Callback):
+    """Notes the samples of every training batch.
+
+    Args:
+        path: Text file, one line a batch.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: Batch, batch_idx: int
+    ) -> None:
+        with self.path.open("a") as file:
+            file.write(" ".join(batch["sample_id"]) + "\n")

@@ -12,6 +12,7 @@ from timm.optim import param_groups_weight_decay
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
+from data_modules.base import PrivilegedDataModule
 from data_modules.batch import Batch
 from mmpkd.metrics.classification import MultilabelScores
 from mmpkd.outputs import ModelOutput
@@ -46,6 +47,8 @@ class ClassificationModule(LightningModule):
         self.num_classes, self.lr, self.weight_decay = num_classes, lr, weight_decay
         self.betas, self.warmup_fraction, self.layer_decay = betas, warmup_fraction, layer_decay
         self._total_steps = 0
+        self._steps_before = 0
+        self._group_settings: list[dict[str, Any]] = []
         self.scores = MultilabelScores(num_classes)
 
     @abstractmethod
@@ -125,13 +128,50 @@ class ClassificationModule(LightningModule):
                 "Expected trainer.max_epochs or trainer.max_steps: the learning rate falls towards the end of training."
             )
         self._total_steps = int(steps)
-        scale = LambdaLR(optimizer, WarmupCosine(self._total_steps, self.warmup_fraction))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scale, "interval": "step"}}
+        multiplier = WarmupCosine(self._total_steps, self.warmup_fraction)
+        # a function, since PyTorch would save and restore an object, with the number of steps of before
+        schedule = LambdaLR(optimizer, lambda step: multiplier(step + self._steps_before))
+        self._group_settings = [
+            {name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups
+        ]
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Go on with the settings of the configuration, which may be others than those that a checkpoint was saved with."""
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if isinstance(datamodule, PrivilegedDataModule):
+            datamodule.count_resumed_batches()
+        self._steps_before = self._scheduled_step() - self.global_step
+        schedule = self.lr_schedulers()
+        if not isinstance(schedule, LambdaLR):
+            return
+        schedule.base_lrs = [settings["initial_lr"] for settings in self._group_settings]
+        for group, settings, multiplier in zip(
+            schedule.optimizer.param_groups, self._group_settings, schedule.lr_lambdas, strict=True
+        ):
+            group.update(settings)
+            group["lr"] = settings["initial_lr"] * multiplier(schedule.last_epoch)
+
+    def _scheduled_step(self) -> int:
+        """Return the step of the schedule at which the training goes on: the share of the epochs that is done decides.
+
+        It differs from the number of steps that were made if they were made with another batch size, number of processes or
+        accumulation of gradients.
+        """
+        loop, trainer = self.trainer.fit_loop, self.trainer
+        steps_per_epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+        if self._total_steps != steps_per_epoch * (trainer.max_epochs or 0):
+            return self.global_step  # the number of steps is given, not that of epochs
+        batch: int = loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
+        if batch >= trainer.num_training_batches:
+            batch = 0  # the next epoch has not begun
+        epochs: int = loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+        return epochs * steps_per_epoch + batch // trainer.accumulate_grad_batches
 
     @property
     def progress(self) -> float:
-        """Share of the optimizer steps that is done, in [0, 1]; 0 before a training has begun."""
-        return self.global_step / self._total_steps if self._total_steps else 0.0
+        """Share of the training that is done, in [0, 1]; 0 before it has begun."""
+        return (self.global_step + self._steps_before) / self._total_steps if self._total_steps else 0.0
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the parameters by weight decay and learning rate."""

@@ -19,7 +19,7 @@ from data_modules.cbis_ddsm.breast import PrepareBreast
 from data_modules.dataset import PrivilegedDataset
 from data_modules.preparation import Preparation
 from data_modules.regions import BoxRegion, Roi
-from data_modules.samplers import EpochSampler
+from data_modules.samplers import EpochBatches, EpochSampler
 from data_modules.split import Split, check_disjoint_patients
 from data_modules.transforms import Augmentation, SampleTransform, build_augmentation
 from tests.tiny import TinyDataModule, write_tiny
@@ -77,7 +77,8 @@ def test_augmentation_is_the_same_for_any_number_of_workers_and_new_in_every_epo
     def epoch_images(num_workers: int, epoch: int) -> dict[int, torch.Tensor]:
         data = TinyDataModule(str(tiny_root), num_workers=num_workers, seed=seed, shift=0.3)
         loader = data.train_dataloader()
-        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        assert isinstance(loader.batch_sampler, EpochBatches)
+        loader.batch_sampler.sampler.set_epoch(epoch)
         return {int(i): x for batch in loader for i, x in zip(batch["index"], batch["image"], strict=True)}
 
     alone, workers, later = epoch_images(0, 0), epoch_images(2, 0), epoch_images(0, 1)
@@ -127,6 +128,36 @@ def test_resuming_continues_the_same_order(n: int, seen: int) -> None:
     for sampler in (whole, rest):
         sampler.set_epoch(3)
     assert list(rest) == list(whole)
+
+
+@given(st.data())
+def test_another_batch_size_or_number_of_processes_serves_what_is_left_once(draw: st.DataObject) -> None:
+    n, world, size = draw.draw(st.integers(8, 90)), draw.draw(st.integers(1, 3)), draw.draw(st.integers(1, 8))
+    num_batches = n // world // size
+    batch = draw.draw(st.integers(0, max(0, num_batches - 1)))
+    new_world, new_size = draw.draw(st.integers(1, 3)), draw.draw(st.integers(1, 12))
+
+    def serve(start: int, world: int, size: int) -> list[list[list[int]]]:
+        loaders = [
+            EpochBatches(EpochSampler(n, 3, True, 2 if start else 0, start, rank, world), size) for rank in range(world)
+        ]
+        for loader in loaders:
+            loader.sampler.set_epoch(2)
+        served = [[[index for _, index in keys] for keys in loader] for loader in loaders]
+        assert len({len(own) for own in served}) == 1  # a rank without a batch would let the others wait
+        return served
+
+    whole = serve(0, world, size)
+    assert all(len(keys) == size for own in whole for keys in own) or num_batches == 0
+    seen = [index for own in whole for keys in own[:batch] for index in keys]
+    rest = serve(len(seen), new_world, new_size)
+    indices = [index for own in rest for keys in own for index in keys]
+    assert len(set(indices)) == len(indices)
+    assert not set(indices) & set(seen)
+    if (new_world, new_size) == (world, size):
+        assert [own[batch:] for own in whole] == rest
+    # at most what any epoch of the new size leaves out, and a rest of less than one sample a process
+    assert n - len(seen) - len(indices) <= max(n - n // new_world // new_size * new_world * new_size, new_world - 1)
 
 
 def test_order_differs_between_epochs() -> None:

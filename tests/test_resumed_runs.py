@@ -1,0 +1,231 @@
+"""A run that goes on ends as if nothing had happened, also inside a window of accumulation or a validation inside an epoch."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.demos.boring_classes import BoringModel, RandomDataset
+
+from mmpkd.callbacks.last_checkpoint import LastCheckpoint
+from mmpkd.cli import main
+from mmpkd.modules.base import WarmupCosine
+from mmpkd.records import RunFolder
+from tests.runs import config, data, student
+from tests.tiny import TinyDataModule
+
+ACCUMULATING = {"accumulate_grad_batches": 4, "max_epochs": 2, "log_every_n_steps": 1}
+VALIDATING = {"val_check_interval": 0.5, "max_epochs": 2, "log_every_n_steps": 1}
+
+
+def arguments(folder: Path, tiny_root: Path, trainer: Mapping[str, object], every_n_steps: int = 1) -> list[str]:
+    """Of 64 samples and 8 batches an epoch."""
+    model = student(student_options={"depth": 1, "proj_drop_rate": 0.2})
+    run = {"save_every_n_steps": every_n_steps}
+    return config(folder, "run", tiny_root, model, run=run, data=data(tiny_root, shift=0.2), trainer=dict(trainer))
+
+
+def stop_at(hook: str, batch: int, is_told: bool = False) -> list[str]:
+    flag = "--trainer.callbacks"
+    return [
+        f"{flag}+=tests.interrupt.StopAt",
+        f"{flag}.hook={hook}",
+        f"{flag}.batch={batch}",
+        f"{flag}.is_told={str(is_told).lower()}",
+    ]
+
+
+def interrupt(args: list[str], *more: str) -> None:
+    with pytest.raises((ConnectionError, SystemExit)):
+        main(["fit", *args, *more])
+
+
+def go_on(args: list[str], folder: RunFolder, *more: str) -> None:
+    main(["fit", *args, *more, f"--ckpt_path={folder.last}"])
+
+
+def check_equal(folder: RunFolder, undisturbed: RunFolder) -> None:
+    """Check weights, buffers, the best model, and that every step stands once in the metrics."""
+    for name in ("last", "best"):
+        found, expected = (torch.load(getattr(own, name), weights_only=True) for own in (folder, undisturbed))
+        assert found["global_step"] == expected["global_step"], name
+        different = [
+            key for key, value in expected["state_dict"].items() if not torch.equal(value, found["state_dict"][key])
+        ]
+        assert not different, name
+    assert folder.metrics.read_text() == undisturbed.metrics.read_text()
+
+
+def rates(folder: RunFolder) -> dict[int, float]:
+    """Return the learning rate of every step."""
+    rows = csv.DictReader(folder.metrics.open())
+    return {int(row["step"]): float(row["value"]) for row in rows if row["name"] == "train/lr"}
+
+
+@pytest.fixture(scope="module")
+def accumulated(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> RunFolder:
+    folder = tmp_path_factory.mktemp("accumulated")
+    main(["fit", *arguments(folder, tiny_root, ACCUMULATING)])
+    return RunFolder(folder / "run")
+
+
+@pytest.fixture(scope="module")
+def validated(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> RunFolder:
+    folder = tmp_path_factory.mktemp("validated")
+    main(["fit", *arguments(folder, tiny_root, VALIDATING)])
+    return RunFolder(folder / "run")
+
+
+@pytest.mark.parametrize(
+    ("batch", "is_told", "every_n_steps", "saved_step"),
+    [
+        (6, False, 1, 1),  # in the second window of the first epoch
+        (14, True, 100, 3),  # the same in the second epoch; what is saved is the end of the window before
+        (10, True, 100, 2),  # in the first window of the second epoch; what is there is the end of the first epoch
+        (11, True, 100, 3),  # at the last batch of that window
+    ],
+)
+def test_no_gradient_of_a_window_is_lost(
+    batch: int,
+    is_told: bool,
+    every_n_steps: int,
+    saved_step: int,
+    accumulated: RunFolder,
+    tiny_root: Path,
+    tmp_path: Path,
+) -> None:
+    args = arguments(tmp_path, tiny_root, ACCUMULATING, every_n_steps)
+    folder = RunFolder(tmp_path / "run")
+    interrupt(args, *stop_at("on_train_batch_start", batch, is_told))
+    assert torch.load(folder.last, weights_only=True)["global_step"] == saved_step
+    go_on(args, folder)
+    check_equal(folder, accumulated)
+
+
+@pytest.mark.parametrize(
+    ("hook", "batch", "is_told"),
+    [
+        ("on_validation_start", 11, False),
+        ("on_validation_batch_end", 11, True),
+        ("on_train_batch_end", 11, True),
+        ("on_validation_end", 3, True),
+        ("on_train_batch_start", 13, False),
+    ],
+)
+def test_no_validation_inside_an_epoch_is_left_out(
+    hook: str, batch: int, is_told: bool, validated: RunFolder, tiny_root: Path, tmp_path: Path
+) -> None:
+    args = arguments(tmp_path, tiny_root, VALIDATING)
+    folder = RunFolder(tmp_path / "run")
+    interrupt(args, *stop_at(hook, batch, is_told))
+    go_on(args, folder)
+    check_equal(folder, validated)
+
+
+@pytest.mark.parametrize(
+    ("setting", "start", "total"),
+    [
+        ("data.init_args.batch_size=4", 10, 32),
+        ("data.init_args.batch_size=16", 2, 8),
+        ("trainer.accumulate_grad_batches=2", 2, 8),
+    ],
+)
+def test_each_sample_of_an_epoch_is_served_once_with_another_batch_size(
+    setting: str, start: int, total: int, tiny_root: Path, tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen.txt"
+    note = ["--trainer.callbacks+=tests.interrupt.SeenSamples", f"--trainer.callbacks.path={seen}"]
+    args = [*arguments(tmp_path, tiny_root, {"max_epochs": 2, "log_every_n_steps": 1}), *note]
+    folder = RunFolder(tmp_path / "run")
+    interrupt(args, *stop_at("on_train_batch_start", 5))
+    first = seen.read_text().split()
+    assert len(first) == 40
+    seen.unlink()
+    go_on(args, folder, f"--{setting}")
+    after = seen.read_text().split()
+    assert sorted(first + after[:24]) == sorted(f"train{i}" for i in range(64))
+    assert sorted(after[24:]) == sorted(f"train{i}" for i in range(64))
+    # the schedule goes on at the share of the training that is done, in steps of the new size, and ends at its end
+    before, now = WarmupCosine(16, 0.1), WarmupCosine(total, 0.1)
+    steps = [before(step) for step in range(5)] + [now(step) for step in range(start, total)]
+    assert list(rates(folder).values()) == pytest.approx([0.001 * step for step in steps])
+
+
+def test_more_epochs_follow_the_new_schedule(tiny_root: Path, tmp_path: Path) -> None:
+    args = arguments(tmp_path, tiny_root, {"max_epochs": 1, "log_every_n_steps": 1})
+    folder = RunFolder(tmp_path / "run")
+    main(["fit", *args])
+    go_on(args, folder, "--trainer.max_epochs=3", "--model.init_args.lr=0.002")
+    before, after = WarmupCosine(8, 0.1), WarmupCosine(24, 0.1)
+    expected = {step: 0.001 * before(step) for step in range(8)} | {step: 0.002 * after(step) for step in range(8, 24)}
+    assert rates(folder) == pytest.approx(expected)
+
+
+def test_a_data_module_that_went_on_once_begins_the_next_fit_at_the_beginning(tmp_path: Path) -> None:
+    module = TinyDataModule(str(tmp_path))
+    module.setup("fit")
+    module.load_state_dict({"epoch": 0, "samples": 40})
+    assert len(list(module.train_dataloader())) == 3
+    module.setup("fit")
+    assert len(list(module.train_dataloader())) == 8
+
+
+def test_a_run_without_any_save_begins_again(accumulated: RunFolder, tiny_root: Path, tmp_path: Path) -> None:
+    args = arguments(tmp_path, tiny_root, ACCUMULATING, 100)
+    interrupt(args, *stop_at("on_train_batch_start", 6))
+    main(["fit", *args])
+    check_equal(RunFolder(tmp_path / "run"), accumulated)
+
+
+def contents(folder: RunFolder) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("more", [[], ["--trainer.fast_dev_run=true", "--model.init_args.lr=0.1"]])
+def test_a_finished_training_stays_as_it_is(
+    more: list[str], accumulated: RunFolder, tiny_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = contents(accumulated)
+    with caplog.at_level("INFO", "mmpkd"):
+        main(["fit", *arguments(accumulated.path.parent, tiny_root, ACCUMULATING), *more])
+    assert contents(accumulated) == before
+    assert (f"'{accumulated.path}' holds this training, and it is finished" in caplog.text) == (not more)
+
+
+def test_a_second_training_is_kept_out_of_a_folder(accumulated: RunFolder, tiny_root: Path) -> None:
+    before = contents(accumulated)
+    with pytest.raises(ValueError, match=r"another one: model.init_args.lr was 0.001 and is 0.1"):
+        main(["fit", *arguments(accumulated.path.parent, tiny_root, ACCUMULATING), "--model.init_args.lr=0.1"])
+    assert contents(accumulated) == before
+
+
+def test_a_run_that_fails_says_why(tiny_root: Path, tmp_path: Path) -> None:
+    interrupt(arguments(tmp_path, tiny_root, ACCUMULATING), *stop_at("on_train_batch_start", 1))
+    state = RunFolder(tmp_path / "run").state
+    assert state is not None
+    assert (state.status, state.reason) == ("failed", "ConnectionError: broken off")
+    assert state.training is None
+
+
+@pytest.mark.parametrize(("seconds_a_step", "saved_steps"), [(5.0, []), (11.9, [100]), (12.0, [50, 100])])
+def test_it_is_saved_every_ten_minutes_by_a_clock_that_is_read_every_fifty_steps(
+    seconds_a_step: float, saved_steps: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+        callbacks=[LastCheckpoint(RunFolder(tmp_path))],
+    )
+    clock = SimpleNamespace(monotonic=lambda: seconds_a_step * trainer.global_step)
+    monkeypatch.setattr("mmpkd.callbacks.last_checkpoint.time", clock)
+    saved: list[int] = []
+    monkeypatch.setattr(trainer, "save_checkpoint", lambda _: saved.append(trainer.global_step))
+    trainer.fit(BoringModel(), torch.utils.data.DataLoader(RandomDataset(32, 120)))
+    assert saved == [*saved_steps, 120]
