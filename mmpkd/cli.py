@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from data_modules.base import PrivilegedDataModule
 from data_modules.forms import PrivilegedForm
 from mmpkd.callbacks.best_checkpoint import BestCheckpoint
+from mmpkd.callbacks.label_check import LabelCheck
 from mmpkd.callbacks.last_checkpoint import LastCheckpoint
 from mmpkd.callbacks.nan_guard import NaNGuard
 from mmpkd.callbacks.predictions import PredictionWriter
@@ -178,6 +179,7 @@ class MMPKDCLI(LightningCLI):
         return [
             best,
             last,
+            LabelCheck(self.run.monitor),
             RNGState(),
             Threads(),
             NaNGuard(),

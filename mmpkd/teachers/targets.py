@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from data_modules.json_file import json_text
 from data_modules.split import Split
 from mmpkd.teachers.teacher import FrozenTeacher, TeacherIdentity
 
@@ -122,7 +123,7 @@ class TeacherTargets:
         if self.row_hash is not None:
             np.save(temporary / "row_hash.npy", self.row_hash)
         (temporary / "sample_id.txt").write_text("\n".join(self.sample_id.tolist()) + "\n")
-        (temporary / "meta.json").write_text(json.dumps(asdict(self.meta), indent=2) + "\n")
+        (temporary / "meta.json").write_text(json_text(asdict(self.meta)))
         try:
             temporary.replace(folder)
         except OSError:
