@@ -47,7 +47,7 @@ class PrivilegedDataModule(LightningDataModule):
         load_images: Whether to read images and ROIs; None asks the module that is trained (`needs_images`).
         load_privileged: Whether to serve reports and tables, never at predict time; None asks the module that is trained
             (`needs_privileged`).
-        cache_images: Keep prepared images in memory after the first read.
+        cache_images: Keep prepared images in memory after the first read, once for all loader processes.
         max_train_samples: Use only the first so many training samples, or None for all.
         grey_range: What becomes 0 and 1 in DICOM files: the extremes of each image (`observed`), or the ends of the range
             that its header declares (`declared`).
