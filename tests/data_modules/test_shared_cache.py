@@ -18,6 +18,7 @@ from data_modules.geometry import Window, whole
 from data_modules.preparation import Image, Preprocess
 from data_modules.samplers import EpochSampler
 from data_modules.shared_cache import SharedCache
+from mmpkd.study.forked import start_server
 from tests.data_modules.shared_process import die_while_writing, put, read_until_written
 from tests.tiny import TinyDataModule
 
@@ -74,6 +75,8 @@ def test_an_image_is_decoded_once_by_all_loader_processes(
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_processes_see_what_others_wrote_however_they_were_started(method: str, tmp_path: Path) -> None:
+    if method == "forkserver":
+        start_server()  # the one of all tests: a process has one
     context = multiprocessing.get_context(method)
     cache = SharedCache([5, 0, 1 << 20, 3])
     assert [cache.get(index) is None for index in range(4)] == [True, False, True, True]
