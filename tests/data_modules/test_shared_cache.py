@@ -4,7 +4,9 @@ import multiprocessing
 import os
 import pickle
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,6 @@ from data_modules.geometry import Window, whole
 from data_modules.preparation import Image, Preprocess
 from data_modules.samplers import EpochSampler
 from data_modules.shared_cache import SharedCache
-from mmpkd.study.forked import start_server
 from tests.data_modules.shared_process import die_while_writing, put, read_until_written
 from tests.tiny import TinyDataModule
 
@@ -73,10 +74,17 @@ def test_an_image_is_decoded_once_by_all_loader_processes(
     assert len(by_process) == max(workers, 1)
 
 
+@pytest.fixture
+def small_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A fork server that imports nothing, beside the one of other tests, which imports everything first."""
+    server = forkserver.ForkServer()
+    monkeypatch.setattr(forkserver, "connect_to_new_process", server.connect_to_new_process)
+    yield
+    server._stop()  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_processes_see_what_others_wrote_however_they_were_started(method: str, tmp_path: Path) -> None:
-    if method == "forkserver":
-        start_server()  # the one of all tests: a process has one
+def test_processes_see_what_others_wrote_however_they_were_started(method: str, small_server: None) -> None:
     context = multiprocessing.get_context(method)
     cache = SharedCache([5, 0, 1 << 20, 3])
     assert [cache.get(index) is None for index in range(4)] == [True, False, True, True]
