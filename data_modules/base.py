@@ -19,6 +19,7 @@ from data_modules.dataset import PrivilegedDataset
 from data_modules.forms import PrivilegedForm
 from data_modules.geometry import Resize
 from data_modules.images import GreyRange
+from data_modules.labels import check_label_names
 from data_modules.preparation import Preparation, Preprocess
 from data_modules.prepared import PreparedImages
 from data_modules.samplers import EpochBatches, EpochSampler, Key, RowSampler
@@ -36,7 +37,7 @@ class PrivilegedDataModule(LightningDataModule):
     A subclass implements `read_splits` and sets `license`.
 
     Args:
-        label_names: Names of the K labels, in the order of the columns.
+        label_names: Names of the K labels, in the order of the columns; they differ in more than case, spaces and underscores.
         image_size: Side of the square frame that the network sees, in pixels.
         batch_size: Samples a step and device.
         num_workers: Loader processes; 0 loads in the training process.
@@ -48,7 +49,7 @@ class PrivilegedDataModule(LightningDataModule):
         load_images: Whether to read images and ROIs; None asks the module that is trained (`needs_images`).
         load_privileged: Whether to serve reports and tables, never at predict time; None asks the module that is trained
             (`needs_privileged`).
-        cache_images: Keep prepared images in memory after the first read.
+        cache_images: Keep prepared images in memory after the first read, once for all loader processes.
         max_train_samples: Use only the first so many training samples, or None for all.
         grey_range: What becomes 0 and 1 in DICOM files: the extremes of each image (`observed`), or the ends of the range
             that its header declares (`declared`).
@@ -79,6 +80,7 @@ class PrivilegedDataModule(LightningDataModule):
         prepared: Path | None = None,
     ) -> None:
         super().__init__()
+        check_label_names(label_names)
         self.label_names = tuple(label_names)
         self.image_size, self.batch_size, self.num_workers, self.seed = (
             image_size,
@@ -100,8 +102,6 @@ class PrivilegedDataModule(LightningDataModule):
         self._held_out: tuple[int, int] | None = None
         # training images that a callback adds to the batch
         self.images_elsewhere = False
-        if not self.label_names:
-            raise ValueError("Expected at least one label name but got none.")
 
     @property
     def num_classes(self) -> int:

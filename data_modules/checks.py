@@ -11,6 +11,7 @@ import numpy as np
 from data_modules.base import PrivilegedDataModule
 from data_modules.geometry import Placement
 from data_modules.images import ImageReadError
+from data_modules.labels import stated_values
 from data_modules.parallel import parallel
 from data_modules.preparation import Preparation
 from data_modules.regions import Roi, draw_roi
@@ -150,12 +151,12 @@ def _check_patients(splits: Mapping[str, Split]) -> Iterator[Problem]:
 def _check_labels(name: str, split: Split, label_names: Sequence[str]) -> Iterator[Problem]:
     severity: Literal["error", "warning"] = "error" if name == "train" else "warning"
     for label, column in zip(label_names, split.label.T, strict=True):
-        known = column[~np.isnan(column)]
-        if not len(known):
+        values, count = stated_values(column), int((~np.isnan(column)).sum())
+        if not values:
             yield Problem(severity, "labels", name, f"Expected values of '{label}' but none is stated.", len(column))
-        elif known.min() == known.max():
-            message = f"Expected both values of '{label}' but all {len(known)} stated ones are {known[0]:g}."
-            yield Problem(severity, "labels", name, message, len(known))
+        elif len(values) == 1:
+            message = f"Expected both values of '{label}' but all {count} stated ones are {values[0]:g}."
+            yield Problem(severity, "labels", name, message, count)
 
 
 def _check_privileged(name: str, split: Split) -> Iterator[Problem]:

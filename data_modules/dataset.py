@@ -1,5 +1,7 @@
 """One data set class for all data: serves the rows of a `Split`."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
@@ -11,6 +13,7 @@ from data_modules.preparation import Image, Preparation
 from data_modules.prepared import PreparedImages
 from data_modules.regions import draw_roi
 from data_modules.samplers import Key
+from data_modules.shared_cache import SharedCache
 from data_modules.split import Split
 from data_modules.transforms import SampleTransform
 
@@ -25,7 +28,7 @@ class PrivilegedDataset(Dataset[Sample]):
         load_images: Whether to read images and ROIs.
         load_privileged: Whether to serve reports and tables.
         cache_images: Keep prepared images (float32, num_samples x image_size^2 x 4 bytes) in memory after the first
-            read.
+            read; all loader processes share them.
         prepared: Images of this split that were prepared before, or None to read the files.
     """
 
@@ -41,12 +44,13 @@ class PrivilegedDataset(Dataset[Sample]):
     ) -> None:
         self.split, self.transform, self.preparation = split, transform, preparation
         self.load_images, self.load_privileged, self.prepared = load_images, load_privileged, prepared
-        shape = (
-            (len(split), preparation.image_size, preparation.image_size) if cache_images and load_images else (0, 0, 0)
-        )
-        self._images = np.zeros(shape, dtype=np.float32)
-        self._cached = np.zeros(shape[0], dtype=np.bool_)
-        self._masks: dict[int, NDArray[np.uint8]] = {}
+        pixels = preparation.image_size**2
+        self._images = SharedCache(np.full(len(split), 4 * pixels)) if cache_images and load_images else None
+        # a mask file may have as many pixels as a film: it is read once, and kept with 8 pixels a byte
+        num_rois = np.zeros(len(split), dtype=np.int64)
+        for index, rois in split.rois.items():
+            num_rois[index] = len(rois)
+        self._masks = SharedCache(num_rois * math.ceil(pixels / 8))
 
     def __len__(self) -> int:
         return len(self.split)
@@ -77,21 +81,22 @@ class PrivilegedDataset(Dataset[Sample]):
 
     def _prepared(self, index: int) -> tuple[Image, NDArray[np.bool_]]:
         """Return the image in the network frame, in [0, 1], and the masks (r, H, W) of its ROIs."""
-        if len(self._cached) and self._cached[index]:
-            return self._images[index], self._drawn(index)
-        image, placement = self._read(index)
-        if index in self.split.rois and index not in self._masks:
-            # a mask file may have as many pixels as a film: it is read once, and kept with 8 pixels a byte
-            self._masks[index] = np.packbits(self._draw(index, placement), axis=-1)
-        if len(self._cached):
-            self._images[index], self._cached[index] = image, True
-        return image, self._drawn(index)
-
-    def _drawn(self, index: int) -> NDArray[np.bool_]:
         side = self.preparation.image_size
-        if index not in self._masks:
-            return np.zeros((0, side, side), dtype=np.bool_)
-        return np.unpackbits(self._masks[index], axis=-1, count=side).astype(np.bool_)
+        kept, packed = None if self._images is None else self._images.get(index), self._masks.get(index)
+        if kept is not None and packed is not None:
+            return kept.view(np.float32).reshape(side, side), self._unpacked(packed)
+        image, placement = self._read(index)
+        if packed is None:
+            packed = np.packbits(self._draw(index, placement).reshape(-1, side**2), axis=-1).reshape(-1)
+            self._masks.put(index, packed)
+        if self._images is not None:
+            self._images.put(index, np.ascontiguousarray(image, dtype=np.float32).reshape(-1).view(np.uint8))
+        return image, self._unpacked(packed)
+
+    def _unpacked(self, packed: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        side = self.preparation.image_size
+        rows = packed.reshape(-1, math.ceil(side**2 / 8))
+        return np.unpackbits(rows, axis=-1, count=side**2).reshape(-1, side, side).astype(np.bool_)
 
     def _read(self, index: int) -> tuple[Image, Placement]:
         return self.preparation(self.split.image[index]) if self.prepared is None else self.prepared.read(index)

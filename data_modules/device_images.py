@@ -1,6 +1,6 @@
 """Prepared images in the memory of a device, with the augmentation there: a loader then serves labels and indices only."""
 
-import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ _MASK = 0xFFFFFFFF
 class DeviceImages:
     """All images of a split on one device, as stored.
 
-    The random changes of a sample depend on (seed, epoch, index) alone, as in `SampleTransform`, but not on the same stream:
-    a run with and one without differ in their augmentation, and in nothing else.
+    The random changes of a sample depend on (seed, epoch, index) alone, as in `SampleTransform`, and mean the same, but come from
+    another stream: a run with and one without draw other changes from the same family, and differ in nothing else.
 
     Args:
         prepared: Prepared images of the split.
@@ -78,38 +78,95 @@ def _signed(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
     return pixels.view(np.int16) if pixels.dtype == np.uint16 else pixels
 
 
-def augment(image: Tensor, augmentation: Augmentation, seed: int, epoch: int, index: Tensor) -> Tensor:
-    """Change each image at random: shift in whole pixels, scale, rotation, mirror; then contrast and brightness.
+@dataclass(frozen=True)
+class Changes:
+    """What changes in each of B images, float32 (B,) each.
+
+    Attributes:
+        shift_x: Pixels to the right.
+        shift_y: Pixels downwards.
+        scale: Factor of the size.
+        angle: Degrees, counterclockwise.
+        mirror: -1 for a left-right flip, otherwise 1.
+        gain: Factor of the grey values.
+        offset: What is added to them.
+    """
+
+    shift_x: Tensor
+    shift_y: Tensor
+    scale: Tensor
+    angle: Tensor
+    mirror: Tensor
+    gain: Tensor
+    offset: Tensor
+
+
+def draw_changes(augmentation: Augmentation, side: int, seed: int, epoch: int, index: Tensor) -> Changes:
+    """Draw what changes, from (seed, epoch, index) alone.
 
     Args:
-        image: Float32 (B, 1, H, W) in [0, 1].
+        augmentation: What may change.
+        side: Side of the images in pixels.
+        seed: Seed of the run.
+        epoch: Epoch.
+        index: Int64 (B,), positions in the split.
+    """
+    a, most = augmentation, round(augmentation.shift * side)
+    u = uniform(seed, epoch, index, 7)
+    signed = 2 * u - 1
+    return Changes(
+        # every whole number of pixels with the same probability, those at the ends, too
+        shift_x=torch.floor(u[:, 0] * (2 * most + 1)) - most,
+        shift_y=torch.floor(u[:, 1] * (2 * most + 1)) - most,
+        scale=1 + a.scale * signed[:, 2],
+        angle=a.rotate * signed[:, 3],
+        mirror=torch.where(u[:, 4] < a.horizontal_flip, -1.0, 1.0),
+        gain=1 + a.contrast * signed[:, 5],
+        offset=a.brightness * signed[:, 6],
+    )
+
+
+def augment(image: Tensor, augmentation: Augmentation, seed: int, epoch: int, index: Tensor) -> Tensor:
+    """Change each image at random, as `Augmentation` says.
+
+    Args:
+        image: Float32 (B, 1, H, H) in [0, 1].
         augmentation: What may change.
         seed: Seed of the run.
         epoch: Epoch.
         index: Int64 (B,), positions in the split.
 
     Returns:
-        Float32 (B, 1, H, W) in [0, 1].
+        Float32 (B, 1, H, H) in [0, 1].
     """
     a = augmentation
-    u = uniform(seed, epoch, index, 7)
+    changes = draw_changes(a, image.shape[-1], seed, epoch, index)
     if a.shift or a.scale or a.rotate or a.horizontal_flip:
-        height, width = image.shape[-2:]
-        shift = [torch.round(round(a.shift * n) * (2 * u[:, i] - 1)) * 2 / n for i, n in enumerate((width, height))]
-        scale, angle = 1 + a.scale * (2 * u[:, 2] - 1), math.radians(a.rotate) * (2 * u[:, 3] - 1)
-        mirror = torch.where(u[:, 4] < a.horizontal_flip, -1.0, 1.0)
-        cos, sin = angle.cos() / scale, angle.sin() / scale
-        # from where each pixel is taken: shift back, rotate and scale about the centre, mirror
-        rows = [
-            torch.stack([mirror * cos, mirror * sin, mirror * (-cos * shift[0] - sin * shift[1])], dim=1),
-            torch.stack([-sin, cos, sin * shift[0] - cos * shift[1]], dim=1),
-        ]
-        grid = F.affine_grid(torch.stack(rows, dim=1), list(image.shape), align_corners=False)
-        image = F.grid_sample(image, grid, padding_mode="border", align_corners=False)
+        image = warp(image, changes)
     if a.contrast or a.brightness:
-        gain, offset = 1 + a.contrast * (2 * u[:, 5] - 1), a.brightness * (2 * u[:, 6] - 1)
-        image = (image * gain[:, None, None, None] + offset[:, None, None, None]).clamp(0, 1)
+        image = adjust(image, changes)
     return image
+
+
+def warp(image: Tensor, changes: Changes) -> Tensor:
+    """Mirror each image (B, 1, H, H), scale and rotate it about its centre, then shift it; the border is repeated."""
+    side = image.shape[-1]
+    shift_x, shift_y = 2 * changes.shift_x / side, 2 * changes.shift_y / side
+    angle = torch.deg2rad(changes.angle)
+    cos, sin = angle.cos() / changes.scale, angle.sin() / changes.scale
+    # from where each pixel is taken, in the reverse order: shift back, turn back, mirror
+    rows = [
+        torch.stack([cos, -sin, sin * shift_y - cos * shift_x], dim=1) * changes.mirror[:, None],
+        torch.stack([sin, cos, -sin * shift_x - cos * shift_y], dim=1),
+    ]
+    grid = F.affine_grid(torch.stack(rows, dim=1), list(image.shape), align_corners=False)
+    return F.grid_sample(image, grid, padding_mode="border", align_corners=False)
+
+
+def adjust(image: Tensor, changes: Changes) -> Tensor:
+    """Multiply the grey values of each image (B, 1, H, H) by its gain, and add its offset; they stay in [0, 1]."""
+    gain, offset = (value[:, None, None, None] for value in (changes.gain, changes.offset))
+    return (image * gain + offset).clamp(0, 1)
 
 
 def uniform(seed: int, epoch: int, index: Tensor, count: int) -> Tensor:

@@ -1,15 +1,25 @@
-"""JSON files that are either the old one or the new one."""
+"""JSON files that any reader understands, and that are either the old one or the new one."""
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from data_modules.atomic import write_text
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON, all or nothing; folders are made."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
+def json_text(content: Mapping[str, Any]) -> str:
+    """Return strict JSON, which has no NaN and no infinity: numbers that are not finite become `null`.
+
+    Source: RFC 8259, https://www.rfc-editor.org/rfc/rfc8259, section 6.
+    """
+    return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write strict JSON, all or nothing; folders are made. Numbers that are not finite become `null`."""
+    write_text(path, json_text(content))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -26,3 +36,13 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"Expected an object of JSON in '{path}' but got {type(content).__name__}.")
     return content
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -5,9 +5,10 @@ stream of a sample depends on (seed, epoch, index) alone: the same for any numbe
 and different in every epoch.
 """
 
+import random
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import cv2
@@ -23,14 +24,21 @@ if TYPE_CHECKING:
 class Augmentation:
     """Random changes of a training image; zero switches one off.
 
+    They mean the same in a loader (`SampleTransform`) and on a device (`device_images.augment`): each is drawn uniformly and
+    independently of the others. The image is mirrored, then scaled and rotated about its centre, then shifted; the pixels at
+    its border are repeated where it no longer reaches. Grey values are multiplied by the gain, then offset, and stay in [0, 1].
+
     Attributes:
-        shift: Largest translation, as a fraction of the side, in whole pixels: a part of a pixel would blur fine structure
-            in training only.
-        scale: Largest relative change of size.
-        rotate: Largest rotation in degrees.
-        brightness: Largest offset, as a fraction of the grey range.
-        contrast: Largest relative change of gain.
+        shift: Largest translation, as a fraction of the side in [0, 1], drawn for each axis; in whole pixels: a part of a pixel
+            would blur fine structure in training only.
+        scale: Largest relative change of size, in [0, 1), the same along both axes: proportions stay.
+        rotate: Largest rotation in degrees, in [0, 180].
+        brightness: Largest offset, as a fraction of the grey range in [0, 1].
+        contrast: Largest relative change of gain, in [0, 1].
         horizontal_flip: Probability of a left-right flip. Laterality is a finding's property on chest radiographs.
+
+    Raises:
+        ValueError: If a number is out of its range.
     """
 
     shift: float = 0.0
@@ -39,6 +47,13 @@ class Augmentation:
     brightness: float = 0.0
     contrast: float = 0.0
     horizontal_flip: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            largest = 180 if name == "rotate" else 1
+            if not 0 <= value <= largest or (name == "scale" and value == 1):
+                end = "1)" if name == "scale" else f"{largest}]"
+                raise ValueError(f"Expected augmentation.{name} in [0, {end} but got {value}.")
 
 
 class SampleTransform:
@@ -79,7 +94,9 @@ class SampleTransform:
         """
         moved = list(masks)
         if self._augment is not None:
-            self._augment.set_random_seed(sample_seed(self.seed, epoch, index))
+            seed = sample_seed(self.seed, epoch, index)
+            # one stream for all steps: `set_random_seed` gives each its own from the same seed, and a shift would tell the gain
+            self._augment.set_random_state(np.random.default_rng(seed), random.Random(seed))
             result = self._augment(image=image, masks=[mask.astype(np.uint8) for mask in masks])
             image, moved = result["image"], [np.asarray(mask, dtype=np.bool_) for mask in result["masks"]]
         return np.ascontiguousarray((image - self.mean) / self.std, dtype=np.float32)[None], moved
@@ -110,6 +127,7 @@ def build_augmentation(augmentation: Augmentation, image_size: int) -> "A.Compos
                     A.Affine(
                         translate_px=(-round(a.shift * image_size), round(a.shift * image_size)),
                         scale=(1 - a.scale, 1 + a.scale),
+                        keep_ratio=True,
                         rotate=(-a.rotate, a.rotate),
                         border_mode=cv2.BORDER_REPLICATE,
                         p=1.0,

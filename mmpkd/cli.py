@@ -23,6 +23,7 @@ from data_modules.atomic import remove_unfinished, write_text
 from data_modules.base import PrivilegedDataModule
 from data_modules.forms import PrivilegedForm
 from mmpkd.callbacks.best_checkpoint import BestCheckpoint
+from mmpkd.callbacks.label_check import LabelCheck
 from mmpkd.callbacks.last_checkpoint import LastCheckpoint
 from mmpkd.callbacks.nan_guard import NaNGuard
 from mmpkd.callbacks.predictions import PredictionWriter
@@ -212,6 +213,7 @@ class MMPKDCLI(LightningCLI):
         return [
             best,
             last,
+            LabelCheck(self.run.monitor),
             RNGState(),
             Threads(),
             NaNGuard(),

@@ -323,7 +323,7 @@ def test_a_card_warns_if_something_missing_tells_the_label(tiny_root: Path, tmp_
     ],
 )
 def test_only_an_auroc_of_the_same_split_is_compared(
-    split_name: str, monitor: str, metrics: dict[str, float] | None, expected: float | None, tmp_path: Path
+    split_name: str, monitor: str, metrics: dict[str, float | None] | None, expected: float | None, tmp_path: Path
 ) -> None:
     test = None if metrics is None else TestRecord(None, metrics, {}, "synthetic", (), None, "1")
     RunFolder(tmp_path).update(training=TrainingRecord(2, 16, 1.0, monitor, 0.7), test=test)

@@ -8,6 +8,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from data_modules.json_file import json_text
+
 MANIFEST = "phantoms.json"
 STARTED = ".phantoms-started.json"
 # raise it whenever the same settings give other files
@@ -50,6 +52,6 @@ def _write_once(root: Path, wanted: dict[str, Any], write: Callable[[], None]) -
     if root.is_dir() and any(root.iterdir()):
         raise FileExistsError(f"Expected an empty folder for phantoms but '{root}' holds other files. Set data.root.")
     root.mkdir(parents=True, exist_ok=True)
-    started.write_text(json.dumps(wanted))
+    started.write_text(json_text(wanted))
     write()
     started.replace(manifest)

@@ -1,10 +1,12 @@
 """An exponential moving average of the weights."""
 
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
+
+from mmpkd.modules.base import ClassificationModule
 
 
 class EMA(EMAWeightAveraging):
@@ -40,6 +42,10 @@ class EMA(EMAWeightAveraging):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go back to the weights that are trained, before a checkpoint is saved."""
         super().on_validation_epoch_end(trainer, pl_module)
+        if self._average_model is not None and isinstance(pl_module, ClassificationModule):
+            # the thresholds of F1 that were found with the average are no weights: equal ones stay equal when they are averaged
+            average = cast("ClassificationModule", self._average_model.module)
+            pl_module.scores.thresholds.copy_(average.scores.thresholds)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start with the weights as they are."""

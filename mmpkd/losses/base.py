@@ -27,6 +27,9 @@ class DistillationLoss(nn.Module, ABC):
 
     In distributed training, the mean of losses and gradients over processes is that of one process with the whole batch.
 
+    A checkpoint holds the parameters of a loss, for a training that goes on. What `set_statistics` and `set_thresholds` hand over
+    comes with the teacher again: keep it in buffers with `persistent=False`.
+
     Attributes:
         temperature: T > 0 of losses that soften probabilities; a schedule may set it in every step.
         multi_class: Whether the loss is right only where exactly one label of a sample is present.

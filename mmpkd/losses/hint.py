@@ -24,8 +24,9 @@ class HintMSE(PerSampleLoss):
     def build(self, student_features: int, teacher_features: int) -> None:
         """Make the projection, and room for the statistics."""
         self.projection = nn.Linear(student_features, teacher_features)
-        self.register_buffer("mean", torch.zeros(teacher_features))
-        self.register_buffer("std", torch.ones(teacher_features))
+        # not part of a checkpoint: they come with the teacher whenever a training starts or goes on
+        self.register_buffer("mean", torch.zeros(teacher_features), persistent=False)
+        self.register_buffer("std", torch.ones(teacher_features), persistent=False)
 
     def set_statistics(self, statistics: FeatureStatistics) -> None:
         """Keep the statistics; a feature without any spread is only centred."""

@@ -36,7 +36,9 @@ class HardLabels(PerSampleLoss):
         if threshold != "validation" and not 0 < threshold < 1:
             raise ValueError(f"Expected a threshold in (0, 1), or 'validation', but got {threshold}.")
         self.threshold: Tensor
-        self.register_buffer("threshold", torch.tensor(0.5 if threshold == "validation" else float(threshold)))
+        value = torch.tensor(0.5 if threshold == "validation" else float(threshold))
+        # not part of a checkpoint: it comes with the teacher whenever a training starts or goes on
+        self.register_buffer("threshold", value, persistent=False)
 
     def set_thresholds(self, thresholds: Tensor) -> None:
         """Take the teacher's thresholds (K,)."""

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.batch import Batch
+from data_modules.labels import metric_name
 from mmpkd.metrics.classification import MultilabelScores
 from mmpkd.outputs import ModelOutput
 
@@ -114,7 +115,7 @@ class ClassificationModule(LightningModule):
         for measure in ("auroc", "auprc", "f1", "ece"):
             values = scores[measure].reshape(-1)  # torchmetrics squeezes the values of a single class
             for name, value in zip(names, values, strict=True):
-                self.log(f"{stage}/{measure}/{name.lower().replace(' ', '_')}", value, sync_dist=True)
+                self.log(f"{stage}/{measure}/{metric_name(name)}", value, sync_dist=True)
             macro = scores[f"{measure}_macro"]
             self.log(f"{stage}/{measure}_macro", macro, prog_bar=measure == "auroc", sync_dist=True)
         self.log(f"{stage}/num_classes_evaluated", scores["num_classes_evaluated"], sync_dist=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.trainer.states import TrainerFn
 from timm.optim import param_groups_layer_decay, param_groups_weight_decay
 from torch import Tensor
 
@@ -221,22 +222,32 @@ class DistillationModule(ClassificationModule):
         checkpoint["label_names"] = list(datamodule.label_names)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check the labels, and make room for the layers of losses, which are trained with the student.
+        """Check the labels; the layers of losses are restored where a training goes on, and nowhere else.
 
         Raises:
             ValueError: If the checkpoint is not one of a student, or its labels are not those of the data, in their order.
         """
         if "student" not in checkpoint:
             raise ValueError(f"Expected the checkpoint of a student but it holds {sorted(checkpoint)}.")
-        names = list(self.trainer.datamodule.label_names)  # type: ignore[attr-defined]
-        if checkpoint["label_names"] != names:
-            raise ValueError(
-                f"Expected the labels that the student was trained with, {checkpoint['label_names']}, but the data have {names}. "
-                "Set data.label_names to the student's, in its order."
-            )
-        if checkpoint["loss_widths"] is not None:
+        # without a trainer, in `load_from_checkpoint`, there are no data to compare with
+        trainer = self._trainer
+        if trainer is not None:
+            _check_labels(checkpoint["label_names"], list(trainer.datamodule.label_names))  # type: ignore[attr-defined]
+        goes_on = trainer is not None and trainer.state.fn == TrainerFn.FITTING
+        if goes_on and checkpoint["loss_widths"] is not None:
             self.objective.build(*checkpoint["loss_widths"])
-        own = self.state_dict()
-        # a student is tested without the losses that it was trained with
-        for key in [key for key in checkpoint["state_dict"] if key.startswith(LOSSES) and key not in own]:
-            del checkpoint["state_dict"][key]
+        own = {f"{LOSSES}{name}": value for name, value in self.objective.state_dict().items()}
+        saved: dict[str, Tensor] = checkpoint["state_dict"]
+        for key in [key for key in saved if key.startswith(LOSSES) and not (goes_on and key in own)]:
+            del saved[key]
+        if not goes_on:
+            # a student is tested without the losses that it was trained with: those of this module stay as they are
+            saved.update(own)
+
+
+def _check_labels(trained: list[str], found: list[str]) -> None:
+    if trained != found:
+        raise ValueError(
+            f"Expected the labels that the student was trained with, {trained}, but the data have {found}. "
+            "Set data.label_names to the student's, in its order."
+        )

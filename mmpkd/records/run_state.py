@@ -67,7 +67,7 @@ class TestRecord:
 
     Attributes:
         checkpoint: SHA-256 of the checkpoint that was tested, or None for weights that came from none.
-        metrics: Scores by name.
+        metrics: Scores by name; None where one is undefined.
         data: Counts of each split.
         license: `credentialed`, `open` or `synthetic`.
         label_names: Names of the K labels.
@@ -78,7 +78,7 @@ class TestRecord:
     __test__ = False  # it is no test of pytest
 
     checkpoint: str | None
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
     data: dict[str, dict[str, int]]
     license: str
     label_names: tuple[str, ...]

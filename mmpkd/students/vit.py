@@ -195,7 +195,7 @@ def load_trained_student(checkpoint: Path) -> TrainedStudent:
     return TrainedStudent(
         load_student(checkpoint),
         tuple(saved["label_names"]),
-        saved["state_dict"]["scores.thresholds"],
+        saved["state_dict"]["scores.thresholds"].float(),
         seen["preparation"],
         seen["mean"],
         seen["std"],

@@ -46,7 +46,7 @@ def build_targets(
             with suitable_threads(teacher.teacher, device):
                 outputs.append(teacher(privileged))
         logits.append(torch.stack([output.logits for output in outputs]).cpu().numpy())
-        features.append(torch.cat([output.features for output in outputs], dim=1).cpu().numpy().astype(np.float16))
+        features.append(torch.cat([output.features for output in outputs], dim=1).cpu().half().numpy())
         available.append(batch["has_privileged"].numpy())
     return TeacherTargets(
         np.concatenate(logits, axis=1),

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from data_modules.json_file import json_text
 from data_modules.split import Split
 from mmpkd.teachers.teacher import FrozenTeacher, TeacherIdentity
 
@@ -112,7 +113,12 @@ class TeacherTargets:
         )
 
     def save(self, folder: Path) -> None:
-        """Write the folder, all or nothing."""
+        """Write the folder, all or nothing.
+
+        Raises:
+            ValueError: If a logit or a feature that is used is no number, or too large for its type.
+        """
+        _check_finite(self.logits, self.features, self.available, folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
         temporary.mkdir()
@@ -122,7 +128,7 @@ class TeacherTargets:
         if self.row_hash is not None:
             np.save(temporary / "row_hash.npy", self.row_hash)
         (temporary / "sample_id.txt").write_text("\n".join(self.sample_id.tolist()) + "\n")
-        (temporary / "meta.json").write_text(json.dumps(asdict(self.meta), indent=2) + "\n")
+        (temporary / "meta.json").write_text(json_text(asdict(self.meta)))
         try:
             temporary.replace(folder)
         except OSError:
@@ -158,22 +164,31 @@ def load_targets(folder: Path) -> TeacherTargets:
         )
     if len(np.unique(sample_id)) != len(sample_id):
         raise ValueError(f"Expected every identifier once in '{folder}/sample_id.txt' but some occur twice.")
-    known = available.astype(bool)
-    if not (np.isfinite(logits[:, known]).all() and np.isfinite(features[known]).all()):
-        raise ValueError(
-            f"Expected finite logits and features in '{folder}' but some are not. Mark samples without a teacher in "
-            "available.npy, "
-            "and give logits (log(p / (1 - p))), with p strictly between 0 and 1."
-        )
+    # numbers that the narrower types cannot hold become infinite, and are refused
+    with np.errstate(over="ignore"):
+        logits, features = logits.astype(np.float32, copy=False), features.astype(np.float16, copy=False)
+    available = available.astype(np.bool_, copy=False)
+    _check_finite(logits, features, available, folder)
     hashes = folder / "row_hash.npy"
     return TeacherTargets(
-        logits.astype(np.float32, copy=False),
-        features.astype(np.float16, copy=False),
-        available.astype(np.bool_, copy=False),
+        logits,
+        features,
+        available,
         sample_id,
         meta,
         np.load(hashes) if hashes.is_file() else None,
     )
+
+
+def _check_finite(
+    logits: NDArray[np.float32], features: NDArray[np.float16], available: NDArray[np.bool_], folder: Path
+) -> None:
+    if not (np.isfinite(logits[:, available]).all() and np.isfinite(features[available]).all()):
+        raise ValueError(
+            f"Expected finite logits and features for '{folder}' but some are not. Mark samples without a teacher in "
+            "available.npy, give logits (log(p / (1 - p))) with p strictly between 0 and 1, and scale features down to at most "
+            f"{np.finfo(np.float16).max:.0f}, the largest float16."
+        )
 
 
 def _read_meta(path: Path) -> TargetsMeta:

@@ -31,7 +31,8 @@ class TextEncoder(PrivilegedEncoder):
     teacher can be loaded on a machine without the model, unless it needs code of its own.
 
     Args:
-        pretrained: Folder or hub id of a Hugging Face encoder, or None to train from scratch.
+        pretrained: Folder or hub id of a Hugging Face encoder, or None to train from scratch. Weights that are stored in half
+            precision become float32; `trainer.precision` says what is computed in.
         revision: Commit of the hub model, recommended for hub ids.
         allow_download: Whether a hub id may be downloaded; otherwise it must be in the local cache.
         trust_remote_code: Run Python code that comes with the model. Off, since anyone can put code on a hub.
@@ -190,6 +191,8 @@ class TextEncoder(PrivilegedEncoder):
             self._adopt(self.source.load_weights())
 
     def _adopt(self, encoder: Any) -> None:
+        # transformers keeps the type that weights are stored in; trained in half precision, small steps would be lost
+        encoder.float()
         if getattr(encoder, "pooler", None) is not None:
             encoder.pooler = None
         encoder.requires_grad_(not self.freeze)

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
+import tokenizers
 import torch
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 
 Encode = Callable[[Tensor, Tensor], Tensor]
@@ -16,13 +17,44 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str], windows: bool) -> tuple
         tokenizer: Truncates to the longest input, with the overlap of windows as stride.
         texts: The texts.
         windows: Whether what is cut off becomes further windows.
+
+    Raises:
+        ValueError: If the windows of a text do not hold all of its tokens, or the tokenizer does not say how long they are.
     """
+    if not windows:
+        cut = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+        return cut, list(range(len(cut)))
     tokens, owner = [], []
-    for position, encoding in enumerate(tokenizer.encode_batch(list(texts))):
-        parts = [encoding, *(encoding.overflowing if windows else [])]
-        tokens += [part.ids for part in parts]
-        owner += [position] * len(parts)
+    limits = tokenizer.truncation
+    if limits is None:
+        raise ValueError("Expected a tokenizer that truncates, at the size of the windows, but it does not.")
+    size = limits["max_length"] - tokenizer.num_special_tokens_to_add(False)
+    # releases of tokenizers that truncate while they read lose what comes after the first window
+    tokenizer.no_truncation()
+    try:
+        for position, whole in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False)):
+            parts = _windows(tokenizer, whole, size, limits["stride"])
+            tokens += parts
+            owner += [position] * len(parts)
+    finally:
+        tokenizer.enable_truncation(**limits)
     return tokens, owner
+
+
+def _windows(tokenizer: Tokenizer, whole: Encoding, size: int, overlap: int) -> list[list[int]]:
+    """Return the windows of a whole text, at most `size` tokens each and the special ones, after checking them."""
+    ids = whole.ids
+    whole.truncate(size, stride=overlap)
+    first = tokenizer.post_process(whole)
+    parts = [first, *first.overflowing]
+    own = [[i for i, special in zip(part.ids, part.special_tokens_mask, strict=True) if not special] for part in parts]
+    covered = own[0] + [i for part in own[1:] for i in part[overlap:]]
+    if covered != ids:
+        raise ValueError(
+            f"Expected windows that hold all {len(ids)} tokens of a text but {len(parts)} hold {len(covered)} of them, in "
+            f"tokenizers {tokenizers.__version__}. Install the release of requirements.lock, or set encoder.long_texts to 'cut'."
+        )
+    return [part.ids for part in parts]
 
 
 def encode_in_buckets(

@@ -1,11 +1,12 @@
 """Which student was taught by which teacher: W&B artifacts by the hash of the checkpoint, without weights."""
 
-import json
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
+
+from data_modules.json_file import json_text
 
 logger = logging.getLogger("mmpkd")
 
@@ -29,7 +30,7 @@ def log_teacher(loggers: Iterable[Logger], sha256: str, lineage: Mapping[str, An
 
             artifact = wandb.Artifact(artifact_name(sha256), "teacher", metadata={"sha256": sha256, **lineage})
             with artifact.new_file("lineage.json") as file:
-                file.write(json.dumps({"sha256": sha256, **lineage}, indent=2))
+                file.write(json_text({"sha256": sha256, **lineage}))
             tracker.experiment.log_artifact(artifact)
 
 

@@ -67,6 +67,18 @@ def test_a_checkpoint_of_a_folded_student_loads_without_the_pretrained_weights(t
     torch.testing.assert_close(loaded(image).logits, student.eval()(image).logits)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_in_half_precision_make_a_student_in_float32(dtype: torch.dtype, tmp_path: Path) -> None:
+    source = timm.create_model("vit_tiny_patch16_224", img_size=64, **SMALL).to(dtype)
+    timm.models.save_for_hf(source, str(tmp_path / "hub"), {"model_args": {**SMALL, "img_size": 64}})
+    student = VisionTransformerStudent(f"local-dir:{tmp_path / 'hub'}", 2, 64, pretrained=True)
+    assert {p.dtype for p in student.parameters()} == {torch.float32}
+    assert torch.equal(student.model.blocks[0].attn.qkv.weight, source.blocks[0].attn.qkv.weight.float())
+    weights = {f"student.{name}": value.to(dtype) for name, value in student.state_dict().items()}
+    torch.save({"student": student.settings, "state_dict": weights}, tmp_path / "x.ckpt")
+    assert {p.dtype for p in load_student(tmp_path / "x.ckpt").parameters()} == {torch.float32}
+
+
 def test_a_stem_that_cannot_be_folded_exactly_is_refused(tmp_path: Path) -> None:
     timm.models.save_for_hf(timm.create_model("vit_nano_patch8_64"), str(tmp_path))
     with pytest.raises(ValueError, match="without padding"):

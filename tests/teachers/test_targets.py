@@ -173,9 +173,41 @@ def test_features_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     targets.save(tmp_path / "fine")
     load_targets(tmp_path / "fine")
     targets.features[2, 0] = np.inf
-    targets.save(tmp_path / "broken")
     with pytest.raises(ValueError, match="finite logits and features"):
-        load_targets(tmp_path / "broken")
+        targets.save(tmp_path / "broken")
+    assert not (tmp_path / "broken").exists()
+
+
+def test_targets_of_any_precision_are_read_as_far_as_they_fit(tmp_path: Path) -> None:
+    targets, folder = some_targets(), tmp_path / "t"
+    targets.save(folder)
+    # rounded to half precision they are numbers like any others
+    half = targets.logits.astype(np.float16)
+    np.save(folder / "logits.npy", half)
+    np.save(folder / "features.npy", targets.features.astype(np.float64))
+    loaded = load_targets(folder)
+    assert loaded.logits.dtype == np.float32
+    assert loaded.features.dtype == np.float16
+    np.testing.assert_array_equal(loaded.logits, half)
+    # finite in the file, and infinite in the type that is used
+    for name, values in (("logits", targets.logits.astype(np.float64)), ("features", np.float32(targets.features))):
+        broken = tmp_path / name
+        targets.save(broken)
+        values.reshape(-1, values.shape[-1])[0, 0] = 1e300 if name == "logits" else 70_000
+        np.save(broken / f"{name}.npy", values)
+        with pytest.raises(ValueError, match=f"finite logits and features for '{broken}' .* 65504"):
+            load_targets(broken)
+
+
+def test_a_teachers_checkpoint_in_half_precision_is_a_teacher_in_float32(teacher: Path, tmp_path: Path) -> None:
+    saved = torch.load(teacher, weights_only=True)
+    saved["state_dict"] = {name: value.bfloat16() for name, value in saved["state_dict"].items()}
+    torch.save(saved, tmp_path / "half.ckpt")
+    half, whole = load_teacher(tmp_path / "half.ckpt"), load_teacher(teacher)
+    for (name, value), other in zip(half.teacher.named_parameters(), whole.teacher.parameters(), strict=True):
+        assert value.dtype == torch.float32, name
+        assert torch.equal(value, other.bfloat16().float()), name
+    assert half({"report": ["bright left"]}).logits.dtype == torch.float32
 
 
 def test_a_folder_is_readable_for_others(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import AutoModel, BertConfig, BertModel, PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
@@ -12,6 +15,7 @@ from mmpkd.teachers import Teacher, TextEncoder, load_teacher
 from mmpkd.teachers.lora import LoRA
 from mmpkd.teachers.teacher import build_teacher
 from mmpkd.teachers.vocabulary import learn_word_tokenizer
+from mmpkd.teachers.windows import tokenize
 from tests.tiny import write_tiny
 
 TEXTS = ["Bright left, dark right.", "bright right", "Dark LEFT"]
@@ -93,6 +97,34 @@ def test_pretrained_encoder_is_rebuilt_without_its_folder(pretrained: Path, tmp_
     torch.testing.assert_close(again.eval()(report), encoder(report), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("lora", [None, LoRA(rank=2)])
+def test_weights_in_half_precision_are_trained_in_float32(
+    dtype: torch.dtype, lora: LoRA | None, pretrained: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "half"
+    shutil.copytree(pretrained, folder)
+    source = BertModel.from_pretrained(pretrained, add_pooling_layer=False).to(dtype)
+    source.save_pretrained(folder)
+    encoder = built(TextEncoder(str(folder), lora=lora, max_length=16), tmp_path)
+    assert {p.dtype for p in encoder.parameters()} == {torch.float32}
+    stored = source.encoder.layer[1].output.dense.weight.float()
+    assert any(torch.equal(p, stored) for p in encoder.parameters())
+    teacher = Teacher(encoder, 2)
+    again = build_teacher(json.loads(json.dumps(teacher.manifest(("A", "B")))))
+    assert {p.dtype for p in again.parameters()} == {torch.float32}
+    # a small step of bf16-mixed training, which half precision would round away
+    trained = [p for p in teacher.parameters() if p.requires_grad]
+    before = [p.detach().clone() for p in trained]
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = teacher({"report": TEXTS}).logits.square().mean()
+    loss.backward()
+    torch.optim.SGD(trained, lr=1e-5).step()
+    for value, p in zip(before, trained, strict=True):
+        assert p.grad is not None
+        torch.testing.assert_close(p.detach(), value - 1e-5 * p.grad, rtol=1e-6, atol=1e-12)
+
+
 def test_missing_weights_are_an_error_not_a_random_encoder(pretrained: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
@@ -138,6 +170,67 @@ def test_windows_cover_a_long_text_to_its_end(pretrained: Path, tmp_path: Path) 
     features = torch.cat([cut({"report": [" ".join(part)]}) for part in parts])
     weight = torch.tensor([[len(part) + 2.0] for part in parts])
     torch.testing.assert_close(first[0], (features * weight).sum(0) / weight.sum())
+
+
+class LosesWindows:
+    """A tokenizer of a release that keeps the first windows only: when it truncates while it reads, or in the end."""
+
+    def __init__(self, tokenizer: Tokenizer, in_the_end: bool) -> None:
+        self.tokenizer, self.in_the_end = tokenizer, in_the_end
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.tokenizer, name)
+
+    def encode_batch(self, texts: list[str], **options: Any) -> list[Any]:
+        whole = self.tokenizer.encode_batch(texts, **options)
+        return whole if self.tokenizer.truncation is None else [self.first(encoding) for encoding in whole]
+
+    def post_process(self, encoding: Any) -> Any:
+        whole = self.tokenizer.post_process(encoding)
+        return self.first(whole) if self.in_the_end else whole
+
+    def first(self, encoding: Any) -> Any:
+        return SimpleNamespace(ids=encoding.ids, special_tokens_mask=encoding.special_tokens_mask, overflowing=[])
+
+
+WORDS = [f"word{i}" for i in range(60)]
+TEXT_OF_WORDS = st.lists(st.sampled_from(WORDS), max_size=60).map(" ".join)
+
+
+@given(texts=st.lists(TEXT_OF_WORDS, min_size=1, max_size=3), size=st.integers(4, 20), data=st.data())
+@settings(max_examples=40)
+def test_windows_are_those_of_the_locked_release_whatever_the_release(
+    texts: list[str], size: int, data: st.DataObject
+) -> None:
+    tokenizer = learn_word_tokenizer([" ".join(WORDS)], 100)
+    overlap = data.draw(st.integers(0, size - 3))
+    tokenizer.enable_truncation(size, stride=overlap)
+    limits = tokenizer.truncation
+    expected = [[part.ids for part in (e, *e.overflowing)] for e in tokenizer.encode_batch(texts)]
+    owners = [position for position, parts in enumerate(expected) for _ in parts]
+    releases: list[Any] = [tokenizer, LosesWindows(tokenizer, in_the_end=False)]
+    for release in releases:
+        tokens, owner = tokenize(release, texts, True)
+        assert tokens == [ids for parts in expected for ids in parts]
+        assert owner == owners
+        assert tokenizer.truncation == limits
+    # each word is in a window, in order
+    for position, text in enumerate(texts):
+        own = [ids[1:-1] for ids, of in zip(tokens, owner, strict=True) if of == position]
+        joined = own[0] + [i for ids in own[1:] for i in ids[overlap:]]
+        assert joined == [tokenizer.token_to_id(word) for word in text.split()]
+    assert tokenize(tokenizer, texts, False)[0] == [parts[0] for parts in expected]
+
+
+def test_windows_that_lose_a_part_of_a_text_are_refused() -> None:
+    tokenizer = learn_word_tokenizer([" ".join(WORDS)], 100)
+    tokenizer.enable_truncation(16, stride=4)
+    limits = tokenizer.truncation
+    broken: Any = LosesWindows(tokenizer, in_the_end=True)
+    with pytest.raises(ValueError, match=r"all 60 tokens of a text but 1 hold 14 of them, in tokenizers .* Install"):
+        tokenize(broken, [" ".join(WORDS)], True)
+    assert tokenizer.truncation == limits
+    assert tokenize(broken, ["word1 word2", ""], True)[1] == [0, 1]
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])

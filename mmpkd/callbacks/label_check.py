@@ -1,0 +1,82 @@
+"""Labels that cannot be learned or scored, said before anything is computed."""
+
+import logging
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from numpy.typing import NDArray
+
+from data_modules.base import PrivilegedDataModule
+from data_modules.batch import Batch
+from data_modules.columns import check_names
+from data_modules.labels import metric_name, without_both_values
+from data_modules.split import Split
+from mmpkd.modules.base import ClassificationModule
+
+logger = logging.getLogger("mmpkd")
+SPLITS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+MEASURES = ("auroc", "auprc", "f1")
+
+
+class LabelCheck(Callback):
+    """Names the labels that do not have both values in a split that is trained on or scored, in one line.
+
+    That is legal, for example where a split is not annotated for a label: it takes no part in the scores there. A fit is
+    refused if it leaves nothing to choose the best checkpoint by. A teacher is trained and scored on the samples that have
+    privileged input, and these alone count for it.
+
+    Args:
+        monitor: Validation score that the best checkpoint is chosen by.
+    """
+
+    def __init__(self, monitor: str) -> None:
+        self.monitor = monitor
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Check the labels, before the module computes anything.
+
+        Raises:
+            ValueError: If the monitored score does not exist, or is undefined whatever the model predicts.
+        """
+        data: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        names = SPLITS.get(stage, ())
+        if trainer.limit_val_batches == 0 and stage == "fit":
+            names = ("train",)
+        splits = {name: data.splits[name] for name in names if name in data.splits}
+        found = {
+            name: without_both_values(_scored(pl_module, split), data.label_names) for name, split in splits.items()
+        }
+        parts = [f"'{label}' is {what} in {name}" for name, labels in found.items() for label, what in labels.items()]
+        if stage == "fit" and "val" in found:
+            self._check_monitor(data.label_names, found["val"])
+        if parts and trainer.is_global_zero:
+            logger.warning(
+                "Expected both values of every label but %s: it has no score there. `mmpkd check-data` counts labels.",
+                ", ".join(parts),
+            )
+
+    def _check_monitor(self, label_names: tuple[str, ...], undefined: dict[str, str]) -> None:
+        labels_of = {f"val/{measure}_macro": label_names for measure in MEASURES}
+        for name in label_names:
+            labels_of.update({f"val/{measure}/{metric_name(name)}": (name,) for measure in MEASURES})
+        check_names([self.monitor], list(labels_of), "scores in run.monitor")
+        labels = labels_of[self.monitor]
+        if set(labels) <= set(undefined):
+            listed = ", ".join(f"'{name}' is {undefined[name]}" for name in labels)
+            raise ValueError(
+                f"Expected a label with both values in the validation split, which {self.monitor} needs to choose the best "
+                f"checkpoint, but {listed}. Split the data in another way, or set another run.monitor."
+            )
+
+
+def _scored(pl_module: LightningModule, split: Split) -> NDArray[np.float32]:
+    """Return the labels (N, K) that the module is trained and scored on."""
+    if not isinstance(pl_module, ClassificationModule):
+        raise TypeError(f"Expected a ClassificationModule but got {type(pl_module).__name__}.")
+    batch: Batch = {
+        "label": torch.from_numpy(split.label),
+        "has_privileged": torch.from_numpy(split.has_privileged),
+    }
+    label: NDArray[np.float32] = pl_module.evaluation_label(batch).numpy()
+    return label
