@@ -178,7 +178,7 @@ class MMPKDCLI(LightningCLI):
         return [
             best,
             last,
-            RNGState(),
+            RNGState(int(seed)),
             Threads(),
             NaNGuard(),
             PredictionWriter(),

@@ -144,7 +144,8 @@ class Objective(nn.Module):
         if self.widths is None:
             self.widths = (student_features, teacher_features)
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(torch.initial_seed())
+                # layers are made on the CPU; `torch.manual_seed` would set back the generator of every GPU as well
+                torch.default_generator.manual_seed(torch.initial_seed())
                 for loss in self.losses:
                     loss.build(*self.widths)
 
