@@ -1,20 +1,24 @@
 """Stateless samplers: the order is a function of (seed, epoch), shards are never padded."""
 
 from collections.abc import Iterator
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, DistributedSampler, Sampler
 
 Key = tuple[int, int]
 
 
-class EpochSampler(Sampler[Key]):
+class EpochSampler(DistributedSampler[Key]):
     """Yields (epoch, index) in an order that depends on the seed and the epoch only.
 
     Resuming inside an epoch needs no generator state: the order is recomputed and the samples already seen are
     skipped.
+
+    It is a `DistributedSampler`, since it serves the share of one process: Lightning would take a share of that share otherwise,
+    unless the trainer is made with `use_distributed_sampler=False`.
 
     Args:
         num_samples: Size of the split.
@@ -38,9 +42,10 @@ class EpochSampler(Sampler[Key]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.num_samples, self.seed, self.shuffle = num_samples, seed, shuffle
+        # of the data set, only the size is used
+        super().__init__(cast("Dataset[Any]", range(num_samples)), world_size, rank, shuffle, seed)
+        self.num_samples, self.world_size = num_samples, world_size
         self.epoch, self.start_epoch, self.start_sample = start_epoch, start_epoch, start_sample
-        self.rank, self.world_size = rank, world_size
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration serves; Lightning calls it at the start of each."""
