@@ -1,4 +1,4 @@
-"""Lightning's own trainer with two processes, as a notebook makes it: forked, and with Lightning's default sampler."""
+"""Lightning's own trainer, as a notebook makes it: its processes are forked, and it brings samplers of its own."""
 
 from pathlib import Path
 from typing import Any
@@ -45,22 +45,25 @@ class Watch(Callback):
 def folder(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Path:
     folder = tmp_path_factory.mktemp("plain")
     torch.manual_seed(SEED)
+    fit(tiny_root, folder, [RNGState(SEED), Watch(folder)], devices=2, strategy="ddp_fork")
+    return folder
+
+
+def fit(tiny_root: Path, folder: Path, callbacks: list[Callback], **options: Any) -> None:
     trainer = Trainer(
         max_epochs=1,
         accelerator="cpu",
-        devices=2,
-        strategy="ddp_fork",
-        callbacks=[RNGState(SEED), Watch(folder)],
+        callbacks=callbacks,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=False,
         num_sanity_val_steps=0,
         default_root_dir=folder,
+        **options,
     )
     module = DistillationModule(2, 32, student_options={"depth": 1, "embed_dim": 16, "num_heads": 2})
     trainer.fit(module, TinyDataModule(str(tiny_root), batch_size=3, num_train=NUM_TRAIN, num_eval=NUM_EVAL))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +85,9 @@ def test_a_checkpoint_holds_the_generators_of_each_process(folder: Path) -> None
     saved = torch.load(folder / "saved.ckpt", weights_only=True)["callbacks"]["RNGState"]["processes"]
     assert len(saved) == 2
     assert not torch.equal(saved[0]["torch"], saved[1]["torch"])
+
+
+def test_the_sampler_of_overfit_batches_is_served(tiny_root: Path, tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    fit(tiny_root, tmp_path, [watch], overfit_batches=2)
+    assert watch.seen["train"] == [0, 1, 2, 3, 4, 5]
