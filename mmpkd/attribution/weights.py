@@ -119,7 +119,7 @@ def call_weights(call: AttentionCall, head_fusion: HeadFusion = "mean") -> Tenso
 def _fuse_heads(call: AttentionCall, head_fusion: HeadFusion) -> Tensor:
     query, key = (call.query.float() * call.scale).unbind(1), call.key.float().transpose(2, 3).unbind(1)
     shape = (len(call.query), call.query.shape[2], call.key.shape[2])
-    logits, weights, fused = (torch.empty(shape, device=call.query.device) for _ in range(3))
+    logits, weights, fused = (torch.empty(shape, dtype=torch.float32, device=call.query.device) for _ in range(3))
     for head in range(call.num_heads):
         torch.bmm(query[head], key[head], out=logits)
         if call.mask is not None:

@@ -59,7 +59,8 @@ class ImagesOnDevice(Callback):
         """Add the images of the batch."""
         del pl_module, batch_idx
         if self._images is not None:
-            batch["image"] = self._images.batch(batch["index"], trainer.current_epoch)
+            image = self._images.batch(batch["index"], trainer.current_epoch)
+            batch["image"] = trainer.precision_plugin.convert_input(image)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Free the memory."""

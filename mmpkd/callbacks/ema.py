@@ -26,7 +26,16 @@ class EMA(EMAWeightAveraging):
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Wait: the module may not have all of its layers yet."""
+        """Check the precision, and wait: the module may not have all of its layers yet.
+
+        Raises:
+            ValueError: If the weights are in half precision.
+        """
+        if trainer.precision in ("bf16-true", "16-true"):
+            raise ValueError(
+                f"Expected weights in float32 for EMA but got precision '{trainer.precision}', in which an average stands "
+                "still: its steps are smaller than the distance between two numbers. Use bf16-mixed."
+            )
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Go on with the average of an interrupted fit; a test has the average as its weights already."""
