@@ -12,7 +12,9 @@ in a collective of processes (NCCL). What makes the host wait for it is written 
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from pathlib import Path
+from types import CodeType
 from typing import Any, Self
 
 import pytest
@@ -54,6 +56,9 @@ class PretendedTensor(Tensor):
         )
         tensor.held = held
         return tensor
+
+    def __repr__(self) -> str:  # type: ignore[override]
+        return f"{type(self).__name__}({self.held})"
 
     def tolist(self) -> Any:
         """Return the values; PyTorch's own method takes no such tensor."""
@@ -109,16 +114,14 @@ class PretendedDevice(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        name = func._schema.name.split("::")[-1]
-        there = [value for value in tree_leaves((args, kwargs)) if isinstance(value, PretendedTensor)]
-        here = [
-            value
-            for value in tree_leaves((args, kwargs))
-            if isinstance(value, Tensor) and not isinstance(value, PretendedTensor)
-        ]
-        self._check(func, name, args, there, here)
         wanted = kwargs.get("device")
+        tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
+        there = [value for value in tensors if isinstance(value, PretendedTensor)]
         is_there = bool(there) if wanted is None else torch.device(wanted).type == DEVICE.type
+        if not there and not is_there and func.namespace != "c10d":
+            return func(*args, **kwargs)
+        name = func._schema.name.split("::")[-1]
+        self._check(func.namespace, name, args, [value for value in tensors if not isinstance(value, PretendedTensor)])
         if is_there and wanted is not None:
             kwargs["device"] = torch.device("cpu")
         result = func(*tree_map(_held, args), **tree_map(_held, kwargs))
@@ -129,17 +132,17 @@ class PretendedDevice(TorchDispatchMode):
         if not is_there:
             return result
         result = tree_map(_wrap, result)
-        return result if "c10d" in str(func) else return_and_correct_aliasing(func, args, kwargs, result)
+        return result if func.namespace == "c10d" else return_and_correct_aliasing(func, args, kwargs, result)
 
-    def _check(self, func: Any, name: str, args: tuple[Any, ...], there: list[Any], here: list[Tensor]) -> None:
-        if "c10d" in str(func):
+    def _check(self, namespace: str, name: str, args: tuple[Any, ...], here: list[Tensor]) -> None:
+        if namespace == "c10d":
             self.collectives.append(name)
-            if here:
+            if here and name != "barrier":
                 raise MixedDevicesError(f"Expected tensors of the device in {name} but got one of the CPU.")
             return
         indexed = name.startswith("index") and name not in ("index_add_", "index_add", "index_select", "index_copy_")
         may_differ = name in ("_to_copy", "copy_") or (indexed and isinstance(args[0], PretendedTensor))
-        if there and not may_differ and any(value.ndim for value in here):
+        if not may_differ and any(value.ndim for value in here):
             raise MixedDevicesError(f"Expected tensors of one device in {name} but got one of the CPU among others.")
 
 
@@ -165,18 +168,25 @@ def _depends_on_data(name: str, args: tuple[Any, ...]) -> bool:
 
 
 def _caller() -> str:
-    """Return the file and the function of ours that is running."""
-    frame = sys._getframe()
+    """Return the file and the function of ours that is running, or Lightning if it is none."""
+    frame = sys._getframe(2)
     while frame.f_back is not None:
         frame = frame.f_back
-        path = Path(frame.f_code.co_filename)
-        if (
-            path.is_relative_to(REPOSITORY)
-            and path.parts[len(REPOSITORY.parts)] != "tests"
-            and ".venv" not in path.parts
-        ):
-            return f"{path.relative_to(REPOSITORY)} {frame.f_code.co_name}"
-    return "outside"
+        place = _place(frame.f_code)
+        if place:
+            return place
+    return "Lightning"
+
+
+@cache
+def _place(code: CodeType) -> str:
+    """Return file and function of our code, or nothing for that of others and of tests."""
+    path = Path(code.co_filename)
+    is_ours = path.is_relative_to(REPOSITORY) and path.relative_to(REPOSITORY).parts[0] in ("mmpkd", "data_modules")
+    # our recorder of attention lets everything through that the model does
+    if not is_ours or code.co_name == "__torch_function__":
+        return ""
+    return f"{path.relative_to(REPOSITORY)} {code.co_qualname.replace('.<locals>', '')}"
 
 
 class PretendedAccelerator(Accelerator):

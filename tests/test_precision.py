@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
 from mmpkd.attribution import (
@@ -20,17 +20,22 @@ from mmpkd.attribution import (
     GradCAM,
     ImageIntensity,
     LastLayerAttention,
+    MeanRoi,
     RandomMap,
 )
+from mmpkd.callbacks.attribution_maps import AttributionMapLogger
 from mmpkd.callbacks.ema import EMA
-from mmpkd.cli import main
-from mmpkd.losses import HardLabels, HintMSE, Objective
+from mmpkd.callbacks.faithfulness import FaithfulnessMonitor
+from mmpkd.callbacks.localization import LocalizationMonitor
+from mmpkd.callbacks.nan_guard import NaNGuard
+from mmpkd.callbacks.predictions import PredictionWriter
+from mmpkd.losses import CosineFeatureLoss, HardLabels, HintMSE, InfoNCE, LossTerm, Objective
 from mmpkd.metrics import HeatmapPairs, MultilabelScores, Rois, default_scores, patch_ceiling
+from mmpkd.modules import DistillationModule
 from mmpkd.precision import Float32Buffers, Float32Linear
 from mmpkd.students import VisionTransformerStudent
 from mmpkd.teachers import TabularEncoder
-from tests.runs import config, data, student
-from tests.tiny import write_targets
+from tests.tiny import TinyDataModule, write_targets
 
 HALF = (torch.bfloat16, torch.float16)
 
@@ -131,41 +136,45 @@ def test_the_default_type_changes_no_map_and_no_score() -> None:
 
 @pytest.mark.parametrize("precision", ["bf16-true", "16-true"])
 def test_a_run_in_half_precision_ends_and_its_tables_are_in_float32(
-    precision: str, tiny_root: Path, tmp_path: Path
+    precision: Any, tiny_root: Path, tmp_path: Path
 ) -> None:
-    losses = {"hint": "HintMSE", "cosine": "CosineFeatureLoss", "nce": "InfoNCE", "hard": "HardLabels"}
-    extra = {name: {"loss": {"class_path": f"mmpkd.losses.{loss}"}, "weight": 0.1} for name, loss in losses.items()}
-    monitors: dict[str, dict[str, int]] = {
-        "localization.LocalizationMonitor": {},
-        "attribution_maps.AttributionMapLogger": {"num_images": 1, "num_examples": 0},
-        "faithfulness.FaithfulnessMonitor": {"num_steps": 1, "max_images": 1},
-    }
-    trainer = {
-        "precision": precision,
-        "max_epochs": 1,
-        "limit_train_batches": 2,
-        "log_every_n_steps": 1,
-        "callbacks": [{"class_path": f"mmpkd.callbacks.{name}", "init_args": own} for name, own in monitors.items()],
-    }
-    teacher = write_targets(tmp_path / "targets", tiny_root)
-    model = student(teacher=str(teacher), extra_losses=extra, pos_weight=[1.1, 1.2], lr=3e-4)
-    arguments = config(tmp_path, "run", tiny_root, model, trainer=trainer, data=data(tiny_root, num_eval=4))
-    main(["fit", *arguments])
-    main(["test", *arguments])
-    folder = tmp_path / "run"
-    saved = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
-    assert saved["student.model.head.weight"].dtype in HALF
-    measured = ["scores.thresholds", "objective.extra.hint.mean", "objective.extra.hint.std"]
-    assert {saved[name].dtype for name in measured} == {torch.float32}
-    predictions = pd.read_parquet(folder / "predictions_test.parquet")
-    assert predictions["probability/Left Finding"].dtype == "float32"
-    threshold = float(saved["scores.thresholds"][0])
-    validation = pd.read_parquet(folder / "predictions_val.parquet")["probability/Left Finding"]
-    assert threshold in validation.to_numpy()  # not rounded: it is one of the probabilities
-    metrics = pd.read_csv(folder / "metrics.csv")
-    rates = metrics[metrics["name"] == "train/lr"]["value"]
-    assert rates.tolist() == pytest.approx([3e-4, 3e-4], rel=1e-6)  # bfloat16 has 2.9945e-4
-    assert (folder / "roi_test.parquet").is_file()
+    losses = {"hint": HintMSE(), "cosine": CosineFeatureLoss(), "nce": InfoNCE(), "hard": HardLabels("validation")}
+    extra = {name: LossTerm(loss, 0.1) for name, loss in losses.items()}
+    teacher = str(write_targets(tmp_path / "targets", tiny_root))
+    options = {"depth": 1, "embed_dim": 16, "num_heads": 2}
+    module = DistillationModule(2, 32, student_options=options, teacher=teacher, extra_losses=extra, lr=3e-4)  # type: ignore[arg-type]
+    callbacks = [
+        LocalizationMonitor([AttentionRollout(), GradCAM(), MeanRoi()], []),
+        FaithfulnessMonitor([AttentionRollout()], num_steps=1, max_images=1),
+        AttributionMapLogger(num_images=1, num_examples=0),
+        PredictionWriter(),
+        NaNGuard(),
+    ]
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        precision=precision,
+        callbacks=callbacks,
+        logger=False,
+        log_every_n_steps=1,
+        limit_train_batches=2,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        num_sanity_val_steps=0,
+        default_root_dir=tmp_path,
+    )
+    data = TinyDataModule(str(tiny_root), num_eval=8)
+    trainer.fit(module, data)
+    assert trainer.logged_metrics["train/lr"] == torch.tensor(3e-4)  # bfloat16 has 2.9945e-4
+    trainer.test(module, data, verbose=False)
+    assert module.student.model.head.weight.dtype in HALF
+    assert {module.scores.thresholds.dtype, module.objective.get_buffer("extra.hint.mean").dtype} == {torch.float32}
+    probability = {stage: pd.read_parquet(tmp_path / f"predictions_{stage}.parquet") for stage in ("val", "test")}
+    column = "probability/Left Finding"
+    assert probability["test"][column].dtype == "float32"
+    assert float(module.scores.thresholds[0]) in probability["val"][column].tolist()  # one of them, not a rounded one
+    assert (tmp_path / "roi_test.parquet").is_file()
 
 
 @pytest.mark.parametrize("precision", ["bf16-true", "16-true"])

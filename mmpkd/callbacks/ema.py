@@ -5,6 +5,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
+from torch.optim.swa_utils import AveragedModel
 
 
 class EMA(EMAWeightAveraging):
@@ -51,9 +52,14 @@ class EMA(EMAWeightAveraging):
         super().on_validation_epoch_end(trainer, pl_module)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start with the weights as they are."""
-        self._start(trainer, pl_module)
+        """Start with the weights as they are, or go on with an average that was restored, on the device of the weights."""
+        average = self._start(trainer, pl_module)
+        average.module.to(pl_module.device)
+        # its value is asked for in each step: on a device, that would wait for all that is queued
+        average.n_averaged = average.n_averaged.cpu()
 
-    def _start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _start(self, trainer: Trainer, pl_module: LightningModule) -> AveragedModel:
         if self._average_model is None:
             super().setup(trainer, pl_module, "fit")
+        assert self._average_model is not None
+        return self._average_model

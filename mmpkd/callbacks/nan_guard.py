@@ -45,7 +45,7 @@ class NaNGuard(Callback):
         Raises:
             NonFiniteLossError: If one is not finite. Training stops; the last checkpoint is good.
         """
-        if pl_module.device.type != "cpu" and trainer.global_step % self.every_n_steps:
+        if pl_module.device.type != "cpu" and (trainer.global_step + 1) % self.every_n_steps:
             return
         if _scale(trainer) is not None:
             self._check_scale(trainer)

@@ -23,7 +23,9 @@ def patch_ceiling(mask: Tensor, grid: tuple[int, int]) -> Tensor:
         for pixels, patches in zip((height, width), grid, strict=True)
     )
     patch = (row[:, None] * grid[1] + column).flatten()
-    size = torch.bincount(patch, minlength=grid[0] * grid[1])
+    # not `bincount`, whose number of bins depends on the values
+    size = torch.zeros(grid[0] * grid[1], dtype=torch.int64, device=mask.device)
+    size.index_add_(0, patch, torch.ones_like(patch))
     covered = torch.zeros(len(mask), len(size), dtype=torch.int64, device=mask.device)
     covered.index_add_(1, patch, mask.flatten(1).long())
     order = (covered.float() / size).argsort(dim=1, descending=True)
