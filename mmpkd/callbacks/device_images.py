@@ -27,13 +27,15 @@ class ImagesOnDevice(Callback):
         self.max_share = max_share
         self._images: DeviceImages | None = None
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Copy the images, if there is room, before the training loader is built.
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Copy the images, if there is room, before the training loader is built, which is when optimizers are.
 
         Raises:
             ValueError: If the data module has no prepared images.
         """
         del pl_module
+        if stage != "fit":
+            return
         data: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
         prepared = data.prepared_images("train")
         if prepared is None:
