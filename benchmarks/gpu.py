@@ -13,11 +13,12 @@ The first steps, in which the model is compiled, are not counted.
 """
 
 import argparse
+import logging
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import timm
@@ -35,9 +36,6 @@ from mmpkd.callbacks.localization import LocalizationMonitor
 from mmpkd.modules import DistillationModule
 from mmpkd.teachers.lookup import StoredTeacher, TeacherLookup
 
-# steps before the clock starts
-WARM_UP = 10
-
 
 @dataclass
 class Sizes:
@@ -48,6 +46,8 @@ class Sizes:
         side: Side of the images.
         batch: Images a step.
         steps: Steps that are timed.
+        warm_up: Steps before the clock starts.
+        tokens: Tokens of a report.
         bert: Size of the live encoder.
         compile: Whether models are compiled.
     """
@@ -55,9 +55,11 @@ class Sizes:
     model: str
     side: int
     batch: int
-    steps: int
-    bert: BertConfig
-    compile: bool
+    steps: int = 40
+    warm_up: int = 10
+    tokens: int = 128
+    bert: BertConfig = field(default_factory=BertConfig)
+    compile: bool = True
 
 
 class Clock(Callback):
@@ -105,24 +107,27 @@ def main() -> None:
     device = torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         parser.error("Expected a CUDA device but PyTorch finds none. Try the code itself with --device cpu --tiny.")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     torch.set_float32_matmul_precision("high")
-    bert, sizes = BertConfig(), None
-    if options.tiny:
-        bert = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, vocab_size=99)
-        sizes = Sizes("vit_nano_patch8_64", 64, 4, 3, bert, compile=False)
-    sizes = sizes or Sizes(options.model, 224, options.batch, options.steps, bert, compile=True)
+    sizes = tiny() if options.tiny else Sizes(options.model, 224, options.batch, options.steps)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
     print(f"{sizes.model}, batch {sizes.batch}, bf16, {sizes.steps} steps, PyTorch {torch.__version__}, {name}")
     run_all(sizes, device)
 
 
+def tiny() -> Sizes:
+    """Return sizes that try the code itself."""
+    bert = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, vocab_size=99)
+    return Sizes("vit_nano_patch8_64", 32, 2, steps=2, warm_up=1, tokens=8, bert=bert, compile=False)
+
+
 def run_all(sizes: Sizes, device: torch.device) -> None:
     """Run all variants and print a line for each."""
-    targets = make_targets((sizes.steps + WARM_UP) * sizes.batch)
+    targets = make_targets((sizes.steps + sizes.warm_up) * sizes.batch)
     teachers: dict[str, Callable[[], TeacherLookup | None]] = {
         "fit": lambda: None,
         "fit, stored targets": lambda: StoredTeacher(targets),
-        "fit, live BERT, 128 tokens": lambda: LiveBert(128, sizes.bert),
+        f"fit, live BERT, {sizes.tokens} tokens": lambda: LiveBert(sizes.tokens, sizes.bert),
     }
     peer = report("bare loop", sizes, device, lambda: bare_loop(sizes, device))
     for name, teacher in teachers.items():
@@ -134,9 +139,7 @@ def run_all(sizes: Sizes, device: torch.device) -> None:
         print(f"kernels that the host waits for in a step, {name}: {num_waits(sizes, device, teacher())}")
 
 
-def report(
-    name: str, sizes: Sizes, device: torch.device, run: Callable[[], float], peer: float | None = None
-) -> float:
+def report(name: str, sizes: Sizes, device: torch.device, run: Callable[[], float], peer: float | None = None) -> float:
     """Run a variant, print its speed and memory, and return its seconds."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -161,7 +164,7 @@ def bare_loop(sizes: Sizes, device: torch.device) -> float:
         return nn.functional.binary_cross_entropy_with_logits(logits.float(), label)
 
     step = optimizer_step(model, loss)
-    for _ in range(WARM_UP):
+    for _ in range(sizes.warm_up):
         step()
     start = now(device)
     for _ in range(sizes.steps):
@@ -196,8 +199,8 @@ def trainer(device: torch.device, folder: str, callbacks: list[Callback]) -> Tra
 
 def fit(sizes: Sizes, device: torch.device, teacher: TeacherLookup | None) -> float:
     """Return the seconds of the timed steps of a fit."""
-    clock = Clock(WARM_UP, device)
-    data = SyntheticDataModule(sizes.side, sizes.batch, sizes.steps + WARM_UP, 1)
+    clock = Clock(sizes.warm_up, device)
+    data = SyntheticDataModule(sizes.side, sizes.batch, sizes.steps + sizes.warm_up, 1)
     with tempfile.TemporaryDirectory() as folder:
         trainer(device, folder, [ImagesOnDevice(), clock]).fit(student(sizes, teacher), data)
     return clock.seconds
@@ -205,8 +208,8 @@ def fit(sizes: Sizes, device: torch.device, teacher: TeacherLookup | None) -> fl
 
 def validate(sizes: Sizes, device: torch.device, callbacks: list[Callback]) -> float:
     """Return the seconds of the timed batches of a validation, the end of the epoch included."""
-    clock = Clock(WARM_UP, device)
-    data = SyntheticDataModule(sizes.side, sizes.batch, 2, sizes.steps + WARM_UP)
+    clock = Clock(sizes.warm_up, device)
+    data = SyntheticDataModule(sizes.side, sizes.batch, 2, sizes.steps + sizes.warm_up)
     with tempfile.TemporaryDirectory() as folder:
         trainer(device, folder, [*callbacks, clock]).validate(student(sizes, None), data, verbose=False)
     return clock.seconds
@@ -220,7 +223,12 @@ def num_waits(sizes: Sizes, device: torch.device, teacher: TeacherLookup | None)
     index = torch.arange(sizes.batch, device=device)
     image = torch.randn(sizes.batch, 1, sizes.side, sizes.side, device=device)
     batch: Any = {"image": image, "label": torch.ones(sizes.batch, NUM_CLASSES, device=device), "index": index}
-    step = optimizer_step(module, lambda: module.losses(batch)["loss"])
+
+    def loss() -> Tensor:
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            return module.losses(batch)["loss"]
+
+    step = optimizer_step(module, loss)
     for _ in range(3):
         step()
     with warnings.catch_warnings(record=True) as caught:

@@ -231,4 +231,9 @@ class PretendedStrategy(SingleDeviceStrategy):
         super().__init__(DEVICE, PretendedAccelerator())
         self._process_group = None
 
+    @property
+    def is_distributed(self) -> bool:
+        """Whether there is a group."""
+        return torch.distributed.is_initialized()
+
     reduce = DDPStrategy.reduce

@@ -111,7 +111,8 @@ def call_weights(call: AttentionCall, head_fusion: HeadFusion = "mean") -> Tenso
         Float32 (B, n, m), not differentiable.
     """
     with torch.no_grad(), torch.autocast(call.query.device.type, enabled=False):
-        parts = [call] if call.query.is_cuda else [call.take(slice(i, i + 1)) for i in range(len(call.query))]
+        is_on_cpu = call.query.device.type == "cpu"
+        parts = [call.take(slice(i, i + 1)) for i in range(len(call.query))] if is_on_cpu else [call]
         fused = [_fuse_heads(part, head_fusion) for part in parts]
     return fused[0] if len(fused) == 1 else torch.cat(fused)
 
