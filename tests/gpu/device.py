@@ -8,11 +8,18 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 
+from tests.tiny import TinyDataModule
+
 DEVICE = torch.device(os.environ.get("MMPKD_TEST_DEVICE", "cuda"))
 MARKS = [
     pytest.mark.gpu,
     pytest.mark.skipif(DEVICE.type == "cuda" and not torch.cuda.is_available(), reason="there is no CUDA device"),
 ]
+
+
+def data(root: Path) -> TinyDataModule:
+    """Return tiny data without augmentation, which would need a library that the environment may lack."""
+    return TinyDataModule(str(root), shift=0.0)
 
 
 def trainer(folder: Path, *callbacks: Callback, **options: Any) -> Trainer:

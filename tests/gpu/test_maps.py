@@ -23,9 +23,8 @@ from mmpkd.callbacks.predictions import PredictionWriter
 from mmpkd.metrics import RoiMetric
 from mmpkd.modules import DistillationModule
 from mmpkd.students import VisionTransformerStudent
-from tests.gpu.device import DEVICE, MARKS, trainer
+from tests.gpu.device import DEVICE, MARKS, data, trainer
 from tests.metrics.test_on_device import SCORES, pairs
-from tests.tiny import TinyDataModule
 
 pytestmark = MARKS
 METHODS: list[AttributionMethod] = [
@@ -68,8 +67,8 @@ def test_a_test_writes_its_tables(precision: str, tiny_root: Path, tmp_path: Pat
     student = DistillationModule(2, 32, student_options={"depth": 2})
     callbacks = [LocalizationMonitor(), FaithfulnessMonitor(num_steps=2), PredictionWriter()]
     run = trainer(tmp_path, *callbacks, precision=precision)
-    run.fit(student, TinyDataModule(str(tiny_root)))
-    run.test(student, TinyDataModule(str(tiny_root)), verbose=False)
+    run.fit(student, data(tiny_root))
+    run.test(student, data(tiny_root), verbose=False)
     table = pd.read_parquet(tmp_path / "roi_test.parquet")
     assert table["attribution"].nunique() == 9
     assert table["pixel_auroc"].between(0, 1).all()

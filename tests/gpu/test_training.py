@@ -8,6 +8,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from data_modules.device_images import augment
+from data_modules.transforms import Augmentation
 from mmpkd.callbacks.device_images import ImagesOnDevice
 from mmpkd.callbacks.ema import EMA
 from mmpkd.callbacks.nan_guard import NaNGuard, not_finite
@@ -16,10 +18,10 @@ from mmpkd.losses import LossTerm
 from mmpkd.modules import DistillationModule
 from mmpkd.students.vit import Option
 from tests.data_modules.test_device_images import prepared_module
-from tests.gpu.device import DEVICE, MARKS, trainer
+from tests.gpu.device import DEVICE, MARKS, data, trainer
 from tests.losses.test_all import LOSSES
 from tests.losses.test_distributed import check_two_processes
-from tests.tiny import TinyDataModule, write_targets
+from tests.tiny import write_targets
 
 pytestmark = MARKS
 OPTIONS: dict[str, Option] = {"depth": 2, "proj_drop_rate": 0.2}
@@ -50,7 +52,7 @@ def fit(root: Path, folder: Path, *callbacks: Callback, compile: bool = False, *
     extra = {name: LossTerm(make(), 0.1) for name, make in LOSSES.items() if name != "softmax_kl"}
     student = module(teacher=str(targets), extra_losses=extra, compile=compile)
     ckpt_path = options.pop("ckpt_path", None)
-    trainer(folder, *callbacks, **options).fit(student, TinyDataModule(str(root)), ckpt_path=ckpt_path)
+    trainer(folder, *callbacks, **options).fit(student, data(root), ckpt_path=ckpt_path)
     weights = {name: value.cpu() for name, value in student.state_dict().items()}
     assert not not_finite(weights)
     return weights
@@ -101,14 +103,22 @@ def test_a_compiled_student_trains_as_an_eager_one(tiny_root: Path, tmp_path: Pa
 
 
 def test_images_on_the_device_are_those_of_the_loader(tmp_path: Path) -> None:
-    data = prepared_module(tmp_path)
+    prepared = prepared_module(tmp_path)
     found, expected = Losses(), Losses()
     for losses, callbacks in ((expected, []), (found, [ImagesOnDevice()])):
         torch.manual_seed(0)
         student = DistillationModule(2, 32, student_options={"depth": 2})
-        trainer(tmp_path, *callbacks, losses).fit(student, data)
+        trainer(tmp_path, *callbacks, losses).fit(student, prepared)
     assert len(found.values) == 16
     torch.testing.assert_close(torch.tensor(found.values), torch.tensor(expected.values), rtol=1e-2, atol=1e-3)
+
+
+def test_augmentation_on_the_device_is_that_of_the_cpu() -> None:
+    image, index = torch.rand(16, 1, 32, 32), torch.arange(16)
+    changes = Augmentation(shift=0.1, scale=0.2, rotate=20, brightness=0.1, contrast=0.1, horizontal_flip=0.5)
+    expected = augment(image, changes, 3, 1, index)
+    found = augment(image.to(DEVICE), changes, 3, 1, index.to(DEVICE))
+    torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=1e-3)
 
 
 def test_two_processes_on_one_gpu_train_as_one(tmp_path: Path) -> None:
