@@ -14,6 +14,7 @@ JOBS ?=
 SLURM ?=
 OUT ?=
 RUN ?=
+GPU_PYTHON ?=
 INSTALLED_TORCH := $(shell cat $(STAMP) 2>/dev/null)
 TORCH ?= $(INSTALLED_TORCH)
 PRESETS ?= nuisance descriptors descriptors_density all_no_birads all_with_birads
@@ -31,7 +32,7 @@ QUICK_TESTS := tests/losses tests/metrics tests/attribution tests/data_modules/f
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install train-cxr train-mammo study-cxr study-2x2 known-answers train-covid table-cbis text-openi controls-cxr controls-mammo dashboard review test check format lint types benchmark lock check-lock check-lowest clean
+.PHONY: help install train-cxr train-mammo study-cxr study-2x2 known-answers train-covid table-cbis text-openi controls-cxr controls-mammo dashboard review test check format lint types benchmark gpu lock check-lock check-lowest clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -127,6 +128,13 @@ format: $(STAMP)  ## Format the code
 benchmark: $(STAMP)  ## Run the benchmarks (ratios against a named peer or limit)
 	for name in attribution distillation loading indexing startup; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done
 	$(BIN)/python benchmarks/threads.py
+
+# GPU_PYTHON needs torch >= 2.8, torchvision, lightning, timm, transformers, pandas, pyarrow, scipy, opencv, pytest and hypothesis;
+# a test that needs more is skipped
+gpu:  ## Tests and the benchmark that need a CUDA device, in 8 minutes; needs GPU_PYTHON= of an environment that has one
+	$(if $(GPU_PYTHON),,$(error Expected GPU_PYTHON=/path/to/python of an environment in which PyTorch finds a CUDA device))
+	PYTHONPATH=. timeout 180 $(GPU_PYTHON) -m pytest -m gpu -p no:cacheprovider tests/gpu
+	PYTHONPATH=. timeout 300 $(GPU_PYTHON) benchmarks/gpu.py
 
 lock: $(STAMP)  ## Resolve requirements.lock again, with the newest releases
 	$(BIN)/uv pip compile --quiet --upgrade --universal --custom-compile-command "make lock" --python-version 3.11 \

@@ -30,17 +30,18 @@ NUM_FEATURES = 768
 
 
 class LiveBert(TeacherLookup):
-    """A frozen encoder of BERT-base's size, with random weights, on reports of a fixed length.
+    """A frozen encoder with random weights, on reports of a fixed length, in float32 as every frozen teacher.
 
     Args:
         num_tokens: Tokens a report.
+        config: Size of the encoder; that of BERT-base by default.
     """
 
-    num_features = NUM_FEATURES
-
-    def __init__(self, num_tokens: int) -> None:
-        self.bert = BertModel(BertConfig()).eval().requires_grad_(False)
-        self.head = nn.Linear(NUM_FEATURES, NUM_CLASSES).requires_grad_(False)
+    def __init__(self, num_tokens: int, config: BertConfig | None = None) -> None:
+        config = config or BertConfig()
+        self.num_features = config.hidden_size
+        self.bert = BertModel(config).eval().requires_grad_(False)
+        self.head = nn.Linear(config.hidden_size, NUM_CLASSES).requires_grad_(False)
         self.num_tokens = num_tokens
 
     def to(self, device: torch.device) -> "LiveBert":
@@ -53,9 +54,11 @@ class LiveBert(TeacherLookup):
     def __call__(self, batch: Batch) -> tuple[ModelOutput, Tensor]:
         """Return the encoder's outputs for as many reports as there are samples."""
         index = batch["index"]
-        tokens = torch.randint(1000, 20000, (len(index), self.num_tokens), device=index.device)
-        features = self.bert(input_ids=tokens).last_hidden_state.mean(1)
-        return ModelOutput(self.head(features)[None], features), torch.ones_like(index, dtype=torch.bool)
+        tokens = torch.randint(self.bert.config.vocab_size, (len(index), self.num_tokens), device=index.device)
+        with torch.autocast(index.device.type, enabled=False):
+            features = self.bert(input_ids=tokens).last_hidden_state.mean(1)
+            logits = self.head(features)
+        return ModelOutput(logits[None], features), torch.ones_like(index, dtype=torch.bool)
 
     def feature_statistics(self) -> FeatureStatistics:
         """Refuse: no loss here needs them."""
@@ -91,13 +94,13 @@ def make_batch(size: int, device: torch.device) -> Batch:
     }  # type: ignore[typeddict-item]
 
 
-def make_targets() -> TeacherTargets:
-    """Return random targets of every sample."""
+def make_targets(num_samples: int = NUM_SAMPLES) -> TeacherTargets:
+    """Return random targets of so many samples."""
     rng = np.random.default_rng(0)
-    logits = rng.standard_normal((1, NUM_SAMPLES, NUM_CLASSES)).astype(np.float32)
-    features = rng.standard_normal((NUM_SAMPLES, NUM_FEATURES)).astype(np.float16)
-    known = np.ones(NUM_SAMPLES, dtype=np.bool_)
-    names = np.array([f"s{i}" for i in range(NUM_SAMPLES)])
+    logits = rng.standard_normal((1, num_samples, NUM_CLASSES)).astype(np.float32)
+    features = rng.standard_normal((num_samples, NUM_FEATURES)).astype(np.float16)
+    known = np.ones(num_samples, dtype=np.bool_)
+    names = np.array([f"s{i}" for i in range(num_samples)])
     return TeacherTargets(logits, features, known, names, TargetsMeta([f"label{k}" for k in range(NUM_CLASSES)]))
 
 

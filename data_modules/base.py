@@ -1,5 +1,6 @@
 """The data module that every data set shares; a data set adds a reader that returns splits."""
 
+import math
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from data_modules.images import GreyRange
 from data_modules.labels import check_label_names
 from data_modules.preparation import Preparation, Preprocess
 from data_modules.prepared import PreparedImages
-from data_modules.samplers import EpochBatches, EpochSampler, Key, RowSampler
+from data_modules.samplers import EpochSampler, Key, RowSampler
 from data_modules.split import Split, check_disjoint_patients, patient_folds
 from data_modules.transforms import Augmentation, SampleTransform
 
@@ -263,11 +264,12 @@ class PrivilegedDataModule(LightningDataModule):
         dataset = self.dataset("train", self.load_images and not self.images_elsewhere, self.load_privileged)
         epoch, samples = self._start
         rank, world_size = self._rank()
-        batches = EpochBatches(
-            EpochSampler(len(dataset), self.seed, True, epoch, samples, rank, world_size), self.batch_size
-        )
-        self._start_batch = len(batches) - batches.num_left
-        return self._loader(dataset, batch_sampler=batches)
+        sampler = EpochSampler(len(dataset), self.seed, True, epoch, samples, rank, world_size, self.batch_size)
+        self._start_batch = self._num_batches(len(sampler)) - self._num_batches(sampler.num_left)
+        return self._loader(dataset, sampler)
+
+    def _num_batches(self, num_samples: int) -> int:
+        return math.ceil(num_samples / self.batch_size)
 
     def count_resumed_batches(self) -> None:
         """Tell the trainer how many batches of the present size the samples make that a resumed epoch has served already.
@@ -300,18 +302,19 @@ class PrivilegedDataModule(LightningDataModule):
         sampler: Sampler[Key] = EpochSampler(len(dataset), shuffle=False)
         if rows is not None:
             sampler = RowSampler(rows)
-        return self._loader(dataset, sampler=sampler, batch_size=self.batch_size)
+        return self._loader(dataset, sampler)
 
     def _evaluation(self, name: str, load_privileged: bool) -> DataLoader[Sample]:
         dataset = self.dataset(name, self.load_images, load_privileged)
         rank, world_size = self._rank()
         sampler = EpochSampler(len(dataset), shuffle=False, rank=rank, world_size=world_size)
-        return self._loader(dataset, sampler=sampler, batch_size=self.batch_size)
+        return self._loader(dataset, sampler)
 
-    def _loader(self, dataset: PrivilegedDataset, **order: Any) -> DataLoader[Sample]:
+    def _loader(self, dataset: PrivilegedDataset, sampler: Sampler[Key]) -> DataLoader[Sample]:
         return DataLoader(
             dataset,
-            **order,
+            batch_size=self.batch_size,
+            sampler=sampler,
             num_workers=self.num_workers,
             collate_fn=collate,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",

@@ -55,8 +55,13 @@ class PrivilegedDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.split)
 
-    def __getitem__(self, key: Key) -> Sample:
-        epoch, index = key
+    def __getitem__(self, key: Key | int) -> Sample:
+        """Return one sample.
+
+        Args:
+            key: Epoch and position in the split; a position alone is that of the first epoch, as samplers of PyTorch have it.
+        """
+        epoch, index = key if isinstance(key, tuple) else (0, key)
         split = self.split
         image, roi_mask, roi_label = None, None, None
         if self.load_images:

@@ -1,20 +1,24 @@
 """Stateless samplers: the order is a function of (seed, epoch), shards are never padded."""
 
 from collections.abc import Iterator
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, DistributedSampler, Sampler
 
 Key = tuple[int, int]
 
 
-class EpochSampler(Sampler[Key]):
+class EpochSampler(DistributedSampler[Key]):
     """Yields (epoch, index) in an order that depends on the seed and the epoch only.
 
     Resuming inside an epoch needs no generator state: the order is recomputed and the samples already seen are
     skipped. They are counted over all processes, so that another number of processes can go on.
+
+    It is a `DistributedSampler`, since it serves the share of one process: Lightning would take a share of that share otherwise,
+    unless the trainer is made with `use_distributed_sampler=False`.
 
     Args:
         num_samples: Size of the split.
@@ -26,6 +30,9 @@ class EpochSampler(Sampler[Key]):
         world_size: Number of processes. For a shuffled (training) order all ranks get the same number of samples by
             leaving out at most world_size - 1; otherwise every sample is served exactly once and ranks may differ by
             one.
+        batch_size: Samples a batch. A shuffled order has whole batches only, or a smaller one if there are no more samples; an
+            epoch that goes on with another batch size than it began with may end with a smaller one, so that each of its samples
+            is served.
     """
 
     def __init__(
@@ -37,10 +44,13 @@ class EpochSampler(Sampler[Key]):
         start_sample: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        batch_size: int = 1,
     ) -> None:
-        self.num_samples, self.seed, self.shuffle = num_samples, seed, shuffle
+        # of the data set, only the size is used
+        super().__init__(cast("Dataset[Any]", range(num_samples)), world_size, rank, shuffle, seed)
+        self.num_samples, self.world_size = num_samples, world_size
         self.epoch, self.start_epoch, self.start_sample = start_epoch, start_epoch, start_sample
-        self.rank, self.world_size = rank, world_size
+        self.batch_size = batch_size
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration serves; Lightning calls it at the start of each."""
@@ -49,57 +59,33 @@ class EpochSampler(Sampler[Key]):
     def __len__(self) -> int:
         """Return the number of samples of a whole epoch on this rank, also when resuming inside one."""
         if self.shuffle:
-            return self.num_samples // self.world_size
+            return self._whole_batches(self.num_samples // self.world_size)
         return len(range(self.rank, self.num_samples, self.world_size))
+
+    @property
+    def num_left(self) -> int:
+        """Number of samples that this rank gets, in a shuffled order, of the epoch to begin with."""
+        if not self.start_sample:
+            return len(self)
+        share, left = self.num_samples // self.world_size, (self.num_samples - self.start_sample) // self.world_size
+        if left % self.batch_size == share % self.batch_size:
+            left = self._whole_batches(left)  # as before the interruption: what any epoch leaves out is left out
+        return min(left, len(self))
+
+    def _whole_batches(self, num: int) -> int:
+        return num // self.batch_size * self.batch_size or num
 
     def __iter__(self) -> Iterator[Key]:
         order = list(range(self.num_samples))
         if self.shuffle:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
             order = torch.randperm(self.num_samples, generator=generator).tolist()
-        left = order[self.start_sample :] if self.epoch == self.start_epoch else order
-        own = left[self.rank :: self.world_size]
+        is_first = self.epoch == self.start_epoch
+        own = order[self.start_sample if is_first else 0 :][self.rank :: self.world_size]
         if self.shuffle:
-            own = own[: len(left) // self.world_size]
+            own = own[: self.num_left if is_first else len(self)]
         epoch = self.epoch
         return iter([(epoch, index) for index in own])
-
-
-class EpochBatches(Sampler[list[Key]]):
-    """Yields the batches of a training epoch, all of them full.
-
-    A run that goes on with another batch size, inside an epoch, may end that epoch with a smaller batch, so that each of its
-    samples is served.
-
-    Args:
-        sampler: The order of the samples.
-        batch_size: Samples a batch.
-    """
-
-    def __init__(self, sampler: EpochSampler, batch_size: int) -> None:
-        self.sampler, self.batch_size = sampler, batch_size
-
-    @property
-    def num_left(self) -> int:
-        """Number of batches of the epoch that the sampler starts in."""
-        if not self.sampler.start_sample:
-            return len(self)
-        left = (self.sampler.num_samples - self.sampler.start_sample) // self.sampler.world_size
-        # with the batch size of before, what is left out is what any epoch leaves out
-        is_unchanged = left % self.batch_size == len(self.sampler) % self.batch_size
-        num = left // self.batch_size if is_unchanged else -(-left // self.batch_size)
-        return min(num, len(self))
-
-    def __len__(self) -> int:
-        """Return the number of batches of a whole epoch, also when resuming inside one; one if samples are few."""
-        num = len(self.sampler) // self.batch_size
-        return num or min(1, len(self.sampler))
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        keys = list(self.sampler)
-        num = self.num_left if self.sampler.epoch == self.sampler.start_epoch else len(self)
-        for start in range(0, num * self.batch_size, self.batch_size):
-            yield keys[start : start + self.batch_size]
 
 
 class RowSampler(Sampler[Key]):

@@ -113,6 +113,8 @@ def build_augmentation(augmentation: Augmentation, image_size: int) -> "A.Compos
     Raises:
         ValueError: If albumentations warns about an argument; it would be ignored silently otherwise.
     """
+    if augmentation == Augmentation():
+        return None
     import albumentations as A
 
     a = augmentation
@@ -138,4 +140,4 @@ def build_augmentation(augmentation: Augmentation, image_size: int) -> "A.Compos
                 steps.append(A.RandomBrightnessContrast(**limits, brightness_by_max=True, p=1.0))
         except UserWarning as warning:
             raise ValueError(f"albumentations does not accept {augmentation}: {warning}") from warning
-    return A.Compose(steps) if steps else None
+    return A.Compose(steps)

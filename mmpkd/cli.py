@@ -214,7 +214,7 @@ class MMPKDCLI(LightningCLI):
             best,
             last,
             LabelCheck(self.run.monitor),
-            RNGState(),
+            RNGState(int(seed)),
             Threads(),
             NaNGuard(),
             PredictionWriter(),

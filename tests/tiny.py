@@ -11,6 +11,7 @@ from data_modules.base import License, PrivilegedDataModule
 from data_modules.regions import BoxRegion, Roi
 from data_modules.split import Split, Table
 from data_modules.transforms import Augmentation
+from mmpkd.teachers.targets import TargetsMeta, TeacherTargets
 
 NAMES = ("Left Finding", "Right Finding")
 SIDE = 32
@@ -99,3 +100,14 @@ class TinyDataModule(PrivilegedDataModule):
         return write_tiny(
             self.root, {"train": self.num_train, "val": self.num_eval, "test": self.num_eval}, self.data_seed
         )
+
+
+def write_targets(folder: Path, root: Path) -> Path:
+    """Write targets of some outside model, with features, for the training samples of the tiny data set."""
+    train = TinyDataModule(str(root)).splits["train"]
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal((1, *train.label.shape)).astype(np.float32)
+    features = rng.standard_normal((len(train), 4)).astype(np.float16)
+    meta = TargetsMeta(list(NAMES), thresholds=[0.4, 0.6])
+    TeacherTargets(logits, features, train.has_privileged, train.sample_id, meta).save(folder)
+    return folder

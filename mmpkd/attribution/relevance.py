@@ -41,7 +41,7 @@ def attention_relevance(
         raise ValueError(f"Expected attentions and gradients of the same shapes (B, H, N, N) but got {shapes}.")
     contributions = [_contribution(a, g).mean(1) for a, g in zip(attentions, gradients, strict=True)]
     if start is None:
-        start = torch.eye(contributions[0].shape[-1], device=contributions[0].device)[0]
+        start = torch.eye(contributions[0].shape[-1], dtype=torch.float32, device=contributions[0].device)[0]
     row = start.float().expand(len(contributions[0]), -1)
     return row + _arriving(contributions, row)
 

@@ -111,7 +111,7 @@ def _check_shapes(attentions: Sequence[Tensor]) -> tuple[int, int]:
 
 def _start(like: Tensor, start: Tensor | None, batch_size: int, num_tokens: int) -> Tensor:
     if start is None:
-        row = torch.zeros(batch_size, num_tokens, device=like.device)
+        row = torch.zeros(batch_size, num_tokens, dtype=torch.float32, device=like.device)
         row[:, 0] = 1
         return row
     if start.shape not in ((num_tokens,), (batch_size, num_tokens)):

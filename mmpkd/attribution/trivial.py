@@ -18,7 +18,7 @@ class AllOnes(AttributionMethod):
 
     def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
         """Return ones, (B, h, w); see `AttributionMethod`."""
-        return torch.ones(len(image), *_grid(student, image), device=image.device)
+        return torch.ones(len(image), *_grid(student, image), dtype=torch.float32, device=image.device)
 
 
 class RandomMap(AttributionMethod):
@@ -66,7 +66,10 @@ class CenterGaussian(AttributionMethod):
     def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
         """Return values in (0, 1], (B, h, w); see `AttributionMethod`."""
         rows, columns = _grid(student, image)
-        y, x = (((torch.arange(n, device=image.device) + 0.5) / n - 0.5).square() for n in (rows, columns))
+        y, x = (
+            ((torch.arange(n, dtype=torch.float32, device=image.device) + 0.5) / n - 0.5).square()
+            for n in (rows, columns)
+        )
         return torch.exp(-(y[:, None] + x) / (2 * self.sigma**2)).expand(len(image), rows, columns)
 
 

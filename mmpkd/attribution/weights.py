@@ -111,7 +111,8 @@ def call_weights(call: AttentionCall, head_fusion: HeadFusion = "mean") -> Tenso
         Float32 (B, n, m), not differentiable.
     """
     with torch.no_grad(), torch.autocast(call.query.device.type, enabled=False):
-        parts = [call] if call.query.is_cuda else [call.take(slice(i, i + 1)) for i in range(len(call.query))]
+        is_on_cpu = call.query.device.type == "cpu"
+        parts = [call.take(slice(i, i + 1)) for i in range(len(call.query))] if is_on_cpu else [call]
         fused = [_fuse_heads(part, head_fusion) for part in parts]
     return fused[0] if len(fused) == 1 else torch.cat(fused)
 
@@ -119,7 +120,7 @@ def call_weights(call: AttentionCall, head_fusion: HeadFusion = "mean") -> Tenso
 def _fuse_heads(call: AttentionCall, head_fusion: HeadFusion) -> Tensor:
     query, key = (call.query.float() * call.scale).unbind(1), call.key.float().transpose(2, 3).unbind(1)
     shape = (len(call.query), call.query.shape[2], call.key.shape[2])
-    logits, weights, fused = (torch.empty(shape, device=call.query.device) for _ in range(3))
+    logits, weights, fused = (torch.empty(shape, dtype=torch.float32, device=call.query.device) for _ in range(3))
     for head in range(call.num_heads):
         torch.bmm(query[head], key[head], out=logits)
         if call.mask is not None:

@@ -151,6 +151,7 @@ class AttributionMapLogger(Callback):
         found: dict[str, dict[str, NDArray[np.float32]]] = {}
         for name, student in students.items():
             student.to(pl_module.device)
+            image = image.to(next(student.parameters()).dtype)
             with torch.no_grad(), trainer.precision_plugin.forward_context():
                 maps = {
                     method.name: method.of_label(student, image, label)

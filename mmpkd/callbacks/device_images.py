@@ -27,13 +27,15 @@ class ImagesOnDevice(Callback):
         self.max_share = max_share
         self._images: DeviceImages | None = None
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Copy the images, if there is room, before the training loader is built.
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Copy the images, if there is room, before the training loader is built, which is when optimizers are.
 
         Raises:
             ValueError: If the data module has no prepared images.
         """
         del pl_module
+        if stage != "fit":
+            return
         data: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
         prepared = data.prepared_images("train")
         if prepared is None:
@@ -59,7 +61,8 @@ class ImagesOnDevice(Callback):
         """Add the images of the batch."""
         del pl_module, batch_idx
         if self._images is not None:
-            batch["image"] = self._images.batch(batch["index"], trainer.current_epoch)
+            image = self._images.batch(batch["index"], trainer.current_epoch)
+            batch["image"] = trainer.precision_plugin.convert_input(image)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Free the memory."""

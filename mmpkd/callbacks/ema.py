@@ -5,6 +5,7 @@ from typing import Any, cast
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
+from torch.optim.swa_utils import AveragedModel
 
 from mmpkd.modules.base import ClassificationModule
 
@@ -28,7 +29,16 @@ class EMA(EMAWeightAveraging):
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Wait: the module may not have all of its layers yet."""
+        """Check the precision, and wait: the module may not have all of its layers yet.
+
+        Raises:
+            ValueError: If the weights are in half precision.
+        """
+        if trainer.precision in ("bf16-true", "16-true"):
+            raise ValueError(
+                f"Expected weights in float32 for EMA but got precision '{trainer.precision}', in which an average stands "
+                "still: its steps are smaller than the distance between two numbers. Use bf16-mixed."
+            )
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Go on with the average of an interrupted fit; a test has the average as its weights already."""
@@ -48,9 +58,14 @@ class EMA(EMAWeightAveraging):
             pl_module.scores.thresholds.copy_(average.scores.thresholds)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start with the weights as they are."""
-        self._start(trainer, pl_module)
+        """Start with the weights as they are, or go on with an average that was restored, on the device of the weights."""
+        average = self._start(trainer, pl_module)
+        average.module.to(pl_module.device)
+        # its value is asked for in each step: on a device, that would wait for all that is queued
+        average.n_averaged = average.n_averaged.cpu()
 
-    def _start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _start(self, trainer: Trainer, pl_module: LightningModule) -> AveragedModel:
         if self._average_model is None:
             super().setup(trainer, pl_module, "fit")
+        assert self._average_model is not None
+        return self._average_model

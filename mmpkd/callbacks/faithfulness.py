@@ -83,7 +83,8 @@ class FaithfulnessMonitor(Callback):
         )
         if not wanted:
             return
-        samples, labels = batch["roi_sample"][wanted], batch["roi_label"][wanted]
+        pairs = torch.tensor(wanted, device=batch["roi_sample"].device)
+        samples, labels = batch["roi_sample"][pairs], batch["roi_label"][pairs]
         image, student, names = batch["image"][samples], student_of(pl_module), label_names(trainer)
         for method in self.attributions:
             with torch.no_grad(), trainer.precision_plugin.forward_context():

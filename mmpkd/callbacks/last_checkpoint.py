@@ -1,12 +1,12 @@
 """The checkpoint that an interrupted run goes on from."""
 
 import time
-from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from mmpkd.callbacks.step_boundary import StepBoundary
 from mmpkd.records import RunFolder
 
 STEPS_BETWEEN_LOOKS = 50  # at the clock: processes have to agree, which costs a broadcast
@@ -40,7 +40,7 @@ class LastCheckpoint(Checkpoint):
         self._num_steps = 0
         self._is_due = False
         self._is_current = False
-        self._boundary: dict[str, Any] | None = None
+        self._boundary: StepBoundary | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the model of a fit that has nothing to train on by intention."""
@@ -74,7 +74,7 @@ class LastCheckpoint(Checkpoint):
         elif self._is_due:
             self._save(trainer)
         elif trainer.accumulate_grad_batches > 1:
-            self._boundary = _snapshot(trainer, pl_module)
+            self._boundary = StepBoundary.take(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save after an epoch."""
@@ -89,7 +89,7 @@ class LastCheckpoint(Checkpoint):
         if not trainer.fit_loop.epoch_loop._should_accumulate():
             self._save(trainer)
         elif self._boundary is not None:
-            trainer.strategy.save_checkpoint(self._boundary, self.folder.last)
+            trainer.strategy.save_checkpoint(self._boundary.checkpoint(trainer), self.folder.last)
             trainer.strategy.barrier()
 
     def _has_come(self, trainer: Trainer) -> bool:
@@ -114,20 +114,3 @@ def _validates_now(trainer: Trainer) -> bool:
     loop = trainer.fit_loop
     assert loop._data_fetcher is not None
     return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
-
-
-def _snapshot(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
-    """Return what would be saved now, without a copy of what does not change before the next optimizer step.
-
-    Those are the weights and the state of the optimizer. Buffers, such as the means of a batch norm, change with every batch.
-    """
-    checkpoint = trainer._checkpoint_connector.dump_checkpoint()
-    parameters = {name for name, _ in module.named_parameters()}
-    for part in (
-        "state_dict",
-        "current_model_state",
-    ):  # the second holds the weights that are trained if an average is kept
-        if part in checkpoint:
-            weights = checkpoint[part]
-            checkpoint[part] = {name: value if name in parameters else value.clone() for name, value in weights.items()}
-    return checkpoint

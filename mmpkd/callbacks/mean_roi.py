@@ -26,7 +26,7 @@ class MeanRoiSums:
             grid: Patches (rows, columns).
             num_labels: Number of labels K.
         """
-        covered = F.adaptive_avg_pool2d(mask[:, None].float(), grid)[:, 0].double().cpu()
+        covered = F.adaptive_avg_pool2d(mask[:, None].float(), grid)[:, 0].cpu().double()
         present = mask.flatten(1).any(1).cpu()
         if self._total is None or self._count is None:
             self._total = torch.zeros(num_labels, *grid, dtype=torch.float64)

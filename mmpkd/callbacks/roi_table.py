@@ -54,7 +54,8 @@ def pair_columns(
     split: Split | None = getattr(getattr(trainer, "datamodule", None), "splits", {}).get(stage)
     if split is None:
         return columns
-    rows = [int(batch["index"][row]) for row in samples]
+    index = batch["index"].tolist()
+    rows = [index[row] for row in samples]
     columns["num_regions"] = torch.tensor([_num_regions(split, *pair) for pair in zip(rows, findings, strict=True)])
     for name, values in split.strata.items():
         columns[f"{STRATUM}{name}"] = [str(values[row]) for row in rows]

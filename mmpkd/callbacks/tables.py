@@ -98,4 +98,8 @@ def is_due(trainer: Trainer, every_n_epochs: int = 1) -> bool:
 
 
 def _to_array(value: torch.Tensor | Sequence[str]) -> np.ndarray[Any, np.dtype[Any]]:
-    return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value, dtype=object)
+    if not isinstance(value, torch.Tensor):
+        return np.asarray(value, dtype=object)
+    value = value.detach().cpu()
+    # NumPy has no bfloat16, and Parquet no float16
+    return (value.float() if value.is_floating_point() else value).numpy()

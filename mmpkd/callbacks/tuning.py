@@ -33,7 +33,7 @@ class ThresholdTuning:
             findings: Finding of each ROI.
             pairs: Its heatmaps, and the ROIs.
         """
-        curves = iou_above_bytes(pairs).double().cpu()
+        curves = iou_above_bytes(pairs).cpu().double()
         own = self._sums.setdefault(attribution, {})
         for finding, curve, undefined in zip(findings, curves, pairs.undefined.tolist(), strict=True):
             if not undefined:

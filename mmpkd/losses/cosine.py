@@ -1,10 +1,11 @@
 """Cosine distance between projected student features and teacher features."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmpkd.losses.base import PerSampleLoss
 from mmpkd.outputs import ModelOutput
+from mmpkd.precision import Float32Linear
 
 
 class CosineFeatureLoss(PerSampleLoss):
@@ -24,7 +25,7 @@ class CosineFeatureLoss(PerSampleLoss):
 
     def build(self, student_features: int, teacher_features: int) -> None:
         """Make the projection."""
-        self.projection = nn.Linear(student_features, teacher_features)
+        self.projection = Float32Linear(student_features, teacher_features)
 
     def per_sample(self, student: ModelOutput, teacher: ModelOutput) -> Tensor:
         """Return the distance, float32 (B,) in [0, 2]."""

@@ -1,13 +1,14 @@
 """Mean squared distance between projected student features and standardised teacher features."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmpkd.losses.base import FeatureStatistics, PerSampleLoss
 from mmpkd.outputs import ModelOutput
+from mmpkd.precision import Float32Buffers, Float32Linear
 
 
-class HintMSE(PerSampleLoss):
+class HintMSE(Float32Buffers, PerSampleLoss):
     """Mean of (W f_s - (f_t - mean) / std)^2 with a learned linear projection W (FitNet).
 
     Teacher features are standardised with their statistics over the training split: otherwise their scale would decide how
@@ -23,7 +24,7 @@ class HintMSE(PerSampleLoss):
 
     def build(self, student_features: int, teacher_features: int) -> None:
         """Make the projection, and room for the statistics."""
-        self.projection = nn.Linear(student_features, teacher_features)
+        self.projection = Float32Linear(student_features, teacher_features)
         # not part of a checkpoint: they come with the teacher whenever a training starts or goes on
         self.register_buffer("mean", torch.zeros(teacher_features), persistent=False)
         self.register_buffer("std", torch.ones(teacher_features), persistent=False)

@@ -13,6 +13,7 @@ from mmpkd.losses.reduction import share
 from mmpkd.losses.sigmoid_kl import SigmoidKLDivergence
 from mmpkd.losses.task import masked_bce
 from mmpkd.outputs import ModelOutput
+from mmpkd.precision import Float32Buffers
 from mmpkd.schedules import Schedule, constant
 
 Mode = Literal["complementary", "independent"]
@@ -37,7 +38,7 @@ class LossTerm:
             raise ValueError(f"Expected the weight of a loss to be >= 0 but got {self.weight}.")
 
 
-class Objective(nn.Module):
+class Objective(Float32Buffers, nn.Module):
     """Task loss + distillation loss + further terms, all exact for samples without a teacher.
 
     With weight w, `complementary` gives a sample that has a teacher (1 - w) task + w distillation and one without its whole
@@ -144,7 +145,8 @@ class Objective(nn.Module):
         if self.widths is None:
             self.widths = (student_features, teacher_features)
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(torch.initial_seed())
+                # layers are made on the CPU; `torch.manual_seed` would set back the generator of every GPU as well
+                torch.default_generator.manual_seed(torch.initial_seed())
                 for loss in self.losses:
                     loss.build(*self.widths)
 

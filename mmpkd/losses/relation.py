@@ -1,11 +1,12 @@
 """Distances between the relations that samples of a batch have to each other; teacher and student may differ in width."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from mmpkd.losses.base import DistillationLoss
 from mmpkd.outputs import ModelOutput
+from mmpkd.precision import Float32Linear
 
 EPS = 1e-6
 
@@ -106,7 +107,7 @@ class InfoNCE(DistillationLoss):
 
     def build(self, student_features: int, teacher_features: int) -> None:
         """Make the projection of the student's features."""
-        self.projection = nn.Linear(student_features, teacher_features)
+        self.projection = Float32Linear(student_features, teacher_features)
 
     def reduce(self, student: ModelOutput, teacher: ModelOutput, available: Tensor) -> Tensor:
         """Return the mean over samples of both cross-entropies."""

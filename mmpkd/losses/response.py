@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from mmpkd.losses.base import PerSampleLoss, check_logits
 from mmpkd.outputs import ModelOutput
+from mmpkd.precision import Float32Buffers
 
 
 class LogitMSE(PerSampleLoss):
@@ -22,7 +23,7 @@ class LogitMSE(PerSampleLoss):
         return (student.logits - teacher.logits).square().mean(dim=1)
 
 
-class HardLabels(PerSampleLoss):
+class HardLabels(Float32Buffers, PerSampleLoss):
     """Binary cross-entropy against the teacher's decisions (Touvron et al. 2021, https://arxiv.org/abs/2012.12877, eq. 3).
 
     Args:

@@ -1,9 +1,14 @@
-"""Exact multi-label classification scores that ignore labels which are not stated."""
+"""Exact multi-label classification scores that ignore labels which are not stated.
+
+They are computed in float64, which not every accelerator has, so on the CPU, once an epoch.
+"""
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
+
+from mmpkd.precision import Float32Buffers
 
 
 def auroc(preds: Tensor, target: Tensor) -> Tensor:
@@ -14,7 +19,7 @@ def auroc(preds: Tensor, target: Tensor) -> Tensor:
         target: Float (N, K): 1, 0, or NaN where not stated.
 
     Returns:
-        Float64 (K,); NaN for a class without positives or without negatives.
+        Float64 (K,), on the CPU; NaN for a class without positives or without negatives.
 
     Raises:
         ValueError: If shapes differ or a prediction is NaN.
@@ -36,7 +41,7 @@ def average_precision(preds: Tensor, target: Tensor) -> Tensor:
         target: Float (N, K): 1, 0, or NaN where not stated.
 
     Returns:
-        Float64 (K,); NaN for a class without positives or without negatives.
+        Float64 (K,), on the CPU; NaN for a class without positives or without negatives.
 
     Raises:
         ValueError: If shapes differ or a prediction is NaN.
@@ -58,13 +63,13 @@ def f1_score(preds: Tensor, target: Tensor, threshold: Tensor) -> Tensor:
         threshold: Float (K,).
 
     Returns:
-        Float64 (K,); NaN for a class without positives or without negatives.
+        Float64 (K,), on the CPU; NaN for a class without positives or without negatives.
 
     Raises:
         ValueError: If shapes differ or a prediction is NaN.
     """
     scores, positive, negative = _columns(preds, target)
-    admitted = (scores >= threshold[:, None]) & (positive | negative)
+    admitted = (scores >= threshold.cpu()[:, None]) & (positive | negative)
     hits = (admitted & positive).sum(1).double()
     total = (admitted.sum(1) + positive.sum(1)).double()
     return 2 * hits / total.masked_fill(_undefined(positive, negative), torch.nan)
@@ -80,7 +85,7 @@ def best_f1_threshold(preds: Tensor, target: Tensor) -> Tensor:
         target: Float (N, K): 1, 0, or NaN where not stated.
 
     Returns:
-        Float (K,); 0.5 for a class without positives or without negatives.
+        Float (K,), on the CPU; 0.5 for a class without positives or without negatives.
     """
     scores, positive, negative = _columns(preds, target)
     stated = positive | negative
@@ -103,7 +108,7 @@ def expected_calibration_error(preds: Tensor, target: Tensor, bins: int = 15) ->
         bins: Number of bins.
 
     Returns:
-        Float64 (K,), in [0, 1]; NaN for a class without any stated label.
+        Float64 (K,) in [0, 1], on the CPU; NaN for a class without any stated label.
 
     Raises:
         ValueError: If shapes differ or a prediction is NaN.
@@ -112,12 +117,12 @@ def expected_calibration_error(preds: Tensor, target: Tensor, bins: int = 15) ->
     stated = positive | negative
     index = (scores * bins).long().clamp(0, bins - 1)
     distance = (scores.double() - positive.double()) * stated
-    gap = torch.zeros(len(scores), bins, dtype=torch.float64, device=scores.device).scatter_add(1, index, distance)
+    gap = torch.zeros(len(scores), bins, dtype=torch.float64).scatter_add(1, index, distance)
     count = stated.sum(1)
     return gap.abs().sum(1) / count.double().masked_fill(count == 0, torch.nan)
 
 
-class MultilabelScores(Metric):  # type: ignore[misc]
+class MultilabelScores(Float32Buffers, Metric):  # type: ignore[misc]
     """AUROC, average precision (AUPRC), F1 and ECE of K labels over all samples, exact also over several processes.
 
     Args:
@@ -165,13 +170,14 @@ class MultilabelScores(Metric):  # type: ignore[misc]
         else:
             preds, target = dim_zero_cat(self.preds), dim_zero_cat(self.target)
         scores = {
-            "auroc": auroc(preds, target).float(),
-            "auprc": average_precision(preds, target).float(),
-            "f1": f1_score(preds, target, self.thresholds).float(),
-            "ece": expected_calibration_error(preds, target).float(),
+            "auroc": auroc(preds, target),
+            "auprc": average_precision(preds, target),
+            "f1": f1_score(preds, target, self.thresholds),
+            "ece": expected_calibration_error(preds, target),
         }
+        scores = {name: value.float().to(self.device) for name, value in scores.items()}
         return {
-            "best_thresholds": best_f1_threshold(preds, target) if len(preds) else self.thresholds,
+            "best_thresholds": best_f1_threshold(preds, target).to(self.device) if len(preds) else self.thresholds,
             **scores,
             **{f"{name}_macro": value.nanmean() for name, value in scores.items()},
             "num_classes_evaluated": (~scores["auroc"].isnan()).sum().float(),
@@ -179,11 +185,12 @@ class MultilabelScores(Metric):  # type: ignore[misc]
 
 
 def _columns(preds: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return scores (K, N) and which of them are positive and negative."""
+    """Return scores (K, N) and which of them are positive and negative, on the CPU."""
     if preds.shape != target.shape or preds.ndim != 2:
         raise ValueError(
             f"Expected `preds` and `target` of one shape (N, K) but got {tuple(preds.shape)} and {tuple(target.shape)}."
         )
+    preds, target = preds.cpu(), target.cpu()
     if preds.isnan().any():
         raise ValueError(
             f"Expected predictions without NaN but {int(preds.isnan().sum())} are NaN: the model diverged."

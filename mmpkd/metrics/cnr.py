@@ -43,11 +43,13 @@ class ContrastToNoise(RoiMetric):
         # centred, so that the squares of a flat map are not lost in their difference
         centred = pairs.scaled - pairs.scaled.mean(1, keepdim=True)
         powers = (centred, centred.square())
-        within = [pairs.inside(power).double() for power in powers]
-        without = [pairs.own(power.sum(1)).double() - part for power, part in zip(powers, within, strict=True)]
-        num = pairs.rois.num_pixels.double()
+        # the differences are taken in float64, which only the CPU has for sure
+        within = [pairs.inside(power).cpu().double() for power in powers]
+        without = [pairs.own(power.sum(1)).cpu().double() - part for power, part in zip(powers, within, strict=True)]
+        num = pairs.rois.num_pixels.cpu().double()
         rest = centred.shape[1] - num
         mean, other = within[0] / num, without[0] / rest
         spread = (within[1] / num - mean.square()).clamp_min(0) + (without[1] / rest - other.square()).clamp_min(0)
-        ratio = ((mean - other) / spread.sqrt()).masked_fill((rest == 0) | (spread < 1e-12), torch.nan).float()
+        ratio = ((mean - other) / spread.sqrt()).masked_fill((rest == 0) | (spread < 1e-12), torch.nan)
+        ratio = ratio.float().to(centred.device)
         return pairs.defined(ratio.abs() if self.absolute else ratio)

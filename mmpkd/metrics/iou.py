@@ -49,13 +49,15 @@ def otsu_threshold(counts: Tensor) -> Tensor:
     Returns:
         Int64 (b,) in [0, 255]; a pixel is in the region if its 8-bit value is larger.
     """
+    device = counts.device
+    counts = counts.cpu()  # the variances are compared in float64, which only the CPU has for sure
     running = counts.cumsum(1)
     num = running[:, -1:]
     share = running.double() / num
-    moment = (counts * torch.arange(NUM_BYTES, device=counts.device)).cumsum(1).double() / num
+    moment = (counts * torch.arange(NUM_BYTES)).cumsum(1).double() / num
     tiny = torch.finfo(torch.float64).tiny
     spread = (moment[:, -1:] * share - moment).square() / (share * (1 - share)).clamp_min(tiny)
-    return spread.masked_fill((running == 0) | (running == num), -1).argmax(1)
+    return spread.masked_fill((running == 0) | (running == num), -1).argmax(1).to(device)
 
 
 def iou_above_bytes(pairs: HeatmapPairs) -> Tensor:
@@ -83,8 +85,8 @@ def _iou_from(pairs: HeatmapPairs, level: Tensor) -> Tensor:
 
 
 def _iou(pairs: HeatmapPairs, hits: Tensor, num: Tensor) -> Tensor:
-    score = hits / (num + pairs.rois.num_pixels[:, None] - hits)
-    score = torch.where(pairs.own(pairs.constant)[:, None], pairs.rois.area[:, None], score.float())
+    score = hits.float() / (num + pairs.rois.num_pixels[:, None] - hits)
+    score = torch.where(pairs.own(pairs.constant)[:, None], pairs.rois.area[:, None], score)
     return pairs.defined(score)
 
 

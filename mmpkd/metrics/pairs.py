@@ -42,9 +42,8 @@ class Rois:
 
     @cached_property
     def flat(self) -> Tensor:
-        """Float (R, H W): 1 inside."""
-        # on a GPU, products of float32 matrices may be rounded to ten bits, as the user's precision settings have it
-        return self.mask.flatten(1).to(torch.float64 if self.mask.is_cuda else torch.float32)
+        """Float32 (R, H W): 1 inside."""
+        return self.mask.flatten(1).float()
 
     @cached_property
     def num_pixels(self) -> Tensor:
@@ -151,9 +150,10 @@ class HeatmapPairs:
         return flat.index_select(0, place), flat.index_select(0, place + 1)
 
     def sum_hits(self, values: Tensor) -> Tensor:
-        """Return the sum over the pixels of each ROI, float64 (R,) of values (n,)."""
-        sums: Tensor = torch.segment_reduce(values.double(), "sum", lengths=self.rois.num_pixels, unsafe=True)
-        return sums
+        """Return the sum over the pixels of each ROI, int64 (R,) of integers (n,), exactly on any device."""
+        running = torch.nn.functional.pad(values.long().cumsum(0), (1, 0))
+        end = self.rois.num_pixels.cumsum(0)
+        return running[end] - running[end - self.rois.num_pixels]
 
     def num_from(self, level: Tensor) -> Tensor:
         """Return how many pixels of each ROI's heatmap have at least a level, int64 (R, T) of levels (R, T)."""
@@ -165,13 +165,13 @@ class HeatmapPairs:
         return self.rois.num_pixels[:, None] - self.hits_below.gather(1, level).long()
 
     def expected_hits(self, num: Tensor) -> Tensor:
-        """Return how many of the `num` largest pixels (R,) are inside, float64 (R,); of ties, the expected share."""
+        """Return how many of the `num` largest pixels (R,) are inside, float32 (R,); of ties, the expected share."""
         num_pixels = self.levels.shape[1]
         level = self._level_of_rank(num_pixels - num)
         certain, with_ties = self.num_from(level + 1), self.num_from(level)
         before, after = self.hits_from(level + 1), self.hits_from(level)
-        share = (num[:, None] - certain) / (with_ties - certain)
-        return (before + (after - before) * share)[:, 0].double()
+        share = (num[:, None] - certain).float() / (with_ties - certain).float()
+        return (before + (after - before) * share)[:, 0]
 
     def _level_of_rank(self, rank: Tensor) -> Tensor:
         """Return the level of the pixel that is larger than `rank` others (R,) of its heatmap, int64 (R, 1), by bisection."""
@@ -188,6 +188,10 @@ class HeatmapPairs:
 
     def inside(self, values: Tensor) -> Tensor:
         """Return the sum inside each ROI, (b, H W) to (R,) or (b, T, H W) to (R, T)."""
+        if values.device.type != "cpu":
+            # a product of float32 matrices may be rounded to ten bits there, as the user's precision settings have it
+            mask = self.rois.mask.flatten(1)
+            return torch.where(mask if values.ndim == 2 else mask[:, None], values[self.image], 0.0).sum(-1)
         flat = values.flatten(0, -2)
         with torch.autocast(flat.device.type, enabled=False):
             sums = self.rois.flat @ flat.to(self.rois.flat.dtype).T
@@ -226,13 +230,14 @@ def _patches_near(mask: Tensor, tolerance: float, grid: tuple[int, int]) -> Tens
     """
     height, width = mask.shape[1:]
     y, x = (
-        ((torch.arange(n, device=mask.device) + 0.5) * pixels / n).long()
+        ((torch.arange(n, dtype=torch.float32, device=mask.device) + 0.5) * pixels / n).long()
         for n, pixels in zip(grid, (height, width), strict=True)
     )
     if tolerance == 0:
         return mask[:, y[:, None], x]
-    offset = torch.arange(-int(tolerance), int(tolerance) + 1, device=mask.device)
-    reach = (tolerance**2 - offset.double().square()).sqrt().floor().long()
+    offset = torch.arange(-int(tolerance), int(tolerance) + 1)
+    reach = (tolerance**2 - offset.double().square()).sqrt().floor().long().to(mask.device)
+    offset = offset.to(mask.device)
     row = y[:, None] + offset
     left = (x - reach[:, None]).clamp(0, width)
     right = (x + reach[:, None] + 1).clamp(0, width)

@@ -6,6 +6,8 @@ from torch import Tensor
 from mmpkd.metrics.pairs import NUM_LEVELS, HeatmapPairs, one_to_one
 from mmpkd.metrics.roi_metric import RoiMetric
 
+UNITS = 2.0**32
+
 
 def pixel_auroc(heatmap: Tensor, mask: Tensor) -> Tensor:
     """Probability that a pixel of the ROI has a larger value than one outside, ties counting half.
@@ -47,10 +49,11 @@ class PixelAUROC(RoiMetric):
     def score(self, pairs: HeatmapPairs) -> Tensor:
         """Return the score of each ROI."""
         lower, not_higher = pairs.hit_ranks
-        num, rest = pairs.rois.num_pixels.double(), pairs.levels.shape[1] - pairs.rois.num_pixels.double()
-        # what each pixel inside beats, ties counting half, less what the pixels inside beat among themselves
-        beaten = pairs.sum_hits(lower + not_higher) / 2 - num.square() / 2
-        return pairs.defined((beaten / (num * rest)).masked_fill(rest == 0, torch.nan).float())
+        num = pairs.rois.num_pixels
+        rest = pairs.levels.shape[1] - num
+        # in halves: what each pixel inside beats, ties counting half, less what the pixels inside beat among themselves
+        beaten = pairs.sum_hits(lower + not_higher) - num.square()
+        return pairs.defined((beaten.float() / (2 * num * rest).float()).masked_fill(rest == 0, torch.nan))
 
 
 class PixelAveragePrecision(RoiMetric):
@@ -64,4 +67,6 @@ class PixelAveragePrecision(RoiMetric):
         # of each pixel inside: how many inside, and how many at all, have at least its value
         inside = num[pair] - pairs.hits_below.flatten().index_select(0, pair * (NUM_LEVELS + 1) + pairs.hit_levels)
         everywhere = pairs.levels.shape[1] - pairs.hit_ranks[0]
-        return pairs.defined((pairs.sum_hits(inside / everywhere) / num).float())
+        # in units of 2^-32, so that the sum over very many pixels is exact on any device
+        precision = (inside.float() / everywhere.float() * UNITS).long()
+        return pairs.defined(pairs.sum_hits(precision).float() / (num.float() * UNITS))

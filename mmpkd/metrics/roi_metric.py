@@ -18,12 +18,15 @@ class RoiMetric(Metric):  # type: ignore[misc]
     full_state_update = False
     name: str
     total: Tensor
+    lost: Tensor
     num_roi: Tensor
     num_undefined: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+        # float64 is not on every device: what rounding takes from a float32 sum is kept beside it
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("lost", torch.tensor(0.0), dist_reduce_fx="sum")
         self.add_state("num_roi", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("num_undefined", torch.tensor(0), dist_reduce_fx="sum")
 
@@ -39,10 +42,15 @@ class RoiMetric(Metric):  # type: ignore[misc]
             mask: Bool (R, H, W).
         """
         score = self.score(one_to_one(heatmap, mask))
-        self.total += score.double().nansum()
+        part = score.nansum()
+        total = self.total + part
+        added = total - self.total
+        # Knuth's TwoSum: exactly what `total` lacks
+        self.lost += (self.total - (total - added)) + (part - added)
+        self.total = total
         self.num_roi += len(score)
         self.num_undefined += score.isnan().sum()
 
     def compute(self) -> Tensor:
         """Return the mean over the defined scores, NaN if there is none."""
-        return (self.total / (self.num_roi - self.num_undefined)).float()
+        return (self.total + self.lost) / (self.num_roi - self.num_undefined)

@@ -72,7 +72,9 @@ class ClassificationModule(LightningModule):
         is_due = (self.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
         if is_due or self.trainer.is_last_batch:
             self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, sync_dist=True)
-            self.log("train/lr", max(group["lr"] for group in self.trainer.optimizers[0].param_groups))
+            lr = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
+            # in half precision, Lightning would log a number in it
+            self.log("train/lr", torch.tensor(lr, dtype=torch.float32, device=self.device))
         return losses["loss"]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
@@ -122,7 +124,9 @@ class ClassificationModule(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW over timm's parameter groups, and the schedule, stepped every batch."""
-        optimizer = torch.optim.AdamW(self.parameter_groups(), lr=self.lr, betas=self.betas)
+        # where the weights are float16, the usual 1e-8 is 0, and a weight without a gradient would become infinite
+        smallest = max(torch.finfo(parameter.dtype).tiny for parameter in self.parameters() if parameter.requires_grad)
+        optimizer = torch.optim.AdamW(self.parameter_groups(), lr=self.lr, betas=self.betas, eps=max(1e-8, smallest))
         steps = self.trainer.estimated_stepping_batches
         if steps == float("inf"):
             raise ValueError(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import mmpkd.students.nano  # noqa: F401  registers vit_nano_patch8_64 with timm
 from mmpkd.outputs import ModelOutput
+from mmpkd.precision import linear_in_float32
 from mmpkd.records.checkpoint import load_of_kind
 from mmpkd.students.fold import fold_normalisation, grey_convolution
 
@@ -119,8 +120,8 @@ class VisionTransformerStudent(nn.Module):
         classifier, distilled = self.model.head, self.model.head_dist
         features, distilled_features = tokens[:, 0], tokens[:, 1]
         return (
-            ModelOutput(classifier(self.model.head_drop(features)), features),
-            ModelOutput(distilled(self.model.head_drop(distilled_features)), distilled_features),
+            ModelOutput(_logits(classifier, self.model.head_drop(features)), features),
+            ModelOutput(_logits(distilled, self.model.head_drop(distilled_features)), distilled_features),
         )
 
     def forward(self, image: Tensor) -> ModelOutput:
@@ -130,14 +131,23 @@ class VisionTransformerStudent(nn.Module):
             image: Float (B, C, H, W), normalised.
 
         Returns:
-            Logits (B, K) and features (B, D).
+            Logits, float32 (B, K), and features (B, D).
         """
         tokens = self.model.forward_features(image)
         features = self.model.forward_head(tokens, pre_logits=True)
         classifier = self.model.get_classifier()
+        if isinstance(classifier, nn.Module):
+            return ModelOutput(_logits(classifier, features), features)
         # distilled DeiT has two heads and averages their logits itself
-        logits = classifier(features) if isinstance(classifier, nn.Module) else self.model.forward_head(tokens)
-        return ModelOutput(logits, features)
+        return ModelOutput(self.model.forward_head(tokens).float(), features)
+
+
+def _logits(classifier: nn.Module, features: Tensor) -> Tensor:
+    """Return logits in float32, whatever the precision of the network before them."""
+    if isinstance(classifier, nn.Linear):
+        return linear_in_float32(classifier, features)
+    logits: Tensor = classifier(features)
+    return logits.float()
 
 
 def load_student(checkpoint: Path) -> VisionTransformerStudent:

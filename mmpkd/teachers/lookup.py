@@ -154,7 +154,9 @@ class ImageTeacher(TeacherLookup):
     @torch.no_grad()
     def __call__(self, batch: Batch) -> tuple[ModelOutput, Tensor]:
         """Return the teacher's outputs for the batch."""
-        output = self.student[0].eval()(batch["image"])
+        student = self.student[0].eval()
+        # the images come in the type of the student that is trained
+        output = student(batch["image"].to(next(student.parameters()).dtype))
         return ModelOutput(output.logits.float()[None], output.features.float()), self.available[batch["index"]]
 
 

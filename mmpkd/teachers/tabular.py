@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from data_modules.batch import Privileged
 from data_modules.split import Split
+from mmpkd.precision import Float32Buffers
 from mmpkd.teachers.base import PrivilegedEncoder
 
 
-class TableEncoder(PrivilegedEncoder):
+class TableEncoder(Float32Buffers, PrivilegedEncoder):
     """What encoders of tables share: column names, and numbers in units of their spread in training.
 
     A missing number becomes the training mean, without an indicator; a multi-hot column without any value is a row of zeros,
@@ -80,7 +81,8 @@ class TableEncoder(PrivilegedEncoder):
     def forward(self, privileged: Privileged) -> Tensor:
         """Encode numeric (B, F) and multi-hot (B, M) columns to features (B, D)."""
         numeric = ((privileged["numeric"] - self.mean) / self.std).nan_to_num(0.0)
-        return self.encode(numeric, privileged["categorical"])
+        dtype = next(self.parameters()).dtype  # statistics are in float32, weights perhaps not
+        return self.encode(numeric.to(dtype), privileged["categorical"].to(dtype))
 
 
 class TabularEncoder(TableEncoder):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from data_modules.batch import Privileged
 from mmpkd.outputs import ModelOutput
+from mmpkd.precision import Float32Linear
 from mmpkd.records.checkpoint import load_of_kind, sha256_of
 from mmpkd.teachers.base import PrivilegedEncoder, describe, encoder_from
 
@@ -28,10 +29,10 @@ class Teacher(nn.Module):
     def __init__(self, encoder: PrivilegedEncoder, num_classes: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Linear(encoder.num_features, num_classes)
+        self.head = Float32Linear(encoder.num_features, num_classes)
 
     def forward(self, privileged: Privileged) -> ModelOutput:
-        """Return logits (B, K) and features (B, D)."""
+        """Return logits, float32 (B, K), and features (B, D)."""
         features = self.encoder(privileged)
         return ModelOutput(self.head(features), features)
 

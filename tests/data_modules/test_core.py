@@ -19,7 +19,7 @@ from data_modules.cbis_ddsm.breast import PrepareBreast
 from data_modules.dataset import PrivilegedDataset
 from data_modules.preparation import Preparation
 from data_modules.regions import BoxRegion, Roi
-from data_modules.samplers import EpochBatches, EpochSampler
+from data_modules.samplers import EpochSampler
 from data_modules.split import Split, check_disjoint_patients
 from data_modules.transforms import Augmentation, SampleTransform, build_augmentation
 from tests.tiny import TinyDataModule, write_tiny
@@ -77,8 +77,8 @@ def test_augmentation_is_the_same_for_any_number_of_workers_and_new_in_every_epo
     def epoch_images(num_workers: int, epoch: int) -> dict[int, torch.Tensor]:
         data = TinyDataModule(str(tiny_root), num_workers=num_workers, seed=seed, shift=0.3)
         loader = data.train_dataloader()
-        assert isinstance(loader.batch_sampler, EpochBatches)
-        loader.batch_sampler.sampler.set_epoch(epoch)
+        assert isinstance(loader.sampler, EpochSampler)
+        loader.sampler.set_epoch(epoch)
         return {int(i): x for batch in loader for i, x in zip(batch["index"], batch["image"], strict=True)}
 
     alone, workers, later = epoch_images(0, 0), epoch_images(2, 0), epoch_images(0, 1)
@@ -138,14 +138,10 @@ def test_another_batch_size_or_number_of_processes_serves_what_is_left_once(draw
     new_world, new_size = draw.draw(st.integers(1, 3)), draw.draw(st.integers(1, 12))
 
     def serve(start: int, world: int, size: int) -> list[list[list[int]]]:
-        loaders = [
-            EpochBatches(EpochSampler(n, 3, True, 2 if start else 0, start, rank, world), size) for rank in range(world)
-        ]
-        for loader in loaders:
-            loader.sampler.set_epoch(2)
-        served = [[[index for _, index in keys] for keys in loader] for loader in loaders]
-        assert len({len(own) for own in served}) == 1  # a rank without a batch would let the others wait
-        return served
+        samplers = [EpochSampler(n, 3, True, 2, start, rank, world, size) for rank in range(world)]
+        indices = [[index for _, index in sampler] for sampler in samplers]
+        assert {len(own) for own in indices} == {samplers[0].num_left}  # ranks would wait for each other otherwise
+        return [[own[first : first + size] for first in range(0, len(own), size)] for own in indices]
 
     whole = serve(0, world, size)
     assert all(len(keys) == size for own in whole for keys in own) or num_batches == 0

@@ -8,12 +8,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lightning.pytorch import Callback, LightningModule, Trainer
 
+from data_modules.batch import Batch
 from data_modules.device_images import DeviceImages, augment, uniform
 from data_modules.prepare import prepare_images
 from data_modules.prepared import Depth
 from data_modules.transforms import Augmentation
 from mmpkd.__main__ import main
+from mmpkd.callbacks.device_images import ImagesOnDevice
+from mmpkd.modules import DistillationModule
 from tests.runs import config, data, student
 from tests.tiny import TinyDataModule
 
@@ -107,6 +111,34 @@ def test_training_with_images_on_the_device_equals_training_through_the_loader(t
         losses.append(metrics.loc[metrics["name"] == "train/loss", "value"].to_numpy())
     assert len(losses[0]) > 4
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
+
+
+class First(Callback):
+    """Keeps what the loader serves, before another callback adds to it."""
+
+    def __init__(self) -> None:
+        self.served: set[str] = set()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        self.served |= set(batch)
+
+
+def test_the_loader_decodes_no_image_that_is_on_the_device(tmp_path: Path) -> None:
+    first = First()
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        callbacks=[first, ImagesOnDevice()],
+        logger=False,
+        limit_train_batches=1,
+        limit_val_batches=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(DistillationModule(2, 32, student_options={"depth": 1}), prepared_module(tmp_path))
+    assert first.served == {"label", "index", "sample_id", "patient_id"}
 
 
 def test_prepared_images_are_needed(tmp_path: Path) -> None:

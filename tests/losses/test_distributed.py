@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import start_processes
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils._pytree import tree_map
 
 from mmpkd.losses import LossTerm, Objective
 from mmpkd.losses.objective import Normaliser
@@ -53,13 +54,13 @@ def part(value: Tensor, rank: int) -> Tensor:
     return value.chunk(2)[rank]
 
 
-def work(rank: int, folder: str) -> None:
+def work(rank: int, folder: str, device: str) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    image, label, teacher, available = batch()
+    image, label, teacher, available = (tree_map(lambda value: value.to(device), one) for one in batch())
     found = {}
     for normaliser in NORMALISERS:
-        student = DistributedDataParallel(Student(normaliser))
+        student = DistributedDataParallel(Student(normaliser).to(device))
         terms = student(
             part(image, rank), part(label, rank), ModelOutput(*(part(v, rank) for v in teacher)), part(available, rank)
         )
@@ -68,18 +69,18 @@ def work(rank: int, folder: str) -> None:
         for name, value in terms.items():
             mean = value.detach().clone()
             torch.distributed.all_reduce(mean)
-            values[name] = mean / 2
-        gradients = {name: p.grad for name, p in student.module.named_parameters()}
+            values[name] = (mean / 2).cpu()
+        gradients = {name: p.grad.cpu() for name, p in student.module.named_parameters()}
         found[normaliser] = {"values": values, "gradients": gradients}
     torch.save(found, f"{folder}/rank{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.slow
-def test_terms_and_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
+def check_two_processes(folder: Path, device: str) -> None:
+    """Compare two processes, both on one device, with one process on the CPU."""
     start_server()
-    start_processes(work, args=(str(tmp_path),), nprocs=2, start_method="forkserver")
-    found = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+    start_processes(work, args=(str(folder), device), nprocs=2, start_method="forkserver")
+    found = [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
     for normaliser in NORMALISERS:
         single = Student(normaliser)
         terms = single(*batch())
@@ -91,3 +92,8 @@ def test_terms_and_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -
                 torch.testing.assert_close(saved["values"][name], expected, rtol=1e-5, atol=1e-6, msg=name)
             for name, parameter in single.named_parameters():
                 torch.testing.assert_close(saved["gradients"][name], parameter.grad, rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.slow
+def test_terms_and_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
+    check_two_processes(tmp_path, "cpu")

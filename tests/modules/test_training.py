@@ -143,9 +143,13 @@ def test_training_in_bfloat16_with_clipped_gradients_keeps_losses_in_float32(tin
     seen: dict[str, torch.dtype] = {}
 
     def look(_: torch.nn.Module, arguments: tuple[ModelOutput, ...], terms: dict[str, torch.Tensor]) -> None:
-        seen.update({name: value.dtype for name, value in terms.items()}, input=arguments[0].logits.dtype)
+        seen.update({name: value.dtype for name, value in terms.items()}, logits=arguments[0].logits.dtype)
+
+    def look_inside(_: torch.nn.Module, arguments: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        seen["inside"] = output.dtype
 
     student.objective.register_forward_hook(look)
+    student.student.model.blocks[0].attn.qkv.register_forward_hook(look_inside)
     trainer = Trainer(
         max_epochs=1,
         accelerator="cpu",
@@ -157,8 +161,8 @@ def test_training_in_bfloat16_with_clipped_gradients_keeps_losses_in_float32(tin
         default_root_dir=tmp_path,
     )
     trainer.fit(student, TinyDataModule(str(tiny_root)))
-    assert seen["input"] == torch.bfloat16
-    assert {seen[name] for name in ("loss", "task", "distillation")} == {torch.float32}
+    assert seen["inside"] == torch.bfloat16
+    assert {seen[name] for name in ("logits", "loss", "task", "distillation")} == {torch.float32}
     assert all(p.isfinite().all() for p in student.parameters())
 
 
