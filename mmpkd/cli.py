@@ -32,6 +32,8 @@ from mmpkd.checkpoint_io import SafeCheckpointIO, remove_temporary_checkpoints
 from mmpkd.modules import ClassificationModule
 from mmpkd.suggestions import SuggestingParser
 from mmpkd.terminal import quieten, start_logging
+from mmpkd.tracking.environment import run_defaults
+from mmpkd.tracking.hidden_paths import run_name
 from mmpkd.tracking.metrics_file import MetricsFile
 from mmpkd.tracking.wandb import finish_wandb, sweep_folder, wandb_logger
 from mmpkd.unused_gpu import warn_of_unused_gpu
@@ -51,9 +53,11 @@ class RunOptions:
         tags: W&B tags.
         project: W&B project.
         wandb: `auto` is online for those who are logged in to W&B and offline for others; `offline` needs no account or network;
-            `online` needs an account; `disabled` writes nothing. The environment variable WANDB_MODE sets the default.
+            `online` needs an account; `disabled` writes nothing. WANDB_MODE sets the default, and WANDB_PROJECT,
+            WANDB_RUN_GROUP, WANDB_JOB_TYPE and WANDB_TAGS those of project, group, job_type and tags.
         media: Whether images go to W&B: `auto`, not if the data are credentialed and the server is a third party's; `local`,
             never; `upload`, always.
+        system_metrics: Whether W&B records memory and utilisation of the GPU and the machine.
         hash_ids: Replace identifiers of samples and patients by keyed hashes in everything that the run writes. The key is the
             environment variable MMPKD_ID_KEY; all runs that share targets or are compared need the same one.
         monitor: Validation score, higher is better, that `checkpoints/best.ckpt` is chosen by. Never a localization score.
@@ -70,6 +74,7 @@ class RunOptions:
     project: str = "mmpkd"
     wandb: Literal["auto", "offline", "online", "disabled"] = "auto"
     media: Literal["auto", "local", "upload"] = "auto"
+    system_metrics: bool = False
     hash_ids: bool = False
     monitor: str = "val/auroc_macro"
     reference: str | None = None
@@ -102,8 +107,7 @@ class MMPKDCLI(LightningCLI):
         parser.add_subclass_arguments(
             PrivilegedForm, "privileged_form", required=False, help="another form of the privileged information"
         )
-        if os.environ.get("WANDB_MODE") in ("online", "offline", "disabled"):
-            parser.set_defaults({"run.wandb": os.environ["WANDB_MODE"]})
+        parser.set_defaults(run_defaults())
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
         same = {name: name for name in ("num_classes", "image_size", "in_chans")}
         for source, target in {**same, "mean": "input_mean", "std": "input_std"}.items():
@@ -193,8 +197,18 @@ class MMPKDCLI(LightningCLI):
         if configured not in (None, True):
             raise ValueError("Expected no trainer.logger: metrics.csv is always written and --run.wandb chooses W&B.")
         run, folder = self.run, Path(self.run.dir)
-        name = "-".join(folder.parts[-2:])
-        tracker = wandb_logger(folder, run.wandb, run.project, name, run.group, run.job_type, run.tags, run.media)
+        name = os.environ.get("WANDB_NAME") or run_name(folder)
+        tracker = wandb_logger(
+            folder,
+            run.wandb,
+            run.project,
+            name,
+            run.group,
+            run.job_type,
+            run.tags,
+            run.media,
+            run.system_metrics,
+        )
         return [MetricsFile(folder), *([tracker] if tracker else [])]
 
 

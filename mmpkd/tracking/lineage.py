@@ -7,6 +7,8 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 
+from mmpkd.tracking.hidden_paths import hide_paths
+
 logger = logging.getLogger("mmpkd")
 
 
@@ -27,9 +29,10 @@ def log_teacher(loggers: Iterable[Logger], sha256: str, lineage: Mapping[str, An
         if isinstance(tracker, WandbLogger):
             import wandb
 
-            artifact = wandb.Artifact(artifact_name(sha256), "teacher", metadata={"sha256": sha256, **lineage})
+            shown = hide_paths({"sha256": sha256, **lineage})
+            artifact = wandb.Artifact(artifact_name(sha256), "teacher", metadata=shown)
             with artifact.new_file("lineage.json") as file:
-                file.write(json.dumps({"sha256": sha256, **lineage}, indent=2))
+                file.write(json.dumps(shown, indent=2))
             tracker.experiment.log_artifact(artifact)
 
 
