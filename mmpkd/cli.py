@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.forms import PrivilegedForm
 from mmpkd.callbacks.best_checkpoint import BestCheckpoint
 from mmpkd.callbacks.last_checkpoint import LastCheckpoint
+from mmpkd.callbacks.last_validation import LastValidation
 from mmpkd.callbacks.nan_guard import NaNGuard
 from mmpkd.callbacks.predictions import PredictionWriter
 from mmpkd.callbacks.progress import EpochLog
@@ -28,6 +28,7 @@ from mmpkd.callbacks.record import RunRecord, lineage
 from mmpkd.callbacks.rng import RNGState
 from mmpkd.callbacks.teacher_card import TeacherCardWriter
 from mmpkd.callbacks.threads import Threads
+from mmpkd.checkpoint_file import read_checkpoint
 from mmpkd.checkpoint_io import SafeCheckpointIO, remove_temporary_checkpoints
 from mmpkd.modules import ClassificationModule
 from mmpkd.suggestions import SuggestingParser
@@ -36,10 +37,12 @@ from mmpkd.tracking.environment import run_defaults
 from mmpkd.tracking.hidden_paths import run_name
 from mmpkd.tracking.metrics_file import MetricsFile
 from mmpkd.tracking.wandb import finish_wandb, sweep_folder, wandb_logger
+from mmpkd.trainer_options import check_monitor, check_trainer, users_loggers, users_plugins
 from mmpkd.unused_gpu import warn_of_unused_gpu
 from mmpkd.user_code import find_user_code
 
 logger = logging.getLogger("mmpkd")
+LIGHTNINGS_OWN = ("best", "last", "hpc", "registry")  # names of checkpoints that Lightning finds itself
 
 
 @dataclass
@@ -113,6 +116,15 @@ class MMPKDCLI(LightningCLI):
         for source, target in {**same, "mean": "input_mean", "std": "input_std"}.items():
             parser.link_arguments(f"data.{source}", f"model.init_args.{target}", apply_on="instantiate")
 
+    def _parse_ckpt_path(self) -> None:
+        """Check that a given checkpoint can be read, before anything long begins.
+
+        Lightning would let hyper-parameters in it win over flags and files.
+        """
+        given = self.config[self.config.subcommand].get("ckpt_path")
+        if given is not None and given not in LIGHTNINGS_OWN:
+            read_checkpoint(Path(given), "state_dict", "model")
+
     def before_instantiate_classes(self) -> None:
         """Prepare the run's folder."""
         self.run: RunOptions = self.config_run()
@@ -140,7 +152,8 @@ class MMPKDCLI(LightningCLI):
         logger.info("%s: %s", self.subcommand, best)
 
     def instantiate_classes(self) -> None:
-        """Instantiate everything, and tell the data module which form and which patients it serves."""
+        """Check the trainer's settings, instantiate everything, and tell the data module which form and patients it serves."""
+        check_trainer(self.config[self.subcommand].trainer, str(self.subcommand))
         super().instantiate_classes()
         form = self._get(self.config_init, "privileged_form")
         if form is not None:
@@ -157,31 +170,29 @@ class MMPKDCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make a trainer that writes into the run's folder only."""
         configured = self.config_init[self.subcommand].trainer
+        check_monitor(self.run.monitor, self.datamodule.label_names)
         warn_of_unused_gpu(configured.accelerator)
+        has_bar = configured.enable_progress_bar
+        has_bar = sys.stdout.isatty() if has_bar is None else has_bar
         own = {
             "default_root_dir": self.run.dir,
-            "callbacks": [*(configured.callbacks or []), *self._callbacks()],
-            "plugins": [*(configured.plugins or []), SafeCheckpointIO()],
+            "callbacks": [*(configured.callbacks or []), *self._callbacks(has_bar)],
+            "plugins": [*users_plugins(configured.plugins), SafeCheckpointIO()],
             "logger": self._loggers(configured.logger),
-            "use_distributed_sampler": False,
-            "enable_progress_bar": sys.stdout.isatty(),
+            "enable_progress_bar": has_bar,
         }
         return super().instantiate_trainer(**{**own, **kwargs})
 
-    def _callbacks(self) -> list[Callback]:
-        if not re.fullmatch(r"val/(auroc|auprc|f1)[^/]*(/.*)?", self.run.monitor):
-            raise ValueError(
-                "Expected run.monitor to be a validation score of classification (val/auroc..., val/auprc..., val/f1...) but "
-                f"got '{self.run.monitor}'. Localization must not choose a checkpoint."
-            )
+    def _callbacks(self, has_bar: bool) -> list[Callback]:
         folder = Path(self.run.dir) / "checkpoints"
         best = BestCheckpoint(folder, self.run.monitor)
         last = LastCheckpoint(folder, self.run.save_every_n_steps)
         seed = self.config[self.subcommand].seed_everything
-        progress = RichProgressBar(leave=False) if sys.stdout.isatty() else EpochLog()
+        progress = RichProgressBar(leave=False) if has_bar else EpochLog()
         return [
             best,
             last,
+            LastValidation(),
             RNGState(),
             Threads(),
             NaNGuard(),
@@ -194,8 +205,6 @@ class MMPKDCLI(LightningCLI):
     def _loggers(self, configured: object) -> list[Logger]:
         if configured is False:
             return []
-        if configured not in (None, True):
-            raise ValueError("Expected no trainer.logger: metrics.csv is always written and --run.wandb chooses W&B.")
         run, folder = self.run, Path(self.run.dir)
         name = os.environ.get("WANDB_NAME") or run_name(folder)
         tracker = wandb_logger(
@@ -209,7 +218,7 @@ class MMPKDCLI(LightningCLI):
             run.media,
             run.system_metrics,
         )
-        return [MetricsFile(folder), *([tracker] if tracker else [])]
+        return [MetricsFile(folder), *([tracker] if tracker else []), *users_loggers(configured)]
 
 
 def _id_key() -> str:
@@ -245,7 +254,14 @@ def main(args: Sequence[str] | None = None) -> None:
             seed_everything_default=0,
             subclass_mode_model=True,
             subclass_mode_data=True,
-            trainer_defaults={"num_sanity_val_steps": 0, "enable_model_summary": False, "deterministic": True},
+            trainer_defaults={
+                "num_sanity_val_steps": 0,
+                "enable_model_summary": False,
+                "deterministic": True,
+                "use_distributed_sampler": False,
+            },
+            auto_configure_optimizers=False,
+            parser_kwargs={"prog": "mmpkd"},
             args=None if args is None else list(args),
         )
         exit_code = 0

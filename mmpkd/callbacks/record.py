@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 import mmpkd
 from data_modules.base import PrivilegedDataModule
 from data_modules.json_file import write_json
+from mmpkd.callbacks.best_score import best_checkpoint
 from mmpkd.modules import TeacherModule
 from mmpkd.teachers.teacher import sha256_of
 from mmpkd.tracking.lineage import log_teacher, use_teacher
@@ -41,7 +42,7 @@ class RunRecord(Callback):
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record that training is complete."""
-        checkpoint = trainer.checkpoint_callback
+        checkpoint = best_checkpoint(trainer)
         best = getattr(checkpoint, "best_model_score", None)
         entry = {
             "status": "fitted",
