@@ -9,6 +9,7 @@ from torch import Tensor
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.batch import Batch
+from mmpkd.checkpoint_file import check_layers
 from mmpkd.losses import DistillationLoss, LossTerm, Objective
 from mmpkd.losses.objective import Mode, Normaliser
 from mmpkd.modules.base import ClassificationModule
@@ -240,3 +241,4 @@ class DistillationModule(ClassificationModule):
         # a student is tested without the losses that it was trained with
         for key in [key for key in checkpoint["state_dict"] if key.startswith(LOSSES) and key not in own]:
             del checkpoint["state_dict"][key]
+        check_layers(own, checkpoint["state_dict"], "student")

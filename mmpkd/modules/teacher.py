@@ -7,6 +7,7 @@ from timm.optim import param_groups_weight_decay
 from torch import Tensor, nn
 
 from data_modules.batch import Batch
+from mmpkd.checkpoint_file import check_layers
 from mmpkd.losses import masked_bce
 from mmpkd.modules.base import ClassificationModule
 from mmpkd.outputs import ModelOutput
@@ -76,6 +77,7 @@ class TeacherModule(ClassificationModule):
             return
         encoder.build(manifest["inputs"])
         self.teacher = Teacher(encoder, self.num_classes)
+        check_layers(self.state_dict(), checkpoint["state_dict"], "teacher")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is needed to build the network again."""
