@@ -64,6 +64,8 @@ def test_what_a_user_gets_wrong_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
+    for variable in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "NETRC"):
+        monkeypatch.delenv(variable, raising=False)
     arguments = config(tmp_path, "run", tiny_root, student(), trainer=ONE_EPOCH)
     for name, place in places.items():
         flags = flags.replace(name, place)
