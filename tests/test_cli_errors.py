@@ -50,7 +50,6 @@ def places(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Places:
         ("test", "--ckpt_path=STUDENT --model.student_options.depth=2", "student.model.blocks.1"),
         ("fit", "--run.dir=TEXT/run", "Expected "),
         ("fit", "--run.wandb=online", "wandb login"),
-        ("fit", "--trainer.accelerator=gpu", "No supported gpu backend found"),
     ],
 )
 def test_what_a_user_gets_wrong_is_one_line(
