@@ -103,6 +103,11 @@ class PrivilegedDataModule(LightningDataModule):
         self._held_out: tuple[int, int] | None = None
         # training images that a callback adds to the batch
         self.images_elsewhere = False
+        least = {"image_size": 1, "batch_size": 1, "num_workers": 0, "max_train_samples": 1}
+        for name, smallest in least.items():
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise ValueError(f"Expected data.{name} of at least {smallest} but got {value}.")
 
     @property
     def num_classes(self) -> int:

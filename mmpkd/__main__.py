@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from mmpkd.error_lines import DEBUG, run_with_error_line, take_debug
+
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
 OWN_COMMANDS = {
     "attribute": "mmpkd.commands.attribute",
@@ -33,7 +35,8 @@ Multimodal privileged knowledge distillation for medical imaging.
   study      teacher, arms and seeds, then a report:  mmpkd study experiments/cxr/study.yaml
 
 Any option of a configuration can be given as a flag:  --model.distillation_weight=0.7 --data.batch_size=64
-`mmpkd COMMAND --help` lists a command's options, `mmpkd --version` prints the version.
+`mmpkd COMMAND --help` lists a command's options, `mmpkd --version` prints the version. An error is one line;
+`mmpkd --debug COMMAND` shows where in the program it happened.
 """
 
 
@@ -44,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; those of the process by default.
 
     Returns:
-        Exit status: 0, or 2 for an unknown command.
+        Exit status: that of the command, or 2 for an unknown one.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help", "help"):
@@ -55,23 +58,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         sys.stdout.write(f"mmpkd {__version__}\n")
         return 0
+    if args[0] == DEBUG and len(args) > 1:
+        args[:2] = [args[1], DEBUG]
     if args[0] in OWN_COMMANDS:
         run: Callable[[Sequence[str]], int] = import_module(OWN_COMMANDS[args[0]]).main
         return run(args[1:])
     if args[0] in LIGHTNING_COMMANDS:
-        from mmpkd.quick_cli import freeze
-        from mmpkd.quick_cli import main as lightning
-
-        if argv is None:
-            freeze()
-        lightning(None if argv is None else args)
-        return 0
+        return _run_lightning(args, is_program=argv is None)
     import difflib
 
     near = difflib.get_close_matches(args[0], COMMANDS, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     sys.stderr.write(f"mmpkd: expected one of {', '.join(COMMANDS)} but got '{args[0]}'.{hint}\n")
     return 2
+
+
+def _run_lightning(args: list[str], is_program: bool) -> int:
+    from mmpkd.quick_cli import freeze
+    from mmpkd.quick_cli import main as lightning
+
+    if is_program:
+        freeze()
+    options, is_debug = take_debug(args)
+
+    def run() -> int:
+        lightning(options)
+        return 0
+
+    return run_with_error_line(f"mmpkd {args[0]}", is_debug, run)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,13 @@
 
 import logging
 import os
-import re
 import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -25,6 +24,7 @@ from data_modules.forms import PrivilegedForm
 from mmpkd.callbacks.best_checkpoint import BestCheckpoint
 from mmpkd.callbacks.label_check import LabelCheck
 from mmpkd.callbacks.last_checkpoint import LastCheckpoint
+from mmpkd.callbacks.last_validation import LastValidation
 from mmpkd.callbacks.nan_guard import NaNGuard
 from mmpkd.callbacks.predictions import PredictionWriter
 from mmpkd.callbacks.progress import EpochLog
@@ -35,57 +35,20 @@ from mmpkd.callbacks.teacher_card import TeacherCardWriter
 from mmpkd.callbacks.threads import Threads
 from mmpkd.modules import ClassificationModule
 from mmpkd.records import RunFolder
-from mmpkd.records.checkpoint import SafeCheckpointIO
+from mmpkd.records.checkpoint import SafeCheckpointIO, load_of_kind
 from mmpkd.records.fit_start import fit_start
+from mmpkd.run_options import RunOptions
 from mmpkd.suggestions import SuggestingParser
 from mmpkd.terminal import quieten, start_logging
+from mmpkd.tracking.environment import run_defaults
+from mmpkd.tracking.hidden_paths import run_name
 from mmpkd.tracking.metrics_file import MetricsFile
 from mmpkd.tracking.wandb import finish_wandb, sweep_folder, wandb_logger
+from mmpkd.trainer_options import check_monitor, check_trainer, users_loggers, users_plugins
 from mmpkd.unused_gpu import warn_of_unused_gpu
 from mmpkd.user_code import find_user_code
 
 logger = logging.getLogger("mmpkd")
-
-
-@dataclass
-class RunOptions:
-    """Where a run lives and how it is tracked.
-
-    Attributes:
-        dir: Folder of the run: configuration, checkpoints, metrics, tables, maps and the W&B files.
-        group: Study that the run belongs to (W&B group).
-        job_type: Role of the run in the study (W&B job type).
-        tags: W&B tags.
-        project: W&B project.
-        wandb: `auto` is online for those who are logged in to W&B and offline for others; `offline` needs no account or network;
-            `online` needs an account; `disabled` writes nothing. The environment variable WANDB_MODE sets the default.
-        media: Whether images go to W&B: `auto`, not if the data are credentialed and the server is a third party's; `local`,
-            never; `upload`, always.
-        hash_ids: Replace identifiers of samples and patients by keyed hashes in everything that the run writes. The key is the
-            environment variable MMPKD_ID_KEY; all runs that share targets or are compared need the same one.
-        monitor: Validation score, higher is better, that `checkpoints/best.ckpt` is chosen by. Never a localization score.
-        reference: Folder of an image-only student's finished run that the teacher card compares a teacher with.
-        save_every_n_minutes: Minutes between saves of `checkpoints/last.ckpt` inside an epoch, from which a killed run goes on.
-            It is saved after every epoch, too.
-        save_every_n_steps: Optimizer steps between these saves, instead of minutes.
-        num_folds: Folds of training patients, of which one is left out of the training; 0 trains on all of them.
-        held_out_fold: Which one, from 0.
-    """
-
-    dir: str = "runs/default"
-    group: str | None = None
-    job_type: str | None = None
-    tags: list[str] = field(default_factory=list)
-    project: str = "mmpkd"
-    wandb: Literal["auto", "offline", "online", "disabled"] = "auto"
-    media: Literal["auto", "local", "upload"] = "auto"
-    hash_ids: bool = False
-    monitor: str = "val/auroc_macro"
-    reference: str | None = None
-    save_every_n_minutes: float = 10
-    save_every_n_steps: int | None = None
-    num_folds: int = 0
-    held_out_fold: int = 0
 
 
 class AlreadyTrainedError(Exception):
@@ -117,12 +80,14 @@ class MMPKDCLI(LightningCLI):
         parser.add_subclass_arguments(
             PrivilegedForm, "privileged_form", required=False, help="another form of the privileged information"
         )
-        if os.environ.get("WANDB_MODE") in ("online", "offline", "disabled"):
-            parser.set_defaults({"run.wandb": os.environ["WANDB_MODE"]})
+        parser.set_defaults(run_defaults())
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
         same = {name: name for name in ("num_classes", "image_size", "in_chans")}
         for source, target in {**same, "mean": "input_mean", "std": "input_std"}.items():
             parser.link_arguments(f"data.{source}", f"model.init_args.{target}", apply_on="instantiate")
+
+    def _parse_ckpt_path(self) -> None:
+        """Do nothing: Lightning would let hyper-parameters in a given checkpoint win over flags and files."""
 
     def before_instantiate_classes(self) -> None:
         """Prepare the run's folder."""
@@ -147,7 +112,8 @@ class MMPKDCLI(LightningCLI):
             AlreadyTrainedError: If the folder holds the finished training that is asked for.
         """
         config, folder = self.config[self.subcommand], self.folder
-        given = None if config.ckpt_path is None else Path(config.ckpt_path)
+        own = {"best": folder.best, "last": folder.last}  # as Lightning calls them
+        given = None if config.ckpt_path is None else own.get(config.ckpt_path, Path(config.ckpt_path))
         if self.subcommand == "fit" and not config.trainer.fast_dev_run:
             settings = yaml.safe_load(self._parser(self.subcommand).dump(config, skip_none=False))
             start = fit_start(folder, settings, given)
@@ -159,7 +125,9 @@ class MMPKDCLI(LightningCLI):
                 logger.info("goes on from %s", start.checkpoint)
                 if start.checkpoint.parent == folder.checkpoints:
                     config.ckpt_path = None  # the folder's own configuration is that of the whole training
-            return start.checkpoint
+            given = start.checkpoint
+        if given is not None:
+            load_of_kind(given, "state_dict", "model")  # whether it can be read, before anything long begins
         if given is not None or self.subcommand == "fit":
             return given
         if not folder.best.is_file():
@@ -171,7 +139,8 @@ class MMPKDCLI(LightningCLI):
         return folder.best
 
     def instantiate_classes(self) -> None:
-        """Instantiate everything, and tell the data module which form and which patients it serves."""
+        """Check the trainer's settings, instantiate everything, and tell the data module which form and patients it serves."""
+        check_trainer(self.config[self.subcommand].trainer, str(self.subcommand))
         super().instantiate_classes()
         self.config_init[self.subcommand].ckpt_path = None if self._checkpoint is None else str(self._checkpoint)
         form = self._get(self.config_init, "privileged_form")
@@ -189,31 +158,29 @@ class MMPKDCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make a trainer that writes into the run's folder only."""
         configured = self.config_init[self.subcommand].trainer
+        check_monitor(self.run.monitor, self.datamodule.label_names)
         warn_of_unused_gpu(configured.accelerator)
+        has_bar = configured.enable_progress_bar
+        has_bar = sys.stdout.isatty() if has_bar is None else has_bar
         own = {
             "default_root_dir": self.run.dir,
-            "callbacks": [*(configured.callbacks or []), *self._callbacks()],
-            "plugins": [*(configured.plugins or []), SafeCheckpointIO()],
+            "callbacks": [*(configured.callbacks or []), *self._callbacks(has_bar)],
+            "plugins": [*users_plugins(configured.plugins), SafeCheckpointIO()],
             "logger": self._loggers(configured.logger),
-            "use_distributed_sampler": False,
-            "enable_progress_bar": sys.stdout.isatty(),
+            "enable_progress_bar": has_bar,
         }
         return super().instantiate_trainer(**{**own, **kwargs})
 
-    def _callbacks(self) -> list[Callback]:
-        if not re.fullmatch(r"val/(auroc|auprc|f1)[^/]*(/.*)?", self.run.monitor):
-            raise ValueError(
-                "Expected run.monitor to be a validation score of classification (val/auroc..., val/auprc..., val/f1...) but "
-                f"got '{self.run.monitor}'. Localization must not choose a checkpoint."
-            )
+    def _callbacks(self, has_bar: bool) -> list[Callback]:
         best = BestCheckpoint(self.folder.checkpoints, self.run.monitor)
         last = LastCheckpoint(self.folder, self.run.save_every_n_minutes, self.run.save_every_n_steps)
         seed = self.config[self.subcommand].seed_everything
-        progress = RichProgressBar(leave=False) if sys.stdout.isatty() else EpochLog()
+        progress = RichProgressBar(leave=False) if has_bar else EpochLog()
         return [
             best,
             last,
             LabelCheck(self.run.monitor),
+            LastValidation(),
             RNGState(int(seed)),
             Threads(),
             NaNGuard(),
@@ -226,12 +193,20 @@ class MMPKDCLI(LightningCLI):
     def _loggers(self, configured: object) -> list[Logger]:
         if configured is False:
             return []
-        if configured not in (None, True):
-            raise ValueError("Expected no trainer.logger: metrics.csv is always written and --run.wandb chooses W&B.")
         run, folder = self.run, self.folder.path
-        name = "-".join(folder.parts[-2:])
-        tracker = wandb_logger(folder, run.wandb, run.project, name, run.group, run.job_type, run.tags, run.media)
-        return [MetricsFile(self.folder), *([tracker] if tracker else [])]
+        name = os.environ.get("WANDB_NAME") or run_name(folder)
+        tracker = wandb_logger(
+            folder,
+            run.wandb,
+            run.project,
+            name,
+            run.group,
+            run.job_type,
+            run.tags,
+            run.media,
+            run.system_metrics,
+        )
+        return [MetricsFile(self.folder), *([tracker] if tracker else []), *users_loggers(configured)]
 
 
 @rank_zero_only
@@ -273,7 +248,14 @@ def main(args: Sequence[str] | None = None) -> None:
             seed_everything_default=0,
             subclass_mode_model=True,
             subclass_mode_data=True,
-            trainer_defaults={"num_sanity_val_steps": 0, "enable_model_summary": False, "deterministic": True},
+            trainer_defaults={
+                "num_sanity_val_steps": 0,
+                "enable_model_summary": False,
+                "deterministic": True,
+                "use_distributed_sampler": False,
+            },
+            auto_configure_optimizers=False,
+            parser_kwargs={"prog": "mmpkd"},
             args=None if args is None else list(args),
         )
         exit_code = 0

@@ -1,8 +1,9 @@
-"""Command-line errors that suggest what was meant."""
+"""Command-line errors in one line, which suggest what was meant."""
 
 import difflib
 import inspect
 import re
+import sys
 from typing import Any, NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
@@ -15,15 +16,47 @@ from mmpkd.teachers import PrivilegedEncoder
 _UNKNOWN = re.compile(
     r"[Oo]ption '([\w.]+)'|[Kk]ey '([\w.]+)'|arguments?: --([\w.]+)|'([\w.]+)' is not (?:accepted|expected)"
 )
+# options of Lightning's command line that would replace the schedule and the groups of weight decay
+_REPLACED = {
+    "optimizer": "The optimizer is AdamW: set --model.lr, --model.weight_decay, --model.betas or --model.layer_decay. For "
+    "another one, override configure_optimizers in a class of your own.",
+    "lr_scheduler": "The learning rate rises linearly and falls as a cosine: set --model.lr and --model.warmup_fraction. For "
+    "another schedule, override configure_optimizers in a class of your own.",
+}
+# what jsonargparse says of the types that it tried, and of how it read a value
+_NOISE = re.compile(
+    r"\s*Does not validate against any of the Union subtypes\s*Subtypes: .*$|\s*Errors:\s*$|"
+    r"\s*- Expected a <class 'NoneType'>|\s*Given value type: .*$|\s*Given value: (Nested|\w*Namespace).*$|"
+    r"\s*Subclass types expect one of:|\s*- a (class path|dict) [(w].*$|\s*- Not a valid subclass of .*$",
+    re.MULTILINE,
+)
 
 
 class SuggestingParser(LightningArgumentParser):
-    """Adds the nearest known names to the message about an unknown option."""
+    """A parser that says in one line what is wrong, and adds the nearest known names to it.
+
+    Options cannot be shortened: a short form would mean something else as soon as another option begins like it.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the message and a suggestion, and exit with 2."""
-        super().error(message + suggestion(message, known_names(self)), ex)
-        raise AssertionError("jsonargparse's error never returns")
+        if not self.exit_on_error:
+            super().error(message, ex)
+        parser = getattr(ex, "subcommand_parser", None) or self
+        command = parser.prog.replace(" [options]", "")
+        hint = suggestion(message, known_names(parser))
+        sys.stderr.write(f"{command}: {condensed(message)}{hint} See `{command} --help`.\n")
+        sys.exit(2)
+
+
+def condensed(message: str) -> str:
+    """Return what jsonargparse says in one line, without what it says of types."""
+    text = re.sub(r"<class '([\w.]+)'>", r"\1", _NOISE.sub("", message))
+    text = re.sub(r"Parser key \"([\w.]+)\":", r"\1:", text)
+    return " ".join(re.sub(r"(^|:)\s*- ", r"\1 ", text, flags=re.MULTILINE).split()).rstrip(".") + "."
 
 
 def suggestion(message: str, names: set[str]) -> str:
@@ -31,9 +64,14 @@ def suggestion(message: str, names: set[str]) -> str:
     found = _UNKNOWN.search(message)
     if found is None:
         return ""
-    unknown = next(group for group in found.groups() if group).split(".")[-1]
-    near = [name for name in difflib.get_close_matches(unknown, sorted(names), n=2, cutoff=0.7) if name != unknown]
-    return f"\nDid you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+    option = next(group for group in found.groups() if group)
+    if option.split(".")[0] in _REPLACED:
+        return f" {_REPLACED[option.split('.')[0]]}"
+    unknown = option.split(".")[-1]
+    names = names - {unknown}  # known elsewhere
+    longer = sorted((name for name in names if name.startswith(unknown) and name.isidentifier()), key=len)
+    near = longer[:2] or difflib.get_close_matches(unknown, sorted(names), n=2, cutoff=0.7)
+    return f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
 
 
 def known_names(parser: LightningArgumentParser) -> set[str]:

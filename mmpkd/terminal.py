@@ -26,5 +26,7 @@ def quieten() -> None:
         warnings.filterwarnings("ignore", message=message)
     # tables of devices, and advertisements
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # but a profile is what the user has asked for
+    logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
     # the seed is in config.yaml; two lines a run say it again
     logging.getLogger("lightning.fabric.utilities.seed").setLevel(logging.WARNING)

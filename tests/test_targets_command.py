@@ -268,7 +268,7 @@ def test_a_student_above_its_teacher_is_told_afterwards(
     writer = TeacherCardWriter()
     writer._card = TeacherCard(split_name, False, "", 1, 1, {}, 0.8, 1.0, [], [])
     checkpoint = SimpleNamespace(best_model_score=torch.tensor(best), monitor=monitor)
-    writer.on_fit_end(SimpleNamespace(checkpoint_callback=checkpoint), None)  # type: ignore[arg-type]
+    writer.on_fit_end(SimpleNamespace(checkpoint_callback=checkpoint, checkpoint_callbacks=[]), None)  # type: ignore[arg-type]
     assert ("is above its teacher's" in capsys.readouterr().out) == is_said
 
 

@@ -1,6 +1,7 @@
 """Labels that cannot be learned or scored, said before anything is computed."""
 
 import logging
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.batch import Batch
-from data_modules.columns import check_names
 from data_modules.labels import metric_name, without_both_values
 from data_modules.split import Split
 from mmpkd.modules.base import ClassificationModule
@@ -37,7 +37,7 @@ class LabelCheck(Callback):
         """Check the labels, before the module computes anything.
 
         Raises:
-            ValueError: If the monitored score does not exist, or is undefined whatever the model predicts.
+            ValueError: If the monitored score is undefined whatever the model predicts.
         """
         data: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
         names = SPLITS.get(stage, ())
@@ -57,17 +57,22 @@ class LabelCheck(Callback):
             )
 
     def _check_monitor(self, label_names: tuple[str, ...], undefined: dict[str, str]) -> None:
-        labels_of = {f"val/{measure}_macro": label_names for measure in MEASURES}
-        for name in label_names:
-            labels_of.update({f"val/{measure}/{metric_name(name)}": (name,) for measure in MEASURES})
-        check_names([self.monitor], list(labels_of), "scores in run.monitor")
-        labels = labels_of[self.monitor]
+        labels = scores_by_labels(label_names)[self.monitor]
         if set(labels) <= set(undefined):
             listed = ", ".join(f"'{name}' is {undefined[name]}" for name in labels)
             raise ValueError(
                 f"Expected a label with both values in the validation split, which {self.monitor} needs to choose the best "
                 f"checkpoint, but {listed}. Split the data in another way, or set another run.monitor."
             )
+
+
+def scores_by_labels(label_names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the validation scores that may choose a checkpoint, and the labels that each needs at least one of."""
+    names = tuple(label_names)
+    scores = {f"val/{measure}_macro": names for measure in MEASURES}
+    for name in names:
+        scores.update({f"val/{measure}/{metric_name(name)}": (name,) for measure in MEASURES})
+    return scores
 
 
 def _scored(pl_module: LightningModule, split: Split) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import mmpkd
 from data_modules.base import PrivilegedDataModule
+from mmpkd.callbacks.best_score import best_checkpoint
 from mmpkd.callbacks.tables import run_folder, tested_checkpoint
 from mmpkd.modules import TeacherModule
 from mmpkd.records import Lineage, TestRecord, TrainingRecord
@@ -80,7 +81,7 @@ class RunRecord(Callback):
             log_teacher(trainer.loggers, sha256, asdict(lineage(trainer, pl_module)))
 
     def _training(self, trainer: Trainer, sha256: str | None) -> TrainingRecord:
-        callback = trainer.checkpoint_callback
+        callback = best_checkpoint(trainer)
         best = getattr(callback, "best_model_score", None)
         return TrainingRecord(
             epochs=trainer.current_epoch,

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.json_file import write_json
+from mmpkd.callbacks.best_score import best_checkpoint
 from mmpkd.callbacks.tables import run_folder
 from mmpkd.modules import DistillationModule
 from mmpkd.study.teacher_card import MONITOR, TeacherCard, show, student_auroc, targets_card, teacher_card
@@ -62,7 +63,7 @@ class TeacherCardWriter(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare the student with its teacher."""
         del pl_module
-        checkpoint, card = trainer.checkpoint_callback, self._card
+        checkpoint, card = best_checkpoint(trainer), self._card
         best = getattr(checkpoint, "best_model_score", None)
         if card is None or card.split != "val" or best is None or getattr(checkpoint, "monitor", None) != MONITOR:
             return

@@ -15,8 +15,7 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         0; 1 if a file cannot be read or the checkpoint cannot be used; 130 after Ctrl-C.
     """
-    errors = (OSError, ValueError, TypeError, RuntimeError)  # a file that is no checkpoint fails in many ways
-    return run_command(_parser(), argv, _run, takes_data_flags=False, errors=errors)
+    return run_command(_parser(), argv, _run, takes_data_flags=False)
 
 
 def _run(options: argparse.Namespace, _: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmpkd.error_lines import run_with_error_line, take_debug
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import check_overrides, check_seeds, load_plan
 from mmpkd.terminal import start_logging
@@ -20,18 +21,16 @@ def main(argv: Sequence[str]) -> int:
     """Run a study.
 
     Args:
-        argv: Arguments after `study`.
+        argv: Arguments after `study`; with `--debug` among them, every error has its traceback.
 
     Returns:
         Exit status: 0, 1 if a run failed, 2 for a study that cannot run, 130 if it was interrupted.
     """
-    arguments, overrides = _parse(argv)
+    args, is_debug = take_debug(argv)
+    arguments, overrides = _parse(args)
     start_logging()
     try:
-        return _run(arguments, overrides)
-    except StudyError as error:
-        sys.stderr.write(f"mmpkd study: {error}\n")
-        return 2
+        return run_with_error_line("mmpkd study", is_debug, lambda: _run(arguments, overrides))
     except KeyboardInterrupt:
         jobs = " Its jobs stay in the queue; `scancel` stops them." if arguments.slurm else ""
         sys.stderr.write(f"\nmmpkd study: interrupted.{jobs} The same command goes on where it stopped.\n")

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmpkd.commands.command import run_command
-from mmpkd.study.plan import StudyError
 
 
 def main(argv: Sequence[str]) -> int:
@@ -14,7 +13,7 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         0; 1 if something is wrong with data, teachers or targets; 130 after Ctrl-C.
     """
-    return run_command(_parser(), argv, _run, errors=(OSError, ValueError, StudyError))
+    return run_command(_parser(), argv, _run)
 
 
 def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:

@@ -41,6 +41,12 @@ class ClassificationModule(LightningModule):
         layer_decay: float | None = None,
     ) -> None:
         super().__init__()
+        if not (lr > 0 and math.isfinite(lr)):
+            raise ValueError(f"Expected a learning rate above 0 but got {lr}. Set model.lr.")
+        if not weight_decay >= 0:
+            raise ValueError(f"Expected a weight decay of 0 or more but got {weight_decay}. Set model.weight_decay.")
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"Expected betas in [0, 1) but got {betas}. Set model.betas.")
         if layer_decay is not None and not 0 < layer_decay <= 1:
             raise ValueError(f"Expected a layer decay in (0, 1] but got {layer_decay}.")
         if not 0 <= warmup_fraction < 1:
@@ -69,7 +75,8 @@ class ClassificationModule(LightningModule):
         del batch_idx
         losses = self.losses(batch)
         # the steps at which Lightning hands what was logged to the loggers; the last step of an epoch is for progress lines
-        is_due = (self.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # 0: the loggers get nothing
+        is_due = every > 0 and (self.global_step + 1) % every == 0
         if is_due or self.trainer.is_last_batch:
             self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, sync_dist=True)
             lr = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)

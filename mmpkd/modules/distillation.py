@@ -14,6 +14,7 @@ from mmpkd.losses import DistillationLoss, LossTerm, Objective
 from mmpkd.losses.objective import Mode, Normaliser
 from mmpkd.modules.base import ClassificationModule
 from mmpkd.outputs import ModelOutput
+from mmpkd.records.checkpoint import check_layers
 from mmpkd.schedules import Schedule
 from mmpkd.students import VisionTransformerStudent
 from mmpkd.students.trainable import freeze_blocks, freeze_for_linear_probe, set_frozen_eval
@@ -243,6 +244,7 @@ class DistillationModule(ClassificationModule):
         if not goes_on:
             # a student is tested without the losses that it was trained with: those of this module stay as they are
             saved.update(own)
+        check_layers(self.state_dict(), saved, "student")
 
 
 def _check_labels(trained: list[str], found: list[str]) -> None:

@@ -10,6 +10,7 @@ from data_modules.batch import Batch
 from mmpkd.losses import masked_bce
 from mmpkd.modules.base import ClassificationModule
 from mmpkd.outputs import ModelOutput
+from mmpkd.records.checkpoint import check_layers
 from mmpkd.teachers import PrivilegedEncoder, Teacher
 from mmpkd.teachers.teacher import MANIFEST, mask_missing
 
@@ -76,6 +77,7 @@ class TeacherModule(ClassificationModule):
             return
         encoder.build(manifest["inputs"])
         self.teacher = Teacher(encoder, self.num_classes)
+        check_layers(self.state_dict(), checkpoint["state_dict"], "teacher")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is needed to build the network again."""

@@ -6,11 +6,13 @@ import os
 import pickle
 import secrets
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+from torch import Tensor
 
 from data_modules.atomic import replacing
 from mmpkd.records.run_folder import LAST, PREVIOUS, RunFolder
@@ -86,7 +88,9 @@ def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"Expected a checkpoint at '{path}' but there is none.")
     if is_damaged(path):
-        raise ValueError(f"Expected a checkpoint but '{path}' is damaged. Restore it from a copy, or train again.")
+        raise ValueError(
+            f"Expected a checkpoint but '{path}' is none, or damaged. Restore it from a copy, or train again."
+        )
     try:
         saved: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
     except (pickle.UnpicklingError, KeyError, RuntimeError) as error:
@@ -115,6 +119,32 @@ def load_of_kind(path: Path, key: str, kind: str) -> dict[str, Any]:
     if key not in saved:
         raise ValueError(f"Expected the checkpoint of a {kind} but '{path}' holds {sorted(saved)}.")
     return saved
+
+
+def check_layers(own: Mapping[str, Tensor], saved: Mapping[str, Tensor], kind: str) -> None:
+    """Check that the weights of a checkpoint are those of a model.
+
+    Args:
+        own: Weights of the model by name.
+        saved: Weights in the checkpoint.
+        kind: Kind of model, for messages.
+
+    Raises:
+        ValueError: If a name is missing on one side, or shapes differ.
+    """
+    names = sorted(own.keys() | saved.keys())
+    different = [name for name in names if _shape(own, name) != _shape(saved, name)]
+    if different:
+        name = different[0]
+        raise ValueError(
+            f"Expected the {kind} that the checkpoint was made of but {len(different)} of the weights differ, first of all "
+            f"{name}: {_shape(saved, name) or 'none'} in the checkpoint, {_shape(own, name) or 'none'} here. Give the "
+            "settings of the model as in the run's config.yaml."
+        )
+
+
+def _shape(weights: Mapping[str, Tensor], name: str) -> tuple[int, ...] | None:
+    return tuple(weights[name].shape) if name in weights else None
 
 
 def is_damaged(path: Path) -> bool:

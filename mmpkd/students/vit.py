@@ -34,7 +34,8 @@ class VisionTransformerStudent(nn.Module):
         patch_bias: Whether the patch embedding has a bias although the model's own has none: folding adds one.
 
     Raises:
-        ValueError: If timm does not know the model, or its weights cannot be adapted to one channel.
+        ValueError: If timm does not know the model, the model is no transformer or does not take the options, or its
+            weights cannot be adapted to one channel.
     """
 
     def __init__(
@@ -57,14 +58,20 @@ class VisionTransformerStudent(nn.Module):
             hint = f" Did you mean {' or '.join(near)}?" if near else ""
             raise ValueError(f"Expected a timm model name but timm knows no '{model_name}'.{hint}")
         fold = pretrained and in_chans == 1
-        self.model = timm.create_model(
-            model_name,
-            pretrained=pretrained,
-            num_classes=num_classes,
-            img_size=image_size,
-            in_chans=3 if fold else in_chans,
-            **dict(options or {}),
-        )
+        try:
+            self.model = timm.create_model(
+                model_name,
+                pretrained=pretrained,
+                num_classes=num_classes,
+                img_size=image_size,
+                in_chans=3 if fold else in_chans,
+                **dict(options or {}),
+            )
+        except TypeError as error:
+            raise ValueError(
+                f"Expected a timm vision transformer, with options that it takes, but got '{model_name}' with "
+                f"{dict(options or {})}: {error}. Choose one of `timm.list_models('*vit*')`."
+            ) from error
         if fold:
             cfg = self.model.pretrained_cfg
             fold_normalisation(self.model, tuple(cfg["mean"]), tuple(cfg["std"]), input_mean, input_std)

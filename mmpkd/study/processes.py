@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data_modules.processors import num_processors
+from mmpkd.error_lines import DEBUG
 from mmpkd.study.forked import start_command, start_server
 from mmpkd.study.plan import StudyError
 
@@ -55,7 +56,7 @@ class LocalProcesses:
         log = folder / "log.txt"
         environment = self._slots.get()
         try:
-            process = start_command(args, log, environment, self._lock)
+            process = start_command([args[0], DEBUG, *args[1:]], log, environment, self._lock)
             if self._is_stopped:
                 process.terminate()
             process.join()

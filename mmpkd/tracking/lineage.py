@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from data_modules.json_file import json_text
+from mmpkd.tracking.hidden_paths import hide_paths
 
 logger = logging.getLogger("mmpkd")
 
@@ -28,9 +29,10 @@ def log_teacher(loggers: Iterable[Logger], sha256: str, lineage: Mapping[str, An
         if isinstance(tracker, WandbLogger):
             import wandb
 
-            artifact = wandb.Artifact(artifact_name(sha256), "teacher", metadata={"sha256": sha256, **lineage})
+            shown = hide_paths({"sha256": sha256, **lineage})
+            artifact = wandb.Artifact(artifact_name(sha256), "teacher", metadata=shown)
             with artifact.new_file("lineage.json") as file:
-                file.write(json_text({"sha256": sha256, **lineage}))
+                file.write(json_text(shown))
             tracker.experiment.log_artifact(artifact)
 
 

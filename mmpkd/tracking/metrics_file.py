@@ -1,6 +1,8 @@
 """Metrics in a CSV file that survives kills and resumes."""
 
 import csv
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
@@ -62,3 +64,16 @@ class MetricsFile(Logger):
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Do nothing: the configuration is in `config.yaml`."""
+
+
+def read_metrics(path: Path) -> Iterator[tuple[str, float]]:
+    """Yield name and value of every row of a `metrics.csv`, oldest first; nothing if there is no such file.
+
+    A row that a kill has cut short is passed over.
+    """
+    if not path.is_file():
+        return
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["name"] and row["value"]:
+                yield row["name"], float(row["value"])

@@ -4,29 +4,32 @@ import logging
 import os
 import sys
 import uuid
+from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from mmpkd.records import RunFolder
 from mmpkd.tracking.account import is_logged_in
+from mmpkd.tracking.best_values import BestValues
+from mmpkd.tracking.environment import keep_in
+from mmpkd.tracking.hidden_paths import hide_paths
 from mmpkd.tracking.media import Media
 
 SECONDS_TO_CONNECT = 15
 logger = logging.getLogger("mmpkd")
 Mode = Literal["auto", "offline", "online", "disabled"]
-# what the table of runs shows of a key with several values; of all other keys it is the last one. The best value of a
-# localization score would be a choice by the very thing that is measured.
-_BEST = {
-    "max": ("val/auroc*", "val/auprc*", "val/f1*"),
-    "min": ("val/ece*", "train/loss", "train/task", "train/distillation"),
-}
+STEP = "trainer/global_step"
 
 
 class RunFolderWandbLogger(WandbLogger):
-    """WandbLogger with summaries by key, and without the `anonymous` setting, about which wandb prints a line in every run.
+    """WandbLogger that summarises a score by its best value and hides paths.
+
+    It goes without the `anonymous` setting, about which wandb prints a line in every run.
 
     Args:
         folder: Folder of the run.
@@ -39,6 +42,8 @@ class RunFolderWandbLogger(WandbLogger):
         super().__init__(save_dir=folder, **init)
         self.media: Media = media
         self._may_fall_back = may_fall_back
+        self._best = BestValues(folder / "metrics.csv")
+        self._defined: set[str] = set()
         self._wandb_init.pop("anonymous", None)
 
     @property
@@ -60,7 +65,7 @@ class RunFolderWandbLogger(WandbLogger):
         import wandb
 
         try:
-            run = super().experiment
+            _ = super().experiment
         except wandb.errors.Error as error:
             if not self._may_fall_back:
                 raise
@@ -68,11 +73,27 @@ class RunFolderWandbLogger(WandbLogger):
             wandb.teardown()  # its service still holds the identifier of the run
             self._offline = True
             self._wandb_init["mode"] = "offline"
-            run = super().experiment
-        if hasattr(run, "define_metric"):
-            for summary, keys in _BEST.items():
-                for key in keys:
-                    run.define_metric(key, step_metric="trainer/global_step", summary=summary)
+            _ = super().experiment
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log values, and the best ones so far as their summary.
+
+        wandb would take the last value: Lightning defines the metric `*`, and of several patterns that fit a key wandb takes
+        any. So every such key is defined by its own name, before it is logged, as one that is summarised here.
+        """
+        best = self._best.update(metrics)
+        for key in best.keys() - self._defined:
+            self.experiment.define_metric(key, step_metric=STEP, summary="none")
+            self._defined.add(key)
+        super().log_metrics(metrics, step)
+        if best:
+            self.experiment.summary.update(best)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Mapping[str, Any] | Namespace) -> None:
+        """Log a configuration without the paths of this machine."""
+        super().log_hyperparams(hide_paths(vars(params) if isinstance(params, Namespace) else params))
 
 
 def wandb_logger(
@@ -84,6 +105,7 @@ def wandb_logger(
     job_type: str | None,
     tags: list[str],
     media: Media = "auto",
+    system_metrics: bool = False,
 ) -> RunFolderWandbLogger | None:
     """Return a logger that never prompts, never waits for a network when offline, and leaves the home folder alone.
 
@@ -99,16 +121,17 @@ def wandb_logger(
         job_type: Role in the study: teacher, baseline, distilled, ...
         tags: Tags.
         media: Whether images may be handed to W&B: `auto`, `local` or `upload`.
+        system_metrics: Whether memory and utilisation of GPU and CPU are recorded.
     """
     if mode == "disabled":
         return None
     is_offline = mode == "offline" or (mode == "auto" and not is_logged_in())
-    for variable in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR"):
-        os.environ[variable] = str(folder.resolve() if variable == "WANDB_DIR" else folder.resolve() / "wandb" / "home")
+    keep_in(folder)
     if is_offline:
         # online, the user's own settings say which server
         os.environ["WANDB_CONFIG_DIR"] = str(folder.resolve() / "wandb" / "home")
     os.environ["WANDB_SILENT"] = "true"
+    os.environ["WANDB_ERROR_REPORTING"] = "false"  # a report of an error in wandb holds paths
     import wandb
 
     (folder / "wandb").mkdir(parents=True, exist_ok=True)
@@ -118,10 +141,11 @@ def wandb_logger(
         disable_code=True,
         host="anonymous",
         program="mmpkd",
-        init_timeout=SECONDS_TO_CONNECT,
+        init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT") or SECONDS_TO_CONNECT),
+        disable_job_creation=True,
         x_disable_meta=True,
-        x_disable_machine_info=True,
-        x_disable_stats=True,
+        x_disable_machine_info=not system_metrics,
+        x_disable_stats=not system_metrics,
         x_save_requirements=False,
         quiet=True,
         silent=True,

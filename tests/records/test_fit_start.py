@@ -83,7 +83,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(
     assert (f"'{folder.last}' is damaged" in caplog.text) == (kind != "gone")
     if kind == "gone":
         return
-    with pytest.raises(ValueError, match=r"'.*last.ckpt' is damaged. Restore it from a copy"):
+    with pytest.raises(ValueError, match=r"'.*last.ckpt' is none, or damaged. Restore it from a copy"):
         SafeCheckpointIO().load_checkpoint(folder.last)
     damage(folder.previous, kind)
     with pytest.raises(ValueError, match=r"but all in '.*checkpoints' are damaged. Delete the folder"):

@@ -293,6 +293,7 @@ def test_each_process_has_its_share_of_the_machine(tmp_path: Path, monkeypatch: 
     seen = []
 
     def start(args: list[str], log: Path, environment: dict[str, str], lock: int) -> SimpleNamespace:
+        assert args[:2] == ["fit", "--debug"]  # the log of a run keeps its traceback
         seen.append((environment["LOKY_MAX_CPU_COUNT"], environment.get("CUDA_VISIBLE_DEVICES")))
         return SimpleNamespace(exitcode=0, join=lambda: None)
 

@@ -5,6 +5,9 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,13 @@ import wandb
 
 from mmpkd.cli import main
 from mmpkd.metrics import default_scores
+from mmpkd.records import RunFolder
 from mmpkd.study.engines import InThisProcess
 from mmpkd.study.plan_file import load_plan
 from mmpkd.study.report import write_report
 from mmpkd.study.runner import plan_runs, run_all
 from mmpkd.tracking.account import is_logged_in
+from mmpkd.tracking.metrics_file import MetricsFile
 from mmpkd.tracking.wandb import sweep_folder, wandb_logger
 from mmpkd.tracking.workspace import build
 from tests.runs import config, student, text_teacher
@@ -55,10 +60,14 @@ def records(run: Path) -> list[dict[str, Any]]:
     """Return the records of all segments of a run, oldest first."""
     found = []
     for folder in sorted((run / "wandb").glob("offline-run-*")):
-        command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--json", str(folder)]
-        result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-        found += [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+        found += records_of(folder)
     return found
+
+
+def records_of(segment: Path) -> list[dict[str, Any]]:
+    command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--json", str(segment)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
 
 
 @pytest.fixture(scope="module")
@@ -131,18 +140,46 @@ def test_the_teacher_is_an_artifact_by_its_hash_without_weights(runs: Path) -> N
     assert [entry["path"] for entry in artifact["manifest"]["contents"]] == ["lineage.json"]
 
 
+def summary_of(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what wandb has computed in the end, and would show in the table of runs."""
+    summary: dict[str, Any] = {}
+    for record in found:
+        if record["type"] == "summary":
+            summary |= record["summary"]["update"]
+    return summary
+
+
 def test_the_table_of_runs_shows_the_best_of_classification_and_the_last_of_localization(
-    student_records: list[dict[str, Any]],
+    runs: Path, student_records: list[dict[str, Any]]
 ) -> None:
-    defined = {}
-    for record in student_records:
-        if record["type"] == "metric":
-            metric = record["metric"]
-            defined[metric.get("name") or metric.get("glob_name")] = metric.get("summary", {})
-    assert defined["val/auroc*"] == {"max": True}
-    assert defined["val/ece*"] == {"min": True}
-    assert defined["train/loss"] == {"min": True}
-    assert not any("rollout" in key for key in defined)
+    logged = pd.read_csv(runs / "run" / "metrics.csv")
+    logged = logged[logged["name"].str.startswith(("val/", "train/"))]
+    best = {"val/auroc": "max", "val/auprc": "max", "val/f1": "max", "val/ece": "min", "train/loss": "min"}
+    best |= {"train/task": "min", "train/distillation": "min"}
+    summary = summary_of(student_records)
+    for name, values in logged.groupby("name", sort=False)["value"]:
+        kinds = [kind for prefix, kind in best.items() if str(name).startswith(prefix)]
+        expected = values.agg(kinds[0]) if kinds else values.iloc[-1]
+        assert summary[str(name)] == pytest.approx(expected, nan_ok=True), name
+    changing = logged[logged["name"] == "val/auroc_macro"]["value"]
+    assert len(set(changing)) > 1
+
+
+def test_a_run_that_goes_on_remembers_its_best_score_in_the_table_of_runs(tmp_path: Path) -> None:
+    parts = [(0.5, 0.8154, 0.7), (float("nan"), 0.8125)]
+    for values in parts:
+        tracker, file = wandb_logger(tmp_path, "offline", "p", "n", None, None, []), MetricsFile(RunFolder(tmp_path))
+        assert tracker is not None
+        for step, value in enumerate(values):
+            logged = {"val/auroc/a": value, "val/ece_macro": value, "val/rollout/iou_otsu": value, "train/loss": value}
+            file.log_metrics(logged, step)
+            tracker.log_metrics(logged, step)
+        tracker.experiment.finish()
+    last = sorted((tmp_path / "wandb").glob("offline-run-*"))[-1]
+    summary = summary_of(records_of(last))
+    assert summary["val/auroc/a"] == 0.8154
+    assert summary["val/ece_macro"] == summary["train/loss"] == 0.5
+    assert summary["val/rollout/iou_otsu"] == 0.8125
 
 
 def test_a_killed_run_goes_on_as_the_same_run(runs: Path, student_records: list[dict[str, Any]]) -> None:
@@ -158,9 +195,36 @@ def test_a_run_records_neither_host_nor_paths_nor_console_nor_reports(runs: Path
             assert text not in content
     # decoded: a short name may occur in the bytes of a checksum
     assert f'"{os.uname().nodename}"' not in json.dumps(records(runs / "run"))
+    assert not [record for record in records(runs / "run") if record["type"] == "stats"]
     for folder in (runs / "run" / "wandb").glob("offline-run-*"):
         assert not (folder / "files" / "output.log").exists()
         assert not (folder / "files" / "requirements.txt").exists()
+
+
+def strings_in(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key != "local_path":  # tells the process that uploads where a file lies, and is not part of the upload
+                yield from (key, *strings_in(item))
+    elif isinstance(value, list):
+        for item in value:
+            yield from strings_in(item)
+
+
+def test_no_path_of_this_machine_is_uploaded(runs: Path, tiny_root: Path) -> None:
+    found = [text for run in ("teacher", "run") for text in strings_in(records(runs / run))]
+    segments = [folder for run in ("teacher", "run") for folder in (runs / run / "wandb").glob("offline-run-*")]
+    files = [path for folder in segments for path in (folder / "files").rglob("*.json")]
+    found += [text for path in files for text in strings_in(json.loads(path.read_text()))]
+    artifacts = [path for path in (runs / "teacher" / "wandb" / "home" / "artifacts").rglob("*") if path.is_file()]
+    assert artifacts
+    found += [path.read_text() for path in artifacts]
+    assert any("TextEncoder" in text for text in found)
+    for private in (runs, tiny_root, Path.cwd(), Path.home(), Path(tempfile.gettempdir())):
+        assert not [text for text in found if str(private) in text], private
+    assert not [text for text in found if text.startswith(("/", "~"))]
 
 
 def test_everything_stays_in_the_folder_of_the_run_and_the_identifier_is_kept(tmp_path: Path) -> None:
@@ -171,6 +235,23 @@ def test_everything_stays_in_the_folder_of_the_run_and_the_identifier_is_kept(tm
     assert first._id == second._id
     for variable in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR"):
         assert Path(os.environ[variable]).is_relative_to(tmp_path)
+
+
+def test_system_metrics_are_recorded_on_request_without_the_name_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_X_STATS_SAMPLING_INTERVAL", "0.1")
+    tracker = wandb_logger(tmp_path, "offline", "p", "n", None, None, [], system_metrics=True)
+    assert tracker is not None
+    _ = tracker.experiment
+    time.sleep(0.3)
+    tracker.experiment.finish()
+    found = records(tmp_path)
+    measured = {name for record in found if record["type"] == "stats" for name in record["stats"]["item"]}
+    assert {"proc.memory.rssMB", "memory_percent"} <= measured
+    text = json.dumps(found)
+    assert f'"{os.uname().nodename}"' not in text
+    assert str(tmp_path) not in text
 
 
 def test_a_disabled_run_has_no_logger(tmp_path: Path) -> None:
@@ -298,10 +379,7 @@ def test_the_answer_of_a_study_is_a_run_of_its_own(tmp_path: Path, monkeypatch: 
     run = next(record["run"] for record in found if record["type"] == "run")
     assert (run["project"], run["run_group"], run["job_type"], run["tags"]) == ("lungs", "demo", "report", ["t"])
     assert {"arms/all", "figures/forest_distilled_baseline_rollout_iou_top_area"} <= keys_of(found)
-    summary: dict[str, Any] = {}
-    for record in found:
-        if record["type"] == "summary":
-            summary |= record["summary"]["update"]
+    summary = summary_of(found)
     assert summary["answer"] == sentence
     assert summary["endpoint/estimate"] == pytest.approx(0.1, abs=0.01)
     assert summary["endpoint/verdict"] == "higher"

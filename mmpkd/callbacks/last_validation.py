@@ -1,0 +1,35 @@
+"""A training that ends within an epoch is validated, and one without any validation is an error."""
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from mmpkd.callbacks.best_checkpoint import BestCheckpoint
+
+
+class LastValidation(Callback):
+    """Validates after the last of `trainer.max_steps`, where Lightning would end without a word.
+
+    The weights of the last steps, which the schedule lets settle, are then scored, too.
+    """
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        """Ask for a validation after the last step: Lightning makes one when it is told to stop."""
+        del pl_module, outputs, batch, batch_idx
+        if 0 < trainer.max_steps <= trainer.global_step:
+            trainer.should_stop = True
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check that a checkpoint was chosen.
+
+        Raises:
+            RuntimeError: If there was training but no validation.
+        """
+        del pl_module
+        chosen = [call.best_model_path for call in trainer.checkpoint_callbacks if isinstance(call, BestCheckpoint)]
+        is_meant = trainer.limit_train_batches == 0 or trainer.fast_dev_run
+        if not is_meant and chosen and not any(chosen):
+            raise RuntimeError(
+                "Expected a validation, which chooses `best.ckpt`, but the training ended without one, after "
+                f"{trainer.global_step} steps. Train for longer, or validate sooner (--trainer.val_check_interval)."
+            )

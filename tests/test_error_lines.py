@@ -1,0 +1,101 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch import nn
+from torch._utils import ExceptionWrapper
+
+from mmpkd.error_lines import run_with_error_line, take_debug, user_error
+from mmpkd.schedules import Schedule
+from mmpkd.study.plan import StudyError
+
+
+def raised_by(program: Callable[[], object]) -> Exception:
+    try:
+        program()
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def fail(error: Exception) -> int:
+    raise error
+
+
+def in_worker(program: Callable[[], object]) -> None:
+    """Run a program as PyTorch's loader does in another process, and raise its error as PyTorch does in this one."""
+    try:
+        program()
+    except Exception:
+        ExceptionWrapper(where="in DataLoader worker process 0").reraise()
+
+
+def wrong_schedule() -> Schedule:
+    return Schedule(1.0, 0.0, warmup=2.0)
+
+
+def wrong_loss() -> torch.Tensor:
+    return nn.functional.cross_entropy(torch.zeros(3, 2), torch.zeros(2, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (wrong_schedule, "Expected a schedule with warmup in [0, 1) but got 2.0."),
+        (lambda: in_worker(wrong_schedule), "Expected a schedule with warmup in [0, 1) but got 2.0."),
+        (lambda: Path("/nowhere/x").read_text(), "Expected to use '/nowhere/x' but got: No such file or directory."),
+        (lambda: in_worker(lambda: Path("/nowhere/x").read_text()), "'/nowhere/x'"),
+        (lambda: Trainer(max_epochs=-2, accelerator="cpu", logger=False), "You passed in -2"),
+        (lambda: Trainer(strategy="nonsense", accelerator="cpu", logger=False), "strategy='nonsense'"),
+        (lambda: fail(StudyError("no\n  arms")), "no arms"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line(program: Callable[[], object], words: str) -> None:
+    line = user_error(raised_by(program))
+    assert line is not None
+    assert words in line
+    assert "\n" not in line
+    assert "Traceback" not in line
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda: dict[str, int]()["x"],
+        lambda: len(3),  # type: ignore[arg-type]
+        wrong_loss,  # "Expected input batch_size (3) to match target batch_size (2)."
+        lambda: in_worker(wrong_loss),
+        lambda: int("x"),
+        lambda: fail(ValueError("Expected of a class of the user's own")),
+        lambda: fail(ConnectionResetError("a process has died")),
+        lambda: fail(AssertionError()),
+    ],
+)
+def test_an_error_of_the_program_keeps_its_traceback(program: Callable[[], object]) -> None:
+    error = raised_by(program)
+    assert user_error(error) is None
+    with pytest.raises(type(error)):
+        run_with_error_line("mmpkd fit", False, lambda: fail(error))
+
+
+def test_debug_shows_every_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    error = raised_by(wrong_schedule)
+    assert run_with_error_line("mmpkd fit", False, lambda: fail(error)) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    with pytest.raises(ValueError, match="warmup"):
+        run_with_error_line("mmpkd fit", True, lambda: fail(error))
+
+
+@pytest.mark.parametrize(
+    ("given", "left", "is_debug"),
+    [
+        (["fit", "--debug", "-c", "x"], ["fit", "-c", "x"], True),
+        (["study", "x", "--", "--debug"], ["study", "x", "--", "--debug"], False),
+        (["study", "--debug", "x", "--", "--a"], ["study", "x", "--", "--a"], True),
+        (["fit"], ["fit"], False),
+    ],
+)
+def test_debug_is_taken_from_the_arguments_of_the_command(given: list[str], left: list[str], is_debug: bool) -> None:
+    assert take_debug(given) == (left, is_debug)

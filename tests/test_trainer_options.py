@@ -1,0 +1,155 @@
+"""Settings of Lightning's trainer: each has its effect, or is refused by name."""
+
+import json
+import logging
+from inspect import signature
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.plugins.io import AsyncCheckpointIO
+from lightning.pytorch.profilers import SimpleProfiler
+
+from mmpkd.callbacks.progress import EpochLog
+from mmpkd.cli import MMPKDCLI, main
+from mmpkd.records import RunFolder
+from mmpkd.terminal import quieten
+from mmpkd.trainer_options import check_monitor, check_trainer, users_loggers, users_plugins
+from tests.runs import config, student
+
+CHECKPOINT = "lightning.pytorch.callbacks.ModelCheckpoint"
+CSV = "lightning.pytorch.loggers.CSVLogger"
+
+
+def fit(folder: Path, tiny_root: Path, *flags: str, **trainer: Any) -> Path:
+    trainer = {"max_epochs": 1, "limit_val_batches": 1, **trainer}
+    main(["fit", *config(folder, "run", tiny_root, student(), trainer=trainer), *flags])
+    return folder / "run"
+
+
+def settings(**changed: Any) -> SimpleNamespace:
+    defaults = {name: parameter.default for name, parameter in signature(Trainer.__init__).parameters.items()}
+    return SimpleNamespace(**{**defaults, "use_distributed_sampler": False, **changed})
+
+
+@pytest.mark.parametrize(
+    ("setting", "advice"),
+    [
+        ({"default_root_dir": "elsewhere"}, "Set --run.dir"),
+        ({"enable_checkpointing": False}, "`best.ckpt` is what is tested"),
+        ({"use_distributed_sampler": True}, "the data module shares the samples out itself"),
+        ({"barebones": True}, "Leave it out"),
+        ({"strategy": "fsdp"}, "Set auto or ddp"),
+        ({"strategy": "deepspeed_stage_3_offload"}, "Set auto or ddp"),
+        ({"strategy": SimpleNamespace(class_path="lightning.pytorch.strategies.FSDPStrategy")}, "FSDPStrategy"),
+        ({"strategy": SimpleNamespace(class_path="lightning.pytorch.strategies.ModelParallelStrategy")}, "auto or ddp"),
+        ({"log_every_n_steps": -1}, "log_every_n_steps >= 0"),
+        ({"accumulate_grad_batches": 0}, "accumulate_grad_batches >= 1"),
+        ({"gradient_clip_val": -1.0}, "gradient_clip_val >= 0"),
+        ({"limit_val_batches": 0}, "a validation chooses `best.ckpt`"),
+        ({"check_val_every_n_epoch": 3, "max_epochs": 2}, "without a validation there is no `best.ckpt`"),
+        ({"max_epochs": 0}, "set --trainer.limit_train_batches=0"),
+        ({"max_steps": 0}, "set --trainer.limit_train_batches=0"),
+    ],
+)
+def test_what_would_be_ignored_or_do_harm_is_refused(setting: dict[str, Any], advice: str) -> None:
+    with pytest.raises(ValueError, match=f"^Expected .*{next(iter(setting))}") as error:
+        check_trainer(settings(**setting), "fit")
+    assert advice in str(error.value)
+
+
+def test_lightnings_own_defaults_are_accepted() -> None:
+    for command in ("fit", "validate", "test", "predict"):
+        check_trainer(settings(), command)
+
+
+def test_a_refused_setting_ends_the_command_before_anything_is_made(tiny_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Set auto or ddp"):
+        fit(tmp_path, tiny_root, "--model.student=no_such_model", strategy="fsdp")
+
+
+def test_other_ways_to_write_checkpoints_and_to_use_wandb_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the run's own survives kills"):
+        users_plugins([AsyncCheckpointIO()])
+    assert users_plugins(None) == []
+    with pytest.raises(ValueError, match=r"Set --run\.wandb"):
+        users_loggers([WandbLogger(save_dir=tmp_path, offline=True)])
+    assert users_loggers(True) == users_loggers(None) == []
+
+
+@pytest.mark.parametrize("label", ["pleural_effusion", "edema"])
+def test_the_monitor_names_a_label_that_there_is(label: str) -> None:
+    check_monitor(f"val/auroc/{label}", ["Pleural Effusion", "Edema"])
+    with pytest.raises(ValueError, match=r"but got \['val/auroc/.*Did you mean 'val/auroc/mass'"):
+        check_monitor(f"val/auroc/{label}", ["Mass"])
+
+
+@pytest.mark.parametrize(("max_steps", "validated"), [(3, [3]), (11, [8, 11])])
+def test_a_training_that_ends_within_an_epoch_is_validated_and_has_a_best_checkpoint(
+    max_steps: int, validated: list[int], tiny_root: Path, tmp_path: Path
+) -> None:
+    run = fit(tmp_path, tiny_root, max_epochs=5, max_steps=max_steps, log_every_n_steps=1)
+    logged = pd.read_csv(run / "metrics.csv")
+    scores = logged[logged["name"] == "val/auroc_macro"]
+    assert (scores["step"] + 1).tolist() == validated
+    summary = json.loads((run / "run.json").read_text())["training"]
+    assert summary["steps"] == max_steps
+    assert summary["best_score"] == pytest.approx(scores["value"].max())
+    assert (run / "checkpoints" / "best.ckpt").is_file()
+
+
+def test_a_training_without_any_validation_is_an_error(tiny_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"Expected a validation, which chooses `best\.ckpt`"):
+        fit(tmp_path, tiny_root, max_time="00:00:00:00")
+    state = RunFolder(tmp_path / "run").state
+    assert state is not None
+    assert (state.status, state.training) == ("failed", None)
+
+
+def test_checkpoints_and_loggers_of_the_users_own_leave_those_of_the_run_alone(tiny_root: Path, tmp_path: Path) -> None:
+    own = {"class_path": CHECKPOINT, "init_args": {"dirpath": str(tmp_path / "own"), "save_top_k": 0}}
+    logger = {"class_path": CSV, "init_args": {"save_dir": str(tmp_path / "csv"), "name": "a"}}
+    run = fit(tmp_path, tiny_root, callbacks=[own], logger=[logger], log_every_n_steps=0)
+    logged = pd.read_csv(run / "metrics.csv")
+    summary = json.loads((run / "run.json").read_text())["training"]
+    assert summary["best_score"] == pytest.approx(logged[logged["name"] == "val/auroc_macro"]["value"].max())
+    assert summary["monitor"] == "val/auroc_macro"
+    (table,) = (tmp_path / "csv").rglob("metrics.csv")
+    assert set(logged["name"]) <= set(pd.read_csv(table).columns)
+    # nothing is logged within the epoch; the last step is logged for the progress line
+    assert (logged[logged["name"].str.startswith("train/")]["step"] == 7).all()
+
+
+@pytest.mark.parametrize(("wanted", "progress"), [(True, RichProgressBar), (None, EpochLog)])
+def test_the_progress_bar_is_the_one_that_is_asked_for(
+    wanted: bool | None, progress: type, tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[type] = []
+
+    def look(cli: MMPKDCLI, _: str) -> None:
+        found.extend(type(callback) for callback in cli.trainer.callbacks)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(MMPKDCLI, "_run_subcommand", look)
+    fit(tmp_path, tiny_root, enable_progress_bar=wanted)
+    assert progress in found
+    assert not {RichProgressBar, EpochLog} - {progress} & set(found)
+
+
+def test_a_profile_is_shown_to_the_user_who_asks_for_it(caplog: pytest.LogCaptureFixture) -> None:
+    quieten()
+    SimpleProfiler().describe()
+    assert "Profiler Report" in caplog.text
+    logging.getLogger("lightning.pytorch.trainer").info("an advertisement")
+    assert "advertisement" not in caplog.text
+
+
+def test_few_batches_are_learned_by_heart_on_request(tiny_root: Path, tmp_path: Path) -> None:
+    seen = tmp_path / "seen.txt"
+    callback = {"class_path": "tests.interrupt.SeenSamples", "init_args": {"path": str(seen)}}
+    fit(tmp_path, tiny_root, max_epochs=2, overfit_batches=2, callbacks=[callback])
+    assert seen.read_text().split() == [f"train{i}" for i in range(16)] * 2
