@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import mmpkd.students.nano  # noqa: F401  registers vit_nano_patch8_64 with timm
+from mmpkd.attribution.layout import check_whole_patches
 from mmpkd.checkpoint_file import read_checkpoint
 from mmpkd.outputs import ModelOutput
 from mmpkd.students.fold import fold_normalisation, grey_convolution
@@ -23,7 +24,7 @@ class VisionTransformerStudent(nn.Module):
     Args:
         model_name: A timm name (`timm.list_models("*vit*")`), `hf-hub:...`, or `local-dir:...`.
         num_classes: Number of labels K.
-        image_size: Side of the input; timm resizes position embeddings.
+        image_size: Side of the input, a multiple of the patch size; timm resizes position embeddings.
         in_chans: Input channels.
         pretrained: Load timm's weights; needs the network or a filled cache. For one channel, the normalisation that they
             expect is folded into the patch embedding.
@@ -33,7 +34,8 @@ class VisionTransformerStudent(nn.Module):
         patch_bias: Whether the patch embedding has a bias although the model's own has none: folding adds one.
 
     Raises:
-        ValueError: If timm does not know the model, or its weights cannot be adapted to one channel.
+        ValueError: If timm does not know the model, its patches do not cover exactly the image, or its weights cannot be adapted
+            to one channel.
     """
 
     def __init__(
@@ -56,14 +58,21 @@ class VisionTransformerStudent(nn.Module):
             hint = f" Did you mean {' or '.join(near)}?" if near else ""
             raise ValueError(f"Expected a timm model name but timm knows no '{model_name}'.{hint}")
         fold = pretrained and in_chans == 1
-        self.model = timm.create_model(
-            model_name,
-            pretrained=pretrained,
-            num_classes=num_classes,
-            img_size=image_size,
-            in_chans=3 if fold else in_chans,
-            **dict(options or {}),
-        )
+        try:
+            self.model = timm.create_model(
+                model_name,
+                pretrained=pretrained,
+                num_classes=num_classes,
+                img_size=image_size,
+                in_chans=3 if fold else in_chans,
+                **dict(options or {}),
+            )
+        except AssertionError as error:  # some models check sizes themselves, with few words or none
+            settings = f"image size {image_size} and options {dict(options or {})}"
+            raise ValueError(
+                f"Expected {settings} to fit {model_name} but timm refuses them. {error}".rstrip()
+            ) from error
+        check_whole_patches(self.model, (image_size, image_size))
         if fold:
             cfg = self.model.pretrained_cfg
             fold_normalisation(self.model, tuple(cfg["mean"]), tuple(cfg["std"]), input_mean, input_std)
