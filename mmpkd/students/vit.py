@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import mmpkd.students.nano  # noqa: F401  registers vit_nano_patch8_64 with timm
 from mmpkd.attribution.layout import check_whole_patches
 from mmpkd.checkpoint_file import read_checkpoint
+from mmpkd.compiled_features import CompiledFeatures
 from mmpkd.outputs import ModelOutput
 from mmpkd.students.fold import fold_normalisation, grey_convolution
 
@@ -103,9 +104,13 @@ class VisionTransformerStudent(nn.Module):
         """Tokens before the patches: class, distillation and register tokens."""
         return int(self.model.num_prefix_tokens)
 
-    def compile_features(self) -> None:
-        """Compile the network up to its tokens with `torch.compile`; names of weights stay as they are."""
-        self.model.forward_features = torch.compile(self.model.forward_features)
+    def compile_features(self, backend: str = "inductor") -> None:
+        """Compile the network up to its tokens with `torch.compile`; names of weights stay as they are, and copies run their own.
+
+        Args:
+            backend: What `torch.compile` compiles with.
+        """
+        self.model.forward_features = CompiledFeatures(self.model, backend)
 
     @property
     def has_distillation_token(self) -> bool:
