@@ -82,16 +82,25 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def differentiating(module: nn.Module) -> Iterator[None]:
-    """Record gradients of activations only, also within `torch.inference_mode`: in eval mode, no weight collects a gradient."""
+    """Record gradients of activations only, also within `torch.inference_mode`: in eval mode, no weight collects a gradient.
+
+    Nothing is checkpointed meanwhile (timm's `set_grad_checkpointing`).
+    """
     wanted = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    # checkpointing runs blocks again in the backward pass, and hooks would see each of them twice
+    checkpointing = [child for child in module.modules() if getattr(child, "grad_checkpointing", False)]
     with evaluating(module), torch.inference_mode(False), torch.enable_grad():
         for parameter in wanted:
             parameter.requires_grad_(False)
+        for child in checkpointing:
+            child.grad_checkpointing = False  # type: ignore[assignment]
         try:
             yield
         finally:
             for parameter in wanted:
                 parameter.requires_grad_(True)
+            for child in checkpointing:
+                child.grad_checkpointing = True  # type: ignore[assignment]
 
 
 def gradients_of_logit(output: object, label: Tensor, activations: list[Tensor]) -> list[Tensor]:

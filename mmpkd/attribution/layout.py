@@ -82,7 +82,13 @@ def check_whole_patches(model: nn.Module, size: tuple[int, int]) -> None:
         ValueError: If height or width is no multiple of the patch.
     """
     patch = _patch_size(getattr(model, "patch_embed", None))
-    if patch is None or not any(pixels % step for pixels, step in zip(size, patch, strict=True)):
+    if patch is not None:
+        check_whole(size, patch)
+
+
+def check_whole(size: tuple[int, int], patch: tuple[int, int]) -> None:
+    """Raise a ValueError if a height and width are no multiples of a patch's."""
+    if not any(pixels % step for pixels, step in zip(size, patch, strict=True)):
         return
     height, width = (_whole(pixels, step) for pixels, step in zip(size, patch, strict=True))
     raise ValueError(
