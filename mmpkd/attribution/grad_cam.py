@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from mmpkd.attribution.base import ClassAttribution, differentiating, gradients_of_logit
+from mmpkd.attribution.base import ClassAttribution, check_images, differentiating, gradients_of_logit
 from mmpkd.attribution.calls import eager
 from mmpkd.attribution.layout import architecture, backbone, check_whole
 
@@ -51,8 +51,9 @@ class GradCAM(ClassAttribution):
         Raises:
             TypeError: If no block of the model has a norm and an attention, as in a convolutional network.
             RuntimeError: If what enters the last attention is not one vector a patch, as in windows of it.
-            ValueError: If the image is not made of whole patches.
+            ValueError: If there is no image, its patches are not whole, or a label is none of the model's.
         """
+        check_images(image)
         model = backbone(student)
         branches = last_attentions(model)
         kept: list[Tensor] = []
