@@ -24,7 +24,8 @@ def upsample(heatmap: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if heatmap.ndim != 3:
         raise ValueError(f"Expected `heatmap` of shape (B, h, w) but got {tuple(heatmap.shape)}.")
-    return _stretch(_stretch(heatmap.float(), 1, size[0]), 2, size[1])
+    # half of them meanwhile: the difference of two finite values may be infinite
+    return _stretch(_stretch(heatmap.float() / 2, 1, size[0]), 2, size[1]).mul_(2)
 
 
 def _stretch(values: Tensor, dim: int, pixels: int) -> Tensor:
