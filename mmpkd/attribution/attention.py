@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from mmpkd.attribution.base import evaluating
+from mmpkd.attribution.base import check_images, evaluating
 from mmpkd.attribution.calls import attention_calls, attentions_per_block
 from mmpkd.attribution.layout import (
     TokenLayout,
@@ -94,7 +94,7 @@ class AttentionRecorder:
         layout = token_layout(self._model, size)
         blocks, pool = by_block(self._model, layout, self._calls)
         layers = tuple(square(fuse(block, self._head_fusion), layout, architecture(self._model)) for block in blocks)
-        return RecordedAttention(layers, start_row(layout, None if pool is None else pool.mean(1), layers[-1]), layout)
+        return RecordedAttention(layers, start_row(layout, None if pool is None else _shares(pool), layers[-1]), layout)
 
     def _on_fused_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Tensor) -> Tensor:
         call = attention_call(*args, **kwargs)
@@ -122,9 +122,16 @@ def record_attention(student: nn.Module, image: Tensor, head_fusion: HeadFusion 
     Returns:
         The attention of every block.
     """
+    check_images(image)
     with evaluating(student), torch.no_grad(), AttentionRecorder(student, head_fusion) as recorder:
         student(image)
     return recorder.result((int(image.shape[-2]), int(image.shape[-1])))
+
+
+def _shares(pool: Tensor) -> Tensor:
+    """Return a pooling attention (B, n, m) as shares (B, m): the largest, or the smallest, of several heads do not sum to 1."""
+    row = pool.sum(1)
+    return row / row.sum(1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
 
 
 def by_block(model: nn.Module, layout: TokenLayout, calls: Sequence[T]) -> tuple[list[list[T]], T | None]:

@@ -68,6 +68,20 @@ def logits_of(output: object) -> Tensor:
     return logits
 
 
+def check_images(image: Tensor) -> None:
+    """Raise a ValueError unless there is at least one image (C, H, W)."""
+    if image.ndim != 4 or not len(image):
+        raise ValueError(f"Expected images (B, C, H, W), at least one, but got {tuple(image.shape)}.")
+
+
+def check_labels(label: Tensor, num_images: int, num_labels: int) -> None:
+    """Raise a ValueError unless there is one of the labels for each image."""
+    if label.shape != (num_images,) or label.dtype != torch.int64 or bool(((label < 0) | (label >= num_labels)).any()):
+        raise ValueError(
+            f"Expected `label` to be int64 and {num_images} of the {num_labels} labels but got {label.dtype} {label.tolist()}."
+        )
+
+
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Put a module in eval mode and, afterwards, each of its submodules back in the mode that it was in."""
@@ -82,16 +96,25 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def differentiating(module: nn.Module) -> Iterator[None]:
-    """Record gradients of activations only, also within `torch.inference_mode`: in eval mode, no weight collects a gradient."""
+    """Record gradients of activations only, also within `torch.inference_mode`: in eval mode, no weight collects a gradient.
+
+    Nothing is checkpointed meanwhile (timm's `set_grad_checkpointing`).
+    """
     wanted = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    # checkpointing runs blocks again in the backward pass, and hooks would see each of them twice
+    checkpointing = [child for child in module.modules() if getattr(child, "grad_checkpointing", False)]
     with evaluating(module), torch.inference_mode(False), torch.enable_grad():
         for parameter in wanted:
             parameter.requires_grad_(False)
+        for child in checkpointing:
+            child.grad_checkpointing = False  # type: ignore[assignment]
         try:
             yield
         finally:
             for parameter in wanted:
                 parameter.requires_grad_(True)
+            for child in checkpointing:
+                child.grad_checkpointing = True  # type: ignore[assignment]
 
 
 def gradients_of_logit(output: object, label: Tensor, activations: list[Tensor]) -> list[Tensor]:
@@ -106,9 +129,6 @@ def gradients_of_logit(output: object, label: Tensor, activations: list[Tensor])
         ValueError: If the labels are none of the model's.
     """
     logits = logits_of(output)
-    if label.shape != logits.shape[:1] or bool(((label < 0) | (label >= logits.shape[1])).any()):
-        raise ValueError(
-            f"Expected `label` to be {len(logits)} of the {logits.shape[1]} labels but got {label.tolist()}."
-        )
+    check_labels(label, *logits.shape)
     chosen = logits.float().gather(1, label[:, None]).sum()
     return list(torch.autograd.grad(chosen, activations))

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from mmpkd.compiled_features import CompiledFeatures
+
 OnFused = Callable[[tuple[Any, ...], Mapping[str, Any], Tensor], Tensor]
 OnMaterialised = Callable[[Tensor], Tensor]
 
@@ -48,6 +50,7 @@ def eager(model: nn.Module) -> Iterator[None]:
     features = getattr(model, "forward_features", None)
     is_compiled = (
         hasattr(model, "_orig_mod")
+        or isinstance(features, CompiledFeatures)
         or hasattr(features, "_torchdynamo_orig_callable")
         or any(m._compiled_call_impl is not None for m in model.modules())
     )

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 # Interpolating a constant map leaves rounding noise, which must not be stretched to [0, 1].
 _RELATIVE_RANGE = 1e-6
@@ -10,6 +9,8 @@ _RELATIVE_RANGE = 1e-6
 
 def upsample(heatmap: Tensor, size: tuple[int, int]) -> Tensor:
     """Interpolate heatmaps bilinearly, with pixel centres aligned (`align_corners=False`).
+
+    Between patches of equal value, pixels have exactly that value, so that no tie is split by rounding.
 
     Args:
         heatmap: Float (B, h, w).
@@ -23,7 +24,21 @@ def upsample(heatmap: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if heatmap.ndim != 3:
         raise ValueError(f"Expected `heatmap` of shape (B, h, w) but got {tuple(heatmap.shape)}.")
-    return F.interpolate(heatmap.float().unsqueeze(1), size, mode="bilinear", align_corners=False).squeeze(1)
+    # half of them meanwhile: the difference of two finite values may be infinite
+    return _stretch(_stretch(heatmap.float() / 2, 1, size[0]), 2, size[1]).mul_(2)
+
+
+def _stretch(values: Tensor, dim: int, pixels: int) -> Tensor:
+    """Interpolate linearly along one dimension, to a number of pixels."""
+    patches = values.shape[dim]
+    place = ((torch.arange(pixels, dtype=torch.float32, device=values.device) + 0.5) * (patches / pixels) - 0.5).clamp(
+        0, patches - 1
+    )
+    before = place.long()
+    weight = (place - before).reshape(-1, *[1] * (values.ndim - 1 - dim))
+    after = (before + 1).clamp(max=patches - 1)
+    # not (1 - weight) low + weight high, whose rounding differs from pixel to pixel where low and high are equal
+    return torch.lerp(values.index_select(dim, before), values.index_select(dim, after), weight)
 
 
 def is_constant(heatmap: Tensor) -> Tensor:
@@ -40,9 +55,9 @@ def scale_and_constant(heatmap: Tensor) -> tuple[Tensor, Tensor]:
     """Return heatmaps scaled as by `min_max`, float (B, H, W), and which are constant, bool (B,)."""
     low, high = _extremes(heatmap)
     constant = _is_constant(low, high)
-    # divided by infinity, the rounding noise of a constant map is 0
-    spread = (high - low).masked_fill(constant, torch.inf)
-    return (heatmap - low[:, None, None]).div_(spread[:, None, None]), constant
+    # half of it, since the range of finite values may be infinite; divided by infinity, the rounding noise of a constant map is 0
+    spread = (high / 2 - low / 2).masked_fill(constant, torch.inf)
+    return (heatmap / 2).sub_(low[:, None, None] / 2).div_(spread[:, None, None]), constant
 
 
 def _extremes(heatmap: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,11 +66,13 @@ def _extremes(heatmap: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _is_constant(low: Tensor, high: Tensor) -> Tensor:
-    return high - low <= _RELATIVE_RANGE * high.abs()
+    return high / 2 - low / 2 <= _RELATIVE_RANGE * (high / 2).abs()
 
 
 def resize_heatmap(heatmap: Tensor, size: tuple[int, int]) -> Tensor:
-    """Interpolate heatmaps and scale them to [0, 1] afterwards, since interpolation lowers the peak of a single patch.
+    """Interpolate heatmaps and scale them to [0, 1], for good afterwards, since interpolation lowers the peak of a single patch.
+
+    They are scaled before it, too, so that rounding is small beside their range, whatever their offset.
 
     Args:
         heatmap: Float (B, h, w), any range.
@@ -64,4 +81,4 @@ def resize_heatmap(heatmap: Tensor, size: tuple[int, int]) -> Tensor:
     Returns:
         Float32 (B, *size) in [0, 1]; a constant heatmap becomes 0 everywhere.
     """
-    return min_max(upsample(heatmap, size))
+    return min_max(upsample(min_max(heatmap.float()), size))

@@ -11,6 +11,7 @@ from mmpkd.attribution.attention_method import AttentionMethod
 from mmpkd.attribution.base import evaluating
 from mmpkd.attribution.calls import attention_calls
 from mmpkd.attribution.layout import architecture, check_supported
+from mmpkd.attribution.row import times
 from mmpkd.attribution.weights import AttentionCall, attention_call, positive_weights
 
 
@@ -26,8 +27,7 @@ class LastLayerAttention(AttentionMethod):
 
     def token_relevance(self, recorded: RecordedAttention) -> Tensor:
         """Return the attention of the last block, weighted by what the head reads, float32 (B, N)."""
-        # no matrix product: autocast would do it in half precision
-        relevance = (recorded.start.unsqueeze(2) * recorded.layers[-1]).sum(1)
+        relevance = times(recorded.start, recorded.layers[-1])
         return relevance / relevance.sum(1, keepdim=True)
 
 

@@ -1,9 +1,11 @@
 """Where in a timm transformer's token sequence the patches are, and which tokens its head reads."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from timm.layers import to_2tuple
 from torch import Tensor, nn
 
 Pooling = Literal["class", "distilled", "average", "attention"]
@@ -56,8 +58,10 @@ def patch_grid(student: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
 
     Raises:
         TypeError: If the model has no patch embedding.
+        ValueError: If the patches do not cover exactly the image.
     """
     model = backbone(student)
+    check_whole_patches(model, size)
     embed: Any = getattr(model, "patch_embed", None)
     if hasattr(embed, "dynamic_feat_size"):
         rows, columns = embed.dynamic_feat_size(size)
@@ -66,6 +70,50 @@ def patch_grid(student: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
     else:
         raise TypeError(f"Expected a model with a patch embedding but got {architecture(model)}. {_SUPPORTED}")
     return int(rows), int(columns)
+
+
+def check_whole_patches(model: nn.Module, size: tuple[int, int]) -> None:
+    """Check that the patches of a timm model cover exactly an image of the given height and width.
+
+    Pixels beyond the last whole patch are dropped by the embedding, or padded to one (timm's `dynamic_img_pad`); a map that is
+    stretched over the image would then show every patch somewhere else.
+
+    Raises:
+        ValueError: If height or width is no multiple of the patch.
+    """
+    patch = _patch_size(getattr(model, "patch_embed", None))
+    if patch is not None:
+        check_whole(size, patch)
+
+
+def check_whole(size: tuple[int, int], patch: tuple[int, int]) -> None:
+    """Raise a ValueError if a height and width are no multiples of a patch's."""
+    if not any(pixels % step for pixels, step in zip(size, patch, strict=True)):
+        return
+    height, width = (_whole(pixels, step) for pixels, step in zip(size, patch, strict=True))
+    raise ValueError(
+        f"Expected an image of whole patches, {patch[0]} x {patch[1]} pixels each, but got {size[0]} x {size[1]} pixels. "
+        f"Take a height of {height} and a width of {width}."
+    )
+
+
+def _whole(pixels: int, step: int) -> str:
+    """Return the next sizes of whole patches, below and above."""
+    above = -(-pixels // step) * step
+    return str(above) if above in (step, pixels) else f"{above - step} or {above}"
+
+
+def _patch_size(embed: Any) -> tuple[int, int] | None:
+    """Return the height and width of a patch in pixels, or None if patches overlap or there are none."""
+    if not hasattr(embed, "grid_size"):
+        return None
+    rows, columns = (int(step) for step in to_2tuple(embed.patch_size))
+    if not hasattr(embed, "feature_ratio"):
+        return rows, columns
+    # timm divides the image by the size of the backbone's features, which are rounded up: 100 pixels on 4 cells of 32 give 25.
+    # Convolutional backbones halve, so the next power of two is the true ratio.
+    ratio = [2 ** math.ceil(math.log2(int(value))) for value in embed.feature_ratio]
+    return rows * ratio[0], columns * ratio[1]
 
 
 def token_layout(student: nn.Module, size: tuple[int, int]) -> TokenLayout:

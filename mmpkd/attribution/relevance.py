@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from mmpkd.attribution.attention import by_block, square
-from mmpkd.attribution.base import ClassAttribution, differentiating, gradients_of_logit
+from mmpkd.attribution.base import ClassAttribution, check_images, differentiating, gradients_of_logit
 from mmpkd.attribution.calls import attention_calls
 from mmpkd.attribution.layout import architecture, check_supported, start_row, token_layout
+from mmpkd.attribution.row import first_row, times
 from mmpkd.attribution.weights import AttentionCall, attention_call
 
 # fuses one attention with the gradient of what it gave, (B, n, m)
@@ -36,13 +37,9 @@ def attention_relevance(
     Raises:
         ValueError: If shapes do not fit.
     """
-    shapes = [[tuple(value.shape) for value in values] for values in (attentions, gradients)]
-    if not attentions or shapes[0] != shapes[1] or any(len(shape) != 4 for shape in shapes[0]):
-        raise ValueError(f"Expected attentions and gradients of the same shapes (B, H, N, N) but got {shapes}.")
-    contributions = [_contribution(a, g).mean(1) for a, g in zip(attentions, gradients, strict=True)]
-    if start is None:
-        start = torch.eye(contributions[0].shape[-1], dtype=torch.float32, device=contributions[0].device)[0]
-    row = start.float().expand(len(contributions[0]), -1)
+    _check_shapes([tuple(value.shape) for value in attentions], [tuple(value.shape) for value in gradients])
+    contributions = [_contribution(a.float(), g.float()).mean(1) for a, g in zip(attentions, gradients, strict=True)]
+    row = first_row(start, contributions[0])
     return row + _arriving(contributions, row)
 
 
@@ -60,6 +57,7 @@ class AttentionRelevance(ClassAttribution):
 
     def of_label(self, student: nn.Module, image: Tensor, label: Tensor) -> Tensor:
         """Return the relevance of the patches to one finding in each image, float32 (B, h, w)."""
+        check_images(image)
         model = check_supported(student)
         layout = token_layout(model, (int(image.shape[-2]), int(image.shape[-1])))
         tape = _Tape()
@@ -121,8 +119,14 @@ def _contribution(weights: Tensor, gradient: Tensor) -> Tensor:
 def _arriving(contributions: Sequence[Tensor], start: Tensor) -> Tensor:
     """Return start . R - start, which is small beside the start row and would be rounded away in their sum."""
     arriving = torch.zeros_like(start)
-    with torch.autocast(start.device.type, enabled=False):
-        for contribution in reversed(contributions):
-            row = (start + arriving).unsqueeze(1)
-            arriving = arriving + torch.bmm(row, contribution).squeeze(1)
+    for contribution in reversed(contributions):
+        arriving = arriving + times(start + arriving, contribution)
     return arriving
+
+
+def _check_shapes(attentions: Sequence[tuple[int, ...]], gradients: Sequence[tuple[int, ...]]) -> None:
+    squares = {(shape[0], *shape[2:]) for shape in attentions if len(shape) == 4 and shape[2] == shape[3]}
+    if attentions != gradients or len(squares) != 1 or any(len(shape) != 4 for shape in attentions):
+        raise ValueError(
+            f"Expected attentions and gradients of the same shapes (B, H, N, N) but got {attentions} and {gradients}."
+        )

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from mmpkd.attribution.attention import RecordedAttention
 from mmpkd.attribution.attention_method import AttentionMethod
+from mmpkd.attribution.row import first_row, times
 from mmpkd.attribution.weights import HeadFusion, check_head_fusion, fuse
 
 
@@ -42,13 +42,12 @@ def attention_rollout(
     """
     check_head_fusion(head_fusion)
     _check_options(len(attentions), discard_ratio, residual_weight, first_block)
-    batch_size, num_tokens = _check_shapes(attentions)
-    row = _start(attentions[0], start, batch_size, num_tokens)
-    with torch.autocast(attentions[0].device.type, enabled=False):
-        for attention in reversed(attentions[first_block:]):
-            weights = attention.float()
-            weights = fuse(weights.unbind(1), head_fusion) if weights.ndim == 4 else weights
-            row = _step(row, _discard(weights, discard_ratio), residual_weight)
+    _check_shapes(attentions)
+    row = first_row(start, attentions[0])
+    for attention in reversed(attentions[first_block:]):
+        weights = attention.float()
+        weights = fuse(weights.unbind(1), head_fusion) if weights.ndim == 4 else weights
+        row = _step(row, _discard(weights, discard_ratio), residual_weight)
     return row
 
 
@@ -98,27 +97,14 @@ def _check_options(num_blocks: int, discard_ratio: float, residual_weight: float
         )
 
 
-def _check_shapes(attentions: Sequence[Tensor]) -> tuple[int, int]:
+def _check_shapes(attentions: Sequence[Tensor]) -> None:
     shapes = {(len(a), *a.shape[-2:]) for a in attentions if a.ndim in (3, 4)}
     if len(shapes) != 1 or any(a.ndim not in (3, 4) for a in attentions):
         found = [tuple(a.shape) for a in attentions]
         raise ValueError(f"Expected attentions of one shape, (B, H, N, N) or (B, N, N), but got {found}.")
-    batch_size, num_queries, num_keys = shapes.pop()
+    _, num_queries, num_keys = shapes.pop()
     if num_queries != num_keys:
         raise ValueError(f"Expected as many queries as keys but got {num_queries} and {num_keys}.")
-    return batch_size, num_keys
-
-
-def _start(like: Tensor, start: Tensor | None, batch_size: int, num_tokens: int) -> Tensor:
-    if start is None:
-        row = torch.zeros(batch_size, num_tokens, dtype=torch.float32, device=like.device)
-        row[:, 0] = 1
-        return row
-    if start.shape not in ((num_tokens,), (batch_size, num_tokens)):
-        raise ValueError(
-            f"Expected `start` of shape {(batch_size, num_tokens)} or {(num_tokens,)} but got {tuple(start.shape)}."
-        )
-    return start.to(like.device, torch.float32).expand(batch_size, num_tokens)
 
 
 def _discard(weights: Tensor, discard_ratio: float) -> Tensor:
@@ -133,5 +119,4 @@ def _step(row: Tensor, weights: Tensor, residual_weight: float) -> Tensor:
     """Multiply a row (B, N) by one block's normalised matrix, without forming that matrix."""
     row_sum = (1 - residual_weight) * weights.sum(-1) + residual_weight
     scaled = row / row_sum
-    attended = torch.bmm(scaled.unsqueeze(1), weights).squeeze(1)
-    return (1 - residual_weight) * attended + residual_weight * scaled
+    return (1 - residual_weight) * times(scaled, weights) + residual_weight * scaled

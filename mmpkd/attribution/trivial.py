@@ -1,10 +1,12 @@
 """Maps that know nothing of the student: run through the same code, they give the chance level of every score."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmpkd.attribution.base import AttributionMethod, ClassAttribution
+from mmpkd.attribution.base import AttributionMethod, ClassAttribution, check_labels
 from mmpkd.attribution.layout import patch_grid
 
 _MASK = 0xFFFFFFFF
@@ -59,8 +61,8 @@ class CenterGaussian(AttributionMethod):
     sees_student = False
 
     def __init__(self, sigma: float = 0.25) -> None:
-        if sigma <= 0:
-            raise ValueError(f"Expected `sigma` > 0 but got {sigma}.")
+        if not 0 < sigma < math.inf:
+            raise ValueError(f"Expected a finite `sigma` > 0 but got {sigma}.")
         self.sigma = sigma
 
     def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
@@ -129,6 +131,7 @@ class MeanRoi(ClassAttribution):
             raise RuntimeError(
                 "Expected mean ROIs but none were learned. Run a validation with LocalizationMonitor first."
             )
+        check_labels(label, len(image), len(self._mean))
         return self._mean.to(image.device)[label]
 
 

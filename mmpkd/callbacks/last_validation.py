@@ -27,7 +27,7 @@ class LastValidation(Callback):
         """
         del pl_module
         chosen = [call.best_model_path for call in trainer.checkpoint_callbacks if isinstance(call, BestCheckpoint)]
-        is_meant = trainer.limit_train_batches == 0 or trainer.fast_dev_run
+        is_meant = trainer.limit_train_batches == 0 or bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
         if not is_meant and chosen and not any(chosen):
             raise RuntimeError(
                 "Expected a validation, which chooses `best.ckpt`, but the training ended without one, after "

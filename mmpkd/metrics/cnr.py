@@ -6,6 +6,9 @@ from torch import Tensor
 from mmpkd.metrics.pairs import HeatmapPairs, one_to_one
 from mmpkd.metrics.roi_metric import RoiMetric
 
+# of values in [0, 1]: what float32 leaves of a region of one value is a hundred times less
+_SMALLEST_SPREAD = 1e-12
+
 
 def contrast_to_noise(heatmap: Tensor, mask: Tensor, absolute: bool = False) -> Tensor:
     """(mean inside - mean outside) / sqrt(variance inside + variance outside), population variances.
@@ -13,12 +16,12 @@ def contrast_to_noise(heatmap: Tensor, mask: Tensor, absolute: bool = False) -> 
     Source: Boecking et al. 2022, section 5.2, https://arxiv.org/abs/2204.09817, who report the absolute value.
 
     Args:
-        heatmap: Float (R, h, w), interpolated to the mask; its scale has no influence.
+        heatmap: Float (R, h, w), interpolated to the mask; neither its scale nor its offset has any influence.
         mask: Bool (R, H, W).
         absolute: Whether to return the absolute value, under which a map that avoids the ROI scores as one that shows it.
 
     Returns:
-        Float32 (R,); NaN for an empty ROI, one that fills the frame, or a heatmap without variance inside and outside.
+        Float32 (R,); NaN for an empty ROI, one that fills the frame, or a heatmap that is constant inside and constant outside.
 
     Raises:
         ValueError: If shapes or types do not fit.
@@ -40,16 +43,18 @@ class ContrastToNoise(RoiMetric):
 
     def score(self, pairs: HeatmapPairs) -> Tensor:
         """Return the score of each ROI."""
-        # centred, so that the squares of a flat map are not lost in their difference
-        centred = pairs.scaled - pairs.scaled.mean(1, keepdim=True)
-        powers = (centred, centred.square())
-        # the differences are taken in float64, which only the CPU has for sure
-        within = [pairs.inside(power).cpu().double() for power in powers]
-        without = [pairs.own(power.sum(1)).cpu().double() - part for power, part in zip(powers, within, strict=True)]
-        num = pairs.rois.num_pixels.cpu().double()
-        rest = centred.shape[1] - num
-        mean, other = within[0] / num, without[0] / rest
-        spread = (within[1] / num - mean.square()).clamp_min(0) + (without[1] / rest - other.square()).clamp_min(0)
-        ratio = ((mean - other) / spread.sqrt()).masked_fill((rest == 0) | (spread < 1e-12), torch.nan)
-        ratio = ratio.float().to(centred.device)
+        values, inside = pairs.own(pairs.scaled), pairs.rois.mask.flatten(1)
+        mean, variance = _mean_and_variance(values, inside)
+        other_mean, other_variance = _mean_and_variance(values, ~inside)
+        spread = variance + other_variance
+        ratio = ((mean - other_mean) / spread.sqrt()).masked_fill(spread < _SMALLEST_SPREAD, torch.nan)
         return pairs.defined(ratio.abs() if self.absolute else ratio)
+
+
+def _mean_and_variance(values: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and population variance (R,) of values (R, n) in a region, bool (R, n); NaN if it is empty."""
+    num = region.sum(1, keepdim=True)
+    mean = (values * region).sum(1, keepdim=True) / num
+    # in a second pass: the difference of the mean square and the squared mean would be rounding where nothing varies
+    squares = (values - mean).mul_(region).square_()
+    return mean[:, 0], squares.sum(1) / num[:, 0]

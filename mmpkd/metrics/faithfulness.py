@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from mmpkd.attribution.base import evaluating, logits_of
+from mmpkd.attribution.base import check_labels, evaluating, logits_of
 
 Baseline = Literal["mean", "blur"]
 
@@ -72,6 +72,7 @@ def perturbation_curves(
                 (inserted, baselines[insertion_baseline], image),
             ):
                 logits = logits_of(student(torch.where(changed, second, first)))
+                check_labels(label, *logits.shape)
                 curve.append(logits.float().sigmoid().gather(1, label[:, None])[:, 0])
     return Curves(torch.stack(deleted, dim=1), torch.stack(inserted, dim=1))
 

@@ -1,5 +1,6 @@
 """Heatmaps against regions of interest: what several localization scores need, computed once."""
 
+import math
 from functools import cached_property
 
 import torch
@@ -24,12 +25,13 @@ class Rois:
     """
 
     def __init__(self, mask: Tensor, image: Tensor | None = None) -> None:
-        if mask.dtype != torch.bool or mask.ndim != 3:
+        if mask.dtype != torch.bool or mask.ndim != 3 or 0 in mask.shape[1:]:
             raise ValueError(f"Expected `mask` to be bool of shape (R, H, W) but got {mask.dtype} {tuple(mask.shape)}.")
         self.mask = mask
         self.image = torch.arange(len(mask), device=mask.device) if image is None else image
-        if self.image.shape != mask.shape[:1]:
-            raise ValueError(f"Expected `image` of shape ({len(mask)},) but got {tuple(self.image.shape)}.")
+        if self.image.shape != mask.shape[:1] or self.image.dtype != torch.int64:
+            found = f"{self.image.dtype} {tuple(self.image.shape)}"
+            raise ValueError(f"Expected `image` to be int64 of shape ({len(mask)},) but got {found}.")
         self._near: dict[tuple[float, tuple[int, int]], Tensor] = {}
 
     def __len__(self) -> int:
@@ -39,11 +41,6 @@ class Rois:
     def size(self) -> tuple[int, int]:
         """Height and width."""
         return int(self.mask.shape[1]), int(self.mask.shape[2])
-
-    @cached_property
-    def flat(self) -> Tensor:
-        """Float32 (R, H W): 1 inside."""
-        return self.mask.flatten(1).float()
 
     @cached_property
     def num_pixels(self) -> Tensor:
@@ -88,7 +85,7 @@ class HeatmapPairs:
     """
 
     def __init__(self, heatmap: Tensor, rois: Rois) -> None:
-        if heatmap.ndim != 3:
+        if heatmap.ndim != 3 or 0 in heatmap.shape[1:]:
             raise ValueError(f"Expected `heatmap` of shape (b, h, w), one an image, but got {tuple(heatmap.shape)}.")
         # what is the same for all images, as a map that sees none of them, is worked on once
         shared = len(heatmap) > 1 and heatmap.stride(0) == 0
@@ -101,14 +98,17 @@ class HeatmapPairs:
 
     @cached_property
     def pixels(self) -> Tensor:
-        """Float32 (b, H W), interpolated, not scaled."""
-        return upsample(self.heatmap, self.rois.size).flatten(1)
+        """Float32 (b, H W) in [-1, 1], interpolated; divided by the largest magnitude of the heatmap, so that sums are finite."""
+        largest = self.heatmap.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+        return upsample(self.heatmap / largest, self.rois.size).flatten(1)
 
     @cached_property
     def scaled_and_constant(self) -> tuple[Tensor, Tensor]:
         """The next two, together."""
-        scaled, constant = scale_and_constant(self.pixels[:, None])
-        return scaled[:, 0], constant
+        # before interpolation, too, so that rounding is small beside the range of the map, whatever its offset
+        patches, constant = scale_and_constant(self.heatmap)
+        scaled, is_constant = scale_and_constant(upsample(patches, self.rois.size))
+        return scaled.flatten(1), constant | is_constant
 
     @property
     def scaled(self) -> Tensor:
@@ -187,16 +187,9 @@ class HeatmapPairs:
         return values[self.image]
 
     def inside(self, values: Tensor) -> Tensor:
-        """Return the sum inside each ROI, (b, H W) to (R,) or (b, T, H W) to (R, T)."""
-        if values.device.type != "cpu":
-            # a product of float32 matrices may be rounded to ten bits there, as the user's precision settings have it
-            mask = self.rois.mask.flatten(1)
-            return torch.where(mask if values.ndim == 2 else mask[:, None], values[self.image], 0.0).sum(-1)
-        flat = values.flatten(0, -2)
-        with torch.autocast(flat.device.type, enabled=False):
-            sums = self.rois.flat @ flat.to(self.rois.flat.dtype).T
-        chosen = sums.reshape(len(self.rois), *values.shape[:-1])[torch.arange(len(self.rois)), self.image]
-        return chosen.float()
+        """Return the sum inside each ROI, (b, H W) to (R,)."""
+        # no matrix product: the user may have set it to round to ten bits or fewer
+        return (self.own(values) * self.rois.mask.flatten(1)).sum(1)
 
     def defined(self, score: Tensor) -> Tensor:
         """Return scores, (R,) or (R, T), with NaN where none is defined."""
@@ -235,6 +228,7 @@ def _patches_near(mask: Tensor, tolerance: float, grid: tuple[int, int]) -> Tens
     )
     if tolerance == 0:
         return mask[:, y[:, None], x]
+    tolerance = min(tolerance, math.hypot(height, width))
     offset = torch.arange(-int(tolerance), int(tolerance) + 1)
     reach = (tolerance**2 - offset.double().square()).sqrt().floor().long().to(mask.device)
     offset = offset.to(mask.device)

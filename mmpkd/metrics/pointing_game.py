@@ -1,5 +1,6 @@
 """Pointing game."""
 
+import math
 from typing import Literal
 
 from torch import Tensor
@@ -27,7 +28,7 @@ def pointing_game(heatmap: Tensor, mask: Tensor, tolerance: float = 0.0, unit: U
         Float32 (R,) in [0, 1]; NaN for an empty ROI.
 
     Raises:
-        ValueError: If shapes or types do not fit or the tolerance is negative.
+        ValueError: If shapes or types do not fit or the tolerance is negative or not finite.
     """  # noqa: D205
     return PointingGame(tolerance, unit).score(one_to_one(heatmap, mask))
 
@@ -42,8 +43,10 @@ class PointingGame(RoiMetric):
 
     def __init__(self, tolerance: float = 0.0, unit: Unit = "pixels") -> None:
         super().__init__()
-        if tolerance < 0 or unit not in ("pixels", "fraction"):
-            raise ValueError(f"Expected `tolerance` >= 0 in pixels or as a fraction but got {tolerance} {unit}.")
+        if not 0 <= tolerance < math.inf or unit not in ("pixels", "fraction"):
+            raise ValueError(
+                f"Expected a finite `tolerance` >= 0 in pixels or as a fraction but got {tolerance} {unit}."
+            )
         self.tolerance, self.unit = tolerance, unit
         suffix = "px" if unit == "pixels" else "side"
         self.name = f"pointing_game_{tolerance:g}{suffix}" if tolerance else "pointing_game"

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import mmpkd.students.nano  # noqa: F401  registers vit_nano_patch8_64 with timm
+from mmpkd.attribution.layout import check_whole_patches
+from mmpkd.compiled_features import CompiledFeatures
 from mmpkd.outputs import ModelOutput
 from mmpkd.precision import linear_in_float32
 from mmpkd.records.checkpoint import load_of_kind
@@ -24,7 +26,7 @@ class VisionTransformerStudent(nn.Module):
     Args:
         model_name: A timm name (`timm.list_models("*vit*")`), `hf-hub:...`, or `local-dir:...`.
         num_classes: Number of labels K.
-        image_size: Side of the input; timm resizes position embeddings.
+        image_size: Side of the input, a multiple of the patch size; timm resizes position embeddings.
         in_chans: Input channels.
         pretrained: Load timm's weights; needs the network or a filled cache. For one channel, the normalisation that they
             expect is folded into the patch embedding.
@@ -34,8 +36,8 @@ class VisionTransformerStudent(nn.Module):
         patch_bias: Whether the patch embedding has a bias although the model's own has none: folding adds one.
 
     Raises:
-        ValueError: If timm does not know the model, the model is no transformer or does not take the options, or its
-            weights cannot be adapted to one channel.
+        ValueError: If timm does not know the model, the model is no transformer or does not take the options, its patches do not
+            cover exactly the image, or its weights cannot be adapted to one channel.
     """
 
     def __init__(
@@ -72,6 +74,12 @@ class VisionTransformerStudent(nn.Module):
                 f"Expected a timm vision transformer, with options that it takes, but got '{model_name}' with "
                 f"{dict(options or {})}: {error}. Choose one of `timm.list_models('*vit*')`."
             ) from error
+        except AssertionError as error:  # some models check sizes themselves, with few words or none
+            settings = f"image size {image_size} and options {dict(options or {})}"
+            raise ValueError(
+                f"Expected {settings} to fit {model_name} but timm refuses them. {error}".rstrip()
+            ) from error
+        check_whole_patches(self.model, (image_size, image_size))
         if fold:
             cfg = self.model.pretrained_cfg
             fold_normalisation(self.model, tuple(cfg["mean"]), tuple(cfg["std"]), input_mean, input_std)
@@ -102,9 +110,13 @@ class VisionTransformerStudent(nn.Module):
         """Tokens before the patches: class, distillation and register tokens."""
         return int(self.model.num_prefix_tokens)
 
-    def compile_features(self) -> None:
-        """Compile the network up to its tokens with `torch.compile`; names of weights stay as they are."""
-        self.model.forward_features = torch.compile(self.model.forward_features)
+    def compile_features(self, backend: str = "inductor") -> None:
+        """Compile the network up to its tokens with `torch.compile`; names of weights stay as they are, and copies run their own.
+
+        Args:
+            backend: What `torch.compile` compiles with.
+        """
+        self.model.forward_features = CompiledFeatures(self.model, backend)
 
     @property
     def has_distillation_token(self) -> bool:

@@ -12,6 +12,13 @@ def test_interpolation_equals_opencv() -> None:
         np.testing.assert_allclose(mine, cv2.resize(source.numpy(), (48, 40)), atol=1e-5)
 
 
+def test_the_whole_range_of_float32_is_interpolated() -> None:
+    heatmap = torch.tensor([[[3e38, -3e38]]])
+    expected = torch.tensor([[[3e38, 1.5e38, -1.5e38, -3e38]]])
+    torch.testing.assert_close(upsample(heatmap, (1, 4)), expected)
+    torch.testing.assert_close(resize_heatmap(heatmap, (1, 4)), torch.tensor([[[1.0, 0.75, 0.25, 0]]]))
+
+
 def test_scaling_comes_after_resizing() -> None:
     peak = torch.zeros(1, 4, 4)
     peak[0, 1, 2] = 7

@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from data_modules.batch import Batch
+from mmpkd.compiled_features import CompiledFeatures
 from mmpkd.losses import HardLabels, LogitMSE, SigmoidKLDivergence, masked_bce
 from mmpkd.losses.base import FeatureStatistics
 from mmpkd.losses.objective import LossTerm
@@ -179,5 +180,5 @@ def test_options_of_the_loss_reach_it() -> None:
 
 def test_a_compiled_student_is_compiled() -> None:
     plain, compiled = (DistillationModule(2, 32, student_options={"depth": 1}, compile=c) for c in (False, True))
-    assert not hasattr(plain.student.model.forward_features, "_torchdynamo_orig_callable")
-    assert hasattr(compiled.student.model.forward_features, "_torchdynamo_orig_callable")
+    assert not isinstance(plain.student.model.forward_features, CompiledFeatures)
+    assert isinstance(compiled.student.model.forward_features, CompiledFeatures)

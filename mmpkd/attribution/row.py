@@ -1,0 +1,29 @@
+"""The one row of weights that attribution multiplies through the blocks, from the head back to the input tokens."""
+
+import torch
+from torch import Tensor
+
+
+def first_row(start: Tensor | None, like: Tensor) -> Tensor:
+    """Return the row to start from, float32 (B, N).
+
+    Args:
+        start: Float (B, N) or (N,), weights of the output tokens; token 0, the class token, if None.
+        like: An attention (B, ..., N, N), gives batch size, number of tokens and device.
+
+    Raises:
+        ValueError: If the shape of `start` does not fit.
+    """
+    shape = (len(like), like.shape[-1])
+    if start is None:
+        start = torch.zeros(shape, device=like.device)
+        start[:, 0] = 1
+    if tuple(start.shape) not in (shape, shape[1:]):
+        raise ValueError(f"Expected `start` of shape {shape} or {shape[1:]} but got {tuple(start.shape)}.")
+    return start.to(like.device, torch.float32).expand(shape)
+
+
+def times(row: Tensor, matrix: Tensor) -> Tensor:
+    """Multiply rows (B, N) by float32 matrices (B, N, M), to (B, M)."""
+    # no matrix product: autocast, or the precision that the user set, would round it to ten bits or fewer
+    return (row.unsqueeze(2) * matrix).sum(1)
