@@ -19,6 +19,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import timm
@@ -129,12 +130,12 @@ def run_all(sizes: Sizes, device: torch.device) -> None:
         "fit, stored targets": lambda: StoredTeacher(targets),
         f"fit, live BERT, {sizes.tokens} tokens": lambda: LiveBert(sizes.tokens, sizes.bert),
     }
-    peer = report("bare loop", sizes, device, lambda: bare_loop(sizes, device))
+    peer = report("bare loop", sizes, device, partial(bare_loop, sizes, device))
     for name, teacher in teachers.items():
-        report(name, sizes, device, lambda make=teacher: fit(sizes, device, make()), peer)  # type: ignore[misc]
-    plain = report("validation", sizes, device, lambda: validate(sizes, device, []))
+        report(name, sizes, device, partial(fit, sizes, device, teacher), peer)
+    plain = report("validation", sizes, device, partial(validate, sizes, device, []))
     monitor = LocalizationMonitor([AttentionRollout()], [])
-    report("validation, rollout and scores", sizes, device, lambda: validate(sizes, device, [monitor]), plain)
+    report("validation, rollout and scores", sizes, device, partial(validate, sizes, device, [monitor]), plain)
     for name, teacher in list(teachers.items())[:2]:
         print(f"kernels that the host waits for in a step, {name}: {num_waits(sizes, device, teacher())}")
 
@@ -197,12 +198,12 @@ def trainer(device: torch.device, folder: str, callbacks: list[Callback]) -> Tra
     )
 
 
-def fit(sizes: Sizes, device: torch.device, teacher: TeacherLookup | None) -> float:
+def fit(sizes: Sizes, device: torch.device, teacher: Callable[[], TeacherLookup | None]) -> float:
     """Return the seconds of the timed steps of a fit."""
     clock = Clock(sizes.warm_up, device)
     data = SyntheticDataModule(sizes.side, sizes.batch, sizes.steps + sizes.warm_up, 1)
     with tempfile.TemporaryDirectory() as folder:
-        trainer(device, folder, [ImagesOnDevice(), clock]).fit(student(sizes, teacher), data)
+        trainer(device, folder, [ImagesOnDevice(), clock]).fit(student(sizes, teacher()), data)
     return clock.seconds
 
 

@@ -253,7 +253,7 @@ class PrivilegedDataModule(LightningDataModule):
 
     def dataset(self, name: str, load_images: bool, load_privileged: bool) -> PrivilegedDataset:
         """Return one split as a data set; only the training split is augmented."""
-        augmentation = self.augmentation if name == "train" else None
+        augmentation = self.augmentation if name == "train" and load_images else None
         return PrivilegedDataset(
             self.splits[name],
             SampleTransform(augmentation, self.mean, self.std, self.seed, self.image_size),

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.multiprocessing.spawn import start_processes
 
 from data_modules.batch import Batch
 from mmpkd.callbacks.rng import RNGState
 from mmpkd.modules import DistillationModule
+from mmpkd.study.forked import start_server
 from tests.tiny import TinyDataModule
 
 NUM_TRAIN, NUM_EVAL, SEED = 12, 5, 4
@@ -44,9 +46,15 @@ class Watch(Callback):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Path:
     folder = tmp_path_factory.mktemp("plain")
-    torch.manual_seed(SEED)
-    fit(tiny_root, folder, [RNGState(SEED), Watch(folder)], devices=2, strategy="ddp_fork")
+    start_server()
+    # in a process of its own: this one may have trained, and a fork of such a process cannot
+    start_processes(notebook, args=(str(tiny_root), str(folder)), nprocs=1, start_method="forkserver")
     return folder
+
+
+def notebook(_: int, root: str, folder: str) -> None:
+    torch.set_num_threads(1)
+    fit(Path(root), Path(folder), [RNGState(SEED), Watch(Path(folder))], devices=2, strategy="ddp_fork")
 
 
 def fit(tiny_root: Path, folder: Path, callbacks: list[Callback], **options: Any) -> None:
