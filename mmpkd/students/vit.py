@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import mmpkd.students.nano  # noqa: F401  registers vit_nano_patch8_64 with timm
+from mmpkd.attribution.compiled_features import CompiledFeatures
 from mmpkd.attribution.layout import check_whole_patches
-from mmpkd.compiled_features import CompiledFeatures
 from mmpkd.outputs import ModelOutput
 from mmpkd.precision import linear_in_float32
 from mmpkd.records.checkpoint import load_of_kind
