@@ -61,20 +61,24 @@ class Witness(Callback):
 
 
 class KillAt(Callback):
-    """Kills the own process at the end of a hook.
+    """Kills the own process at a hook, or breaks off there.
 
     Args:
         hook: Name of the hook, for example on_validation_end.
         epoch: Epoch, from 0.
+        is_killed: Whether the process is killed.
     """
 
-    def __init__(self, hook: str, epoch: int) -> None:
-        self.hook, self.epoch = hook, epoch
+    def __init__(self, hook: str, epoch: int, is_killed: bool = True) -> None:
+        self.hook, self.epoch, self.is_killed = hook, epoch, is_killed
         setattr(self, hook, self._kill)
 
     def _kill(self, trainer: Trainer, *_: object) -> None:
-        if trainer.current_epoch == self.epoch:
+        if trainer.current_epoch != self.epoch:
+            return
+        if self.is_killed:
             os.kill(os.getpid(), signal.SIGKILL)
+        raise ConnectionError("broken off")
 
 
 class StopAt(Callback):
