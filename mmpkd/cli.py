@@ -72,7 +72,21 @@ class SaveRunConfig(SaveConfigCallback):
 
 
 class MMPKDCLI(LightningCLI):
-    """LightningCLI with links between data and model, and a folder for every run."""
+    """LightningCLI with links between data and model, and a folder for every run.
+
+    Args:
+        command: Sub-command that is called, or None if it is none of Lightning's. To make the parsers of the others takes time.
+        options: Of LightningCLI.
+    """
+
+    def __init__(self, command: str | None, **options: Any) -> None:
+        self._command = command
+        super().__init__(ClassificationModule, PrivilegedDataModule, **options)
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # a static method of Lightning's
+        """Return the sub-command that is called, or all of them, with the arguments of the trainer's that are no options."""
+        known = LightningCLI.subcommands()
+        return known if self._command is None else {self._command: known[self._command]}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the run's options, and the links."""
@@ -239,9 +253,9 @@ def main(args: Sequence[str] | None = None) -> None:
     quieten()
     exit_code = 1
     try:
+        given = sys.argv[1:] if args is None else list(args)
         MMPKDCLI(
-            ClassificationModule,
-            PrivilegedDataModule,
+            next((name for name in given if name in LightningCLI.subcommands()), None),
             parser_class=SuggestingParser,
             save_config_callback=SaveRunConfig,
             save_config_kwargs={"save_to_log_dir": False},
@@ -256,7 +270,7 @@ def main(args: Sequence[str] | None = None) -> None:
             },
             auto_configure_optimizers=False,
             parser_kwargs={"prog": "mmpkd"},
-            args=None if args is None else list(args),
+            args=given,
         )
         exit_code = 0
     except AlreadyTrainedError as error:
