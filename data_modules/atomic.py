@@ -10,6 +10,13 @@ from pathlib import Path
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+class DiskFullError(OSError):
+    """There is no room for a file."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file beside `path`, which takes its place at the end; folders are made.
@@ -18,7 +25,8 @@ def replacing(path: Path) -> Iterator[Path]:
     error, the old file is still there.
 
     Raises:
-        OSError: If there is no room, or no permission; the message names the file.
+        DiskFullError: If there is no room for the file.
+        OSError: If it cannot be written for another reason.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -30,7 +38,9 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         if error.errno not in _NO_ROOM:
             raise
-        raise OSError(error.errno, f"Expected room for a new file but: {error.strerror}", str(path)) from error
+        raise DiskFullError(
+            error.errno, f"Expected room for '{path}' but: {error.strerror}. Free some; what was there before is kept."
+        ) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

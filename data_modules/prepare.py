@@ -1,6 +1,5 @@
 """Build prepared images: in parallel, resumable after a kill, each image with a checksum."""
 
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from data_modules.images import ImageReadError
-from data_modules.json_file import write_json
+from data_modules.json_file import read_json, write_json
 from data_modules.parallel import parallel
 from data_modules.preparation import Preparation
 from data_modules.prepared import (
@@ -134,7 +133,7 @@ def _resume(folder: Path, sample_id: NDArray[np.str_]) -> tuple[PreparedIndex, d
     new = sample_id[rows_of(index.sample_id, sample_id) < 0]
     index = PreparedIndex.concatenate([index, PreparedIndex.pending(new)])
     _write_index(folder, index)
-    return index, json.loads(errors.read_text()) if errors.is_file() else {}
+    return index, read_json(errors) if errors.is_file() else {}
 
 
 def _write_index(folder: Path, index: PreparedIndex) -> None:

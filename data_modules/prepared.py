@@ -10,7 +10,6 @@ A folder holds
 - `parts/`: rows of the index that were finished since it was written, while images are being prepared.
 """
 
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,8 +20,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from data_modules.array_file import read_arrays
+from data_modules.atomic import replacing
 from data_modules.geometry import Placement, Window
-from data_modules.json_file import write_json
+from data_modules.json_file import read_json, write_json
 from data_modules.preparation import Image, Preparation
 
 FORMAT = 1
@@ -74,7 +75,7 @@ class PreparedMeta:
             raise FileNotFoundError(
                 f"Expected prepared images in '{folder}' but there are none. Run `mmpkd prepare CONFIG --out {folder}`."
             )
-        values = json.loads(path.read_text())
+        values = read_json(path)
         if values.get("format") != FORMAT:
             raise StaleImagesError(
                 f"Expected prepared images of format {FORMAT} in '{folder}' but got {values.get('format')}. Delete the "
@@ -128,8 +129,8 @@ class PreparedIndex:
     @classmethod
     def load(cls, path: Path) -> "PreparedIndex":
         """Read an index file."""
-        with np.load(path, allow_pickle=False) as arrays:
-            return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
+        arrays = read_arrays(path)
+        return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
 
     @classmethod
     def concatenate(cls, parts: Sequence["PreparedIndex"]) -> "PreparedIndex":
@@ -138,9 +139,8 @@ class PreparedIndex:
 
     def save(self, path: Path) -> None:
         """Write an index file, at once."""
-        temporary = path.with_name(f".{path.name}")
-        np.savez(temporary, **{name: getattr(self, name) for name in self.__dataclass_fields__})
-        temporary.replace(path)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **{name: getattr(self, name) for name in self.__dataclass_fields__})
 
 
 def pack(placement: Placement) -> list[float]:

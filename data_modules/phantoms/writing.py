@@ -1,6 +1,5 @@
 """Write phantoms once."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from data_modules.json_file import json_text
+from data_modules.json_file import json_text, read_json
 
 MANIFEST = "phantoms.json"
 STARTED = ".phantoms-started.json"
@@ -37,7 +36,7 @@ def write_once(root: Path, settings: dict[str, Any], write: Callable[[], None]) 
 def _write_once(root: Path, wanted: dict[str, Any], write: Callable[[], None]) -> None:
     manifest, started = root / MANIFEST, root / STARTED
     if manifest.is_file():
-        found = json.loads(manifest.read_text())
+        found = read_json(manifest)
         differing = sorted(key for key in wanted if found.get(key) != wanted[key])
         if differing:
             changes = ", ".join(f"{key} {found.get(key)!r} instead of {wanted[key]!r}" for key in differing)

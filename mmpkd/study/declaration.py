@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from data_modules.json_file import write_json
+from data_modules.json_file import read_json, write_json
 from mmpkd.study.plan import StudyPlan
 
 FILE = "declared.json"
@@ -23,7 +23,7 @@ def is_as_declared(plan: StudyPlan, out: Path) -> bool:
     path = out / FILE
     if not path.is_file():
         return False
-    declared = json.loads(path.read_text())
+    declared = read_json(path)
     del declared["seeds"]
     return bool(declared == json.loads(json.dumps(_questions(plan))))
 
@@ -31,7 +31,7 @@ def is_as_declared(plan: StudyPlan, out: Path) -> bool:
 def other_seeds(out: Path, seeds: Sequence[int]) -> str:
     """Return what to say if a report is of other seeds than were written down before the first run, or an empty text."""
     path = out / FILE
-    declared = json.loads(path.read_text())["seeds"] if path.is_file() else seeds
+    declared = read_json(path)["seeds"] if path.is_file() else seeds
     if set(declared) == set(seeds):
         return ""
     before, now = (", ".join(map(str, own)) for own in (declared, seeds))

@@ -12,19 +12,18 @@ A folder holds
 Outputs of any outside model can be given in this format.
 """
 
-import json
 import shutil
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from data_modules.json_file import json_text
+from data_modules.array_file import read_array
+from data_modules.json_file import json_text, read_json
 from data_modules.split import Split
 from mmpkd.teachers.teacher import FrozenTeacher, TeacherIdentity
 
@@ -149,12 +148,12 @@ def load_targets(folder: Path) -> TeacherTargets:
     missing = [name for name in REQUIRED if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(f"Expected stored targets in '{folder}' but it lacks {missing}.")
-    logits, available = (np.load(folder / name, mmap_mode="c") for name in REQUIRED[:2])
+    logits, available = (read_array(folder / name) for name in REQUIRED[:2])
     if logits.ndim == 2:
         logits = logits[None]
     sample_id = np.array((folder / "sample_id.txt").read_text().splitlines(), dtype=np.str_)
     path = folder / "features.npy"
-    features = np.load(path, mmap_mode="c") if path.is_file() else np.zeros((len(sample_id), 0), np.float16)
+    features = read_array(path) if path.is_file() else np.zeros((len(sample_id), 0), np.float16)
     meta = _read_meta(folder / "meta.json")
     expected = (len(sample_id), len(meta.label_names))
     if logits.shape[1:] != expected or len(features) != expected[0] or available.shape != expected[:1]:
@@ -176,7 +175,7 @@ def load_targets(folder: Path) -> TeacherTargets:
         available,
         sample_id,
         meta,
-        np.load(hashes) if hashes.is_file() else None,
+        read_array(hashes) if hashes.is_file() else None,
     )
 
 
@@ -192,7 +191,7 @@ def _check_finite(
 
 
 def _read_meta(path: Path) -> TargetsMeta:
-    content: dict[str, Any] = json.loads(path.read_text())
+    content = read_json(path)
     names = [entry.name for entry in fields(TargetsMeta)]
     unknown = sorted(set(content) - set(names))
     if unknown or "label_names" not in content:

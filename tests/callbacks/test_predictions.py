@@ -54,7 +54,7 @@ def test_failed_write_keeps_the_old_table(tmp_path: Path, monkeypatch: pytest.Mo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(pq, "write_table", fail)
-    with pytest.raises(OSError, match="Expected room for a new file"):
+    with pytest.raises(OSError, match=r"Expected room for '.*table\.parquet'"):
         write_table(pd.DataFrame({"a": [2]}), path)
     assert pd.read_parquet(path)["a"].tolist() == [1]
     assert list(tmp_path.iterdir()) == [path]

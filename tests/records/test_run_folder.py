@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_modules.array_file import read_array, read_arrays
 from data_modules.json_file import read_json, write_json
 from mmpkd.records import Lineage, RunFolder, RunState, StudyRecord, TestRecord, TrainingRecord
 from mmpkd.records.tables import read_table, write_table
@@ -72,3 +74,16 @@ def test_half_of_a_table_is_named(tmp_path: Path, length: int) -> None:
         read_table(path)
     with pytest.raises(FileNotFoundError, match="Expected a table at"):
         read_table(tmp_path / "none.parquet")
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+@pytest.mark.parametrize("length", [0, 60, 300])
+def test_half_of_an_array_is_named(tmp_path: Path, name: str, length: int) -> None:
+    path = tmp_path / name
+    if name == "a.npy":
+        np.save(path, np.arange(100))
+    else:
+        np.savez(path, a=np.arange(100))
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ValueError, match=rf"Expected arrays in '.*{name}' but it is damaged"):
+        read_array(path) if name == "a.npy" else read_arrays(path)

@@ -1,0 +1,41 @@
+"""Arrays of NumPy on disk."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """Open a `.npy` file; its content stays on disk until it is used, and changes of the array do not reach it.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is damaged.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="c", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise damaged(path, error) from error
+    return array
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read an `.npz` file.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> ValueError:
+    """Return the error that names a file."""
+    return ValueError(f"Expected arrays in '{path}' but it is damaged: {error}. Restore or delete it.")
