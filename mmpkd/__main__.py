@@ -88,5 +88,13 @@ def _run_lightning(args: list[str], is_program: bool) -> int:
     return run_with_error_line(f"mmpkd {args[0]}", is_debug, run)
 
 
+def program() -> int:
+    """Run the command of this process; Ctrl-C ends it with 130, also while it is being imported."""
+    try:
+        return main()
+    except KeyboardInterrupt:
+        return 130
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ from mmpkd.callbacks.nan_guard import NaNGuard
 from mmpkd.callbacks.predictions import PredictionWriter
 from mmpkd.callbacks.progress import EpochLog
 from mmpkd.callbacks.record import RunRecord, lineage
+from mmpkd.callbacks.resumed_loops import ResumedLoops
 from mmpkd.callbacks.rng import RNGState
+from mmpkd.callbacks.signals import StopTogether
 from mmpkd.callbacks.tables import run_folder
 from mmpkd.callbacks.teacher_card import TeacherCardWriter
 from mmpkd.callbacks.threads import Threads
@@ -37,6 +40,7 @@ from mmpkd.modules import ClassificationModule
 from mmpkd.records import RunFolder
 from mmpkd.records.checkpoint import SafeCheckpointIO, load_of_kind
 from mmpkd.records.fit_start import fit_start
+from mmpkd.records.lock import locked
 from mmpkd.run_options import RunOptions
 from mmpkd.suggestions import SuggestingParser
 from mmpkd.terminal import quieten, start_logging
@@ -58,6 +62,15 @@ class AlreadyTrainedError(Exception):
 class SaveRunConfig(SaveConfigCallback):
     """Writes the complete configuration of a fit to `config.yaml` and hands it to the loggers."""
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Wait, in a fit: a checkpoint that does not fit may still be refused."""
+        if stage != "fit":
+            super().setup(trainer, pl_module, stage)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the configuration."""
+        super().setup(trainer, pl_module, "fit")
+
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Save and log the configuration of a training, and log that of a test of a student that was trained elsewhere."""
         text = self.parser.dump(self.config, skip_none=False)
@@ -76,11 +89,12 @@ class MMPKDCLI(LightningCLI):
 
     Args:
         command: Sub-command that is called, or None if it is none of Lightning's. To make the parsers of the others takes time.
+        resources: What is to be given back when the command has ended.
         options: Of LightningCLI.
     """
 
-    def __init__(self, command: str | None, **options: Any) -> None:
-        self._command = command
+    def __init__(self, command: str | None, resources: ExitStack, **options: Any) -> None:
+        self._command, self._resources = command, resources
         super().__init__(ClassificationModule, PrivilegedDataModule, **options)
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # a static method of Lightning's
@@ -107,17 +121,25 @@ class MMPKDCLI(LightningCLI):
         """Prepare the run's folder."""
         self.run: RunOptions = self.config_run()
         self.folder = RunFolder(sweep_folder(Path(self.run.dir)))
+        is_trial = bool(self.config[self.subcommand].trainer.fast_dev_run)
+        if self.subcommand == "fit" and not is_trial:
+            self._take_folder()
         self._checkpoint = self._choose_checkpoint()
-        if self.config[self.subcommand].trainer.fast_dev_run:
+        if is_trial:
             # it only tries whether everything works, and leaves nothing
-            self._trial = tempfile.TemporaryDirectory(prefix="mmpkd-")
-            self.folder = RunFolder(Path(self._trial.name))
+            self.folder = RunFolder(Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="mmpkd-"))))
         self.run.dir = str(self.folder.path)
         self.folder.path.mkdir(parents=True, exist_ok=True)
-        remove_unfinished(self.folder.checkpoints)
         if self._checkpoint is not None:
             # a run that goes on does so in its own folder
             warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+
+    @rank_zero_only
+    def _take_folder(self) -> None:
+        """Keep other trainings out of the folder, and delete what killed ones left half-written."""
+        self._resources.enter_context(locked(self.folder.path))
+        for folder in (self.folder.path, self.folder.checkpoints):
+            remove_unfinished(folder)
 
     def _choose_checkpoint(self) -> Path | None:
         """Return the checkpoint that a fit goes on from, or that is evaluated; an untrained student is never scored.
@@ -199,7 +221,9 @@ class MMPKDCLI(LightningCLI):
             Threads(),
             NaNGuard(),
             PredictionWriter(),
-            RunRecord(int(seed), self.run.job_type),
+            RunRecord(int(seed), self.run.job_type, self.run.study),
+            ResumedLoops(),
+            StopTogether(),
             TeacherCardWriter(self.run.reference),
             progress,
         ]
@@ -251,11 +275,12 @@ def main(args: Sequence[str] | None = None) -> None:
     find_user_code()
     start_logging()
     quieten()
-    exit_code = 1
+    exit_code, resources = 1, ExitStack()
     try:
         given = sys.argv[1:] if args is None else list(args)
         MMPKDCLI(
             next((name for name in given if name in LightningCLI.subcommands()), None),
+            resources,
             parser_class=SuggestingParser,
             save_config_callback=SaveRunConfig,
             save_config_kwargs={"save_to_log_dir": False},
@@ -285,3 +310,4 @@ def main(args: Sequence[str] | None = None) -> None:
         raise
     finally:
         finish_wandb(exit_code)
+        resources.close()

@@ -229,3 +229,84 @@ def test_it_is_saved_every_ten_minutes_by_a_clock_that_is_read_every_fifty_steps
     monkeypatch.setattr(trainer, "save_checkpoint", lambda _: saved.append(trainer.global_step))
     trainer.fit(BoringModel(), torch.utils.data.DataLoader(RandomDataset(32, 120)))
     assert saved == [*saved_steps, 120]
+
+
+LIMITS: dict[str, dict[str, object]] = {
+    "epochs": {"max_epochs": 4, "max_steps": 1000},
+    "steps": {"max_epochs": -1, "max_steps": 28, "val_check_interval": 3},
+}
+
+
+@pytest.mark.parametrize("kind", LIMITS)
+def test_a_training_with_a_limit_of_steps_goes_on_after_an_epoch(kind: str, tiny_root: Path, tmp_path: Path) -> None:
+    """It is saved at the end of the second epoch, and broken off in the third."""
+    trainer = {**LIMITS[kind], "log_every_n_steps": 1}
+    (tmp_path / "undisturbed").mkdir()
+    main(["fit", *arguments(tmp_path / "undisturbed", tiny_root, trainer, 100)])
+    args = arguments(tmp_path, tiny_root, trainer, 100)
+    interrupt(args, *stop_at("on_train_batch_start", 17))
+    folder = RunFolder(tmp_path / "run")
+    assert torch.load(folder.last, weights_only=True)["global_step"] == 16
+    go_on(args, folder)
+    check_equal(folder, RunFolder(tmp_path / "undisturbed" / "run"))
+
+
+def test_a_training_that_ended_inside_an_epoch_can_be_extended(tiny_root: Path, tmp_path: Path) -> None:
+    seen = tmp_path / "seen.txt"
+    note = ["--trainer.callbacks+=tests.interrupt.SeenSamples", f"--trainer.callbacks.path={seen}"]
+    args = [*arguments(tmp_path, tiny_root, {"max_epochs": -1, "max_steps": 12, "log_every_n_steps": 1}), *note]
+    folder = RunFolder(tmp_path / "run")
+    main(["fit", *args])
+    go_on(args, folder, "--trainer.max_steps=24")
+    assert sorted(seen.read_text().split()) == sorted([f"train{i}" for i in range(64)] * 3)
+    after = WarmupCosine(24, 0.1)
+    assert rates(folder)[23] == pytest.approx(0.001 * after(23))
+
+
+def test_fewer_epochs_than_are_trained_are_refused_and_nothing_is_touched(
+    accumulated: RunFolder, tiny_root: Path
+) -> None:
+    before = contents(accumulated)
+    args = arguments(accumulated.path.parent, tiny_root, ACCUMULATING)
+    with pytest.raises(ValueError, match=r"trainer\.max_epochs of at least 2, the epochs that are trained, but got 1"):
+        go_on(args, accumulated, "--trainer.max_epochs=1")
+    with pytest.raises(ValueError, match="of the weights differ"):
+        go_on(args, accumulated, "--model.init_args.student_options.depth=2")
+    after = contents(accumulated)
+    state = accumulated.path / "run.json"
+    assert {path for path in after if after[path] != before.get(path)} == {state}  # why it failed
+    state.write_bytes(before[state])
+
+
+def test_a_best_model_that_the_training_did_not_make_is_not_its_best(tiny_root: Path, tmp_path: Path) -> None:
+    """It is broken off between the save of the best model and that of the last one, and goes on with other settings."""
+    args = arguments(tmp_path, tiny_root, {"max_epochs": 3, "log_every_n_steps": 1}, 100)
+    callbacks = "--trainer.callbacks"
+    kill = [f"{callbacks}+=tests.interrupt.KillAt", f"{callbacks}.hook=on_train_epoch_end", f"{callbacks}.epoch=1"]
+    folder = RunFolder(tmp_path / "run")
+    interrupt(args, *kill, f"{callbacks}.is_killed=false")
+    torch.save({**torch.load(folder.best, weights_only=True), "global_step": 16}, folder.best)
+    go_on(args, folder, "--model.init_args.lr=0.3")
+    rows = [row for row in csv.DictReader(folder.metrics.open()) if row["name"] == "val/auroc_macro"]
+    state = folder.state
+    assert state is not None
+    assert state.training is not None
+    assert state.training.best_score == pytest.approx(max(float(row["value"]) for row in rows[1:]))
+
+
+@pytest.mark.parametrize("has_average", [False, True])
+def test_a_window_with_a_validation_in_it_is_gone_back_over(has_average: bool, tiny_root: Path, tmp_path: Path) -> None:
+    """Callbacks see that validation once, and the statistics of an average are those of its steps."""
+    stopping = {"monitor": "val/ece_macro", "patience": 3}
+    callbacks = [{"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": stopping}]
+    if has_average:
+        callbacks.append({"class_path": "mmpkd.callbacks.ema.EMA", "init_args": {"decay": 0.9}})
+    limits = {"accumulate_grad_batches": 4, "val_check_interval": 3, "max_epochs": 3, "log_every_n_steps": 1}
+    trainer: dict[str, object] = {**limits, "callbacks": callbacks}
+    (tmp_path / "undisturbed").mkdir()
+    main(["fit", *arguments(tmp_path / "undisturbed", tiny_root, trainer, 100)])
+    args = arguments(tmp_path, tiny_root, trainer, 100)
+    interrupt(args, *stop_at("on_train_batch_start", 14, is_told=True))
+    folder = RunFolder(tmp_path / "run")
+    go_on(args, folder)
+    check_equal(folder, RunFolder(tmp_path / "undisturbed" / "run"))

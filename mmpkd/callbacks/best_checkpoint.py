@@ -1,17 +1,24 @@
 """The checkpoint of the best validation score."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+
+from mmpkd.records.checkpoint import is_damaged
+
+logger = logging.getLogger("mmpkd")
 
 
 class BestCheckpoint(ModelCheckpoint):
     """Saves `best.ckpt` when the monitored score, higher is better, rises above all before it.
 
     A run that goes on remembers its best score, also after its folder was moved or mounted elsewhere: the state of Lightning's
-    own callback holds absolute paths, and is dropped when they changed. A checkpoint that another run goes on from, in a folder
-    of its own that has no `best.ckpt` yet, brings no score along.
+    own callback holds absolute paths, and is dropped when they changed. The score is that of `best.ckpt`, or it is forgotten: if
+    the file is damaged, or of a later step than the checkpoint knows, which the training has not made or makes again. A
+    checkpoint that another run goes on from, in a folder of its own that has no `best.ckpt` yet, brings no score along.
 
     Args:
         folder: Folder of the checkpoints.
@@ -21,12 +28,22 @@ class BestCheckpoint(ModelCheckpoint):
     def __init__(self, folder: Path, monitor: str) -> None:
         super().__init__(folder, "best", monitor, mode="max", enable_version_counter=False)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state, with the step of the best model."""
+        return {**super().state_dict(), "best_step": self._last_global_step_saved}
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the state over, with the paths of this folder if it holds the best model."""
         folder = Path(str(self.dirpath))
         name = Path(state_dict["best_model_path"]).name
-        if name and (folder / name).is_file():
+        best = folder / name
+        if not name or not best.is_file():
+            return
+        if is_damaged(best):
+            logger.warning("'%s' is damaged. The best model is chosen anew.", best)
+        elif torch.load(best, mmap=True, weights_only=True)["global_step"] == state_dict["best_step"]:
             super().load_state_dict(_moved(state_dict, folder))
+            self._last_global_step_saved = state_dict["best_step"]
 
 
 def _moved(state: dict[str, Any], folder: Path) -> dict[str, Any]:

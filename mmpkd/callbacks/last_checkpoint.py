@@ -17,7 +17,8 @@ class LastCheckpoint(Checkpoint):
 
     Every save is at a boundary between two optimizer steps, after which no validation is due: only from there is a resume exact.
     A save that is due elsewhere waits for the next boundary. If the job is stopped while gradients are accumulated, what is
-    saved is the state at the last boundary. After Ctrl-C or an error, the last save stays.
+    saved is the state at the last boundary. If it is stopped in a validation, or just before one, and after Ctrl-C or an error,
+    the last save stays.
 
     It must come after `BestCheckpoint`, whose score it saves. Lightning moves all `Checkpoint` callbacks
     behind the others, in their order; that is why this is one of them.

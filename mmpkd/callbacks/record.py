@@ -3,6 +3,7 @@
 import math
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,9 @@ from data_modules.base import PrivilegedDataModule
 from mmpkd.callbacks.best_score import best_checkpoint
 from mmpkd.callbacks.tables import run_folder, tested_checkpoint
 from mmpkd.modules import TeacherModule
-from mmpkd.records import Lineage, TestRecord, TrainingRecord
+from mmpkd.records import Lineage, StudyRecord, TestRecord, TrainingRecord
 from mmpkd.records.checkpoint import sha256_of
 from mmpkd.tracking.lineage import log_teacher, use_teacher
-from mmpkd.tracking.metrics_file import MetricsFile
 
 
 class RunRecord(Callback):
@@ -28,12 +28,12 @@ class RunRecord(Callback):
     Args:
         seed: Seed of the run.
         job_type: Role of the run in its study, for example teacher, baseline or distilled.
+        study: Fingerprint of the run in the study that makes it, or None outside a study.
     """
 
-    def __init__(self, seed: int, job_type: str | None) -> None:
-        self.seed, self.job_type = seed, job_type
+    def __init__(self, seed: int, job_type: str | None, study: str | None = None) -> None:
+        self.seed, self.job_type, self.study = seed, job_type, study
         self._start = 0.0
-        self._next_step: int | None = None
 
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -46,30 +46,12 @@ class RunRecord(Callback):
             seed=self.seed,
             job_type=self.job_type,
             made_from=made_from,
+            study=self._own_study(trainer),
             training=None,
             test=None,
         )
         if made_from.teacher_sha256 is not None:
             use_teacher(trainer.loggers, made_from.teacher_sha256)
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget the metrics of steps that are made again; of all steps if the training begins."""
-        del pl_module
-        loop = trainer.fit_loop.epoch_loop
-        batch = loop.batch_progress.current
-        # what was saved inside a batch has its number, what was saved after an epoch that of the next one
-        is_inside = batch.completed < batch.processed  # type: ignore[attr-defined]
-        self._next_step = loop._batches_that_stepped + is_inside
-        for tracker in trainer.loggers:
-            if isinstance(tracker, MetricsFile):
-                tracker.keep(self._next_step - 1)
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
-        """Let the steps of a training that goes on be counted without a gap, and none twice, which Lightning does not do."""
-        del pl_module, batch, batch_idx
-        if self._next_step is not None:
-            trainer.fit_loop.epoch_loop._batches_that_stepped = self._next_step
-            self._next_step = None
 
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -106,16 +88,27 @@ class RunRecord(Callback):
             git_commit=git_commit(),
             version=mmpkd.__version__,
         )
-        self._update(trainer, status="tested", test=test)
+        state = run_folder(trainer).state
+        if state is None or state.study is None or self._own_study(trainer) is not None:
+            self._update(trainer, status="tested", test=test)
+        else:  # by hand: the study tests the run itself
+            self._update(trainer, status="trained" if state.training is not None else state.status, test=test)
+
+    def _own_study(self, trainer: Trainer) -> StudyRecord | None:
+        """Return what the study knows of the run, if it is the study that makes it: what is done by hand is not the study's."""
+        state = run_folder(trainer).state
+        known = None if state is None else state.study
+        return known if known is not None and known.fingerprint == self.study else None
 
     @rank_zero_only
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Record why the run failed; one that was stopped did not, and a study knows more about its own runs."""
         del pl_module
-        state = run_folder(trainer).state
-        is_of_study = state is not None and state.study is not None
-        if isinstance(exception, Exception) and not isinstance(exception, SIGTERMException) and not is_of_study:
-            self._update(trainer, status="failed", reason=f"{type(exception).__name__}: {exception}")
+        if not isinstance(exception, Exception) or isinstance(exception, SIGTERMException):
+            return
+        with suppress(OSError):  # a full disk, perhaps, which is what the exception says
+            if self._own_study(trainer) is None:
+                self._update(trainer, status="failed", reason=f"{type(exception).__name__}: {exception}")
 
     def _update(self, trainer: Trainer, **changes: Any) -> None:
         folder = run_folder(trainer)

@@ -1,7 +1,6 @@
 """Tables that callbacks write into the run folder, whole or not at all, once per run also over several processes."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from mmpkd.records import RunFolder
-from mmpkd.records.checkpoint import sha256_of
+from mmpkd.records.checkpoint import SafeCheckpointIO, sha256_of
 from mmpkd.records.tables import write_table
 
 
@@ -66,16 +65,11 @@ def save_table(trainer: Trainer, frame: pd.DataFrame, path: Path) -> None:
 
 def tested_checkpoint(trainer: Trainer) -> str | None:
     """Return the SHA-256 of the checkpoint whose weights are evaluated, or None during a fit and without one."""
-    path = trainer.ckpt_path
-    if trainer.state.fn == TrainerFn.FITTING or path is None or not Path(path).is_file():
+    path, reader = trainer.ckpt_path, trainer.strategy.checkpoint_io
+    if trainer.state.fn == TrainerFn.FITTING or path is None:
         return None
-    return _sha256(Path(path), Path(path).stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=1)
-def _sha256(path: Path, changed: int) -> str:
-    del changed
-    return sha256_of(path)
+    # another reader does not know the hash of what it read
+    return reader.sha256 if isinstance(reader, SafeCheckpointIO) else sha256_of(Path(path))
 
 
 def label_names(trainer: Trainer) -> tuple[str, ...]:

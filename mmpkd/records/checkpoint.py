@@ -25,7 +25,12 @@ class SafeCheckpointIO(TorchCheckpointIO):
 
     Lightning stages in the system's temporary folder; on another device, the final move is a copy, and a kill during it
     leaves a torn checkpoint.
+
+    Attributes:
+        sha256: SHA-256 of the checkpoint that was read last, or None.
     """
+
+    sha256: str | None = None
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: object | None = None
@@ -53,7 +58,14 @@ class SafeCheckpointIO(TorchCheckpointIO):
         """
         if weights_only is False:
             raise ValueError("Expected weights_only to be true or unset: checkpoints hold tensors and primitives only.")
-        return load(Path(path), map_location)
+        found = Path(path)
+        before = found.stat() if found.is_file() else None
+        saved = load(found, map_location)
+        self.sha256 = sha256_of(found)
+        after = found.stat()
+        if before is None or (before.st_ino, before.st_mtime_ns) != (after.st_ino, after.st_mtime_ns):
+            raise ValueError(f"Expected '{found}' to stay as it is but it was replaced while it was read. Try again.")
+        return saved
 
 
 def _write(checkpoint: dict[str, Any], path: Path) -> None:
@@ -74,8 +86,9 @@ def _keep(last: Path, previous: Path) -> None:
         os.link(last, link)
     except OSError:  # a file system without hard links
         last.replace(previous)
-    else:
-        link.replace(previous)
+        return
+    link.replace(previous)
+    link.unlink(missing_ok=True)  # it stays if both are names of one file, after a kill between the two
 
 
 def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:

@@ -19,6 +19,7 @@ _OUTSIDE = (
     "run.dir",
     "run.group",
     "run.job_type",
+    "run.study",
     "run.tags",
     "run.project",
     "run.wandb",
@@ -65,6 +66,8 @@ def fit_start(folder: RunFolder, settings: Mapping[str, Any], ckpt_path: Path | 
     if not own and not is_own:
         return FitStart(ckpt_path)
     changed = _changed_settings(folder, settings)
+    if ckpt_path is not None and not is_own and str(ckpt_path) == _began_from(folder):
+        ckpt_path = None  # the same command again
     if folder.is_trained and not changed and (is_own or ckpt_path is None):
         return FitStart(None, is_complete=True)
     if is_own:
@@ -96,6 +99,13 @@ def _changed_settings(folder: RunFolder, settings: Mapping[str, Any]) -> list[tu
         for name in sorted(before.keys() | now.keys())
         if before.get(name) != now.get(name) and name not in _OUTSIDE
     ]
+
+
+def _began_from(folder: RunFolder) -> str | None:
+    """Return the checkpoint of another run that the training in the folder began from."""
+    content = yaml.safe_load(folder.config.read_text()) if folder.config.is_file() else None
+    began: str | None = content.get("ckpt_path") if isinstance(content, dict) else None
+    return began
 
 
 def _flat(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -120,7 +120,10 @@ class RunFolder:
         try:
             return RunState.from_json(content)
         except TypeError as error:
-            raise ValueError(f"Expected the state of a run in '{path}' but: {error}.") from error
+            raise ValueError(
+                f"Expected the state of a run in '{path}' but it is damaged, or of another version: {error}. Restore or "
+                "delete it."
+            ) from error
 
     def update(self, **changes: Any) -> RunState:
         """Change fields of the state, on disk; return the new state."""

@@ -30,7 +30,7 @@ def attempt(run: Run, execute: Execute) -> str | None:
     try:
         if run.trained is None:
             continue_fit(run, execute)
-        execute(["test", *run.flags, "--ckpt_path", str(run.checkpoint)])
+        execute(["test", *run.flags, "--run.study", fingerprint, "--ckpt_path", str(run.checkpoint)])
     except KeyboardInterrupt:
         raise
     except SystemExit as error:
@@ -76,9 +76,11 @@ def record_failure(run: Run, reason: str) -> str:
 
 def continue_fit(run: Run, execute: Execute) -> None:
     """Train, from the last checkpoint if there is one; nothing if the training is complete. Settings are recorded first."""
+    fingerprint = run_fingerprint(run)
     if is_first_task():
-        run.record.update(study=StudyRecord(run_fingerprint(run), run.flags))
+        run.record.update(study=StudyRecord(fingerprint, run.flags))
     if not run.record.is_trained:
         last = run.record.last
         is_interrupted = last.is_file() or run.record.previous.is_file()
-        execute(["fit", *run.flags, *(("--ckpt_path", str(last)) if is_interrupted else ())])
+        where = ("--ckpt_path", str(last)) if is_interrupted else ()
+        execute(["fit", *run.flags, "--run.study", fingerprint, *where])

@@ -53,9 +53,13 @@ class Run:
 
 
 def is_finished(run: Run) -> bool:
-    """Return whether a study trained and tested a run."""
-    state = run.record.state
-    return state is not None and state.status == "tested" and state.study is not None
+    """Return whether a study trained a run, and tested what it was trained to."""
+    state, trained = run.record.state, RunFolder(run.trained or run.folder).state
+    if state is None or state.study is None or state.status != "tested":
+        return False
+    if trained is None or trained.training is None:
+        return False
+    return state.test is None or state.test.checkpoint == trained.training.checkpoint
 
 
 def seconds_taken(run: Run) -> float | None:

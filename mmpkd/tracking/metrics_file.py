@@ -41,11 +41,8 @@ class MetricsFile(Logger):
         """Remove the rows of later steps."""
         if not self.path.is_file():
             return
-        lines = self.path.read_text().splitlines(keepends=True)
-        if lines and not lines[-1].endswith("\n"):
-            del lines[-1]  # a full disk left half of it
-        kept = [line for line in lines if not line[0].isdigit() or int(line.split(",", 1)[0]) <= last_step]
-        write_text(self.path, "".join(kept))
+        lines = self.path.read_text(errors="replace").splitlines(keepends=True)
+        write_text(self.path, "".join(line for line in lines if _is_kept(line, last_step)))
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -64,6 +61,13 @@ class MetricsFile(Logger):
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Do nothing: the configuration is in `config.yaml`."""
+
+
+def _is_kept(line: str, last_step: int) -> bool:
+    """Return whether a line is the heading or a row up to a step; one that a full disk or a damage has changed is not."""
+    step = line.split(",", 1)[0]
+    is_whole = line.endswith("\n") and line.count(",") >= 3
+    return is_whole and (step == "step" or (step.isdecimal() and int(step) <= last_step))
 
 
 def read_metrics(path: Path) -> Iterator[tuple[str, float]]:

@@ -150,7 +150,8 @@ def names(queue: Path) -> list[str]:
 
 
 def write_done(run: Run) -> None:
-    run.record.update(status="tested", study=StudyRecord(run_fingerprint(run)))
+    training = TrainingRecord(2, 16, 1.0)
+    run.record.update(status="tested", study=StudyRecord(run_fingerprint(run)), training=training)
 
 
 def test_a_study_that_starts_again_waits_for_its_jobs(tmp_path: Path, held: Path) -> None:
