@@ -89,11 +89,20 @@ def test_the_monitor_names_a_label_that_there_is(label: str) -> None:
         check_monitor(f"val/auroc/{label}", ["Mass"])
 
 
-@pytest.mark.parametrize(("max_steps", "validated"), [(3, [3]), (11, [8, 11])])
+@pytest.mark.parametrize(
+    ("max_steps", "validated", "more"),
+    [
+        (3, [3], {}),
+        (11, [8, 11], {}),
+        (3, [3], {"min_epochs": 2}),
+        (11, [11], {"max_epochs": 5, "check_val_every_n_epoch": 4}),
+        (20, [16, 20], {"max_epochs": 5, "check_val_every_n_epoch": 2}),
+    ],
+)
 def test_a_training_that_ends_within_an_epoch_is_validated_and_has_a_best_checkpoint(
-    max_steps: int, validated: list[int], tiny_root: Path, tmp_path: Path
+    max_steps: int, validated: list[int], more: dict[str, int], tiny_root: Path, tmp_path: Path
 ) -> None:
-    run = fit(tmp_path, tiny_root, max_epochs=5, max_steps=max_steps, log_every_n_steps=1)
+    run = fit(tmp_path, tiny_root, max_steps=max_steps, log_every_n_steps=1, **{"max_epochs": 5, **more})
     logged = pd.read_csv(run / "metrics.csv")
     scores = logged[logged["name"] == "val/auroc_macro"]
     assert (scores["step"] + 1).tolist() == validated

@@ -26,7 +26,15 @@ class BestCheckpoint(ModelCheckpoint):
     """
 
     def __init__(self, folder: Path, monitor: str) -> None:
-        super().__init__(folder, "best", monitor, mode="max", enable_version_counter=False)
+        super().__init__(
+            folder,
+            "best",
+            monitor,
+            mode="max",
+            # Lightning's own choice may be the end of the epoch, after which there can be another validation
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state, with the step of the best model."""

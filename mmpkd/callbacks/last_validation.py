@@ -11,6 +11,28 @@ class LastValidation(Callback):
     The weights of the last steps, which the schedule lets settle, are then scored, too.
     """
 
+    def __init__(self) -> None:
+        self._validated_step = -1
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note what was validated."""
+        del pl_module
+        if not trainer.sanity_checking:
+            self._validated_step = trainer.global_step
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Validate where Lightning did not: `check_val_every_n_epoch` and `min_epochs` may stand against it."""
+        del pl_module
+        if not 0 < trainer.max_steps <= trainer.global_step or self._validated_step == trainer.global_step:
+            return
+        loop = trainer.fit_loop.epoch_loop
+        # what is logged belongs to the last step, as at the end of an epoch
+        loop._batches_that_stepped -= 1
+        trainer.validating = True
+        loop.val_loop.run()
+        trainer.training = True
+        loop._batches_that_stepped += 1
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:

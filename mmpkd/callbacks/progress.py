@@ -15,19 +15,28 @@ class EpochLog(Callback):
     def __init__(self) -> None:
         self._start = 0.0
         self._first_epoch = 0
+        self._validated_epoch = -1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         del pl_module
         self._start, self._first_epoch = time.monotonic(), trainer.current_epoch
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note which epoch has a score: the trainer keeps that of an earlier one."""
+        del pl_module
+        self._validated_epoch = trainer.current_epoch
+
     @rank_zero_only
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log one line."""
         del pl_module
-        metrics = trainer.callback_metrics
-        parts = [f"{name} {metrics[name]:.4f}" for name in ("train/loss", "val/auroc_macro") if name in metrics]
-        done = trainer.current_epoch + 1
-        elapsed = time.monotonic() - self._start
-        left = elapsed / (done - self._first_epoch) * max((trainer.max_epochs or done) - done, 0)
-        logger.info("epoch %d of %s: %s; %.0f s left", done, trainer.max_epochs, ", ".join(parts), left)
+        metrics, epoch = trainer.callback_metrics, trainer.current_epoch
+        names = ["train/loss", *(["val/auroc_macro"] if self._validated_epoch == epoch else [])]
+        parts = ", ".join(f"{name} {metrics[name]:.4f}" for name in names if name in metrics)
+        done, total = epoch + 1, trainer.max_epochs
+        if total is None or total < 0:
+            logger.info("epoch %d: %s; step %d of %d", done, parts, trainer.global_step, trainer.max_steps)
+            return
+        left = (time.monotonic() - self._start) / (done - self._first_epoch) * max(total - done, 0)
+        logger.info("epoch %d of %d: %s; %.0f s left", done, total, parts, left)
