@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks import DeviceStatsMonitor, RichProgressBar
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.profilers import SimpleProfiler
@@ -138,6 +139,20 @@ def test_the_progress_bar_is_the_one_that_is_asked_for(
     fit(tmp_path, tiny_root, enable_progress_bar=wanted)
     assert progress in found
     assert not {RichProgressBar, EpochLog} - {progress} & set(found)
+
+
+@pytest.mark.parametrize("wrap", [lambda own: own, lambda own: [own]], ids=["one", "a list"])
+def test_callbacks_of_the_users_own_are_one_or_a_list(
+    wrap: Callable[[Any], Any], tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[type] = []
+
+    def look(cli: MMPKDCLI, _: str) -> None:
+        found.extend(type(callback) for callback in cli.trainer.callbacks)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(MMPKDCLI, "_run_subcommand", look)
+    fit(tmp_path, tiny_root, callbacks=wrap({"class_path": "lightning.pytorch.callbacks.DeviceStatsMonitor"}))
+    assert {DeviceStatsMonitor, EpochLog} <= set(found)
 
 
 def test_a_profile_is_shown_to_the_user_who_asks_for_it(caplog: pytest.LogCaptureFixture) -> None:
