@@ -1,6 +1,7 @@
 """Command-line errors in one line, which suggest what was meant."""
 
 import difflib
+import importlib
 import inspect
 import re
 import sys
@@ -9,6 +10,7 @@ from typing import Any, NoReturn
 from lightning.pytorch.cli import LightningArgumentParser
 
 from data_modules.base import PrivilegedDataModule
+from mmpkd.error_lines import is_debug, place_in_users_code
 from mmpkd.losses import DistillationLoss
 from mmpkd.modules import ClassificationModule
 from mmpkd.teachers import PrivilegedEncoder
@@ -16,6 +18,7 @@ from mmpkd.teachers import PrivilegedEncoder
 _UNKNOWN = re.compile(
     r"[Oo]ption '([\w.]+)'|[Kk]ey '([\w.]+)'|arguments?: --([\w.]+)|'([\w.]+)' is not (?:accepted|expected)"
 )
+_CLASS = re.compile(r"class_path'?(?:=|: | )'([\w.]+)'|Given value: ([\w.]+)$", re.MULTILINE)
 # options of Lightning's command line that would replace the schedule and the groups of weight decay
 _REPLACED = {
     "optimizer": "The optimizer is AdamW: set --model.lr, --model.weight_decay, --model.betas or --model.layer_decay. For "
@@ -42,14 +45,47 @@ class SuggestingParser(LightningArgumentParser):
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print the message and a suggestion, and exit with 2."""
+        """Print the message and a suggestion, or where the user's own code has failed, and exit with 2.
+
+        Raises:
+            Exception: What was wrong, with `--debug`.
+        """
         if not self.exit_on_error:
             super().error(message, ex)
+        bug = bug_in_module(message)
+        error = bug or ex
+        if is_debug() and error is not None:
+            raise error
         parser = getattr(ex, "subcommand_parser", None) or self
         command = parser.prog.replace(" [options]", "")
+        if bug is not None:
+            sys.stderr.write(f"{command}: {_described(bug)}\n")
+            sys.exit(2)
         hint = suggestion(message, known_names(parser))
         sys.stderr.write(f"{command}: {condensed(message)}{hint} See `{command} --help`.\n")
         sys.exit(2)
+
+
+def bug_in_module(message: str) -> Exception | None:
+    """Return why the module of a class that a message names cannot be imported, or None if it can, or there is none."""
+    for found in _CLASS.finditer(message):
+        module = next(group for group in found.groups() if group).rpartition(".")[0]
+        try:
+            if module:
+                importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if not f"{module}.".startswith(f"{error.name}."):
+                return error  # something else that it needs is missing
+        except Exception as error:  # whatever the user's own code may raise
+            return error
+    return None
+
+
+def _described(bug: Exception) -> str:
+    place = place_in_users_code(bug)
+    where = f" ({place})" if place else ""
+    text = " ".join(str(bug).split())
+    return f"Expected to import the module of a class but got {type(bug).__name__}: {text}{where}. See --debug."
 
 
 def condensed(message: str) -> str:

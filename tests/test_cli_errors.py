@@ -163,6 +163,37 @@ def test_debug_shows_where_an_error_comes_from(
         main(place(["check-data", "nowhere.yaml"]))
 
 
+@pytest.mark.parametrize(
+    ("code", "words", "kind"),
+    [
+        ("\n{}['x']\n", "KeyError: 'x' (PLACE, line 2)", KeyError),
+        ("import no_such_thing\n", "No module named 'no_such_thing' (PLACE, line 1)", ModuleNotFoundError),
+        ("x = 1\ndef f(:\n", "line 2) (PLACE, line 2)", SyntaxError),
+    ],
+)
+@pytest.mark.parametrize("option", ["--model=NAME.Net", "--trainer.callbacks=NAME.Own"])
+def test_a_bug_in_a_module_of_the_users_own_is_shown_with_its_place(
+    code: str,
+    words: str,
+    kind: type[Exception],
+    option: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / f"broken_{kind.__name__.lower()}.py"
+    path.write_text(code)
+    arguments = ["fit", *config(tmp_path, "run", tmp_path, student()), option.replace("NAME", path.stem)]
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert error.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words.replace("PLACE", str(path)) in line
+    with pytest.raises(kind):
+        main([*arguments, "--debug"])
+
+
 def test_a_programming_error_keeps_its_traceback(tiny_root: Path, tmp_path: Path) -> None:
     trainer = {**ONE_EPOCH, "callbacks": [{"class_path": "tests.test_cli_errors.Bug"}]}
     with pytest.raises(KeyError):
