@@ -3,10 +3,13 @@
 import difflib
 import importlib
 import inspect
+import os
 import re
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
+from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from data_modules.base import PrivilegedDataModule
@@ -14,6 +17,7 @@ from mmpkd.error_lines import is_debug, place_in_users_code
 from mmpkd.losses import DistillationLoss
 from mmpkd.modules import ClassificationModule
 from mmpkd.teachers import PrivilegedEncoder
+from mmpkd.yaml_file import read_settings
 
 _UNKNOWN = re.compile(
     r"[Oo]ption '([\w.]+)'|[Kk]ey '([\w.]+)'|arguments?: --([\w.]+)|'([\w.]+)' is not (?:accepted|expected)"
@@ -43,6 +47,17 @@ class SuggestingParser(LightningArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def parse_path(self, cfg_path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
+        """Parse a configuration file.
+
+        Raises:
+            ValueError: If it is no YAML, or empty; jsonargparse would not name the file.
+        """
+        path = Path(os.fspath(cfg_path))
+        if path.is_file():
+            read_settings(path)
+        return super().parse_path(cfg_path, *args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the message and a suggestion, or where the user's own code has failed, and exit with 2.
@@ -103,7 +118,8 @@ def suggestion(message: str, names: set[str]) -> str:
     option = next(group for group in found.groups() if group)
     if option.split(".")[0] in _REPLACED:
         return f" {_REPLACED[option.split('.')[0]]}"
-    unknown = option.split(".")[-1]
+    parts = option.split(".")
+    unknown = next((part for part in parts if part not in names), parts[-1])
     names = names - {unknown}  # known elsewhere
     longer = sorted((name for name in names if name.startswith(unknown) and name.isidentifier()), key=len)
     near = longer[:2] or difflib.get_close_matches(unknown, sorted(names), n=2, cutoff=0.7)
@@ -111,8 +127,8 @@ def suggestion(message: str, names: set[str]) -> str:
 
 
 def known_names(parser: LightningArgumentParser) -> set[str]:
-    """Return the last parts of all options, and the arguments of all classes that a configuration can name."""
-    names = {action.dest.split(".")[-1] for action in parser._actions}
+    """Return the parts of all options, and the arguments of all classes that a configuration can name."""
+    names = {part for action in parser._actions for part in action.dest.split(".")}
     for base in (ClassificationModule, PrivilegedDataModule, PrivilegedEncoder, DistillationLoss):
         for kind in _subclasses(base):
             names.update(inspect.signature(kind).parameters)

@@ -103,11 +103,24 @@ def test_an_unknown_or_shortened_option_is_refused_in_one_line_with_the_whole_na
         ("unrecognized arguments: --seed=4", "'seed_everything'"),
         ("Option 'batch' is not accepted", "'batch_size'"),
         ("unrecognized arguments: --lr_scheduler.gamma=1", "--model.warmup_fraction"),
+        ("Subcommand 'fit' does not accept option 'modle.class_path'", "'model'"),
+        ("Subcommand 'fit' does not accept option 'modle.init_args.batch_size'", "'model'"),
         ("Subcommand 'fit' does not accept option 'optimizer.class_path'", "--model.weight_decay"),
     ],
 )
 def test_the_name_that_was_meant_is_suggested(message: str, named: str) -> None:
-    names = {"batch_size", "callbacks", "callbacks+", "seed", "seed_everything", "max_epochs"}
+    names = {
+        "model",
+        "trainer",
+        "class_path",
+        "init_args",
+        "batch_size",
+        "callbacks",
+        "callbacks+",
+        "seed",
+        "seed_everything",
+        "max_epochs",
+    }
     assert named in suggestion(message, names)
 
 
@@ -123,6 +136,25 @@ def test_what_jsonargparse_says_is_one_line() -> None:
   Given value type: <class 'jsonargparse._util.NestedArg'>
   Given value: NestedArg(key='size', val='many')"""
     assert condensed(message) == "data: Problem with given class_path 'data.X': size: Expected a int."
+
+
+@pytest.mark.parametrize("command", ["fit --config PATH", "check-data PATH"])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "Expected settings in 'PATH', such as `model:`, but it holds nothing."),
+        ("- 1", "Expected settings in 'PATH', such as `model:`, but it holds [1]."),
+        ("a: [1\nb: }", "Expected YAML in 'PATH' but got: while parsing a flow sequence line 1, column 4"),
+    ],
+)
+def test_a_file_without_settings_is_named(
+    command: str, content: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(content)
+    assert main(command.replace("PATH", str(path)).split()) in (1, 2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words.replace("PATH", str(path)) in line
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.trainer import call
 from torch import nn
@@ -94,7 +95,7 @@ class Net(LightningModule):
     """A module of the user's own that logs what is no number."""
 
     def on_fit_start(self) -> None:
-        self.log("x", "text")  # type: ignore[arg-type]
+        self.log("x", "text")
 
 
 def test_what_lightning_says_to_the_users_own_code_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +103,7 @@ def test_what_lightning_says_to_the_users_own_code_keeps_its_place(monkeypatch: 
     net = Net()
     net._trainer = trainer
     error = raised_by(lambda: call._call_lightning_module_hook(trainer, "on_fit_start", pl_module=net))
-    assert "text" in str(error) or "str" in str(error) or "log" in str(error)
+    assert isinstance(error, ValueError | MisconfigurationException)
     assert user_error(error) is None
     place = place_in_users_code(error)
     assert place is not None

@@ -85,6 +85,8 @@ def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     out = arguments.out or Path("runs") / plan.name
     runs = plan_runs(plan, out, seeds, check_overrides(overrides))
     if arguments.dry_run:
+        for run in runs:
+            check_unchanged(run)
         _show_plan(runs, arguments.jobs)
         return 0
     failed: Sequence[tuple[object, str]] = ()
