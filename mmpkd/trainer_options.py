@@ -31,6 +31,11 @@ _REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "process. Leave it out.",
     ),
     (
+        "model_registry",
+        lambda value: value is not None,
+        "no trainer.model_registry but got '{}': a run uploads no checkpoint. Leave it out.",
+    ),
+    (
         "barebones",
         bool,
         "no trainer.barebones but got true: it forbids the checkpoints and logs that make a run. Leave it out.",

@@ -44,6 +44,7 @@ def settings(**changed: Any) -> SimpleNamespace:
         ({"default_root_dir": "elsewhere"}, "Set --run.dir"),
         ({"enable_checkpointing": False}, "`best.ckpt` is what is tested"),
         ({"use_distributed_sampler": True}, "the data module shares the samples out itself"),
+        ({"model_registry": "mine"}, "a run uploads no checkpoint"),
         ({"barebones": True}, "Leave it out"),
         ({"strategy": "fsdp"}, "Set auto or ddp"),
         ({"strategy": "deepspeed_stage_3_offload"}, "Set auto or ddp"),
