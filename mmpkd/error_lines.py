@@ -18,6 +18,7 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 # by name: a command that fails early has not imported them
 _KINDS = {
     "data_modules.atomic.DiskFullError",
+    "data_modules.images.ImageReadError",
     "huggingface_hub.errors.LocalEntryNotFoundError",
     "wandb.errors.errors.Error",
     "mmpkd.study.plan.StudyError",

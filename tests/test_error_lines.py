@@ -10,6 +10,7 @@ from lightning.pytorch.trainer import call
 from torch import nn
 from torch._utils import ExceptionWrapper
 
+from data_modules.images import ImageReadError
 from mmpkd import schedules
 from mmpkd.error_lines import place_in_users_code, run_with_error_line, take_debug, user_error
 from mmpkd.schedules import Schedule
@@ -54,6 +55,8 @@ def wrong_loss() -> torch.Tensor:
         (lambda: Trainer(max_epochs=-2, accelerator="cpu", logger=False), "You passed in -2"),
         (lambda: Trainer(strategy="nonsense", accelerator="cpu", logger=False), "strategy='nonsense'"),
         (lambda: fail(StudyError("no\n  arms")), "no arms"),
+        (lambda: fail(ImageReadError("Sample 'a', 'a.png': half of it")), "Sample 'a', 'a.png': half of it"),
+        (lambda: in_worker(lambda: fail(ImageReadError("Sample 'a', 'a.png': half of it"))), "Sample 'a', 'a.png'"),
         (lambda: Trainer(devices=-1, accelerator="cpu", logger=False), "`devices` selected with `CPUAccelerator`"),
         (lambda: Trainer(accelerator="tpu", logger=False), "torch_xla"),
         (lambda: seed_everything(-1), "-1 is not in bounds"),
