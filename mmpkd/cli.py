@@ -200,7 +200,10 @@ class MMPKDCLI(LightningCLI):
         has_bar = sys.stdout.isatty() if has_bar is None else has_bar
         own = {
             "default_root_dir": self.run.dir,
-            "callbacks": [*(configured.callbacks or []), *self._callbacks(has_bar)],
+            "callbacks": [
+                *(users if isinstance(users := configured.callbacks or [], list) else [users]),
+                *self._callbacks(has_bar),
+            ],
             "plugins": [*users_plugins(configured.plugins), SafeCheckpointIO()],
             "logger": self._loggers(configured.logger),
             "enable_progress_bar": has_bar,

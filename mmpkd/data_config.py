@@ -1,15 +1,14 @@
 """The data module of a configuration, without its model and trainer."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import yaml
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.forms import PrivilegedForm
 from mmpkd.suggestions import SuggestingParser
 from mmpkd.user_code import find_user_code
+from mmpkd.yaml_file import read_settings
 
 
 def load_data_module(config: Path, overrides: Sequence[str]) -> PrivilegedDataModule:
@@ -33,7 +32,7 @@ def load_data_module(config: Path, overrides: Sequence[str]) -> PrivilegedDataMo
     parser.add_subclass_arguments(PrivilegedDataModule, "data", required=True)
     parser.add_subclass_arguments(PrivilegedForm, "privileged_form", required=False)
     content = _read(config)
-    form = content.get("privileged_form") if isinstance(content, dict) else None
+    form = content.get("privileged_form")
     flags = [f"--data={_data_of(config, content)}", *([f"--privileged_form={json.dumps(form)}"] if form else [])]
     objects = parser.instantiate_classes(parser.parse_args([*flags, *overrides]))
     module = objects.data
@@ -43,16 +42,16 @@ def load_data_module(config: Path, overrides: Sequence[str]) -> PrivilegedDataMo
     return module
 
 
-def _read(config: Path) -> object:
+def _read(config: Path) -> dict[str, object]:
     if not config.is_file():
         raise FileNotFoundError(f"Expected a configuration at '{config}' but there is no such file.")
-    return yaml.safe_load(config.read_text())
+    return read_settings(config)
 
 
-def _data_of(config: Path, content: object) -> str:
-    if isinstance(content, dict) and "class_path" in content:
+def _data_of(config: Path, content: Mapping[str, object]) -> str:
+    if "class_path" in content:
         return str(config)
-    data = content.get("data") if isinstance(content, dict) else None
+    data = content.get("data")
     if isinstance(data, str):
         return str(config.parent / data)
     if isinstance(data, dict):

@@ -30,6 +30,9 @@ class RunOptions:
         study: Fingerprint of the run in a study; the study sets it.
         num_folds: Folds of training patients, of which one is left out of the training; 0 trains on all of them.
         held_out_fold: Which one, from 0.
+
+    Raises:
+        ValueError: If there is no folder, or no such fold.
     """
 
     dir: str = "runs/default"
@@ -48,3 +51,11 @@ class RunOptions:
     study: str | None = None
     num_folds: int = 0
     held_out_fold: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.dir.strip():
+            raise ValueError("Expected a folder in run.dir but it is empty. Set --run.dir, for example to runs/first.")
+        if self.num_folds < 0 or self.num_folds == 1:
+            raise ValueError(f"Expected run.num_folds to be 0, or 2 or more, but got {self.num_folds}.")
+        if self.num_folds and not 0 <= self.held_out_fold < self.num_folds:
+            raise ValueError(f"Expected run.held_out_fold in [0, {self.num_folds - 1}] but got {self.held_out_fold}.")

@@ -25,6 +25,11 @@ class Schedule:
         if not 0 <= self.warmup < 1:
             raise ValueError(f"Expected a schedule with warmup in [0, 1) but got {self.warmup}.")
 
+    def __str__(self) -> str:
+        """Return what is said of it in a message: one number if it never changes."""
+        warmup = f" after a warm-up of {self.warmup}" if self.warmup else ""
+        return str(self.start) if self.is_constant else f"{self.start} to {self.end} ({self.shape}){warmup}"
+
     @property
     def largest(self) -> float:
         """The largest value that is taken."""

@@ -38,10 +38,12 @@ def build(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def cross_fit(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Train a teacher for each fold of patients; targets are those of the teacher that did not see the patient."""
+    from mmpkd.fold_check import check_fold_runs
     from mmpkd.quick_cli import main as lightning  # the other actions need no trainer
 
     _must_be_new(options.out)
     runs = fold_runs(options.config, options.out, options.folds, overrides)
+    check_fold_runs(runs, lightning)
     for run in runs:
         check_unchanged(run)
     teachers = []

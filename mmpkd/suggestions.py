@@ -1,21 +1,28 @@
 """Command-line errors in one line, which suggest what was meant."""
 
 import difflib
+import importlib
 import inspect
+import os
 import re
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
+from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from data_modules.base import PrivilegedDataModule
+from mmpkd.error_lines import is_debug, place_in_users_code
 from mmpkd.losses import DistillationLoss
 from mmpkd.modules import ClassificationModule
 from mmpkd.teachers import PrivilegedEncoder
+from mmpkd.yaml_file import read_settings
 
 _UNKNOWN = re.compile(
     r"[Oo]ption '([\w.]+)'|[Kk]ey '([\w.]+)'|arguments?: --([\w.]+)|'([\w.]+)' is not (?:accepted|expected)"
 )
+_CLASS = re.compile(r"class_path'?(?:=|: | )'([\w.]+)'|Given value: ([\w.]+)$", re.MULTILINE)
 # options of Lightning's command line that would replace the schedule and the groups of weight decay
 _REPLACED = {
     "optimizer": "The optimizer is AdamW: set --model.lr, --model.weight_decay, --model.betas or --model.layer_decay. For "
@@ -41,15 +48,59 @@ class SuggestingParser(LightningArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
+    def parse_path(self, cfg_path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
+        """Parse a configuration file.
+
+        Raises:
+            ValueError: If it is no YAML, or empty; jsonargparse would not name the file.
+        """
+        path = Path(os.fspath(cfg_path))
+        if path.is_file():
+            read_settings(path)
+        return super().parse_path(cfg_path, *args, **kwargs)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print the message and a suggestion, and exit with 2."""
+        """Print the message and a suggestion, or where the user's own code has failed, and exit with 2.
+
+        Raises:
+            Exception: What was wrong, with `--debug`.
+        """
         if not self.exit_on_error:
             super().error(message, ex)
+        bug = bug_in_module(message)
+        error = bug or ex
+        if is_debug() and error is not None:
+            raise error
         parser = getattr(ex, "subcommand_parser", None) or self
         command = parser.prog.replace(" [options]", "")
+        if bug is not None:
+            sys.stderr.write(f"{command}: {_described(bug)}\n")
+            sys.exit(2)
         hint = suggestion(message, known_names(parser))
         sys.stderr.write(f"{command}: {condensed(message)}{hint} See `{command} --help`.\n")
         sys.exit(2)
+
+
+def bug_in_module(message: str) -> Exception | None:
+    """Return why the module of a class that a message names cannot be imported, or None if it can, or there is none."""
+    for found in _CLASS.finditer(message):
+        module = next(group for group in found.groups() if group).rpartition(".")[0]
+        try:
+            if module:
+                importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if not f"{module}.".startswith(f"{error.name}."):
+                return error  # something else that it needs is missing
+        except Exception as error:  # whatever the user's own code may raise
+            return error
+    return None
+
+
+def _described(bug: Exception) -> str:
+    place = place_in_users_code(bug)
+    where = f" ({place})" if place else ""
+    text = " ".join(str(bug).split())
+    return f"Expected to import the module of a class but got {type(bug).__name__}: {text}{where}. See --debug."
 
 
 def condensed(message: str) -> str:
@@ -67,7 +118,8 @@ def suggestion(message: str, names: set[str]) -> str:
     option = next(group for group in found.groups() if group)
     if option.split(".")[0] in _REPLACED:
         return f" {_REPLACED[option.split('.')[0]]}"
-    unknown = option.split(".")[-1]
+    parts = option.split(".")
+    unknown = next((part for part in parts if part not in names), parts[-1])
     names = names - {unknown}  # known elsewhere
     longer = sorted((name for name in names if name.startswith(unknown) and name.isidentifier()), key=len)
     near = longer[:2] or difflib.get_close_matches(unknown, sorted(names), n=2, cutoff=0.7)
@@ -75,8 +127,8 @@ def suggestion(message: str, names: set[str]) -> str:
 
 
 def known_names(parser: LightningArgumentParser) -> set[str]:
-    """Return the last parts of all options, and the arguments of all classes that a configuration can name."""
-    names = {action.dest.split(".")[-1] for action in parser._actions}
+    """Return the parts of all options, and the arguments of all classes that a configuration can name."""
+    names = {part for action in parser._actions for part in action.dest.split(".")}
     for base in (ClassificationModule, PrivilegedDataModule, PrivilegedEncoder, DistillationLoss):
         for kind in _subclasses(base):
             names.update(inspect.signature(kind).parameters)

@@ -31,6 +31,11 @@ _REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "process. Leave it out.",
     ),
     (
+        "model_registry",
+        lambda value: value is not None,
+        "no trainer.model_registry but got '{}': a run uploads no checkpoint. Leave it out.",
+    ),
+    (
         "barebones",
         bool,
         "no trainer.barebones but got true: it forbids the checkpoints and logs that make a run. Leave it out.",
@@ -42,6 +47,16 @@ _REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "need all of it. Set auto or ddp.",
     ),
     ("log_every_n_steps", lambda value: value is not None and value < 0, "trainer.log_every_n_steps >= 0 but got {}."),
+    (
+        "check_val_every_n_epoch",
+        lambda value: value is not None and value < 1,
+        "trainer.check_val_every_n_epoch >= 1 but got {}: a validation chooses `best.ckpt`.",
+    ),
+    (
+        "val_check_interval",
+        lambda value: isinstance(value, int | float) and value <= 0,
+        "trainer.val_check_interval above 0 but got {}: a validation chooses `best.ckpt`.",
+    ),
     ("accumulate_grad_batches", lambda value: value < 1, "trainer.accumulate_grad_batches >= 1 but got {}."),
     ("gradient_clip_val", lambda value: value is not None and value < 0, "trainer.gradient_clip_val >= 0 but got {}."),
 )

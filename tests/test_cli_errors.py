@@ -103,11 +103,24 @@ def test_an_unknown_or_shortened_option_is_refused_in_one_line_with_the_whole_na
         ("unrecognized arguments: --seed=4", "'seed_everything'"),
         ("Option 'batch' is not accepted", "'batch_size'"),
         ("unrecognized arguments: --lr_scheduler.gamma=1", "--model.warmup_fraction"),
+        ("Subcommand 'fit' does not accept option 'modle.class_path'", "'model'"),
+        ("Subcommand 'fit' does not accept option 'modle.init_args.batch_size'", "'model'"),
         ("Subcommand 'fit' does not accept option 'optimizer.class_path'", "--model.weight_decay"),
     ],
 )
 def test_the_name_that_was_meant_is_suggested(message: str, named: str) -> None:
-    names = {"batch_size", "callbacks", "callbacks+", "seed", "seed_everything", "max_epochs"}
+    names = {
+        "model",
+        "trainer",
+        "class_path",
+        "init_args",
+        "batch_size",
+        "callbacks",
+        "callbacks+",
+        "seed",
+        "seed_everything",
+        "max_epochs",
+    }
     assert named in suggestion(message, names)
 
 
@@ -123,6 +136,25 @@ def test_what_jsonargparse_says_is_one_line() -> None:
   Given value type: <class 'jsonargparse._util.NestedArg'>
   Given value: NestedArg(key='size', val='many')"""
     assert condensed(message) == "data: Problem with given class_path 'data.X': size: Expected a int."
+
+
+@pytest.mark.parametrize("command", ["fit --config PATH", "check-data PATH"])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "Expected settings in 'PATH', such as `model:`, but it holds nothing."),
+        ("- 1", "Expected settings in 'PATH', such as `model:`, but it holds [1]."),
+        ("a: [1\nb: }", "Expected YAML in 'PATH' but got: while parsing a flow sequence line 1, column 4"),
+    ],
+)
+def test_a_file_without_settings_is_named(
+    command: str, content: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(content)
+    assert main(command.replace("PATH", str(path)).split()) in (1, 2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words.replace("PATH", str(path)) in line
 
 
 @pytest.mark.parametrize(
@@ -161,6 +193,37 @@ def test_debug_shows_where_an_error_comes_from(
         main(place(["fit", *arguments, "--model.lr=-1"]))
     with pytest.raises(FileNotFoundError, match="nowhere"):
         main(place(["check-data", "nowhere.yaml"]))
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "kind"),
+    [
+        ("\n{}['x']\n", "KeyError: 'x' (PLACE, line 2)", KeyError),
+        ("import no_such_thing\n", "No module named 'no_such_thing' (PLACE, line 1)", ModuleNotFoundError),
+        ("x = 1\ndef f(:\n", "line 2) (PLACE, line 2)", SyntaxError),
+    ],
+)
+@pytest.mark.parametrize("option", ["--model=NAME.Net", "--trainer.callbacks=NAME.Own"])
+def test_a_bug_in_a_module_of_the_users_own_is_shown_with_its_place(
+    code: str,
+    words: str,
+    kind: type[Exception],
+    option: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / f"broken_{kind.__name__.lower()}.py"
+    path.write_text(code)
+    arguments = ["fit", *config(tmp_path, "run", tmp_path, student()), option.replace("NAME", path.stem)]
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert error.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words.replace("PLACE", str(path)) in line
+    with pytest.raises(kind):
+        main([*arguments, "--debug"])
 
 
 def test_a_programming_error_keeps_its_traceback(tiny_root: Path, tmp_path: Path) -> None:

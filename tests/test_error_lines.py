@@ -1,13 +1,18 @@
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningModule, Trainer, seed_everything
+from lightning.pytorch.trainer import call
 from torch import nn
 from torch._utils import ExceptionWrapper
 
-from mmpkd.error_lines import run_with_error_line, take_debug, user_error
+from data_modules.images import ImageReadError
+from mmpkd import schedules
+from mmpkd.error_lines import place_in_users_code, run_with_error_line, take_debug, user_error
 from mmpkd.schedules import Schedule
 from mmpkd.study.plan import StudyError
 
@@ -50,6 +55,12 @@ def wrong_loss() -> torch.Tensor:
         (lambda: Trainer(max_epochs=-2, accelerator="cpu", logger=False), "You passed in -2"),
         (lambda: Trainer(strategy="nonsense", accelerator="cpu", logger=False), "strategy='nonsense'"),
         (lambda: fail(StudyError("no\n  arms")), "no arms"),
+        (lambda: fail(ImageReadError("Sample 'a', 'a.png': half of it")), "Sample 'a', 'a.png': half of it"),
+        (lambda: in_worker(lambda: fail(ImageReadError("Sample 'a', 'a.png': half of it"))), "Sample 'a', 'a.png'"),
+        (lambda: Trainer(devices=-1, accelerator="cpu", logger=False), "`devices` selected with `CPUAccelerator`"),
+        (lambda: Trainer(accelerator="tpu", logger=False), "torch_xla"),
+        (lambda: seed_everything(-1), "-1 is not in bounds"),
+        (lambda: fail(OSError(errno.ENOSPC, "No space left on device")), "but got: No space left on device. Make room"),
     ],
 )
 def test_what_a_user_can_mend_is_one_line(program: Callable[[], object], words: str) -> None:
@@ -71,6 +82,9 @@ def test_what_a_user_can_mend_is_one_line(program: Callable[[], object], words: 
         lambda: fail(ValueError("Expected of a class of the user's own")),
         lambda: fail(ConnectionResetError("a process has died")),
         lambda: fail(AssertionError()),
+        lambda: fail(TimeoutError()),
+        lambda: fail(TimeoutError("a server of the user's own")),
+        lambda: fail(StudyError()),
     ],
 )
 def test_an_error_of_the_program_keeps_its_traceback(program: Callable[[], object]) -> None:
@@ -78,6 +92,33 @@ def test_an_error_of_the_program_keeps_its_traceback(program: Callable[[], objec
     assert user_error(error) is None
     with pytest.raises(type(error)):
         run_with_error_line("mmpkd fit", False, lambda: fail(error))
+
+
+class Net(LightningModule):
+    """A module of the user's own that logs what is no number."""
+
+    def on_fit_start(self) -> None:
+        self.log("x", "text")
+
+
+def test_what_lightning_says_to_the_users_own_code_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    net = Net()
+    net._trainer = trainer
+    error = raised_by(lambda: call._call_lightning_module_hook(trainer, "on_fit_start", pl_module=net))
+    assert isinstance(error, ValueError | MisconfigurationException)
+    assert user_error(error) is None
+    place = place_in_users_code(error)
+    assert place is not None
+    assert place.startswith(__file__)
+
+
+def test_a_package_beside_ours_whose_name_begins_like_ours_is_not_ours() -> None:
+    ours = Path(str(schedules.__file__))
+    code = compile("raise ValueError('Expected a but got b.')", str(ours.parents[1] / "mmpkd_extra" / "x.py"), "exec")
+    assert user_error(raised_by(lambda: exec(code))) is None
+    own = compile("raise ValueError('Expected a but got b.')", str(ours.with_name("x.py")), "exec")
+    assert user_error(raised_by(lambda: exec(own))) == "Expected a but got b."
 
 
 def test_debug_shows_every_traceback(capsys: pytest.CaptureFixture[str]) -> None:

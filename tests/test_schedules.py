@@ -36,3 +36,8 @@ def test_values_stay_between_the_smallest_and_the_largest(
 def test_a_warm_up_of_the_whole_training_is_refused() -> None:
     with pytest.raises(ValueError, match="warmup"):
         Schedule(1.0, 1.0, warmup=1.0)
+
+
+def test_a_message_shows_a_number_or_what_it_becomes() -> None:
+    assert str(constant(-1.0)) == "-1.0"
+    assert str(Schedule(0.8, 0.4, warmup=0.2)) == "0.8 to 0.4 (linear) after a warm-up of 0.2"

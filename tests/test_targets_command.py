@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,6 +110,27 @@ def test_out_of_fold_targets_come_from_teachers_that_never_saw_the_patient(
     verify = ["targets", "verify", str(out), str(tmp_path / "data.yaml"), *map(str, checkpoints)]
     assert mmpkd(verify) == 0
     assert mmpkd([*verify[:-2], *reversed(verify[-2:])]) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "folds", "words"),
+    [
+        (student(), "2", "Expected the experiment of a teacher (mmpkd.modules.TeacherModule) but its model is "),
+        (text_teacher(), "40", "Expected 2 to 32 folds, the number of patients, but got 40."),
+    ],
+)
+def test_what_cannot_be_trained_by_fold_is_refused_before_any_training(
+    model: dict[str, Any],
+    folds: str,
+    words: str,
+    tiny_root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (path,) = config(tmp_path, "run", tiny_root, model)[1:]
+    assert mmpkd(["targets", "cross-fit", path, "--folds", folds, "--out", str(tmp_path / "oof")]) == 1
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.glob("oof*"))
 
 
 def test_boosted_targets_know_what_the_table_says(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks import DeviceStatsMonitor, RichProgressBar
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.profilers import SimpleProfiler
@@ -43,6 +44,7 @@ def settings(**changed: Any) -> SimpleNamespace:
         ({"default_root_dir": "elsewhere"}, "Set --run.dir"),
         ({"enable_checkpointing": False}, "`best.ckpt` is what is tested"),
         ({"use_distributed_sampler": True}, "the data module shares the samples out itself"),
+        ({"model_registry": "mine"}, "a run uploads no checkpoint"),
         ({"barebones": True}, "Leave it out"),
         ({"strategy": "fsdp"}, "Set auto or ddp"),
         ({"strategy": "deepspeed_stage_3_offload"}, "Set auto or ddp"),
@@ -51,6 +53,9 @@ def settings(**changed: Any) -> SimpleNamespace:
         ({"log_every_n_steps": -1}, "log_every_n_steps >= 0"),
         ({"accumulate_grad_batches": 0}, "accumulate_grad_batches >= 1"),
         ({"gradient_clip_val": -1.0}, "gradient_clip_val >= 0"),
+        ({"check_val_every_n_epoch": 0}, "a validation chooses `best.ckpt`"),
+        ({"val_check_interval": 0}, "a validation chooses `best.ckpt`"),
+        ({"val_check_interval": -0.5}, "a validation chooses `best.ckpt`"),
         ({"limit_val_batches": 0}, "a validation chooses `best.ckpt`"),
         ({"check_val_every_n_epoch": 3, "max_epochs": 2}, "without a validation there is no `best.ckpt`"),
         ({"max_epochs": 0}, "set --trainer.limit_train_batches=0"),
@@ -147,6 +152,20 @@ def test_the_progress_bar_is_the_one_that_is_asked_for(
     fit(tmp_path, tiny_root, enable_progress_bar=wanted)
     assert progress in found
     assert not {RichProgressBar, EpochLog} - {progress} & set(found)
+
+
+@pytest.mark.parametrize("wrap", [lambda own: own, lambda own: [own]], ids=["one", "a list"])
+def test_callbacks_of_the_users_own_are_one_or_a_list(
+    wrap: Callable[[Any], Any], tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[type] = []
+
+    def look(cli: MMPKDCLI, _: str) -> None:
+        found.extend(type(callback) for callback in cli.trainer.callbacks)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(MMPKDCLI, "_run_subcommand", look)
+    fit(tmp_path, tiny_root, callbacks=wrap({"class_path": "lightning.pytorch.callbacks.DeviceStatsMonitor"}))
+    assert {DeviceStatsMonitor, EpochLog} <= set(found)
 
 
 def test_a_profile_is_shown_to_the_user_who_asks_for_it(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,6 +5,8 @@ from typing import Literal
 
 import pandas as pd
 
+from data_modules.csv_file import read_csv
+
 Kind = Literal["mass", "calc"]
 Abnormality = Literal["mass", "calc", "both"]
 
@@ -83,7 +85,7 @@ def find_file(root: Path, kind: Kind, subset: str) -> Path:
 def _read_file(root: Path, kind: Kind, subset: str) -> pd.DataFrame:
     path = find_file(root, kind, subset)
     # "N/A" is a value of the file: pandas must not decide what is missing
-    raw = pd.read_csv(path, dtype=str, keep_default_na=False)
+    raw = read_csv(path, dtype=str, keep_default_na=False)
     raw.columns = pd.Index([name.strip().replace("breast_density", "breast density") for name in raw.columns])
     names = COLUMNS | DESCRIPTOR_COLUMNS[kind]
     absent = [name for name in names if name not in raw.columns]

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import pandas as pd
 
 from data_modules.base import License
+from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader, find_file
 from data_modules.geometry import Size
 from data_modules.mimic_cxr.labels import FINDINGS
@@ -45,7 +45,7 @@ class CheXlocalize(EvaluationReader):
 
     def read(self) -> Annotated:
         """Read labels and regions."""
-        labels = pd.read_csv(find_file(self.root, f"{self.split}_labels.csv"))
+        labels = read_csv(find_file(self.root, f"{self.split}_labels.csv"))
         keys = labels["Path"].map(lambda path: "_".join(Path(path).with_suffix("").parts[-3:]))
         frontal = keys.str.endswith("frontal")
         labels, keys = labels[frontal], keys[frontal]

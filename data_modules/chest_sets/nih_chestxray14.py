@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from data_modules.base import License
+from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader, find_file, merge_names
 from data_modules.geometry import to_xyxy
 from data_modules.regions import BoxRegion
@@ -60,7 +61,7 @@ class NIHChestXray14(EvaluationReader):
         """Read labels and boxes."""
         boxes = read_boxes(find_file(self.root, "BBox_List_2017.csv"))
         # the header splits `OriginalImage[Width,Height]` in two, and rows end with an empty cell in one version
-        table = pd.read_csv(self._table(), index_col=False, dtype={"Image Index": str, "Patient ID": str})
+        table = read_csv(self._table(), index_col=False, dtype={"Image Index": str, "Patient ID": str})
         if self.images == "boxed":
             chosen = set(boxes["Image Index"])
         else:
@@ -103,7 +104,7 @@ def read_boxes(path: Path) -> pd.DataFrame:
     Raises:
         ValueError: If a finding is not one of the eight.
     """
-    boxes = pd.read_csv(path, index_col=False, usecols=["Image Index", "Finding Label", *BOX])
+    boxes = read_csv(path, index_col=False, usecols=["Image Index", "Finding Label", *BOX])
     unknown = sorted(set(boxes["Finding Label"]) - set(VOCABULARY))
     if unknown:
         raise ValueError(f"Expected the findings {sorted(VOCABULARY)} in '{path}' but found {unknown}.")

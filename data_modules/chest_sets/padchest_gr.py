@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-import pandas as pd
 
 from data_modules.base import License
 from data_modules.columns import check_names
+from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader, find_file
 from data_modules.geometry import BoxFormat, to_xyxy
 from data_modules.regions import BoxRegion, Region
@@ -80,7 +80,7 @@ class PadChestGR(EvaluationReader):
 
     def read(self) -> Annotated:
         """Read reports, table and boxes."""
-        table = pd.read_csv(find_file(self.root, "master_table.csv"), dtype=str)
+        table = read_csv(find_file(self.root, "master_table.csv"), dtype=str)
         check_names(
             ("ImageID", "PatientID", "split"), [str(name) for name in table.columns], "columns of 'master_table.csv'"
         )

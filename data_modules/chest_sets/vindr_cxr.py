@@ -8,6 +8,7 @@ import pandas as pd
 
 from data_modules.base import License
 from data_modules.columns import check_names
+from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader, find_file, merge_names
 from data_modules.geometry import to_xyxy
 from data_modules.regions import BoxRegion, Region
@@ -63,7 +64,7 @@ class VinDrCXR(EvaluationReader):
 
     def read(self) -> Annotated:
         """Read labels and boxes."""
-        table = pd.read_csv(find_file(self.root, f"image_labels_{self.split}.csv"))
+        table = read_csv(find_file(self.root, f"image_labels_{self.split}.csv"))
         names = [name for name in table.columns if name in VOCABULARY]
         votes = table.groupby("image_id", sort=True)[names].sum()
         required = self.min_readers if self.split == "train" else 1
@@ -82,7 +83,7 @@ class VinDrCXR(EvaluationReader):
 
     def _regions(self, present: pd.DataFrame) -> list[tuple[str, str, Region]]:
         path = find_file(self.root, f"annotations_{self.split}.csv")
-        boxes = pd.read_csv(path)
+        boxes = read_csv(path)
         check_names(
             ("image_id", "class_name", *BOX), [str(name) for name in boxes.columns], f"columns of '{path.name}'"
         )

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data_modules.columns import check_names
+from data_modules.csv_file import read_csv
 from data_modules.geometry import to_xyxy
 from data_modules.regions import BoxRegion
 from data_modules.split import Table
@@ -147,6 +148,6 @@ def read_boxes(cell: object) -> tuple[BoxRegion, ...]:
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    frame = pd.read_csv(path, dtype=str, usecols=lambda name: name in columns)
+    frame = read_csv(path, dtype=str, usecols=lambda name: name in columns)
     check_names(columns, [str(name) for name in frame.columns], f"columns of '{path.name}'")
     return frame

@@ -12,6 +12,7 @@ import pandas as pd
 from data_modules.base import License
 from data_modules.cbis_ddsm.breast import PrepareBreast
 from data_modules.columns import check_names
+from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader, find_file
 from data_modules.preparation import Preprocess
 from data_modules.regions import PolygonRegion, Region
@@ -56,7 +57,7 @@ class INbreast(EvaluationReader):
     def read(self) -> Annotated:
         """Read assessments and contours."""
         path = find_file(self.root, "INbreast.csv")
-        table = pd.read_csv(path, sep=";", dtype=str)
+        table = read_csv(path, sep=";", dtype=str)
         table.columns = pd.Index([str(name).strip() for name in table.columns])
         check_names(COLUMNS, [str(name) for name in table.columns], f"columns of '{path.name}'")
         table = table.dropna(subset=["File Name"])

@@ -10,6 +10,7 @@ import pandas as pd
 from data_modules.base import License
 from data_modules.cbis_ddsm.breast import PrepareBreast
 from data_modules.columns import check_names
+from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader, find_file
 from data_modules.geometry import to_xyxy
 from data_modules.preparation import Preprocess
@@ -57,7 +58,7 @@ class VinDrMammo(EvaluationReader):
     def read(self) -> Annotated:
         """Read assessments and boxes."""
         path = find_file(self.root, "finding_annotations.csv")
-        rows = pd.read_csv(path)
+        rows = read_csv(path)
         check_names((*COLUMNS, *FINDING_COLUMNS), [str(name) for name in rows.columns], f"columns of '{path.name}'")
         rows = rows[rows["split"] == self.split]
         images = rows.drop_duplicates("image_id")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_modules.csv_file import read_csv
+
 
 def find_table(root: Path, pattern: str) -> Path:
     """Return the newest file below a folder that matches a pattern, with or without `.gz`.
@@ -40,7 +42,7 @@ def read_table(path: Path, columns: Sequence[str], separator: str = ",") -> pd.D
     if not path.is_file():
         raise FileNotFoundError(f"Expected a table at '{path}' but there is no such file.")
     types = {"dicom_id": "str", "subject_id": "int64", "study_id": "int64"}
-    frame = pd.read_csv(path, sep=separator, dtype=types, low_memory=False)
+    frame = read_csv(path, sep=separator, dtype=types, low_memory=False)
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise ValueError(f"Expected columns {list(columns)} in '{path}' but {missing} are missing.")

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
-
+from data_modules.csv_file import read_csv
 from data_modules.mimic_cxr.masking import mask_labels
 from data_modules.mimic_cxr.sections import join_sections, parse_sections
 
@@ -116,7 +115,7 @@ def _from_archive(root: Path, pairs: Mapping[int, int]) -> Iterator[tuple[int, d
 
 
 def _read_sectioned(path: Path, wanted: Mapping[int, int]) -> dict[int, dict[str, str]]:
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame = read_csv(path, dtype=str, keep_default_na=False)
     study = frame["study"].str.lstrip("s").astype("int64")
     frame = frame[study.isin(list(wanted))]
     study = study[frame.index]

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data_modules.columns import binary_column, check_names
+from data_modules.csv_file import read_csv
 from data_modules.regions import Roi
 from data_modules.split import Split, Table
 from data_modules.table.rois import RoiColumns, read_rois
@@ -88,7 +89,8 @@ class TableReader:
         """Check that several rows of one sample differ in their boxes only; which row would count otherwise?"""
         text = (self.text_column,) if self.text_column else ()
         one = (self.image_column, self.patient_column, self.split_column, *self.label_columns, *text)
-        columns = list(dict.fromkeys([*one, *self.numeric_columns, *self.categorical_columns, *self.strata_columns]))
+        named = dict.fromkeys([*one, *self.numeric_columns, *self.categorical_columns, *self.strata_columns])
+        columns = [column for column in named if column != self.sample_column]
         different = frame[[self.sample_column, *columns]].drop_duplicates()
         repeated = different[different.duplicated(self.sample_column, keep=False)]
         if repeated.empty:
@@ -179,4 +181,4 @@ class TableReader:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     # read as written first: 001 is an identifier, and N/A a value; columns of numbers are converted where they are used
-    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=str)
+    return read_csv(path, keep_default_na=False, na_values=[""], dtype=str)

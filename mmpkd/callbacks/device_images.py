@@ -67,5 +67,14 @@ class ImagesOnDevice(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Free the memory."""
         del pl_module
+        self._free(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Free the memory, and let the loader serve images again: the next fit may be without this callback."""
+        del pl_module, exception
+        if self._images is not None:
+            self._free(trainer)
+
+    def _free(self, trainer: Trainer) -> None:
         self._images = None
         trainer.datamodule.images_elsewhere = False  # type: ignore[attr-defined]

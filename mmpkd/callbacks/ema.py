@@ -16,14 +16,21 @@ class EMA(EMAWeightAveraging):
     Validation, and the checkpoint that is tested, use the average.
 
     Args:
-        decay: Share of the average that stays in each update.
-        update_every_n_steps: Steps between updates.
+        decay: Share of the average that stays in each update, in [0, 1).
+        update_every_n_steps: Steps between updates, 1 or more.
         update_starting_at_step: First step after which the average is updated, or None for the first.
+
+    Raises:
+        ValueError: If a number is out of range.
     """
 
     def __init__(
         self, decay: float = 0.999, update_every_n_steps: int = 1, update_starting_at_step: int | None = None
     ) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"Expected a decay of EMA in [0, 1) but got {decay}.")
+        if update_every_n_steps < 1:
+            raise ValueError(f"Expected update_every_n_steps of EMA of at least 1 but got {update_every_n_steps}.")
         super().__init__(
             decay=decay, update_every_n_steps=update_every_n_steps, update_starting_at_step=update_starting_at_step
         )

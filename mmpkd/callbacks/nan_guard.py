@@ -1,4 +1,4 @@
-"""Stop when a training diverges, with the last good checkpoint kept."""
+"""Stop when a training diverges, before anything that is not finite is saved."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -43,7 +43,7 @@ class NaNGuard(Callback):
         """Check the gradients, or the scale that they are multiplied with.
 
         Raises:
-            NonFiniteLossError: If one is not finite. Training stops; the last checkpoint is good.
+            NonFiniteLossError: If one is not finite. Training stops; any checkpoint that was saved before is good.
         """
         if pl_module.device.type != "cpu" and (trainer.global_step + 1) % self.every_n_steps:
             return
@@ -54,15 +54,15 @@ class NaNGuard(Callback):
         norm = torch.nn.utils.get_total_norm(gradients)
         if not torch.isfinite(norm):
             raise NonFiniteLossError(
-                f"Expected finite gradients but got a norm of {norm.item()} in step {trainer.global_step}. The last checkpoint "
-                f"is good. {ADVICE}"
+                f"Expected finite gradients but got a norm of {norm.item()} in step {trainer.global_step}. Any "
+                f"checkpoint that was saved before is good. {ADVICE}"
             )
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Check what a checkpoint would hold, before anything is written.
 
         Raises:
-            NonFiniteLossError: If a value is not finite. Nothing is saved; the checkpoint before stays.
+            NonFiniteLossError: If a value is not finite. Nothing is saved; a checkpoint from before stays.
         """
         del pl_module
         self._check_scale(trainer)
@@ -70,7 +70,7 @@ class NaNGuard(Callback):
         if broken:
             raise NonFiniteLossError(
                 f"Expected finite weights but {', '.join(broken[:3])}{', ...' if broken[3:] else ''} is not, in step "
-                f"{trainer.global_step}. No checkpoint was saved; the one before is good. {ADVICE}"
+                f"{trainer.global_step}. No checkpoint was saved; any from before is good. {ADVICE}"
             )
 
     def _check_scale(self, trainer: Trainer) -> None:

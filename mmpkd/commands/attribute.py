@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmpkd.commands.command import run_command
+from mmpkd.commands.command import new_folder, run_command
 
 ATTRIBUTIONS = ("grad_cam", "last_layer", "relevance", "rollout")
 
@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("checkpoint", type=Path, help="checkpoints/best.ckpt of a student's run")
     parser.add_argument("images", type=Path, nargs="+", help="files, or folders that are searched for them")
-    parser.add_argument("--out", type=Path, default=Path("maps"), help="folder to write (default: maps)")
+    parser.add_argument("--out", type=new_folder, default=Path("maps"), help="folder to write (default: maps)")
     parser.add_argument(
         "--attribution",
         nargs="+",

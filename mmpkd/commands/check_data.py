@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmpkd.commands.command import run_command
+from mmpkd.commands.command import at_least, run_command
 
 
 def main(argv: Sequence[str]) -> int:
@@ -51,6 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--images", type=_images, default="200", help="images to decode a split, or 'all' (default: 200)"
     )
-    parser.add_argument("--num_workers", type=int, help="processes (default: as many as there are processors)")
+    parser.add_argument("--num_workers", type=at_least(0), help="processes (default: as many as there are processors)")
     parser.add_argument("--json", type=Path, help="also write the report to this file")
     return parser

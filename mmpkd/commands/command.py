@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from mmpkd.error_lines import run_with_error_line, take_debug
 from mmpkd.terminal import start_logging
@@ -33,3 +34,26 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str], run: Run, 
         return run_with_error_line(parser.prog, is_debug, lambda: run(options, overrides), status=1)
     except KeyboardInterrupt:
         return 130
+
+
+def new_folder(text: str) -> Path:
+    """Return the path of a folder that a command writes; an empty one would be the working directory.
+
+    Raises:
+        ArgumentTypeError: If it is empty.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a folder but got an empty path")
+    return Path(text)
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return the type of a whole number that must not be smaller than `least`."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"expected a number of at least {least} but got {value}")
+        return value
+
+    return number

@@ -155,7 +155,7 @@ def _check_free(paths: Sequence[Path]) -> None:
     if taken:
         more = "" if len(taken) == 1 else f", and so do {len(taken) - 1} more files"
         raise FileExistsError(
-            f"{taken[0]} exists{more}. Nothing is overwritten: name another folder, or move what is there."
+            f"Expected new files but {taken[0]} exists{more}. Nothing is overwritten: name another folder, or move what is there."
         )
 
 

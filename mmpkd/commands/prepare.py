@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmpkd.commands.command import run_command
+from mmpkd.commands.command import at_least, new_folder, run_command
 
 if TYPE_CHECKING:
     from data_modules.base import PrivilegedDataModule
@@ -79,11 +79,11 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
-    parser.add_argument("--out", type=Path, help="folder (default: data/prepared/<configuration>_<image size>)")
+    parser.add_argument("--out", type=new_folder, help="folder (default: data/prepared/<configuration>_<image size>)")
     parser.add_argument(
         "--depth", choices=["uint8", "uint16"], default="uint8", help="uint16 for films of 12 to 16 bit"
     )
-    parser.add_argument("--num_workers", type=int, help="processes (default: as many as there are processors)")
+    parser.add_argument("--num_workers", type=at_least(0), help="processes (default: as many as there are processors)")
     parser.add_argument("--on_error", choices=["skip", "stop"], default="skip", help="what an unreadable image does")
     parser.add_argument("--verify", action="store_true", help="only compare all prepared images with their checksums")
     return parser

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmpkd.commands.command import new_folder
 from mmpkd.error_lines import run_with_error_line, take_debug
 from mmpkd.study.plan import StudyError
 from mmpkd.study.plan_file import check_overrides, check_seeds, load_plan
@@ -46,7 +47,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         epilog="Lightning overrides for every run follow after --, for example: -- --trainer.max_epochs=2",
     )
     parser.add_argument("study", type=Path, help="study file, for example experiments/cxr/study.yaml")
-    parser.add_argument("--out", type=Path, help="folder of the study (default: runs/<name>)")
+    parser.add_argument("--out", type=new_folder, help="folder of the study (default: runs/<name>)")
     parser.add_argument("--seeds", type=int, nargs="+", help="seeds of the student arms (default: those of the file)")
     parser.add_argument(
         "--jobs",
@@ -84,6 +85,8 @@ def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     out = arguments.out or Path("runs") / plan.name
     runs = plan_runs(plan, out, seeds, check_overrides(overrides))
     if arguments.dry_run:
+        for run in runs:
+            check_unchanged(run)
         _show_plan(runs, arguments.jobs)
         return 0
     failed: Sequence[tuple[object, str]] = ()

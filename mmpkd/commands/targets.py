@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmpkd.commands.command import run_command
+from mmpkd.commands.command import at_least, new_folder, run_command
 
 
 def main(argv: Sequence[str]) -> int:
@@ -43,11 +43,11 @@ def _parser() -> argparse.ArgumentParser:
         "boost", allow_abbrev=False, help="gradient boosting on the table; targets are out of fold"
     )
     boost.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
-    boost.add_argument("--seed", type=int, default=0)
+    boost.add_argument("--seed", type=at_least(0), default=0)
     for command in (build, cross, boost):
-        command.add_argument("--out", type=Path, required=True, help="folder to write")
+        command.add_argument("--out", type=new_folder, required=True, help="folder to write")
     for command in (cross, boost):
-        command.add_argument("--folds", type=int, default=5, help="folds of patients (default: 5)")
+        command.add_argument("--folds", type=at_least(2), default=5, help="folds of patients (default: 5)")
     verify = commands.add_parser(
         "verify", allow_abbrev=False, help="compare with teachers and data, and compute 32 rows again"
     )

@@ -36,8 +36,8 @@ class VisionTransformerStudent(nn.Module):
         patch_bias: Whether the patch embedding has a bias although the model's own has none: folding adds one.
 
     Raises:
-        ValueError: If timm does not know the model, the model is no transformer or does not take the options, its patches do not
-            cover exactly the image, or its weights cannot be adapted to one channel.
+        ValueError: If timm does not know the model or has no pretrained weights of it, the model is no transformer or does not
+            take the options, its patches do not cover exactly the image, or its weights cannot be adapted to one channel.
     """
 
     def __init__(
@@ -59,6 +59,11 @@ class VisionTransformerStudent(nn.Module):
             near = difflib.get_close_matches(model_name.split(".")[0], timm.list_models(), n=3)
             hint = f" Did you mean {' or '.join(near)}?" if near else ""
             raise ValueError(f"Expected a timm model name but timm knows no '{model_name}'.{hint}")
+        if pretrained and ":" not in model_name and not timm.models.is_model_pretrained(model_name):
+            raise ValueError(
+                f"Expected a model with pretrained weights but timm has none of '{model_name}'. Set model.pretrained "
+                "to false, or choose one of `timm.list_models('*vit*', pretrained=True)`."
+            )
         fold = pretrained and in_chans == 1
         try:
             self.model = timm.create_model(

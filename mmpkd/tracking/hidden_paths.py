@@ -7,24 +7,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# what leads out of the working directory
-_OUTSIDE = r"(?:file:/+|~[\w.-]*(?:/|$)|\.\.(?:/|$)|/(?!/))"
-_IS_PATH = re.compile(_OUTSIDE)
-_EMBEDDED = re.compile(rf"""(?<=[\s=,;:'"(\[{{|])(?=\S\S){_OUTSIDE}[^\s,;:'")\]}}|]*""")
+# where an address begins, whose slashes are none of a path, or a path that may lead out of the working directory
+_BEGIN = re.compile(
+    r"(?P<address>(?!file:)[A-Za-z][\w+.-]*://(?!/))"
+    r"|(?<![\w./~-])(?:file:/|~[\w.-]*(?:/|$)|(?:[\w.~-]+/+)*\.\.(?![^/\s\"',;)\]}])|/(?=\S)|^/)"
+)
 
 
 def hide_paths(value: Any) -> Any:
     """Return a configuration without the paths of this machine.
 
-    A path in the working directory becomes relative to it, and one that is relative already is kept. Any other becomes `path-`
-    and the first 12 digits of its SHA-256, so that one can still see whether two runs had the same.
+    A path in the working directory becomes relative to it, and one that is relative already is kept, unless `..` leads out. Any
+    other becomes `path-` and the first 12 digits of its SHA-256, so that one can still see whether two runs had the same.
 
     Args:
-        value: Strings, paths, numbers, lists and mappings, nested in any way. Paths are found within strings, too.
+        value: Strings, paths, numbers, lists and mappings, nested in any way. Paths are found within strings, too; since they
+            may hold spaces, what follows one in its string counts as part of it.
     """
     if isinstance(value, str | os.PathLike):
         text = os.fspath(value)
-        return _hidden(text) if _IS_PATH.match(text) else _EMBEDDED.sub(lambda found: _hidden(found[0]), text)
+        begin = next((found.start() for found in _BEGIN.finditer(text) if not found["address"]), len(text))
+        return text[:begin] + (_hidden(text[begin:]) if text[begin:] else "")
     if isinstance(value, Mapping):
         return {hide_paths(key): hide_paths(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -40,11 +43,11 @@ def run_name(folder: Path) -> str:
 
 
 def _hidden(text: str) -> str:
-    expanded = os.path.expanduser(re.sub("^file:/+", "/", text))  # noqa: PTH111
+    expanded = os.path.expanduser(re.sub("^(file:)?/+", "/", text))  # noqa: PTH111
     path, here = Path(os.path.abspath(expanded)), Path.cwd()  # noqa: PTH100
     is_known = not expanded.startswith("~")  # the home folder of somebody unknown here
     if is_known and path.is_relative_to(here) and here not in _home().parents:
-        return str(path.relative_to(here))
+        return str(hide_paths(str(path.relative_to(here))))  # a second path may follow in the same string
     return f"path-{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
 
 

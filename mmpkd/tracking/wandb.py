@@ -23,7 +23,6 @@ from mmpkd.tracking.media import Media
 SECONDS_TO_CONNECT = 15
 logger = logging.getLogger("mmpkd")
 Mode = Literal["auto", "offline", "online", "disabled"]
-STEP = "trainer/global_step"
 
 
 class RunFolderWandbLogger(WandbLogger):
@@ -42,8 +41,7 @@ class RunFolderWandbLogger(WandbLogger):
         super().__init__(save_dir=folder, **init)
         self.media: Media = media
         self._may_fall_back = may_fall_back
-        self._best = BestValues(folder / "metrics.csv")
-        self._defined: set[str] = set()
+        self._best = BestValues(RunFolder(folder).metrics)
         self._wandb_init.pop("anonymous", None)
 
     @property
@@ -79,13 +77,9 @@ class RunFolderWandbLogger(WandbLogger):
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Log values, and the best ones so far as their summary.
 
-        wandb would take the last value: Lightning defines the metric `*`, and of several patterns that fit a key wandb takes
-        any. So every such key is defined by its own name, before it is logged, as one that is summarised here.
+        wandb takes the last value, so the best one is set after each that is logged.
         """
         best = self._best.update(metrics)
-        for key in best.keys() - self._defined:
-            self.experiment.define_metric(key, step_metric=STEP, summary="none")
-            self._defined.add(key)
         super().log_metrics(metrics, step)
         if best:
             self.experiment.summary.update(best)

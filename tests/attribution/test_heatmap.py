@@ -42,3 +42,10 @@ def test_constant_maps_become_zero(value: float) -> None:
 def test_wrong_shape_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\(B, h, w\)"):
         upsample(torch.zeros(4, 4), (8, 8))
+
+
+@pytest.mark.parametrize(("relative_range", "expected"), [(1e-5, False), (2e-6, False), (5e-7, True), (0.0, True)])
+@pytest.mark.parametrize("scale", [1.0, -3.0, 1e20])
+def test_a_map_is_constant_if_its_range_is_rounding(relative_range: float, scale: float, expected: bool) -> None:
+    heatmap = scale * torch.tensor([[[1.0, 1.0 - relative_range]]])
+    assert is_constant(heatmap).item() is expected

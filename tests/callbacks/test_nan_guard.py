@@ -117,6 +117,13 @@ class BreakAlways(BreakAt):
         super().on_after_backward(trainer, pl_module)
 
 
+def test_a_training_that_diverges_at_once_promises_no_checkpoint(tiny_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteLossError, match="Any checkpoint that was saved before is good") as error:
+        fit(module(), tiny_root, tmp_path, NaNGuard(), BreakAlways(0))
+    assert "in step 0" in str(error.value)
+    assert "last checkpoint" not in str(error.value)
+
+
 def float16(scale: float = 2.0**16) -> MixedPrecision:
     return MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=scale))
 

@@ -53,9 +53,9 @@ def test_the_same_changes_give_the_same_picture(seed: int, flip: float, scale: f
         **{name: torch.tensor([value], dtype=torch.float32) for name, value in drawn_in_the_loader(transform).items()}
     )
     on_device = adjust(warp(torch.from_numpy(image)[None, None], changes), changes)[0, 0].numpy()
-    # OpenCV interpolates at 32nds of a pixel, and grey values change by up to 0.15 a pixel
-    np.testing.assert_allclose(on_device, in_loader, atol=0.02)
-    assert np.abs(on_device - in_loader).mean() < 0.003
+    # releases 4 of OpenCV take places to 32nds of a pixel: up to half of that away, along both axes
+    steepest = np.abs(np.diff(image, axis=0)).max() + np.abs(np.diff(image, axis=1)).max()
+    np.testing.assert_allclose(on_device, in_loader, atol=1e-5 + float(changes.gain) * steepest / 64)
 
 
 def test_both_draw_from_the_same_distributions() -> None:

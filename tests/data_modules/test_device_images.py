@@ -1,6 +1,7 @@
 """Images in device memory; a CPU stands in for the GPU."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.optim import Optimizer
 
 from data_modules.batch import Batch
 from data_modules.device_images import DeviceImages, augment, uniform
@@ -123,22 +126,70 @@ class First(Callback):
         self.served |= set(batch)
 
 
-def test_the_loader_decodes_no_image_that_is_on_the_device(tmp_path: Path) -> None:
-    first = First()
-    trainer = Trainer(
-        max_epochs=1,
+def trainer_on_device(folder: Path, *others: Callback, **options: Any) -> Trainer:
+    return Trainer(
         accelerator="cpu",
-        callbacks=[first, ImagesOnDevice()],
+        callbacks=[*others, ImagesOnDevice()],
         logger=False,
         limit_train_batches=1,
         limit_val_batches=0,
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=False,
-        default_root_dir=tmp_path,
+        default_root_dir=folder,
+        **options,
     )
-    trainer.fit(DistillationModule(2, 32, student_options={"depth": 1}), prepared_module(tmp_path))
+
+
+def module() -> DistillationModule:
+    return DistillationModule(2, 32, student_options={"depth": 1, "embed_dim": 16, "num_heads": 2})
+
+
+def test_the_loader_decodes_no_image_that_is_on_the_device(tmp_path: Path) -> None:
+    first = First()
+    trainer_on_device(tmp_path, first, max_epochs=1).fit(module(), prepared_module(tmp_path))
     assert first.served == {"label", "index", "sample_id", "patient_id"}
+
+
+class Fail(Callback):
+    """Fails in the first step."""
+
+    def on_before_zero_grad(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        raise RuntimeError("broken")
+
+
+def test_after_an_error_the_loader_serves_images_again(tmp_path: Path) -> None:
+    data_module = prepared_module(tmp_path)
+    with pytest.raises(RuntimeError, match="broken"):
+        trainer_on_device(tmp_path, Fail(), max_epochs=1).fit(module(), data_module)
+    assert not data_module.images_elsewhere
+    assert "image" in next(iter(data_module.train_dataloader()))
+
+
+class Images(Callback):
+    """Keeps the images of each step, as the student sees them."""
+
+    def __init__(self) -> None:
+        self.seen: list[Tensor] = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        self.seen.append(batch["image"])
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("32-true", torch.float32), ("bf16-true", torch.bfloat16)])
+def test_each_epoch_is_augmented_anew_in_the_type_of_the_student(
+    precision: Any, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    data_module, images = prepared_module(tmp_path), Images()
+    data_module.augmentation = Augmentation(brightness=0.3)
+    data_module.batch_size = 64  # all samples, so that epochs differ in order and augmentation only
+    trainer_on_device(tmp_path, images, max_epochs=2, precision=precision).fit(module(), data_module)
+    first, second = (torch.sort(seen.float().mean((1, 2, 3)))[0] for seen in images.seen)
+    assert images.seen[0].dtype == dtype
+    assert len(first) == 64
+    assert (first - second).abs().max() > 0.05
 
 
 def test_prepared_images_are_needed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

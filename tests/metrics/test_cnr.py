@@ -46,3 +46,26 @@ def test_one_constant_region_is_defined() -> None:
     values = heatmap[0, 10:].double()
     expected = -values.mean() / values.var(correction=0).sqrt()
     assert contrast_to_noise(heatmap, mask).item() == pytest.approx(expected.item(), rel=1e-3)
+
+
+def two_regions(inside: torch.Tensor, outside: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a heatmap whose upper half is one region, and the mask of it."""
+    mask = torch.zeros(1, 20, 20, dtype=torch.bool)
+    mask[0, :10] = True
+    return torch.cat([inside.reshape(10, 20), outside.reshape(10, 20)])[None], mask
+
+
+def test_regions_that_vary_little_beside_their_mean_are_scored_as_in_float64() -> None:
+    noise = 1e-4 * torch.rand(2, 200, generator=torch.Generator().manual_seed(0))
+    noise[:, 0] = 0
+    heatmap, mask = two_regions(1 - noise[0], noise[1])
+    inside, outside = heatmap[mask].double(), heatmap[~mask].double()
+    spread = inside.var(correction=0) + outside.var(correction=0)
+    expected = (inside.mean() - outside.mean()) / spread.sqrt()
+    assert contrast_to_noise(heatmap, mask).item() == pytest.approx(expected.item(), rel=0.01)
+
+
+def test_the_rounding_of_a_region_of_one_value_is_no_noise() -> None:
+    inside = torch.ones(200)
+    inside[::2] = 1 - 2.0**-24
+    assert contrast_to_noise(*two_regions(inside, torch.zeros(200))).isnan().all()

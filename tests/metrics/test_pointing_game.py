@@ -120,3 +120,11 @@ def test_tolerance_as_a_fraction_of_the_shorter_side() -> None:
     assert pointing_game(torch.ones(1, 1, 1), mask, 0.24, "fraction").item() == 0
     names = [PointingGame().name, PointingGame(15).name, PointingGame(0.05, "fraction").name]
     assert names == ["pointing_game", "pointing_game_15px", "pointing_game_0.05side"]
+
+
+def test_a_tolerance_beyond_the_frame_is_that_of_the_whole_frame() -> None:
+    mask = torch.zeros(1, 8, 12, dtype=torch.bool)
+    mask[0, 7, 11] = True
+    heatmap = torch.zeros(1, 2, 3)
+    heatmap[0, 0, 0] = 1
+    assert pointing_game(heatmap, mask, 1e12).item() == 1

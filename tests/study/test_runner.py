@@ -1,3 +1,4 @@
+import shutil
 import signal
 import time
 from collections.abc import Sequence
@@ -313,11 +314,19 @@ def test_each_process_has_its_share_of_the_machine(tmp_path: Path, monkeypatch: 
     assert [gpu for _, gpu in seen] == ["4", "MIG-7", "4"]
 
 
+def test_the_plan_refuses_what_the_study_would_refuse(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_all(runs(study), InThisProcess(FakeCommandLine()))
+    arguments = [str(study / "study.yaml"), "--out", str(study / "out"), "--dry-run"]
+    assert main(arguments) == 0
+    assert main([*arguments, "--", "--trainer.max_epochs=3"]) == 2
+    assert "they changed since: flags" in capsys.readouterr().err
+
+
 def test_the_plan_says_what_is_left_and_what_it_will_take(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     planned = runs(study)
     run_all(planned, InThisProcess(FakeCommandLine()))
     for name in ("distilled/seed1", "baseline/seed1"):
-        (study / "out" / name / "run.json").unlink()
+        shutil.rmtree(study / "out" / name)
     for name, seconds in (("baseline", 60.0), ("distilled", 180.0)):
         folder = RunFolder(study / "out" / name / "seed0")
         assert folder.state is not None

@@ -164,6 +164,10 @@ def test_an_image_teacher_sees_the_augmented_image(tiny_root: Path, tmp_path: Pa
     output, available = lookup({"image": images, "index": torch.tensor([0, 1, 63])})
     with torch.no_grad():
         torch.testing.assert_close(output.logits[0], load_student(best)(images).logits)
+    half = images.bfloat16()  # as a student in bf16-true gets them: the teacher stays in float32
+    rounded, _ = lookup({"image": half, "index": torch.tensor([0, 1, 63])})
+    with torch.no_grad():
+        torch.testing.assert_close(rounded.logits[0], load_student(best)(half.float()).logits)
     assert available.tolist() == [True, True, False]  # as a teacher of the text, which the last sample lacks
     assert not output.logits.requires_grad
     assert not any(p.requires_grad for p in lookup.student[0].parameters())

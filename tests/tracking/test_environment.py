@@ -85,3 +85,12 @@ def test_variables_that_are_not_used_are_named_once(
     keep_in(tmp_path / "b")
     (record,) = caplog.records
     assert "Not used: WANDB_DIR, WANDB_RUN_ID." in record.getMessage()
+
+
+def test_the_agent_of_a_sweep_gives_the_identifier_and_nothing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WANDB_RUN_ID", "r1")
+    monkeypatch.setenv("WANDB_SWEEP_ID", "s1")
+    keep_in(tmp_path)
+    assert not caplog.records

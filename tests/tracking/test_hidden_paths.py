@@ -1,6 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mmpkd.tracking.hidden_paths import hide_paths, run_name
 
@@ -40,12 +43,40 @@ def test_only_paths_change_and_those_of_the_project_become_relative(here: Path) 
         "roots: ['/home/grace/data', '/scratch/grace']",
         "ensemble:/home/grace/a.ckpt,/home/grace/b.ckpt",
         "cannot read '/home/grace/data'.",
+        "//scratch/grace/data",
+        "--data.root=//scratch/grace",
+        "model=/home/with space/grace.csv",
+        "runs/../../grace",
+        "x=runs/a/../../../grace/data",
+        "@/home/grace/data",
+        "`/home/grace/data`",
+        ">/home/grace/data",
+        "sqlite:////home/grace/runs.db",
+        "https://hospital.org/a,/home/grace/data",
     ],
 )
 def test_no_form_of_a_path_shows_the_user(text: str, here: Path) -> None:
     for hidden in (hide_paths(text), *hide_paths({text: [text]})):
         assert "grace" not in hidden
         assert "path-" in hidden
+
+
+def test_a_path_after_one_of_the_project_is_hidden_too(here: Path) -> None:
+    hidden = hide_paths(f"roots: ['{here}/runs', '/scratch/grace']")
+    assert hidden.startswith("roots: ['runs', 'path-")
+    assert "grace" not in hidden
+
+
+@given(st.lists(st.sampled_from(["runs", "a b", ".", "..", "x.y"]), min_size=1, max_size=6))
+def test_a_relative_path_is_kept_as_long_as_it_stays_in_the_project(parts: list[str]) -> None:
+    text = "/".join(["runs", *parts])
+    normal = os.path.normpath(text)
+    hidden = hide_paths(text)
+    if ".." not in parts:
+        assert hidden == text
+    elif " " not in text.partition("..")[0]:
+        assert hidden.startswith("path-") if normal.startswith("..") else hidden == normal
+    assert ".." not in hidden
 
 
 def test_equal_paths_stay_equal_and_different_ones_different(here: Path) -> None:

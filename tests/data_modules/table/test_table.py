@@ -91,6 +91,29 @@ def test_rows_of_one_sample_that_contradict_each_other_are_refused(root: Path, c
         _ = module(root, text_column="note").splits
 
 
+def test_the_column_of_images_may_name_the_samples(root: Path) -> None:
+    assert module(root, sample_column="file").splits["test"].sample_id.tolist() == ["f.png"]
+    frame = pd.DataFrame(ROWS, columns=COLUMNS)
+    frame.loc[6, "ill"] = 0
+    frame.to_csv(root / "table.csv", index=False)
+    with pytest.raises(ValueError, match=r"sample 'f\.png'.* they differ in \['ill'\]"):
+        _ = module(root, sample_column="file").splits
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "Expected a table in '.*table.csv' but it is empty or damaged"),
+        (b'id,file\n"a', "Expected a table in '.*table.csv' but it is empty or damaged"),
+        ("id,file\nä,ö".encode("latin-1"), "Expected text in UTF-8 in '.*table.csv' but got"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_named(root: Path, content: bytes, words: str) -> None:
+    (root / "table.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=words):
+        _ = module(root).splits
+
+
 def test_masks_are_found_by_pattern(root: Path) -> None:
     mask = np.zeros((16, 16), np.uint8)
     mask[2:5, 3:9] = 255

@@ -1,0 +1,27 @@
+"""Arguments of commands that would do harm are refused before anything is read."""
+
+import pytest
+
+from mmpkd.__main__ import main
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("study s.yaml --out=", "--out: expected a folder but got an empty path"),
+        ("prepare d.yaml --out=", "--out: expected a folder but got an empty path"),
+        ("attribute c.ckpt i.png --out=", "--out: expected a folder but got an empty path"),
+        ("targets build d.yaml t.ckpt --out=", "--out: expected a folder but got an empty path"),
+        ("prepare d.yaml --num_workers -1", "--num_workers: expected a number of at least 0 but got -1"),
+        ("check-data d.yaml --num_workers -1", "--num_workers: expected a number of at least 0 but got -1"),
+        ("targets boost d.yaml --out o --seed -1", "--seed: expected a number of at least 0 but got -1"),
+        ("targets boost d.yaml --out o --folds 1", "--folds: expected a number of at least 2 but got 1"),
+        ("targets cross-fit d.yaml --out o --folds 0", "--folds: expected a number of at least 2 but got 0"),
+        ("targets cross-fit d.yaml --out o --folds -1", "--folds: expected a number of at least 2 but got -1"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(command: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(command.split())
+    assert error.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(words)
