@@ -48,7 +48,7 @@ from mmpkd.tracking.environment import run_defaults
 from mmpkd.tracking.hidden_paths import run_name
 from mmpkd.tracking.metrics_file import MetricsFile
 from mmpkd.tracking.wandb import finish_wandb, sweep_folder, wandb_logger
-from mmpkd.trainer_options import check_monitor, check_trainer, users_loggers, users_plugins
+from mmpkd.trainer_options import check_monitor, check_trainer, users_callbacks, users_loggers, users_plugins
 from mmpkd.unused_gpu import warn_of_unused_gpu
 from mmpkd.user_code import find_user_code
 
@@ -200,10 +200,7 @@ class MMPKDCLI(LightningCLI):
         has_bar = sys.stdout.isatty() if has_bar is None else has_bar
         own = {
             "default_root_dir": self.run.dir,
-            "callbacks": [
-                *(users if isinstance(users := configured.callbacks or [], list) else [users]),
-                *self._callbacks(has_bar),
-            ],
+            "callbacks": [*users_callbacks(configured.callbacks), *self._callbacks(has_bar)],
             "plugins": [*users_plugins(configured.plugins), SafeCheckpointIO()],
             "logger": self._loggers(configured.logger),
             "enable_progress_bar": has_bar,

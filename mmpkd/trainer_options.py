@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from data_modules.columns import check_names
@@ -99,6 +101,24 @@ def check_trainer(trainer: Any, command: str) -> None:
             f"Expected trainer.check_val_every_n_epoch of at most {epochs}, the number of epochs, but got {every}: without a "
             "validation there is no `best.ckpt`."
         )
+
+
+def users_callbacks(configured: object) -> list[Callback]:
+    """Return the callbacks of the user's own, beside those of the run.
+
+    Args:
+        configured: `trainer.callbacks`: a callback, several, or None.
+
+    Raises:
+        ValueError: If one of them changes how many batches make a step: a run that goes on would not notice.
+    """
+    callbacks = _as_list(configured)
+    if any(isinstance(callback, GradientAccumulationScheduler) for callback in callbacks):
+        raise ValueError(
+            "Expected no GradientAccumulationScheduler in trainer.callbacks but got one: learning rate and resumes count equal "
+            "steps. Set --trainer.accumulate_grad_batches."
+        )
+    return callbacks
 
 
 def users_plugins(configured: object) -> list[Any]:
