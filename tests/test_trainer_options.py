@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import DeviceStatsMonitor, RichProgressBar
+from lightning.pytorch.callbacks import DeviceStatsMonitor, GradientAccumulationScheduler, RichProgressBar
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.profilers import SimpleProfiler
@@ -20,7 +20,7 @@ from mmpkd.callbacks.progress import EpochLog
 from mmpkd.cli import MMPKDCLI, main
 from mmpkd.records import RunFolder
 from mmpkd.terminal import quieten
-from mmpkd.trainer_options import check_monitor, check_trainer, users_loggers, users_plugins
+from mmpkd.trainer_options import check_monitor, check_trainer, users_callbacks, users_loggers, users_plugins
 from tests.runs import config, student
 
 CHECKPOINT = "lightning.pytorch.callbacks.ModelCheckpoint"
@@ -82,6 +82,8 @@ def test_other_ways_to_write_checkpoints_and_to_use_wandb_are_refused(tmp_path: 
     with pytest.raises(ValueError, match="the run's own survives kills"):
         users_plugins([AsyncCheckpointIO()])
     assert users_plugins(None) == []
+    with pytest.raises(ValueError, match="learning rate and resumes count equal steps"):
+        users_callbacks(GradientAccumulationScheduler({0: 2}))
     with pytest.raises(ValueError, match=r"Set --run\.wandb"):
         users_loggers([WandbLogger(save_dir=tmp_path, offline=True)])
     assert users_loggers(True) == users_loggers(None) == []
