@@ -7,19 +7,18 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from data_modules.atomic import remove_unfinished, write_text
+from data_modules.atomic import remove_unfinished
 from data_modules.base import PrivilegedDataModule
 from data_modules.forms import PrivilegedForm
 from mmpkd.callbacks.best_checkpoint import BestCheckpoint
@@ -29,11 +28,11 @@ from mmpkd.callbacks.last_validation import LastValidation
 from mmpkd.callbacks.nan_guard import NaNGuard
 from mmpkd.callbacks.predictions import PredictionWriter
 from mmpkd.callbacks.progress import EpochLog
-from mmpkd.callbacks.record import RunRecord, lineage
+from mmpkd.callbacks.record import RunRecord
 from mmpkd.callbacks.resumed_loops import ResumedLoops
 from mmpkd.callbacks.rng import RNGState
+from mmpkd.callbacks.run_config import SaveRunConfig
 from mmpkd.callbacks.signals import StopTogether
-from mmpkd.callbacks.tables import run_folder
 from mmpkd.callbacks.teacher_card import TeacherCardWriter
 from mmpkd.callbacks.threads import Threads
 from mmpkd.modules import ClassificationModule
@@ -57,31 +56,6 @@ logger = logging.getLogger("mmpkd")
 
 class AlreadyTrainedError(Exception):
     """The training that is asked for is finished."""
-
-
-class SaveRunConfig(SaveConfigCallback):
-    """Writes the complete configuration of a fit to `config.yaml` and hands it to the loggers."""
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Wait, in a fit: a checkpoint that does not fit may still be refused."""
-        if stage != "fit":
-            super().setup(trainer, pl_module, stage)
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the configuration."""
-        super().setup(trainer, pl_module, "fit")
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Save and log the configuration of a training, and log that of a test of a student that was trained elsewhere."""
-        text = self.parser.dump(self.config, skip_none=False)
-        path = run_folder(trainer).config
-        if stage == "fit":
-            write_text(path, text)
-        elif path.is_file():
-            return  # what a test is run with says nothing of how the student was trained
-        for tracker in trainer.loggers:
-            if isinstance(tracker, WandbLogger):
-                tracker.log_hyperparams({"cli": yaml.safe_load(text), "lineage": asdict(lineage(trainer, pl_module))})
 
 
 class MMPKDCLI(LightningCLI):
@@ -163,7 +137,7 @@ class MMPKDCLI(LightningCLI):
                     config.ckpt_path = None  # the folder's own configuration is that of the whole training
             given = start.checkpoint
         if given is not None:
-            load_of_kind(given, "state_dict", "model")  # whether it can be read, before anything long begins
+            load_of_kind(given, "state_dict", "model", mmap=True)  # whether it can be read, before anything long begins
         if given is not None or self.subcommand == "fit":
             return given
         if not folder.best.is_file():

@@ -4,10 +4,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
-from mmpkd.records.checkpoint import is_damaged
+from mmpkd.records.checkpoint import load
 
 logger = logging.getLogger("mmpkd")
 
@@ -47,11 +47,20 @@ class BestCheckpoint(ModelCheckpoint):
         best = folder / name
         if not name or not best.is_file():
             return
-        if is_damaged(best):
+        try:
+            saved = load(best, mmap=True)
+        except ValueError:
             logger.warning("'%s' is damaged. The best model is chosen anew.", best)
-        elif torch.load(best, mmap=True, weights_only=True)["global_step"] == state_dict["best_step"]:
+            return
+        if saved["global_step"] == state_dict["best_step"]:
             super().load_state_dict(_moved(state_dict, folder))
             self._last_global_step_saved = state_dict["best_step"]
+
+
+def best_checkpoint(trainer: Trainer) -> Checkpoint | None:
+    """Return the run's own `BestCheckpoint`, whatever others the user has added; without one, what Lightning takes."""
+    own = (callback for callback in trainer.checkpoint_callbacks if isinstance(callback, BestCheckpoint))
+    return next(own, trainer.checkpoint_callback)
 
 
 def _moved(state: dict[str, Any], folder: Path) -> dict[str, Any]:

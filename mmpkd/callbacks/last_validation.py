@@ -2,7 +2,7 @@
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from mmpkd.callbacks.best_checkpoint import BestCheckpoint
+from mmpkd.callbacks.best_checkpoint import BestCheckpoint, best_checkpoint
 
 
 class LastValidation(Callback):
@@ -48,9 +48,9 @@ class LastValidation(Callback):
             RuntimeError: If there was training but no validation.
         """
         del pl_module
-        chosen = [call.best_model_path for call in trainer.checkpoint_callbacks if isinstance(call, BestCheckpoint)]
+        own = best_checkpoint(trainer)
         is_meant = trainer.limit_train_batches == 0 or bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
-        if not is_meant and chosen and not any(chosen):
+        if not is_meant and isinstance(own, BestCheckpoint) and not own.best_model_path:
             raise RuntimeError(
                 "Expected a validation, which chooses `best.ckpt`, but the training ended without one, after "
                 f"{trainer.global_step} steps. Train for longer, or validate sooner (--trainer.val_check_interval)."

@@ -14,10 +14,10 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import mmpkd
 from data_modules.base import PrivilegedDataModule
-from mmpkd.callbacks.best_score import best_checkpoint
+from mmpkd.callbacks.best_checkpoint import best_checkpoint
 from mmpkd.callbacks.tables import run_folder, tested_checkpoint
 from mmpkd.modules import TeacherModule
-from mmpkd.records import Lineage, StudyRecord, TestRecord, TrainingRecord
+from mmpkd.records import Lineage, RunState, StudyRecord, TestRecord, TrainingRecord
 from mmpkd.records.checkpoint import sha256_of
 from mmpkd.tracking.lineage import log_teacher, use_teacher
 
@@ -58,9 +58,9 @@ class RunRecord(Callback):
         """Record that training is complete."""
         folder = run_folder(trainer)
         sha256 = sha256_of(folder.best) if folder.best.is_file() else None
-        self._update(trainer, status="trained", training=self._training(trainer, sha256))
-        if isinstance(pl_module, TeacherModule) and sha256 is not None:
-            log_teacher(trainer.loggers, sha256, asdict(lineage(trainer, pl_module)))
+        made_from = self._update(trainer, status="trained", training=self._training(trainer, sha256)).made_from
+        if isinstance(pl_module, TeacherModule) and sha256 is not None and made_from is not None:
+            log_teacher(trainer.loggers, sha256, asdict(made_from))
 
     def _training(self, trainer: Trainer, sha256: str | None) -> TrainingRecord:
         callback = best_checkpoint(trainer)
@@ -110,11 +110,11 @@ class RunRecord(Callback):
             if self._own_study(trainer) is None:
                 self._update(trainer, status="failed", reason=f"{type(exception).__name__}: {exception}")
 
-    def _update(self, trainer: Trainer, **changes: Any) -> None:
+    def _update(self, trainer: Trainer, **changes: Any) -> RunState:
         folder = run_folder(trainer)
         if folder.state is None:  # the test of a student that was trained elsewhere
             changes = {"seed": self.seed, "job_type": self.job_type, **changes}
-        folder.update(**{"reason": None, **changes})
+        return folder.update(**{"reason": None, **changes})
 
 
 def lineage(trainer: Trainer, pl_module: LightningModule) -> Lineage:

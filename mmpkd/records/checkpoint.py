@@ -91,8 +91,13 @@ def _keep(last: Path, previous: Path) -> None:
     link.unlink(missing_ok=True)  # it stays if both are names of one file, after a kill between the two
 
 
-def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+def load(path: Path, map_location: Any = "cpu", mmap: bool = False) -> dict[str, Any]:
     """Return what a checkpoint holds: tensors and primitives.
+
+    Args:
+        path: The file.
+        map_location: Where tensors go.
+        mmap: Leave tensors on disk until they are used, for who wants to know something else.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -105,20 +110,21 @@ def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
             f"Expected a checkpoint but '{path}' is none, or damaged. Restore it from a copy, or train again."
         )
     try:
-        saved: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        saved: dict[str, Any] = torch.load(path, map_location=map_location, mmap=mmap, weights_only=True)
     except (pickle.UnpicklingError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"Expected a checkpoint of tensors and primitives in '{path}' but: {reason}") from error
     return saved
 
 
-def load_of_kind(path: Path, key: str, kind: str) -> dict[str, Any]:
+def load_of_kind(path: Path, key: str, kind: str, mmap: bool = False) -> dict[str, Any]:
     """Return what the checkpoint of a student or of a teacher holds.
 
     Args:
         path: `checkpoints/best.ckpt` of a run.
         key: Key that only checkpoints of this kind have.
         kind: Kind of model, for messages.
+        mmap: As in `load`.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -128,7 +134,7 @@ def load_of_kind(path: Path, key: str, kind: str) -> dict[str, Any]:
         raise FileNotFoundError(
             f"Expected the checkpoint of a {kind} at '{path}' but there is none. Train the {kind} first."
         )
-    saved = load(path)
+    saved = load(path, mmap=mmap)
     if key not in saved:
         raise ValueError(f"Expected the checkpoint of a {kind} but '{path}' holds {sorted(saved)}.")
     return saved

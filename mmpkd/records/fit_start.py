@@ -65,8 +65,9 @@ def fit_start(folder: RunFolder, settings: Mapping[str, Any], ckpt_path: Path | 
     is_own = ckpt_path is not None and ckpt_path.resolve().parent == folder.checkpoints.resolve()
     if not own and not is_own:
         return FitStart(ckpt_path)
-    changed = _changed_settings(folder, settings)
-    if ckpt_path is not None and not is_own and str(ckpt_path) == _began_from(folder):
+    before = _settings_of(folder)
+    changed = _changed_settings(before, settings)
+    if ckpt_path is not None and not is_own and str(ckpt_path) == before.get("ckpt_path"):
         ckpt_path = None  # the same command again
     if folder.is_trained and not changed and (is_own or ckpt_path is None):
         return FitStart(None, is_complete=True)
@@ -85,27 +86,27 @@ def fit_start(folder: RunFolder, settings: Mapping[str, Any], ckpt_path: Path | 
     return FitStart(checkpoint_to_resume(folder))
 
 
-def _changed_settings(folder: RunFolder, settings: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return the settings that differ from those of the training in the folder: name, before, now."""
+def _settings_of(folder: RunFolder) -> Mapping[str, Any]:
+    """Return the settings of the training in a folder; none if they are not known."""
     if not folder.config.is_file():
-        return [("config.yaml", None, "unknown")]
+        return {}
     try:
         content = yaml.safe_load(folder.config.read_text())
     except yaml.YAMLError as error:
         raise ValueError(f"Expected a configuration in '{folder.config}' but it is damaged: {error}.") from error
-    before, now = dict(_flat(content)), dict(_flat(settings))
+    return content if isinstance(content, Mapping) else {}
+
+
+def _changed_settings(before: Mapping[str, Any], settings: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return the settings that differ from those of before: name, before, now."""
+    if not before:
+        return [("config.yaml", None, "unknown")]
+    known, now = dict(_flat(before)), dict(_flat(settings))
     return [
-        (name, before.get(name), now.get(name))
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name) and name not in _OUTSIDE
+        (name, known.get(name), now.get(name))
+        for name in sorted(known.keys() | now.keys())
+        if known.get(name) != now.get(name) and name not in _OUTSIDE
     ]
-
-
-def _began_from(folder: RunFolder) -> str | None:
-    """Return the checkpoint of another run that the training in the folder began from."""
-    content = yaml.safe_load(folder.config.read_text()) if folder.config.is_file() else None
-    began: str | None = content.get("ckpt_path") if isinstance(content, dict) else None
-    return began
 
 
 def _flat(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

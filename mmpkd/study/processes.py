@@ -1,6 +1,5 @@
 """Runs in processes of their own: several at a time, and each free to use several GPUs."""
 
-import fcntl
 import os
 import queue
 import signal
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from data_modules.processors import num_processors
 from mmpkd.error_lines import DEBUG
+from mmpkd.records.lock import hold
 from mmpkd.study.forked import start_command, start_server
 from mmpkd.study.plan import StudyError
 
@@ -83,7 +83,7 @@ def locked(out: Path) -> Iterator[int]:
     out.mkdir(parents=True, exist_ok=True)
     with (out / "lock").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hold(file)
         except BlockingIOError as error:
             raise StudyError(
                 f"Expected {out} to be free but a study is running in it, or processes of a stopped one are still saving. "
