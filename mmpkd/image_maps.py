@@ -24,6 +24,9 @@ from mmpkd.attribution import (
     ClassAttribution,
     GradCAM,
     LastLayerAttention,
+    crop_to_image,
+    pad_to_patches,
+    upsample,
 )
 from mmpkd.plotting import map_figure
 from mmpkd.students.vit import TrainedStudent, load_trained_student
@@ -129,17 +132,19 @@ def _findings(trained: TrainedStudent, probability: Tensor, wanted: Sequence[str
 def _panels(
     trained: TrainedStudent, methods: Sequence[AttributionMethod], image: Tensor, findings: Sequence[int]
 ) -> dict[str, NDArray[np.float32]]:
+    student = trained.student
+    padded = pad_to_patches(student, image)
     panels = {}
     for method in methods:
         title = method.name.replace("_", " ")
         if not isinstance(method, ClassAttribution):
-            panels[title] = method(trained.student, image)[0].cpu().numpy()
+            panels[title] = method(student, padded)
             continue
         for finding in findings:
             label = torch.tensor([finding], device=image.device)
-            name = f"{title}: {trained.label_names[finding]}"
-            panels[name] = method.of_label(trained.student, image, label)[0].cpu().numpy()
-    return panels
+            panels[f"{title}: {trained.label_names[finding]}"] = method.of_label(student, padded, label)
+    size = (int(image.shape[-2]), int(image.shape[-1]))
+    return {name: crop_to_image(student, heatmap, size)[0].cpu().numpy() for name, heatmap in panels.items()}
 
 
 def _write(
@@ -162,8 +167,6 @@ def _write(
 
 
 def _enlarge(heatmap: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    from mmpkd.attribution import upsample
-
     return np.asarray(upsample(torch.from_numpy(heatmap)[None], (side, side))[0].numpy(), dtype=np.float32)
 
 

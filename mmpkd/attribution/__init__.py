@@ -7,6 +7,7 @@ from mmpkd.attribution.grad_cam import GradCAM, grad_cam
 from mmpkd.attribution.heatmap import is_constant, min_max, resize_heatmap, upsample
 from mmpkd.attribution.last_layer import LastLayerAttention, attention_heads
 from mmpkd.attribution.layout import TokenLayout, patch_grid, token_layout
+from mmpkd.attribution.padding import crop_to_image, pad_to_patches
 from mmpkd.attribution.relevance import AttentionRelevance, attention_relevance
 from mmpkd.attribution.rollout import AttentionRollout, attention_rollout
 from mmpkd.attribution.trivial import AllOnes, CenterGaussian, ImageIntensity, MeanRoi, RandomMap
@@ -30,9 +31,11 @@ __all__ = [
     "attention_heads",
     "attention_relevance",
     "attention_rollout",
+    "crop_to_image",
     "grad_cam",
     "is_constant",
     "min_max",
+    "pad_to_patches",
     "patch_grid",
     "prefix_mass",
     "record_attention",

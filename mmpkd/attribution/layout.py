@@ -76,7 +76,7 @@ def check_whole_patches(model: nn.Module, size: tuple[int, int]) -> None:
     """Check that the patches of a timm model cover exactly an image of the given height and width.
 
     Pixels beyond the last whole patch are dropped by the embedding, or padded to one (timm's `dynamic_img_pad`); a map that is
-    stretched over the image would then show every patch somewhere else.
+    stretched over the image would then show every patch somewhere else. `pad_to_patches` pads an image beforehand.
 
     Raises:
         ValueError: If height or width is no multiple of the patch.

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mmpkd.attribution import AttentionRollout, AttributionMethod, ClassAttribution
+from mmpkd.attribution import AttentionRollout, AttributionMethod, ClassAttribution, crop_to_image, pad_to_patches
 from mmpkd.callbacks.localization import LocalizationMonitor, student_of
 from mmpkd.callbacks.map_samples import (
     MapSample,
@@ -141,7 +141,7 @@ class AttributionMapLogger(Callback):
     def _heatmaps(
         self, trainer: Trainer, pl_module: LightningModule, samples: Sequence[MapSample]
     ) -> dict[str, dict[str, NDArray[np.float32]]]:
-        """Return heatmaps (B, h, w) by student and attribution."""
+        """Return heatmaps (B, h, w) by student and attribution, in pixels for a student that pads its images."""
         image = torch.stack([sample.image for sample in samples]).to(pl_module.device)
         label = torch.tensor([sample.roi_label[0] for sample in samples], device=pl_module.device)
         students = {"student": student_of(pl_module), **self._others}
@@ -151,15 +151,18 @@ class AttributionMapLogger(Callback):
         found: dict[str, dict[str, NDArray[np.float32]]] = {}
         for name, student in students.items():
             student.to(pl_module.device)
-            image = image.to(next(student.parameters()).dtype)
+            padded = pad_to_patches(student, image.to(next(student.parameters()).dtype))
             with torch.no_grad(), trainer.precision_plugin.forward_context():
                 maps = {
-                    method.name: method.of_label(student, image, label)
+                    method.name: method.of_label(student, padded, label)
                     if isinstance(method, ClassAttribution)
-                    else method(student, image)
+                    else method(student, padded)
                     for method in self.attributions
                 }
-            found[name] = {method: heatmap.float().cpu().numpy() for method, heatmap in maps.items()}
+            size = (int(image.shape[-2]), int(image.shape[-1]))
+            found[name] = {
+                method: crop_to_image(student, heatmap.float().cpu(), size).numpy() for method, heatmap in maps.items()
+            }
         return found
 
     def _log(

@@ -14,6 +14,7 @@ from mmpkd.attribution import (
     GradCAM,
     LastLayerAttention,
     RandomMap,
+    pad_to_patches,
 )
 from mmpkd.callbacks.localization import student_of
 from mmpkd.callbacks.map_samples import rank
@@ -85,7 +86,8 @@ class FaithfulnessMonitor(Callback):
             return
         pairs = torch.tensor(wanted, device=batch["roi_sample"].device)
         samples, labels = batch["roi_sample"][pairs], batch["roi_label"][pairs]
-        image, student, names = batch["image"][samples], student_of(pl_module), label_names(trainer)
+        student, names = student_of(pl_module), label_names(trainer)
+        image = pad_to_patches(student, batch["image"][samples])
         for method in self.attributions:
             with torch.no_grad(), trainer.precision_plugin.forward_context():
                 heatmap = (

@@ -27,6 +27,7 @@ from mmpkd.attribution import (
     LastLayerAttention,
     MeanRoi,
     RandomMap,
+    pad_to_patches,
     patch_grid,
     prefix_mass,
 )
@@ -135,6 +136,7 @@ class LocalizationMonitor(Callback):
         if not self._has_work(trainer, batch):
             return
         stage, student = _stage(trainer), student_of(pl_module)
+        batch = _of_whole_patches(student, batch)
         known = pair_columns(trainer, pl_module, batch, outputs["probability"], stage)
         grid = patch_grid(student, (int(batch["image"].shape[-2]), int(batch["image"].shape[-1])))
         rows, place = torch.unique(batch["roi_sample"], return_inverse=True)
@@ -263,6 +265,14 @@ def student_of(pl_module: LightningModule) -> nn.Module:
             "localization and attribution callbacks from its configuration."
         )
     return student
+
+
+def _of_whole_patches(student: nn.Module, batch: Batch) -> Batch:
+    """Return a batch whose images and masks are padded as the student pads them."""
+    padded = batch.copy()
+    for key in ("image", "roi_mask"):
+        padded[key] = pad_to_patches(student, batch[key])
+    return padded
 
 
 def _of_pairs(method: ClassAttribution, student: nn.Module, batch: Batch) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import mmpkd.students.nano  # noqa: F401  registers vit_nano_patch8_64 with timm
 from mmpkd.attribution.compiled_features import CompiledFeatures
 from mmpkd.attribution.layout import check_whole_patches
+from mmpkd.attribution.padding import pads_to_patches
 from mmpkd.outputs import ModelOutput
 from mmpkd.precision import linear_in_float32
 from mmpkd.records.checkpoint import load_of_kind
@@ -26,7 +27,8 @@ class VisionTransformerStudent(nn.Module):
     Args:
         model_name: A timm name (`timm.list_models("*vit*")`), `hf-hub:...`, or `local-dir:...`.
         num_classes: Number of labels K.
-        image_size: Side of the input, a multiple of the patch size; timm resizes position embeddings.
+        image_size: Side of the input, a multiple of the patch size; timm resizes position embeddings. With the options
+            `dynamic_img_size` and `dynamic_img_pad`, any: the student fills up incomplete patches.
         in_chans: Input channels.
         pretrained: Load timm's weights; needs the network or a filled cache. For one channel, the normalisation that they
             expect is folded into the patch embedding.
@@ -84,7 +86,8 @@ class VisionTransformerStudent(nn.Module):
             raise ValueError(
                 f"Expected {settings} to fit {model_name} but timm refuses them. {error}".rstrip()
             ) from error
-        check_whole_patches(self.model, (image_size, image_size))
+        if not pads_to_patches(self.model):
+            check_whole_patches(self.model, (image_size, image_size))
         if fold:
             cfg = self.model.pretrained_cfg
             fold_normalisation(self.model, tuple(cfg["mean"]), tuple(cfg["std"]), input_mean, input_std)
@@ -103,12 +106,6 @@ class VisionTransformerStudent(nn.Module):
     def num_features(self) -> int:
         """Width D of the features."""
         return int(self.model.head_hidden_size)
-
-    @property
-    def grid_size(self) -> tuple[int, int]:
-        """Patches (rows, columns) of an image of the configured size."""
-        rows, columns = self.model.patch_embed.grid_size
-        return int(rows), int(columns)
 
     @property
     def num_prefix_tokens(self) -> int:
