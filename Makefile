@@ -70,7 +70,7 @@ study-2x2: $(STAMP)  ## Domain (chest, breast) x form (text, table) of the privi
 
 known-answers: $(STAMP)  ## Chest phantoms, five seeds: does the procedure tell useful targets from useless ones, and a method from itself?
 	$(BIN)/mmpkd study experiments/cxr/known_answers.yaml $(STUDY_FLAGS)
-	$(BIN)/python -m mmpkd.study.against_itself experiments/cxr/known_answers.yaml --arms baseline itself $(RUNS)
+	$(BIN)/python -m mmpkd.study.analysis.against_itself experiments/cxr/known_answers.yaml --arms baseline itself $(RUNS)
 
 train-covid: $(STAMP)  ## The same on 306 public radiographs with clinical notes and lesion masks; needs DATA=
 	$(if $(DATA),,$(error Expected DATA=/path/to/covid_cxr; docs/covid_cxr.md says how to make it))

@@ -20,7 +20,7 @@ from transformers import BertConfig, BertModel
 from data_modules.batch import Batch
 from mmpkd.losses.base import FeatureStatistics
 from mmpkd.modules import DistillationModule
-from mmpkd.outputs import ModelOutput
+from mmpkd.students.output import ModelOutput
 from mmpkd.teachers.lookup import StoredTeacher, TeacherLookup
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets
 

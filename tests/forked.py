@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from mmpkd.study.forked import start_command
+from mmpkd.commands.processes import PROGRAM
+from mmpkd.study.execution.forked import start_command
 
 
 def start(args: Sequence[str], log: Path) -> BaseProcess:
     """Start a command; what it prints is in `log`."""
-    return start_command(args, log, {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""})
+    return start_command(PROGRAM, args, log, {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""})
 
 
 def finish(process: BaseProcess) -> int:

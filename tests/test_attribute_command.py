@@ -12,11 +12,11 @@ from PIL import Image
 
 from data_modules.phantoms import write_breast_phantoms
 from data_modules.preparation import Preparation
-from mmpkd.__main__ import main as mmpkd
 from mmpkd.attribution import AttentionRollout
-from mmpkd.cli import main
+from mmpkd.cli.lightning_cli import main
 from mmpkd.commands.attribute import ATTRIBUTIONS
-from mmpkd.image_maps import METHODS, find_images
+from mmpkd.commands.main import main as mmpkd
+from mmpkd.inference.image_maps import METHODS, find_images
 from mmpkd.students.vit import load_trained_student
 from tests.runs import config, student
 from tests.tiny import NAMES, TinyDataModule
@@ -66,7 +66,7 @@ def test_maps_and_findings_are_those_asked_for(
         seen.append(heatmaps)
         return type("Figure", (), {"savefig": lambda self, *a, **k: None})()
 
-    monkeypatch.setattr("mmpkd.image_maps.map_figure", figure)
+    monkeypatch.setattr("mmpkd.inference.image_maps.map_figure", figure)
     image = tiny_root / "test" / "0.png"
     arguments = ["attribute", str(checkpoint), str(image), "--out", str(tmp_path)]
     chosen = ["--attribution", "rollout", "grad_cam", "--finding", "Right Finding", "Left Finding"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmpkd.cli import main
+from mmpkd.cli.lightning_cli import main
 from tests.real import real_data
 
 ROOT = Path(__file__).parents[1] / "experiments" / "mammo"

@@ -13,12 +13,12 @@ import pytest
 import torch
 import yaml
 
-from mmpkd.__main__ import OWN_COMMANDS
-from mmpkd.__main__ import main as entry
-from mmpkd.cli import main
+from mmpkd.cli.lightning_cli import main
+from mmpkd.cli.suggestions import suggestion
+from mmpkd.commands.main import OWN_COMMANDS
+from mmpkd.commands.main import main as entry
 from mmpkd.records import RunFolder
 from mmpkd.records.tables import read_table
-from mmpkd.suggestions import suggestion
 from tests.forked import finish, start
 from tests.runs import config, data, student, text_teacher
 
@@ -181,7 +181,7 @@ def test_unknown_commands_are_refused_with_a_suggestion(capsys: pytest.CaptureFi
 def test_help_and_version_import_nothing_that_is_slow() -> None:
     program = """
 import sys
-from mmpkd.__main__ import OWN_COMMANDS, main
+from mmpkd.commands.main import OWN_COMMANDS, main
 assert main(["--help"]) == main(["--version"]) == main([]) == 0
 for command in OWN_COMMANDS:
     try:

@@ -10,9 +10,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.split import Split
-from mmpkd.__main__ import main
+from mmpkd.cli.suggestions import condensed, suggestion
+from mmpkd.commands.main import main
 from mmpkd.modules import DistillationModule
-from mmpkd.suggestions import condensed, suggestion
 from tests.runs import config, student, text_teacher
 
 ONE_EPOCH = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1}

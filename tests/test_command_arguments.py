@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmpkd.__main__ import main
+from mmpkd.commands.main import main
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from torch import nn
 from torch._utils import ExceptionWrapper
 
 from data_modules.images import ImageReadError
-from mmpkd import schedules
-from mmpkd.error_lines import place_in_users_code, run_with_error_line, take_debug, user_error
-from mmpkd.schedules import Schedule
-from mmpkd.study.plan import StudyError
+from mmpkd.cli.error_lines import place_in_users_code, run_with_error_line, take_debug, user_error
+from mmpkd.losses import schedules
+from mmpkd.losses.schedules import Schedule
+from mmpkd.study.plan.study_plan import StudyError
 
 
 def raised_by(program: Callable[[], object]) -> Exception:
@@ -115,7 +115,7 @@ def test_what_lightning_says_to_the_users_own_code_keeps_its_place(monkeypatch: 
 
 def test_a_package_beside_ours_whose_name_begins_like_ours_is_not_ours() -> None:
     ours = Path(str(schedules.__file__))
-    code = compile("raise ValueError('Expected a but got b.')", str(ours.parents[1] / "mmpkd_extra" / "x.py"), "exec")
+    code = compile("raise ValueError('Expected a but got b.')", str(ours.parents[2] / "mmpkd_extra" / "x.py"), "exec")
     assert user_error(raised_by(lambda: exec(code))) is None
     own = compile("raise ValueError('Expected a but got b.')", str(ours.with_name("x.py")), "exec")
     assert user_error(raised_by(lambda: exec(own))) == "Expected a but got b."

@@ -13,13 +13,13 @@ from PIL import Image
 
 from data_modules.phantoms import write_breast_phantoms, write_chest_phantoms
 from mmpkd.callbacks.map_samples import choose_fixed
-from mmpkd.cli import main
+from mmpkd.cli.data_config import load_data_module
+from mmpkd.cli.lightning_cli import main
 from mmpkd.commands.study import main as study
-from mmpkd.data_config import load_data_module
-from mmpkd.study.engines import InThisProcess
-from mmpkd.study.plan_file import load_plan
-from mmpkd.study.report import write_report
-from mmpkd.study.runner import plan_runs, run_all
+from mmpkd.study.execution.engines import InThisProcess
+from mmpkd.study.execution.runner import plan_runs, run_all
+from mmpkd.study.plan.plan_file import load_plan
+from mmpkd.study.report.report import write_report
 from mmpkd.teachers.vocabulary import learn_word_tokenizer
 from tests.data.open_i.data import write_open_i
 

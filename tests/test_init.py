@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmpkd.__main__ import main
 from mmpkd.commands import init
-from mmpkd.study.plan_file import load_plan
+from mmpkd.commands.main import main
+from mmpkd.study.plan.plan_file import load_plan
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 # examples to read rather than to start from, and a data set that has no study yet

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mmpkd.callbacks.nan_guard import NonFiniteLossError
-from mmpkd.cli import main
+from mmpkd.cli.lightning_cli import main
 from mmpkd.records import RunFolder
 from tests.forked import finish, heed_ctrl_c, start
 from tests.runs import config, data, student, text_teacher

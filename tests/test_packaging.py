@@ -72,7 +72,7 @@ def test_the_wheel_holds_the_packages_and_the_experiments_and_nothing_else(wheel
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name for name in names if not name.startswith("mmpkd-")} == expected
-    assert {"mmpkd/study/template.html.jinja", "mmpkd/py.typed", "data_modules/py.typed"} < expected
+    assert {"mmpkd/study/report/template.html.jinja", "mmpkd/py.typed", "data_modules/py.typed"} < expected
 
 
 @pytest.mark.slow

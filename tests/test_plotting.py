@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from mmpkd.plotting import CONTOUR_COLORS, display_scale, map_figure, overlay
+from mmpkd.attribution.plotting import CONTOUR_COLORS, display_scale, map_figure, overlay
 
 IMAGE = np.linspace(0, 1, 30 * 50).reshape(30, 50)
 FLAT = np.zeros((3, 5))

@@ -32,7 +32,7 @@ from mmpkd.callbacks.predictions import PredictionWriter
 from mmpkd.losses import CosineFeatureLoss, HardLabels, HintMSE, InfoNCE, LossTerm, Objective
 from mmpkd.metrics import HeatmapPairs, MultilabelScores, Rois, default_scores, patch_ceiling
 from mmpkd.modules import DistillationModule
-from mmpkd.precision import Float32Buffers, Float32Linear
+from mmpkd.numerics.precision import Float32Buffers, Float32Linear
 from mmpkd.students import VisionTransformerStudent
 from mmpkd.teachers import TabularEncoder
 from tests.tiny import TinyDataModule, write_targets

@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel, RandomDataset
 
 from mmpkd.callbacks.last_checkpoint import LastCheckpoint
-from mmpkd.cli import main
+from mmpkd.cli.lightning_cli import main
 from mmpkd.modules.base import WarmupCosine
 from mmpkd.records import RunFolder
 from tests.runs import config, data, student

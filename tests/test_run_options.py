@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mmpkd.run_options import RunOptions
+from mmpkd.cli.run_options import RunOptions
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmpkd.schedules import Schedule, constant
+from mmpkd.losses.schedules import Schedule, constant
 
 share = st.floats(0, 1)
 

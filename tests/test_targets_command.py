@@ -15,16 +15,16 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from data_modules.forms import TextFromTable
 from data_modules.split import Split, Table, patient_folds
-from mmpkd.__main__ import main as mmpkd
 from mmpkd.callbacks.teacher_card import TeacherCardWriter
-from mmpkd.cli import main
+from mmpkd.cli.lightning_cli import main
+from mmpkd.commands.main import main as mmpkd
 from mmpkd.losses.ensemble import ensemble_logits
 from mmpkd.metrics.classification import auroc, expected_calibration_error
-from mmpkd.outputs import ModelOutput
 from mmpkd.records import RunFolder, TestRecord, TrainingRecord
-from mmpkd.study.teacher_card import TeacherCard, _scores, student_auroc, teacher_card
+from mmpkd.students.output import ModelOutput
 from mmpkd.teachers import FrozenTeacher, TabularEncoder, Teacher, load_teacher
 from mmpkd.teachers.boosting import boosted_targets
+from mmpkd.teachers.card import TeacherCard, _scores, student_auroc, teacher_card
 from mmpkd.teachers.lookup import open_teacher
 from mmpkd.teachers.targets import load_targets
 from mmpkd.teachers.teacher import TeacherIdentity

@@ -17,10 +17,10 @@ from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.profilers import SimpleProfiler
 
 from mmpkd.callbacks.progress import EpochLog
-from mmpkd.cli import MMPKDCLI, main
+from mmpkd.cli.lightning_cli import MMPKDCLI, main
+from mmpkd.cli.terminal import quieten
+from mmpkd.cli.trainer_options import check_monitor, check_trainer, users_callbacks, users_loggers, users_plugins
 from mmpkd.records import RunFolder
-from mmpkd.terminal import quieten
-from mmpkd.trainer_options import check_monitor, check_trainer, users_callbacks, users_loggers, users_plugins
 from tests.runs import config, student
 
 CHECKPOINT = "lightning.pytorch.callbacks.ModelCheckpoint"

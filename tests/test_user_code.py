@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 import data_modules
-from mmpkd.user_code import find_user_code
+from mmpkd.cli.user_code import find_user_code
 
 FIND = """\
-from mmpkd.user_code import find_user_code
+from mmpkd.cli.user_code import find_user_code
 find_user_code()
 import data_modules.json_file
 from data_modules.mine import NAME

@@ -3,6 +3,7 @@
 from mmpkd.attribution.attention import AttentionRecorder, RecordedAttention, record_attention
 from mmpkd.attribution.attention_method import AttentionMethod, prefix_mass
 from mmpkd.attribution.base import AttributionMethod, ClassAttribution
+from mmpkd.attribution.baseline_maps import BASELINE_MAPS, AllOnes, CenterGaussian, ImageIntensity, MeanRoi, RandomMap
 from mmpkd.attribution.grad_cam import GradCAM, grad_cam
 from mmpkd.attribution.heatmap import is_constant, min_max, resize_heatmap, upsample
 from mmpkd.attribution.last_layer import LastLayerAttention, attention_heads
@@ -10,9 +11,9 @@ from mmpkd.attribution.layout import TokenLayout, patch_grid, token_layout
 from mmpkd.attribution.padding import crop_to_image, pad_to_patches
 from mmpkd.attribution.relevance import AttentionRelevance, attention_relevance
 from mmpkd.attribution.rollout import AttentionRollout, attention_rollout
-from mmpkd.attribution.trivial import AllOnes, CenterGaussian, ImageIntensity, MeanRoi, RandomMap
 
 __all__ = [
+    "BASELINE_MAPS",
     "AllOnes",
     "AttentionMethod",
     "AttentionRecorder",

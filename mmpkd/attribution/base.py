@@ -23,6 +23,11 @@ class AttributionMethod(ABC):
     name: str
     sees_student: ClassVar[bool] = True
 
+    @property
+    def title(self) -> str:
+        """The name as it is written in reports and figures."""
+        return self.name.replace("_", " ")
+
     @abstractmethod
     def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
         """Compute heatmaps.

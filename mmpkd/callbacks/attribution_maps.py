@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmpkd.attribution import AttentionRollout, AttributionMethod, ClassAttribution, crop_to_image, pad_to_patches
+from mmpkd.attribution.plotting import display_scale, map_figure, overlay
 from mmpkd.callbacks.localization import LocalizationMonitor, student_of
 from mmpkd.callbacks.map_samples import (
     MapSample,
@@ -25,7 +26,6 @@ from mmpkd.callbacks.map_samples import (
     load_samples,
 )
 from mmpkd.callbacks.tables import is_due, label_names
-from mmpkd.plotting import display_scale, map_figure, overlay
 from mmpkd.students import load_student
 from mmpkd.students.vit import check_student_input, student_labels
 from mmpkd.tracking.media import may_log_media
@@ -220,8 +220,7 @@ def _write_overlays(samples: Sequence[MapSample], heatmaps: NDArray[np.float32],
 
 def _title(method: AttributionMethod) -> str:
     """Return the title of a method's panel, with a place for the finding if the map is of one."""
-    name = method.name.replace("_", " ")
-    return f"{name}: {{}}" if isinstance(method, ClassAttribution) else name
+    return f"{method.title}: {{}}" if isinstance(method, ClassAttribution) else method.title
 
 
 def _write_figures(

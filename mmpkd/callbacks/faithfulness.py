@@ -18,9 +18,9 @@ from mmpkd.attribution import (
 )
 from mmpkd.callbacks.localization import student_of
 from mmpkd.callbacks.map_samples import rank
-from mmpkd.callbacks.roi_table import KEY
 from mmpkd.callbacks.tables import Rows, label_names, run_folder, save_table
 from mmpkd.metrics.faithfulness import area_under_curve, perturbation_curves
+from mmpkd.records.roi_table import KEY
 
 
 class FaithfulnessMonitor(Callback):

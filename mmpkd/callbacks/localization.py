@@ -14,29 +14,27 @@ from torch import Tensor, nn
 from data_modules.atomic import write_text
 from data_modules.batch import Batch
 from mmpkd.attribution import (
-    AllOnes,
+    BASELINE_MAPS,
     AttentionMethod,
     AttentionRecorder,
     AttentionRelevance,
     AttentionRollout,
     AttributionMethod,
-    CenterGaussian,
     ClassAttribution,
     GradCAM,
-    ImageIntensity,
     LastLayerAttention,
     MeanRoi,
-    RandomMap,
     pad_to_patches,
     patch_grid,
     prefix_mass,
 )
 from mmpkd.attribution.weights import HeadFusion
 from mmpkd.callbacks.mean_roi import MeanRoiSums
-from mmpkd.callbacks.roi_table import KEY, PAIR, pair_columns, stratified, summary
+from mmpkd.callbacks.pair_columns import pair_columns
 from mmpkd.callbacks.tables import Rows, is_due, run_folder, save_table
 from mmpkd.callbacks.tuning import ThresholdTuning
 from mmpkd.metrics import HeatmapPairs, RoiMetric, Rois, default_scores, patch_ceiling
+from mmpkd.records.roi_table import KEY, PAIR, stratified, summary
 
 TUNED = "iou_val"
 
@@ -74,7 +72,7 @@ class LocalizationMonitor(Callback):
         top_area: float = 0.1,
     ) -> None:
         super().__init__()
-        controls = [AllOnes(), RandomMap(), CenterGaussian(), ImageIntensity(), MeanRoi()]
+        controls = [kind() for kind in BASELINE_MAPS]
         default = [AttentionRollout(), LastLayerAttention(), *controls]
         self.attributions: list[AttributionMethod] = default if attributions is None else attributions
         self.test_attributions: list[AttributionMethod] = (

@@ -5,6 +5,7 @@ import subprocess
 import time
 from contextlib import suppress
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-import mmpkd
 from data_modules.base import PrivilegedDataModule
 from mmpkd.callbacks.best_checkpoint import best_checkpoint
 from mmpkd.callbacks.tables import run_folder, tested_checkpoint
@@ -86,7 +86,7 @@ class RunRecord(Callback):
             license=datamodule.license,
             label_names=datamodule.label_names,
             git_commit=git_commit(),
-            version=mmpkd.__version__,
+            version=version("mmpkd"),
         )
         state = run_folder(trainer).state
         if state is None or state.study is None or self._own_study(trainer) is not None:
@@ -123,7 +123,7 @@ def lineage(trainer: Trainer, pl_module: LightningModule) -> Lineage:
     teacher = getattr(pl_module, "teacher_path", None)
     return Lineage(
         git_commit=git_commit(),
-        version=mmpkd.__version__,
+        version=version("mmpkd"),
         teacher=teacher,
         teacher_sha256=None if teacher is None else _sha256_of_teacher(Path(teacher)),
         splits={name: split.fingerprint() for name, split in datamodule.splits.items()},
@@ -138,7 +138,7 @@ def _sha256_of_teacher(path: Path) -> str | None:
 
 def git_commit() -> str | None:
     """Return the commit of the package's checkout, or None outside one."""
-    command = ["git", "-C", str(Path(mmpkd.__file__).parent), "rev-parse", "HEAD"]
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except FileNotFoundError:

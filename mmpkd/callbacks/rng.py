@@ -6,7 +6,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mmpkd.callbacks.tables import all_gather
-from mmpkd.generators import generator_state, seed_generators, set_generator_state
+from mmpkd.numerics.generators import generator_state, seed_generators, set_generator_state
 
 logger = logging.getLogger("mmpkd")
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmpkd.callbacks.ema import EMA
 from mmpkd.callbacks.rng import RNGState
-from mmpkd.generators import generator_state
+from mmpkd.numerics.generators import generator_state
 
 
 @dataclass(frozen=True)

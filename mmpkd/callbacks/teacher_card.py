@@ -13,7 +13,7 @@ from data_modules.json_file import write_json
 from mmpkd.callbacks.best_checkpoint import best_checkpoint
 from mmpkd.callbacks.tables import run_folder
 from mmpkd.modules import DistillationModule
-from mmpkd.study.teacher_card import MONITOR, TeacherCard, show, student_auroc, targets_card, teacher_card
+from mmpkd.teachers.card import MONITOR, TeacherCard, show, student_auroc, targets_card, teacher_card
 from mmpkd.teachers.targets import load_targets
 from mmpkd.teachers.teacher import load_teacher
 

@@ -3,7 +3,7 @@
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from mmpkd.threads import chosen_threads, set_threads
+from mmpkd.numerics.threads import chosen_threads, set_threads
 
 
 class Threads(Callback):

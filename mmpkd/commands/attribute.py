@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace, _: Sequence[str]) -> int:
-    from mmpkd.image_maps import attribute_images
+    from mmpkd.inference.image_maps import attribute_images
 
     return attribute_images(options)
 

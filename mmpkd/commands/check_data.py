@@ -21,8 +21,8 @@ def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
     from data_modules.checks import check_data
     from data_modules.json_file import write_json
-    from mmpkd.data_config import load_data_module
-    from mmpkd.data_report import show
+    from mmpkd.cli.data_config import load_data_module
+    from mmpkd.commands.data_report import show
 
     data = load_data_module(options.config, overrides)
     max_images = None if options.images == "all" else int(options.images)

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mmpkd.error_lines import run_with_error_line, take_debug
-from mmpkd.terminal import start_logging
+from mmpkd.cli.error_lines import run_with_error_line, take_debug
+from mmpkd.cli.terminal import start_logging
 
 Run = Callable[[argparse.Namespace, Sequence[str]], int]
 

@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
-    from mmpkd.data_config import load_data_module
+    from mmpkd.cli.data_config import load_data_module
 
     data = load_data_module(options.config, overrides)
     data.prepared = None  # the files themselves are read

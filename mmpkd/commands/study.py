@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmpkd.cli.error_lines import run_with_error_line, take_debug
+from mmpkd.cli.terminal import start_logging
 from mmpkd.commands.command import new_folder
-from mmpkd.error_lines import run_with_error_line, take_debug
-from mmpkd.study.plan import StudyError
-from mmpkd.study.plan_file import check_overrides, check_seeds, load_plan
-from mmpkd.terminal import start_logging
+from mmpkd.study.plan.plan_file import check_overrides, check_seeds, load_plan
+from mmpkd.study.plan.study_plan import StudyError
 
 if TYPE_CHECKING:
-    from mmpkd.study.plan import StudyPlan
-    from mmpkd.study.run import Run
-    from mmpkd.study.runner import Outcome
+    from mmpkd.study.execution.run import Run
+    from mmpkd.study.execution.runner import Outcome
+    from mmpkd.study.plan.study_plan import StudyPlan
 
 
 def main(argv: Sequence[str]) -> int:
@@ -71,11 +71,11 @@ def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         raise StudyError(
             "Expected Linux or macOS, whose file locks keep two studies out of one folder. On Windows, run it in WSL."
         )
-    from mmpkd.study.declaration import declare
-    from mmpkd.study.processes import locked
-    from mmpkd.study.run import check_unchanged, is_finished
-    from mmpkd.study.runner import plan_runs
-    from mmpkd.user_code import find_user_code
+    from mmpkd.cli.user_code import find_user_code
+    from mmpkd.study.execution.processes import locked
+    from mmpkd.study.execution.run import check_unchanged, is_finished
+    from mmpkd.study.execution.runner import plan_runs
+    from mmpkd.study.plan.declaration import declare
 
     find_user_code()
     if arguments.jobs is not None and arguments.jobs < 1:
@@ -106,23 +106,22 @@ def _make(runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan
     """Make the runs in this process, in others (if asked for, and on several GPUs), or on a cluster."""
     import torch
 
-    from mmpkd.study.engines import InThisProcess, InThreads
-    from mmpkd.study.processes import LocalProcesses
-    from mmpkd.study.runner import run_all
-    from mmpkd.study.slurm import Slurm, check_not_queued
-    from mmpkd.study.slurm_queue import load_parameters
+    from mmpkd.commands.processes import PROGRAM, run_lightning
+    from mmpkd.study.execution.engines import InThisProcess, InThreads
+    from mmpkd.study.execution.processes import LocalProcesses
+    from mmpkd.study.execution.runner import run_all
+    from mmpkd.study.execution.slurm import Slurm, check_not_queued
+    from mmpkd.study.execution.slurm_queue import load_parameters
 
     num_jobs = arguments.jobs
     if arguments.slurm is not None:
-        return run_all(runs, Slurm(out / "slurm", load_parameters(arguments.slurm), plan.name, num_jobs))
+        return run_all(runs, Slurm(run_lightning, out / "slurm", load_parameters(arguments.slurm), plan.name, num_jobs))
     check_not_queued(runs)
     num_gpus = torch.cuda.device_count()
     if num_jobs is None and num_gpus < 2:
-        from mmpkd.quick_cli import main as lightning
-
-        return run_all(runs, InThisProcess(lightning))
+        return run_all(runs, InThisProcess(run_lightning))
     jobs = num_jobs or 1
-    processes = LocalProcesses(jobs, num_gpus, lock)
+    processes = LocalProcesses(PROGRAM, jobs, num_gpus, lock)
     with InThreads(processes, jobs) as engine:
         try:
             return run_all(runs, engine)
@@ -133,7 +132,7 @@ def _make(runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan
 
 def _show_plan(runs: "Sequence[Run]", num_jobs: int | None) -> None:
     """Print the runs, and how long those that are left will take if finished runs of their arms are a guide."""
-    from mmpkd.study.run import is_finished, seconds_taken
+    from mmpkd.study.execution.run import is_finished, seconds_taken
 
     taken: dict[str, list[float]] = {}
     for run in runs:
@@ -155,7 +154,7 @@ def _show_plan(runs: "Sequence[Run]", num_jobs: int | None) -> None:
 
 
 def _report(plan: object, out: Path, seeds: Sequence[int], finished: object, failed: object) -> int:
-    from mmpkd.study.report import write_report
+    from mmpkd.study.report.report import write_report
 
     sentence, path = write_report(plan, out, seeds, finished, failed)  # type: ignore[arg-type]
     sys.stdout.write(f"\n{sentence}\n\nReport: {path}\n")

@@ -21,8 +21,8 @@ def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     from rich.console import Console
 
     from data_modules.json_file import write_json
-    from mmpkd.data_config import load_data_module
-    from mmpkd.study.teacher_card import show, student_auroc, teacher_card
+    from mmpkd.cli.data_config import load_data_module
+    from mmpkd.teachers.card import show, student_auroc, teacher_card
     from mmpkd.teachers.teacher import load_teacher
 
     data = load_data_module(options.config, overrides)

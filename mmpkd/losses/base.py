@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmpkd.losses.ensemble import ensemble_logits
 from mmpkd.losses.reduction import gather, masked_mean
-from mmpkd.outputs import ModelOutput
+from mmpkd.students.output import ModelOutput
 
 
 class FeatureStatistics(NamedTuple):

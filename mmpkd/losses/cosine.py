@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from mmpkd.losses.base import PerSampleLoss
-from mmpkd.outputs import ModelOutput
-from mmpkd.precision import Float32Linear
+from mmpkd.numerics.precision import Float32Linear
+from mmpkd.students.output import ModelOutput
 
 
 class CosineFeatureLoss(PerSampleLoss):

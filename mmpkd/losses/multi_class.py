@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmpkd.losses.base import DistillationLoss, PerSampleLoss, check_logits, check_temperature
-from mmpkd.outputs import ModelOutput
+from mmpkd.students.output import ModelOutput
 
 SOFTMAX_IS_WRONG = (
     "A softmax over labels is wrong for multi-label problems: it ignores any shift of all logits of a sample, so that "

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from mmpkd.losses.base import DistillationLoss, FeatureStatistics, check_temperature
 from mmpkd.losses.multi_class import SOFTMAX_IS_WRONG
 from mmpkd.losses.reduction import share
+from mmpkd.losses.schedules import Schedule, constant
 from mmpkd.losses.sigmoid_kl import SigmoidKLDivergence
 from mmpkd.losses.task import masked_bce
-from mmpkd.outputs import ModelOutput
-from mmpkd.precision import Float32Buffers
-from mmpkd.schedules import Schedule, constant
+from mmpkd.numerics.precision import Float32Buffers
+from mmpkd.students.output import ModelOutput
 
 Mode = Literal["complementary", "independent"]
 Normaliser = Literal["covered", "batch"]

@@ -5,8 +5,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmpkd.losses.base import DistillationLoss
-from mmpkd.outputs import ModelOutput
-from mmpkd.precision import Float32Linear
+from mmpkd.numerics.precision import Float32Linear
+from mmpkd.students.output import ModelOutput
 
 EPS = 1e-6
 

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmpkd.losses.base import PerSampleLoss, check_logits
-from mmpkd.outputs import ModelOutput
-from mmpkd.precision import Float32Buffers
+from mmpkd.numerics.precision import Float32Buffers
+from mmpkd.students.output import ModelOutput
 
 
 class LogitMSE(PerSampleLoss):

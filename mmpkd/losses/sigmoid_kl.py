@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmpkd.losses.base import PerSampleLoss, check_logits, check_temperature
-from mmpkd.outputs import ModelOutput
+from mmpkd.students.output import ModelOutput
 
 
 class SigmoidKLDivergence(PerSampleLoss):

@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from mmpkd.precision import Float32Buffers
+from mmpkd.numerics.precision import Float32Buffers
 
 
 def auroc(preds: Tensor, target: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.batch import Batch
 from data_modules.labels import metric_name
 from mmpkd.metrics.classification import MultilabelScores
-from mmpkd.outputs import ModelOutput
+from mmpkd.students.output import ModelOutput
 
 
 class ClassificationModule(LightningModule):

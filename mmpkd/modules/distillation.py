@@ -12,11 +12,11 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.batch import Batch
 from mmpkd.losses import DistillationLoss, LossTerm, Objective
 from mmpkd.losses.objective import Mode, Normaliser
+from mmpkd.losses.schedules import Schedule
 from mmpkd.modules.base import ClassificationModule
-from mmpkd.outputs import ModelOutput
 from mmpkd.records.checkpoint import check_layers
-from mmpkd.schedules import Schedule
 from mmpkd.students import VisionTransformerStudent
+from mmpkd.students.output import ModelOutput
 from mmpkd.students.trainable import freeze_blocks, freeze_for_linear_probe, set_frozen_eval
 from mmpkd.students.vit import Option
 from mmpkd.teachers.controls import TargetsControl

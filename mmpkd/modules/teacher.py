@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from data_modules.batch import Batch
 from mmpkd.losses import masked_bce
 from mmpkd.modules.base import ClassificationModule
-from mmpkd.outputs import ModelOutput
 from mmpkd.records.checkpoint import check_layers
+from mmpkd.students.output import ModelOutput
 from mmpkd.teachers import PrivilegedEncoder, Teacher
 from mmpkd.teachers.teacher import MANIFEST, mask_missing
 

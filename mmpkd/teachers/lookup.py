@@ -13,8 +13,8 @@ from torch import Tensor
 from data_modules.base import PrivilegedDataModule
 from data_modules.batch import Batch
 from mmpkd.losses.base import FeatureStatistics
-from mmpkd.outputs import ModelOutput
 from mmpkd.students import load_student
+from mmpkd.students.output import ModelOutput
 from mmpkd.students.vit import check_student_input, student_labels
 from mmpkd.teachers.calibration import calibration_temperature
 from mmpkd.teachers.controls import TargetsControl

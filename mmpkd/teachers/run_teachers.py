@@ -12,9 +12,9 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.batch import Batch, Sample
 from data_modules.split import Split
 from mmpkd.metrics.classification import best_f1_threshold
+from mmpkd.numerics.threads import suitable_threads
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets, differences, load_targets
 from mmpkd.teachers.teacher import FrozenTeacher, move_privileged
-from mmpkd.threads import suitable_threads
 
 
 def build_targets(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from data_modules.batch import Privileged
 from data_modules.split import Split
-from mmpkd.precision import Float32Buffers
+from mmpkd.numerics.precision import Float32Buffers
 from mmpkd.teachers.base import PrivilegedEncoder
 
 

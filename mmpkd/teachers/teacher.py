@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from data_modules.batch import Privileged
-from mmpkd.outputs import ModelOutput
-from mmpkd.precision import Float32Linear
+from mmpkd.numerics.precision import Float32Linear
 from mmpkd.records.checkpoint import load_of_kind, sha256_of
+from mmpkd.students.output import ModelOutput
 from mmpkd.teachers.base import PrivilegedEncoder, describe, encoder_from
 
 MANIFEST = "teacher"

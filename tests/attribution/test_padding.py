@@ -16,7 +16,7 @@ from mmpkd.attribution import AllOnes, AttentionRollout, GradCAM, crop_to_image,
 from mmpkd.callbacks import attribution_maps
 from mmpkd.callbacks.faithfulness import FaithfulnessMonitor
 from mmpkd.callbacks.localization import LocalizationMonitor
-from mmpkd.image_maps import _panels
+from mmpkd.inference.image_maps import _panels
 from mmpkd.metrics import pointing_game
 from mmpkd.students import VisionTransformerStudent
 from mmpkd.students.vit import TrainedStudent

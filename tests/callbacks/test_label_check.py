@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 
 from data_modules.base import PrivilegedDataModule
 from mmpkd.callbacks.label_check import LabelCheck
-from mmpkd.cli import main
+from mmpkd.cli.lightning_cli import main
 from mmpkd.modules import ClassificationModule, DistillationModule, TeacherModule
 from mmpkd.teachers import TextEncoder
 from tests.runs import config, student

@@ -26,9 +26,9 @@ from mmpkd.attribution import (
     resize_heatmap,
 )
 from mmpkd.callbacks.localization import LocalizationMonitor
-from mmpkd.callbacks.roi_table import score_columns, stratified
 from mmpkd.metrics import IoU, PointingGame, default_scores, iou, patch_ceiling
 from mmpkd.metrics.pairs import one_to_one
+from mmpkd.records.roi_table import score_columns, stratified
 from tests.callbacks.localization_data import LABELS, SIDE, MemoryData, StudentModule, make_samples, make_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore")

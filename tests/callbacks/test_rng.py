@@ -11,8 +11,8 @@ import torch
 from lightning.pytorch import LightningModule
 
 from mmpkd.callbacks.rng import RNGState
-from mmpkd.generators import generator_state, seed_generators, set_generator_state
 from mmpkd.losses import CosineFeatureLoss, Objective
+from mmpkd.numerics.generators import generator_state, seed_generators, set_generator_state
 
 MODULE = LightningModule()
 # what each of the three generators draws next

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mmpkd.callbacks.threads import Threads
-from mmpkd.threads import chosen_threads
+from mmpkd.numerics.threads import chosen_threads
 
 
 def trainer_on(device: str, num_devices: int = 1) -> Any:
@@ -36,7 +36,7 @@ def threads_of(num_parameters: int, device: str = "cpu") -> tuple[int, int]:
 @pytest.fixture(autouse=True)
 def _two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("mmpkd.threads.num_processors", lambda: 2)
+    monkeypatch.setattr("mmpkd.numerics.threads.num_processors", lambda: 2)
 
 
 @pytest.mark.parametrize(("num_parameters", "expected"), [(4_999_999, 1), (5_000_000, 2)])

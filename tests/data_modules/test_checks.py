@@ -13,7 +13,7 @@ from data_modules.base import License, PrivilegedDataModule
 from data_modules.checks import DataReport, check_data
 from data_modules.regions import BoxRegion, Region, Roi
 from data_modules.split import Split, Table
-from mmpkd.__main__ import main
+from mmpkd.commands.main import main
 from tests.tiny import NAMES, write_tiny
 
 

@@ -18,8 +18,8 @@ from data_modules.device_images import DeviceImages, augment, uniform
 from data_modules.prepare import prepare_images
 from data_modules.prepared import Depth
 from data_modules.transforms import Augmentation
-from mmpkd.__main__ import main
 from mmpkd.callbacks.device_images import ImagesOnDevice
+from mmpkd.commands.main import main
 from mmpkd.modules import DistillationModule
 from tests.runs import config, data, student
 from tests.tiny import TinyDataModule

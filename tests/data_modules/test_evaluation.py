@@ -13,7 +13,7 @@ from data_modules.evaluation import (
     merge_names,
     project_labels,
 )
-from mmpkd.__main__ import main
+from mmpkd.commands.main import main
 from tests.runs import config, student
 from tests.tiny import NAMES, write_tiny
 

@@ -21,7 +21,7 @@ from mmpkd.losses import (
     SimilarityPreserving,
     SoftmaxKLDivergence,
 )
-from mmpkd.outputs import ModelOutput
+from mmpkd.students.output import ModelOutput
 
 B, K, D, E = 12, 5, 6, 4
 LOSSES: dict[str, Callable[[], DistillationLoss]] = {

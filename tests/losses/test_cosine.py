@@ -2,7 +2,7 @@ import torch
 from torch.nn import functional as F
 
 from mmpkd.losses import CosineFeatureLoss
-from mmpkd.outputs import ModelOutput
+from mmpkd.students.output import ModelOutput
 
 
 def outputs(student: torch.Tensor, teacher: torch.Tensor) -> tuple[ModelOutput, ModelOutput, torch.Tensor]:

@@ -9,10 +9,11 @@ from torch.multiprocessing.spawn import start_processes
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_map
 
+from mmpkd.commands.processes import PROGRAM
 from mmpkd.losses import LossTerm, Objective
 from mmpkd.losses.objective import Normaliser
-from mmpkd.outputs import ModelOutput
-from mmpkd.study.forked import start_server
+from mmpkd.students.output import ModelOutput
+from mmpkd.study.execution.forked import start_server
 from tests.losses.test_all import LOSSES
 
 B, K, D, E = 24, 5, 6, 4
@@ -78,7 +79,7 @@ def work(rank: int, folder: str, device: str) -> None:
 
 def check_two_processes(folder: Path, device: str) -> None:
     """Compare two processes, both on one device, with one process on the CPU."""
-    start_server()
+    start_server(PROGRAM)
     start_processes(work, args=(str(folder), device), nprocs=2, start_method="forkserver")
     found = [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
     for normaliser in NORMALISERS:

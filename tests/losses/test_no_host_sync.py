@@ -5,7 +5,7 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from mmpkd.losses import LossTerm, Objective
-from mmpkd.outputs import ModelOutput
+from mmpkd.students.output import ModelOutput
 from tests.losses.test_all import LOSSES
 
 B, K, D, E = 8, 3, 6, 4

@@ -16,8 +16,8 @@ from mmpkd.losses import (
 )
 from mmpkd.losses.base import FeatureStatistics
 from mmpkd.losses.ensemble import ensemble_logits
-from mmpkd.outputs import ModelOutput
-from mmpkd.schedules import Schedule
+from mmpkd.losses.schedules import Schedule
+from mmpkd.students.output import ModelOutput
 
 B, K, D, E = 6, 3, 5, 4
 

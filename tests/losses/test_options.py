@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmpkd.cli import main
+from mmpkd.cli.lightning_cli import main
 from mmpkd.losses import (
     CenteredKernelAlignment,
     CosineFeatureLoss,
@@ -23,8 +23,8 @@ from mmpkd.losses import (
     SimilarityPreserving,
     masked_bce,
 )
-from mmpkd.outputs import ModelOutput
-from mmpkd.schedules import Schedule
+from mmpkd.losses.schedules import Schedule
+from mmpkd.students.output import ModelOutput
 from tests.losses.test_objective import batch
 from tests.runs import config, student
 

@@ -10,7 +10,7 @@ from timm.task import LogitDistillationTask
 from torch.nn import functional as F
 
 from mmpkd.losses import HintMSE, RelationalDistance, SoftmaxKLDivergence
-from mmpkd.outputs import ModelOutput
+from mmpkd.students.output import ModelOutput
 
 B, K, D = 8, 5, 6
 everyone = torch.ones(B, dtype=torch.bool)

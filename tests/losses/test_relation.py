@@ -18,7 +18,7 @@ from mmpkd.losses import (
     SigmoidKLDivergence,
     SimilarityPreserving,
 )
-from mmpkd.outputs import ModelOutput
+from mmpkd.students.output import ModelOutput
 
 seeds = st.integers(0, 2**31 - 1)
 

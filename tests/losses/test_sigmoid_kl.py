@@ -7,7 +7,7 @@ from torch.distributions import Bernoulli, kl_divergence
 from torch.nn import functional as F
 
 from mmpkd.losses import SigmoidKLDivergence
-from mmpkd.outputs import ModelOutput
+from mmpkd.students.output import ModelOutput
 
 seeds = st.integers(0, 2**31 - 1)
 temperatures = st.floats(0.5, 8.0)

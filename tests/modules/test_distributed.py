@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mmpkd.cli import main
+from mmpkd.cli.lightning_cli import main
 from tests.forked import finish, start
 from tests.runs import config, data, student, text_teacher
 

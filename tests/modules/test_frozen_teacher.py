@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from mmpkd.cli import main
+from mmpkd.cli.lightning_cli import main
 from mmpkd.losses import CosineFeatureLoss, HardLabels, HintMSE
 from mmpkd.losses.objective import LossTerm
 from mmpkd.metrics.classification import auroc

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mmpkd.cli import main
+from mmpkd.cli.lightning_cli import main
 from tests.runs import config, student
 
 

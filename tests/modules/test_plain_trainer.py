@@ -10,8 +10,9 @@ from torch.multiprocessing.spawn import start_processes
 
 from data_modules.batch import Batch
 from mmpkd.callbacks.rng import RNGState
+from mmpkd.commands.processes import PROGRAM
 from mmpkd.modules import DistillationModule
-from mmpkd.study.forked import start_server
+from mmpkd.study.execution.forked import start_server
 from tests.tiny import TinyDataModule
 
 NUM_TRAIN, NUM_EVAL, SEED = 12, 5, 4
@@ -46,7 +47,7 @@ class Watch(Callback):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Path:
     folder = tmp_path_factory.mktemp("plain")
-    start_server()
+    start_server(PROGRAM)
     # in a process of its own: this one may have trained, and a fork of such a process cannot
     start_processes(notebook, args=(str(tiny_root), str(folder)), nprocs=1, start_method="forkserver")
     return folder

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mmpkd.cli import main
-from mmpkd.schedules import Schedule
+from mmpkd.cli.lightning_cli import main
+from mmpkd.losses.schedules import Schedule
 from tests.runs import config, student, text_teacher
 
 

@@ -11,10 +11,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from mmpkd.callbacks.ema import EMA
 from mmpkd.losses import DistillationLoss, HardLabels, SigmoidKLDivergence
 from mmpkd.losses.objective import LossTerm
+from mmpkd.losses.schedules import Schedule
 from mmpkd.modules import DistillationModule
-from mmpkd.outputs import ModelOutput
-from mmpkd.schedules import Schedule
 from mmpkd.students import load_student
+from mmpkd.students.output import ModelOutput
 from mmpkd.teachers.controls import LabelOracle, NoisyTargets, ShuffledTargets, TargetsControl
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets
 from tests.losses.test_all import LOSSES, make

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mmpkd.cli import main
+from mmpkd.cli.lightning_cli import main
 from mmpkd.metrics import best_f1_threshold, f1_score
 from tests.runs import config, student
 from tests.tiny import NAMES, TinyDataModule

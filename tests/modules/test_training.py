@@ -14,7 +14,7 @@ from mmpkd.losses.base import FeatureStatistics
 from mmpkd.losses.objective import LossTerm
 from mmpkd.modules import DistillationModule
 from mmpkd.modules.base import WarmupCosine
-from mmpkd.outputs import ModelOutput
+from mmpkd.students.output import ModelOutput
 from mmpkd.teachers.controls import LabelOracle
 from mmpkd.teachers.lookup import TeacherLookup
 from tests.tiny import TinyDataModule

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from data_modules.atomic import remove_unfinished
+from mmpkd.commands.processes import PROGRAM
 from mmpkd.records.checkpoint import SafeCheckpointIO
-from mmpkd.study.forked import start_server
+from mmpkd.study.execution.forked import start_server
 
 
 def write_again_and_again(path: Path) -> None:
@@ -21,7 +22,7 @@ def write_again_and_again(path: Path) -> None:
 @pytest.mark.slow
 def test_a_kill_during_a_save_never_tears_the_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
-    start_server()
+    start_server(PROGRAM)
     process = get_context("forkserver").Process(target=write_again_and_again, args=(path,))
     process.start()
     seen = []

@@ -7,10 +7,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mmpkd.attribution import AttentionRollout
 from mmpkd.callbacks.ema import EMA
-from mmpkd.cli import main
+from mmpkd.cli.lightning_cli import main
 from mmpkd.modules import DistillationModule
-from mmpkd.outputs import ModelOutput
 from mmpkd.students import VisionTransformerStudent
+from mmpkd.students.output import ModelOutput
 from mmpkd.teachers.controls import LabelOracle
 from mmpkd.teachers.lookup import StoredTeacher
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets

@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from data_modules.json_file import write_json
-from mmpkd.study.forked import print_to, start_server
+from mmpkd.commands.processes import PROGRAM
+from mmpkd.study.execution.forked import print_to, start_server
 
 NODE = "node"
 COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel")
@@ -95,7 +96,7 @@ def task(queue: Path, name: str) -> None:
 @contextmanager
 def node(queue: Path) -> Iterator[None]:
     """Start tasks of the queue as they come, in forked processes; those that are left at the end are killed."""
-    start_server()
+    start_server(PROGRAM)
     (queue / NODE).touch()
     is_over = threading.Event()
     thread = threading.Thread(target=_serve, args=(queue, is_over))

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmpkd.study.against_itself import against_itself, main
-from mmpkd.study.engines import InThisProcess
-from mmpkd.study.plan_file import load_plan
-from mmpkd.study.runner import plan_runs, run_all
+from mmpkd.study.analysis.against_itself import against_itself, main
+from mmpkd.study.execution.engines import InThisProcess
+from mmpkd.study.execution.runner import plan_runs, run_all
+from mmpkd.study.plan.plan_file import load_plan
 from tests.study.synthetic import FakeCommandLine, write_study
 
 

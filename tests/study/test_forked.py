@@ -17,8 +17,9 @@ import torch
 
 import mmpkd
 from data_modules.json_file import write_json
-from mmpkd.study.forked import start_command, start_server
-from mmpkd.study.plan import StudyError
+from mmpkd.commands.processes import PROGRAM
+from mmpkd.study.execution.forked import start_command, start_server
+from mmpkd.study.plan.study_plan import StudyError
 from tests.forked import finish, start
 from tests.runs import config, student
 
@@ -29,13 +30,17 @@ def write_what_it_sees(path: Path) -> None:
     names = [file.read_text().strip() for file in Path(f"/proc/{os.getppid()}/task").glob("*/comm")]
     # the allocator of pyarrow has a thread, and stops it while the process forks
     threads = [name for name in names if not name.startswith("jemalloc")]
-    seen = {"imported": "mmpkd.cli" in sys.modules, "threads": len(threads), "cuda": torch.cuda.is_initialized()}
+    seen = {
+        "imported": "mmpkd.cli.lightning_cli" in sys.modules,
+        "threads": len(threads),
+        "cuda": torch.cuda.is_initialized(),
+    }
     write_json(path, seen)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="this system does not show the threads of a process")
 def test_the_server_has_imported_everything_and_started_nothing(tmp_path: Path) -> None:
-    start_server()
+    start_server(PROGRAM)
     process = get_context("forkserver").Process(target=write_what_it_sees, args=(tmp_path / "seen.json",))
     process.start()
     process.join()
@@ -61,7 +66,7 @@ def test_a_command_has_the_environment_of_who_started_it(
     run = config(tmp_path, "run", tiny_root, student(), trainer={"max_epochs": 1})
     witness = ["--trainer.callbacks+=tests.interrupt.Witness", "--trainer.callbacks.path=seen.json"]
     environment = {} if variable is None else {"OMP_NUM_THREADS": variable}
-    process = start_command(["fit", *run, *witness], tmp_path / "log.txt", environment)
+    process = start_command(PROGRAM, ["fit", *run, *witness], tmp_path / "log.txt", environment)
     assert finish(process) == 0, (tmp_path / "log.txt").read_text()
     seen = json.loads((tmp_path / "seen.json").read_text())
     assert seen == {"start_method": get_start_method(), "num_threads": num_threads}
@@ -74,18 +79,18 @@ def test_commands_that_start_together_do_not_see_the_servers_environment(
 
     class Process:
         def __init__(self, target: object, args: Sequence[Any]) -> None:
-            seen.append(args[3].get("OMP_NUM_THREADS"))
+            seen.append(args[0].variables.get("OMP_NUM_THREADS"))
 
         def start(self) -> None:
             pass
 
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("mmpkd.study.forked._is_started", False)
-    monkeypatch.setattr("mmpkd.study.forked.get_context", lambda _: SimpleNamespace(Process=Process))
-    monkeypatch.setattr("mmpkd.study.forked.forkserver.ensure_running", lambda: time.sleep(0.05))
+    monkeypatch.setattr("mmpkd.study.execution.forked._is_started", False)
+    monkeypatch.setattr("mmpkd.study.execution.forked.get_context", lambda _: SimpleNamespace(Process=Process))
+    monkeypatch.setattr("mmpkd.study.execution.forked.forkserver.ensure_running", lambda: time.sleep(0.05))
     with ThreadPoolExecutor(8) as pool:
         for _ in range(8):
-            pool.submit(start_command, ["--version"], tmp_path / "log.txt")
+            pool.submit(start_command, PROGRAM, ["--version"], tmp_path / "log.txt")
     assert seen == [None] * 8
     assert "OMP_NUM_THREADS" not in os.environ
 
@@ -94,18 +99,19 @@ def test_a_temporary_folder_with_too_long_a_path_is_named(monkeypatch: pytest.Mo
     def fail() -> None:
         raise OSError("AF_UNIX path too long")
 
-    monkeypatch.setattr("mmpkd.study.forked._is_started", False)
-    monkeypatch.setattr("mmpkd.study.forked.forkserver.ensure_running", fail)
+    monkeypatch.setattr("mmpkd.study.execution.forked._is_started", False)
+    monkeypatch.setattr("mmpkd.study.execution.forked.forkserver.ensure_running", fail)
     with pytest.raises(StudyError, match="Set TMPDIR to another one"):
-        start_server()
+        start_server(PROGRAM)
 
 
 SCRIPT = """
 import sys
 from pathlib import Path
-from mmpkd.study import forked
+from mmpkd.commands.processes import PROGRAM
+from mmpkd.study.execution import forked
 forked.METHOD = sys.argv[1]
-process = forked.start_command(["--version"], Path("log.txt"))
+process = forked.start_command(PROGRAM, ["--version"], Path("log.txt"))
 process.join()
 print("once")
 sys.exit(process.exitcode)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mmpkd.study.hypotheses import equivalence_p_value, holm, minimum_detectable_effect, power, verdict
-from mmpkd.study.statistics import Effect
+from mmpkd.statistics.effects import Effect
+from mmpkd.statistics.hypotheses import equivalence_p_value, holm, minimum_detectable_effect, power, verdict
 
 
 @pytest.mark.parametrize(

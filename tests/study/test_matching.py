@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmpkd.study.matching import at_equal_auroc, at_equal_confidence, logits, where_both_recognise
+from mmpkd.statistics.matching import at_equal_auroc, at_equal_confidence, logits, where_both_recognise
 
 
 def test_an_effect_that_is_all_confidence_is_none_at_equal_confidence() -> None:

@@ -10,15 +10,17 @@ import yaml
 
 from mmpkd.commands.study import main
 from mmpkd.records.tables import write_table
-from mmpkd.study.conclusions import conclude
-from mmpkd.study.declaration import declare
-from mmpkd.study.engines import InThisProcess
-from mmpkd.study.hypotheses import equivalence_p_value, holm
-from mmpkd.study.plan import StudyError
-from mmpkd.study.plan_file import load_plan
-from mmpkd.study.report import write_report
-from mmpkd.study.results import read_run
-from mmpkd.study.runner import plan_runs, run_all
+from mmpkd.statistics.hypotheses import equivalence_p_value, holm
+from mmpkd.study.analysis.comparison import Compared
+from mmpkd.study.analysis.conclusions import Unanswered, conclude
+from mmpkd.study.analysis.results import read_run
+from mmpkd.study.execution.engines import InThisProcess
+from mmpkd.study.execution.runner import plan_runs, run_all
+from mmpkd.study.plan.declaration import declare
+from mmpkd.study.plan.plan_file import load_plan
+from mmpkd.study.plan.study_plan import StudyError
+from mmpkd.study.report.answer import headline
+from mmpkd.study.report.report import write_report
 from tests.study.synthetic import FakeCommandLine, write_factorial_study, write_run, write_study
 
 
@@ -120,7 +122,7 @@ def test_an_interrupted_study_ends_without_a_traceback(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mmpkd.study.runner.run_all", interrupt)
+    monkeypatch.setattr("mmpkd.study.execution.runner.run_all", interrupt)
     assert main([str(write_study(tmp_path, (0,))), "--out", str(tmp_path / "out")]) == 130
     assert "goes on where it stopped" in capsys.readouterr().err
 
@@ -284,7 +286,7 @@ def test_the_declared_family_is_corrected_for_its_size(tmp_path: Path) -> None:
     finished = run_all(runs, InThisProcess(FakeCommandLine(effects={"distilled": 0.1, "shuffled": 0.004}))).finished
     found = conclude(plan, [read_run(run) for run in finished])
     assert (found.family[0].declared.score, found.family[1].declared.margin) == ("iou_top_area", 0.02)
-    effects = [own.found.effect for own in found.family if own.found is not None]
+    effects = [own.found.effect for own in found.family if isinstance(own.found, Compared)]
     expected = holm([effect.p_value() for effect in effects])
     assert [own.adjusted for own in found.family] == pytest.approx(expected.tolist())
     first, second, third = (own.adjusted_equivalence for own in found.family)
@@ -438,9 +440,9 @@ def test_one_question_without_an_answer_leaves_the_others_theirs(tmp_path: Path)
     finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), InThisProcess(FakeCommandLine())).finished
     found = conclude(plan, [read_run(run) for run in finished])
     assert found.primary is not None
-    assert found.family[0].found is None
-    assert "no_such" in found.family[0].reason
-    assert found.family[1].found is not None
+    assert isinstance(found.family[0].found, Unanswered)
+    assert "no_such" in found.family[0].found.detail
+    assert isinstance(found.family[1].found, Compared)
     assert found.family[1].adjusted == pytest.approx(2 * found.family[1].found.effect.p_value())
     page = write_report(plan, tmp_path / "out", plan.seeds, finished, ())[1].read_text()
     assert "Declared family: without an answer" in page
@@ -492,7 +494,7 @@ def test_levels_and_counts_leave_out_what_is_undefined_in_one_arm(tmp_path: Path
     assert regression.effect.estimate == pytest.approx(-0.02, abs=0.02)
     num_undefined = found.primary.overall.num_undefined
     assert num_undefined > 0
-    assert f"({num_undefined} differences are undefined and left out)" in found.sentence
+    assert f"({num_undefined} differences are undefined and left out)" in headline(found)
 
 
 def test_equivalence_is_told_with_its_margin_and_its_interval(tmp_path: Path) -> None:
@@ -502,10 +504,10 @@ def test_equivalence_is_told_with_its_margin_and_its_interval(tmp_path: Path) ->
     execute = FakeCommandLine(effects={"distilled": 0.002})
     finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), InThisProcess(execute)).finished
     found = conclude(plan, [read_run(run) for run in finished])
-    assert found.sentence.startswith("Distilled and baseline localize equally well within ± 0.05: ")
+    assert headline(found).startswith("Distilled and baseline localize equally well within ± 0.05: ")
     assert found.primary is not None
     inner = found.primary.effect.interval(0.9)
-    assert f"(90 % interval {inner.low:+.3f} to {inner.high:+.3f})" in found.sentence
+    assert f"(90 % interval {inner.low:+.3f} to {inner.high:+.3f})" in headline(found)
 
 
 def test_one_seed_has_no_detectable_effect(tmp_path: Path) -> None:

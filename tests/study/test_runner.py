@@ -8,14 +8,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from mmpkd.commands.processes import PROGRAM
 from mmpkd.commands.study import main
 from mmpkd.records import RunFolder
-from mmpkd.study.engines import InThisProcess, InThreads
-from mmpkd.study.plan import StudyError
-from mmpkd.study.plan_file import load_plan
-from mmpkd.study.processes import LocalProcesses, locked
-from mmpkd.study.run import Run
-from mmpkd.study.runner import plan_runs, run_all
+from mmpkd.study.execution.engines import InThisProcess, InThreads
+from mmpkd.study.execution.processes import LocalProcesses, locked
+from mmpkd.study.execution.run import Run
+from mmpkd.study.execution.runner import plan_runs, run_all
+from mmpkd.study.plan.plan_file import load_plan
+from mmpkd.study.plan.study_plan import StudyError
 from tests.study.synthetic import FakeCommandLine, write_study
 from tests.study.tiny_study import check_two_processes, write_tiny_study
 
@@ -248,7 +249,7 @@ def test_windows_is_told_what_to_do(
 
 def test_processes_end_with_the_status_of_their_command(tmp_path: Path) -> None:
     with locked(tmp_path) as lock:
-        processes = LocalProcesses(1, 0, lock)
+        processes = LocalProcesses(PROGRAM, 1, 0, lock)
         with pytest.raises(ChildProcessError, match=r"status 2; what it printed is in .*log\.txt"):
             processes(["fit", "--run.dir", str(tmp_path / "run"), "--nonsense"])
     assert "nonsense" in (tmp_path / "run" / "log.txt").read_text()
@@ -259,7 +260,7 @@ def test_a_run_may_have_two_processes(tiny_root: Path, tmp_path: Path) -> None:
     """The first is forked from the server, Lightning starts the second; each region is scored once."""
     write_tiny_study(tmp_path, tiny_root, max_epochs=1)
     planned = runs(tmp_path, "--trainer.devices=2", "--trainer.strategy=ddp")
-    with locked(tmp_path / "out") as lock, InThreads(LocalProcesses(1, 0, lock), 1) as engine:
+    with locked(tmp_path / "out") as lock, InThreads(LocalProcesses(PROGRAM, 1, 0, lock), 1) as engine:
         assert run_all(planned, engine).failed == ()
     logs = [run.folder / "log.txt" for run in planned]
     check_two_processes(tmp_path / "out" / "distilled" / "seed0", logs)
@@ -269,14 +270,14 @@ def test_a_process_that_starts_while_the_study_stops_is_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C did not reach it."""
-    processes = LocalProcesses(1, 0, 0)
+    processes = LocalProcesses(PROGRAM, 1, 0, 0)
     stopped = []
 
     def start(*_: object) -> SimpleNamespace:
         processes.stop()
         return SimpleNamespace(exitcode=-signal.SIGTERM, join=lambda: None, terminate=lambda: stopped.append(True))
 
-    monkeypatch.setattr("mmpkd.study.processes.start_command", start)
+    monkeypatch.setattr("mmpkd.study.execution.processes.start_command", start)
     with pytest.raises(SystemExit) as error:
         processes(["fit", "--run.dir", str(tmp_path)])
     assert error.value.code == 143
@@ -285,30 +286,30 @@ def test_a_process_that_starts_while_the_study_stops_is_stopped(
 
 def test_a_server_that_was_killed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = SimpleNamespace(exitcode=255, join=lambda: None)
-    monkeypatch.setattr("mmpkd.study.processes.start_command", lambda *_: gone)
+    monkeypatch.setattr("mmpkd.study.execution.processes.start_command", lambda *_: gone)
     with pytest.raises(ChildProcessError, match="perhaps for lack of memory"):
-        LocalProcesses(1, 0, 0)(["fit", "--run.dir", str(tmp_path)])
+        LocalProcesses(PROGRAM, 1, 0, 0)(["fit", "--run.dir", str(tmp_path)])
 
 
 def test_each_process_has_its_share_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def start(args: list[str], log: Path, environment: dict[str, str], lock: int) -> SimpleNamespace:
+    def start(program: object, args: list[str], log: Path, environment: dict[str, str], lock: int) -> SimpleNamespace:
         assert args[:2] == ["fit", "--debug"]  # the log of a run keeps its traceback
         seen.append((environment["LOKY_MAX_CPU_COUNT"], environment.get("CUDA_VISIBLE_DEVICES")))
         return SimpleNamespace(exitcode=0, join=lambda: None)
 
-    monkeypatch.setattr("mmpkd.study.processes.start_command", start)
-    monkeypatch.setattr("mmpkd.study.processes.num_processors", lambda: 8)
+    monkeypatch.setattr("mmpkd.study.execution.processes.start_command", start)
+    monkeypatch.setattr("mmpkd.study.execution.processes.num_processors", lambda: 8)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for num_jobs, num_gpus in ((2, 0), (4, 2), (1, 2)):
-        processes = LocalProcesses(num_jobs, num_gpus, 0)
+        processes = LocalProcesses(PROGRAM, num_jobs, num_gpus, 0)
         for _ in range(num_jobs):
             processes(["fit", "--run.dir", str(tmp_path)])
     assert seen == [("4", None)] * 2 + [("2", "0"), ("2", "1")] * 2 + [("8", None)]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,MIG-7")
     seen.clear()
-    processes = LocalProcesses(3, 2, 0)
+    processes = LocalProcesses(PROGRAM, 3, 2, 0)
     for _ in range(3):
         processes(["fit", "--run.dir", str(tmp_path)])
     assert [gpu for _, gpu in seen] == ["4", "MIG-7", "4"]

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from mmpkd.study.hypotheses import holm, minimum_detectable_effect
-from mmpkd.study.resampling import cluster_sums, patient_bootstrap
-from mmpkd.study.simulation import SETTINGS, Setting, main, simulate, table
-from mmpkd.study.statistics import effect_of
+from mmpkd.statistics.effects import effect_of
+from mmpkd.statistics.hypotheses import holm, minimum_detectable_effect
+from mmpkd.statistics.resampling import cluster_sums, patient_bootstrap
+from mmpkd.statistics.simulation import SETTINGS, Setting, main, simulate, table
 
 TABLES = 250
 FIVE_SEEDS = [Setting(5, 200, 0.03, 0.2, 0.2), Setting(5, 200, 0.1, 0.1, 0.2), Setting(5, 200, 0.03, 0.2, 0.2, "hits")]

@@ -13,16 +13,17 @@ from pathlib import Path
 import pytest
 
 from data_modules.json_file import write_json
+from mmpkd.commands.processes import run_lightning
 from mmpkd.commands.study import main
 from mmpkd.records import RunFolder, StudyRecord, TrainingRecord
-from mmpkd.study.attempt import failure, record_failure
-from mmpkd.study.plan import StudyError
-from mmpkd.study.plan_file import load_plan
-from mmpkd.study.run import Run, run_fingerprint
-from mmpkd.study.runner import plan_runs
-from mmpkd.study.slurm import Slurm, check_not_queued
-from mmpkd.study.slurm_job import SlurmJob
-from mmpkd.study.slurm_queue import load_parameters, outside_jobs, slurm_executor
+from mmpkd.study.execution.attempt import failure, record_failure
+from mmpkd.study.execution.run import Run, run_fingerprint
+from mmpkd.study.execution.runner import plan_runs
+from mmpkd.study.execution.slurm import Slurm, check_not_queued
+from mmpkd.study.execution.slurm_job import SlurmJob
+from mmpkd.study.execution.slurm_queue import load_parameters, outside_jobs, slurm_executor
+from mmpkd.study.plan.plan_file import load_plan
+from mmpkd.study.plan.study_plan import StudyError
 from tests.forked import finish
 from tests.study import fake_slurm
 from tests.study.single_node_slurm import single_node_slurm
@@ -142,7 +143,7 @@ def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def engine(tmp_path: Path, patience: float = 0.0) -> Slurm:
-    return Slurm(tmp_path / "out" / "slurm", {"time": 60}, "demo", poll=0.01, patience=patience)
+    return Slurm(run_lightning, tmp_path / "out" / "slurm", {"time": 60}, "demo", poll=0.01, patience=patience)
 
 
 def names(queue: Path) -> list[str]:
@@ -285,7 +286,7 @@ def command_line(monkeypatch: pytest.MonkeyPatch, does: Callable[[Path], None], 
         does(Path(args[args.index("--run.dir") + 1]))
         signal.signal(signal.SIGTERM, before)
 
-    monkeypatch.setattr("mmpkd.cli.main", lightning)
+    monkeypatch.setattr("mmpkd.cli.quick.main", lightning)
     return calls
 
 
@@ -305,7 +306,7 @@ def test_a_job_that_is_stopped_goes_back_into_the_queue(
 
     command_line(monkeypatch, lightning)
     with pytest.raises(SystemExit):
-        SlurmJob(run, 0)()
+        SlurmJob(run, 0, run_lightning)()
     assert is_requeued(tmp_path)
 
 
@@ -318,7 +319,7 @@ def test_a_signal_is_heard_while_lightning_does_not_listen(
 
     command_line(monkeypatch, lightning, listens=False)
     with pytest.raises(SystemExit):
-        SlurmJob(run, 60)()
+        SlurmJob(run, 60, run_lightning)()
     assert is_requeued(tmp_path)
 
 
@@ -331,7 +332,7 @@ def test_a_signal_between_training_and_test_is_not_lost(
 
     calls = command_line(monkeypatch, lightning)
     with pytest.raises(SystemExit):
-        SlurmJob(run, 60)()
+        SlurmJob(run, 60, run_lightning)()
     assert calls == ["fit"]
     assert is_requeued(tmp_path)
 
@@ -345,7 +346,7 @@ def test_what_breaks_because_of_a_signal_is_no_failure(
 
     command_line(monkeypatch, lightning)
     with pytest.raises(SystemExit):
-        SlurmJob(run, 60)()
+        SlurmJob(run, 60, run_lightning)()
     assert is_requeued(tmp_path)
     assert not (run.folder / "error.log").exists()
 
@@ -359,7 +360,7 @@ def test_a_cancelled_job_does_not_come_back(tmp_path: Path, monkeypatch: pytest.
     task = tmp_path / "slurm" / "7_2.json"
     task.write_text(task.read_text().replace("RUNNING", "COMPLETING"))
     with pytest.raises(SystemExit):
-        SlurmJob(run, 60)()
+        SlurmJob(run, 60, run_lightning)()
     assert not is_requeued(tmp_path)
 
 
@@ -370,7 +371,7 @@ def test_a_time_limit_that_is_too_short_is_a_failure(tmp_path: Path, monkeypatch
 
     command_line(monkeypatch, lightning)
     with pytest.raises(RuntimeError, match="Raise `time`"):
-        SlurmJob(run, 0)()
+        SlurmJob(run, 0, run_lightning)()
     assert not is_requeued(tmp_path)
     assert "Raise `time`" in (run.folder / "error.log").read_text()
 
@@ -385,7 +386,7 @@ def test_of_several_tasks_the_first_failure_is_kept(tmp_path: Path, monkeypatch:
 
     command_line(monkeypatch, lightning)
     with pytest.raises(RuntimeError, match="rank 1: no memory"):
-        SlurmJob(run, 60)()
+        SlurmJob(run, 60, run_lightning)()
     assert not is_requeued(tmp_path)
     assert failure(run) == "rank 1: no memory"
 
@@ -395,10 +396,10 @@ def test_a_job_that_is_not_wanted_any_more_does_nothing(
 ) -> None:
     calls = command_line(monkeypatch, lambda folder: None)
     write_json(run.folder / "job.json", {"name": "mmpkd-y", "index": 2})
-    SlurmJob(run, 60)()
+    SlurmJob(run, 60, run_lightning)()
     write_json(run.folder / "job.json", {"name": "mmpkd-x", "index": 2})
     write_done(run)
-    SlurmJob(run, 60)()
+    SlurmJob(run, 60, run_lightning)()
     assert calls == []
 
 
@@ -409,7 +410,7 @@ def test_settings_that_changed_while_a_job_waited_are_a_failure(
     (tmp_path / "teacher.yaml").write_text("data: data.yaml\ny: 2\n")
     calls = command_line(monkeypatch, lambda folder: None)
     with pytest.raises(RuntimeError, match="they changed since"):
-        SlurmJob(run, 60)()
+        SlurmJob(run, 60, run_lightning)()
     assert calls == []
 
 

@@ -3,9 +3,9 @@ import pytest
 from scipy import stats
 
 from mmpkd.metrics.classification import auroc
-from mmpkd.study.auroc_bootstrap import auroc_differences, weighted_auroc
-from mmpkd.study.resampling import Floats, SeedReplicates, cluster_sums, patient_bootstrap
-from mmpkd.study.statistics import Effect, bca_interval, effect_of, independent_sum, paired_effect_size, t_interval
+from mmpkd.statistics.auroc_bootstrap import auroc_differences, weighted_auroc
+from mmpkd.statistics.effects import Effect, bca_interval, effect_of, independent_sum, paired_effect_size, t_interval
+from mmpkd.statistics.resampling import Floats, SeedReplicates, cluster_sums, patient_bootstrap
 
 
 def table(

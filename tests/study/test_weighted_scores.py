@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss
 
 from mmpkd.metrics.classification import expected_calibration_error
-from mmpkd.study.weighted_scores import weighted_average_precision, weighted_brier, weighted_calibration_error
+from mmpkd.statistics.weighted_scores import weighted_average_precision, weighted_brier, weighted_calibration_error
 
 
 @given(seed=st.integers(0, 10_000), levels=st.sampled_from([3, 1000]))

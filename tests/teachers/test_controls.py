@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from data_modules.batch import Batch
 from data_modules.split import Split
-from mmpkd.cli import main
+from mmpkd.cli.lightning_cli import main
 from mmpkd.losses import SigmoidKLDivergence, masked_bce
-from mmpkd.outputs import ModelOutput
 from mmpkd.students import load_student
+from mmpkd.students.output import ModelOutput
 from mmpkd.teachers.controls import LabelOracle, NoisyTargets, ShuffledTargets
 from mmpkd.teachers.lookup import ImageTeacher, open_teacher
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets, empty_targets

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from data_modules.batch import Privileged
-from mmpkd.cli import main
+from mmpkd.cli.lightning_cli import main
 from mmpkd.modules import TeacherModule
 from mmpkd.teachers import FTTransformerEncoder, FusionEncoder, TabularEncoder, Teacher, TextEncoder, load_teacher
 from mmpkd.teachers.teacher import build_teacher

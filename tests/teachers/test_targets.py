@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from data_modules.split import Split
-from mmpkd.cli import main
+from mmpkd.cli.lightning_cli import main
 from mmpkd.metrics.classification import best_f1_threshold
 from mmpkd.teachers.lookup import OnlineTeacher, StoredTeacher, TargetsMode, open_teacher
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets, load_targets

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import wandb
 
-from mmpkd.cli import main
+from mmpkd.cli.lightning_cli import main
 from mmpkd.tracking.environment import keep_in, run_defaults
 from mmpkd.tracking.wandb import RunFolderWandbLogger
 from tests.runs import config, student

@@ -15,13 +15,13 @@ import pandas as pd
 import pytest
 import wandb
 
-from mmpkd.cli import main
+from mmpkd.cli.lightning_cli import main
 from mmpkd.metrics import default_scores
 from mmpkd.records import RunFolder
-from mmpkd.study.engines import InThisProcess
-from mmpkd.study.plan_file import load_plan
-from mmpkd.study.report import write_report
-from mmpkd.study.runner import plan_runs, run_all
+from mmpkd.study.execution.engines import InThisProcess
+from mmpkd.study.execution.runner import plan_runs, run_all
+from mmpkd.study.plan.plan_file import load_plan
+from mmpkd.study.report.report import write_report
 from mmpkd.tracking.account import is_logged_in
 from mmpkd.tracking.metrics_file import MetricsFile
 from mmpkd.tracking.wandb import sweep_folder, wandb_logger

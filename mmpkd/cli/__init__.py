@@ -1,0 +1,1 @@
+"""The Lightning command line: its parsers, options, messages and errors."""

@@ -1,0 +1,142 @@
+"""Errors that a user can mend end a command with one line; any other shows where in the program it happened."""
+
+import errno
+import re
+import sys
+import sysconfig
+import traceback
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from pathlib import Path
+
+DEBUG = "--debug"
+_is_debug = ContextVar("is_debug", default=False)
+_OURS = tuple(Path(__file__).parents[2] / name for name in ("mmpkd", "data_modules"))
+_INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
+# of a disk, which come without the name of a file
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+# by name: a command that fails early has not imported them
+_KINDS = {
+    "data_modules.atomic.DiskFullError",
+    "data_modules.images.ImageReadError",
+    "huggingface_hub.errors.LocalEntryNotFoundError",
+    "wandb.errors.errors.Error",
+    "mmpkd.study.plan.study_plan.StudyError",
+    "yaml.error.YAMLError",
+}
+_MISCONFIGURED = "lightning.fabric.utilities.exceptions.MisconfigurationException"
+
+
+def take_debug(args: Sequence[str]) -> tuple[list[str], bool]:
+    """Return arguments without `--debug`, and whether it was among them; what follows `--` is left as it is."""
+    end = list(args).index("--") if "--" in args else len(args)
+    own = [arg for arg in args[:end] if arg != DEBUG]
+    return [*own, *args[end:]], len(own) < end
+
+
+def run_with_error_line(name: str, is_debug: bool, run: Callable[[], int], status: int = 2) -> int:
+    """Run a command, and print an error that a user can mend as one line.
+
+    Args:
+        name: Name of the command, for example `mmpkd fit`.
+        is_debug: Whether every error is raised, with its traceback.
+        run: The command.
+        status: Exit status after such an error.
+
+    Returns:
+        Exit status: that of `run`, or `status`.
+    """
+    before = _is_debug.set(is_debug)
+    try:
+        return run()
+    except Exception as error:
+        line = None if is_debug else user_error(error)
+        if line is None:
+            raise
+        sys.stderr.write(f"{name}: {line}\n")
+        return status
+    finally:
+        _is_debug.reset(before)
+
+
+def is_debug() -> bool:
+    """Return whether the command that runs was called with `--debug`."""
+    return _is_debug.get()
+
+
+def user_error(error: Exception) -> str | None:
+    """Return what a user has to know about an error, in one line, or None if a program is to blame, ours or the user's own.
+
+    A user can mend what our own code has checked ("Expected ... but got ..."), what the system says of a file or a full disk,
+    settings that Lightning refuses, and what wandb says of an account. The same types of errors from within other libraries are
+    bugs: a ValueError of PyTorch tells nobody what to change. So are those that Lightning raises when the user's own code calls
+    it: the line in that code is what matters.
+    """
+    cause = _cause(error)
+    message, sites = _message(cause), _sites(cause)
+    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(cause).__mro__}
+    is_checked = message.startswith("Expected ") and bool(sites) and _is_ours(sites[-1])
+    is_file = isinstance(cause, OSError) and (
+        cause.filename is not None or cause.errno in _DISK or re.match(r"\[Errno \d+\] .*'", message) is not None
+    )
+    is_known = is_checked or is_file or bool(names & _KINDS) or _is_setting(cause, names, sites)
+    return " ".join(message.split()) or None if is_known else None
+
+
+def place_in_users_code(error: BaseException) -> str | None:
+    """Return file and line of the user's own code where an error arose, or None if it did not arise there."""
+    if isinstance(error, SyntaxError) and error.filename is not None and _is_users(error.filename):
+        return f"{error.filename}, line {error.lineno}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else None
+
+
+def _is_setting(error: BaseException, names: set[str], sites: list[str]) -> bool:
+    """Return whether Lightning has refused a setting that no code of the user's own gave to it."""
+    if not sites or "/lightning/" not in sites[-1]:
+        return False
+    is_refusal = _MISCONFIGURED in names or isinstance(error, ValueError | ModuleNotFoundError)
+    is_refusal |= isinstance(error, TypeError) and "/lightning/fabric/accelerators/" in sites[-1]
+    libraries = [position for position, site in enumerate(sites) if _is_ours(site) or "/lightning/" in site]
+    return is_refusal and not any(_is_users(site) for site in sites[libraries[0] :])
+
+
+def _is_ours(file: str) -> bool:
+    return any(Path(file).is_relative_to(folder) for folder in _OURS)
+
+
+def _is_users(file: str) -> bool:
+    """Return whether a file is neither ours nor of a library; what is no file, such as `<string>`, is of a library."""
+    path = Path(file)
+    is_installed = any(path.is_relative_to(folder) for folder in _INSTALLED)
+    return path.suffix == ".py" and path.is_absolute() and not is_installed and not _is_ours(file)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the error that jsonargparse has wrapped into its own, which lists all types that it tried."""
+    while error.__cause__ is not None and "/jsonargparse/" in "".join(_sites(error)[-1:]):
+        error = error.__cause__
+    return error
+
+
+def _message(error: BaseException) -> str:
+    text = str(error)
+    if _is_of_worker(text):
+        return text.rstrip().splitlines()[-1].partition(": ")[2]
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"Expected to use '{error.filename}' but got: {error.strerror}. Check the path and its permissions."
+    if isinstance(error, OSError) and error.errno in _DISK and type(error) is OSError:
+        return f"Expected to write a file but got: {error.strerror}. Make room, or choose another disk."
+    return text
+
+
+def _sites(error: BaseException) -> list[str]:
+    """Return the files whose code an error went through, outermost first; the last one raised it."""
+    if _is_of_worker(str(error)):
+        return re.findall(r'File "([^"]+)", line', str(error))
+    return [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+
+
+def _is_of_worker(text: str) -> bool:
+    """Return whether a message is that of an error in a process that loads data: PyTorch puts its traceback into it."""
+    return text.startswith("Caught ") and "Original Traceback" in text

@@ -1,0 +1,58 @@
+"""Whether teachers can be trained by fold: asked before any of them is."""
+
+import io
+import tempfile
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from importlib import import_module
+from pathlib import Path
+
+from data_modules.split import patient_folds
+from mmpkd.cli.data_config import load_data_module
+from mmpkd.cli.yaml_file import read_settings
+from mmpkd.modules import TeacherModule
+from mmpkd.study.execution.attempt import Execute
+from mmpkd.study.execution.run import Run
+
+
+def check_fold_runs(runs: Sequence[Run], execute: Execute) -> None:
+    """Check that runs train a teacher, and that there are patients for every fold.
+
+    Args:
+        runs: One a fold, with equal settings.
+        execute: The Lightning command line.
+
+    Raises:
+        ValueError: If they train something else, or there are fewer patients than folds.
+        SystemExit: With 2, if an option is unknown or has a wrong value.
+    """
+    with tempfile.TemporaryDirectory(prefix="mmpkd-") as folder:
+        path = Path(folder) / "config.yaml"
+        path.write_text(_all_settings(runs[0], execute))
+        settings = read_settings(path)
+        _check_is_teacher(settings["model"])
+        data = load_data_module(path, [])
+    data.serve(load_images=False, load_privileged=True)
+    patient_folds(data.splits["train"].patient_id, len(runs))
+
+
+def _all_settings(run: Run, execute: Execute) -> str:
+    """Return what all files and flags of a run amount to, as YAML."""
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            execute(["fit", *run.flags, "--print_config"])
+    except SystemExit as end:
+        if end.code:
+            raise
+    return printed.getvalue()
+
+
+def _check_is_teacher(model: object) -> None:
+    name = model.get("class_path") if isinstance(model, dict) else None
+    module, _, attribute = str(name).rpartition(".")
+    if name is None or not issubclass(getattr(import_module(module), attribute), TeacherModule):
+        raise ValueError(
+            f"Expected the experiment of a teacher (mmpkd.modules.TeacherModule) but its model is {name}. Give a teacher's, such "
+            "as experiments/cxr/teacher.yaml."
+        )

@@ -1,0 +1,166 @@
+"""Build, verify and show stored targets of teachers: what `mmpkd targets` does."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from data_modules.base import PrivilegedDataModule
+from mmpkd.cli.data_config import load_data_module
+from mmpkd.metrics.classification import auroc
+from mmpkd.study.execution.attempt import continue_fit
+from mmpkd.study.execution.fold_runs import fold_runs
+from mmpkd.study.execution.run import check_unchanged
+from mmpkd.teachers.boosting import boosted_targets
+from mmpkd.teachers.cross_fit import out_of_fold_targets
+from mmpkd.teachers.run_teachers import build_targets, training_targets
+from mmpkd.teachers.targets import TeacherTargets, differences, load_targets
+from mmpkd.teachers.teacher import FrozenTeacher, load_teacher
+
+logger = logging.getLogger("mmpkd")
+# features are stored in float16
+TOLERANCE = {"logits": 1e-3, "features": 1e-2}
+
+
+def build(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """Run teachers once over the training split; several make an ensemble."""
+    _must_be_new(options.out)
+    teachers = [_teacher(options, path) for path in options.teachers]
+    data = _data(options.config, overrides)
+    return _save(training_targets(teachers, data, _device()), options.out)
+
+
+def cross_fit(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """Train a teacher for each fold of patients; targets are those of the teacher that did not see the patient."""
+    from mmpkd.cli.quick import main as lightning  # the other actions need no trainer
+    from mmpkd.commands.fold_check import check_fold_runs
+
+    _must_be_new(options.out)
+    runs = fold_runs(options.config, options.out, options.folds, overrides)
+    check_fold_runs(runs, lightning)
+    for run in runs:
+        check_unchanged(run)
+    teachers = []
+    for position, run in enumerate(runs, start=1):
+        logger.info("[%d/%d] teacher without fold %d", position, len(runs), position - 1)
+        continue_fit(run, lightning)
+        teachers.append(_teacher(options, run.record.best))
+    # what the runs were trained on, with all their configuration files and flags
+    data = _data(runs[0].record.config, [])
+    return _save(out_of_fold_targets(teachers, data, _device()), options.out)
+
+
+def boost(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """Fit gradient boosting on the table; targets are out of fold."""
+    _must_be_new(options.out)
+    data = _data(options.config, overrides)
+    boosted = boosted_targets(data, options.folds, options.seed)
+    val, train = data.splits["val"], data.splits["train"]
+    known = np.flatnonzero(val.has_privileged)
+    table = Table("Label", "training, out of fold", "validation", title="AUROC of the boosted teacher")
+    own = auroc(torch.from_numpy(boosted.targets.logits[0]), torch.from_numpy(train.label))
+    other = auroc(torch.from_numpy(boosted.validation[known]), torch.from_numpy(val.label[known]))
+    for name, first, second in zip(data.label_names, own.tolist(), other.tolist(), strict=True):
+        table.add_row(name, f"{first:.3f}", f"{second:.3f}")
+    Console().print(table)
+    return _save(boosted.targets, options.out)
+
+
+def verify(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """Compare targets with teachers and data, and compute 32 rows again. Returns 1 if something differs."""
+    targets = load_targets(options.folder)
+    data = _data(options.config, overrides)
+    teachers = [_teacher(options, path) for path in options.teachers]
+    found = differences(targets.meta, teachers, data.splits["train"])
+    if not found:
+        found = _recompute(targets, teachers, data)
+    for line in found:
+        sys.stdout.write(f"{options.folder}: {line}\n")
+    if not found:
+        sys.stdout.write(f"{options.folder}: {len(targets.sample_id)} samples, verified.\n")
+    return 1 if found else 0
+
+
+def _recompute(targets: TeacherTargets, teachers: Sequence[FrozenTeacher], data: PrivilegedDataModule) -> list[str]:
+    """Compute 32 random rows again and return what differs, besides identifiers and who has a teacher at all."""
+    split = data.splits["train"]
+    found = []
+    if not np.array_equal(targets.sample_id, split.sample_id):
+        found.append("identifiers differ from those of the split")
+    elif not np.array_equal(targets.available, split.has_privileged):
+        found.append("who has a teacher differs from who has privileged input")
+    if found:
+        return found
+    rows = np.sort(np.random.default_rng(0).permutation(np.flatnonzero(targets.available))[:32])
+    if targets.meta.num_folds:
+        whole = out_of_fold_targets(teachers, data, _device())
+        fresh = {"logits": whole.logits[:, rows], "features": whole.features[rows]}
+    else:
+        part = build_targets(teachers, data.privileged_dataloader("train", rows), split.take(rows), _device())
+        fresh = {"logits": part.logits, "features": part.features}
+    stored = {"logits": targets.logits[:, rows], "features": targets.features[rows]}
+    for name, values in fresh.items():
+        if values.shape != stored[name].shape:
+            found.append(f"computed again, {name} have the shape {values.shape} instead of {stored[name].shape}")
+        elif (largest := float(np.abs(values.astype(np.float64) - stored[name]).max(initial=0.0))) > TOLERANCE[name]:
+            found.append(f"computed again, {name} differ by up to {largest:.3g}, more than {TOLERANCE[name]}")
+    return found
+
+
+def show(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """Print what a folder of targets holds."""
+    if overrides:
+        raise ValueError(f"Expected no further options but got {list(overrides)}.")
+    targets = load_targets(options.folder)
+    meta = targets.meta
+    known = targets.available
+    console = Console()
+    console.print(
+        f"{len(targets.sample_id):,} samples, {int(known.sum()):,} with a teacher; {len(targets.logits)} member(s)"
+    )
+    console.print(f"features: {targets.features.shape[1]}; folds: {meta.num_folds or 'none'}; source: {meta.source}")
+    console.print(f"split: {meta.split_fingerprint[:12] or 'unknown'}", highlight=False)
+    for teacher in meta.teachers:
+        console.print(f"teacher: {teacher.checkpoint_sha256[:12]}", highlight=False)
+    table = Table("Label", "mean probability", "5 %", "95 %")
+    probability = 1 / (1 + np.exp(-np.asarray(targets.logits[:, known], dtype=np.float64)))
+    for label, name in enumerate(meta.label_names):
+        values = probability[:, :, label].mean(axis=0)
+        low, high = np.quantile(values, (0.05, 0.95))
+        table.add_row(name, f"{values.mean():.3f}", f"{low:.3f}", f"{high:.3f}")
+    console.print(table)
+    return 0
+
+
+def _data(config: Path, overrides: Sequence[str]) -> PrivilegedDataModule:
+    data = load_data_module(config, overrides)
+    data.serve(load_images=False, load_privileged=True)
+    return data
+
+
+def _teacher(options: argparse.Namespace, checkpoint: Path) -> FrozenTeacher:
+    return load_teacher(checkpoint, options.trust_remote_code)
+
+
+def _must_be_new(out: Path) -> None:
+    if out.exists():
+        raise FileExistsError(f"Expected a new folder but '{out}' exists. Delete it, or name another one.")
+
+
+def _save(targets: TeacherTargets, out: Path) -> int:
+    targets.save(out)
+    sys.stdout.write(f"{out}: targets of {len(targets.sample_id)} samples. Use it as model.teacher.\n")
+    return 0
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+ACTIONS = {"build": build, "cross-fit": cross_fit, "boost": boost, "verify": verify, "show": show}

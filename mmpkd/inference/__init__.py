@@ -1,0 +1,1 @@
+"""A trained student on image files."""

@@ -1,0 +1,1 @@
+"""What decides digits: precision, random generators, threads."""

@@ -1,0 +1,69 @@
+"""The per-ROI table of a run: one row an (image, finding) pair and attribution, with what results can be broken down by."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+PAIR = ("sample_id", "finding")
+KEY = (*PAIR, "attribution")
+# what a row tells about the pair; strata of the data set follow, as `stratum/<name>`
+KNOWN = (*KEY, "patient_id", "area", "num_regions", "target", "probability", "recognised", "iou_ceiling")
+# what it tells about the heatmap, besides scores
+DIAGNOSTICS = ("prefix_mass", "constant", "undefined")
+STRATUM = "stratum/"
+
+
+def score_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the names of the localization scores in a per-ROI table."""
+    return [name for name in frame.columns if name not in (*KNOWN, *DIAGNOSTICS) and not str(name).startswith(STRATUM)]
+
+
+def stratified(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return mean scores by what results can be broken down by.
+
+    Args:
+        frame: A per-ROI table.
+
+    Returns:
+        Columns stratum, value, attribution, num_roi, num_patients, and the scores. Strata are the finding, thirds of the ROI
+        area, the number of regions, whether the finding was recognised, and those of the data set; unknown values are left out.
+    """
+    groups = {"finding": frame["finding"], "area": _thirds(frame["area"])}
+    if "num_regions" in frame:
+        groups["num_regions"] = frame["num_regions"].clip(upper=3).map({1: "1", 2: "2", 3: "3 or more"})
+    groups["recognised"] = frame["recognised"].map({1.0: "yes", 0.0: "no"})
+    groups |= {
+        str(name).removeprefix(STRATUM): frame[name].where(frame[name] != "")
+        for name in frame.columns
+        if str(name).startswith(STRATUM)
+    }
+    scores, parts = score_columns(frame), []
+    for name, value in groups.items():
+        if value.isna().all():
+            continue
+        grouped = frame.assign(stratum=name, value=value).groupby(["stratum", "value", "attribution"], sort=True)
+        counts = grouped.agg(num_roi=("sample_id", "size"), num_patients=("patient_id", "nunique"))
+        parts.append(counts.join(grouped[scores].mean()).reset_index())
+    return pd.concat(parts, ignore_index=True)
+
+
+def _thirds(area: "pd.Series[float]") -> "pd.Series[str]":
+    """Return the third of all ROIs, by area, that each belongs to."""
+    low, high = np.quantile(area, (1 / 3, 2 / 3))
+    names = np.where(area <= low, "smallest third", np.where(area <= high, "middle third", "largest third"))
+    return pd.Series(names.tolist(), index=area.index)
+
+
+def summary(frame: pd.DataFrame, stage: str) -> dict[str, float]:
+    """Return the logged values, `<stage>/<attribution>/<score>`; a score that is undefined for every pair is left out."""
+    values: dict[str, float] = {}
+    for name, rows in frame.groupby("attribution"):
+        prefix = f"{stage}/{name}"
+        means: Mapping[Any, float] = rows[[*score_columns(frame), "prefix_mass"]].mean().dropna().to_dict()
+        values.update({f"{prefix}/{score}": float(mean) for score, mean in means.items()})
+        values[f"{prefix}/num_roi"] = float(len(rows))
+        values[f"{prefix}/num_undefined"] = float(rows["undefined"].sum())
+        values[f"{prefix}/num_constant"] = float(rows["constant"].sum())
+    return values

@@ -1,0 +1,1 @@
+"""Tables of finished runs, and what a study computes from them."""

@@ -1,0 +1,125 @@
+"""How often a study would claim that a method differs from itself, on the trained runs of that method.
+
+Run: python -m mmpkd.study.analysis.against_itself STUDY [--out FOLDER] --arms baseline itself
+
+The arms were trained alike, with other seeds. Their runs are split into two halves of equal size in every way, and each split
+is judged as if it were a study of two arms. Whatever it claims is false.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmpkd.statistics.effects import effect_of
+from mmpkd.statistics.resampling import NUM_REPLICATES, Floats, as_codes, cluster_sums, patient_bootstrap
+from mmpkd.study.analysis.results import read_run, roi_values
+from mmpkd.study.execution.run import is_finished
+from mmpkd.study.execution.runner import plan_runs
+from mmpkd.study.plan.plan_file import load_plan
+from mmpkd.study.plan.study_plan import StudyError
+
+MIN_RUNS = 4
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What the splits claimed.
+
+    Attributes:
+        num_runs: Number of runs.
+        num_false: Splits whose 95 % interval excludes zero.
+        estimates: (num_splits,) differences; the first run is always in the first half, so their mean is not zero.
+        errors: (num_splits,) their standard errors.
+    """
+
+    num_runs: int
+    num_false: int
+    estimates: Floats
+    errors: Floats
+
+    @property
+    def num_splits(self) -> int:
+        """Number of splits into two halves."""
+        return len(self.estimates)
+
+
+def against_itself(
+    scores: Floats, patient: NDArray[np.int64], num_replicates: int = NUM_REPLICATES, seed: int = 0
+) -> Claims:
+    """Judge every split of the runs of a method into two halves; runs of the halves are paired at random.
+
+    Args:
+        scores: (R, N) score of R >= 4 runs on N (image, finding) pairs; NaN where undefined.
+        patient: (N,) patient of each pair, as integers from 0.
+        num_replicates: Resamples of the patients for each split.
+        seed: Seed of the pairing.
+
+    Raises:
+        ValueError: If there are fewer runs.
+    """
+    if len(scores) < MIN_RUNS:
+        raise ValueError(f"Expected at least {MIN_RUNS} runs, two for each half, but got {len(scores)}.")
+    rng = np.random.default_rng(seed)
+    effects = []
+    for first, second in _halves(len(scores)):
+        differences = scores[rng.permutation(first)] - scores[rng.permutation(second)]
+        effects.append(effect_of(patient_bootstrap(cluster_sums(differences, patient), num_replicates)))
+    num_false = sum(effect.interval().excludes_zero for effect in effects)
+    estimates, errors = (np.array([getattr(effect, name) for effect in effects]) for name in ("estimate", "error"))
+    return Claims(len(scores), num_false, estimates, errors)
+
+
+def _halves(num: int) -> Iterator[tuple[list[int], list[int]]]:
+    """Yield every way to take two disjoint sets of num // 2 runs, without the same two in the other order."""
+    for left_out in range(num) if num % 2 else [None]:
+        runs = [run for run in range(num) if run != left_out]
+        for rest in combinations(runs[1:], len(runs) // 2 - 1):
+            first = [runs[0], *rest]
+            yield first, [run for run in runs if run not in first]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print what the splits of the finished runs of some arms claim."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path, help="study file")
+    parser.add_argument("--out", type=Path, help="folder of the study (default: runs/<name>)")
+    parser.add_argument("--seeds", type=int, nargs="+", help="seeds of the study (default: those of the file)")
+    parser.add_argument("--arms", nargs="+", required=True, help="arms that were trained alike")
+    arguments = parser.parse_args(argv)
+    try:
+        claims, (attribution, score) = _of_study(arguments)
+    except (StudyError, ValueError) as error:
+        sys.exit(f"against_itself: {error}")
+    share = 100 * claims.num_false / claims.num_splits
+    found, stated = (np.sqrt(np.mean(values**2)) for values in (claims.estimates, claims.errors))
+    sys.stdout.write(
+        f"{claims.num_false} of {claims.num_splits} splits of {claims.num_runs} runs claim a difference ({share:.1f} %) "
+        f"in {score} of {attribution}. Differences: root mean square {found:.4f}, stated standard error {stated:.4f}.\n"
+        "The splits share runs: read the share as one draw, not as so many.\n"
+    )
+
+
+def _of_study(arguments: argparse.Namespace) -> tuple[Claims, tuple[str, str]]:
+    plan, arms = load_plan(arguments.study), arguments.arms
+    unknown = sorted(set(arms) - {arm.name for arm in plan.students})
+    if unknown:
+        raise StudyError(f"Expected arms among {[arm.name for arm in plan.students]} but got {unknown}.")
+    planned = plan_runs(plan, arguments.out or Path("runs") / plan.name, arguments.seeds or plan.seeds, ())
+    runs = [run for run in planned if run.arm.name in arms and not run.test_set and is_finished(run)]
+    read_out = plan.read_out
+    columns = [roi_values(read_run(run), *read_out) for run in runs]
+    if any(not column.index.equals(columns[0].index) for column in columns):
+        raise StudyError("Expected runs that were tested on the same ROIs but they differ.")
+    scores = np.array([column.to_numpy(dtype=np.float64) for column in columns])
+    patients = as_codes(columns[0].index.get_level_values("patient_id").tolist()) if columns else np.zeros(0, np.int64)
+    return against_itself(scores, patients), read_out
+
+
+if __name__ == "__main__":
+    main()

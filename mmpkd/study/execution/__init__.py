@@ -1,0 +1,1 @@
+"""The runs of a study: in this process, in local processes, as jobs of SLURM."""

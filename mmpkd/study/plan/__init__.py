@@ -1,0 +1,1 @@
+"""What a study compares, and its YAML file."""

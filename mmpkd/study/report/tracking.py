@@ -1,0 +1,86 @@
+"""The answer of a study as a W&B run of its own, beside those of its arms."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmpkd.statistics.hypotheses import minimum_detectable_effect
+from mmpkd.study.analysis.conclusions import Conclusions
+from mmpkd.study.execution.run import Run
+from mmpkd.study.plan.study_plan import StudyPlan
+from mmpkd.study.report.sections import Grid, Section
+from mmpkd.tracking.wandb import finish_wandb, wandb_logger
+
+FOLDER = ".summary"
+
+
+def track_summary(
+    plan: StudyPlan,
+    out: Path,
+    finished: Sequence[Run],
+    answer: str,
+    conclusions: Conclusions,
+    sections: Sequence[Section],
+) -> None:
+    """Log estimate, interval and p-value, the table of arms, and the figures; no image and no identifier of a sample.
+
+    The run is online or offline as the runs of the study are, and goes on as the same run when the report is written again.
+    Nothing happens if they are not tracked.
+
+    Args:
+        plan: The study.
+        out: Its folder, with the report.
+        finished: Finished runs.
+        answer: Its answer in words.
+        conclusions: Its numbers.
+        sections: The tables of its report.
+    """
+    settings = _settings(finished)
+    folder = out / FOLDER
+    mode, project = settings.get("wandb", "disabled"), settings.get("project", "mmpkd")
+    logger = wandb_logger(folder, mode, project, f"{plan.name} answer", plan.name, "report", settings.get("tags") or [])
+    if logger is None:
+        return
+    import wandb
+
+    run = logger.experiment
+    figures = sorted((out / "report" / "figures").glob("*.png"))
+    run.log(
+        {
+            **{f"arms/{own.name or 'all'}": wandb.Table(*_table(own.arms)) for own in sections},
+            **{f"figures/{path.stem}": wandb.Image(str(path)) for path in figures},
+        }
+    )
+    run.summary.update({"answer": answer, **_endpoint(conclusions)})
+    finish_wandb(0)
+
+
+def _settings(finished: Sequence[Run]) -> dict[str, Any]:
+    """Return how the runs of the study are tracked."""
+    paths = [run.record.config for run in finished]
+    known = [path for path in paths if path.is_file()]
+    settings: dict[str, Any] = yaml.safe_load(known[0].read_text())["run"] if known else {}
+    return settings
+
+
+def _endpoint(conclusions: Conclusions) -> dict[str, float | str]:
+    found = conclusions.contrast or conclusions.primary
+    if found is None:
+        return {}
+    effect, interval = found.effect, found.effect.interval()
+    return {
+        "endpoint/estimate": effect.estimate,
+        "endpoint/low": interval.low,
+        "endpoint/high": interval.high,
+        "endpoint/p_value": effect.p_value(),
+        "endpoint/detectable": minimum_detectable_effect(effect) if found.num_seeds > 1 else float("nan"),
+        "endpoint/verdict": found.verdict if found.num_seeds > 1 else "one seed",
+        "endpoint/num_seeds": found.num_seeds,
+    }
+
+
+def _table(grid: Grid) -> tuple[list[str], list[list[str | float]]]:
+    """Return the names of the columns, and the rows: means over seeds."""
+    return ["arm", *grid.columns], [[name, *(cell.mean for cell in cells)] for name, _, cells in grid.rows]

@@ -1,0 +1,280 @@
+"""The teacher card: whether a teacher can teach, before anything is distilled from it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from data_modules.base import PrivilegedDataModule
+from data_modules.split import Split
+from mmpkd.losses.ensemble import ensemble_logits
+from mmpkd.records import RunFolder
+from mmpkd.statistics.auroc_bootstrap import weighted_auroc
+from mmpkd.statistics.resampling import Floats, resampled_weights
+from mmpkd.statistics.weighted_scores import weighted_average_precision, weighted_brier, weighted_calibration_error
+from mmpkd.teachers.calibration import calibration_temperature, sigmoid
+from mmpkd.teachers.leaks import Leak, missing_values, single_features
+from mmpkd.teachers.run_teachers import build_targets
+from mmpkd.teachers.targets import TeacherTargets
+from mmpkd.teachers.teacher import FrozenTeacher
+
+NUM_REPLICATES = 500
+MONITOR = "val/auroc_macro"
+SCORES: dict[str, Callable[[Floats, NDArray[np.bool_], Floats], Floats]] = {
+    "auroc": weighted_auroc,
+    "auprc": weighted_average_precision,
+    "ece": weighted_calibration_error,
+    "brier": weighted_brier,
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score with its 95 % interval over patients; NaN where it is not defined."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]" if np.isfinite(self.value) else "not defined"
+
+
+@dataclass(frozen=True)
+class TeacherCard:
+    """What is known about a teacher.
+
+    Attributes:
+        split: What it was scored on: `val` or `test`, or `train` for stored targets, which say nothing about other samples.
+        in_sample: Whether the teacher was, or may have been, trained on what it was scored on.
+        input_mode: What the teacher reads.
+        num_samples: Samples that have a teacher.
+        num_patients: Their patients.
+        scores: `auroc`, `auprc`, `ece` and `brier` by label.
+        auroc_macro: Mean AUROC over the labels that have one.
+        calibration_temperature: Temperature that fits the labels best; above 1 for an overconfident teacher.
+        single_features: The best single feature by label.
+        missing: The best missingness indicator by label.
+        student_auroc: AUROC of an image-only student on all samples of the same split, or None if it is not known.
+        warnings: What a user should know before distilling, in plain language.
+    """
+
+    split: str
+    in_sample: bool
+    input_mode: str
+    num_samples: int
+    num_patients: int
+    scores: Mapping[str, Mapping[str, Estimate]]
+    auroc_macro: float
+    calibration_temperature: float
+    single_features: list[Leak]
+    missing: list[Leak]
+    student_auroc: float | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the card as primitives."""
+        return asdict(self)
+
+
+def teacher_card(
+    teacher: FrozenTeacher,
+    datamodule: PrivilegedDataModule,
+    device: torch.device,
+    student_auroc: float | None = None,
+    split_name: str = "val",
+) -> TeacherCard:
+    """Score a teacher on the validation split, or on the test split for a report about teachers alone.
+
+    Args:
+        teacher: The teacher.
+        datamodule: Its data; the training split is read for the leak tests.
+        device: Where to compute.
+        student_auroc: AUROC of an image-only student on the same split, for comparison.
+        split_name: `val` or `test`.
+
+    Raises:
+        ValueError: If no sample of the split has privileged input.
+    """
+    split = datamodule.splits[split_name]
+    targets = build_targets([teacher], datamodule.privileged_dataloader(split_name), split, device)
+    encoder = teacher.teacher.encoder
+    mode = _input_mode(type(encoder).__name__, encoder.reads, datamodule.privileged_part)
+    return _card(targets, split_name, False, mode, encoder.reads, datamodule, student_auroc)
+
+
+def targets_card(targets: TeacherTargets, datamodule: PrivilegedDataModule) -> TeacherCard:
+    """Score stored targets on the training samples that they are for: all there is of ensembles and of outside teachers.
+
+    Args:
+        targets: Targets, aligned with the training split.
+        datamodule: Its data.
+    """
+    meta = targets.meta
+    who = f"{len(targets.logits)} teachers" if len(targets.logits) > 1 else "teacher"
+    kind = "out-of-fold targets" if meta.num_folds else f"stored targets of {who} ({meta.source})"
+    mode = _input_mode(kind, meta.reads, meta.privileged) if meta.reads else kind
+    return _card(targets, "train", not meta.num_folds, mode, meta.reads, datamodule, None)
+
+
+def _card(
+    targets: TeacherTargets,
+    split_name: str,
+    in_sample: bool,
+    input_mode: str,
+    reads: Sequence[str],
+    datamodule: PrivilegedDataModule,
+    student_auroc: float | None,
+) -> TeacherCard:
+    split, names = datamodule.splits[split_name], datamodule.label_names
+    known = np.flatnonzero(targets.available)
+    if not len(known):
+        raise ValueError(f"Expected samples with privileged input in '{split_name}' but there are none.")
+    logits = ensemble_logits(torch.from_numpy(np.ascontiguousarray(targets.logits[:, known])), 1.0).numpy()
+    own = split.take(known)
+    scores = _scores(sigmoid(logits), own, names)
+    values = [estimate["auroc"].value for estimate in scores.values()]
+    train, other = (
+        _as_read(datamodule.splits[name], reads) for name in ("train", "test" if split_name == "test" else "val")
+    )
+    card = TeacherCard(
+        split=split_name,
+        in_sample=in_sample,
+        input_mode=input_mode,
+        num_samples=len(known),
+        num_patients=len(np.unique(own.patient_id)),
+        scores=scores,
+        auroc_macro=float(np.nanmean(values)) if np.isfinite(values).any() else float("nan"),
+        calibration_temperature=calibration_temperature(logits, own.label),
+        single_features=single_features(train, other, names),
+        missing=missing_values(train, other, names),
+        student_auroc=student_auroc,
+    )
+    card.warnings.extend(_warnings(card, len(split)))
+    return card
+
+
+def _as_read(split: Split, reads: Sequence[str]) -> Split:
+    """Return a split with the privileged input that a teacher reads; all of it if that is not known."""
+    if not reads:
+        return split
+    has_columns = any(name != "text" for name in reads)
+    return replace(split, report=split.report if "text" in reads else None, table=split.table if has_columns else None)
+
+
+def _scores(probability: Floats, split: Split, names: tuple[str, ...]) -> dict[str, dict[str, Estimate]]:
+    patient = np.unique(split.patient_id, return_inverse=True)[1].reshape(-1)
+    weights = resampled_weights(int(patient.max()) + 1, NUM_REPLICATES, 0)[:, patient]
+    weights = np.concatenate([np.ones((1, len(patient))), weights])
+    return {name: _label_scores(probability[:, k], split.label[:, k], weights) for k, name in enumerate(names)}
+
+
+def _label_scores(probability: Floats, label: NDArray[np.float32], weights: Floats) -> dict[str, Estimate]:
+    stated = ~np.isnan(label)
+    positive = label[stated] > 0.5
+    if not positive.any() or positive.all():
+        return dict.fromkeys(SCORES, Estimate(float("nan"), float("nan"), float("nan")))
+    result = {}
+    for name, score in SCORES.items():
+        values = score(probability[stated], positive, weights[:, stated])
+        low, high = np.nanquantile(values[1:], (0.025, 0.975))
+        result[name] = Estimate(float(values[0]), float(low), float(high))
+    return result
+
+
+def _input_mode(kind: str, reads: Sequence[str], part: str) -> str:
+    columns = len([name for name in reads if name != "text"])
+    parts = [*(["text"] if "text" in reads else []), *([f"a table of {columns} columns"] if columns else [])]
+    return f"{kind} on {' and '.join(parts)}{f' ({part})' if part else ''}"
+
+
+def _warnings(card: TeacherCard, num_all: int) -> list[str]:
+    found = []
+    if card.in_sample:
+        found.append(
+            "The scores are of samples that the teacher was, or may have been, trained on: they flatter it, and so do its "
+            "targets. "
+            "`mmpkd targets cross-fit` makes targets out of fold."
+        )
+    if card.student_auroc is not None and card.auroc_macro < card.student_auroc:
+        some = f" (the teacher on the {card.num_samples:,} of {num_all:,} samples that it can read)"
+        found.append(
+            f"The teacher recognises less than the image-only student ({card.split} AUROC {card.auroc_macro:.3f} against "
+            f"{card.student_auroc:.3f}{some if card.num_samples < num_all else ''}). It has little to teach; a gain would "
+            "have to "
+            "come from elsewhere."
+        )
+    if card.auroc_macro < 0.6:
+        found.append(f"The teacher knows little about the labels ({card.split} AUROC {card.auroc_macro:.3f}).")
+    if card.auroc_macro > 0.995:
+        found.append(
+            f"The teacher nearly repeats the labels ({card.split} AUROC {card.auroc_macro:.3f}). Compare with the label oracle "
+            "and with targets shuffled within labels before a gain is credited to privileged information."
+        )
+    found += [
+        f"{leak.feature} alone tells '{leak.label}' (AUROC {leak.auroc:.3f} in {card.split}): the label may be a copy of it."
+        for leak in card.single_features
+        if leak.auroc >= 0.95
+    ]
+    found += [
+        f"Whether {leak.feature} is missing tells '{leak.label}' (AUROC {leak.auroc:.3f} in {card.split})."
+        for leak in card.missing
+        if leak.auroc >= 0.6
+    ]
+    errors = [estimate["ece"].value for estimate in card.scores.values()]
+    if np.isfinite(errors).any() and np.nanmean(errors) > 0.1:
+        found.append(
+            f"The teacher's probabilities are off by {np.nanmean(errors):.2f} on average; calibrate_teacher would divide its "
+            f"logits by {card.calibration_temperature:.2f}."
+        )
+    return found
+
+
+def show(card: TeacherCard, console: Console) -> None:
+    """Print a card."""
+    console.print(
+        f"Teacher: {card.input_mode}. {card.num_samples:,} samples ({card.split}) of {card.num_patients:,} patients.",
+        highlight=False,
+    )
+    table = Table("Label", "AUROC", "AUPRC", "ECE", "Brier", "best single feature", title="Teacher card")
+    features = {leak.label: f"{leak.feature}: {leak.auroc:.3f}" for leak in card.single_features}
+    for name, scores in card.scores.items():
+        table.add_row(name, *(str(scores[score]) for score in SCORES), features.get(name, ""))
+    console.print(table)
+    student = "" if card.student_auroc is None else f"; image-only student: {card.student_auroc:.3f}"
+    console.print(
+        f"Macro AUROC {card.auroc_macro:.3f}{student}. Calibration temperature {card.calibration_temperature:.2f}.",
+        highlight=False,
+    )
+    for warning in card.warnings:
+        console.print("[yellow]warning[/]: ", end="")
+        console.print(warning, markup=False, highlight=False)
+
+
+def student_auroc(run: Path, split_name: str = "val") -> float:
+    """Return the AUROC of a run: the best on validation, or that of the test.
+
+    Raises:
+        FileNotFoundError: If the folder holds no run.
+        ValueError: If it has no such score.
+    """
+    state = RunFolder(run).state
+    if state is None:
+        raise FileNotFoundError(f"Expected the run of a student in '{run}' but it holds no run.json.")
+    value = None
+    if split_name == "val" and state.training is not None and state.training.monitor == MONITOR:
+        value = state.training.best_score
+    elif split_name == "test" and state.test is not None:
+        value = state.test.metrics.get("test/auroc_macro")
+    if value is None:
+        raise ValueError(
+            f"Expected the AUROC of the split '{split_name}' in '{run}' but there is none. Give a run that was "
+            f"{'chosen by ' + MONITOR if split_name == 'val' else 'tested'}."
+        )
+    return float(value)
