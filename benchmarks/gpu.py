@@ -33,7 +33,7 @@ from transformers import BertConfig
 
 from mmpkd.attribution import AttentionRollout
 from mmpkd.callbacks.device_images import ImagesOnDevice
-from mmpkd.callbacks.localization import LocalizationMonitor
+from mmpkd.callbacks.localization.monitor import LocalizationMonitor
 from mmpkd.modules import DistillationModule
 from mmpkd.teachers.lookup import StoredTeacher, TeacherLookup
 

@@ -223,7 +223,7 @@ def test_identifiers_are_hashed_on_request_in_all_that_a_run_writes(
 ) -> None:
     callbacks = [
         {"class_path": "mmpkd.callbacks.localization.LocalizationMonitor", "init_args": {"test_attributions": []}},
-        {"class_path": "mmpkd.callbacks.attribution_maps.AttributionMapLogger"},
+        {"class_path": "mmpkd.callbacks.localization.AttributionMapLogger"},
     ]
     arguments = config(
         tmp_path, "run", tiny_root, student(), run={"hash_ids": True}, trainer={"callbacks": callbacks, "max_epochs": 1}

@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 
 from data_modules.phantoms import write_breast_phantoms, write_chest_phantoms
-from mmpkd.callbacks.map_samples import choose_fixed
+from mmpkd.callbacks.localization.map_samples import choose_fixed
 from mmpkd.cli.data_config import load_data_module
 from mmpkd.cli.lightning_cli import main
 from mmpkd.commands.study import main as study
@@ -20,7 +20,7 @@ from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.runner import plan_runs, run_all
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.report.report import write_report
-from mmpkd.teachers.vocabulary import learn_word_tokenizer
+from mmpkd.teachers.encoders.vocabulary import learn_word_tokenizer
 from tests.data.open_i.data import write_open_i
 
 ROOT = Path(__file__).parents[1] / "experiments"
@@ -62,7 +62,9 @@ STEP = [
 @pytest.fixture(autouse=True)
 def _one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw one image a stage: twelve show nothing more."""
-    monkeypatch.setattr("mmpkd.callbacks.attribution_maps.choose_fixed", lambda pairs, _: choose_fixed(pairs, 1))
+    monkeypatch.setattr(
+        "mmpkd.callbacks.localization.attribution_maps.choose_fixed", lambda pairs, _: choose_fixed(pairs, 1)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -23,10 +23,10 @@ from mmpkd.attribution import (
     MeanRoi,
     RandomMap,
 )
-from mmpkd.callbacks.attribution_maps import AttributionMapLogger
 from mmpkd.callbacks.ema import EMA
-from mmpkd.callbacks.faithfulness import FaithfulnessMonitor
-from mmpkd.callbacks.localization import LocalizationMonitor
+from mmpkd.callbacks.localization.attribution_maps import AttributionMapLogger
+from mmpkd.callbacks.localization.faithfulness import FaithfulnessMonitor
+from mmpkd.callbacks.localization.monitor import LocalizationMonitor
 from mmpkd.callbacks.nan_guard import NaNGuard
 from mmpkd.callbacks.predictions import PredictionWriter
 from mmpkd.losses import CosineFeatureLoss, HardLabels, HintMSE, InfoNCE, LossTerm, Objective

@@ -13,13 +13,13 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from data_modules.batch import collate
 from mmpkd.attribution import AttentionRollout
+from mmpkd.callbacks.checkpoints.rng import RNGState
 from mmpkd.callbacks.device_images import ImagesOnDevice
 from mmpkd.callbacks.ema import EMA
-from mmpkd.callbacks.faithfulness import FaithfulnessMonitor
-from mmpkd.callbacks.localization import LocalizationMonitor
+from mmpkd.callbacks.localization.faithfulness import FaithfulnessMonitor
+from mmpkd.callbacks.localization.monitor import LocalizationMonitor
 from mmpkd.callbacks.nan_guard import NaNGuard
 from mmpkd.callbacks.predictions import PredictionWriter
-from mmpkd.callbacks.rng import RNGState
 from mmpkd.losses import LossTerm
 from mmpkd.modules import DistillationModule
 from mmpkd.teachers import FTTransformerEncoder, FusionEncoder, PrivilegedEncoder, TabularEncoder, TextEncoder

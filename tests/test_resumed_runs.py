@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel, RandomDataset
 
-from mmpkd.callbacks.last_checkpoint import LastCheckpoint
+from mmpkd.callbacks.checkpoints.last_checkpoint import LastCheckpoint
 from mmpkd.cli.lightning_cli import main
 from mmpkd.modules.base import WarmupCosine
 from mmpkd.records import RunFolder
@@ -224,7 +224,7 @@ def test_it_is_saved_every_ten_minutes_by_a_clock_that_is_read_every_fifty_steps
         callbacks=[LastCheckpoint(RunFolder(tmp_path))],
     )
     clock = SimpleNamespace(monotonic=lambda: seconds_a_step * trainer.global_step)
-    monkeypatch.setattr("mmpkd.callbacks.last_checkpoint.time", clock)
+    monkeypatch.setattr("mmpkd.callbacks.checkpoints.last_checkpoint.time", clock)
     saved: list[int] = []
     monkeypatch.setattr(trainer, "save_checkpoint", lambda _: saved.append(trainer.global_step))
     trainer.fit(BoringModel(), torch.utils.data.DataLoader(RandomDataset(32, 120)))

@@ -1,6 +1,5 @@
 """Attribution: where a student looks, as heatmaps on its patch grid."""
 
-from mmpkd.attribution.attention import AttentionRecorder, RecordedAttention, record_attention
 from mmpkd.attribution.attention_method import AttentionMethod, prefix_mass
 from mmpkd.attribution.base import AttributionMethod, ClassAttribution
 from mmpkd.attribution.baseline_maps import BASELINE_MAPS, AllOnes, CenterGaussian, ImageIntensity, MeanRoi, RandomMap
@@ -9,6 +8,7 @@ from mmpkd.attribution.heatmap import is_constant, min_max, resize_heatmap, upsa
 from mmpkd.attribution.last_layer import LastLayerAttention, attention_heads
 from mmpkd.attribution.layout import TokenLayout, patch_grid, token_layout
 from mmpkd.attribution.padding import crop_to_image, pad_to_patches
+from mmpkd.attribution.recording.attention import AttentionRecorder, RecordedAttention, record_attention
 from mmpkd.attribution.relevance import AttentionRelevance, attention_relevance
 from mmpkd.attribution.rollout import AttentionRollout, attention_rollout
 

@@ -4,9 +4,9 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
-from mmpkd.attribution.attention import RecordedAttention, record_attention
 from mmpkd.attribution.base import AttributionMethod
-from mmpkd.attribution.weights import HeadFusion, check_head_fusion
+from mmpkd.attribution.recording.attention import RecordedAttention, record_attention
+from mmpkd.attribution.recording.weights import HeadFusion, check_head_fusion
 
 
 class AttentionMethod(AttributionMethod):

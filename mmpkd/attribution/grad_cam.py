@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from mmpkd.attribution.base import ClassAttribution, check_images, differentiating, gradients_of_logit
-from mmpkd.attribution.calls import eager
 from mmpkd.attribution.layout import architecture, backbone, check_whole
+from mmpkd.attribution.recording.calls import eager
 
 
 def grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:

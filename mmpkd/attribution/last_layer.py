@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmpkd.attribution.attention import RecordedAttention, by_block, record_attention
 from mmpkd.attribution.attention_method import AttentionMethod
 from mmpkd.attribution.base import evaluating
-from mmpkd.attribution.calls import attention_calls
 from mmpkd.attribution.layout import architecture, check_supported
-from mmpkd.attribution.row import times
-from mmpkd.attribution.weights import AttentionCall, attention_call, positive_weights
+from mmpkd.attribution.recording.attention import RecordedAttention, by_block, record_attention
+from mmpkd.attribution.recording.calls import attention_calls
+from mmpkd.attribution.recording.row import times
+from mmpkd.attribution.recording.weights import AttentionCall, attention_call, positive_weights
 
 
 class LastLayerAttention(AttentionMethod):

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmpkd.attribution.attention import by_block, square
 from mmpkd.attribution.base import ClassAttribution, check_images, differentiating, gradients_of_logit
-from mmpkd.attribution.calls import attention_calls
 from mmpkd.attribution.layout import architecture, check_supported, start_row, token_layout
-from mmpkd.attribution.row import first_row, times
-from mmpkd.attribution.weights import AttentionCall, attention_call
+from mmpkd.attribution.recording.attention import by_block, square
+from mmpkd.attribution.recording.calls import attention_calls
+from mmpkd.attribution.recording.row import first_row, times
+from mmpkd.attribution.recording.weights import AttentionCall, attention_call
 
 # fuses one attention with the gradient of what it gave, (B, n, m)
 Weigh = Callable[[Tensor], Tensor]

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from mmpkd.attribution.attention import RecordedAttention
 from mmpkd.attribution.attention_method import AttentionMethod
-from mmpkd.attribution.row import first_row, times
-from mmpkd.attribution.weights import HeadFusion, check_head_fusion, fuse
+from mmpkd.attribution.recording.attention import RecordedAttention
+from mmpkd.attribution.recording.row import first_row, times
+from mmpkd.attribution.recording.weights import HeadFusion, check_head_fusion, fuse
 
 
 def attention_rollout(

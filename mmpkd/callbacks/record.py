@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from data_modules.base import PrivilegedDataModule
-from mmpkd.callbacks.best_checkpoint import best_checkpoint
+from mmpkd.callbacks.checkpoints.best_checkpoint import best_checkpoint
 from mmpkd.callbacks.tables import run_folder, tested_checkpoint
 from mmpkd.modules import TeacherModule
 from mmpkd.records import Lineage, RunState, StudyRecord, TestRecord, TrainingRecord

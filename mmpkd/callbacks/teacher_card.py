@@ -10,7 +10,7 @@ from rich.console import Console
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.json_file import write_json
-from mmpkd.callbacks.best_checkpoint import best_checkpoint
+from mmpkd.callbacks.checkpoints.best_checkpoint import best_checkpoint
 from mmpkd.callbacks.tables import run_folder
 from mmpkd.modules import DistillationModule
 from mmpkd.teachers.card import MONITOR, TeacherCard, show, student_auroc, targets_card, teacher_card

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import mmpkd.students.nano  # noqa: F401  registers vit_nano_patch8_64 with timm
-from mmpkd.attribution.compiled_features import CompiledFeatures
 from mmpkd.attribution.layout import check_whole_patches
 from mmpkd.attribution.padding import pads_to_patches
+from mmpkd.attribution.recording.compiled_features import CompiledFeatures
 from mmpkd.numerics.precision import linear_in_float32
 from mmpkd.records.checkpoint import load_of_kind
 from mmpkd.students.fold import fold_normalisation, grey_convolution

@@ -13,7 +13,7 @@ from data_modules.batch import Privileged
 from mmpkd.numerics.precision import Float32Linear
 from mmpkd.records.checkpoint import load_of_kind, sha256_of
 from mmpkd.students.output import ModelOutput
-from mmpkd.teachers.base import PrivilegedEncoder, describe, encoder_from
+from mmpkd.teachers.encoders.base import PrivilegedEncoder, describe, encoder_from
 
 MANIFEST = "teacher"
 

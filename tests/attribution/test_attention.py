@@ -18,7 +18,7 @@ from mmpkd.attribution import (
     prefix_mass,
     record_attention,
 )
-from mmpkd.attribution.weights import HeadFusion, attention_call, call_weights
+from mmpkd.attribution.recording.weights import HeadFusion, attention_call, call_weights
 from mmpkd.students import VisionTransformerStudent
 from tests.attribution.models import LAYOUTS, build, image_for, unfused_attention
 

@@ -20,7 +20,7 @@ from mmpkd.attribution import (
     prefix_mass,
     record_attention,
 )
-from mmpkd.attribution.weights import HeadFusion
+from mmpkd.attribution.recording.weights import HeadFusion
 from mmpkd.metrics import PointingGame, Rois, pointing_game
 from mmpkd.metrics.faithfulness import perturbation_curves
 from tests.attribution.models import build, image_for

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from data_modules.batch import Sample
 from data_modules.regions import Roi
 from mmpkd.attribution import AllOnes, AttentionRollout, GradCAM, crop_to_image, pad_to_patches, patch_grid
-from mmpkd.callbacks import attribution_maps
-from mmpkd.callbacks.faithfulness import FaithfulnessMonitor
-from mmpkd.callbacks.localization import LocalizationMonitor
+from mmpkd.callbacks.localization import attribution_maps
+from mmpkd.callbacks.localization.faithfulness import FaithfulnessMonitor
+from mmpkd.callbacks.localization.monitor import LocalizationMonitor
 from mmpkd.inference.image_maps import _panels
 from mmpkd.metrics import pointing_game
 from mmpkd.students import VisionTransformerStudent

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mmpkd.attribution import AttentionRollout, LastLayerAttention, attention_rollout, record_attention
-from mmpkd.attribution.weights import HeadFusion
+from mmpkd.attribution.recording.weights import HeadFusion
 from tests.attribution.models import LAYOUTS, build, image_for, start_of, unfused_attention
 
 

@@ -11,9 +11,9 @@ import torch
 from lightning.pytorch import Callback
 
 from mmpkd.attribution import AttentionRollout, AttributionMethod, GradCAM, LastLayerAttention
-from mmpkd.callbacks.attribution_maps import AttributionMapLogger
-from mmpkd.callbacks.localization import LocalizationMonitor
-from mmpkd.callbacks.map_samples import MapSample, caption, choose_examples, choose_fixed, file_name, rank
+from mmpkd.callbacks.localization.attribution_maps import AttributionMapLogger
+from mmpkd.callbacks.localization.map_samples import MapSample, caption, choose_examples, choose_fixed, file_name, rank
+from mmpkd.callbacks.localization.monitor import LocalizationMonitor
 from mmpkd.students import VisionTransformerStudent
 from tests.callbacks.localization_data import LABELS, SIDE, MemoryData, StudentModule, make_samples, make_trainer
 
@@ -121,7 +121,7 @@ def test_other_students_are_drawn_beside_this_one(tmp_path: Path, monkeypatch: p
         seen.append(dict(heatmaps))
         return type("Figure", (), {"savefig": lambda self, *a, **k: None})()
 
-    monkeypatch.setattr("mmpkd.callbacks.attribution_maps.map_figure", figure)
+    monkeypatch.setattr("mmpkd.callbacks.localization.attribution_maps.map_figure", figure)
     methods: list[AttributionMethod] = [AttentionRollout(), GradCAM()]
     callbacks = _callbacks(methods, compare={"baseline": str(tmp_path / "other.ckpt")})
     _test(tmp_path, callbacks, MemoryData(make_samples()))
@@ -222,7 +222,9 @@ def test_credentialed_images_do_not_go_online(tmp_path: Path, monkeypatch: pytes
     logger = _wandb(tmp_path / "wb", monkeypatch)
     data = MemoryData(make_samples())
     data.license = "credentialed"
-    monkeypatch.setattr("mmpkd.callbacks.attribution_maps.may_log_media", lambda tracker, name: name != "credentialed")
+    monkeypatch.setattr(
+        "mmpkd.callbacks.localization.attribution_maps.may_log_media", lambda tracker, name: name != "credentialed"
+    )
     _test(tmp_path, _callbacks(), data, logger=logger)
     logger.experiment.finish()
     assert not list((tmp_path / "wb").rglob("*.png"))

@@ -6,8 +6,8 @@ import torch
 
 from data_modules.regions import Roi
 from mmpkd.attribution import AttentionRollout, GradCAM, RandomMap
-from mmpkd.callbacks.faithfulness import FaithfulnessMonitor
-from mmpkd.callbacks.map_samples import rank
+from mmpkd.callbacks.localization.faithfulness import FaithfulnessMonitor
+from mmpkd.callbacks.localization.map_samples import rank
 from mmpkd.metrics.faithfulness import area_under_curve, perturbation_curves
 from tests.callbacks.localization_data import MemoryData, StudentModule, make_samples, make_trainer
 

@@ -25,7 +25,7 @@ from mmpkd.attribution import (
     MeanRoi,
     resize_heatmap,
 )
-from mmpkd.callbacks.localization import LocalizationMonitor
+from mmpkd.callbacks.localization.monitor import LocalizationMonitor
 from mmpkd.metrics import IoU, PointingGame, default_scores, iou, patch_ceiling
 from mmpkd.metrics.pairs import one_to_one
 from mmpkd.records.roi_table import score_columns, stratified

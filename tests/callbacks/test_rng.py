@@ -10,7 +10,7 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule
 
-from mmpkd.callbacks.rng import RNGState
+from mmpkd.callbacks.checkpoints.rng import RNGState
 from mmpkd.losses import CosineFeatureLoss, Objective
 from mmpkd.numerics.generators import generator_state, seed_generators, set_generator_state
 

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from mmpkd.callbacks.signals import StopTogether
+from mmpkd.callbacks.checkpoints.signals import StopTogether
 
 
 def process(world_size: int, killed: list[int]) -> Any:

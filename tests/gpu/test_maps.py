@@ -17,8 +17,8 @@ from mmpkd.attribution import (
     LastLayerAttention,
     RandomMap,
 )
-from mmpkd.callbacks.faithfulness import FaithfulnessMonitor
-from mmpkd.callbacks.localization import LocalizationMonitor
+from mmpkd.callbacks.localization.faithfulness import FaithfulnessMonitor
+from mmpkd.callbacks.localization.monitor import LocalizationMonitor
 from mmpkd.callbacks.predictions import PredictionWriter
 from mmpkd.metrics import RoiMetric
 from mmpkd.modules import DistillationModule

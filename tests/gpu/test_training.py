@@ -10,10 +10,10 @@ from torch import Tensor
 
 from data_modules.device_images import augment
 from data_modules.transforms import Augmentation
+from mmpkd.callbacks.checkpoints.rng import RNGState
 from mmpkd.callbacks.device_images import ImagesOnDevice
 from mmpkd.callbacks.ema import EMA
 from mmpkd.callbacks.nan_guard import NaNGuard, not_finite
-from mmpkd.callbacks.rng import RNGState
 from mmpkd.losses import LossTerm
 from mmpkd.modules import DistillationModule
 from mmpkd.students.vit import Option

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmpkd.callbacks.mean_roi import MeanRoiSums
-from mmpkd.callbacks.tuning import ThresholdTuning
+from mmpkd.callbacks.localization.mean_roi import MeanRoiSums
+from mmpkd.callbacks.localization.tuning import ThresholdTuning
 from mmpkd.metrics import (
     ContrastToNoise,
     HeatmapPairs,

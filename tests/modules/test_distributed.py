@@ -31,7 +31,7 @@ def test_two_processes_train_and_score_as_one(tmp_path: Path) -> None:
     model = student(**STUDENT, teacher=teacher, extra_losses=extra, weight_decay=0.0)
     callbacks = [
         {"class_path": "mmpkd.callbacks.localization.LocalizationMonitor"},
-        {"class_path": "mmpkd.callbacks.attribution_maps.AttributionMapLogger", "init_args": {"num_images": 3}},
+        {"class_path": "mmpkd.callbacks.localization.AttributionMapLogger", "init_args": {"num_images": 3}},
     ]
     runs = {}
     for processes in (1, 2):

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.multiprocessing.spawn import start_processes
 
 from data_modules.batch import Batch
-from mmpkd.callbacks.rng import RNGState
+from mmpkd.callbacks.checkpoints.rng import RNGState
 from mmpkd.commands.processes import PROGRAM
 from mmpkd.modules import DistillationModule
 from mmpkd.study.execution.forked import start_server

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from data_modules.batch import Batch
-from mmpkd.attribution.compiled_features import CompiledFeatures
+from mmpkd.attribution.recording.compiled_features import CompiledFeatures
 from mmpkd.losses import HardLabels, LogitMSE, SigmoidKLDivergence, masked_bce
 from mmpkd.losses.base import FeatureStatistics
 from mmpkd.losses.objective import LossTerm

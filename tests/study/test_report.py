@@ -199,7 +199,7 @@ def test_a_study_runs_through_the_real_command_line(tiny_root: Path, tmp_path: P
 
     monitor = [
         {"class_path": "mmpkd.callbacks.localization.LocalizationMonitor"},
-        {"class_path": "mmpkd.callbacks.attribution_maps.AttributionMapLogger", "init_args": {"num_images": 2}},
+        {"class_path": "mmpkd.callbacks.localization.AttributionMapLogger", "init_args": {"num_images": 2}},
     ]
     write_study(tmp_path, (0,), "external: {elsewhere: {data: other.yaml, arms: [baseline, distilled]}}\n")
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(data(tiny_root, num_workers=0)))

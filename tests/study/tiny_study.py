@@ -12,7 +12,7 @@ from tests.study.synthetic import write_study
 
 MONITORS = [
     {"class_path": "mmpkd.callbacks.localization.LocalizationMonitor"},
-    {"class_path": "mmpkd.callbacks.attribution_maps.AttributionMapLogger", "init_args": {"num_images": 2}},
+    {"class_path": "mmpkd.callbacks.localization.AttributionMapLogger", "init_args": {"num_images": 2}},
 ]
 
 

@@ -12,10 +12,10 @@ from tokenizers import Tokenizer
 from transformers import AutoModel, BertConfig, BertModel, PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
 from mmpkd.teachers import Teacher, TextEncoder, load_teacher
-from mmpkd.teachers.lora import LoRA
+from mmpkd.teachers.encoders.lora import LoRA
+from mmpkd.teachers.encoders.vocabulary import learn_word_tokenizer
+from mmpkd.teachers.encoders.windows import tokenize
 from mmpkd.teachers.teacher import build_teacher
-from mmpkd.teachers.vocabulary import learn_word_tokenizer
-from mmpkd.teachers.windows import tokenize
 from tests.tiny import write_tiny
 
 TEXTS = ["Bright left, dark right.", "bright right", "Dark LEFT"]

@@ -41,7 +41,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Path:
     callbacks: list[dict[str, Any]] = [
         {"class_path": "mmpkd.callbacks.localization.LocalizationMonitor"},
         {
-            "class_path": "mmpkd.callbacks.attribution_maps.AttributionMapLogger",
+            "class_path": "mmpkd.callbacks.localization.AttributionMapLogger",
             "init_args": {"num_images": 2, "num_examples": 1},
         },
     ]

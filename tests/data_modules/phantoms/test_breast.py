@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from data_modules.phantoms.breast import (
+from data_modules.phantoms.breast.lesions import MARGIN_WEIGHT, SHAPE_WEIGHT, Calcifications, Mass, sample_mass
+from data_modules.phantoms.breast.phantom import (
     LOGIT_SCALE,
     draw_mammogram,
     read_mammogram,
@@ -12,7 +13,6 @@ from data_modules.phantoms.breast import (
     sample_lesion,
     sample_mammogram,
 )
-from data_modules.phantoms.breast_lesions import MARGIN_WEIGHT, SHAPE_WEIGHT, Calcifications, Mass, sample_mass
 
 
 def mammogram(seed: int, mass_fraction: float = 1.0):  # type: ignore[no-untyped-def]  # noqa: ANN201

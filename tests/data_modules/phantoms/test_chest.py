@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_modules.phantoms.chest import (
+from data_modules.phantoms.chest.labels import observed_labels
+from data_modules.phantoms.chest.phantom import (
     FINDINGS,
     PREVALENCE,
     ChestScene,
@@ -13,9 +14,8 @@ from data_modules.phantoms.chest import (
     render_chest,
     sample_chest_scene,
 )
-from data_modules.phantoms.chest_labels import observed_labels
-from data_modules.phantoms.chest_report import write_report
-from data_modules.phantoms.chest_sentences import FLIP_RATE, UNCERTAIN_RATE, mention_findings
+from data_modules.phantoms.chest.report import write_report
+from data_modules.phantoms.chest.sentences import FLIP_RATE, UNCERTAIN_RATE, mention_findings
 
 
 def scene(seed: int, split: str = "test") -> ChestScene:

@@ -18,8 +18,8 @@ from data_modules.phantoms import (
     write_breast_phantoms,
     write_chest_phantoms,
 )
-from data_modules.phantoms.breast_layout import plan_patients
-from data_modules.phantoms.chest_layout import plan_studies
+from data_modules.phantoms.breast.layout import plan_patients
+from data_modules.phantoms.chest.layout import plan_studies
 from data_modules.phantoms.writing import MANIFEST, STARTED, write_once
 from tests.real import real_data
 

@@ -13,7 +13,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from data_modules.parallel import parallel
-from data_modules.phantoms.breast import (
+from data_modules.phantoms.breast.lesions import Mass
+from data_modules.phantoms.breast.phantom import (
     Mammogram,
     Reading,
     draw_mammogram,
@@ -22,7 +23,6 @@ from data_modules.phantoms.breast import (
     sample_lesion,
     sample_mammogram,
 )
-from data_modules.phantoms.breast_lesions import Mass
 from data_modules.phantoms.primitives import bounding_box
 from data_modules.phantoms.writing import write_once
 

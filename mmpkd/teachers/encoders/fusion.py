@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from data_modules.batch import Privileged
 from data_modules.split import Split
-from mmpkd.teachers.base import PrivilegedEncoder, describe, encoder_from
+from mmpkd.teachers.encoders.base import PrivilegedEncoder, describe, encoder_from
 
 
 class FusionEncoder(PrivilegedEncoder):

@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from data_modules.phantoms.chest import FINDINGS
-from data_modules.phantoms.chest_sentences import FLIP_RATE, UNCERTAIN_RATE, Mention, Turn
+from data_modules.phantoms.chest.phantom import FINDINGS
+from data_modules.phantoms.chest.sentences import FLIP_RATE, UNCERTAIN_RATE, Mention, Turn
 
 LabelNoise = Literal["random", "phrase", "none"]
 UNCERTAIN = -1.0

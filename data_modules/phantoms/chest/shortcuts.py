@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_modules.phantoms.chest_anatomy import Thorax
-from data_modules.phantoms.chest_findings import Pneumothorax, sample_side
+from data_modules.phantoms.chest.anatomy import Thorax
+from data_modules.phantoms.chest.findings import Pneumothorax, sample_side
 from data_modules.phantoms.primitives import REFERENCE_SIZE, FloatImage
 
 NUM_CURVE_POINTS = 24

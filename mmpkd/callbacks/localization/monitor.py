@@ -28,11 +28,11 @@ from mmpkd.attribution import (
     patch_grid,
     prefix_mass,
 )
-from mmpkd.attribution.weights import HeadFusion
-from mmpkd.callbacks.mean_roi import MeanRoiSums
-from mmpkd.callbacks.pair_columns import pair_columns
+from mmpkd.attribution.recording.weights import HeadFusion
+from mmpkd.callbacks.localization.mean_roi import MeanRoiSums
+from mmpkd.callbacks.localization.pair_columns import pair_columns
+from mmpkd.callbacks.localization.tuning import ThresholdTuning
 from mmpkd.callbacks.tables import Rows, is_due, run_folder, save_table
-from mmpkd.callbacks.tuning import ThresholdTuning
 from mmpkd.metrics import HeatmapPairs, RoiMetric, Rois, default_scores, patch_ceiling
 from mmpkd.records.roi_table import KEY, PAIR, stratified, summary
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_modules.phantoms.chest_anatomy import ChestFields, Thorax
+from data_modules.phantoms.chest.anatomy import ChestFields, Thorax
 from data_modules.phantoms.primitives import FloatImage, ridge, sigmoid
 
 # cosine and sine of the heart's axis, 25 degrees below the horizontal

@@ -6,7 +6,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from mmpkd.callbacks.step_boundary import StepBoundary
+from mmpkd.callbacks.checkpoints.step_boundary import StepBoundary
 from mmpkd.records import RunFolder
 
 STEPS_BETWEEN_LOOKS = 50  # at the clock: processes have to agree, which costs a broadcast

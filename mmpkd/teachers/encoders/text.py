@@ -11,11 +11,11 @@ from torch import Tensor
 
 from data_modules.batch import Privileged
 from data_modules.split import Split
-from mmpkd.teachers.base import PrivilegedEncoder
-from mmpkd.teachers.huggingface import Source, build_from_config, longest_input
-from mmpkd.teachers.lora import LoRA
-from mmpkd.teachers.vocabulary import learn_word_tokenizer
-from mmpkd.teachers.windows import encode_in_buckets, tokenize
+from mmpkd.teachers.encoders.base import PrivilegedEncoder
+from mmpkd.teachers.encoders.huggingface import Source, build_from_config, longest_input
+from mmpkd.teachers.encoders.lora import LoRA
+from mmpkd.teachers.encoders.vocabulary import learn_word_tokenizer
+from mmpkd.teachers.encoders.windows import encode_in_buckets, tokenize
 
 Pooling = Literal["mean", "cls", "max"]
 LongTexts = Literal["cut", "windows"]

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from data_modules.phantoms.chest_anatomy import (
+from data_modules.phantoms.chest.anatomy import (
     ChestFields,
     Thorax,
     chest_fields,
@@ -19,7 +19,7 @@ from data_modules.phantoms.chest_anatomy import (
     draw_parenchyma,
     sample_thorax,
 )
-from data_modules.phantoms.chest_findings import (
+from data_modules.phantoms.chest.findings import (
     Consolidation,
     LungLesion,
     PleuralEffusion,
@@ -33,8 +33,8 @@ from data_modules.phantoms.chest_findings import (
     sample_pleural_effusion,
     sample_pneumothorax,
 )
-from data_modules.phantoms.chest_heart import Heart, draw_mediastinum, heart_mask, sample_heart
-from data_modules.phantoms.chest_shortcuts import (
+from data_modules.phantoms.chest.heart import Heart, draw_mediastinum, heart_mask, sample_heart
+from data_modules.phantoms.chest.shortcuts import (
     EVALUATION_RATES,
     TRAINING_RATES,
     ChestDrain,

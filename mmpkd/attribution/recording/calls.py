@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from mmpkd.attribution.compiled_features import CompiledFeatures
+from mmpkd.attribution.recording.compiled_features import CompiledFeatures
 
 OnFused = Callable[[tuple[Any, ...], Mapping[str, Any], Tensor], Tensor]
 OnMaterialised = Callable[[Tensor], Tensor]

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from mmpkd.attribution import AttentionRollout, AttributionMethod, ClassAttribution, crop_to_image, pad_to_patches
 from mmpkd.attribution.plotting import display_scale, map_figure, overlay
-from mmpkd.callbacks.localization import LocalizationMonitor, student_of
-from mmpkd.callbacks.map_samples import (
+from mmpkd.callbacks.localization.map_samples import (
     MapSample,
     annotations,
     caption,
@@ -25,6 +24,7 @@ from mmpkd.callbacks.map_samples import (
     file_name,
     load_samples,
 )
+from mmpkd.callbacks.localization.monitor import LocalizationMonitor, student_of
 from mmpkd.callbacks.tables import is_due, label_names
 from mmpkd.students import load_student
 from mmpkd.students.vit import check_student_input, student_labels

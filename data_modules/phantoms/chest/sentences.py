@@ -12,9 +12,9 @@ from enum import Enum
 
 import numpy as np
 
-from data_modules.phantoms.chest import FINDINGS, ChestScene
-from data_modules.phantoms.chest_anatomy import SIDE_NAMES
-from data_modules.phantoms.chest_findings import ZONE_NAMES
+from data_modules.phantoms.chest.anatomy import SIDE_NAMES
+from data_modules.phantoms.chest.findings import ZONE_NAMES
+from data_modules.phantoms.chest.phantom import FINDINGS, ChestScene
 from data_modules.phantoms.primitives import pick
 
 FLIP_RATE = 0.12

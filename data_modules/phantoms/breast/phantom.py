@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_modules.phantoms.breast_lesions import (
+from data_modules.phantoms.breast.lesions import (
     Calcifications,
     Mass,
     draw_calcifications,

@@ -2,7 +2,7 @@
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from mmpkd.callbacks.best_checkpoint import BestCheckpoint, best_checkpoint
+from mmpkd.callbacks.checkpoints.best_checkpoint import BestCheckpoint, best_checkpoint
 
 
 class LastValidation(Callback):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_modules.phantoms.chest_anatomy import (
+from data_modules.phantoms.chest.anatomy import (
     LEFT,
     RIGHT,
     SIDE_NAMES,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from data_modules.batch import Privileged
 from data_modules.split import Split
 from mmpkd.numerics.precision import Float32Buffers
-from mmpkd.teachers.base import PrivilegedEncoder
+from mmpkd.teachers.encoders.base import PrivilegedEncoder
 
 
 class TableEncoder(Float32Buffers, PrivilegedEncoder):

@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from data_modules.phantoms.chest import ChestScene
-from data_modules.phantoms.chest_sentences import Mention, mention_findings
+from data_modules.phantoms.chest.phantom import ChestScene
+from data_modules.phantoms.chest.sentences import Mention, mention_findings
 from data_modules.phantoms.primitives import pick
 
 View = Literal["PA", "AP"]

@@ -16,8 +16,8 @@ from mmpkd.attribution import (
     RandomMap,
     pad_to_patches,
 )
-from mmpkd.callbacks.localization import student_of
-from mmpkd.callbacks.map_samples import rank
+from mmpkd.callbacks.localization.map_samples import rank
+from mmpkd.callbacks.localization.monitor import student_of
 from mmpkd.callbacks.tables import Rows, label_names, run_folder, save_table
 from mmpkd.metrics.faithfulness import area_under_curve, perturbation_curves
 from mmpkd.records.roi_table import KEY

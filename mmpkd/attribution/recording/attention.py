@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from mmpkd.attribution.base import check_images, evaluating
-from mmpkd.attribution.calls import attention_calls, attentions_per_block
 from mmpkd.attribution.layout import (
     TokenLayout,
     architecture,
@@ -19,7 +18,8 @@ from mmpkd.attribution.layout import (
     start_row,
     token_layout,
 )
-from mmpkd.attribution.weights import (
+from mmpkd.attribution.recording.calls import attention_calls, attentions_per_block
+from mmpkd.attribution.recording.weights import (
     HeadFusion,
     attention_call,
     call_weights,

@@ -7,8 +7,8 @@ from typing import Any, Self
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
+from mmpkd.callbacks.checkpoints.rng import RNGState
 from mmpkd.callbacks.ema import EMA
-from mmpkd.callbacks.rng import RNGState
 from mmpkd.numerics.generators import generator_state
 
 

@@ -1,0 +1,1 @@
+"""Mammograms with lesions, descriptors and regions that are known exactly."""

@@ -1,0 +1,1 @@
+"""Chest radiographs with findings, reports and regions that are known exactly."""

@@ -1,0 +1,1 @@
+"""Attention as a student computes it, recorded from its forward pass."""

@@ -1,0 +1,7 @@
+"""Where the student looks: scores, maps, and whether maps tell what it uses."""
+
+from mmpkd.callbacks.localization.attribution_maps import AttributionMapLogger
+from mmpkd.callbacks.localization.faithfulness import FaithfulnessMonitor
+from mmpkd.callbacks.localization.monitor import LocalizationMonitor
+
+__all__ = ["AttributionMapLogger", "FaithfulnessMonitor", "LocalizationMonitor"]

@@ -1,0 +1,1 @@
+"""Encoders of privileged input: text, tables, and both."""
