@@ -143,7 +143,8 @@ class MIMICCXRReader:
         self, everyone: pd.DataFrame, images: pd.DataFrame
     ) -> tuple[Mapping[str, tuple[Roi, ...]], dict[str, int]]:
         """Return the ROIs of the chosen collection by image, each in the frame of the original image."""
-        chosen = self._chosen(images.loc[images["split"] != "train", "dicom_id"].tolist())
+        evaluated = images.loc[images["split"] != "train", "dicom_id"].tolist()
+        chosen = self._chosen(evaluated)
         if chosen is None:
             return {}, {}
         rows = everyone[everyone["dicom_id"].isin({*chosen.rois, *chosen.frames})]
@@ -158,7 +159,7 @@ class MIMICCXRReader:
         }
         counts = {f"roi_{name}": number for name, number in chosen.counts.items()}
         outside = [name for name in self.label_names if name not in chosen.labels]
-        return rois, counts | {f"roi_not_annotated: {name}": len(chosen.annotated) for name in outside}
+        return rois, counts | {f"roi_not_annotated: {name}": len(evaluated) for name in outside}
 
     def _chosen(self, evaluated: Sequence[str]) -> Annotations | None:
         """Return the collection that is scored; the automatic one for some images only."""
