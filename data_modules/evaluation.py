@@ -146,7 +146,7 @@ class EvaluationDataModule(PrivilegedDataModule):
         kept = np.flatnonzero(exists)
         label = project_labels(found.labels, found.names, self.label_names)
         outside = [name for name in self.label_names if name not in found.names]
-        _say_vocabulary(type(self.reader).__name__, outside, found.unknown_names)
+        _say_vocabulary(type(self.reader).__name__, self.label_names, found.names, found.unknown_names)
         names = np.asarray(found.sample_id, dtype=np.str_)
         rois = join_regions(found.regions, self.label_names, found.frames)
         split = Split(
@@ -179,14 +179,14 @@ class EvaluationDataModule(PrivilegedDataModule):
 
 
 @rank_zero_only
-def _say_vocabulary(data_set: str, outside: Sequence[str], unknown: Sequence[str]) -> None:
-    """Say once which labels have no score on a data set, and which of its names nobody knows."""
-    if outside:
-        logger.info(
-            "%s does not annotate %s: no label, no score. A finding that it annotates is absent where it does not state it.",
-            data_set,
-            ", ".join(outside),
-        )
+def _say_vocabulary(
+    data_set: str, label_names: Sequence[str], annotated: Sequence[str], unknown: Sequence[str]
+) -> None:
+    """Say once which labels a data set annotates and which have no score on it, and which of its names nobody knows."""
+    inside = ", ".join(name for name in label_names if name in annotated)
+    outside = ", ".join(name for name in label_names if name not in annotated)
+    missing = f"; it does not annotate {outside}: no label and no score" if outside else ""
+    logger.info("%s annotates %s: absent where it does not state them%s.", data_set, inside, missing)
     if unknown:
         logger.warning(
             "Expected the published names of findings in %s but found %d others, which count for no label: %s.",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from lightning.pytorch.utilities import rank_zero_only
 
-from data_modules.folders import MAX_DEPTH, by_version, walk_folders
+from data_modules.folders import MAX_DEPTH, MAX_FOLDERS, by_version, walk_folders
 from data_modules.mimic_cxr.imagenome import read_imagenome_gold
 from data_modules.mimic_cxr.ms_cxr import find_ms_cxr, read_ms_cxr
 from data_modules.mimic_cxr.reflacx import read_reflacx
@@ -107,6 +107,7 @@ def find_collections(root: Path, must_exist: bool) -> Collections:
         raise FileNotFoundError(
             f"Expected MS_CXR_Local_Alignment_v*.csv, or the folders {', '.join(FOLDERS.values())} of other collections with "
             f"regions, in data.roi_root '{root}' or up to {MAX_DEPTH} folders below, but found none of them. Without them, "
-            "patients with regions are not held out of training. Set data.roi_root to where they are, or leave it out."
+            "patients with regions are not held out of training. Set data.roi_root to where they are, or leave it out; folders "
+            f"with more than {MAX_FOLDERS} others in them are not looked through."
         )
     return Collections(root, places)

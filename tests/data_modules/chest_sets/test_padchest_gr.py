@@ -51,6 +51,10 @@ def test_a_table_without_patients_is_refused(tmp_path: Path) -> None:
     (tmp_path / "master_table.csv").write_text("StudyID,ImageID,Patient,label,split\ns1,i1.png,p1,scoliosis,train\n")
     with pytest.raises(ValueError, match="PatientID"):
         _ = read(tmp_path).splits
+    (tmp_path / "master_table.csv").unlink()
+    (tmp_path / "master_table.csv.zip").write_bytes(b"half of an archive")
+    with pytest.raises(ValueError, match=r"master_table\.csv\.zip' but it is empty or damaged"):
+        _ = read(tmp_path).splits
 
 
 @pytest.mark.parametrize("form", ["here", "above", "unpacked"])
@@ -81,7 +85,10 @@ def test_what_the_set_does_not_annotate_has_no_label_and_is_said(
     assert data.data_report()["test"]["not_annotated: Pneumonia"] == 2
     assert "not_annotated: Atelectasis" not in test.counts
     (line,) = [record.message for record in caplog.records]
-    assert "PadChestGR does not annotate Edema, Pneumonia, No Finding" in line
+    assert line == (
+        "PadChestGR annotates Atelectasis: absent where it does not state them; "
+        "it does not annotate Edema, Pneumonia, No Finding: no label and no score."
+    )
 
 
 # names of the same family as a label, which once counted as its absence
