@@ -1,5 +1,6 @@
 """Tables of text on disk."""
 
+import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,6 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
         frame: pd.DataFrame = pd.read_csv(path, **options)
     except UnicodeDecodeError as error:
         raise ValueError(f"Expected text in UTF-8 in '{path}' but got {error}. Convert the file.") from error
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, EOFError, zlib.error) as error:
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise ValueError(f"Expected a table in '{path}' but it is empty or damaged: {error}. Restore it.") from error
     return frame

@@ -1,5 +1,6 @@
 """Data sets that a trained student is evaluated on, and that nothing is trained on."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, NoReturn
 
 import numpy as np
+from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 
 from data_modules.base import License, PrivilegedDataModule
@@ -16,8 +18,8 @@ from data_modules.preparation import Preprocess
 from data_modules.regions import Region, join_regions
 from data_modules.split import Split
 
+logger = logging.getLogger("mmpkd")
 MissingImages = Literal["error", "drop"]
-MAX_DEPTH = 3
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,13 @@ class Annotated:
         sample_id: N unique identifiers.
         patient_id: N patients; the image itself where a set does not tell.
         files: N image files.
-        names: M findings that the set annotates.
+        names: M findings that the set annotates: those of its published vocabulary, whether or not they occur in these images.
         labels: Float32 (N, M): 1, 0 or NaN.
         regions: Image, finding and region, in any order.
         frames: (height, width) of annotated images, where the set states it.
         counts: What was left out.
         strata: What results can be broken down by, N values each.
+        unknown_names: Names in the files that are not of the published vocabulary; they say nothing about any label.
     """
 
     sample_id: Sequence[str]
@@ -45,6 +48,7 @@ class Annotated:
     frames: Mapping[str, Size] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     strata: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    unknown_names: Sequence[str] = ()
 
 
 class EvaluationReader(ABC):
@@ -64,7 +68,9 @@ class EvaluationReader(ABC):
 class EvaluationDataModule(PrivilegedDataModule):
     """One data set to evaluate a student on that was trained on another: `mmpkd test --data FILE --ckpt_path CHECKPOINT`.
 
-    There is a test split only. Findings that the data set does not annotate have no label, and take no part in any score.
+    There is a test split only. A finding outside the published vocabulary of the data set has no label (NaN) and takes no part
+    in any score: the log names it, and `mmpkd check-data` counts it as `not_annotated`. A finding of the vocabulary that the
+    data set does not state of an image is absent (0), or not stated (NaN) if something that it does state may mean it.
 
     Args:
         reader: The data set, for example `data_modules.chest_sets.VinDrCXR`.
@@ -139,6 +145,8 @@ class EvaluationDataModule(PrivilegedDataModule):
             )
         kept = np.flatnonzero(exists)
         label = project_labels(found.labels, found.names, self.label_names)
+        outside = [name for name in self.label_names if name not in found.names]
+        _say_vocabulary(type(self.reader).__name__, self.label_names, found.names, found.unknown_names)
         names = np.asarray(found.sample_id, dtype=np.str_)
         rois = join_regions(found.regions, self.label_names, found.frames)
         split = Split(
@@ -148,7 +156,12 @@ class EvaluationDataModule(PrivilegedDataModule):
             label=label,
             has_privileged=np.zeros(len(names), dtype=np.bool_),
             rois={row: rois[name] for row, name in enumerate(names.tolist()) if name in rois},
-            counts={**found.counts, "dropped_missing_images": int((~exists).sum())},
+            counts={
+                **found.counts,
+                **{f"not_annotated: {name}": len(kept) for name in outside},
+                "unknown_names": len(found.unknown_names),
+                "dropped_missing_images": int((~exists).sum()),
+            },
             strata={name: np.asarray(values, dtype=np.str_) for name, values in found.strata.items()},
         )
         return {"test": split.take(kept)}
@@ -162,6 +175,24 @@ class EvaluationDataModule(PrivilegedDataModule):
         raise TypeError(
             f"Expected a data set to train on but {type(self.reader).__name__} is for evaluation only: run `mmpkd test` with "
             "a checkpoint."
+        )
+
+
+@rank_zero_only
+def _say_vocabulary(
+    data_set: str, label_names: Sequence[str], annotated: Sequence[str], unknown: Sequence[str]
+) -> None:
+    """Say once which labels a data set annotates and which have no score on it, and which of its names nobody knows."""
+    inside = ", ".join(name for name in label_names if name in annotated)
+    outside = ", ".join(name for name in label_names if name not in annotated)
+    missing = f"; it does not annotate {outside}: no label and no score" if outside else ""
+    logger.info("%s annotates %s: absent where it does not state them%s.", data_set, inside, missing)
+    if unknown:
+        logger.warning(
+            "Expected the published names of findings in %s but found %d others, which count for no label: %s.",
+            data_set,
+            len(unknown),
+            ", ".join(unknown),
         )
 
 
@@ -191,37 +222,3 @@ def project_labels(
         if name in names:
             projected[:, column] = labels[:, list(names).index(name)]
     return projected
-
-
-def merge_names(
-    labels: NDArray[np.float32], names: Sequence[str], vocabulary: Mapping[str, str]
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Translate the findings of a data set; several that become one are joined, and present if any of them is.
-
-    Args:
-        labels: Float32 (N, M): 1, 0 or NaN.
-        names: M names of the data set.
-        vocabulary: The student's name of each; others are left out.
-
-    Returns:
-        Float32 (N, M') and the M' names.
-    """
-    merged = tuple(dict.fromkeys(vocabulary[name] for name in names if name in vocabulary))
-    columns = [
-        np.fmax.reduce([labels[:, i] for i, name in enumerate(names) if vocabulary.get(name) == target])
-        for target in merged
-    ]
-    return np.stack(columns, axis=1).astype(np.float32) if columns else np.zeros((len(labels), 0), np.float32), merged
-
-
-def find_file(root: Path, name: str) -> Path:
-    """Return a file of that name in a folder, or at most three levels below.
-
-    Raises:
-        FileNotFoundError: If there is none.
-    """
-    for depth in range(MAX_DEPTH + 1):
-        found = sorted(root.glob("*/" * depth + name))
-        if found:
-            return found[0]
-    raise FileNotFoundError(f"Expected a file '{name}' in '{root}' but there is none. Set the root of data.reader.")

@@ -29,13 +29,23 @@ def read_json(path: Path) -> dict[str, Any]:
         FileNotFoundError: If there is none.
         ValueError: If it cannot be read as an object of JSON, for example because half of it is missing.
     """
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"Expected JSON in '{path}' but it is damaged: {error}. Restore or delete it.") from error
+    content = load_json(path)
     if not isinstance(content, dict):
         raise ValueError(f"Expected an object of JSON in '{path}' but got {type(content).__name__}.")
     return content
+
+
+def load_json(path: Path) -> Any:
+    """Read a JSON file that may hold anything.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is no JSON, for example because half of it is missing.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"Expected JSON in '{path}' but it is damaged: {error}. Restore or delete it.") from error
 
 
 def _finite(value: Any) -> Any:

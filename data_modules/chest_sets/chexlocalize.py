@@ -1,20 +1,23 @@
 """CheXlocalize: radiologists' segmentations of the validation and test sets of CheXpert."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from data_modules.base import License
+from data_modules.columns import binary_column, check_names
 from data_modules.csv_file import read_csv
-from data_modules.evaluation import Annotated, EvaluationReader, find_file
+from data_modules.evaluation import Annotated, EvaluationReader
+from data_modules.folders import find_base, find_file
 from data_modules.geometry import Size
-from data_modules.mimic_cxr.labels import FINDINGS
+from data_modules.json_file import read_json
+from data_modules.mimic_cxr.labels import FINDINGS, RENAMED
 from data_modules.regions import PolygonRegion, Region, RLERegion
 
-RENAMED = {"Airspace Opacity": "Lung Opacity"}
+# what releases call the folder of a split
+FOLDERS = {"val": ("valid", "val"), "test": ("test",)}
 
 
 class CheXlocalize(EvaluationReader):
@@ -31,7 +34,7 @@ class CheXlocalize(EvaluationReader):
     the empty ones are no regions. "Airspace Opacity" is CheXpert's "Lung Opacity". Frontal images only.
 
     Args:
-        root: Folder with the annotations, the labels and the images.
+        root: Folder with the annotations, the labels and the images; each here or some folders below.
         split: CheXpert's validation or test set. Choose nothing on the test set.
         annotation: `contours` (gt_annotations), or `masks` (gt_segmentations, run-length encoded).
     """
@@ -45,37 +48,36 @@ class CheXlocalize(EvaluationReader):
 
     def read(self) -> Annotated:
         """Read labels and regions."""
-        labels = read_csv(find_file(self.root, f"{self.split}_labels.csv"))
+        path = find_file(self.root, f"{self.split}_labels.csv")
+        labels = read_csv(path).rename(columns=RENAMED)
+        check_names(("Path",), [str(name) for name in labels.columns], f"columns of '{path}'")
         keys = labels["Path"].map(lambda path: "_".join(Path(path).with_suffix("").parts[-3:]))
         frontal = keys.str.endswith("frontal")
         labels, keys = labels[frontal], keys[frontal]
         kind = "annotations" if self.annotation == "contours" else "segmentations"
-        content: dict[str, dict[str, Any]] = json.loads(
-            find_file(self.root, f"gt_{kind}_{self.split}.json").read_text()
-        )
+        content: dict[str, dict[str, Any]] = read_json(find_file(self.root, f"gt_{kind}_{self.split}.json"))
+        # a finding without a column is not annotated
         names = tuple(name for name in FINDINGS if name in labels)
         frames = {key: _frame(value) for key, value in content.items()}
         return Annotated(
             sample_id=keys.tolist(),
             patient_id=keys.str.split("_").str[0].tolist(),
-            files=[self._file(path) for path in labels["Path"]],
+            files=self._files([Path(path) for path in labels["Path"]]),
             names=names,
-            labels=labels[list(names)].to_numpy(dtype=np.float32),
+            labels=np.stack([binary_column(labels[name], f"'{name}' of '{path.name}'") for name in names], axis=1),
             regions=[item for key, value in content.items() for item in _regions(key, value)],
             frames={key: frame for key, frame in frames.items() if frame is not None},
         )
 
-    def _file(self, path: str) -> Path:
-        """Return where an image lies: the labels name `CheXpert-v1.0/valid/patient...` or `test/patient...`."""
-        tail = Path(*Path(path).parts[-3:])
-        folders = [
-            self.root / path,
-            *(self.root / base / name / tail for base in ("", "CheXpert") for name in _FOLDERS[self.split]),
-        ]
-        return next((file for file in folders if file.is_file()), folders[1])
-
-
-_FOLDERS = {"val": ("val", "valid"), "test": ("test",)}
+    def _files(self, paths: Sequence[Path]) -> list[Path]:
+        """Return where images lie: the labels name `CheXpert-v1.0/valid/patient...` or `test/patient...`."""
+        inside = [Path(*path.parts[-3:]) for path in paths]
+        forms = [paths, *([Path(name) / path for path in inside] for name in FOLDERS[self.split])]
+        for files in forms:
+            base = find_base(self.root, files)
+            if base is not None:
+                return [base / file for file in files]
+        return [self.root / path for path in paths]
 
 
 def _frame(value: dict[str, Any]) -> Size | None:

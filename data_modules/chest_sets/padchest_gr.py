@@ -1,53 +1,23 @@
 """PadChest-GR: grounded reports, each finding with boxes."""
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-import numpy as np
+import pandas as pd
 
 from data_modules.base import License
+from data_modules.chest_sets.padchest_names import VOCABULARY
 from data_modules.columns import check_names
 from data_modules.csv_file import read_csv
-from data_modules.evaluation import Annotated, EvaluationReader, find_file
+from data_modules.evaluation import Annotated, EvaluationReader
+from data_modules.folders import find_base, find_file
 from data_modules.geometry import BoxFormat, to_xyxy
+from data_modules.json_file import load_json
 from data_modules.regions import BoxRegion, Region
 
 REPORTS = "grounded_reports_*.json"
-VOCABULARY = {
-    "atelectasis": "Atelectasis",
-    "laminar atelectasis": "Atelectasis",
-    "atelectasis basal": "Atelectasis",
-    "lobar atelectasis": "Atelectasis",
-    "cardiomegaly": "Cardiomegaly",
-    "consolidation": "Consolidation",
-    "pulmonary edema": "Edema",
-    "mediastinal enlargement": "Enlarged Cardiomediastinum",
-    "superior mediastinal enlargement": "Enlarged Cardiomediastinum",
-    "fracture": "Fracture",
-    "rib fracture": "Fracture",
-    "clavicle fracture": "Fracture",
-    "nodule": "Lung Lesion",
-    "multiple nodules": "Lung Lesion",
-    "mass": "Lung Lesion",
-    "pulmonary mass": "Lung Lesion",
-    "alveolar pattern": "Lung Opacity",
-    "infiltrates": "Lung Opacity",
-    "ground glass pattern": "Lung Opacity",
-    "increased density": "Lung Opacity",
-    "pleural effusion": "Pleural Effusion",
-    "loculated pleural effusion": "Pleural Effusion",
-    "pleural thickening": "Pleural Other",
-    "apical pleural thickening": "Pleural Other",
-    "pneumonia": "Pneumonia",
-    "pneumothorax": "Pneumothorax",
-    "hydropneumothorax": "Pneumothorax",
-    "pacemaker": "Support Devices",
-    "endotracheal tube": "Support Devices",
-    "nsg tube": "Support Devices",
-    "central venous catheter": "Support Devices",
-    "chest drain tube": "Support Devices",
-}
+TABLES = ("master_table.csv", "master_table.csv.zip", "master_table.csv.gz")
 
 
 class PadChestGR(EvaluationReader):
@@ -59,11 +29,20 @@ class PadChestGR(EvaluationReader):
     Cite: de Castro et al., "PadChest-GR: a bilingual chest X-ray dataset for grounded radiology report generation", NEJM AI
     2025, https://arxiv.org/abs/2411.05085; Bustos et al., "PadChest", Medical Image Analysis 66:101797, 2020.
 
-    Read before use: boxes are fractions of the image, and those of both readers are joined. A finding that no sentence names
-    counts as absent. Findings without a box have a label and no region.
+    Read before use:
+    (1) Boxes are fractions of the image, and those of both readers are joined. Findings without a box have a label and no region.
+    (2) A finding that no sentence names counts as absent. Pneumonia, Edema and No Finding are outside the vocabulary and have
+    no label: hilar congestion (78 rows) and Kerley lines are signs of edema, and nothing says where there is none.
+    (3) `data_modules/chest_sets/padchest_names.py` lists the names that count as a label, by the words of CheXpert's labeler:
+    infiltrates, increased density, interstitial and reticular patterns are Lung Opacity; granulomas and cavities are Lung Lesion;
+    tubes, catheters, pacemakers and artificial valves are Support Devices.
+    (4) It also lists names that leave a label open: volume loss for Atelectasis, a blunted costophrenic angle for Pleural
+    Effusion and Pleural Other, consolidation and fibrotic bands for Lung Opacity, compressed vertebrae for Fracture, and others.
+    There, the label is not stated (NaN), unless another name states it.
 
     Args:
-        root: Folder with the reports, `master_table.csv` and the images.
+        root: Folder with the reports, `master_table.csv` (or .csv.zip, as distributed) and the images; each here or some
+            folders below.
         split: The set's own split by patient, or all of it.
         box_format: What the four numbers of a box are.
     """
@@ -80,42 +59,45 @@ class PadChestGR(EvaluationReader):
 
     def read(self) -> Annotated:
         """Read reports, table and boxes."""
-        table = read_csv(find_file(self.root, "master_table.csv"), dtype=str)
-        check_names(
-            ("ImageID", "PatientID", "split"), [str(name) for name in table.columns], "columns of 'master_table.csv'"
-        )
-        table = table.drop_duplicates("ImageID").set_index("ImageID")
-        if self.split != "all":
-            table = table[table["split"] == self.split]
-        studies = [
-            study for study in json.loads(find_file(self.root, REPORTS).read_text()) if study["ImageID"] in table.index
-        ]
-        names = tuple(dict.fromkeys(VOCABULARY.values()))
-        labels = np.zeros((len(studies), len(names)), dtype=np.float32)
-        regions: list[tuple[str, str, Region]] = []
-        unknown: set[str] = set()
-        for row, study in enumerate(studies):
-            # a sentence about normal anatomy has neither labels nor boxes
-            for finding in study["findings"]:
-                own = [str(name).lower() for name in finding.get("labels") or ()]
-                unknown |= {name for name in own if name not in VOCABULARY}
-                known = dict.fromkeys(VOCABULARY[name] for name in own if name in VOCABULARY)
-                drawn = [*(finding.get("boxes") or ()), *(finding.get("extra_boxes") or ())]
-                for name in known:
-                    labels[row, names.index(name)] = 1
-                    regions += [
-                        (study["ImageID"], name, BoxRegion(to_xyxy(box, self.box_format), True)) for box in drawn
-                    ]
-        images = [str(study["ImageID"]) for study in studies]
-        folder = next(
-            (self.root / name for name in ("PadChest_GR", "images") if (self.root / name).is_dir()), self.root
-        )
+        table = self._table()
+        reports = [study for study in load_json(find_file(self.root, REPORTS)) if study["ImageID"] in table.index]
+        images = [str(study["ImageID"]) for study in reports]
+        found = [_names(study) for study in reports]
+        folder = find_base(self.root, images) or self.root
         return Annotated(
             sample_id=images,
             patient_id=table.loc[images, "PatientID"].tolist(),
             files=[folder / name for name in images],
-            names=names,
-            labels=labels,
-            regions=regions,
-            counts={"names_without_a_label": len(unknown)},
+            names=VOCABULARY.labels,
+            labels=VOCABULARY.read(found),
+            regions=[region for study in reports for region in self._regions(study)],
+            counts={"images_without_a_report": len(table) - len(set(images))},
+            unknown_names=sorted(set().union(*found) - VOCABULARY.names),
         )
+
+    def _table(self) -> pd.DataFrame:
+        """Return patient and split of the images of the split, by image."""
+        path = find_file(self.root, *TABLES)
+        table = read_csv(path, dtype=str)
+        columns = [str(name) for name in table.columns]
+        check_names(("ImageID", "PatientID", "split"), columns, f"columns of '{path.name}'")
+        table = table.drop_duplicates("ImageID").set_index("ImageID")
+        return table if self.split == "all" else table[table["split"] == self.split]
+
+    def _regions(self, study: dict[str, Any]) -> Iterator[tuple[str, str, Region]]:
+        for finding in study["findings"]:
+            labels = dict.fromkeys(label for name in _listed(finding) for label in VOCABULARY.labels_of(name))
+            boxes = [*(finding.get("boxes") or ()), *(finding.get("extra_boxes") or ())]
+            for label in labels:
+                for box in boxes:
+                    yield study["ImageID"], label, BoxRegion(to_xyxy(box, self.box_format), True)
+
+
+def _names(study: dict[str, Any]) -> set[str]:
+    """Return the names of all findings of a report."""
+    return {name for finding in study["findings"] for name in _listed(finding)}
+
+
+def _listed(finding: dict[str, Any]) -> list[str]:
+    """Return the names of one sentence; one about normal anatomy has neither names nor boxes."""
+    return [str(name).strip().lower() for name in finding.get("labels") or ()]

@@ -1,5 +1,6 @@
 """VinDr-CXR: boxes of three readers (training) or of a consensus (test)."""
 
+from itertools import compress
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -9,30 +10,46 @@ import pandas as pd
 from data_modules.base import License
 from data_modules.columns import check_names
 from data_modules.csv_file import read_csv
-from data_modules.evaluation import Annotated, EvaluationReader, find_file, merge_names
+from data_modules.evaluation import Annotated, EvaluationReader
+from data_modules.folders import find_base, find_file
 from data_modules.geometry import to_xyxy
 from data_modules.regions import BoxRegion, Region
+from data_modules.vocabulary import Vocabulary
 
-VOCABULARY = {
-    "Atelectasis": "Atelectasis",
-    "Cardiomegaly": "Cardiomegaly",
-    "Consolidation": "Consolidation",
-    "Edema": "Edema",
-    "Mediastinal shift": "Enlarged Cardiomediastinum",
-    "Clavicle fracture": "Fracture",
-    "Rib fracture": "Fracture",
-    "Lung cavity": "Lung Lesion",
-    "Lung cyst": "Lung Lesion",
-    "Lung tumor": "Lung Lesion",
-    "Nodule/Mass": "Lung Lesion",
-    "Infiltration": "Lung Opacity",
-    "Lung Opacity": "Lung Opacity",
-    "No finding": "No Finding",
-    "Pleural effusion": "Pleural Effusion",
-    "Pleural thickening": "Pleural Other",
-    "Pneumonia": "Pneumonia",
-    "Pneumothorax": "Pneumothorax",
-}
+# a shifted mediastinum is not an enlarged one; fibrosis may be of the lung or of the pleura, a calcification may be a granuloma
+VOCABULARY = Vocabulary(
+    stated={
+        "Atelectasis": ("Atelectasis",),
+        "Cardiomegaly": ("Cardiomegaly",),
+        "Consolidation": ("Consolidation",),
+        "Edema": ("Edema",),
+        "Fracture": ("Clavicle fracture", "Rib fracture"),
+        "Lung Lesion": ("Lung cavity", "Lung cyst", "Lung tumor", "Nodule/Mass"),
+        "Lung Opacity": ("ILD", "Infiltration", "Lung Opacity"),
+        "No Finding": ("No finding",),
+        "Pleural Effusion": ("Pleural effusion",),
+        "Pleural Other": ("Pleural thickening",),
+        "Pneumonia": ("Pneumonia",),
+        "Pneumothorax": ("Pneumothorax",),
+    },
+    unresolved={
+        "Lung Lesion": ("Calcification",),
+        "Lung Opacity": ("Pulmonary fibrosis",),
+        "Pleural Other": ("Pulmonary fibrosis",),
+        "Pneumonia": ("Tuberculosis",),
+    },
+    others=(
+        "Aortic enlargement",
+        "COPD",
+        "Emphysema",
+        "Enlarged PA",
+        "Mediastinal shift",
+        "Other diseases",
+        "Other lesion",
+    ),
+)
+# the columns that a label depends on
+NAMES = sorted(VOCABULARY.names - set(VOCABULARY.others))
 BOX = ("x_min", "y_min", "x_max", "y_max")
 SUFFIXES = (".dicom", ".dcm", ".png", ".jpg")
 
@@ -46,10 +63,14 @@ class VinDrCXR(EvaluationReader):
     2022, https://arxiv.org/abs/2012.15029.
 
     Read before use: each training image was read by three of 17 radiologists, who often disagree; the test set is a consensus
-    of five. Patients are not told apart, so every image counts as one. Boxes are in pixels of the original DICOM image.
+    of five. Patients are not told apart, so every image counts as one. Boxes are in pixels of the original DICOM image. Devices
+    and an enlarged mediastinum are outside the vocabulary (a mediastinal shift is something else). Interstitial disease ("ILD")
+    and infiltration are Lung Opacity. Not stated (NaN) where nothing else states them: Lung Opacity and Pleural Other of
+    images with pulmonary fibrosis, Lung Lesion with a calcification, Pneumonia with tuberculosis.
 
     Args:
-        root: Folder with `annotations_*.csv`, `image_labels_*.csv` and the images in `test/` and `train/`.
+        root: Folder with `annotations_*.csv`, `image_labels_*.csv` and the images in `test/` and `train/`; each here or some
+            folders below.
         split: The set's own split.
         min_readers: Readers of a training image that must name a finding for it to be present, of three; those who do draw
             its region.
@@ -64,20 +85,20 @@ class VinDrCXR(EvaluationReader):
 
     def read(self) -> Annotated:
         """Read labels and boxes."""
-        table = read_csv(find_file(self.root, f"image_labels_{self.split}.csv"))
-        names = [name for name in table.columns if name in VOCABULARY]
-        votes = table.groupby("image_id", sort=True)[names].sum()
+        path = find_file(self.root, f"image_labels_{self.split}.csv")
+        table = read_csv(path)
+        check_names(("image_id", *NAMES), [str(name) for name in table.columns], f"columns of '{path.name}'")
+        votes = table.groupby("image_id", sort=True)[NAMES].sum()
         required = self.min_readers if self.split == "train" else 1
         present = votes >= required
-        labels, merged = merge_names(present.to_numpy(dtype=np.float32), names, VOCABULARY)
+        found = [set(compress(NAMES, row)) for row in present.to_numpy(dtype=np.bool_)]
         images = votes.index.astype(str).tolist()
-        folder = find_file(self.root, f"annotations_{self.split}.csv").parent
         return Annotated(
             sample_id=images,
             patient_id=images,
-            files=self._files(images, folder),
-            names=merged,
-            labels=labels,
+            files=self._files(images),
+            names=VOCABULARY.labels,
+            labels=VOCABULARY.read(found),
             regions=self._regions(present),
         )
 
@@ -91,14 +112,17 @@ class VinDrCXR(EvaluationReader):
         boxes = boxes.dropna(subset=list(BOX))
         rows = boxes[["image_id", "class_name", *BOX]].itertuples(index=False)
         return [
-            (str(image), VOCABULARY[name], BoxRegion(to_xyxy(box, "xyxy")))
+            (str(image), label, BoxRegion(to_xyxy(box, "xyxy")))
             for image, name, *box in rows
-            if name in VOCABULARY and name in present and present.loc[image, name]
+            for label in VOCABULARY.labels_of(name)
+            if present.loc[image, name]
         ]
 
-    def _files(self, images: list[str], tables: Path) -> list[Path]:
-        """Return the file of each image, in whichever format the folder holds it."""
-        folders = [base / self.split for base in (self.root, tables, tables.parent)]
-        folder = next((path for path in folders if path.is_dir()), folders[0])
-        suffix = next((s for s in SUFFIXES if next(folder.glob(f"*{s}"), None) is not None), SUFFIXES[0])
-        return [folder / f"{name}{suffix}" for name in images]
+    def _files(self, images: list[str]) -> list[Path]:
+        """Return the file of each image, in whichever format there is."""
+        for suffix in SUFFIXES:
+            files = [Path(self.split) / f"{name}{suffix}" for name in images]
+            base = find_base(self.root, files)
+            if base is not None:
+                return [base / file for file in files]
+        return [self.root / self.split / f"{name}{SUFFIXES[0]}" for name in images]

@@ -11,7 +11,8 @@ from data_modules.base import License
 from data_modules.cbis_ddsm.breast import PrepareBreast
 from data_modules.columns import check_names
 from data_modules.csv_file import read_csv
-from data_modules.evaluation import Annotated, EvaluationReader, find_file
+from data_modules.evaluation import Annotated, EvaluationReader
+from data_modules.folders import find_file
 from data_modules.geometry import to_xyxy
 from data_modules.preparation import Preprocess
 from data_modules.regions import BoxRegion, Region

@@ -8,22 +8,12 @@ from data_modules.base import License, PrivilegedDataModule
 from data_modules.geometry import Resize
 from data_modules.images import GreyRange
 from data_modules.mimic_cxr.labels import Blank, Uncertainty
+from data_modules.mimic_cxr.ms_cxr import MS_CXR_FINDINGS
 from data_modules.mimic_cxr.reader import ImageFormat, Labeler, MIMICCXRReader, RoiSplit, TestLabels
 from data_modules.mimic_cxr.reports import TextMode
 from data_modules.mimic_cxr.rois import RoiSource
 from data_modules.split import Split
 from data_modules.transforms import Augmentation
-
-MS_CXR_FINDINGS = (
-    "Atelectasis",
-    "Cardiomegaly",
-    "Consolidation",
-    "Edema",
-    "Lung Opacity",
-    "Pleural Effusion",
-    "Pneumonia",
-    "Pneumothorax",
-)
 
 
 class MIMICCXRDataModule(PrivilegedDataModule):
@@ -47,18 +37,20 @@ class MIMICCXRDataModule(PrivilegedDataModule):
     of a leak (a study without impression was labelled from it), `label_masked` less still, and `indication` is known
     before the image.
     (2) Most annotated images are in the official training split; every patient with a region in any collection that is
-    found leaves training, by patient. MS-CXR's own split is never used.
+    found leaves training, by patient. MS-CXR's own split is never used. A collection has no regions of findings that it has no
+    names for: `mmpkd check-data` counts them as `roi_not_annotated`.
     (3) Labels are by study: a frontal image may be labelled for what only the lateral one shows.
     (4) 3,269 test studies come from 293 patients: intervals must be clustered by patient, as all of ours are.
     (5) Files are histogram equalised 8 bit copies of the radiographs; do not equalise them again.
 
     Args:
-        root: Folder of the images, with `files/`.
+        root: Folder of the images, with `files/`, or up to six folders above, as in a mirror; the same holds for the others.
         tables_root: Folder of the tables of MIMIC-CXR-JPG; `root` by default.
-        reports_root: Folder of the reports, as a tree, `mimic-cxr-reports.zip` or `mimic_cxr_sectioned.csv` (whose own
+        reports_root: Folder of the reports, as a tree, `mimic-cxr-reports.zip` or `mimic_cxr_sectioned.csv` (or .gz; its own
             sections are then trusted); `root` by default.
-        roi_root: Folder of the collections with regions, or of one of them; `root` by default. Without MS-CXR's file
-            there are no regions.
+        roi_root: Folder of the collections with regions, or of one of them; one that holds none is refused. By default they are
+            looked for in `root`, and without any there are no regions, and nobody is held out of training. Of several
+            versions of a collection the newest is scored, and patients of all are held out. The log says what was found.
         image_format: `jpg` for MIMIC-CXR-JPG, `dicom` for the images of MIMIC-CXR.
         label_names: Findings; by default the eight that MS-CXR has boxes of.
         text: What the teacher reads: `findings`, `impression`, `full` (both), `indication`, or `label_masked` (findings
@@ -69,7 +61,8 @@ class MIMICCXRDataModule(PrivilegedDataModule):
             `ignore` for the others.
         blank: What a finding that is not mentioned becomes. "No Finding" has no zeros of its own: blank is 0 where
             another finding is stated.
-        test_labels: Labels of the test split: `automatic`, or the `radiologist`'s of release 2.1.0, who read the reports.
+        test_labels: Labels of the test split: `automatic`, or the `radiologist`'s of release 2.1.0, who read the reports of 687
+            studies; the others have no label then.
         roi_source: Collection whose regions are scored: boxes of `ms_cxr`, ellipses of `reflacx`, or anatomical regions, not
             lesions, of Chest ImaGenome (`imagenome_gold`, or the automatic `imagenome_silver`).
         roi_split: `official` scores annotated images of the official validation and test splits only; `all` moves every
@@ -147,7 +140,7 @@ class MIMICCXRDataModule(PrivilegedDataModule):
             root,
             Path(tables_root or root),
             Path(reports_root or root),
-            Path(roi_root or root),
+            None if roi_root is None else Path(roi_root),
             image_format,
             self.label_names,
             text,

@@ -11,55 +11,81 @@ from pathlib import Path
 from typing import Any
 
 from data_modules.geometry import to_xyxy
+from data_modules.json_file import read_json
 from data_modules.mimic_cxr.files import read_table
-from data_modules.mimic_cxr.rois import Annotations, find_folder
+from data_modules.mimic_cxr.rois import Annotations
 from data_modules.regions import BoxRegion, Region, join_regions
+from data_modules.vocabulary import Vocabulary
 
-# names of findings in the scene graphs, by label
-FINDINGS = {
-    "atelectasis": "Atelectasis",
-    "lobar/segmental collapse": "Atelectasis",
-    "enlarged cardiac silhouette": "Cardiomegaly",
-    "consolidation": "Consolidation",
-    "pulmonary edema/hazy opacity": "Edema",
-    "fluid overload/heart failure": "Edema",
-    "enlarged mediastinum": "Enlarged Cardiomediastinum",
-    "mass/nodule (not otherwise specified)": "Lung Lesion",
-    "lung lesion": "Lung Lesion",
-    "lung opacity": "Lung Opacity",
-    "pleural effusion": "Pleural Effusion",
-    "pleural/parenchymal scarring": "Pleural Other",
-    "pneumonia": "Pneumonia",
-    "pneumothorax": "Pneumothorax",
-}
+# names of findings and devices in the scene graphs, in lower case, by the words of CheXpert's labeler
+VOCABULARY = Vocabulary(
+    stated={
+        "Atelectasis": ("atelectasis", "linear/patchy atelectasis", "lobar/segmental collapse"),
+        "Cardiomegaly": ("enlarged cardiac silhouette",),
+        "Consolidation": ("consolidation",),
+        "Edema": ("fluid overload/heart failure", "pulmonary edema/hazy opacity", "vascular congestion"),
+        "Enlarged Cardiomediastinum": ("mediastinal widening", "superior mediastinal mass/enlargement"),
+        "Fracture": ("clavicle fracture", "rib fracture", "spinal fracture"),
+        "Lung Lesion": (
+            "calcified nodule",
+            "lung cancer",
+            "lung lesion",
+            "mass/nodule (not otherwise specified)",
+            "multiple masses/nodules",
+        ),
+        "Lung Opacity": (
+            "airspace opacity",
+            "increased reticular markings/ild pattern",
+            "infiltration",
+            "interstitial lung disease",
+            "lung opacity",
+        ),
+        "Pleural Effusion": ("hydropneumothorax", "pleural effusion"),
+        "Pleural Other": ("pleural/parenchymal scarring",),
+        "Pneumonia": ("pneumonia",),
+        "Pneumothorax": ("hydropneumothorax", "pneumothorax"),
+        "Support Devices": (
+            "cardiac pacer and wires",
+            "chest port",
+            "chest tube",
+            "endotracheal tube",
+            "enteric tube",
+            "ij line",
+            "intra-aortic balloon pump",
+            "mediastinal drain",
+            "picc",
+            "pigtail catheter",
+            "prosthetic valve",
+            "subclavian line",
+            "swan-ganz catheter",
+            "tracheostomy tube",
+        ),
+    }
+)
 GOLD_BOXES = "gold_bbox_coordinate_annotations_1000images.csv"
 GOLD_FINDINGS = "gold_attributes_relations_500pts_500studies1st.txt"
 ORIGINAL = ("original_x1", "original_y1", "original_x2", "original_y2")
 
 
-def read_imagenome_gold(root: Path, label_names: Sequence[str]) -> Annotations | None:
+def read_imagenome_gold(folder: Path, label_names: Sequence[str]) -> Annotations:
     """Read the boxes that people corrected, and the findings that they attributed to them.
 
     Args:
-        root: Folder of Chest ImaGenome, or the one above.
+        folder: `gold_dataset/`.
         label_names: The K labels.
 
     Returns:
-        Boxes in pixels of the original images; None if there is no `gold_dataset/`.
+        Boxes in pixels of the original images.
 
     Raises:
         FileNotFoundError: If a file of the folder is missing.
         ValueError: If a file lacks a column.
     """
-    folder = find_folder(root, "gold_dataset")
-    if folder is None:
-        return None
     boxes = read_table(folder / GOLD_BOXES, ("image_id", "bbox_name", *ORIGINAL))
     found = read_table(folder / GOLD_FINDINGS, ("image_id", "bbox", "relation", "label_name"), separator="\t")
-    found = found[found["relation"].astype(str).isin(("1", "1.0"))].assign(
-        finding=found["label_name"].astype(str).str.lower().map(FINDINGS), bbox_name=found["bbox"]
-    )
-    found = found.dropna(subset=["finding"])[["image_id", "bbox_name", "finding"]].drop_duplicates()
+    found = found[found["relation"].astype(str).isin(("1", "1.0"))].assign(bbox_name=found["bbox"])
+    found["finding"] = [list(VOCABULARY.labels_of(str(name).lower())) for name in found["label_name"]]
+    found = found[["image_id", "bbox_name", "finding"]].explode("finding").dropna().drop_duplicates()
     for frame in (boxes, found):
         frame["image_id"] = frame["image_id"].astype(str).str.removesuffix(".dcm")
     joined = found.merge(boxes, on=["image_id", "bbox_name"], how="inner")
@@ -68,56 +94,68 @@ def read_imagenome_gold(root: Path, label_names: Sequence[str]) -> Annotations |
         (str(image), str(finding), BoxRegion(to_xyxy(box, "xyxy")))
         for image, finding, *box in joined.loc[~empty, ["image_id", "finding", *ORIGINAL]].itertuples(index=False)
     )
-    counts = {"empty_boxes": int(empty.sum())}
-    return Annotations(join_regions(rows, label_names, {}), frozenset(boxes["image_id"]), {}, counts)
+    rois, counts = join_regions(rows, label_names, {}), {"empty_boxes": int(empty.sum())}
+    return Annotations(rois, frozenset(boxes["image_id"]), VOCABULARY.labels, counts=counts)
 
 
-def read_imagenome_silver(root: Path, label_names: Sequence[str], images: Collection[str]) -> Annotations | None:
-    """Read the automatic scene graphs of some images, in place from `scene_graph.zip`.
+def read_imagenome_silver(folder: Path, label_names: Sequence[str], images: Collection[str]) -> Annotations:
+    """Read the automatic scene graphs of some images, from `scene_graph/` or in place from `scene_graph.zip`.
 
     Args:
-        root: Folder of Chest ImaGenome, or the one above.
+        folder: `silver_dataset/`.
         label_names: The K labels.
         images: Images to read; there are graphs of 242,072.
 
     Returns:
-        Boxes in pixels of the original images; None if there is no `silver_dataset/`. `annotated` is empty: the graphs cover
-        nearly all frontal images, and nobody is held out of training for them.
+        Boxes in pixels of the original images. `annotated` is empty: the graphs cover nearly all frontal images, and nobody is
+        held out of training for them.
 
     Raises:
-        FileNotFoundError: If the archive is missing.
+        FileNotFoundError: If there is neither.
     """
-    folder = find_folder(root, "silver_dataset")
-    if folder is None:
-        return None
-    archive = folder / "scene_graph.zip"
-    if not archive.is_file():
-        raise FileNotFoundError(f"Expected the scene graphs in '{archive}' but there is no such file.")
     rows: list[tuple[str, str, Region]] = []
     without = 0
+    for image, graph in _graphs(folder, images):
+        if graph is None:
+            without += 1
+        else:
+            rows += [(image, finding, region) for finding, region in _regions(graph)]
+    rois = join_regions(rows, label_names, {})
+    return Annotations(rois, frozenset(), VOCABULARY.labels, counts={"without_scene_graph": without})
+
+
+def _graphs(folder: Path, images: Collection[str]) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Yield images with their scene graphs, None where there is none."""
+    unpacked, archive = folder / "scene_graph", folder / "scene_graph.zip"
+    if unpacked.is_dir():
+        for image in images:
+            path = unpacked / f"{image}_SceneGraph.json"
+            yield image, read_json(path) if path.is_file() else None
+        return
+    if not archive.is_file():
+        raise FileNotFoundError(f"Expected the scene graphs in '{archive}' or '{unpacked}' but there is neither.")
     with zipfile.ZipFile(archive) as graphs:
         names = {Path(name).name.removesuffix("_SceneGraph.json"): name for name in graphs.namelist()}
         for image in images:
-            if image in names:
-                rows += [(image, finding, region) for finding, region in _graph(json.loads(graphs.read(names[image])))]
-            else:
-                without += 1
-    return Annotations(join_regions(rows, label_names, {}), frozenset(), {}, {"without_scene_graph": without})
+            yield image, json.loads(graphs.read(names[image])) if image in names else None
 
 
-def _graph(graph: dict[str, Any]) -> Iterator[tuple[str, Region]]:
+def _regions(graph: dict[str, Any]) -> Iterator[tuple[str, Region]]:
     box_of = {item["bbox_name"]: item for item in graph["objects"]}
-    seen = set()
+    for anatomy, label in dict.fromkeys(_stated(graph)):
+        if anatomy in box_of:
+            box = to_xyxy([box_of[anatomy][name] for name in ORIGINAL], "xyxy")
+            if box[2] > box[0] and box[3] > box[1]:
+                yield label, BoxRegion(box)
+
+
+def _stated(graph: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield anatomy and label of every finding that a report states."""
     for entry in graph["attributes"]:
         for phrase in entry["attributes"]:
             for attribute in phrase:
                 # for example anatomicalfinding|yes|lung opacity
                 _, relation, name = attribute.split("|", 2)
-                finding = FINDINGS.get(name)
-                item = box_of.get(entry["bbox_name"])
-                if relation != "yes" or finding is None or item is None or (finding, entry["bbox_name"]) in seen:
-                    continue
-                seen.add((finding, entry["bbox_name"]))
-                box = to_xyxy([item[name] for name in ORIGINAL], "xyxy")
-                if box[2] > box[0] and box[3] > box[1]:
-                    yield finding, BoxRegion(box)
+                if relation == "yes":
+                    for label in VOCABULARY.labels_of(name.strip().lower()):
+                        yield entry["bbox_name"], label

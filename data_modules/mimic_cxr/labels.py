@@ -29,6 +29,8 @@ FINDINGS = (
     "Support Devices",
 )
 NO_FINDING = "No Finding"
+# the table that a radiologist read, and CheXlocalize, say the second name
+RENAMED = {"Airspace Opacity": "Lung Opacity"}
 Uncertainty = Literal["ones", "zeros", "ignore", "smoothed"]
 Blank = Literal["zeros", "ignore"]
 # the range that uncertain labels are drawn from (Pham et al. 2019, section 3.2)
@@ -55,7 +57,7 @@ def read_labels(
     """
     check_names(findings, FINDINGS, "findings")
     policies = resolve_policies(findings, uncertainty)
-    frame = read_table(path, ["study_id", *findings])
+    frame = read_table(path, ["study_id", *findings], renamed=RENAMED)
     repeated = int(frame["study_id"].duplicated().sum())
     if repeated:
         raise ValueError(

@@ -1,43 +1,56 @@
 """Boxes of MS-CXR (https://physionet.org/content/ms-cxr)."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from data_modules.folders import files_in
 from data_modules.geometry import to_xyxy
-from data_modules.mimic_cxr.files import find_tables, read_table
+from data_modules.json_file import read_json
+from data_modules.mimic_cxr.files import read_table
 from data_modules.mimic_cxr.rois import Annotations
 from data_modules.regions import BoxRegion, join_regions
 
 # A file of release 0.1 is named 1.0.0: the name tells no version.
 PATTERN = "MS_CXR_Local_Alignment_v*"
+MS_CXR_FINDINGS = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Consolidation",
+    "Edema",
+    "Lung Opacity",
+    "Pleural Effusion",
+    "Pneumonia",
+    "Pneumothorax",
+)
 COLUMNS = ("dicom_id", "category_name", "x", "y", "w", "h", "image_width", "image_height")
 
 
-def read_ms_cxr(root: Path, label_names: Sequence[str]) -> Annotations | None:
-    """Read the boxes of MS-CXR from its CSV file, else from its JSON file.
+def find_ms_cxr(folders: Sequence[Path]) -> list[Path]:
+    """Return the files of MS-CXR in some folders: CSV, and JSON where a version comes without CSV."""
+    tables = files_in(folders, (f"{PATTERN}.csv", f"{PATTERN}.csv.gz"))
+    versions = {path.with_name(path.name.split(".csv")[0]) for path in tables}
+    documents = files_in(folders, (f"{PATTERN}.json",))
+    return [*tables, *(path for path in documents if path.with_suffix("") not in versions)]
+
+
+def read_ms_cxr(path: Path, label_names: Sequence[str]) -> Annotations:
+    """Read the boxes of MS-CXR.
 
     MS-CXR's own split column, where there is one, is never used: it contradicts the split of MIMIC-CXR.
 
     Args:
-        root: Folder of MS-CXR, or the one above.
+        path: Its CSV or JSON file.
         label_names: The K labels.
 
     Returns:
-        Boxes in pixels of the original images, joined by image and finding; None if there is no file.
+        Boxes in pixels of the original images.
 
     Raises:
         ValueError: If the file lacks a column.
     """
-    tables, documents = find_tables(root, f"{PATTERN}.csv"), find_tables(root, f"{PATTERN}.json")
-    if tables:
-        frame = read_table(tables[-1], COLUMNS)
-    elif documents:
-        frame = _read_coco(documents[-1])
-    else:
-        return None
+    frame = _read_coco(path) if path.suffix == ".json" else read_table(path, COLUMNS)
     sizes = frame.drop_duplicates("dicom_id")
     frames = {
         str(name): (int(height), int(width))
@@ -49,12 +62,14 @@ def read_ms_cxr(root: Path, label_names: Sequence[str]) -> Annotations | None:
         (name, finding, BoxRegion(to_xyxy(box, "xywh", frames[name])))
         for name, finding, box in zip(names, findings, numbers, strict=True)
     )
-    return Annotations(join_regions(rows, label_names, frames), frozenset(names), frames, {"boxes": len(frame)})
+    labels = tuple(dict.fromkeys((*MS_CXR_FINDINGS, *findings)))
+    rois = join_regions(rows, label_names, frames)
+    return Annotations(rois, frozenset(names), labels, frames, {"boxes": len(frame)})
 
 
 def _read_coco(path: Path) -> pd.DataFrame:
     """Return the JSON file (COCO: images, annotations, categories) in the columns of the CSV file."""
-    content = json.loads(path.read_text())
+    content = read_json(path)
     missing = [name for name in ("images", "annotations", "categories") if name not in content]
     if missing:
         raise ValueError(f"Expected images, annotations and categories in '{path}' but {missing} are missing.")

@@ -1,6 +1,6 @@
 """Join the tables of MIMIC-CXR-JPG, the reports and the regions into splits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from data_modules.folders import find_base
 from data_modules.geometry import Size
+from data_modules.mimic_cxr.collections import Collections, find_collections, say_foreign
 from data_modules.mimic_cxr.files import find_table, read_table
-from data_modules.mimic_cxr.imagenome import read_imagenome_gold, read_imagenome_silver
+from data_modules.mimic_cxr.imagenome import read_imagenome_silver
 from data_modules.mimic_cxr.labels import Blank, Uncertainty, read_labels, resolve_policies
-from data_modules.mimic_cxr.ms_cxr import read_ms_cxr
-from data_modules.mimic_cxr.reflacx import read_reflacx
 from data_modules.mimic_cxr.reports import Reports, TextMode, read_reports
 from data_modules.mimic_cxr.rois import Annotations, RoiSource
 from data_modules.mimic_cxr.views import FRONTAL, resolve_views
@@ -43,7 +43,7 @@ class MIMICCXRReader:
     root: Path
     tables_root: Path
     reports_root: Path
-    roi_root: Path
+    roi_root: Path | None
     image_format: ImageFormat
     label_names: tuple[str, ...]
     text: TextMode
@@ -58,7 +58,9 @@ class MIMICCXRReader:
 
     def read(self) -> Mapping[str, Split]:
         """Return the splits `train`, `val` and `test`."""
+        self._collections.say()
         everyone = self._everyone()
+        say_foreign(self._annotations, everyone["dicom_id"])
         images = everyone[everyone["view"].isin(FRONTAL)].reset_index(drop=True)
         patients = everyone.loc[everyone["dicom_id"].isin(self._held_out), "subject_id"].unique()
         owned = images["subject_id"].isin(patients).to_numpy(dtype=np.bool_)
@@ -67,6 +69,7 @@ class MIMICCXRReader:
         held_out = owned & (images["split"] == "train").to_numpy()
         num_held_out = int(images.loc[held_out, "subject_id"].nunique())
         images = images[~held_out].reset_index(drop=True)
+        images["file"] = self._files(images)
         rois, roi_counts = self._rois(everyone, images)
         reports = read_reports(self.reports_root, images["subject_id"].tolist(), images["study_id"].tolist(), self.text)
         if not reports.text:
@@ -80,7 +83,12 @@ class MIMICCXRReader:
         }
         splits["train"] = _count(
             splits["train"],
-            {"held_out_roi_images": int(held_out.sum()), "held_out_roi_patients": num_held_out, **reports.counts},
+            {
+                "held_out_roi_images": int(held_out.sum()),
+                "held_out_roi_patients": num_held_out,
+                **{f"annotated_images: {name}": len(own.annotated) for name, own in self._annotations.items()},
+                **reports.counts,
+            },
         )
         splits["test"] = _count(splits["test"], roi_counts)
         return {name: _count(split, self._official_counts(everyone, name)) for name, split in splits.items()}
@@ -118,14 +126,13 @@ class MIMICCXRReader:
         return counts | {"lateral_or_other_view": int((~frontal & ~unknown).sum()), "unknown_view": int(unknown.sum())}
 
     @cached_property
+    def _collections(self) -> Collections:
+        return find_collections(self.roi_root or self.root, must_exist=self.roi_root is not None)
+
+    @cached_property
     def _annotations(self) -> Mapping[RoiSource, Annotations]:
         """Every collection that is there, except the automatic one."""
-        found = {
-            "ms_cxr": read_ms_cxr(self.roi_root, self.label_names),
-            "imagenome_gold": read_imagenome_gold(self.roi_root, self.label_names),
-            "reflacx": read_reflacx(self.roi_root, self.label_names, self.min_certainty),
-        }
-        return {name: value for name, value in found.items() if value is not None}  # type: ignore[misc]
+        return self._collections.read(self.label_names, self.min_certainty)
 
     @property
     def _held_out(self) -> frozenset[str]:
@@ -136,19 +143,10 @@ class MIMICCXRReader:
         self, everyone: pd.DataFrame, images: pd.DataFrame
     ) -> tuple[Mapping[str, tuple[Roi, ...]], dict[str, int]]:
         """Return the ROIs of the chosen collection by image, each in the frame of the original image."""
-        if self.roi_source == "none":
-            return {}, {}
-        chosen = self._annotations.get(self.roi_source)
-        if self.roi_source == "imagenome_silver":
-            evaluated = images.loc[images["split"] != "train", "dicom_id"].tolist()
-            chosen = read_imagenome_silver(self.roi_root, self.label_names, evaluated)
+        evaluated = images.loc[images["split"] != "train", "dicom_id"].tolist()
+        chosen = self._chosen(evaluated)
         if chosen is None:
-            # MS-CXR is the default: without it there are labels to train on, but nothing to localize
-            if self.roi_source == "ms_cxr":
-                return {}, {}
-            raise FileNotFoundError(
-                f"Expected the regions of '{self.roi_source}' in '{self.roi_root}' but they are not there. Set data.roi_root."
-            )
+            return {}, {}
         rows = everyone[everyone["dicom_id"].isin({*chosen.rois, *chosen.frames})]
         frames: dict[str, Size] = dict(
             zip(rows["dicom_id"], zip(rows["Rows"].astype(int), rows["Columns"].astype(int), strict=True), strict=True)
@@ -159,7 +157,32 @@ class MIMICCXRReader:
             for name, own in chosen.rois.items()
             if name in frames
         }
-        return rois, {f"roi_{name}": number for name, number in chosen.counts.items()}
+        counts = {f"roi_{name}": number for name, number in chosen.counts.items()}
+        outside = [name for name in self.label_names if name not in chosen.labels]
+        return rois, counts | {f"roi_not_annotated: {name}": len(evaluated) for name in outside}
+
+    def _chosen(self, evaluated: Sequence[str]) -> Annotations | None:
+        """Return the collection that is scored; the automatic one for some images only."""
+        places = self._collections.places
+        # MS-CXR is the default: without any collection there are labels to train on, but nothing to localize
+        if self.roi_source == "none" or (self.roi_source == "ms_cxr" and not places):
+            return None
+        if self.roi_source not in places:
+            found = ", ".join(places) or "no collection"
+            raise FileNotFoundError(
+                f"Expected the regions of '{self.roi_source}' in '{self._collections.root}' but found {found}. "
+                "Set data.roi_root or data.roi_source."
+            )
+        if self.roi_source == "imagenome_silver":
+            return read_imagenome_silver(places["imagenome_silver"][-1], self.label_names, evaluated)
+        return self._annotations[self.roi_source]
+
+    def _files(self, rows: pd.DataFrame) -> list[str]:
+        """Return the image files, below `root` or a folder of a mirror in it."""
+        subject, study, image = (rows[column].astype(str) for column in ("subject_id", "study_id", "dicom_id"))
+        files = "files/p" + subject.str[:2] + "/p" + subject + "/s" + study + "/" + image + SUFFIX[self.image_format]
+        base = find_base(self.root, files.tolist()) or self.root
+        return [str(base / file) for file in files]
 
     def _labels(self, name: str, rows: pd.DataFrame) -> NDArray[np.float32]:
         """Return labels (N, K); studies that a labeler could not label are NaN."""
@@ -177,13 +200,12 @@ class MIMICCXRReader:
         return labels.reindex(rows["study_id"]).to_numpy(dtype=np.float32, copy=True)
 
     def _split(self, name: str, rows: pd.DataFrame, reports: Reports, rois: Mapping[str, tuple[Roi, ...]]) -> Split:
-        subject, study, image = (rows[column].astype(str) for column in ("subject_id", "study_id", "dicom_id"))
-        files = "files/p" + subject.str[:2] + "/p" + subject + "/s" + study + "/" + image + SUFFIX[self.image_format]
+        subject, image = (rows[column].astype(str) for column in ("subject_id", "dicom_id"))
         report = [reports.text.get(number, "") for number in rows["study_id"].tolist()]
         return Split(
             sample_id=image.to_numpy(dtype=np.str_),
             patient_id=subject.to_numpy(dtype=np.str_),
-            image=[self.root / file for file in files],
+            image=[Path(file) for file in rows["file"]],
             label=self._labels(name, rows),
             has_privileged=np.array([bool(text) for text in report], dtype=np.bool_),
             report=report,

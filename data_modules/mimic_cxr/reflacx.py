@@ -5,52 +5,61 @@ from pathlib import Path
 
 import pandas as pd
 
-from data_modules.mimic_cxr.files import find_tables, read_table
-from data_modules.mimic_cxr.rois import Annotations, find_folder
+from data_modules.folders import files_in
+from data_modules.mimic_cxr.files import read_table
+from data_modules.mimic_cxr.rois import Annotations
 from data_modules.regions import EllipseRegion, Region, join_regions
+from data_modules.vocabulary import Vocabulary
 
 # The names of phase 1 and of phases 2 and 3 differ; a name stands for the same finding in all phases that have it.
-FINDINGS = {
-    "Atelectasis": ("Atelectasis",),
-    "Consolidation": ("Consolidation",),
-    "Enlarged cardiac silhouette": ("Cardiomegaly",),
-    "Pulmonary edema": ("Edema",),
-    "Wide mediastinum": ("Enlarged Cardiomediastinum",),
-    "Abnormal mediastinal contour": ("Enlarged Cardiomediastinum",),
-    "Fracture": ("Fracture",),
-    "Acute fracture": ("Fracture",),
-    "Mass": ("Lung Lesion",),
-    "Nodule": ("Lung Lesion",),
-    "Lung nodule or mass": ("Lung Lesion",),
-    "Groundglass opacity": ("Lung Opacity",),
-    "Pleural effusion": ("Pleural Effusion",),
-    "Pleural thickening": ("Pleural Other",),
-    # phases 2 and 3 do not tell effusion from thickening: it is left out rather than guessed
-    "Pleural abnormality": (),
-    "Pneumothorax": ("Pneumothorax",),
-    "Support devices": ("Support Devices",),
-}
+VOCABULARY = Vocabulary(
+    stated={
+        "Atelectasis": ("Atelectasis",),
+        "Cardiomegaly": ("Enlarged cardiac silhouette",),
+        "Consolidation": ("Consolidation",),
+        "Edema": ("Pulmonary edema",),
+        "Enlarged Cardiomediastinum": ("Abnormal mediastinal contour", "Wide mediastinum"),
+        "Fracture": ("Acute fracture", "Fracture"),
+        "Lung Lesion": ("Lung nodule or mass", "Mass", "Nodule"),
+        "Lung Opacity": ("Groundglass opacity", "Interstitial lung disease"),
+        "Pleural Effusion": ("Pleural effusion",),
+        "Pleural Other": ("Pleural thickening",),
+        "Pneumothorax": ("Pneumothorax",),
+        "Support Devices": ("Support devices",),
+    },
+    # phases 2 and 3 do not tell effusion from thickening, and fibrosis may be of lung or pleura: no region, rather than a guess
+    unresolved={
+        "Lung Opacity": ("Airway wall thickening", "Fibrosis"),
+        "Pleural Effusion": ("Pleural abnormality",),
+        "Pleural Other": ("Fibrosis", "Pleural abnormality"),
+    },
+    others=(
+        "Emphysema",
+        "Enlarged hilum",
+        "Hiatal hernia",
+        "High lung volume / emphysema",
+        "Other",
+        "Quality issue",
+    ),
+)
 
 
-def read_reflacx(root: Path, label_names: Sequence[str], min_certainty: int) -> Annotations | None:
+def read_reflacx(folder: Path, label_names: Sequence[str], min_certainty: int) -> Annotations:
     """Read the ellipses; those of all readers and phases of an image are joined.
 
     Args:
-        root: Folder of REFLACX, or the one above.
+        folder: `main_data/`.
         label_names: The K labels.
         min_certainty: Smallest certainty that counts, from 1 (unlikely) to 5 (consistent with); 3 is "possibly".
 
     Returns:
-        Ellipses in pixels of the original images; None if there is no `main_data/`.
+        Ellipses in pixels of the original images.
 
     Raises:
         FileNotFoundError: If no table of a phase is there.
         ValueError: If a table lacks a column.
     """
-    folder = find_folder(root, "main_data")
-    if folder is None:
-        return None
-    tables = find_tables(folder.parent, "metadata_phase_*.csv")
+    tables = files_in([folder.parent], ("metadata_phase_*.csv", "metadata_phase_*.csv.gz"))
     if not tables:
         raise FileNotFoundError(f"Expected metadata_phase_1.csv to 3 in '{folder.parent}' but there is none of them.")
     readings = pd.concat(
@@ -71,7 +80,8 @@ def read_reflacx(root: Path, label_names: Sequence[str], min_certainty: int) -> 
         else:
             without += 1
     rois = join_regions(rows, label_names, frames)
-    return Annotations(rois, frozenset(readings["dicom_id"]), frames, {"readings_without_ellipses": without})
+    counts = {"readings_without_ellipses": without}
+    return Annotations(rois, frozenset(readings["dicom_id"]), VOCABULARY.labels, frames, counts)
 
 
 def _ellipses(path: Path, min_certainty: int) -> Iterator[tuple[str, Region]]:
@@ -79,6 +89,6 @@ def _ellipses(path: Path, min_certainty: int) -> Iterator[tuple[str, Region]]:
     frame = frame[frame["certainty"] >= min_certainty]
     for row in frame.to_dict("records"):
         region = EllipseRegion((float(row["xmin"]), float(row["ymin"]), float(row["xmax"]), float(row["ymax"])))
-        for name, findings in FINDINGS.items():
-            if str(row.get(name)).lower() in ("true", "1", "1.0"):
-                yield from ((finding, region) for finding in findings)
+        named = [str(name) for name, value in row.items() if str(value).lower() in ("true", "1", "1.0")]
+        for label in dict.fromkeys(label for name in named for label in VOCABULARY.labels_of(name)):
+            yield label, region

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from data_modules.csv_file import read_csv
+from data_modules.folders import find_base, find_nearest
 from data_modules.mimic_cxr.masking import mask_labels
 from data_modules.mimic_cxr.sections import join_sections, parse_sections
 
@@ -49,12 +50,12 @@ def select_text(sections: Mapping[str, str], mode: TextMode) -> str:
 def read_reports(root: Path, subject_id: Sequence[int], study_id: Sequence[int], mode: TextMode) -> Reports:
     """Read the text of studies.
 
-    Sections come from `mimic_cxr_sectioned.csv` where it lies in the folder. Studies that it lacks (it lacks those that its
+    Sections come from `mimic_cxr_sectioned.csv` (or .gz) where it is there. Studies that it lacks (it lacks those that its
     script treats by hand), and all studies without it, are read from the tree `files/p10/p10000032/s50414267.txt`, or
     in place from `mimic-cxr-reports.zip`.
 
     Args:
-        root: Folder of the reports.
+        root: Folder of the reports; each form may lie up to six levels below, as in a mirror.
         subject_id: Patients.
         study_id: Their studies, in the same order.
         mode: Section to return.
@@ -65,20 +66,21 @@ def read_reports(root: Path, subject_id: Sequence[int], study_id: Sequence[int],
     Raises:
         FileNotFoundError: If the folder has none of the three.
     """
-    sectioned, tree, archive = root / SECTIONED, root / "files", root / ARCHIVE
-    if not (sectioned.is_file() or tree.is_dir() or archive.is_file()):
+    pairs = dict(zip(map(int, study_id), map(int, subject_id), strict=True))
+    sectioned, archive = find_nearest(root, SECTIONED, f"{SECTIONED}.gz"), find_nearest(root, ARCHIVE)
+    tree = find_base(root, [report_name(subject, study) for study, subject in pairs.items()])
+    if not (sectioned or archive or tree or (root / "files").is_dir()):
         raise FileNotFoundError(
             f"Expected reports in '{root}', as files/p10/p10000032/s50414267.txt, {ARCHIVE} or {SECTIONED}, but found none "
             f"of them. They are part of MIMIC-CXR, not of MIMIC-CXR-JPG: set data.reports_root."
         )
-    pairs = dict(zip(map(int, study_id), map(int, subject_id), strict=True))
     # the table of sections has no indication
-    known = _read_sectioned(sectioned, pairs) if sectioned.is_file() and mode != "indication" else {}
+    known = _read_sectioned(sectioned, pairs) if sectioned and mode != "indication" else {}
     counts = {"reports_from_table": len(known)}
     missing = {study: subject for study, subject in pairs.items() if study not in known}
     # the tree of MIMIC-CXR-JPG is there without reports in it, so an archive goes first
-    read, name = (_from_archive, "archive") if archive.is_file() else (_from_tree, "tree")
-    found = dict(read(root, missing)) if missing else {}
+    name = "archive" if archive else "tree"
+    found = dict(_from_archive(archive, missing) if archive else _from_tree(tree or root, missing)) if missing else {}
     counts |= {f"reports_from_{name}": len(found), "without_report": len(missing) - len(found)}
     texts = {study: select_text(sections, mode) for source in (known, found) for study, sections in source.items()}
     texts = {study: text for study, text in texts.items() if text}
@@ -104,8 +106,8 @@ def _from_tree(root: Path, pairs: Mapping[int, int]) -> Iterator[tuple[int, dict
                 yield study, parse_sections(text)
 
 
-def _from_archive(root: Path, pairs: Mapping[int, int]) -> Iterator[tuple[int, dict[str, str]]]:
-    with zipfile.ZipFile(root / ARCHIVE) as archive:
+def _from_archive(path: Path, pairs: Mapping[int, int]) -> Iterator[tuple[int, dict[str, str]]]:
+    with zipfile.ZipFile(path) as archive:
         # some copies have a folder around files/
         names = {name[max(0, name.find("files/")) :]: name for name in archive.namelist()}
         for study, subject in pairs.items():

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from data_modules.geometry import Size
@@ -20,14 +19,11 @@ class Annotations:
         annotated: All images that the collection has a region of, whatever the finding.
         frames: (height, width) of annotated images, where the collection states it.
         counts: What was left out.
+        labels: The labels that the collection has names for; no image has a region of another one.
     """
 
     rois: Mapping[str, tuple[Roi, ...]]
     annotated: frozenset[str]
+    labels: tuple[str, ...]
     frames: Mapping[str, Size] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
-
-
-def find_folder(root: Path, name: str) -> Path | None:
-    """Return a folder of that name in a folder or in one of its direct subfolders, or None."""
-    return next((path for path in (root / name, *sorted(root.glob(f"*/{name}"))) if path.is_dir()), None)

@@ -25,7 +25,7 @@ def resolve_views(metadata: pd.DataFrame) -> "pd.Series[str]":
     Returns:
         N strings.
     """
-    view = metadata["ViewPosition"].fillna("").astype(str).str.strip().str.upper().replace(_SAME)
+    view = _column(metadata, "ViewPosition").str.strip().str.upper().replace(_SAME)
     missing = view == ""
     code = _column(metadata[missing], "ViewCodeSequence_CodeMeaning")
     procedure = _column(metadata[missing], "PerformedProcedureStepDescription")
@@ -37,4 +37,5 @@ def resolve_views(metadata: pd.DataFrame) -> "pd.Series[str]":
 def _column(metadata: pd.DataFrame, name: str) -> "pd.Series[str]":
     if name not in metadata:
         return pd.Series("", index=metadata.index, dtype=str)
-    return metadata[name].fillna("").astype(str).str.lower()
+    # a column without any value is one of numbers, which takes no text for a blank
+    return metadata[name].astype(object).fillna("").astype(str).str.lower()

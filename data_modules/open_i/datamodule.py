@@ -8,7 +8,7 @@ import numpy as np
 
 from data_modules.base import License, PrivilegedDataModule
 from data_modules.mimic_cxr.masking import mask_labels
-from data_modules.open_i.reports import HEADINGS, Report, read_reports
+from data_modules.open_i.reports import CODES, Report, read_reports
 from data_modules.split import Split
 
 Text = Literal["findings", "impression", "findings_and_impression", "label_masked"]
@@ -23,7 +23,11 @@ class OpenIDataModule(PrivilegedDataModule):
     23(2):304-310, 2016, https://doi.org/10.1093/jamia/ocv080.
 
     Read before use: the codes were given by people who read these reports, so a teacher of the reports partly repeats what its
-    input was coded from. There are no patient identifiers; every report counts as a patient. Names in the text are `XXXX`.
+    input was coded from. A finding without a code is absent; a report without codes, or with none but that its image is of bad
+    quality, is left out. An enlarged or borderline cardiac shadow is cardiomegaly, bullous emphysema is emphysema, and fluid or
+    blood in the pleura, with or without air, is pleural effusion; emphysema of the skin or mediastinum, pericardial effusion,
+    a blunted costophrenic angle and heart failure are none of the labels. There are no patient identifiers; every report
+    counts as a patient. Names in the text are `XXXX`.
 
     Args:
         root: Folder with `NLMCXR_reports.tgz`.
@@ -52,7 +56,7 @@ class OpenIDataModule(PrivilegedDataModule):
         max_train_samples: int | None = None,
     ) -> None:
         super().__init__(
-            tuple(HEADINGS),
+            tuple(CODES),
             batch_size=batch_size,
             num_workers=num_workers,
             seed=seed,

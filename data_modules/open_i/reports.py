@@ -6,20 +6,32 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-# labels, and the major MeSH headings that count as one; a heading may be followed by qualifiers ("Opacity/lung/base/left")
-HEADINGS: Mapping[str, tuple[str, ...]] = {
+# labels, and the major MeSH codes that count as one, whatever other qualifiers follow ("Opacity/lung/base/left")
+CODES: Mapping[str, tuple[str, ...]] = {
     "Normal": ("normal",),
     "Atelectasis": ("Pulmonary Atelectasis",),
-    "Cardiomegaly": ("Cardiomegaly",),
+    # a borderline heart counts in both of its spellings
+    "Cardiomegaly": ("Cardiac Shadow/borderline", "Cardiac Shadow/enlarged", "Cardiomegaly"),
     "Edema": ("Pulmonary Congestion", "Pulmonary Edema"),
-    "Emphysema": ("Emphysema", "Pulmonary Disease, Chronic Obstructive", "Pulmonary Emphysema"),
+    "Emphysema": ("Bullous Emphysema", "Emphysema", "Pulmonary Disease, Chronic Obstructive", "Pulmonary Emphysema"),
     "Fracture": ("Fractures, Bone",),
     "Granuloma": ("Calcified Granuloma", "Granuloma", "Granulomatous Disease"),
     "Lung Opacity": ("Airspace Disease", "Consolidation", "Infiltrate", "Opacity"),
     "Nodule": ("Mass", "Nodule"),
-    "Pleural Effusion": ("Pleural Effusion",),
+    "Pleural Effusion": ("Hemopneumothorax", "Hemothorax", "Hydropneumothorax", "Pleural Effusion"),
 }
-NOT_CODED = "No Indexing"
+Code = tuple[str, frozenset[str]]
+
+
+def _parts(code: str) -> Code:
+    """Return heading and qualifiers in lower case: the codes are typed by hand."""
+    heading, *qualifiers = (part.strip().lower() for part in code.split("/"))
+    return heading, frozenset(qualifiers)
+
+
+NAMES = {label: [_parts(code) for code in codes] for label, codes in CODES.items()}
+# codes that say nothing about a patient
+SILENT = frozenset({"no indexing", "technical quality of image unsatisfactory"})
 
 
 @dataclass(frozen=True)
@@ -29,18 +41,19 @@ class Report:
     Attributes:
         name: Its identifier, such as `CXR1`.
         sections: Text by section in capitals, such as `FINDINGS`.
-        headings: Major MeSH headings without qualifiers; empty if the report was not coded.
+        codes: Major MeSH codes, a heading with qualifiers such as `Opacity/lung/base/left`; empty if the report was not coded.
     """
 
     name: str
     sections: Mapping[str, str]
-    headings: frozenset[str]
+    codes: tuple[str, ...]
 
     def labels(self) -> list[float]:
-        """Return 1 or 0 for each label, NaN if the report was not coded."""
-        if not self.headings or NOT_CODED in self.headings:
-            return [float("nan")] * len(HEADINGS)
-        return [float(bool(self.headings & set(names))) for names in HEADINGS.values()]
+        """Return 1 or 0 for each label, NaN if the report was not coded, or only for the quality of its image."""
+        codes = [_parts(code) for code in self.codes]
+        if all(heading in SILENT for heading, _ in codes):
+            return [float("nan")] * len(CODES)
+        return [float(any(_counts(code, name) for code in codes for name in names)) for names in NAMES.values()]
 
 
 def read_reports(archive: Path) -> list[Report]:
@@ -77,5 +90,10 @@ def _parse(content: bytes) -> Report:
     sections = {
         str(part.get("Label")): " ".join((part.text or "").split()) for part in root.iterfind(".//AbstractText")
     }
-    majors = [(major.text or "").split("/")[0].strip() for major in root.iterfind("MeSH/major")]
-    return Report(str(name.get("id")), sections, frozenset(filter(None, majors)))
+    codes = [" ".join((major.text or "").split()) for major in root.iterfind("MeSH/major")]
+    return Report(str(name.get("id")), sections, tuple(filter(None, codes)))
+
+
+def _counts(code: Code, name: Code) -> bool:
+    """Return whether a code has the heading of a name and all of its qualifiers."""
+    return code[0] == name[0] and name[1] <= code[1]

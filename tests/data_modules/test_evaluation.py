@@ -9,8 +9,6 @@ from data_modules.evaluation import (
     Annotated,
     EvaluationDataModule,
     EvaluationReader,
-    find_file,
-    merge_names,
     project_labels,
 )
 from mmpkd.commands.main import main
@@ -121,18 +119,3 @@ def test_labels_are_brought_into_the_order_of_the_student() -> None:
     np.testing.assert_array_equal(projected, [[0, np.nan, 1], [1, np.nan, np.nan]])
     with pytest.raises(ValueError, match="share a finding"):
         project_labels(labels, ("Edema", "Pneumonia"), ("Malignant",))
-
-
-def test_findings_that_become_one_are_present_if_any_is() -> None:
-    labels = np.array([[1, 0, 0], [0, 0, 1], [np.nan, 0, 1], [np.nan, 1, np.nan]], dtype=np.float32)
-    merged, names = merge_names(labels, ("mass", "other", "nodule"), {"mass": "Lesion", "nodule": "Lesion"})
-    assert names == ("Lesion",)
-    np.testing.assert_array_equal(merged[:, 0], [1, 1, 1, np.nan])
-
-
-def test_files_are_found_some_levels_below(tmp_path: Path) -> None:
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "a" / "b" / "x_1.json").write_text("{}")
-    assert find_file(tmp_path, "x_*.json") == tmp_path / "a" / "b" / "x_1.json"
-    with pytest.raises(FileNotFoundError, match=r"'y\.json'"):
-        find_file(tmp_path, "y.json")

@@ -204,7 +204,8 @@ def write_tables(root: Path, rows: list[StudyRows], image_size: int) -> None:
     automatic.to_csv(root / "mimic-cxr-2.0.0-chexpert.csv.gz", index=False)
     tested = [r for r in rows if r.study.split == "test"]
     truth = _label_table(tested, [dict(zip(FINDINGS, map(float, r.truth), strict=True)) for r in tested])
-    truth.drop(columns="subject_id").to_csv(root / "mimic-cxr-2.1.0-test-set-labeled.csv", index=False)
+    truth = truth.drop(columns="subject_id").rename(columns={"Lung Opacity": "Airspace Opacity"})
+    truth.to_csv(root / "mimic-cxr-2.1.0-test-set-labeled.csv", index=False)
     _box_table(rows, image_size).to_csv(root / "MS_CXR_Local_Alignment_v1.1.0.csv", index=False)
 
 

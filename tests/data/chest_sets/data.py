@@ -1,6 +1,8 @@
 """Tiny copies of the chest sets for evaluation, in the distributed layouts with their traps."""
 
 import json
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,14 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from tests.data.cbis_ddsm.data import write_dicom
+
+# the columns of image_labels_test.csv
+VINDR_NAMES = (
+    "Aortic enlargement", "Atelectasis", "Calcification", "Cardiomegaly", "Clavicle fracture", "Consolidation", "Edema",
+    "Emphysema", "Enlarged PA", "ILD", "Infiltration", "Lung Opacity", "Lung cavity", "Lung cyst", "Mediastinal shift",
+    "Nodule/Mass", "Pleural effusion", "Pleural thickening", "Pneumothorax", "Pulmonary fibrosis", "Rib fracture",
+    "Other lesion", "COPD", "Lung tumor", "Pneumonia", "Tuberculosis", "Other diseases", "No finding",
+)  # fmt: skip
 
 
 def write_image(path: Path, size: tuple[int, int], mode: str = "L") -> None:
@@ -58,8 +68,10 @@ def _encode(mask: NDArray[np.uint8]) -> dict[str, object]:
 
 
 def write_padchest_gr(root: Path) -> None:
-    """Write grounded reports of two studies: two readers' boxes, normal sentences without keys, unknown names."""
-    root.mkdir(parents=True, exist_ok=True)
+    """Write grounded reports of two studies: two readers' boxes, normal sentences without keys, names without a label.
+
+    The table is a ZIP archive, and the images lie two folders below, as they are distributed.
+    """
     findings = [
         {
             "sentence_en": "Effusion with atelectasis.",
@@ -69,21 +81,25 @@ def write_padchest_gr(root: Path) -> None:
             "labels": ["Pleural effusion", "laminar atelectasis", "atelectasis"],
         },
         {"sentence_en": "Scoliosis.", "abnormal": True, "boxes": [], "labels": ["scoliosis"]},
+        {"sentence_en": "Hilar congestion.", "abnormal": True, "boxes": [], "labels": ["hilar congestion"]},
         {"sentence_en": "Normal heart.", "abnormal": False},
     ]
     studies = [
         {"StudyID": "s1", "ImageID": "i1.png", "findings": findings},
         {"StudyID": "s2", "ImageID": "i2.png", "findings": [{"sentence_en": "Normal.", "abnormal": False}]},
     ]
-    (root / "grounded_reports_20240819.json").write_text(json.dumps(studies))
-    rows = [
-        "StudyID,ImageID,PatientID,label,split",
-        "s1,i1.png,p1,pleural effusion,train",
-        "s1,i1.png,p1,scoliosis,train",
-    ]
-    (root / "master_table.csv").write_text("\n".join([*rows, "s2,i2.png,p2,Normal,test"]) + "\n")
+    rows = ["s1,i1.png,p1,pleural effusion,train", "s1,i1.png,p1,scoliosis,train", "s2,i2.png,p2,Normal,test"]
+    write_grounded_reports(root, studies, rows)
     for name in ("i1.png", "i2.png"):
-        write_image(root / "PadChest_GR" / name, (40, 80))
+        write_image(root / "Padchest_GR_files" / "PadChest_GR" / name, (40, 80))
+
+
+def write_grounded_reports(root: Path, studies: Sequence[Mapping[str, object]], rows: Sequence[str]) -> None:
+    """Write the reports of PadChest-GR and its table."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "grounded_reports_20240819.json").write_text(json.dumps(studies))
+    with zipfile.ZipFile(root / "master_table.csv.zip", "w") as archive:
+        archive.writestr("master_table.csv", "\n".join(["StudyID,ImageID,PatientID,label,split", *rows]) + "\n")
 
 
 def write_vindr_cxr(root: Path, suffix: str = ".png") -> None:
@@ -104,12 +120,19 @@ def write_vindr_cxr(root: Path, suffix: str = ".png") -> None:
     ]
     (root / "annotations_test.csv").write_text("\n".join([header, *test]) + "\n")
     (root / "annotations_train.csv").write_text("\n".join([header, *train]) + "\n")
-    names = "Nodule/Mass,Lung tumor,Lung cyst,Calcification,Pleural effusion,No finding"
-    (root / "image_labels_test.csv").write_text(f"image_id,{names}\nt1,1,1,0,1,0,0\nt2,0,0,0,0,0,1\n")
-    rows = ["r1,R8,0,0,0,0,1,0", "r1,R9,0,0,1,0,1,0", "r1,R10,0,0,0,0,0,1"]
-    (root / "image_labels_train.csv").write_text("\n".join([f"image_id,rad_id,{names}", *rows]) + "\n")
+    consensus = {"t1": ("Nodule/Mass", "Lung tumor", "Calcification"), "t2": ("No finding",)}
+    rows = [f"{image},{_votes(found)}" for image, found in consensus.items()]
+    (root / "image_labels_test.csv").write_text("\n".join([f"image_id,{','.join(VINDR_NAMES)}", *rows]) + "\n")
+    votes = {"R8": ("Pleural effusion",), "R9": ("Pleural effusion", "Lung cyst"), "R10": ("No finding",)}
+    rows = [f"r1,{reader},{_votes(found)}" for reader, found in votes.items()]
+    header = ",".join(["image_id", "rad_id", *VINDR_NAMES])
+    (root / "image_labels_train.csv").write_text("\n".join([header, *rows]) + "\n")
     for folder, name in (("test", "t1"), ("test", "t2"), ("train", "r1")):
         write_image(root / folder / f"{name}{suffix}", (100, 120))
+
+
+def _votes(found: Sequence[str]) -> str:
+    return ",".join(str(int(name in found)) for name in VINDR_NAMES)
 
 
 def write_nih(root: Path, version: str = "2017_v2020") -> None:

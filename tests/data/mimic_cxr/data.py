@@ -97,7 +97,9 @@ def write_tables(root: Path, rows: Sequence[Study] = ROWS, compressed: bool = Tr
         suffix = ".csv.gz" if compressed else ".csv"
         table.to_csv(root / f"mimic-cxr-2.0.0-{name}{suffix}", index=False)
     manual = {"study_id": 50000005, **dict.fromkeys(FINDINGS, np.nan), "Cardiomegaly": 1.0, "Edema": 0.0}
-    pd.DataFrame([manual]).to_csv(root / "mimic-cxr-2.1.0-test-set-labeled.csv", index=False)
+    # this table has no patients, and another name for one finding
+    frame = pd.DataFrame([{**manual, "Lung Opacity": 1.0}]).rename(columns={"Lung Opacity": "Airspace Opacity"})
+    frame.to_csv(root / "mimic-cxr-2.1.0-test-set-labeled.csv", index=False)
 
 
 def write_images(root: Path, rows: Sequence[Study] = ROWS, dicom: bool = False) -> None:
@@ -138,10 +140,13 @@ def write_archive(root: Path, rows: Sequence[Study] = ROWS) -> None:
             archive.writestr(name, text)
 
 
-def write_ms_cxr(root: Path, as_json: bool = False, with_split: bool = True) -> Path:
+Boxes = Sequence[tuple[str, str, int, int, int, int]]
+
+
+def write_ms_cxr(root: Path, as_json: bool = False, with_split: bool = True, boxes: Boxes = BOXES) -> Path:
     """Write MS-CXR; the file of release 0.1 is named 1.0.0, and older ones have no split column."""
     root.mkdir(parents=True, exist_ok=True)
-    frame = pd.DataFrame(BOXES, columns=["dicom_id", "category_name", "x", "y", "w", "h"])
+    frame = pd.DataFrame(boxes, columns=["dicom_id", "category_name", "x", "y", "w", "h"])
     frame = frame.assign(label_text="text", path="files/", image_width=FRAME[1], image_height=FRAME[0])
     if not as_json:
         path = root / "MS_CXR_Local_Alignment_v1.0.0.csv"
@@ -159,7 +164,7 @@ def write_ms_cxr(root: Path, as_json: bool = False, with_split: bool = True) -> 
                 "height": FRAME[0],
                 "label_text": "text",
             }
-            for image, finding, *box in BOXES
+            for image, finding, *box in boxes
         ],
         "categories": [{"id": i, "name": name} for i, name in enumerate(findings)],
     }
@@ -220,6 +225,25 @@ def write_imagenome(root: Path) -> None:
         "f.dcm\tleft lung\t1\tpulmonary edema/hazy opacity\tx",
     ]
     rows += ["f.dcm\tright lung\t0\tpneumonia\tx"]
+    (gold / "gold_attributes_relations_500pts_500studies1st.txt").write_text("\n".join(rows) + "\n")
+
+
+def write_imagenome_names(root: Path, names: Sequence[str]) -> None:
+    """Write one image for each name of a finding, i0, i1 and so on, in gold and silver parts of Chest ImaGenome."""
+    silver, gold = root / "silver_dataset", root / "gold_dataset"
+    silver.mkdir(parents=True)
+    gold.mkdir()
+    corners = {"original_x1": 0, "original_y1": 0, "original_x2": 9, "original_y2": 9}
+    boxes = ["image_id,bbox_name,original_x1,original_y1,original_x2,original_y2"]
+    rows = ["image_id\tbbox\trelation\tlabel_name"]
+    with zipfile.ZipFile(silver / "scene_graph.zip", "w") as archive:
+        for number, name in enumerate(names):
+            attributes = [{"bbox_name": "lung", "attributes": [[f"anatomicalfinding|yes|{name}"]]}]
+            graph = {"objects": [{"bbox_name": "lung", **corners}], "attributes": attributes}
+            archive.writestr(f"scene_graph/i{number}_SceneGraph.json", json.dumps(graph))
+            boxes.append(f"i{number}.dcm,lung,0,0,9,9")
+            rows.append(f"i{number}.dcm\tlung\t1\t{name.title()}")
+    (gold / "gold_bbox_coordinate_annotations_1000images.csv").write_text("\n".join(boxes) + "\n")
     (gold / "gold_attributes_relations_500pts_500studies1st.txt").write_text("\n".join(rows) + "\n")
 
 

@@ -57,3 +57,29 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "CheXpert/test/patient1/study1/view1_frontal.jpg").unlink()
     with pytest.raises(FileNotFoundError, match="patient1"):
         _ = read(tmp_path).splits
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_labels_and_images_are_found_from_the_folder_above(tmp_path: Path, split: str) -> None:
+    write_chexlocalize(tmp_path / "chexlocalize", split)
+    test = read(tmp_path, split).splits["test"]
+    assert all(file.is_file() for file in test.image)
+    assert test.image == read(tmp_path / "chexlocalize", split).splits["test"].image
+
+
+def test_images_are_found_in_a_copy_of_chexpert_of_another_name(tmp_path: Path) -> None:
+    write_chexlocalize(tmp_path, "val")
+    (tmp_path / "CheXpert" / "valid").rename(tmp_path / "valid")
+    (tmp_path / "CheXpert-v1.0").mkdir()
+    (tmp_path / "valid").rename(tmp_path / "CheXpert-v1.0" / "valid")
+    assert all(file.is_file() for file in read(tmp_path, "val").splits["test"].image)
+
+
+def test_labels_may_call_an_opacity_as_the_annotations_do(tmp_path: Path) -> None:
+    write_chexlocalize(tmp_path, "test")
+    path = tmp_path / "CheXpert" / "test_labels.csv"
+    path.write_text(path.read_text().replace("Lung Opacity", "Airspace Opacity").replace("Fracture", "Other"))
+    np.testing.assert_array_equal(read(tmp_path).splits["test"].label, [[1, 1, np.nan], [0, 0, np.nan]])
+    path.write_text(path.read_text().replace("Path", "File"))
+    with pytest.raises(ValueError, match=r"test_labels\.csv' but got \['Path'\]"):
+        _ = read(tmp_path).splits

@@ -49,6 +49,25 @@ def test_the_whole_test_list(tmp_path: Path) -> None:
     assert 2 not in test.rois
 
 
+def test_the_vocabulary_is_that_of_the_set_not_of_the_images_that_are_read(tmp_path: Path) -> None:
+    write_nih(tmp_path)
+    path = tmp_path / "Data_Entry_2017_v2020.csv"
+    path.write_text(path.read_text().replace("Infiltration|Effusion", "Fibrosis|Effusion"))
+    labels = ("Pneumonia", "Edema", "Fracture", "Lung Opacity", "No Finding")
+    data = EvaluationDataModule(NIHChestXray14(tmp_path), labels, image_size=32)
+    # neither image has a pneumonia, so it is absent; fractures are not among the findings; fibrosis may be an opacity
+    np.testing.assert_array_equal(data.splits["test"].label, [[0, 0, np.nan, np.nan, 0], [0, 0, np.nan, 0, 0]])
+    assert data.data_report()["test"]["not_annotated: Fracture"] == 2
+    path.write_text(path.read_text().replace("Mass|Nodule", "Mass|Dragon"))
+    with pytest.raises(ValueError, match=r"got \['Dragon'\]"):
+        NIHChestXray14(tmp_path).read()
+
+
+def test_the_set_is_found_from_above(tmp_path: Path) -> None:
+    write_nih(tmp_path / "a" / "nih")
+    assert all(file.is_file() for file in read(tmp_path, "test_list").splits["test"].image)
+
+
 def test_the_real_list_of_boxes() -> None:
     folder = real_data("nih_cxr8_bbox")
     boxes = read_boxes(folder / "BBox_List_2017.csv")

@@ -6,6 +6,7 @@ import pytest
 from data_modules.chest_sets import VinDrCXR
 from data_modules.evaluation import EvaluationDataModule
 from data_modules.regions import BoxRegion
+from data_modules.split import Split
 from tests.data.chest_sets.data import write_vindr_cxr
 
 LABELS = ("Lung Lesion", "Pleural Effusion", "No Finding")
@@ -51,3 +52,50 @@ def test_arguments_and_columns_are_checked(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("x_min", "xmin"))
     with pytest.raises(ValueError, match="Did you mean"):
         _ = read(tmp_path).splits
+
+
+def relabelled(root: Path, old: str, new: str) -> Split:
+    """Read the test set with the column of one finding in place of another's."""
+    write_vindr_cxr(root)
+    path = root / "image_labels_test.csv"
+    header, rest = path.read_text().split("\n", 1)
+    names = ["old" if name == new else new if name == old else name for name in header.split(",")]
+    path.write_text(",".join(names).replace("old", old) + "\n" + rest)
+    labels = ("Lung Opacity", "Pleural Other", "Pneumonia", "Enlarged Cardiomediastinum", "Support Devices")
+    return EvaluationDataModule(VinDrCXR(root), labels, image_size=20).splits["test"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ILD", [1, 0, 0]),
+        ("Pulmonary fibrosis", [np.nan, np.nan, 0]),
+        ("Tuberculosis", [0, 0, np.nan]),
+        ("Mediastinal shift", [0, 0, 0]),
+        ("COPD", [0, 0, 0]),
+    ],
+)
+def test_names_state_a_label_leave_it_open_or_are_another_thing(
+    tmp_path: Path, name: str, expected: list[float]
+) -> None:
+    test = relabelled(tmp_path, "Nodule/Mass", name)
+    np.testing.assert_array_equal(test.label[0, :3], expected)
+    # outside the vocabulary, whatever is in the table
+    assert np.isnan(test.label[:, 3:]).all()
+
+
+def test_a_table_without_a_published_finding_is_refused(tmp_path: Path) -> None:
+    write_vindr_cxr(tmp_path)
+    path = tmp_path / "image_labels_test.csv"
+    path.write_text(path.read_text().replace("Lung cavity", "Cavity"))
+    with pytest.raises(ValueError, match=r"columns of 'image_labels_test\.csv' but got \['Lung cavity'\]"):
+        _ = read(tmp_path).splits
+
+
+def test_a_mirror_is_read_from_above(tmp_path: Path) -> None:
+    root = tmp_path / "physionet.org/files/vindr-cxr/1.0.0"
+    write_vindr_cxr(root)
+    for path in root.glob("*.csv"):
+        (root / "annotations").mkdir(exist_ok=True)
+        path.rename(root / "annotations" / path.name)
+    assert all(file.is_file() for file in read(tmp_path).splits["test"].image)

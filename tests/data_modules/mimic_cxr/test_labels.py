@@ -112,6 +112,13 @@ def test_test_labels_of_the_radiologist_replace_the_automatic_ones(root: Path) -
     assert np.isnan(manual[1]).all()  # a study that was not read by hand has no label
 
 
+def test_the_radiologist_calls_an_opacity_by_another_name(root: Path) -> None:
+    # the table of release 2.1.0 has no patients, and a column "Airspace Opacity"
+    splits = read(root, "Lung Opacity", "Edema", test_labels="radiologist")
+    assert splits["test"].label[0].tolist() == [1, 0]
+    assert splits["val"].label[0].tolist() == [0, 0]  # the automatic table has the label's own name
+
+
 def test_views_are_resolved_from_codes_only_where_they_are_missing() -> None:
     frame = pd.DataFrame(
         {

@@ -1,3 +1,4 @@
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,32 @@ def test_studies_that_the_table_of_sections_lacks_come_from_the_reports(root: Pa
     # the table has no indication: all come from the reports
     indication = read(root, text="indication").splits["train"]
     assert indication.report == ["___ year old man with cough // pneumonia?", ""]
+
+
+@pytest.mark.parametrize("packed", ["table", "archive", "tree"])
+def test_a_mirror_is_read_from_above(root: Path, tmp_path: Path, packed: str) -> None:
+    expected = read(root).splits
+    mirror = tmp_path / "physionet.org" / "files"
+    (mirror / "mimic-cxr-jpg").mkdir(parents=True)
+    reports = mirror / "mimic-cxr" / "2.0.0"
+    if packed == "archive":
+        write_archive(reports)
+    elif packed == "tree":
+        write_reports(reports)
+    else:
+        text = "study,impression,findings\ns50000001,,From the table.\n"
+        reports.mkdir(parents=True)
+        (reports / "mimic_cxr_sectioned.csv.gz").write_bytes(gzip.compress(text.encode()))
+    root.rename(mirror / "mimic-cxr-jpg" / "2.1.0")
+    for path in (mirror / "mimic-cxr-jpg").glob("2.1.0/files/p10/*/*.txt"):
+        path.unlink()
+    splits = read(tmp_path).splits
+    assert {name: split.sample_id.tolist() for name, split in splits.items()} == {
+        name: split.sample_id.tolist() for name, split in expected.items()
+    }
+    assert all(file.is_file() for split in splits.values() for file in split.image)
+    assert splits["test"].rois == expected["test"].rois
+    assert splits["train"].report == (["From the table.", ""] if packed == "table" else expected["train"].report)
 
 
 def test_a_folder_without_any_report_is_refused(root: Path) -> None:

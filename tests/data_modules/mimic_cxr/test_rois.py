@@ -1,14 +1,25 @@
 """Chest ImaGenome and REFLACX, beside MS-CXR."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data_modules.mimic_cxr import MIMICCXRDataModule
+from data_modules.mimic_cxr.imagenome import read_imagenome_gold, read_imagenome_silver
+from data_modules.mimic_cxr.labels import FINDINGS as CHEXPERT
 from data_modules.regions import BoxRegion, EllipseRegion
 from data_modules.split import Split
-from tests.data.mimic_cxr.data import FRAME, write_imagenome, write_images, write_mimic, write_reflacx
+from tests.data.mimic_cxr.data import (
+    FRAME,
+    write_imagenome,
+    write_imagenome_names,
+    write_images,
+    write_mimic,
+    write_ms_cxr,
+    write_reflacx,
+)
 
 FINDINGS = ("Cardiomegaly", "Edema", "Lung Lesion")
 
@@ -62,6 +73,146 @@ def test_ellipses_of_all_readers_and_phases_are_joined_above_a_certainty(root: P
     assert splits["test"].counts["roi_readings_without_ellipses"] == 1
     assert len(read(root, "reflacx", min_certainty=1)["test"].rois[0][0].regions) == 3
     assert splits["train"].sample_id.tolist() == ["a"]  # image c was read, too
+
+
+MIRROR = "mirror/physionet.org/files"
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Path:
+    """The folder of the images without regions, and a mirror of all collections beside it."""
+    write_mimic(tmp_path / "mimic")
+    (tmp_path / "mimic" / "MS_CXR_Local_Alignment_v1.0.0.csv").unlink()
+    write_ms_cxr(tmp_path / MIRROR / "ms-cxr" / "0.1")
+    write_imagenome(tmp_path / MIRROR / "chest-imagenome" / "1.0.0")
+    write_reflacx(tmp_path / MIRROR / "reflacx-xray-localization" / "1.0.0")
+    return tmp_path
+
+
+@pytest.mark.parametrize("above", ["", "mirror", MIRROR])
+def test_collections_are_found_as_deep_as_mirrors_nest_them(
+    mirror: Path, above: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "mmpkd"):
+        splits = MIMICCXRDataModule(mirror / "mimic", roi_root=mirror / above, label_names=FINDINGS).read_splits()
+    # image d has boxes, image c was read for REFLACX, image a has corrected boxes: nobody is left to train on
+    assert splits["train"].counts["held_out_roi_patients"] == 3
+    assert len(splits["train"]) == 0
+    assert len(splits["test"].rois) == 1
+    found = {
+        name: splits["train"].counts[f"annotated_images: {name}"] for name in ("ms_cxr", "imagenome_gold", "reflacx")
+    }
+    assert found == {"ms_cxr": 2, "imagenome_gold": 2, "reflacx": 2}
+    said = "\n".join(record.message for record in caplog.records)
+    place = Path(MIRROR, "ms-cxr/0.1/MS_CXR_Local_Alignment_v1.0.0.csv").relative_to(above)
+    assert f"regions of ms_cxr: {place}" in said
+    assert str(mirror) not in said
+
+
+def test_a_root_of_regions_without_any_is_refused(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for source in ("ms_cxr", "none"):
+        with pytest.raises(FileNotFoundError, match=r"roi_root .*not held out of training"):
+            read(root, source, roi_root=tmp_path / "empty")
+    # one that has other collections than the one that is scored, too
+    write_reflacx(tmp_path / "regions")
+    with pytest.raises(FileNotFoundError, match=r"'ms_cxr' in .* but found reflacx"):
+        read(root, "ms_cxr", roi_root=tmp_path / "regions")
+
+
+def test_without_regions_it_is_said_that_nobody_is_held_out(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (root / "MS_CXR_Local_Alignment_v1.0.0.csv").unlink()
+    with caplog.at_level("INFO", "mmpkd"):
+        assert read(root, "ms_cxr")["train"].counts["held_out_roi_patients"] == 0
+    assert "no patient held out" in caplog.text
+
+
+def test_regions_of_other_images_than_those_of_the_tables_are_said(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (root / "MS_CXR_Local_Alignment_v1.0.0.csv").unlink()
+    write_ms_cxr(root, boxes=(("d.dcm", "Edema", 0, 0, 10, 10),))
+    assert read(root, "ms_cxr")["train"].counts["held_out_roi_patients"] == 0
+    assert "Expected images of ms_cxr in the tables but none of its 1 is there" in caplog.text
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_of_two_versions_the_newest_is_scored_and_patients_of_both_are_held_out(
+    root: Path, as_json: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    # the file of release 0.1 in the folder of the images has a box in image f; the newer one has none there, and one in a
+    old = root / "MS_CXR_Local_Alignment_v1.0.0.csv"
+    (root / "ms-cxr" / "0.1").mkdir(parents=True)
+    old.rename(root / "ms-cxr" / "0.1" / old.name)
+    new = write_ms_cxr(
+        root / "ms-cxr" / "1.1.0", as_json, boxes=(("g", "Edema", 0, 0, 10, 10), ("a", "Edema", 0, 0, 9, 9))
+    )
+    if not as_json:
+        new.rename(new.with_name("MS_CXR_Local_Alignment_v1.1.0.csv"))
+    with caplog.at_level("INFO", "mmpkd"):
+        splits = read(root, "ms_cxr")
+    assert [splits["test"].sample_id[row] for row in splits["test"].rois] == ["g"]
+    assert splits["train"].sample_id.tolist() == ["c"]
+    assert "patients of ms-cxr/0.1/MS_CXR_Local_Alignment_v1.0.0.csv are held out of training, too" in caplog.text
+
+
+def test_labels_that_a_collection_has_no_name_for_are_counted(root: Path) -> None:
+    test = read(root, "ms_cxr", label_names=("Edema", "Fracture"))["test"]
+    assert {name: number for name, number in test.counts.items() if "not_annotated" in name} == {
+        "roi_not_annotated: Fracture": 3
+    }
+
+
+# real names of Chest ImaGenome, which once had no region
+NAMES = {
+    "mediastinal widening": ["Enlarged Cardiomediastinum"],
+    "superior mediastinal mass/enlargement": ["Enlarged Cardiomediastinum"],
+    "mediastinal displacement": [],
+    "airspace opacity": ["Lung Opacity"],
+    "infiltration": ["Lung Opacity"],
+    "linear/patchy atelectasis": ["Atelectasis"],
+    "hydropneumothorax": ["Pleural Effusion", "Pneumothorax"],
+    "multiple masses/nodules": ["Lung Lesion"],
+    "calcified nodule": ["Lung Lesion"],
+    "rib fracture": ["Fracture"],
+    "clavicle fracture": ["Fracture"],
+    "spinal fracture": ["Fracture"],
+    "vascular congestion": ["Edema"],
+    "picc": ["Support Devices"],
+}
+
+
+@pytest.fixture(scope="module")
+def imagenome(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image for each name, in both parts."""
+    root = tmp_path_factory.mktemp("imagenome")
+    write_imagenome_names(root, list(NAMES))
+    return root
+
+
+@pytest.mark.parametrize("part", ["gold", "silver"])
+def test_the_names_of_chest_imagenome_are_known(imagenome: Path, part: str) -> None:
+    images = [f"i{n}" for n in range(len(NAMES))]
+    if part == "gold":
+        found = read_imagenome_gold(imagenome / "gold_dataset", CHEXPERT)
+    else:
+        found = read_imagenome_silver(imagenome / "silver_dataset", CHEXPERT, images)
+    labels = {
+        name: [CHEXPERT[roi.label] for roi in found.rois.get(image, ())]
+        for name, image in zip(NAMES, images, strict=True)
+    }
+    assert labels == NAMES
+
+
+def test_unpacked_scene_graphs_are_read_like_the_archive(root: Path) -> None:
+    write_imagenome(root)
+    expected = read(root, "imagenome_silver")["test"].rois
+    archive = root / "silver_dataset" / "scene_graph.zip"
+    with zipfile.ZipFile(archive) as graphs:
+        graphs.extractall(archive.parent)
+    archive.unlink()
+    assert expected
+    assert read(root, "imagenome_silver")["test"].rois == expected
 
 
 @pytest.mark.parametrize("source", ["reflacx", "imagenome_gold", "imagenome_silver"])

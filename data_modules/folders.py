@@ -1,0 +1,116 @@
+"""Find tables and images below a folder, as deep as mirrors nest them."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+# a mirror of PhysioNet holds physionet.org/files/<data set>/<version>/<folder>, and lies in a folder of its own
+MAX_DEPTH = 6
+# a folder with more folders in it holds patients or images, not data sets
+MAX_FOLDERS = 400
+# of a list of files, how many are looked for to find the folder that holds them
+NUM_LOOKED_FOR = 20
+
+
+def walk_folders(root: Path, leaves: str = "") -> Iterator[list[Path]]:
+    """Walk a folder, level by level, and leave out the insides of folders that hold patients or images.
+
+    Args:
+        root: Where to begin.
+        leaves: Regular expression of names of folders whose insides are left out, too.
+
+    Yields:
+        The folder itself, then the folders in it, and so on, each level in the order of its names.
+    """
+    seen: set[Path] = set()
+    level = [root] if root.is_dir() else []
+    for _ in range(MAX_DEPTH + 1):
+        # links may lead back up
+        places = {folder.resolve(): folder for folder in level}
+        level = [folder for place, folder in places.items() if place not in seen]
+        if not level:
+            return
+        seen |= set(places)
+        yield level
+        opened = [folder for folder in level if folder == root or not re.fullmatch(leaves, folder.name)]
+        level = [inner for folder in opened for inner in _folders_in(folder)]
+
+
+def find_nearest(root: Path, *names: str) -> Path | None:
+    """Return the file of a name that lies nearest to a folder, of several the newest by name, or None.
+
+    Args:
+        root: The folder; the file may lie up to six levels below.
+        names: Names that the file may have, with wildcards.
+    """
+    levels = (files_in(level, names) for level in walk_folders(root))
+    return next((found[-1] for found in levels if found), None)
+
+
+def find_file(root: Path, *names: str, hint: str = "Set the root of data.reader.") -> Path:
+    """Return what `find_nearest` does.
+
+    Args:
+        root: The folder.
+        names: Names that the file may have.
+        hint: What to do if there is none.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    found = find_nearest(root, *names)
+    if found is None:
+        listed = " or ".join(f"'{name}'" for name in names)
+        raise FileNotFoundError(
+            f"Expected a file {listed} in '{root}' or up to {MAX_DEPTH} folders below but there is none. {hint}"
+        )
+    return found
+
+
+def files_in(folders: Iterable[Path], names: Sequence[str]) -> list[Path]:
+    """Return the files of some folders that have one of several names, the newest by name last."""
+    found = {path for folder in folders for name in names for path in folder.glob(name) if path.is_file()}
+    return sorted(found, key=by_version)
+
+
+def find_base(root: Path, files: Sequence[Path | str]) -> Path | None:
+    """Return the folder that the paths of a table begin in, the nearest to `root` that holds one of the first of them.
+
+    Args:
+        root: Where to look; the folder may lie up to six levels below.
+        files: Paths below the folder that is looked for.
+
+    Returns:
+        The folder, or None if no folder holds any of them.
+    """
+    some = files[:NUM_LOOKED_FOR]
+    for level in walk_folders(root):
+        for folder in level:
+            if any((folder / path).is_file() for path in some):
+                return folder
+    return None
+
+
+def by_version(path: Path) -> tuple[Any, ...]:
+    """Return what paths are sorted by so that the newest is last: its name, the version that it lies in, and where that is."""
+    inside = [part for part in path.parent.parts if re.fullmatch(r"v?\d+(\.\d+)+", part)]
+    return _natural(path.name), _natural(inside[-1] if inside else ""), _natural(str(path.parent))
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    """Return what names are sorted by so that 10 comes after 9."""
+    return [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", text)]
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """Return the folders in a folder by name; none if there are too many, or it may not be read."""
+    try:
+        # unlike `iterdir`, this asks nothing of the 100,000 files that a folder of images has
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir())
+    except PermissionError:
+        # such as lost+found, which is at the root of every disk
+        return []
+    return [folder / name for name in names] if len(names) <= MAX_FOLDERS else []

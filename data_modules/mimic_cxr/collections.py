@@ -1,0 +1,113 @@
+"""Find and read every collection that annotates regions on MIMIC-CXR, as deep as mirrors nest them."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+from lightning.pytorch.utilities import rank_zero_only
+
+from data_modules.folders import MAX_DEPTH, MAX_FOLDERS, by_version, walk_folders
+from data_modules.mimic_cxr.imagenome import read_imagenome_gold
+from data_modules.mimic_cxr.ms_cxr import find_ms_cxr, read_ms_cxr
+from data_modules.mimic_cxr.reflacx import read_reflacx
+from data_modules.mimic_cxr.rois import Annotations, RoiSource
+
+logger = logging.getLogger("mmpkd")
+# patients of MIMIC-CXR and readings of REFLACX are not looked through
+LEAVES = r"p\d\d|main_data|gaze_data|gold_dataset|silver_dataset"
+FOLDERS: Mapping[RoiSource, str] = {
+    "imagenome_gold": "gold_dataset",
+    "imagenome_silver": "silver_dataset",
+    "reflacx": "main_data",
+}
+
+
+@dataclass(frozen=True)
+class Collections:
+    """Where collections lie.
+
+    Attributes:
+        root: The folder that was searched.
+        places: File of MS-CXR, or folder of another collection: one of each version, the newest last.
+    """
+
+    root: Path
+    places: Mapping[RoiSource, Sequence[Path]]
+
+    def read(self, label_names: Sequence[str], min_certainty: int) -> Mapping[RoiSource, Annotations]:
+        """Read all collections, except the automatic one, which covers nearly everyone.
+
+        Of several versions of a collection the newest is read, and the images of all of them count as annotated.
+
+        Args:
+            label_names: The K labels.
+            min_certainty: Smallest certainty of an ellipse of REFLACX.
+        """
+        versions: dict[RoiSource, list[Annotations]] = {
+            "ms_cxr": [read_ms_cxr(path, label_names) for path in self.places.get("ms_cxr", ())],
+            "imagenome_gold": [
+                read_imagenome_gold(path, label_names) for path in self.places.get("imagenome_gold", ())
+            ],
+            "reflacx": [read_reflacx(path, label_names, min_certainty) for path in self.places.get("reflacx", ())],
+        }
+        return {
+            name: replace(found[-1], annotated=frozenset().union(*(version.annotated for version in found)))
+            for name, found in versions.items()
+            if found
+        }
+
+    @rank_zero_only
+    def say(self) -> None:
+        """Say once what was found, and where."""
+        if not self.places:
+            logger.info(
+                "no regions below the folder of the images: nothing is localized, and no patient held out of training"
+            )
+        for name, found in self.places.items():
+            places = [str(path.relative_to(self.root)) for path in found]
+            older = f"; patients of {', '.join(places[:-1])} are held out of training, too" if places[1:] else ""
+            logger.info("regions of %s: %s%s", name, places[-1], older)
+
+
+@rank_zero_only
+def say_foreign(collections: Mapping[RoiSource, Annotations], images: "pd.Series[str]") -> None:
+    """Warn of collections that hold nobody out of training, since they name no image of the tables.
+
+    Args:
+        collections: What was read.
+        images: All images of the tables.
+    """
+    for name, found in collections.items():
+        if found.annotated and not images.isin(found.annotated).any():
+            logger.warning(
+                "Expected images of %s in the tables but none of its %d is there: no patient is held out of training for it.",
+                name,
+                len(found.annotated),
+            )
+
+
+def find_collections(root: Path, must_exist: bool) -> Collections:
+    """Find the collections in a folder, or in up to six levels of folders below.
+
+    Args:
+        root: The folder.
+        must_exist: Whether there must be one.
+
+    Raises:
+        FileNotFoundError: If there is none, but must be: patients with regions would not be held out of training.
+    """
+    folders = [folder for level in walk_folders(root, LEAVES) for folder in level]
+    found: dict[RoiSource, list[Path]] = {"ms_cxr": find_ms_cxr(folders)}
+    for name, folder_name in FOLDERS.items():
+        found[name] = [folder for folder in folders if folder.name == folder_name]
+    places = {name: sorted(paths, key=by_version) for name, paths in found.items() if paths}
+    if must_exist and not places:
+        raise FileNotFoundError(
+            f"Expected MS_CXR_Local_Alignment_v*.csv, or the folders {', '.join(FOLDERS.values())} of other collections with "
+            f"regions, in data.roi_root '{root}' or up to {MAX_DEPTH} folders below, but found none of them. Without them, "
+            "patients with regions are not held out of training. Set data.roi_root to where they are, or leave it out; folders "
+            f"with more than {MAX_FOLDERS} others in them are not looked through."
+        )
+    return Collections(root, places)
