@@ -69,6 +69,26 @@ def read_image(
         raise ImageReadError(_message(path, error)) from error
 
 
+def used_range(path: Path) -> tuple[float, float]:
+    """Return which part of the grey scale that its file declares an image uses.
+
+    A 16 bit PNG of 10 or 12 bit values uses 1/64 or 1/16 of its scale and comes out nearly black unless it is read
+    between its own extremes.
+
+    Args:
+        path: JPEG, PNG or DICOM file.
+
+    Returns:
+        The darkest and the brightest pixel as fractions of the scale, in [0, 1]; a PNG of 12 bit values in 16 bits gives
+        at most (0, 0.0625).
+
+    Raises:
+        ImageReadError: If the file cannot be read completely.
+    """
+    image, _ = read_image(path, grey_range="declared")
+    return float(image.min()), float(image.max())
+
+
 def read_mask(path: Path) -> NDArray[np.bool_]:
     """Read a mask file (PNG, JPEG or DICOM); what belongs to the region is above half of the largest value.
 

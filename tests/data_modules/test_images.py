@@ -6,7 +6,7 @@ import pydicom
 import pytest
 from PIL import Image
 
-from data_modules.images import ImageReadError, read_dicom_pixels, read_image, read_mask, read_size, rescale
+from data_modules.images import ImageReadError, read_dicom_pixels, read_image, read_mask, read_size, rescale, used_range
 from tests.real import real_data
 
 GRADIENT = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))
@@ -21,6 +21,16 @@ def test_jpeg_png_and_16_bit_png_read_alike(tmp_path: Path) -> None:
         assert frame == (48, 64)
         assert image.dtype == np.float32
         np.testing.assert_allclose(image, GRADIENT / 255, atol=0.02)
+
+
+@pytest.mark.parametrize(("dtype", "full"), [(np.uint8, 255), (np.uint16, 65535)])
+def test_the_used_range_is_the_share_of_the_scale_between_the_extremes(tmp_path: Path, dtype: type, full: int) -> None:
+    Image.fromarray(np.array([[16, 64], [100, 255]], dtype)).save(tmp_path / "a.png")
+    assert used_range(tmp_path / "a.png") == pytest.approx((16 / full, 255 / full))
+    write_dicom(tmp_path / "a.dcm", np.array([[64, 1023]], np.uint16), 12)
+    assert used_range(tmp_path / "a.dcm") == pytest.approx((64 / 4095, 1023 / 4095))
+    with pytest.raises(ImageReadError, match=r"none\.png"):
+        used_range(tmp_path / "none.png")
 
 
 def test_transparency_is_put_on_black(tmp_path: Path) -> None:
