@@ -12,11 +12,10 @@ from PIL import Image
 from data_modules import dicom
 from data_modules.decoding import DecodeError, decoding
 from data_modules.dicom import is_dicom
+from data_modules.masks import WIDE_MODES, MaskError, bright, region_of
 
 Image.MAX_IMAGE_PIXELS = dicom.MAX_PIXELS
 
-# integers or floats of more than 8 bits
-WIDE_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 GreyRange = Literal["declared", "observed"]
 
 
@@ -85,15 +84,14 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
         ImageReadError: If the file cannot be read completely, or does not say what the region is.
     """
     with _naming(path):
-        if is_dicom(path):
-            # no VOI window: one meant for a 16 bit radiograph would flatten an 8 bit mask
-            values = dicom.read_stored(path).pixels
-            if values.ndim != 2 or not is_binary(values):
-                raise DecodeError("it is an image where a mask of two grey levels is expected")
-        else:
-            values = np.asarray(_load(path)[0].convert("L"))
-    # half of the maximum serves {0, 1}, {0, 2}, {0, 255} and JPEG ringing alike
-    return np.asarray(np.greater(values, max(float(values.max()) / 2, 0.0)), dtype=np.bool_)
+        if not is_dicom(path):
+            return region_of(_load(path)[0])
+        # no VOI window: one meant for a 16 bit radiograph would flatten an 8 bit mask
+        stored = dicom.read_stored(path)
+        if stored.pixels.ndim != 2 or not is_binary(stored.pixels):
+            raise MaskError("it is an image where a mask of two grey levels is expected")
+        region = bright(stored.pixels)
+        return ~region if stored.is_inverted else region
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -206,7 +204,7 @@ def _naming(path: Path) -> Iterator[None]:
     """Say which file it is that cannot be read."""
     try:
         yield
-    except DecodeError as error:
+    except (DecodeError, MaskError) as error:
         what = f"cannot be read: {error}" if path.exists() else "does not exist"
         raise ImageReadError(
             f"Expected a complete JPEG, PNG or DICOM image but '{path}' {what}. Restore the file or drop its row."
