@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.data import get_testdata_file
+from pydicom.pixels import apply_modality_lut, apply_voi_lut, convert_color_space
 
 from data_modules.dicom import read_grey
 from data_modules.images import ImageReadError, read_image, used_range
@@ -107,6 +108,37 @@ def test_a_header_that_contradicts_the_standard_is_refused_with_the_reason(
     path = write_dicom(tmp_path / "a.dcm", UNSIGNED, 12, **tags)
     with pytest.raises(ImageReadError, match=rf"a\.dcm' cannot be read: .*{words}"):
         read_image(path)
+
+
+def test_overlays_and_the_shape_of_the_presentation_are_ignored(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a.dcm", UNSIGNED, 12, PresentationLUTShape="INVERSE")
+    dataset = pydicom.dcmread(path)
+    for element, vr, value in (
+        (0x10, "US", 9),
+        (0x11, "US", 7),
+        (0x40, "CS", "G"),
+        (0x102, "US", 0),
+        (0x3000, "OW", b"\xff" * 8),
+    ):
+        dataset.add_new((0x6000, element), vr, value)
+    dataset.save_as(path)
+    np.testing.assert_allclose(read_image(path, grey_range="declared")[0], UNSIGNED / 4095, atol=1e-6)
+
+
+def test_colours_become_their_mean_in_any_order_and_without_a_window(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(str(get_testdata_file("SC_rgb_small_odd.dcm", download=False)))
+    colours = dataset.pixel_array
+    expected = colours.mean(axis=-1) / 255
+    dataset.PlanarConfiguration = 1
+    dataset.PixelData = colours.transpose(2, 0, 1).tobytes() + b"\0"
+    dataset.WindowCenter, dataset.WindowWidth, dataset.RescaleSlope = 10, 20, 3
+    dataset.save_as(tmp_path / "a.dcm")
+    np.testing.assert_allclose(read_image(tmp_path / "a.dcm", grey_range="declared")[0], expected, atol=1e-6)
+    luminance = convert_color_space(colours, "RGB", "YBR_FULL")
+    dataset.PixelData = luminance.transpose(2, 0, 1).tobytes() + b"\0"
+    dataset.PhotometricInterpretation = "YBR_FULL"
+    dataset.save_as(tmp_path / "a.dcm")
+    np.testing.assert_allclose(read_image(tmp_path / "a.dcm", grey_range="declared")[0], expected, atol=0.01)
 
 
 def test_overlays_in_unused_high_bits_are_not_read(tmp_path: Path) -> None:
