@@ -143,7 +143,7 @@ def _options(dataset: "pydicom.Dataset", form: PixelFormat) -> dict[str, Any]:
 
 
 def _check_stream(data: bytes, form: PixelFormat) -> None:
-    """Refuse a JPEG stream that the header contradicts: GDCM would write beyond its memory, which ends the process."""
+    """Refuse a JPEG stream that is incomplete, or that the header contradicts: on both, GDCM ends the whole process."""
     from pydicom.encaps import generate_frames
 
     with decoding("PixelData"):

@@ -9,10 +9,14 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 
+from data_modules.decoding import DecodeError
 from data_modules.dicom import is_dicom, list_dicom
+from data_modules.dicom.jpeg import JpegFrame, read_jpeg_frame
 from data_modules.images import ImageReadError, read_identity, read_image, read_mask, read_size
 from tests.data.dicom import write_dicom
 
+FRAME = b"\xff\xc3\0\x0b\x10\x04\0\x01\0\x01\x01\x11\0"
+TABLE, SCAN = b"\xff\xc4\0\x03\0", b"\xff\xda\0\x02"
 PIXELS = np.arange(48, dtype=np.uint16).reshape(6, 8)
 
 
@@ -82,10 +86,34 @@ def test_folders_are_searched_by_content_and_name(dicom: Path, tmp_path: Path) -
     assert found == ["b/IM1", "b/c/1.2.3", "damaged.dcm", "sound", "x.IMA"]
 
 
+# GDCM, which decodes JPEG-LS and lossless JPEG, would end the process on any of these
+
+
 def test_a_jpeg_stream_of_another_size_than_the_header_never_reaches_the_decoder(tmp_path: Path) -> None:
     dataset = pydicom.dcmread(str(get_testdata_file("JPEGLSNearLossless_16.dcm", download=False)))
     assert (dataset.Rows, dataset.Columns) == (50, 10)
-    dataset.Rows = 5000  # GDCM would end the process
+    dataset.Rows = 5000
     dataset.save_as(tmp_path / "a.dcm")
     with pytest.raises(ImageReadError, match=r"stream has 50 x 10 pixels .* where the header has 5000 x 10"):
         read_image(tmp_path / "a.dcm")
+
+
+@pytest.mark.parametrize(
+    ("stream", "words"),
+    [
+        (FRAME + TABLE + SCAN, ""),
+        (b"\xff" + FRAME + TABLE + SCAN, ""),  # a marker may be filled up
+        (FRAME + SCAN, "no Huffman table"),
+        (TABLE + SCAN, "no frame header"),
+        (FRAME + FRAME.replace(b"\xc3", b"\xc0") + TABLE + SCAN, "no frame header"),
+        (FRAME + b"\0" + TABLE + SCAN, "broken at byte 15"),
+        (FRAME + TABLE, "broken at byte 20"),
+        (FRAME.replace(b"\x0b", b"\0"), "broken at byte 2"),
+    ],
+)
+def test_a_jpeg_stream_is_complete_before_its_scan(stream: bytes, words: str) -> None:
+    if not words:
+        assert read_jpeg_frame(b"\xff\xd8" + stream) == JpegFrame(16, (1024, 256), 1)
+        return
+    with pytest.raises(DecodeError, match=words):
+        read_jpeg_frame(b"\xff\xd8" + stream)
