@@ -1,13 +1,16 @@
-"""Files that are either the old one or the new one, whatever happens while they are written."""
+"""Files that are either the old one or the new one, whatever happens while they are written, and room for them on the disk."""
 
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# of a file system that cannot reserve room
+_NO_RESERVATION = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
 class DiskFullError(OSError):
@@ -15,6 +18,23 @@ class DiskFullError(OSError):
 
     def __str__(self) -> str:
         return str(self.strerror)
+
+
+@contextmanager
+def naming_full_disk(path: Path) -> Iterator[None]:
+    """Name the file that there is no room for, in place of the system's error.
+
+    Raises:
+        DiskFullError: If there is no room.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise DiskFullError(
+            error.errno, f"Expected room for '{path}' but: {error.strerror}. Free some; what was there before is kept."
+        ) from error
 
 
 @contextmanager
@@ -31,21 +51,43 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        yield temporary
-        _flush(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.errno not in _NO_ROOM:
-            raise
-        raise DiskFullError(
-            error.errno, f"Expected room for '{path}' but: {error.strerror}. Free some; what was there before is kept."
-        ) from error
+        with naming_full_disk(path):
+            yield temporary
+            _flush(temporary)
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     if os.name == "posix":
         _flush(path.parent)
+
+
+def reserve(path: Path, num_bytes: int) -> None:
+    """Give a file its size and, where the file system can, reserve its room on the disk; what it holds so far is kept.
+
+    A file that only has its size takes its room when it is written, which may be days later.
+
+    Raises:
+        DiskFullError: If there is less room; the file is as it was.
+    """
+    with path.open("ab") as file:
+        before = file.tell()
+        missing, free = num_bytes - before, shutil.disk_usage(path.parent).free
+        if missing > free:
+            raise DiskFullError(
+                errno.ENOSPC,
+                f"Expected {missing / 1e9:.2f} GB for '{path}' but only {free / 1e9:.2f} GB are free. Free some, or choose "
+                "another folder; what was there before is kept.",
+            )
+        with naming_full_disk(path):
+            try:
+                if missing > 0 and hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), before, missing)
+            except OSError as error:
+                if error.errno not in _NO_RESERVATION:
+                    file.truncate(before)
+                    raise
+            file.truncate(num_bytes)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -52,8 +52,8 @@ class PrivilegedDataModule(LightningDataModule):
             (`needs_privileged`).
         cache_images: Keep prepared images in memory after the first read, once for all loader processes.
         max_train_samples: Use only the first so many training samples, or None for all.
-        grey_range: What becomes 0 and 1 in DICOM files: the extremes of each image (`observed`), or the ends of the range
-            that its header declares (`declared`).
+        grey_range: What becomes 0 and 1 in DICOM and 16 bit files: the extremes of each image (`observed`), or the ends
+            of the range that the file declares (`declared`).
         prepared: Folder that `mmpkd prepare` wrote with the same settings, to read images from instead of their files, or
             None. Images that could not be prepared are left out, and counted.
     """

@@ -85,8 +85,8 @@ class EvaluationDataModule(PrivilegedDataModule):
         resize: `stretch` to the square frame, or `pad` to keep the aspect ratio.
         cache_images: Keep prepared images in memory after the first read.
         prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
-        grey_range: What becomes 0 and 1 in DICOM files: the extremes of each image (`observed`), or the ends of the range
-            that its header declares (`declared`).
+        grey_range: What becomes 0 and 1 in DICOM and 16 bit files: the extremes of each image (`observed`), or the ends
+            of the range that the file declares (`declared`).
     """
 
     expected_splits: ClassVar[tuple[str, ...]] = ("test",)

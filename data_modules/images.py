@@ -1,30 +1,20 @@
 """Read image files of any supported kind as one-channel float32 arrays in [0, 1]."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# pydicom takes half a second to import: it is imported where a DICOM file is read, so that loader processes of data
-# sets in other formats never pay for it
-if TYPE_CHECKING:
-    import pydicom
+from data_modules import dicom
+from data_modules.decoding import DecodeError, decoding
+from data_modules.dicom import is_dicom
+from data_modules.masks import WIDE_MODES, MaskError, bright, region_of
 
-# A radiograph of 2^28 pixels does not exist; larger headers are corrupt files.
-Image.MAX_IMAGE_PIXELS = 2**28
-
-# What Pillow and pydicom raise for files that are missing, damaged, or of an unsupported kind.
-_PILLOW_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-_DICOM_ERRORS = (
-    OSError,
-    ValueError,
-    AttributeError,
-    RuntimeError,  # NotImplementedError too
-    LookupError,
-    EOFError,
-)
+Image.MAX_IMAGE_PIXELS = dicom.MAX_PIXELS
 
 GreyRange = Literal["declared", "observed"]
 
@@ -38,65 +28,70 @@ def read_image(
 ) -> tuple[NDArray[np.float32], tuple[int, int]]:
     """Read an image as grey values, at reduced resolution where the format allows it.
 
+    Padding of a DICOM file takes no part in this: it becomes 0.
+
     Args:
-        path: JPEG, PNG or DICOM file.
+        path: JPEG, PNG or DICOM file; the content decides which, not the name.
         min_side: JPEG files are decoded at the smallest of 1/1, 1/2, 1/4, 1/8 whose sides are at least this; 0
             decodes everything.
-        grey_range: What becomes 0 and 1 in a DICOM file: `declared`, the ends of the range that its header declares
-            (window, look-up table, or bits stored), so that one grey value means the same in all files of one
-            scanner; or `observed`, its own darkest and brightest pixel, which makes an image independent of the
-            header, and of what else is in the set. 8 bit and 16 bit files of other formats are read on their full
-            scale.
+        grey_range: What becomes 0 and 1 in a file of more than 8 bits: `declared`, the ends of the range that the file
+            declares (window, look-up table or bits stored of a DICOM header, all 16 bits of a PNG), so that one grey
+            value means the same in all files of one scanner; or `observed`, its own darkest and brightest pixel,
+            which makes an image independent of the header, and of what else is in the set. DICOM files of 8 bits are
+            treated so, too; PNG and JPEG files of 8 bits are always read on their full scale.
 
     Returns:
         Float32 (h, w) in [0, 1], bright = dense, and the (height, width) of the image in the file, which
         annotations refer to.
 
     Raises:
+        ImageReadError: If the file cannot be read completely, or holds several frames.
+    """
+    with _naming(path):
+        if is_dicom(path):
+            return _scaled(dicom.read_grey(path), grey_range)
+        image, frame = _load(path, min_side)
+        return _grey(image, grey_range), frame
+
+
+def used_range(path: Path) -> tuple[float, float]:
+    """Return which part of the grey scale that its file declares an image uses.
+
+    A 16 bit PNG of 10 or 12 bit values uses 1/64 or 1/16 of its scale and comes out nearly black unless it is read
+    between its own extremes.
+
+    Args:
+        path: JPEG, PNG or DICOM file.
+
+    Returns:
+        The darkest and the brightest pixel as fractions of the scale, in [0, 1]; a PNG of 12 bit values in 16 bits gives
+        at most (0, 0.0625).
+
+    Raises:
         ImageReadError: If the file cannot be read completely.
     """
-    if is_dicom(path):
-        pixels, limits = read_dicom(path)
-        scaled = rescale(pixels, *limits) if grey_range == "declared" else stretch(pixels)
-        return scaled, (pixels.shape[0], pixels.shape[1])
-    try:
-        with Image.open(path) as image:
-            frame = (image.height, image.width)
-            if min_side and image.format == "JPEG":
-                image.draft("L", (min_side, min_side))
-            return _grey(image), frame
-    except _PILLOW_ERRORS as error:
-        raise ImageReadError(_message(path, error)) from error
+    image, _ = read_image(path, grey_range="declared")
+    return float(image.min()), float(image.max())
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
-    """Read a mask file (PNG, JPEG or DICOM); what belongs to the region is above half of the largest value.
+    """Read a mask file (PNG, JPEG or DICOM) of two levels: of grey, opacity, a palette or a colour, see `region_of`.
 
     Returns:
-        Bool (h, w).
+        Bool (h, w), what belongs to the region.
 
     Raises:
-        ImageReadError: If the file cannot be read completely, or is a DICOM image of more than two grey levels, which
-            is no mask.
+        ImageReadError: If the file cannot be read completely, or does not say what the region is.
     """
-    if is_dicom(path):
+    with _naming(path):
+        if not is_dicom(path):
+            return region_of(_load(path)[0])
         # no VOI window: one meant for a 16 bit radiograph would flatten an 8 bit mask
-        values = read_dicom_pixels(path)
-        if not is_binary(values):
-            raise ImageReadError(f"Expected a mask of two grey levels in '{path}' but got an image. Check the files.")
-    else:
-        try:
-            with Image.open(path) as image:
-                values = np.asarray(image.convert("L"))
-        except _PILLOW_ERRORS as error:
-            raise ImageReadError(_message(path, error)) from error
-    # half of the maximum serves {0, 1}, {0, 2}, {0, 255} and JPEG ringing alike
-    return np.asarray(np.greater(values, max(float(values.max()) / 2, 0.0)), dtype=np.bool_)
-
-
-def is_dicom(path: Path) -> bool:
-    """Return whether a file is read as DICOM, by its name."""
-    return path.suffix.lower() in (".dcm", ".dicom")
+        stored = dicom.read_stored(path)
+        if stored.pixels.ndim != 2 or not is_binary(stored.pixels):
+            raise MaskError("it is an image where a mask of two grey levels is expected")
+        region = bright(stored.pixels)
+        return ~region if stored.is_inverted else region
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -105,98 +100,42 @@ def read_size(path: Path) -> tuple[int, int]:
     Raises:
         ImageReadError: If there is no image.
     """
-    if not is_dicom(path):
-        try:
-            with Image.open(path) as image:
-                return image.height, image.width
-        except _PILLOW_ERRORS as error:
-            raise ImageReadError(_message(path, error)) from error
-    import pydicom
-    from pydicom.errors import InvalidDicomError
+    return read_identity(path)[0]
 
-    try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Rows", "Columns"])
-        return int(header.Rows), int(header.Columns)
-    except (*_DICOM_ERRORS, InvalidDicomError) as error:
-        raise ImageReadError(_message(path, error)) from error
+
+def read_identity(path: Path) -> tuple[tuple[int, int], str]:
+    """Read the size of an image and what all copies of it have in common, without decoding it.
+
+    Returns:
+        (height, width), and the SOP Instance UID of a DICOM file, else its path.
+
+    Raises:
+        ImageReadError: If there is no image.
+    """
+    with _naming(path):
+        if is_dicom(path):
+            size, uid = dicom.read_identity(path)
+            return size, uid or str(path)
+        with decoding("the header"), Image.open(path) as image:
+            return (image.height, image.width), str(path)
+
+
+def read_dicom_pixels(path: Path) -> NDArray[np.integer[Any]]:
+    """Read the stored values of a DICOM image of one frame, without any look-up table.
+
+    Returns:
+        Integers (h, w), or (h, w, 3) of a colour image.
+
+    Raises:
+        ImageReadError: If the file holds no such image, is damaged, or has an unsupported transfer syntax.
+    """
+    with _naming(path):
+        return dicom.read_stored(path).pixels
 
 
 def is_binary(pixels: NDArray[np.generic]) -> bool:
     """Return whether an image has at most two grey levels."""
     return bool(((pixels == pixels.min()) | (pixels == pixels.max())).all())
-
-
-def read_dicom(path: Path) -> tuple[NDArray[np.float32], tuple[float, float]]:
-    """Read one DICOM frame: modality LUT, VOI window where the file has one, MONOCHROME1 inverted.
-
-    Returns:
-        Float32 (h, w) in the file's own units, bright = dense, and the range that the header declares for them.
-
-    Raises:
-        ImageReadError: If the file is no DICOM image, is truncated, or has an unsupported transfer syntax.
-    """
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut
-
-    dataset, pixels = _decode(path)
-    try:
-        values = np.asarray(apply_modality_lut(pixels, dataset))
-        values = np.asarray(apply_voi_lut(values, dataset), dtype=np.float32)
-        low, high = declared_range(dataset)
-    except _DICOM_ERRORS as error:
-        raise ImageReadError(_message(path, error)) from error
-    if values.ndim == 3 and values.shape[-1] in (3, 4):
-        values = values[..., :3].mean(axis=-1)
-    if values.ndim != 2:
-        raise ImageReadError(f"Expected one two-dimensional frame in '{path}' but got pixels of shape {values.shape}.")
-    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-        values = np.float32(low + high) - values
-    return values, (low, high)
-
-
-def declared_range(dataset: "pydicom.Dataset") -> tuple[float, float]:
-    """Return the range of values that a DICOM header declares, after its modality and VOI look-up.
-
-    DICOM PS3.3 C.11.1 and C.11.2: a look-up table declares the bits of its entries; a window maps onto the range of the
-    values that go into it; without either, the stored bits and the rescale slope and intercept tell.
-
-    Args:
-        dataset: The header.
-
-    Returns:
-        Smallest and largest value that can occur.
-    """
-    for sequence in ("VOILUTSequence", "ModalityLUTSequence"):
-        tables = dataset.get(sequence)
-        if tables:
-            return 0.0, float(2 ** int(tables[0].LUTDescriptor[2]) - 1)
-    bits, signed = int(dataset.BitsStored), bool(dataset.get("PixelRepresentation", 0))
-    ends = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
-    low, high = sorted(slope * end + intercept for end in ends)
-    return low, high
-
-
-def read_dicom_pixels(path: Path) -> NDArray[np.generic]:
-    """Read the stored values of a DICOM image, without any look-up table.
-
-    Returns:
-        The pixel array, in the type of the file.
-
-    Raises:
-        ImageReadError: If the file is no DICOM image, is truncated, or has an unsupported transfer syntax.
-    """
-    return _decode(path)[1]
-
-
-def _decode(path: Path) -> tuple["pydicom.Dataset", NDArray[np.generic]]:
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
-    try:
-        dataset = pydicom.dcmread(path)
-        return dataset, dataset.pixel_array
-    except (*_DICOM_ERRORS, InvalidDicomError) as error:
-        raise ImageReadError(_message(path, error)) from error
 
 
 def rescale(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
@@ -220,17 +159,53 @@ def stretch(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return rescale(values, float(values.min()), float(values.max()))
 
 
-def _grey(image: Image.Image) -> NDArray[np.float32]:
-    if image.mode in ("I;16", "I;16B", "I", "F"):
-        values = np.asarray(image, dtype=np.float32)
-        return values / np.float32(65535.0) if image.mode.startswith("I") else stretch(values)
-    if image.mode in ("RGBA", "LA", "PA"):
+def _scaled(image: dicom.GreyImage, grey_range: GreyRange) -> tuple[NDArray[np.float32], tuple[int, int]]:
+    scaled = rescale(image.values, *((0.0, image.span) if grey_range == "declared" else image.observed()))
+    if image.padding is not None:
+        scaled[image.padding] = 0
+    return scaled, (scaled.shape[0], scaled.shape[1])
+
+
+def _load(path: Path, min_side: int = 0) -> tuple[Image.Image, tuple[int, int]]:
+    """Decode a file of one frame completely, and return the (height, width) that it has before a reduced decoding."""
+    with decoding("the file"), Image.open(path) as image:
+        frame = (image.height, image.width)
+        if min_side and image.format == "JPEG":
+            image.draft("L", (min_side, min_side))
+        frames = getattr(image, "n_frames", 1)
+        image.load()
+    if frames != 1:
+        raise DecodeError(f"it holds {frames} frames where one two-dimensional frame is expected")
+    return image, frame
+
+
+def _grey(image: Image.Image, grey_range: GreyRange) -> NDArray[np.float32]:
+    if image.mode in WIDE_MODES:
+        return _wide(np.asarray(image), grey_range)
+    if image.has_transparency_data:
         # transparent pixels of exported radiographs carry arbitrary colours: put them on black
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image.convert("RGBA"))
     return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255.0)
 
 
-def _message(path: Path, error: Exception) -> str:
-    what = "does not exist" if not path.exists() else f"cannot be decoded ({type(error).__name__}: {error})"
-    return f"Expected a complete JPEG, PNG or DICOM image but '{path}' {what}. Restore the file or drop its row."
+def _wide(pixels: NDArray[Any], grey_range: GreyRange) -> NDArray[np.float32]:
+    """Scale pixels of 16 bits, or of 32 bit floats, which have no scale of their own."""
+    low, high = float(pixels.min()), float(pixels.max())
+    is_float = pixels.dtype.kind == "f"
+    if not np.isfinite(low + high) or not (is_float or 0 <= low <= high <= 65535):
+        raise DecodeError(f"its values reach from {low:g} to {high:g} where 0 to 65535 is expected")
+    values = pixels.astype(np.float32)
+    return rescale(values, 0, 65535) if grey_range == "declared" and not is_float else stretch(values)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say which file it is that cannot be read."""
+    try:
+        yield
+    except (DecodeError, MaskError) as error:
+        what = f"cannot be read: {error}" if path.exists() else "does not exist"
+        raise ImageReadError(
+            f"Expected a complete JPEG, PNG or DICOM image but '{path}' {what}. Restore the file or drop its row."
+        ) from error

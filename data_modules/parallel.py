@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 import cv2
@@ -16,6 +17,10 @@ logger = logging.getLogger("mmpkd")
 SECONDS_BETWEEN_LOG_LINES = 15.0
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
+
+
+class WorkerDiedError(RuntimeError):
+    """A process was killed in the middle of its work."""
 
 
 def parallel(
@@ -33,6 +38,9 @@ def parallel(
         num_workers: Processes; by default as many as there are processors, 0 for none.
         what: What is done, for the progress.
         chunk: Jobs that a process is handed at once; by default few enough for about four chunks a process.
+
+    Raises:
+        WorkerDiedError: If a process is killed.
     """
     workers = num_processors() if num_workers is None else num_workers
     logger.info("%s: %d, in %d processes", what, len(jobs), max(1, workers))
@@ -43,6 +51,11 @@ def parallel(
         chunk = max(1, min(64, len(jobs) // (4 * workers))) if chunk is None else chunk
         try:
             yield from _with_progress(pool.map(function, jobs, chunksize=chunk), len(jobs), what)
+        except BrokenProcessPool as error:
+            raise WorkerDiedError(
+                f"Expected {workers} processes to end by themselves but one was killed: for lack of memory, or by a damaged "
+                "file. Use fewer (--num_workers)."
+            ) from error
         except BaseException:
             # otherwise leaving the pool would wait for all jobs that are left
             pool.shutdown(cancel_futures=True)

@@ -40,7 +40,7 @@ class Preparation:
     Attributes:
         image_size: Side of the square network frame.
         resize: How an image is brought into that frame.
-        grey_range: What becomes 0 and 1 in a DICOM file, see `read_image`.
+        grey_range: What becomes 0 and 1 in a DICOM or 16 bit file, see `read_image`.
         preprocess: Grey values and crop, or None.
     """
 

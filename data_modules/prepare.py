@@ -1,5 +1,6 @@
 """Build prepared images: in parallel, resumable after a kill, each image with a checksum."""
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,9 +11,10 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from data_modules.atomic import naming_full_disk, reserve
 from data_modules.images import ImageReadError
 from data_modules.json_file import read_json, write_json
-from data_modules.parallel import parallel
+from data_modules.parallel import WorkerDiedError, parallel
 from data_modules.preparation import Preparation
 from data_modules.prepared import (
     Depth,
@@ -69,15 +71,16 @@ def prepare_images(
     Raises:
         ImageReadError: If an image cannot be read and `on_error` is `stop`; what was prepared before is kept.
         StaleImagesError: If the folder holds images of other settings.
+        DiskFullError: If there is no room for all of them; this is known before the first one is prepared.
+        WorkerDiedError: If a process is killed; what was prepared before is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         _check_same(folder, preparation, depth)
         index, errors = _resume(folder, sample_id)
         meta = PreparedMeta(len(index.sample_id), preparation.image_size, depth, describe(preparation), False)
+        reserve(folder / "images.bin", meta.num_bytes)
         meta.save(folder)
-        with (folder / "images.bin").open("ab") as pixels:
-            pixels.truncate(meta.num_bytes)
         # once: identifiers of a whole data set take a second to sort
         rows = rows_of(index.sample_id, sample_id)
         todo = np.flatnonzero(index.status[rows] != Status.READY)
@@ -151,25 +154,37 @@ def _run_all(
     jobs: Sequence[_Job], num_workers: int | None, folder: Path
 ) -> Iterator[tuple[NDArray[np.int64], PreparedIndex, dict[str, str]]]:
     results = parallel(_run, jobs, num_workers, f"preparing images, {CHUNK} at a time", chunk=1)
-    for number, (job, (part, failed)) in enumerate(zip(jobs, results, strict=True)):
-        part.save(folder / "parts" / f"{number:09d}.npz")
-        yield job.rows, part, failed
+    try:
+        for number, (job, (part, failed)) in enumerate(zip(jobs, results, strict=True)):
+            part.save(folder / "parts" / f"{number:09d}.npz")
+            yield job.rows, part, failed
+    except WorkerDiedError as error:
+        at_work = ", ".join(sorted(note.read_text() for note in (folder / "parts").glob("*.now")))
+        raise WorkerDiedError(f"{error} They were reading {at_work}. What was prepared before is kept.") from error
 
 
 def _run(job: _Job) -> tuple[PreparedIndex, dict[str, str]]:
     """Prepare some images and write their pixels; runs in a process of its own."""
     part, failed = PreparedIndex.pending(job.sample_id), {}
-    pixels = open_pixels(job.folder, job.meta, "r+")
-    for i, (row, path) in enumerate(zip(job.rows, job.files, strict=True)):
-        try:
-            image, placement = job.preparation(path)
-        except ImageReadError as error:
-            part.status[i] = Status.UNREADABLE
-            failed[str(job.sample_id[i])] = str(error)
-            continue
-        values = quantise(image, job.meta.depth)
-        pixels[row] = values
-        part.status[i], part.num_bytes[i] = Status.READY, path.stat().st_size
-        part.checksum[i], part.geometry[i] = checksum(values), pack(placement)
-    pixels.flush()  # type: ignore[attr-defined]  # before the index says that they are there
+    # a decoder that ends the process leaves no other trace of the file that it failed on
+    now = job.folder / "parts" / f"{os.getpid()}.now"
+    path = job.folder / "images.bin"
+    # not through a memory map, where a full disk ends the process without an error
+    with naming_full_disk(path), path.open("r+b") as pixels:
+        for i, (row, file) in enumerate(zip(job.rows, job.files, strict=True)):
+            now.write_text(str(file))
+            try:
+                image, placement = job.preparation(file)
+            except ImageReadError as error:
+                part.status[i] = Status.UNREADABLE
+                failed[str(job.sample_id[i])] = str(error)
+                continue
+            values = quantise(image, job.meta.depth)
+            pixels.seek(int(row) * values.nbytes)
+            pixels.write(values.tobytes())
+            part.status[i], part.num_bytes[i] = Status.READY, file.stat().st_size
+            part.checksum[i], part.geometry[i] = checksum(values), pack(placement)
+        pixels.flush()
+        os.fsync(pixels.fileno())  # before the index says that they are there
+    now.unlink()
     return part, failed

@@ -26,7 +26,8 @@ from data_modules.geometry import Placement, Window
 from data_modules.json_file import read_json, write_json
 from data_modules.preparation import Image, Preparation
 
-FORMAT = 1
+# 2: padding of DICOM files is background, and grey_range concerns 16 bit PNG, too
+FORMAT = 2
 Depth = Literal["uint8", "uint16"]
 NUM_GEOMETRY = 12
 # enough to notice exchanged files; a whole data set on a network drive would take minutes to look at
@@ -178,8 +179,8 @@ def checksum(pixels: NDArray[np.generic]) -> int:
     return zlib.crc32(np.ascontiguousarray(pixels).tobytes())
 
 
-def open_pixels(folder: Path, meta: PreparedMeta, mode: Literal["r", "r+"] = "r") -> NDArray[np.generic]:
-    """Open the pixels (N, side, side) as a memory map.
+def open_pixels(folder: Path, meta: PreparedMeta) -> NDArray[np.generic]:
+    """Open the pixels (N, side, side) as a memory map that cannot be written.
 
     Raises:
         StaleImagesError: If the file has another size than its description says.
@@ -190,7 +191,7 @@ def open_pixels(folder: Path, meta: PreparedMeta, mode: Literal["r", "r+"] = "r"
             f"Expected '{path}' to have {meta.num_bytes} bytes but it has {path.stat().st_size}: it was cut off, or "
             "belongs to another set. Delete the folder and run `mmpkd prepare` again."
         )
-    return np.memmap(path, dtype=meta.depth, mode=mode, shape=(meta.num_images, meta.side, meta.side))
+    return np.memmap(path, dtype=meta.depth, mode="r", shape=(meta.num_images, meta.side, meta.side))
 
 
 def rows_of(known: NDArray[np.str_], asked: NDArray[np.str_]) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ from mmpkd.commands.attribute import ATTRIBUTIONS
 from mmpkd.commands.main import main as mmpkd
 from mmpkd.inference.image_maps import METHODS, find_images
 from mmpkd.students.vit import load_trained_student
+from tests.data.dicom import write_dicom
 from tests.runs import config, student
 from tests.tiny import NAMES, TinyDataModule
 
@@ -143,6 +144,15 @@ def test_names_never_collide(tmp_path: Path) -> None:
         Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / folder / "x.png")
     named = find_images([tmp_path / "a" / "x.png", tmp_path / "b" / "x.png", tmp_path])
     assert [file.name for file in named] == ["x", "x_2", "a_x", "b_x"]
+
+
+def test_dicom_files_are_found_by_content_and_keep_their_names(tmp_path: Path) -> None:
+    for name in ("1.2.840.1", "1.2.840.2", "IM1", "b/x.dcm", "b/x.IMA", "DICOMDIR"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_dicom(tmp_path / name, np.zeros((2, 2), np.uint16), 12)
+    (tmp_path / "README").write_text("text")
+    named = find_images([tmp_path, tmp_path / "1.2.840.2"])
+    assert [file.name for file in named] == ["1.2.840.1", "1.2.840.2", "IM1", "b_x", "b_x_2", "1.2.840.2_2"]
 
 
 def test_a_checkpoint_cannot_name_code_of_others() -> None:

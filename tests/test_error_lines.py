@@ -1,5 +1,6 @@
 import errno
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 from torch._utils import ExceptionWrapper
 
 from data_modules.images import ImageReadError
+from data_modules.prepare import verify_images
 from mmpkd.cli.error_lines import place_in_users_code, run_with_error_line, take_debug, user_error
 from mmpkd.losses import schedules
 from mmpkd.losses.schedules import Schedule
@@ -119,6 +121,14 @@ def test_a_package_beside_ours_whose_name_begins_like_ours_is_not_ours() -> None
     assert user_error(raised_by(lambda: exec(code))) is None
     own = compile("raise ValueError('Expected a but got b.')", str(ours.with_name("x.py")), "exec")
     assert user_error(raised_by(lambda: exec(own))) == "Expected a but got b."
+
+
+def test_an_error_in_a_process_of_a_pool_is_told_as_any_other(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(1) as pool:
+        ours = raised_by(lambda: list(pool.map(verify_images, [tmp_path])))
+        bug = raised_by(lambda: list(pool.map(int, ["x"])))
+    assert str(user_error(ours)).startswith(f"Expected prepared images in '{tmp_path}' but there are none")
+    assert user_error(bug) is None
 
 
 def test_debug_shows_every_traceback(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,8 +15,9 @@ from typing import Literal
 
 import pandas as pd
 
+from data_modules.dicom import is_dicom, list_dicom
 from data_modules.geometry import same_aspect
-from data_modules.images import ImageReadError, is_binary, is_dicom, read_dicom_pixels, read_image, read_size
+from data_modules.images import is_binary, read_dicom_pixels, read_identity, read_image
 
 MaskStatus = Literal["same_size", "rescaled", "mismatched", "missing", "ambiguous"]
 # from good to bad
@@ -24,7 +25,6 @@ STATUSES: tuple[MaskStatus, ...] = ("same_size", "rescaled", "mismatched", "miss
 USABLE: tuple[MaskStatus, ...] = ("same_size", "rescaled")
 
 PATIENT_FOLDER = re.compile(r"(Mass|Calc)-(Training|Test)_P_\d+_(LEFT|RIGHT)_(CC|MLO)(_\d+)?")
-HEADER = ["Rows", "Columns", "SOPInstanceUID"]
 # `manifest-<number>/CBIS-DDSM/<PatientID>` and anything flatter
 MAX_DEPTH = 4
 # headers come from many small reads, often over a network: threads wait, they do not compute
@@ -78,9 +78,8 @@ class DicomFiles:
             )
 
     def __call__(self, folder: str) -> list[Path]:
-        """Return the DICOM files of a PatientID."""
-        roots = self._folders.get(folder, [])
-        return sorted(path for root in roots for path in root.rglob("*") if path.suffix.lower() == ".dcm")
+        """Return the DICOM files of a PatientID, whatever their names."""
+        return sorted(path for root in self._folders.get(folder, []) for path in list_dicom(root))
 
 
 class JpegFiles:
@@ -246,15 +245,4 @@ def _is_nearly_binary(path: Path) -> bool:
 
 
 def _read_header(path: Path) -> _Header:
-    if not is_dicom(path):
-        return _Header(path, read_size(path), str(path))
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
-    try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=HEADER)
-        return _Header(path, (int(header.Rows), int(header.Columns)), str(header.get("SOPInstanceUID", path)))
-    except (OSError, AttributeError, InvalidDicomError) as error:
-        raise ImageReadError(
-            f"Expected a DICOM image but the header of '{path}' cannot be read ({error}). Download it again."
-        ) from error
+    return _Header(path, *read_identity(path))

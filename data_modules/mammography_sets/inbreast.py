@@ -13,6 +13,7 @@ from data_modules.base import License
 from data_modules.cbis_ddsm.breast import PrepareBreast
 from data_modules.columns import check_names
 from data_modules.csv_file import read_csv
+from data_modules.dicom import list_dicom
 from data_modules.evaluation import Annotated, EvaluationReader
 from data_modules.folders import find_file
 from data_modules.preparation import Preprocess
@@ -64,7 +65,8 @@ class INbreast(EvaluationReader):
         table = table.dropna(subset=["File Name"])
         images = table["File Name"].str.strip().tolist()
         # <number>_<patient>_MG_<side>_<view>_ANON.dcm
-        files = {file.name.split("_")[0]: file for file in sorted((path.parent / "AllDICOMs").glob("*.dcm"))}
+        found = [file for file in list_dicom(path.parent / "AllDICOMs") if "_" in file.name]
+        files = {file.name.split("_")[0]: file for file in found}
         patients = [files[name].name.split("_")[1] if name in files else name for name in images]
         # 4a, 4b and 4c are shades of 4
         birads = table["Bi-Rads"].astype(str).str.extract(r"(\d)", expand=False).astype(float)

@@ -50,8 +50,8 @@ class TableDataModule(PrivilegedDataModule):
         augmentation: Random changes of training images.
         cache_images: Keep prepared images in memory after the first read.
         max_train_samples: Use only the first so many training samples, or None for all.
-        grey_range: What becomes 0 and 1 in DICOM files: the extremes of each image (`observed`), or the ends of the range
-            that its header declares (`declared`).
+        grey_range: What becomes 0 and 1 in DICOM and 16 bit files: the extremes of each image (`observed`), or the ends
+            of the range that the file declares (`declared`).
         prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
     """
 

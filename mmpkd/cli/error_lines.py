@@ -132,9 +132,16 @@ def _message(error: BaseException) -> str:
 
 def _sites(error: BaseException) -> list[str]:
     """Return the files whose code an error went through, outermost first; the last one raised it."""
-    if _is_of_worker(str(error)):
-        return re.findall(r'File "([^"]+)", line', str(error))
+    # an error that comes from another process has its traceback as text: in its message, or as its cause
+    text = str(error) if _is_of_worker(str(error)) else str(error.__cause__) if _is_of_pool(error) else ""
+    if text:
+        return re.findall(r'File "([^"]+)", line', text)
     return [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+
+
+def _is_of_pool(error: BaseException) -> bool:
+    """Return whether an error arose in a process of a pool."""
+    return type(error.__cause__).__name__ == "_RemoteTraceback"
 
 
 def _is_of_worker(text: str) -> bool:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
+from data_modules.dicom import SUFFIXES as DICOM_SUFFIXES
+from data_modules.dicom import is_dicom_file
 from data_modules.geometry import Placement
 from data_modules.images import ImageReadError
 from data_modules.preparation import Preparation
@@ -35,7 +37,7 @@ logger = logging.getLogger("mmpkd")
 METHODS: dict[str, type[AttributionMethod]] = {
     method.name: method for method in (AttentionRollout, LastLayerAttention, AttentionRelevance, GradCAM)
 }
-SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
+SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,13 @@ def find_images(paths: Sequence[Path]) -> list[Named]:
         if not path.exists():
             raise FileNotFoundError(f"Expected an image or a folder at '{path}' but there is none.")
         if path.is_file():
-            found.append(Named(path, path.stem))
+            found.append(Named(path, _without_suffix(path).name))
             continue
-        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-        found += [Named(file, "_".join(file.relative_to(path).with_suffix("").parts)) for file in inside]
+        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES or is_dicom_file(file))
+        found += [Named(file, "_".join(_without_suffix(file.relative_to(path)).parts)) for file in inside]
     if not found:
         raise FileNotFoundError(
-            f"Expected images ({', '.join(SUFFIXES)}) in {[str(p) for p in paths]} but there are none."
+            f"Expected images ({', '.join(SUFFIXES)} or DICOM) in {[str(p) for p in paths]} but there are none."
         )
     taken: dict[str, int] = {}
     named = []
@@ -92,6 +94,11 @@ def find_images(paths: Sequence[Path]) -> list[Named]:
         taken[file.name] = count + 1
         named.append(Named(file.path, f"{file.name}_{count + 1}" if count else file.name))
     return named
+
+
+def _without_suffix(path: Path) -> Path:
+    """Return a path without the suffix of an image; names of DICOM files are often numbers with dots, all of which count."""
+    return path.with_suffix("") if path.suffix.lower() in (*SUFFIXES, *DICOM_SUFFIXES) else path
 
 
 def _attribute(trained: TrainedStudent, files: Sequence[Named], options: argparse.Namespace) -> int:

@@ -1,12 +1,17 @@
 """Prepared images: what they hold, when they are refused, and that a kill loses little."""
 
+import errno
 import json
 import os
 import pickle
+import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from data_modules.atomic import DiskFullError, reserve
 from data_modules.dataset import PrivilegedDataset
 from data_modules.geometry import Placement
 from data_modules.images import ImageReadError
@@ -153,7 +159,7 @@ def test_no_folder_and_another_format_are_explained(tmp_path: Path, split: Split
         PreparedImages(tmp_path / "p", PREPARATION, split.sample_id, split.image)
     build(tmp_path / "p", split)
     replace(PreparedMeta.load(tmp_path / "p"), format=99).save(tmp_path / "p")
-    with pytest.raises(StaleImagesError, match="of format 1"):
+    with pytest.raises(StaleImagesError, match="of format 2"):
         PreparedMeta.load(tmp_path / "p")
 
 
@@ -177,6 +183,106 @@ def test_a_pickled_reader_does_not_carry_the_pixels(tmp_path: Path, split: Split
     pickled = pickle.dumps(prepared)
     assert len(pickled) < 10_000
     np.testing.assert_array_equal(pickle.loads(pickled).read(0)[0], first)
+
+
+def limit(num_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+@contextmanager
+def limited_files(num_bytes: int) -> Iterator[None]:
+    """Let no file of this process grow beyond a size, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit(num_bytes)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_all_room_is_reserved_before_the_first_image_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "images.bin"
+    reserve(path, 10_000)
+    assert path.stat().st_size == 10_000 <= 512 * path.stat().st_blocks
+    path.write_bytes(b"x" * 10_000)
+    reserve(path, 1_000_000)
+    assert path.stat().st_size == 1_000_000 <= 512 * path.stat().st_blocks
+    assert path.read_bytes() == b"x" * 10_000 + bytes(990_000)
+    reserve(path, 5_000)
+    assert path.read_bytes() == b"x" * 5_000
+    with limited_files(100_000), pytest.raises(DiskFullError, match=r"images\.bin' but: File too large"):
+        reserve(path, 1_000_000)
+    assert path.read_bytes() == b"x" * 5_000
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage._replace(free=5_000_000))
+    with pytest.raises(DiskFullError, match=r"Expected 20\.00 GB for '.*images\.bin' but only 0\.01 GB are free"):
+        reserve(path, 20_000_005_000)
+    assert path.read_bytes() == b"x" * 5_000
+
+
+def test_a_disk_that_cannot_reserve_room_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, offset: int, length: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    reserve(tmp_path / "images.bin", 10_000)
+    assert (tmp_path / "images.bin").stat().st_size == 10_000
+
+
+@pytest.mark.parametrize("num_workers", ["0", "2"])
+def test_a_full_disk_ends_the_command_with_one_line_and_keeps_what_is_there(
+    num_workers: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, out = write_config(tmp_path), tmp_path / "p"
+    args = [str(config), "--out", str(out), "--num_workers", num_workers]
+    with limited_files(20_000):
+        assert main(args) == 1
+    error = capfd.readouterr().err.splitlines()
+    assert len(error) == 1
+    assert f"Expected room for '{out / 'images.bin'}' but: File too large" in error[0]
+
+    # a disk that reserved no room, and fills up while images are written
+    def fill(path: Path, num_bytes: int) -> None:
+        reserve(path, num_bytes)
+        limit(20_000)
+
+    monkeypatch.setattr("data_modules.prepare.reserve", fill)
+    with limited_files(10**9):
+        assert main(args) == 1
+    assert capfd.readouterr().err.splitlines() == error
+    monkeypatch.undo()
+    assert main(args) == 0
+    assert verify_images(out) == []
+
+
+def test_a_process_that_is_killed_ends_the_command_with_one_line_that_names_its_file(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Preparation.__call__
+
+    def killed_at_3(self: Preparation, path: Path) -> object:
+        if path.parts[-2:] == ("test", "3.png"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(self, path)
+
+    config, out = write_config(tmp_path), tmp_path / "p"
+    args = [str(config), "--out", str(out), "--num_workers", "1"]
+    monkeypatch.setattr(Preparation, "__call__", killed_at_3)
+    assert main(args) == 1
+    error = capfd.readouterr().err.splitlines()
+    assert len(error) == 1
+    assert "Expected 1 processes to end by themselves but one was killed" in error[0]
+    assert error[0].endswith(
+        f"They were reading {tmp_path / 'files' / 'test' / '3.png'}. What was prepared before is kept."
+    )
+    monkeypatch.undo()
+    assert main(args) == 0
+
+
+def write_config(tmp_path: Path) -> Path:
+    config = tmp_path / "tiny.yaml"
+    config.write_text(f"class_path: tests.tiny.TinyDataModule\ninit_args: {{root: {tmp_path / 'files'}}}\n")
+    return config
 
 
 SLOW = """
@@ -225,8 +331,7 @@ def test_a_kill_loses_at_most_what_was_in_work(tmp_path: Path, monkeypatch: pyte
 def test_the_command_prepares_verifies_and_names_what_failed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = tmp_path / "tiny.yaml"
-    config.write_text(f"class_path: tests.tiny.TinyDataModule\ninit_args: {{root: {tmp_path / 'files'}}}\n")
+    config = write_config(tmp_path)
     out = str(tmp_path / "p")
     assert main([str(config), "--out", out, "--num_workers", "0", "--data.image_size=16"]) == 0
     assert f"--data.prepared={out}" in capsys.readouterr().out

@@ -41,6 +41,15 @@ def test_content_decides_not_the_name(tmp_path: Path, mask_first: bool, bits: Li
     _check(_find(tmp_path))
 
 
+@pytest.mark.parametrize("rename", ["{stem}", "{stem}.IMA", "IM00{stem}.2"])
+def test_files_are_found_whatever_their_names(tmp_path: Path, rename: str) -> None:
+    write_images(tmp_path, [LESION])
+    for path in list(tmp_path.rglob("*.dcm")):
+        path.rename(path.with_name(rename.format(stem=path.stem)))
+        (path.parent / "LICENSE").write_text("no image")
+    _check(_find(tmp_path))
+
+
 def test_series_description_does_not_decide(tmp_path: Path) -> None:
     write_images(tmp_path, [LESION])
     for path in (tmp_path / LESION.roi_folder).rglob("*.dcm"):
@@ -174,7 +183,7 @@ def test_image_of_the_other_kind_serves_too(tmp_path: Path) -> None:
 def test_damaged_header_is_an_error(tmp_path: Path) -> None:
     write_images(tmp_path, [LESION])
     next((tmp_path / LESION.roi_folder).rglob("*.dcm")).write_bytes(b"not a DICOM file")
-    with pytest.raises(ImageReadError, match="header of"):
+    with pytest.raises(ImageReadError, match=r"-[12]\.dcm' cannot be read: the header"):
         _find(tmp_path)
 
 

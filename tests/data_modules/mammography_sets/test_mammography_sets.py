@@ -48,6 +48,16 @@ def test_vindr_mammo_arguments(tmp_path: Path) -> None:
         _ = module(VinDrMammo(tmp_path, "training")).splits
 
 
+def test_inbreast_images_are_found_whatever_their_suffix(tmp_path: Path) -> None:
+    write_inbreast(tmp_path)
+    expected = INbreast(tmp_path).read()
+    for path in list((tmp_path / "AllDICOMs").iterdir()):
+        path.rename(path.with_suffix(""))
+    found = INbreast(tmp_path).read()
+    assert found.patient_id == expected.patient_id
+    assert [path.name for path in found.files] == ["111_aaa_MG_L_CC_ANON", "222_bbb_MG_R_ML_ANON"]
+
+
 def test_inbreast_contours_and_assessments(tmp_path: Path) -> None:
     write_inbreast(tmp_path)
     data = module(INbreast(tmp_path))

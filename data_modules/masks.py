@@ -1,0 +1,111 @@
+"""Which pixels of a mask file are its region, in the forms that annotation tools write.
+
+A mask has two levels. Where a file leaves open which of them is the region, it is refused.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+# integers or floats of more than 8 bits; Pillow clips them when it converts them to another mode
+WIDE_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+# a file with more than two levels and none above this numbers its regions, rather than smoothing the edge of one
+MAX_NUMBER = 31
+# how far the channels of grey, or of one colour, differ where JPEG or smoothed edges disturb them
+NOISE = 16
+Mask = NDArray[np.bool_]
+
+
+class MaskError(ValueError):
+    """A file does not say which pixels are the region; the message says why."""
+
+
+def region_of(image: Image.Image) -> Mask:
+    """Return the pixels of the region.
+
+    What is opaque is the region of a partly transparent file, what has another index than 0 that of a coloured palette, and
+    what is above half of the largest value that of any other.
+
+    Args:
+        image: An opened file of any mode.
+
+    Returns:
+        Bool (h, w).
+
+    Raises:
+        MaskError: If the file holds several regions, or does not tell region and background apart.
+    """
+    if image.mode in WIDE_MODES:
+        return bright(np.asarray(image))
+    if image.has_transparency_data:
+        colours = np.asarray(image.convert("RGBA"))
+        alpha = colours[..., 3]
+        if alpha.min() < alpha.max() or not alpha.any():
+            return _opaque(colours[..., :3], alpha)
+    if image.mode in ("P", "PA"):
+        return _indexed(image)
+    if image.mode in ("1", "L", "LA", "La"):
+        return bright(np.asarray(image.convert("L")))
+    return _coloured(np.asarray(image.convert("RGB")))
+
+
+def bright(values: NDArray[Any]) -> Mask:
+    """Return where values are above half of the largest, which serves {0, 1}, {0, 2}, {0, 255} and JPEG ringing alike.
+
+    Args:
+        values: Numbers (h, w).
+
+    Returns:
+        Bool (h, w).
+
+    Raises:
+        MaskError: If values are not finite, if none of several is dark, or if they number regions.
+    """
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite(low + high):
+        raise MaskError("its values are not finite")
+    if low < high and 2 * low > high:
+        raise MaskError(f"its values reach from {low:g} to {high:g}, none of which is a dark background")
+    if 0 <= low < high <= MAX_NUMBER:
+        numbers = np.unique(values)
+        if len(numbers) > 2:
+            raise MaskError(f"it holds {len(numbers)} values up to {high:g}: a mask of each region is expected")
+    return np.asarray(values > max(high / 2, 0), dtype=np.bool_)
+
+
+def _opaque(colours: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> Mask:
+    region = np.asarray(2 * alpha.astype(np.int64) > alpha.max(), dtype=np.bool_)
+    if region.any() and np.ptp(colours[region], axis=0).max() > NOISE:
+        raise MaskError("it is partly transparent, and what is opaque has several colours")
+    return region
+
+
+def _indexed(image: Image.Image) -> Mask:
+    indices = np.asarray(image if image.mode == "P" else image.getchannel("P"))
+    used = np.flatnonzero(np.bincount(indices.ravel(), minlength=256))
+    colours = np.zeros((256, 3), dtype=np.int64)
+    palette = np.asarray(image.getpalette("RGB")).reshape(-1, 3)
+    colours[: len(palette)] = palette
+    colours = colours[used]
+    if (np.ptp(colours, axis=1) == 0).all():
+        return bright(np.asarray(image.convert("L")))
+    is_black = (colours == 0).all(axis=1)
+    if len(used) > 2 or (len(used) == 2 and used[0] != 0) or is_black[1:].any():
+        raise MaskError(
+            f"it is a palette image of the indices {used[:5].tolist()}: 0 for the background and one other are expected"
+        )
+    return np.asarray(indices != 0, dtype=np.bool_)
+
+
+def _coloured(colours: NDArray[np.uint8]) -> Mask:
+    values = colours.max(axis=-1)
+    region = bright(values)
+    is_grey = np.ptp(colours, axis=-1).max() <= NOISE
+    if not is_grey and region.any():
+        # a smoothed edge darkens a colour and leaves its proportions
+        proportions = colours[region] / values[region][:, None]
+        if np.ptp(proportions, axis=0).max() > NOISE / 128:
+            raise MaskError("its regions, or its background and its region, have several colours")
+    return region
