@@ -32,6 +32,7 @@ class Annotated:
         labels: Float32 (N, M): 1, 0 or NaN.
         regions: Image, finding and region, in any order.
         frames: (height, width) of annotated images, where the set states it.
+        squeezed: Whether the image files show the annotated images in other proportions.
         counts: What was left out.
         strata: What results can be broken down by, N values each.
     """
@@ -43,6 +44,7 @@ class Annotated:
     labels: NDArray[np.float32]
     regions: Iterable[tuple[str, str, Region]] = ()
     frames: Mapping[str, Size] = field(default_factory=dict)
+    squeezed: bool = False
     counts: Mapping[str, int] = field(default_factory=dict)
     strata: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -140,7 +142,7 @@ class EvaluationDataModule(PrivilegedDataModule):
         kept = np.flatnonzero(exists)
         label = project_labels(found.labels, found.names, self.label_names)
         names = np.asarray(found.sample_id, dtype=np.str_)
-        rois = join_regions(found.regions, self.label_names, found.frames)
+        rois = join_regions(found.regions, self.label_names, found.frames, found.squeezed)
         split = Split(
             sample_id=names,
             patient_id=np.asarray(found.patient_id, dtype=np.str_),

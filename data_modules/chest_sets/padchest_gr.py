@@ -10,7 +10,7 @@ from data_modules.base import License
 from data_modules.columns import check_names
 from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader, find_file
-from data_modules.geometry import BoxFormat, to_xyxy
+from data_modules.geometry import to_xyxy
 from data_modules.regions import BoxRegion, Region
 
 REPORTS = "grounded_reports_*.json"
@@ -59,7 +59,8 @@ class PadChestGR(EvaluationReader):
     Cite: de Castro et al., "PadChest-GR: a bilingual chest X-ray dataset for grounded radiology report generation", NEJM AI
     2025, https://arxiv.org/abs/2411.05085; Bustos et al., "PadChest", Medical Image Analysis 66:101797, 2020.
 
-    Read before use: boxes are fractions of the image, and those of both readers are joined. A finding that no sentence names
+    Read before use: boxes are fractions of the image, so that they also fit a copy that was squeezed as a whole, but not a
+    cropped one, which nothing in the tables would give away. Those of both readers are joined. A finding that no sentence names
     counts as absent. Findings without a box have a label and no region.
 
     Args:
@@ -74,7 +75,7 @@ class PadChestGR(EvaluationReader):
         self,
         root: Path,
         split: Literal["train", "validation", "test", "all"] = "all",
-        box_format: BoxFormat = "xyxy_normalised",
+        box_format: Literal["xyxy_normalised", "xywh_normalised"] = "xyxy_normalised",
     ) -> None:
         self.root, self.split, self.box_format = Path(root), split, box_format
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_modules.frames import frames_by_image
 from data_modules.geometry import to_xyxy
 from data_modules.mimic_cxr.files import find_tables, read_table
 from data_modules.mimic_cxr.rois import Annotations
@@ -29,7 +30,7 @@ def read_ms_cxr(root: Path, label_names: Sequence[str]) -> Annotations | None:
         Boxes in pixels of the original images, joined by image and finding; None if there is no file.
 
     Raises:
-        ValueError: If the file lacks a column.
+        ValueError: If the file lacks a column, or does not state one size of each image.
     """
     tables, documents = find_tables(root, f"{PATTERN}.csv"), find_tables(root, f"{PATTERN}.json")
     if tables:
@@ -38,11 +39,7 @@ def read_ms_cxr(root: Path, label_names: Sequence[str]) -> Annotations | None:
         frame = _read_coco(documents[-1])
     else:
         return None
-    sizes = frame.drop_duplicates("dicom_id")
-    frames = {
-        str(name): (int(height), int(width))
-        for name, height, width in zip(sizes["dicom_id"], sizes["image_height"], sizes["image_width"], strict=True)
-    }
+    frames = frames_by_image(frame["dicom_id"], frame["image_height"], frame["image_width"], "rows of MS-CXR")
     names, findings = frame["dicom_id"].astype(str).tolist(), frame["category_name"].astype(str).tolist()
     numbers = frame[["x", "y", "w", "h"]].to_numpy(dtype=float).tolist()
     rows = (

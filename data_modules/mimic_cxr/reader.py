@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from data_modules.frames import frames_by_image
 from data_modules.geometry import Size
 from data_modules.mimic_cxr.files import find_table, read_table
 from data_modules.mimic_cxr.imagenome import read_imagenome_gold, read_imagenome_silver
@@ -150,9 +151,7 @@ class MIMICCXRReader:
                 f"Expected the regions of '{self.roi_source}' in '{self.roi_root}' but they are not there. Set data.roi_root."
             )
         rows = everyone[everyone["dicom_id"].isin({*chosen.rois, *chosen.frames})]
-        frames: dict[str, Size] = dict(
-            zip(rows["dicom_id"], zip(rows["Rows"].astype(int), rows["Columns"].astype(int), strict=True), strict=True)
-        )
+        frames = frames_by_image(rows["dicom_id"], rows["Rows"], rows["Columns"], "rows of the metadata table")
         _check_frames(chosen.frames, frames)
         rois = {
             name: tuple(replace(roi, frame=frames[name]) for roi in own)

@@ -86,8 +86,14 @@ def write_padchest_gr(root: Path) -> None:
         write_image(root / "PadChest_GR" / name, (40, 80))
 
 
-def write_vindr_cxr(root: Path, suffix: str = ".png") -> None:
-    """Write a consensus test set, and one training image that three readers disagree about."""
+def write_vindr_cxr(root: Path, suffix: str = ".dicom", size: tuple[int, int] = (100, 120)) -> None:
+    """Write a consensus test set, and one training image that three readers disagree about.
+
+    Args:
+        root: Folder of the data set.
+        suffix: Of the image files; boxes are pixels of 100 x 120 (height x width).
+        size: (height, width) of the files.
+    """
     root.mkdir(parents=True, exist_ok=True)
     header = "image_id,rad_id,class_name,x_min,y_min,x_max,y_max"
     test = [
@@ -109,7 +115,7 @@ def write_vindr_cxr(root: Path, suffix: str = ".png") -> None:
     rows = ["r1,R8,0,0,0,0,1,0", "r1,R9,0,0,1,0,1,0", "r1,R10,0,0,0,0,0,1"]
     (root / "image_labels_train.csv").write_text("\n".join([f"image_id,rad_id,{names}", *rows]) + "\n")
     for folder, name in (("test", "t1"), ("test", "t2"), ("train", "r1")):
-        write_image(root / folder / f"{name}{suffix}", (100, 120))
+        write_image(root / folder / f"{name}{suffix}", size)
 
 
 def write_nih(root: Path, version: str = "2017_v2020") -> None:
