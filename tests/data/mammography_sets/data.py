@@ -4,18 +4,25 @@ import plistlib
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from tests.data.cbis_ddsm.data import write_dicom
 
 SIZE = (60, 40)
 
 
-def write_mammogram(path: Path, right: bool = False, photometric: str = "MONOCHROME2") -> None:
-    """Write a breast of rows 10 to 49 and 30 columns at its chest wall, with a lesion of rows 20 to 29, columns 10 to 19."""
+def mammogram(right: bool = False, width: int = 30) -> NDArray[np.uint16]:
+    """Return a breast of rows 10 to 49 at its chest wall, with a lesion of rows 20 to 29; in the middle third of its columns."""
     pixels = np.zeros(SIZE, np.uint16)
-    pixels[10:50, :30] = 20_000
-    pixels[20:30, 10:20] = 60_000
-    pixels = pixels[:, ::-1] if right else pixels
+    pixels[10:50, :width] = 20_000
+    pixels[20:30, width // 3 : 2 * width // 3] = 60_000
+    return pixels[:, ::-1] if right else pixels
+
+
+def write_mammogram(path: Path, right: bool = False, photometric: str = "MONOCHROME2") -> None:
+    """Write a breast of 30 columns, with a lesion of columns 10 to 19 from the chest wall."""
+    pixels = mammogram(right)
     write_dicom(path, 65_535 - pixels if photometric == "MONOCHROME1" else pixels.copy(), photometric)
 
 
@@ -40,26 +47,57 @@ def write_vindr_mammo(root: Path) -> None:
     write_mammogram(root / "images/s2/c.dicom", right=True)
 
 
-def write_inbreast(root: Path) -> None:
-    """Write two images: a mass and a single calcification in one, nothing in the other."""
+SQUARE = ["(10.0, 20.0)", "(20.0, 20.0)", "(20.0, 30.0)", "(10.0, 30.0)"]
+
+
+def write_inbreast(root: Path, copies: tuple[int, int] | None = None) -> None:
+    """Write three images: suspicious with contours of many names, probably benign with a mass, and not assessed.
+
+    Args:
+        root: Folder of the data set.
+        copies: (height, width) of PNG copies that replace the DICOM files.
+    """
     rows = [
         "removed;removed;L;CC;201001;111;2;4a;X;;",
-        "removed;removed;R;MLO;201001;222;3;2;;;",
+        "removed;removed;R;MLO;201001;222;3;3;;;",
+        "removed;removed;L;CC;201001;333;3;;;;",
         ";;;;;;;;;;",
     ]
     header = "Patient ID;Patient age;Laterality;View;Acquisition date;File Name ;ACR;Bi-Rads;Mass ;Micros;Distortion"
     root.mkdir(parents=True, exist_ok=True)
     (root / "INbreast.csv").write_text("\n".join([header, *rows]) + "\n")
-    write_mammogram(root / "AllDICOMs/111_aaa_MG_L_CC_ANON.dcm")
-    write_mammogram(root / "AllDICOMs/222_bbb_MG_R_ML_ANON.dcm", right=True)
-    square = ["(10.0, 20.0)", "(20.0, 20.0)", "(20.0, 30.0)", "(10.0, 30.0)"]
-    rois = [
-        {"Name": "Mass", "Point_px": square, "NumberOfPoints": 4},
-        {"Name": "Cluster", "Point_px": ["(5.5, 6.5)"], "NumberOfPoints": 1},
-        {"Name": "Calcification", "Point_px": square, "NumberOfPoints": 4},
-    ]
-    (root / "AllXML").mkdir(exist_ok=True)
-    (root / "AllXML/111.xml").write_bytes(plistlib.dumps({"Images": [{"ImageIndex": 0, "ROIs": rois}]}))
+    for name, right in (
+        ("111_aaa_MG_L_CC_ANON", False),
+        ("222_bbb_MG_R_ML_ANON", True),
+        ("333_bbb_MG_L_CC_ANON", False),
+    ):
+        if copies is None:
+            write_mammogram(root / f"AllDICOMs/{name}.dcm", right=right)
+        else:
+            (root / "AllPNGs").mkdir(exist_ok=True)
+            pixels = Image.fromarray((mammogram(right) // 257).astype(np.uint8))
+            pixels.resize(copies[::-1], Image.Resampling.NEAREST).save(root / f"AllPNGs/{name}.png")
+    write_contours(
+        root / "AllXML/111.xml",
+        {
+            "Mass": SQUARE,
+            "Espiculated Region": SQUARE,
+            "Cluster": SQUARE[:1],
+            "Assymetry": SQUARE,
+            "Calcifications": SQUARE,
+            "Unnamed": SQUARE[:1],
+            "Point 3": SQUARE[:1],
+            "": SQUARE,
+        },
+    )
+    write_contours(root / "AllXML/222.xml", {"Mass": SQUARE})
+
+
+def write_contours(path: Path, contours: dict[str, list[str]]) -> None:
+    """Write a property list as OsiriX does, with one contour a name."""
+    rois = [{"Name": name, "Point_px": corners, "NumberOfPoints": len(corners)} for name, corners in contours.items()]
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(plistlib.dumps({"Images": [{"ImageIndex": 0, "ROIs": rois}]}))
 
 
 def write_embed(root: Path, num_patients: int = 20, reduced: bool = False) -> None:
