@@ -2,6 +2,7 @@
 
 import plistlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,29 +101,75 @@ def write_contours(path: Path, contours: dict[str, list[str]]) -> None:
     path.write_bytes(plistlib.dumps({"Images": [{"ImageIndex": 0, "ROIs": rois}]}))
 
 
-def write_embed(root: Path, num_patients: int = 20, reduced: bool = False) -> None:
-    """Write an examination a patient: cancer in the left breast of every second, benign findings or none elsewhere."""
+Release = Literal["open", "dicom", "newer"]
+# box of the lesion, (ymin, xmin, ymax, xmax), half-open, of an image with the chest wall on the left
+EMBED_BREAST = 18
+EMBED_BOX = (20, 6, 30, 12)
+
+
+def write_embed(
+    root: Path,
+    num_patients: int = 20,
+    release: Release = "open",
+    reduced: bool = False,
+    oblique: tuple[str, ...] = (),
+) -> None:
+    """Write an examination a patient, with cancer in the left breast of every fourth, in the right one of every other fourth.
+
+    Each examination has two left images and two right ones, a synthetic one and a magnification. Boxes lie on the CC image of the
+    breast with cancer, and, for a patient who was never biopsied, on the left one.
+
+    Args:
+        root: Folder of the data set.
+        num_patients: How many patients.
+        release: What the boxes are: pixels of mirrored PNG files (`open`), of the DICOM files with inclusive bounds (`dicom`), or
+            both in columns of their own (`newer`).
+        reduced: Write the tables without Rows, Columns and Patient Orientation.
+        oblique: Images `<patient><side><view>` that were taken the other way round, as Patient Orientation tells.
+    """
     clinical = [
-        "empi_anon,acc_anon,side,asses,path_severity,tissueden,massshape,massmargin,massdens,calcfind,calcdistri,numfind"
+        "empi_anon,acc_anon,side,bside,asses,path_severity,tissueden,massshape,massmargin,massdens,calcfind,calcdistri,numfind"
     ]
-    metadata = [
-        "empi_anon,acc_anon,ImageLateralityFinal,FinalImageType,ViewPosition,anon_dicom_path,ROI_coords,num_roi"
-    ]
+    columns = "empi_anon,acc_anon,ImageLateralityFinal,FinalImageType,ViewPosition,spot_mag,anon_dicom_path,num_roi"
+    boxes = {"open": "ROI_coords", "dicom": "ROI_coords", "newer": "PNG_ROI_coords,DCM_ROI_coords"}[release]
+    metadata = [f"{columns},{boxes}{'' if reduced else ',PatientOrientation,Rows,Columns'}"]
+    prefix = {"open": "/mnt/NAS2/mammo/anon_dicom", "dicom": "images", "newer": "/mnt/NAS3/mammo/anon_dicom"}[release]
     for i in range(num_patients):
         patient, exam = f"{1000 + i}", f"{9000 + i}"
-        if i % 2 == 0:
+        ill = {0: "L", 2: "R"}.get(i % 4)
+        if ill is not None:
             # two findings of one breast: a cancer, and one without pathology that was assessed as benign
-            clinical += [f'{patient},{exam},L,K,0,3,"I,R",S,,,,1', f"{patient},{exam},L,B,,3,O,D,,,,2"]
+            clinical += [f'{patient},{exam},{ill},{ill},K,0,3,"I,R",S,+,,,1', f"{patient},{exam},{ill},,B,,3,O,D,,,,2"]
+            clinical += [f"{patient},{exam},{'R' if ill == 'L' else 'L'},,N,,3,,,,,,1"]
         else:
-            clinical += [f"{patient},{exam},L,S,,2,O,,,A,G,1"]  # suspicious, and never biopsied
-        clinical += [f"{patient},{exam},{'R' if i % 3 else ''},N,,3,,,,,,1"]
-        for side, view in (("L", "CC"), ("L", "MLO"), ("R", "CC")):
-            path = f"/mnt/NAS2/mammo/anon_dicom/cohort_1/{patient}/{exam}/{patient}{side}{view}.dcm"
-            boxes = '"[[20, 10, 30, 20], [0, 0, 5, 5]]"' if (side, view) == ("L", "CC") and i % 2 == 0 else "[]"
-            metadata.append(f"{patient},{exam},{side},2D,{view},{path},{boxes},0")
-            write_mammogram(root / path.removeprefix("/mnt/NAS2/mammo/anon_dicom/"), right=side == "R")
-        metadata.append(f"{patient},{exam},L,cview,CC,/mnt/NAS2/mammo/anon_dicom/none.dcm,[],0")
+            clinical += [f"{patient},{exam},L,,S,,2,O,,,A,G,1"]  # suspicious, and never biopsied
+            clinical += [f"{patient},{exam},{'R' if i % 3 else ''},,N,,3,,,,,,2"]
+        for side, view in (("L", "CC"), ("L", "MLO"), ("R", "CC"), ("R", "MLO")):
+            name = f"{patient}{side}{view}"
+            # the chest wall is on the right of a right breast, unless it was taken the other way round
+            right = (side == "R") != (name in oblique)
+            path = f"cohort_{1 + i % 2}/{patient}/{exam}/{name}.dcm"
+            orientation = ["P", "R"] if right else ["A", "R"]
+            write_dicom(root / "images" / path, mammogram(right, EMBED_BREAST), orientation=orientation)
+            boxed = view == "CC" and side == (ill or "L")
+            cells = _box_cells(release, right) if boxed else ["[]" if i % 2 else ""] * (1 + (release == "newer"))
+            row = [patient, exam, side, "2D", view, "", f"{prefix}/{path}", str(int(boxed)), *cells]
+            metadata.append(",".join(row + ([] if reduced else [f"\"['{orientation[0]}', 'R']\"", "60", "40"])))
+        for kind, mark in (("cview", ""), ("2D", "1")):
+            row = [patient, exam, "L", kind, "CC", mark, f"{prefix}/cohort_1/{patient}/{exam}/none.dcm", "0"]
+            metadata.append(",".join(row + [""] * (1 + (release == "newer") + (0 if reduced else 3))))
     (root / "tables").mkdir(parents=True, exist_ok=True)
     suffix = "_reduced" if reduced else ""
     (root / f"tables/EMBED_OpenData_clinical{suffix}.csv").write_text("\n".join(clinical) + "\n")
     (root / f"tables/EMBED_OpenData_metadata{suffix}.csv").write_text("\n".join(metadata) + "\n")
+
+
+def _box_cells(release: Release, right: bool) -> list[str]:
+    """Return the cells of one box, in the frame and the notation of a release."""
+    y0, x0, y1, x1 = EMBED_BOX
+    dicom = (y0, SIZE[1] - x1, y1, SIZE[1] - x0) if right else EMBED_BOX
+    if release == "open":
+        return [f'"({EMBED_BOX},)"']
+    if release == "dicom":
+        return [f'"{[[*dicom[:2], dicom[2] - 1, dicom[3] - 1]]}"']
+    return [f'"{[[[*EMBED_BOX]]]}"', f'"{[[[*dicom]]]}"']
