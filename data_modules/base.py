@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Sampler
 from data_modules.batch import Sample, collate
 from data_modules.dataset import PrivilegedDataset
 from data_modules.forms import PrivilegedForm
+from data_modules.frames import check_frames
 from data_modules.geometry import Resize
 from data_modules.images import GreyRange
 from data_modules.labels import check_label_names
@@ -150,6 +151,7 @@ class PrivilegedDataModule(LightningDataModule):
         """The splits, read at first use and checked.
 
         Raises:
+            ImageReadError: If regions cannot be placed on the image files.
             ValueError: If a split is missing or empty, patients are shared, or training samples carry ROIs.
         """
         if self._splits is None:
@@ -229,6 +231,9 @@ class PrivilegedDataModule(LightningDataModule):
                     f"{split.label.shape[1]} columns."
                 )
         check_disjoint_patients(splits)
+        if self.load_images:
+            for split in splits.values():
+                check_frames(split)
 
     def setup(self, stage: str) -> None:
         """Read and check the splits before any long work starts."""

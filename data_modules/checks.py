@@ -14,7 +14,7 @@ from data_modules.images import ImageReadError
 from data_modules.labels import stated_values
 from data_modules.parallel import parallel
 from data_modules.preparation import Preparation
-from data_modules.regions import Roi, draw_roi
+from data_modules.regions import Roi, draw_roi, lies_mirrored
 from data_modules.split import Split
 
 NUM_EXAMPLES = 5
@@ -187,6 +187,7 @@ class _Seen:
     outside: int = 0
     beyond: int = 0
     vanished: int = 0
+    mirrored: int = 0
     unplaced: str = ""
 
 
@@ -209,6 +210,8 @@ def _check_images(
         ("unplaced", "error", "regions", "Expected regions that can be placed on their image but {n} cannot: {first}"),
         ("outside", "error", "regions", "Expected regions inside their image but {n} images have one that is outside or empty."),
         ("beyond", "warning", "regions", "Expected regions inside their image but {n} images have one that reaches beyond."),
+        ("mirrored", "error", "regions", "Expected regions on the part of the image that is kept but {n} images have one beside "
+         "it whose mirror image lies on it: they were drawn on mirrored copies."),
         ("vanished", "warning", "regions", "Expected regions of at least a pixel of the network's frame but {n} images have a "
          "smaller one, or one that the crop removes: its scores are undefined."),
     )  # fmt: skip
@@ -228,17 +231,19 @@ def _look(image: _Image) -> _Seen:
         _, placement = image.preparation(image.path)
     except ImageReadError as error:
         return _Seen(unreadable=str(error))
-    outside = beyond = vanished = 0
+    outside = beyond = vanished = mirrored = 0
     try:
         for roi in image.rois:
             drawn = bool(draw_roi(roi, placement).any())
             inside, around = _extent(roi, placement)
             outside += not inside and not drawn
             beyond += around and inside
-            vanished += inside and not drawn
+            exchanged = not drawn and lies_mirrored(roi, placement)
+            mirrored += exchanged
+            vanished += inside and not drawn and not exchanged
     except (ImageReadError, ValueError) as error:
         return _Seen(unplaced=str(error))
-    return _Seen(outside=outside, beyond=beyond, vanished=vanished)
+    return _Seen(outside=outside, beyond=beyond, vanished=vanished, mirrored=mirrored)
 
 
 def _extent(roi: Roi, placement: Placement) -> tuple[bool, bool]:

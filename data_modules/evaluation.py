@@ -34,6 +34,7 @@ class Annotated:
         labels: Float32 (N, M): 1, 0 or NaN.
         regions: Image, finding and region, in any order.
         frames: (height, width) of annotated images, where the set states it.
+        squeezed: Whether the image files show the annotated images in other proportions.
         counts: What was left out.
         strata: What results can be broken down by, N values each.
         unknown_names: Names in the files that are not of the published vocabulary; they say nothing about any label.
@@ -46,6 +47,7 @@ class Annotated:
     labels: NDArray[np.float32]
     regions: Iterable[tuple[str, str, Region]] = ()
     frames: Mapping[str, Size] = field(default_factory=dict)
+    squeezed: bool = False
     counts: Mapping[str, int] = field(default_factory=dict)
     strata: Mapping[str, Sequence[str]] = field(default_factory=dict)
     unknown_names: Sequence[str] = ()
@@ -148,7 +150,7 @@ class EvaluationDataModule(PrivilegedDataModule):
         outside = [name for name in self.label_names if name not in found.names]
         _say_vocabulary(type(self.reader).__name__, self.label_names, found.names, found.unknown_names)
         names = np.asarray(found.sample_id, dtype=np.str_)
-        rois = join_regions(found.regions, self.label_names, found.frames)
+        rois = join_regions(found.regions, self.label_names, found.frames, found.squeezed)
         split = Split(
             sample_id=names,
             patient_id=np.asarray(found.patient_id, dtype=np.str_),

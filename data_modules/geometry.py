@@ -13,6 +13,8 @@ Box = tuple[float, float, float, float]
 Size = tuple[int, int]
 Resize = Literal["stretch", "pad"]
 _T = TypeVar("_T", bound=np.generic)
+# a box may reach a little beyond its image, and never as far as the image is wide
+MAX_FRACTION = 2.0
 
 
 def to_xyxy(box: Sequence[float], box_format: BoxFormat, size: Size | None = None) -> Box:
@@ -28,7 +30,7 @@ def to_xyxy(box: Sequence[float], box_format: BoxFormat, size: Size | None = Non
         The half-open box; it may be empty if the annotation lies outside the image.
 
     Raises:
-        ValueError: If there are not four finite numbers.
+        ValueError: If there are not four finite numbers, or fractions are so large that they can only be pixels.
     """
     if len(box) != 4 or not np.isfinite(box).all():
         raise ValueError(f"Expected a box of 4 finite numbers ({box_format}) but got {len(box)}: {list(box)}.")
@@ -37,6 +39,11 @@ def to_xyxy(box: Sequence[float], box_format: BoxFormat, size: Size | None = Non
         a, b, c, d = b, a, d, c
     elif box_format.startswith("xywh"):
         c, d = a + c, b + d
+    if box_format.endswith("_normalised") and max(map(abs, (a, b, c, d))) > MAX_FRACTION:
+        raise ValueError(
+            f"Expected a box as fractions of width and height ({box_format}) but got {list(box)}: these are pixels. Set the "
+            "box format to what they are."
+        )
     if size is None:
         return a, b, c, d
     height, width = size
@@ -50,9 +57,24 @@ def to_xyxy(box: Sequence[float], box_format: BoxFormat, size: Size | None = Non
     )
 
 
-def same_aspect(first: Size, second: Size, tolerance: float = 0.01) -> bool:
-    """Return whether two (height, width) sizes differ by scale only, up to a relative tolerance."""
-    return abs(first[0] * second[1] / (first[1] * second[0]) - 1) <= tolerance
+def is_rescaled(first: Size, second: Size) -> bool:
+    """Return whether one of two images can be a copy of the other at another scale: neither cropped nor squeezed.
+
+    The longer side sets the scale, and the other side agrees with it within one pixel of the smaller image, however a
+    program rounds. Two images with a side in common have one scale: their other sides differ by at most one pixel. Sizes
+    alone cannot tell a copy from a crop that keeps the proportions.
+
+    Args:
+        first: (height, width) in pixels.
+        second: (height, width) in pixels, larger or smaller.
+    """
+    small, large = sorted(
+        ((int(first[0]), int(first[1])), (int(second[0]), int(second[1]))), key=lambda size: size[0] * size[1]
+    )
+    if small[0] == large[0] or small[1] == large[1]:
+        return abs(small[0] - large[0]) + abs(small[1] - large[1]) <= 1
+    # |width - height * W / H| <= 1, or the same with the sides exchanged, in integers
+    return abs(small[0] * large[1] - small[1] * large[0]) <= max(large)
 
 
 @dataclass(frozen=True)

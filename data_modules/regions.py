@@ -5,14 +5,14 @@ reduced decode, a crop or a second resize.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data_modules.geometry import Box, Placement, Size, same_aspect
+from data_modules.geometry import Box, Placement, Size, is_rescaled
 from data_modules.images import ImageReadError, read_mask
 
 Axis = NDArray[np.float64]
@@ -97,11 +97,26 @@ class PolygonRegion:
 
 
 @dataclass(frozen=True)
+class MirroredRegion:
+    """A region that was drawn on a copy of the image with left and right exchanged: x becomes width - x.
+
+    Attributes:
+        region: The region on the mirrored copy.
+    """
+
+    region: Region
+
+    def draw(self, xs: Axis, ys: Axis, frame: Size) -> NDArray[np.bool_]:
+        """Return which points lie in the region once it is mirrored back."""
+        return self.region.draw(frame[1] - xs, ys, frame)
+
+
+@dataclass(frozen=True)
 class RLERegion:
     """A mask in COCO run-length encoding.
 
     Attributes:
-        size: (height, width) of the mask, which covers the whole annotated image.
+        size: (height, width) of the mask, which covers the whole annotated image at any scale.
         counts: Run lengths in column-major order, beginning with the background, as numbers or in COCO's compressed
             text.
     """
@@ -110,7 +125,12 @@ class RLERegion:
     counts: str | tuple[int, ...]
 
     def draw(self, xs: Axis, ys: Axis, frame: Size) -> NDArray[np.bool_]:
-        """Return which points lie on set pixels."""
+        """Return which points lie on set pixels.
+
+        Raises:
+            ImageReadError: If the mask is no copy of the image at another scale.
+        """
+        check_scale("the run-length encoded mask", self.size, frame)
         return _look_up(self.decode(), xs, ys, frame)
 
     def decode(self) -> NDArray[np.bool_]:
@@ -131,7 +151,7 @@ class RLERegion:
 
 @dataclass(frozen=True)
 class MaskRegion:
-    """A mask file that covers the whole annotated image, at any resolution of the same aspect ratio.
+    """A mask file that covers the whole annotated image, at any scale.
 
     Attributes:
         path: PNG, JPEG or DICOM; see `read_mask`.
@@ -143,14 +163,10 @@ class MaskRegion:
         """Return which points lie on set pixels.
 
         Raises:
-            ImageReadError: If the file cannot be read, or has another aspect ratio than the image.
+            ImageReadError: If the file cannot be read, or is no copy of the image at another scale.
         """
         mask = read_mask(self.path)
-        if not same_aspect((mask.shape[0], mask.shape[1]), frame):
-            raise ImageReadError(
-                f"Expected the mask '{self.path}' to have the aspect ratio of its image, {frame[0]} x {frame[1]} (height "
-                f"x width), but it is {mask.shape[0]} x {mask.shape[1]}. Drop it, or make one that fits."
-            )
+        check_scale(f"the mask '{self.path}'", (mask.shape[0], mask.shape[1]), frame)
         return _look_up(mask, xs, ys, frame)
 
 
@@ -161,13 +177,16 @@ class Roi:
     Attributes:
         label: Index of the finding among the K labels.
         regions: The parts.
-        frame: (height, width) of the image that they refer to, where the annotation states it: the image file may then
-            be a smaller copy. Otherwise they refer to the image file.
+        frame: (height, width) of the image that they were drawn on. The image file may be a copy of it at another scale.
+            None: they were drawn on the image file itself, or are fractions of it.
+        squeezed: Whether the file shows the whole annotated image in other proportions: regions are then placed by their
+            fractions of its height and width.
     """
 
     label: int
     regions: tuple[Region, ...] = ()
     frame: Size | None = None
+    squeezed: bool = False
 
 
 def boxes(xyxy: Sequence[Box]) -> tuple[BoxRegion, ...]:
@@ -176,7 +195,10 @@ def boxes(xyxy: Sequence[Box]) -> tuple[BoxRegion, ...]:
 
 
 def join_regions(
-    rows: Iterable[tuple[str, str, Region]], label_names: Sequence[str], frames: Mapping[str, Size]
+    rows: Iterable[tuple[str, str, Region]],
+    label_names: Sequence[str],
+    frames: Mapping[str, Size],
+    squeezed: bool = False,
 ) -> dict[str, tuple[Roi, ...]]:
     """Join the regions of each image and finding; findings that are not among the labels are left out.
 
@@ -184,6 +206,7 @@ def join_regions(
         rows: Image, finding and region.
         label_names: The K labels.
         frames: (height, width) of the annotated images that are known.
+        squeezed: Whether the image files show the annotated images in other proportions.
 
     Returns:
         ROIs by image.
@@ -194,9 +217,29 @@ def join_regions(
         if finding in number:
             parts.setdefault(image, {}).setdefault(number[finding], []).append(region)
     return {
-        image: tuple(Roi(label, tuple(own), frames.get(image)) for label, own in sorted(by_label.items()))
+        image: tuple(Roi(label, tuple(own), frames.get(image), squeezed) for label, own in sorted(by_label.items()))
         for image, by_label in parts.items()
     }
+
+
+def check_scale(what: str, size: Size, frame: Size) -> None:
+    """Check that an image can be a copy of the annotated one at another scale.
+
+    Args:
+        what: What has the size, for the message.
+        size: Its (height, width).
+        frame: (height, width) of the image that regions were drawn on.
+
+    Raises:
+        ImageReadError: If it is not. Cropped or squeezed copies of a data set are common, and regions would silently point
+            elsewhere on them.
+    """
+    if not is_rescaled(size, frame):
+        raise ImageReadError(
+            f"Expected {what} to be the annotated image of {frame[0]} x {frame[1]} (height x width) at some scale, within one "
+            f"pixel, but it is {size[0]} x {size[1]}. Regions cannot be placed on a cropped or squeezed copy: use the original, "
+            "or a copy that was resized as a whole with its aspect ratio."
+        )
 
 
 def draw_roi(roi: Roi, placement: Placement) -> NDArray[np.bool_]:
@@ -210,22 +253,31 @@ def draw_roi(roi: Roi, placement: Placement) -> NDArray[np.bool_]:
         Bool (side, side), False in the padding and for what the crop removed.
 
     Raises:
-        ImageReadError: If the annotated image had another aspect ratio than the file, or a mask cannot be read.
+        ImageReadError: If the file is no copy of the annotated image at another scale, or a mask cannot be read.
     """
     frame = roi.frame or placement.frame
-    # cropped or squeezed copies of a data set are common, and regions would silently point elsewhere on them
-    if not same_aspect(frame, placement.frame):
-        raise ImageReadError(
-            f"Expected an image with the aspect ratio of the annotated one, {frame[0]} x {frame[1]} (height x width), but "
-            f"it is {placement.frame[0]} x {placement.frame[1]}. Regions cannot be placed on a cropped or squeezed copy: "
-            "use the original image, or a copy resized with its aspect ratio."
-        )
+    if not roi.squeezed:
+        check_scale("the image", placement.frame, frame)
     xs, ys = placement.centres()
     xs, ys = xs * frame[1] / placement.frame[1], ys * frame[0] / placement.frame[0]
     mask = np.zeros((len(ys), len(xs)), dtype=np.bool_)
     for region in roi.regions:
         mask |= region.draw(xs, ys, frame)
     return placement.pad(mask)
+
+
+def mirror(roi: Roi) -> Roi:
+    """Return an ROI with left and right of its image exchanged."""
+    return replace(roi, regions=tuple(MirroredRegion(region) for region in roi.regions))
+
+
+def lies_mirrored(roi: Roi, placement: Placement) -> bool:
+    """Return whether a crop removed a whole ROI but would have kept its mirror image.
+
+    Where images are cropped to the breast, the region then lies in the background on the other side: it was drawn on a copy
+    with left and right exchanged.
+    """
+    return not draw_roi(roi, placement).any() and bool(draw_roi(mirror(roi), placement).any())
 
 
 def _look_up(mask: NDArray[np.bool_], xs: Axis, ys: Axis, frame: Size) -> NDArray[np.bool_]:

@@ -52,8 +52,8 @@ class CBISDDSMDataModule(PrivilegedDataModule):
     calcification teacher knows is who was not called back. Report results with `without_callback: drop` too.
     (3) The official split leaks 31 patients between masses and calcifications; with `abnormality: both` they are
     dropped from training. There is no official validation set: it is drawn by patient.
-    (4) Masks of another aspect ratio than their image cannot be aligned and take no part in localization; the data
-    report counts them.
+    (4) Masks that are not their image at some scale, within one pixel, cannot be aligned and take no part in localization;
+    the data report counts them.
 
     Args:
         root: Folder with the description files and, if images are loaded, the delivered tree.

@@ -16,7 +16,7 @@ from typing import Literal
 import pandas as pd
 
 from data_modules.dicom import is_dicom, list_dicom
-from data_modules.geometry import same_aspect
+from data_modules.geometry import is_rescaled
 from data_modules.images import is_binary, read_dicom_pixels, read_identity, read_image
 
 MaskStatus = Literal["same_size", "rescaled", "mismatched", "missing", "ambiguous"]
@@ -38,8 +38,8 @@ class Mask:
     """The mask of one abnormality.
 
     Attributes:
-        status: `same_size` as its image; `rescaled`: same aspect ratio, another size; `mismatched`: another aspect
-            ratio, so it cannot be aligned; `missing`: no file of two grey levels; `ambiguous`: several.
+        status: `same_size` as its image; `rescaled`: its image at another scale, within one pixel; `mismatched`: neither,
+            so that it cannot be aligned; `missing`: no file of two grey levels; `ambiguous`: several.
         path: The file, where the status is `same_size` or `rescaled`.
     """
 
@@ -223,7 +223,7 @@ def _only_image(candidates: Sequence[_Header], folder: str) -> Path:
 def _other_size(masks: Sequence[_Header], size: tuple[int, int]) -> Mask:
     if len(masks) != 1:
         return Mask("ambiguous" if masks else "missing")
-    if same_aspect(masks[0].size, size):
+    if is_rescaled(masks[0].size, size):
         return Mask("rescaled", masks[0].path)
     return Mask("mismatched")
 

@@ -59,6 +59,11 @@ class CheXlocalize(EvaluationReader):
         # a finding without a column is not annotated
         names = tuple(name for name in FINDINGS if name in labels)
         frames = {key: _frame(value) for key, value in content.items()}
+        unknown = [key for key, value in content.items() if value and frames[key] is None]
+        if unknown:
+            raise ValueError(
+                f"Expected 'img_size' of each image in 'gt_{kind}_{self.split}.json' but '{unknown[0]}' has none."
+            )
         return Annotated(
             sample_id=keys.tolist(),
             patient_id=keys.str.split("_").str[0].tolist(),

@@ -12,7 +12,7 @@ from data_modules.columns import check_names
 from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader
 from data_modules.folders import find_base, find_file
-from data_modules.geometry import BoxFormat, to_xyxy
+from data_modules.geometry import to_xyxy
 from data_modules.json_file import load_json
 from data_modules.regions import BoxRegion, Region
 
@@ -30,7 +30,8 @@ class PadChestGR(EvaluationReader):
     2025, https://arxiv.org/abs/2411.05085; Bustos et al., "PadChest", Medical Image Analysis 66:101797, 2020.
 
     Read before use:
-    (1) Boxes are fractions of the image, and those of both readers are joined. Findings without a box have a label and no region.
+    (1) Boxes are fractions of the image, so that they also fit a copy that was squeezed as a whole, but not a cropped one, which
+    nothing in the tables would give away. Those of both readers are joined. Findings without a box have a label and no region.
     (2) A finding that no sentence names counts as absent. Pneumonia, Edema and No Finding are outside the vocabulary and have
     no label: hilar congestion (78 rows) and Kerley lines are signs of edema, and nothing says where there is none.
     (3) `data_modules/chest_sets/padchest_names.py` lists the names that count as a label, by the words of CheXpert's labeler:
@@ -53,7 +54,7 @@ class PadChestGR(EvaluationReader):
         self,
         root: Path,
         split: Literal["train", "validation", "test", "all"] = "all",
-        box_format: BoxFormat = "xyxy_normalised",
+        box_format: Literal["xyxy_normalised", "xywh_normalised"] = "xyxy_normalised",
     ) -> None:
         self.root, self.split, self.box_format = Path(root), split, box_format
 

@@ -12,6 +12,7 @@ from data_modules.columns import check_names
 from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader
 from data_modules.folders import find_base, find_file
+from data_modules.frames import annotated_frames
 from data_modules.geometry import to_xyxy
 from data_modules.regions import BoxRegion, Region
 from data_modules.vocabulary import Vocabulary
@@ -63,7 +64,8 @@ class VinDrCXR(EvaluationReader):
     2022, https://arxiv.org/abs/2012.15029.
 
     Read before use: each training image was read by three of 17 radiologists, who often disagree; the test set is a consensus
-    of five. Patients are not told apart, so every image counts as one. Boxes are in pixels of the original DICOM image. Devices
+    of five. Patients are not told apart, so every image counts as one. Boxes are in pixels of the original DICOM image, whose
+    size no table states: copies in other formats, such as the common PNG files of 512 x 512, need `annotation_size`. Devices
     and an enlarged mediastinum are outside the vocabulary (a mediastinal shift is something else). Interstitial disease ("ILD")
     and infiltration are Lung Opacity. Not stated (NaN) where nothing else states them: Lung Opacity and Pleural Other of
     images with pulmonary fibrosis, Lung Lesion with a calcification, Pneumonia with tuberculosis.
@@ -74,14 +76,28 @@ class VinDrCXR(EvaluationReader):
         split: The set's own split.
         min_readers: Readers of a training image that must name a finding for it to be present, of three; those who do draw
             its region.
+        annotation_size: CSV file with image_id, height and width of the original images (or image_id, dim0 and dim1), for
+            copies in other formats.
+        squeezed: Whether these copies show the whole image in other proportions: boxes are then placed by their fractions of
+            its height and width.
+        with_regions: Whether to read boxes. Without them, only labels are evaluated.
     """
 
     license: ClassVar[License] = "credentialed"
 
-    def __init__(self, root: Path, split: Literal["train", "test"] = "test", min_readers: int = 1) -> None:
+    def __init__(
+        self,
+        root: Path,
+        split: Literal["train", "test"] = "test",
+        min_readers: int = 1,
+        annotation_size: Path | None = None,
+        squeezed: bool = False,
+        with_regions: bool = True,
+    ) -> None:
         if min_readers < 1:
             raise ValueError(f"Expected min_readers of 1 or more but got {min_readers}.")
         self.root, self.split, self.min_readers = Path(root), split, min_readers
+        self.annotation_size, self.squeezed, self.with_regions = annotation_size, squeezed, with_regions
 
     def read(self) -> Annotated:
         """Read labels and boxes."""
@@ -93,13 +109,19 @@ class VinDrCXR(EvaluationReader):
         present = votes >= required
         found = [set(compress(NAMES, row)) for row in present.to_numpy(dtype=np.bool_)]
         images = votes.index.astype(str).tolist()
+        files = self._files(images)
+        regions = self._regions(present) if self.with_regions else []
+        boxed = {image for image, _, _ in regions}
+        file_of = {image: file for image, file in zip(images, files, strict=True) if image in boxed}
         return Annotated(
             sample_id=images,
             patient_id=images,
-            files=self._files(images),
+            files=files,
             names=VOCABULARY.labels,
             labels=VOCABULARY.read(found),
-            regions=self._regions(present),
+            regions=regions,
+            frames=annotated_frames(file_of, self.annotation_size, "data.reader.annotation_size"),
+            squeezed=self.squeezed,
         )
 
     def _regions(self, present: pd.DataFrame) -> list[tuple[str, str, Region]]:

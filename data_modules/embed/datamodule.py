@@ -11,16 +11,19 @@ from numpy.typing import NDArray
 
 from data_modules.base import License, PrivilegedDataModule
 from data_modules.cbis_ddsm.breast import PrepareBreast
+from data_modules.embed.boxes import advise, box_column, read_rois
+from data_modules.embed.files import Frame, image_files, relative_paths
+from data_modules.embed.mirroring import check_sides
 from data_modules.embed.tables import (
     COLUMNS,
     KEYS,
+    MALE,
     Preset,
     Unproven,
     encode,
     known_values,
     label_findings,
     pool,
-    read_boxes,
     read_findings,
     read_images,
     split_values,
@@ -46,14 +49,28 @@ class EMBEDDataModule(PrivilegedDataModule):
     Read before use:
     (1) Descriptors belong to a breast of an examination, not to an image or a box: both views of a breast share them, and
     the boxes of an image are joined.
-    (2) A finding of one breast must not be attributed to the other: tables are joined by patient, examination and side.
+    (2) A finding of one breast must not be attributed to the other: tables are joined by patient, examination and side, and
+    pathology counts for the breast that `bside` names. Pathology without that side leaves its breasts unknown.
     (3) Findings without pathology are the rule. Those assessed as negative or benign count as no cancer; the others do under
-    `unproven: benign`, which is a guess, or leave the data under `drop`.
-    (4) Most images have no box. There is no official split: it is drawn by patient.
+    `unproven: benign`, which is a guess, or leave the data under `drop`. Pathology of codes 5 and 6, which mean different
+    things in different releases, counts as none.
+    (4) Most images have no box, and boxes of breasts without cancer are no regions of "Malignant". There is no official split:
+    it is drawn by patient.
+    (5) Spot compressions, magnifications and men are left out.
+    (6) The frame of `ROI_coords` depends on the release: pixels of the DICOM file, or of a PNG file that was mirrored where
+    the breast lay on the right. `roi_frame` says which; on ten images it is checked that boxes lie on the breast.
 
     Args:
-        root: Folder with `tables/` and the images.
-        image_prefix: Beginning of `anon_dicom_path` that stands for the root.
+        root: Folder with `tables/`, and with `images/cohort_1/`... or `cohort_1/`...
+        roi_frame: What `ROI_coords` are: pixels of mirrored PNG files (`png`: the open release, tables of 2023), or of the
+            DICOM files (`dicom`). Newer tables with `DCM_ROI_coords` and `PNG_ROI_coords` need no setting.
+        image_frame: What the image files are: the DICOM files, or PNG files in their place that were mirrored as Emory's
+            notebook does (`<name>.png` or `<name>_conv.png`).
+        annotation_size: CSV file with image_id (the file's name without suffix), height and width of the DICOM files, for PNG
+            files beside a metadata table without Rows and Columns.
+        with_regions: Whether to read boxes.
+        image_prefix: Beginning of `anon_dicom_path` that stands for the folder of images; None for everything before
+            `cohort_`.
         columns: Privileged columns. `nuisance` is a negative control, `with_assessment` an upper bound.
         unproven: What findings without pathology that are not negative or benign count as.
         val_fraction: Share of the patients that become the validation set.
@@ -82,7 +99,11 @@ class EMBEDDataModule(PrivilegedDataModule):
     def __init__(
         self,
         root: Path,
-        image_prefix: str = "/mnt/NAS2/mammo/anon_dicom",
+        roi_frame: Frame | None = None,
+        image_frame: Frame = "dicom",
+        annotation_size: Path | None = None,
+        with_regions: bool = True,
+        image_prefix: str | None = None,
         columns: Preset = "descriptors",
         unproven: Unproven = "drop",
         val_fraction: float = 0.1,
@@ -129,6 +150,8 @@ class EMBEDDataModule(PrivilegedDataModule):
         self.categorical, self.numeric = COLUMNS[columns]
         self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
         self.missing_images = missing_images
+        self.roi_frame, self.image_frame = roi_frame, image_frame
+        self.annotation_size, self.with_regions = annotation_size, with_regions
 
     def preprocess(self) -> Preprocess:
         """Crop to the breast."""
@@ -139,9 +162,25 @@ class EMBEDDataModule(PrivilegedDataModule):
 
         Raises:
             FileNotFoundError: If a table is missing, or an image and `missing_images` is `error`.
-            ValueError: If a column is missing.
+            ValueError: If a column is missing, the frame of boxes is not known, or boxes do not lie on the breast.
         """
-        images, findings = read_images(self.root), read_findings(self.root)
+        rows, codes, counts = self._read_rows()
+        subset = self._draw(rows["empi_anon"])
+        rois: dict[str, Roi] = {}
+        if self.load_images and self.with_regions:
+            column, frame = box_column(rows.columns, self.roi_frame, self.image_frame)
+            evaluated = rows[subset != "train"]
+            rois, roi_counts = read_rois(evaluated, column, frame, self.image_frame, self.annotation_size)
+            counts |= roi_counts
+        splits = {name: self._split(rows[subset == name], codes, rois) for name in ("train", "val", "test")}
+        if rois:
+            check_sides(splits.values(), self.preparation, advise(column, frame))
+        return splits | {"train": replace(splits["train"], counts=counts)}
+
+    def _read_rows(self) -> tuple[pd.DataFrame, dict[str, list[str]], dict[str, int]]:
+        """Return the images that have a label and a file, joined with their breast, codes by column, and what was left out."""
+        images, image_counts = read_images(self.root)
+        findings, finding_counts = read_findings(self.root)
         # the view belongs to an image, everything else to a breast
         codes = {name: known_values(findings[name]) for name in self.categorical if name != "ViewPosition"}
         pooled = pool(findings, label_findings(findings, self.unproven), codes)
@@ -149,19 +188,13 @@ class EMBEDDataModule(PrivilegedDataModule):
         if "ViewPosition" in self.categorical:
             codes["ViewPosition"] = known_values(rows["ViewPosition"])
             rows["ViewPosition"] = rows["ViewPosition"].map(split_values)
-        counts = {
-            "images_without_findings": len(images) - len(rows),
-            "dropped_unproven": int(rows["label"].isna().sum()),
-        }
-        rows = rows[rows["label"].notna()]
-        rows = rows.assign(file=self._relative(rows["anon_dicom_path"]).map(self.root.joinpath))
-        rows, counts["dropped_missing_images"] = self._existing(rows)
-        subset = self._draw(rows["empi_anon"])
-        splits = {name: self._split(rows[subset == name], codes, name != "train") for name in ("train", "val", "test")}
-        return splits | {"train": replace(splits["train"], counts=counts)}
-
-    def _relative(self, paths: "pd.Series[str]") -> "pd.Series[str]":
-        return paths.str.removeprefix(self.image_prefix).str.lstrip("/")
+        counts = {**image_counts, **finding_counts, "images_without_findings": len(images) - len(rows)}
+        rows, dropped = _without_unknown(rows)
+        relative = relative_paths(rows["anon_dicom_path"], self.image_prefix)
+        files = image_files(self.root, relative, self.image_frame)
+        rows = rows.assign(name=[path.stem for path in relative], file=pd.Series(files, index=rows.index, dtype=object))
+        rows, missing = self._existing(rows)
+        return rows, codes, {**counts, **dropped, "dropped_missing_images": missing}
 
     def _existing(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
         """Return the rows whose image is there, and how many are not."""
@@ -185,11 +218,11 @@ class EMBEDDataModule(PrivilegedDataModule):
         drawn[order[:num_test]], drawn[order[num_test : num_test + num_val]] = "test", "val"
         return np.asarray(drawn[np.searchsorted(unique, patients)], dtype=np.str_)
 
-    def _split(self, rows: pd.DataFrame, codes: Mapping[str, list[str]], with_rois: bool) -> Split:
+    def _split(self, rows: pd.DataFrame, codes: Mapping[str, list[str]], rois: Mapping[str, Roi]) -> Split:
         table = encode(rows, codes, self.numeric)
-        regions = [read_boxes(cell) for cell in rows["ROI_coords"]] if with_rois and self.load_images else []
+        names = rows["name"].tolist()
         return Split(
-            sample_id=np.array([file.stem for file in rows["file"]], dtype=np.str_),
+            sample_id=np.array(names, dtype=np.str_),
             patient_id=rows["empi_anon"].to_numpy(dtype=np.str_),
             image=rows["file"].tolist(),
             label=rows["label"].to_numpy(dtype=np.float32)[:, None],
@@ -197,6 +230,17 @@ class EMBEDDataModule(PrivilegedDataModule):
                 table.categorical.any(axis=1) | np.isfinite(table.numeric).any(axis=1), dtype=np.bool_
             ),
             table=table,
-            rois={row: (Roi(0, own),) for row, own in enumerate(regions) if own},
+            rois={row: (rois[name],) for row, name in enumerate(names) if name in rois},
             strata={"side": rows["laterality"].to_numpy(dtype=np.str_)},
         )
+
+
+def _without_unknown(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the images of women's breasts with a label, and how many others there are."""
+    male, unknown = rows["tissueden"] == MALE, rows["label"].isna()
+    counts = {
+        "dropped_male": int(male.sum()),
+        "dropped_pathology_side_unknown": int((~male & unknown & rows["side_unknown"]).sum()),
+        "dropped_unproven": int((~male & unknown & ~rows["side_unknown"]).sum()),
+    }
+    return rows[~male & ~unknown], counts

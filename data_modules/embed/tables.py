@@ -1,6 +1,5 @@
 """Read and join the tables of EMBED: one row per image, with the findings of its breast."""
 
-import ast
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -11,28 +10,32 @@ from numpy.typing import NDArray
 
 from data_modules.columns import check_names
 from data_modules.csv_file import read_csv
-from data_modules.geometry import to_xyxy
-from data_modules.regions import BoxRegion
 from data_modules.split import Table
 
 Preset = Literal["descriptors", "descriptors_density", "with_assessment", "nuisance"]
 Unproven = Literal["benign", "drop"]
 DESCRIPTORS = ("massshape", "massmargin", "massdens", "calcfind", "calcdistri")
-CLINICAL = ("empi_anon", "acc_anon", "side", "asses", "path_severity", "tissueden", *DESCRIPTORS)
+CLINICAL = ("empi_anon", "acc_anon", "side", "bside", "asses", "path_severity", "tissueden", *DESCRIPTORS)
 METADATA = (
     "empi_anon",
     "acc_anon",
     "ImageLateralityFinal",
     "FinalImageType",
     "ViewPosition",
+    "spot_mag",
     "anon_dicom_path",
-    "ROI_coords",
 )
+# what only some releases, or only the complete table, hold
+OPTIONAL = ("ROI_coords", "DCM_ROI_coords", "PNG_ROI_coords", "PNG_flipped", "PatientOrientation", "Rows", "Columns")
 KEYS = ["empi_anon", "acc_anon", "laterality"]
-# path_severity: 0 invasive and 1 non-invasive cancer, 2 high-risk, 3 borderline, 4 benign, 5 non-breast cancer, 6 other
-CANCER = (0, 1)
+# path_severity: 0 invasive and 1 non-invasive cancer, 2 high-risk, 3 borderline, 4 benign. 5 and 6 change their meaning from
+# release to release (negative and non-breast cancer, or non-breast cancer and invalid): they prove nothing
+CANCER, NO_CANCER = (0, 1), (2, 3, 4)
 # assessments that end with no suspicion: negative, benign
 NEGATIVE = ("N", "B")
+# tissueden of a normal male
+MALE = 5
+OTHER_SIDE = {"L": "R", "R": "L"}
 COLUMNS: dict[Preset, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "descriptors": (DESCRIPTORS, ()),
     "descriptors_density": (DESCRIPTORS, ("tissueden",)),
@@ -55,52 +58,79 @@ def find_table(root: Path, name: str) -> Path:
     raise FileNotFoundError(f"Expected 'EMBED_OpenData_{name}.csv' in '{root}' or '{root / 'tables'}'. Set data.root.")
 
 
-def read_images(root: Path) -> pd.DataFrame:
-    """Read the 2D images: one row each, with `laterality` L or R.
+def read_images(root: Path) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Read the 2D images of whole breasts: one row each, with `laterality` L or R, and `view`.
+
+    Returns:
+        The rows, and how many spot compressions and magnifications were left out.
 
     Raises:
         ValueError: If a column is missing.
     """
-    images = _read(find_table(root, "metadata"), METADATA)
+    images = _read(find_table(root, "metadata"), METADATA, OPTIONAL)
     images = images[images["FinalImageType"] == "2D"]
-    return images.assign(laterality=images["ImageLateralityFinal"]).reset_index(drop=True)
+    whole = images["spot_mag"].isna() | (pd.to_numeric(images["spot_mag"], errors="coerce") == 0)
+    images = images.assign(laterality=_code(images["ImageLateralityFinal"]), view=_code(images["ViewPosition"]))
+    return images[whole].reset_index(drop=True), {"dropped_special_views": int((~whole).sum())}
 
 
-def read_findings(root: Path) -> pd.DataFrame:
+def read_findings(root: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     """Read the findings: one row each and breast. A finding of both sides, or of none, concerns both breasts.
 
     An examination has findings of both breasts: joined by its number alone, those of one would be attributed to the other.
+    Pathology belongs to the side that `bside` names, which may be one of a finding's two, or the other one.
+
+    Returns:
+        The columns of the table, `laterality` (L or R), and what pathology says about this breast: `cancer` (1, 0, or NaN
+        without usable pathology) and `side_unknown`, whether there is pathology whose side is not stated. And how many
+        findings have pathology of a code that proves nothing.
 
     Raises:
         ValueError: If a column is missing.
     """
     findings = _read(find_table(root, "clinical"), CLINICAL)
-    sides = findings["side"].map({"L": "L", "R": "R"})
-    both = findings[sides.isna()]
-    one = findings[sides.notna()].assign(laterality=sides)
-    # `side` becomes that of the breast, for the negative control
-    joined = pd.concat([one, both.assign(laterality="L"), both.assign(laterality="R")], ignore_index=True)
-    return joined.assign(side=joined["laterality"])
+    side, proven_side = _code(findings["side"]), _code(findings["bside"])
+    severity = pd.to_numeric(findings["path_severity"], errors="coerce")
+    cancer = severity.map(dict.fromkeys(CANCER, 1.0) | dict.fromkeys(NO_CANCER, 0.0))
+    breasts = []
+    for breast, other in OTHER_SIDE.items():
+        described = side != other
+        proven = proven_side.isin((breast, "B"))
+        # `side` becomes that of the breast, for the negative control
+        rows = findings.assign(
+            laterality=breast,
+            side=breast,
+            cancer=cancer.where(proven),
+            side_unknown=cancer.notna() & ~proven_side.isin(("L", "R", "B")),
+        )
+        # what was seen in the other breast says nothing about this one
+        rows.loc[~described, [*DESCRIPTORS, "asses"]] = None
+        breasts.append(rows[described | (proven & cancer.notna())])
+    counts = {"findings_with_ambiguous_pathology": int((severity.notna() & cancer.isna()).sum())}
+    return pd.concat(breasts, ignore_index=True), counts
 
 
 def label_findings(findings: pd.DataFrame, unproven: Unproven) -> NDArray[np.float32]:
-    """Return the label of every finding: 1 cancer, 0 no cancer, NaN without pathology under `drop`.
+    """Return the label of every finding: 1 cancer, 0 no cancer, NaN unknown.
 
-    A finding that was assessed as negative or benign needs no pathology and is 0.
+    A finding that was assessed as negative or benign needs no pathology and is 0; others without are 0 under `benign`, and
+    unknown under `drop`. Pathology of an unknown side makes a finding unknown.
     """
-    severity = pd.to_numeric(findings["path_severity"], errors="coerce")
-    label = np.where(severity.isin(CANCER), 1.0, 0.0)
-    unknown = severity.isna() & ~findings["asses"].isin(NEGATIVE)
-    return np.where(unknown & (unproven == "drop"), np.nan, label).astype(np.float32)
+    assumed = findings["asses"].isin(NEGATIVE) | (unproven == "benign")
+    label = findings["cancer"].where(findings["cancer"].notna() | ~assumed, 0.0)
+    return label.where(~findings["side_unknown"]).to_numpy(dtype=np.float32)
 
 
 def pool(findings: pd.DataFrame, label: NDArray[np.float32], vocabulary: Mapping[str, list[str]]) -> pd.DataFrame:
     """Pool the findings of every breast: gravest label, union of the values of each column, largest density.
 
     Returns:
-        One row per breast, indexed by `KEYS`: `label`, `tissueden`, and a frozenset in each column of the vocabulary.
+        One row per breast, indexed by `KEYS`: `label`, `tissueden`, `side_unknown`, and a frozenset in each column of the
+        vocabulary.
     """
-    frame = findings[KEYS].assign(label=label, tissueden=pd.to_numeric(findings["tissueden"], errors="coerce"))
+    frame = findings[[*KEYS, "side_unknown"]].assign(
+        label=label, tissueden=pd.to_numeric(findings["tissueden"], errors="coerce")
+    )
     frame["unknown"] = np.isnan(label)
     pooled = frame.groupby(KEYS).max()
     # one proven cancer is enough, but a finding that may be one leaves a breast without cancer unknown
@@ -137,17 +167,12 @@ def encode(rows: pd.DataFrame, vocabulary: Mapping[str, list[str]], numeric: tup
     return Table(numbers, hot, numeric, tuple(f"{name}={code}" for name, code in names))
 
 
-def read_boxes(cell: object) -> tuple[BoxRegion, ...]:
-    """Return the boxes in a cell of `ROI_coords`, a list of [ymin, xmin, ymax, xmax] in pixels of the image."""
-    if not isinstance(cell, str) or not cell.strip():
-        return ()
-    listed = ast.literal_eval(cell)
-    # a single box is sometimes written without the outer list
-    listed = [listed] if listed and not isinstance(listed[0], (list, tuple)) else listed
-    return tuple(BoxRegion(to_xyxy(box, "yxyx")) for box in listed)
+def _code(cells: "pd.Series[str]") -> "pd.Series[str]":
+    """Return codes in upper case, empty where a cell is blank."""
+    return cells.fillna("").str.strip().str.upper()
 
 
-def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    frame = read_csv(path, dtype=str, usecols=lambda name: name in columns)
+def _read(path: Path, columns: tuple[str, ...], optional: tuple[str, ...] = ()) -> pd.DataFrame:
+    frame = read_csv(path, dtype=str, usecols=lambda name: name in (*columns, *optional))
     check_names(columns, [str(name) for name in frame.columns], f"columns of '{path.name}'")
     return frame

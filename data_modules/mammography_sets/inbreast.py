@@ -1,10 +1,8 @@
 """INbreast: digital mammograms with contours."""
 
-import plistlib
-import re
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -16,13 +14,16 @@ from data_modules.csv_file import read_csv
 from data_modules.dicom import list_dicom
 from data_modules.evaluation import Annotated, EvaluationReader
 from data_modules.folders import find_file
+from data_modules.frames import annotated_frames
+from data_modules.mammography_sets.contours import KINDS, kind_of, read_contours
 from data_modules.preparation import Preprocess
 from data_modules.regions import PolygonRegion, Region
 
 COLUMNS = ("File Name", "Bi-Rads", "ACR", "View")
 # fewer points enclose nothing: single calcifications are marked by one
 MIN_POINTS = 3
-_POINT = re.compile(r"\(\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*\)")
+# where copies in another format lie: beside the DICOM files or in a folder of their own
+COPIES = ("AllDICOMs", "AllPNGs")
 
 
 class INbreast(EvaluationReader):
@@ -33,13 +34,22 @@ class INbreast(EvaluationReader):
     Cite: Moreira et al., "INbreast: toward a full-field digital mammographic database", Academic Radiology 19:236, 2012,
     https://doi.org/10.1016/j.acra.2011.09.014.
 
-    Read before use: there is no pathology. "Malignant" is a BI-RADS assessment of `min_birads` or more. Many regions are single
-    points, which enclose nothing: they are counted and left out. The table is separated by semicolons.
+    Read before use: there is no pathology. "Malignant" is a BI-RADS assessment of `min_birads` or more, of the whole image; an
+    image without assessment has no label. Contours of milder images are no regions of "Malignant". Many contours are single
+    points, which enclose nothing. All that is left out is counted. The table is separated by semicolons.
 
     Args:
-        root: Folder with `INbreast.csv`, `AllDICOMs/` and `AllXML/`.
-        names: Kinds of regions, as in the XML files.
+        root: Folder with `INbreast.csv`, `AllDICOMs/` and `AllXML/`. PNG copies are read from `AllDICOMs/` or `AllPNGs/`, if
+            there are no DICOM files, with the same names; one that lacks the patient in its name counts as a patient, and is
+            counted.
+        names: Kinds of contours that are regions. `Calcification` is not among the default ones: the XML files outline single
+            calcifications, most of them benign, also in images that were rated for something else; those that were rated
+            together are a `Cluster`.
         min_birads: Smallest BI-RADS assessment of a positive image: 4 is suspicious.
+        annotation_size: CSV file with image_id (the number), height and width of the DICOM files, for PNG copies.
+        squeezed: Whether these copies show the whole image in other proportions: contours are then placed by their fractions
+            of its height and width.
+        with_regions: Whether to read contours. Without them, only labels are evaluated.
     """
 
     license: ClassVar[License] = "credentialed"
@@ -49,8 +59,14 @@ class INbreast(EvaluationReader):
         root: Path,
         names: tuple[str, ...] = ("Mass", "Cluster", "Spiculated Region", "Distortion", "Asymmetry"),
         min_birads: int = 4,
+        annotation_size: Path | None = None,
+        squeezed: bool = False,
+        with_regions: bool = True,
     ) -> None:
-        self.root, self.names, self.min_birads = Path(root), names, min_birads
+        self.names = tuple(kind_of(name) for name in names)
+        check_names(self.names, KINDS, "kinds of contours")
+        self.root, self.min_birads = Path(root), min_birads
+        self.annotation_size, self.squeezed, self.with_regions = annotation_size, squeezed, with_regions
 
     def preprocess(self) -> Preprocess:
         """Crop to the breast."""
@@ -59,52 +75,71 @@ class INbreast(EvaluationReader):
     def read(self) -> Annotated:
         """Read assessments and contours."""
         path = find_file(self.root, "INbreast.csv")
-        table = read_csv(path, sep=";", dtype=str)
-        table.columns = pd.Index([str(name).strip() for name in table.columns])
-        check_names(COLUMNS, [str(name) for name in table.columns], f"columns of '{path.name}'")
-        table = table.dropna(subset=["File Name"])
+        table = _read_table(path)
         images = table["File Name"].str.strip().tolist()
-        # <number>_<patient>_MG_<side>_<view>_ANON.dcm
-        found = [file for file in list_dicom(path.parent / "AllDICOMs") if "_" in file.name]
-        files = {file.name.split("_")[0]: file for file in found}
-        patients = [files[name].name.split("_")[1] if name in files else name for name in images]
+        files = _find_images(path.parent)
+        file_of = {name: files.get(name, path.parent / "AllDICOMs" / f"{name}.dcm") for name in images}
         # 4a, 4b and 4c are shades of 4
         birads = table["Bi-Rads"].astype(str).str.extract(r"(\d)", expand=False).astype(float)
+        # 0 is an assessment that was put off
+        label = np.where(birads > 0, birads >= self.min_birads, np.nan).astype(np.float32)
         regions: list[tuple[str, str, Region]] = []
-        points = 0
-        for name in images:
-            contours = path.parent / "AllXML" / f"{name}.xml"
-            for kind, corners in read_contours(contours) if contours.is_file() else ():
-                if kind in self.names and len(corners) >= MIN_POINTS:
-                    regions.append((name, "Malignant", PolygonRegion(corners)))
-                points += kind in self.names and len(corners) < MIN_POINTS
+        patients = [_patient(file_of[name]) for name in images]
+        counts: Counter[str] = Counter(
+            images_without_assessment=int(np.isnan(label).sum()), images_without_patient=patients.count("")
+        )
+        for name, own in zip(images, label, strict=True) if self.with_regions else ():
+            found, left_out = self._regions(path.parent / "AllXML" / f"{name}.xml", own == 1)
+            regions += [(name, "Malignant", region) for region in found]
+            counts.update(left_out)
+        drawn_on = {name: file_of[name] for name, _, _ in regions}
         return Annotated(
             sample_id=images,
-            patient_id=patients,
-            files=[files.get(name, path.parent / "AllDICOMs" / f"{name}.dcm") for name in images],
+            patient_id=[patient or name for patient, name in zip(patients, images, strict=True)],
+            files=[file_of[name] for name in images],
             names=("Malignant",),
-            labels=np.asarray(birads >= self.min_birads, dtype=np.float32)[:, None],
+            labels=label[:, None],
             regions=regions,
-            counts={"regions_of_a_point": points},
+            frames=annotated_frames(drawn_on, self.annotation_size, "data.reader.annotation_size"),
+            squeezed=self.squeezed,
+            counts=counts,
             strata={
                 "view": table["View"].fillna("").str.strip().tolist(),
                 "density": table["ACR"].fillna("").str.strip().tolist(),
             },
         )
 
+    def _regions(self, path: Path, malignant: bool) -> tuple[list[PolygonRegion], Counter[str]]:
+        """Return the regions of an image, and how many contours were left out, by reason."""
+        regions, counts = [], Counter[str]()
+        for name, corners in read_contours(path) if path.is_file() else ():
+            if kind_of(name) not in self.names:
+                counts[f"contours_named_{name.lower() or 'nothing'}"] += 1
+            elif len(corners) < MIN_POINTS:
+                counts["regions_of_a_point"] += 1
+            elif not malignant:
+                counts["contours_of_milder_images"] += 1
+            else:
+                regions.append(PolygonRegion(corners))
+        return regions, counts
 
-def read_contours(path: Path) -> Iterator[tuple[str, tuple[tuple[float, float], ...]]]:
-    """Read the contours of one image, a property list of OsiriX.
 
-    Yields:
-        Name, and corners as (x, y) in pixels.
-    """
-    with path.open("rb") as file:
-        content: dict[str, Any] = plistlib.load(file)
-    for image in content["Images"]:
-        for roi in image["ROIs"]:
-            found = [_POINT.fullmatch(text.strip()) for text in roi["Point_px"]]
-            yield (
-                str(roi["Name"]).strip(),
-                tuple((float(m.group(1)), float(m.group(2))) for m in found if m is not None),
-            )
+def _read_table(path: Path) -> pd.DataFrame:
+    table = read_csv(path, sep=";", dtype=str)
+    table.columns = pd.Index([str(name).strip() for name in table.columns])
+    check_names(COLUMNS, [str(name) for name in table.columns], f"columns of '{path.name}'")
+    return table.dropna(subset=["File Name"])
+
+
+def _find_images(folder: Path) -> dict[str, Path]:
+    """Return the image files by number: <number>_<patient>_MG_<side>_<view>_ANON.dcm, or copies."""
+    files = [file for file in list_dicom(folder / "AllDICOMs") if "_" in file.name]
+    for name in COPIES:
+        files = files or sorted((folder / name).glob("*.png"))
+    return {file.stem.split("_")[0]: file for file in files}
+
+
+def _patient(file: Path) -> str:
+    """Return the patient in the name of a file, empty if there is none."""
+    parts = file.stem.split("_")
+    return parts[1] if len(parts) > 1 else ""

@@ -13,6 +13,7 @@ from data_modules.columns import check_names
 from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader
 from data_modules.folders import find_file
+from data_modules.frames import frames_by_image
 from data_modules.geometry import to_xyxy
 from data_modules.preparation import Preprocess
 from data_modules.regions import BoxRegion, Region
@@ -20,6 +21,19 @@ from data_modules.regions import BoxRegion, Region
 BOX = ("xmin", "ymin", "xmax", "ymax")
 COLUMNS = ("study_id", "image_id", "view_position", "height", "width", "breast_birads", "breast_density")
 FINDING_COLUMNS = ("finding_categories", "finding_birads", *BOX, "split")
+CATEGORIES = (
+    "Mass",
+    "Suspicious Calcification",
+    "Asymmetry",
+    "Focal Asymmetry",
+    "Global Asymmetry",
+    "Architectural Distortion",
+    "Skin Thickening",
+    "Skin Retraction",
+    "Nipple Retraction",
+    "Suspicious Lymph Node",
+    "No Finding",
+)
 
 
 class VinDrMammo(EvaluationReader):
@@ -31,8 +45,9 @@ class VinDrMammo(EvaluationReader):
     mammography", Scientific Data 10:277, 2023, https://doi.org/10.1038/s41597-023-02100-7.
 
     Read before use: there is no pathology. "Malignant" is a radiologist's suspicion, a BI-RADS assessment of the breast of
-    `min_birads` or more. The breast has the gravest assessment of its findings. Some files are MONOCHROME1 (they are
-    inverted), some boxes have negative coordinates (they are clipped). Patients are not told apart beyond examinations.
+    `min_birads` or more. The breast has the gravest assessment of its findings; a box of a breast that is not positive is no
+    region. Some files are MONOCHROME1 (they are inverted), some boxes have negative coordinates (they are clipped). Patients
+    are not told apart beyond examinations.
 
     Args:
         root: Folder with `finding_annotations.csv` and `images/`.
@@ -50,6 +65,7 @@ class VinDrMammo(EvaluationReader):
         categories: tuple[str, ...] = ("Mass", "Suspicious Calcification"),
         min_birads: int = 4,
     ) -> None:
+        check_names(categories, CATEGORIES, "categories of findings")
         self.root, self.split, self.categories, self.min_birads = Path(root), split, categories, min_birads
 
     def preprocess(self) -> Preprocess:
@@ -62,18 +78,21 @@ class VinDrMammo(EvaluationReader):
         rows = read_csv(path)
         check_names((*COLUMNS, *FINDING_COLUMNS), [str(name) for name in rows.columns], f"columns of '{path.name}'")
         rows = rows[rows["split"] == self.split]
+        frames = frames_by_image(rows["image_id"], rows["height"], rows["width"], f"rows of '{path.name}'")
         images = rows.drop_duplicates("image_id")
-        label = np.asarray(_birads(images["breast_birads"]) >= self.min_birads, dtype=np.float32)[:, None]
-        frames = {
-            str(name): (int(height), int(width))
-            for name, height, width in zip(images["image_id"], images["height"], images["width"], strict=True)
-        }
-        drawn = rows[_birads(rows["finding_birads"]) >= self.min_birads].dropna(subset=list(BOX))
+        birads = _birads(images["breast_birads"])
+        # 0 is an assessment that was put off
+        label = np.where(birads > 0, birads >= self.min_birads, np.nan).astype(np.float32)
+        positive = set(images["image_id"][label == 1])
+        boxes = rows.dropna(subset=list(BOX))
+        # a list in the notation of Python, such as ['Mass', 'Skin Thickening']
+        named = np.array(
+            [bool(set(ast.literal_eval(cell)) & set(self.categories)) for cell in boxes["finding_categories"]], bool
+        )
+        grave = (_birads(boxes["finding_birads"]) >= self.min_birads) & boxes["image_id"].isin(positive)
+        drawn = boxes.loc[named & grave, ["image_id", *BOX]].itertuples(index=False)
         regions: list[tuple[str, str, Region]] = [
-            (str(image), "Malignant", BoxRegion(to_xyxy(box, "xyxy", frames[str(image)])))
-            for image, listed, *box in drawn[["image_id", "finding_categories", *BOX]].itertuples(index=False)
-            # a list in the notation of Python, such as ['Mass', 'Skin Thickening']
-            if set(ast.literal_eval(listed)) & set(self.categories)
+            (str(image), "Malignant", BoxRegion(to_xyxy(box, "xyxy", frames[str(image)]))) for image, *box in drawn
         ]
         folder = path.parent / "images"
         return Annotated(
@@ -84,9 +103,14 @@ class VinDrMammo(EvaluationReader):
                 for study, image in zip(images["study_id"], images["image_id"], strict=True)
             ],
             names=("Malignant",),
-            labels=label,
+            labels=label[:, None],
             regions=regions,
             frames=frames,
+            counts={
+                "images_without_assessment": int(np.isnan(label).sum()),
+                "boxes_of_other_findings": int((~named).sum()),
+                "boxes_of_milder_findings": int((named & ~grave).sum()),
+            },
             strata={
                 "view": images["view_position"].astype(str).tolist(),
                 "density": images["breast_density"].astype(str).str.removeprefix("DENSITY ").tolist(),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_modules.folders import files_in
+from data_modules.frames import frames_by_image
 from data_modules.geometry import to_xyxy
 from data_modules.json_file import read_json
 from data_modules.mimic_cxr.files import read_table
@@ -48,14 +49,10 @@ def read_ms_cxr(path: Path, label_names: Sequence[str]) -> Annotations:
         Boxes in pixels of the original images.
 
     Raises:
-        ValueError: If the file lacks a column.
+        ValueError: If the file lacks a column, or does not state one size of each image.
     """
     frame = _read_coco(path) if path.suffix == ".json" else read_table(path, COLUMNS)
-    sizes = frame.drop_duplicates("dicom_id")
-    frames = {
-        str(name): (int(height), int(width))
-        for name, height, width in zip(sizes["dicom_id"], sizes["image_height"], sizes["image_width"], strict=True)
-    }
+    frames = frames_by_image(frame["dicom_id"], frame["image_height"], frame["image_width"], "rows of MS-CXR")
     names, findings = frame["dicom_id"].astype(str).tolist(), frame["category_name"].astype(str).tolist()
     numbers = frame[["x", "y", "w", "h"]].to_numpy(dtype=float).tolist()
     rows = (

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data_modules.folders import find_base
+from data_modules.frames import frames_by_image
 from data_modules.geometry import Size
 from data_modules.mimic_cxr.collections import Collections, find_collections, say_foreign
 from data_modules.mimic_cxr.files import find_table, read_table
@@ -148,9 +149,7 @@ class MIMICCXRReader:
         if chosen is None:
             return {}, {}
         rows = everyone[everyone["dicom_id"].isin({*chosen.rois, *chosen.frames})]
-        frames: dict[str, Size] = dict(
-            zip(rows["dicom_id"], zip(rows["Rows"].astype(int), rows["Columns"].astype(int), strict=True), strict=True)
-        )
+        frames = frames_by_image(rows["dicom_id"], rows["Rows"], rows["Columns"], "rows of the metadata table")
         _check_frames(chosen.frames, frames)
         rois = {
             name: tuple(replace(roi, frame=frames[name]) for roi in own)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_modules.folders import files_in
+from data_modules.frames import frames_by_image
 from data_modules.mimic_cxr.files import read_table
 from data_modules.mimic_cxr.rois import Annotations
 from data_modules.regions import EllipseRegion, Region, join_regions
@@ -57,7 +58,7 @@ def read_reflacx(folder: Path, label_names: Sequence[str], min_certainty: int) -
 
     Raises:
         FileNotFoundError: If no table of a phase is there.
-        ValueError: If a table lacks a column.
+        ValueError: If a table lacks a column, or the tables do not state one size of each image.
     """
     tables = files_in([folder.parent], ("metadata_phase_*.csv", "metadata_phase_*.csv.gz"))
     if not tables:
@@ -66,11 +67,9 @@ def read_reflacx(folder: Path, label_names: Sequence[str], min_certainty: int) -
         [read_table(path, ("id", "image", "image_size_x", "image_size_y")) for path in tables], ignore_index=True
     )
     readings["dicom_id"] = readings["image"].astype(str).map(lambda path: Path(path).stem)
-    sizes = readings.drop_duplicates("dicom_id")
-    frames = {
-        str(name): (int(height), int(width))
-        for name, height, width in zip(sizes["dicom_id"], sizes["image_size_y"], sizes["image_size_x"], strict=True)
-    }
+    frames = frames_by_image(
+        readings["dicom_id"], readings["image_size_y"], readings["image_size_x"], "rows of REFLACX"
+    )
     rows: list[tuple[str, str, Region]] = []
     without = 0
     for reading, image in zip(readings["id"].astype(str), readings["dicom_id"], strict=True):

@@ -1,9 +1,12 @@
+import math
+from collections.abc import Callable
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from data_modules.geometry import BoxFormat, Placement, Window, place, same_aspect, to_xyxy, whole
+from data_modules.geometry import BoxFormat, Placement, Size, Window, is_rescaled, place, to_xyxy, whole
 from data_modules.regions import BoxRegion, Roi, draw_roi
 
 
@@ -28,9 +31,66 @@ def test_boxes_are_clipped_and_wrong_ones_refused() -> None:
             to_xyxy(wrong, "xyxy", (20, 30))
 
 
-def test_aspect_ratios_are_compared_with_a_tolerance() -> None:
-    assert same_aspect((4386, 1789), (5041, 2056))
-    assert not same_aspect((4688, 3088), (4624, 2900))
+def test_fractions_that_are_pixels_are_refused() -> None:
+    assert to_xyxy([-0.01, 0, 1.02, 1], "xyxy_normalised") == (-0.01, 0, 1.02, 1)
+    for box in ([10, 20, 40, 80], [0.5, 0.5, 2.5, 1]):
+        with pytest.raises(ValueError, match="these are pixels"):
+            to_xyxy(box, "xyxy_normalised")
+
+
+def test_published_sizes_of_masks_and_images() -> None:
+    assert is_rescaled((4386, 1789), (5041, 2056))
+    assert not is_rescaled((4688, 3088), (4624, 3056))  # 0.3 per cent, and 15 pixels, away from a copy
+
+
+SIDES = st.integers(40, 4000)
+ROUNDINGS: tuple[Callable[[float], int], ...] = (round, math.floor, math.ceil)
+
+
+@st.composite
+def copies(draw: st.DrawFn) -> tuple[Size, Size, float]:
+    """An image, a smaller copy with sides rounded in any one way, and its scale."""
+    height, width = draw(SIDES), draw(SIDES)
+    scale = draw(st.floats(max(0.05, 4 / min(height, width)), 1))
+    rounding = draw(st.sampled_from(ROUNDINGS))
+    return (height, width), (rounding(scale * height), rounding(scale * width)), scale
+
+
+@given(copies(), st.data())
+def test_a_region_lands_within_a_pixel_on_any_copy(copy: tuple[Size, Size, float], data: st.DataObject) -> None:
+    (height, width), small, scale = copy
+    assert is_rescaled((height, width), small)
+    assert is_rescaled(small, (height, width))
+    x0, y0 = data.draw(st.floats(0, width - 1)), data.draw(st.floats(0, height - 1))
+    box = (x0, y0, data.draw(st.floats(x0, width)), data.draw(st.floats(y0, height)))
+    # in a canvas of the copy's own pixels, rows and columns of the region are those of the box, scaled
+    placement = place(small, whole(small), max(small), "pad")
+    assert placement.content == small
+    mask = draw_roi(Roi(0, (BoxRegion(box),), (height, width)), placement)
+    for axis, (low, high) in enumerate(((box[1], box[3]), (box[0], box[2]))):
+        own = np.flatnonzero(mask.any(axis=1 - axis)) - placement.offset[axis]
+        if len(own):
+            assert abs(own[0] - low * scale) <= 1.5  # a pixel, and half of one to its centre
+            assert abs(own[-1] + 1 - high * scale) <= 1.5
+        else:
+            assert min(box[2] - box[0], box[3] - box[1]) * scale <= 2
+
+
+@given(SIDES, SIDES, st.integers(2, 30), st.booleans())
+def test_a_crop_of_two_pixels_or_more_is_refused(height: int, width: int, cut: int, tall: bool) -> None:
+    cropped = (height - cut, width) if tall else (height, width - cut)
+    assert not is_rescaled((height, width), cropped)
+    assert not is_rescaled(cropped, (height, width))
+
+
+@given(SIDES, SIDES, st.floats(0.1, 1), st.floats(0.1, 1))
+def test_a_squeezed_copy_is_refused(height: int, width: int, down: float, across: float) -> None:
+    squeezed = (math.ceil(down * height), math.ceil(across * width))
+    # how far it is from copies in the image's own proportions, of its width or of its height, in its pixels
+    off = (squeezed[1] - squeezed[0] * width / height, squeezed[0] - squeezed[1] * height / width)
+    assume(min(map(abs, off)) > 1)
+    assert not is_rescaled((height, width), squeezed)
+    assert not is_rescaled(squeezed, (height, width))
 
 
 @st.composite

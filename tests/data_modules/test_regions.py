@@ -16,12 +16,15 @@ from data_modules.regions import (
     BoxRegion,
     EllipseRegion,
     MaskRegion,
+    MirroredRegion,
     PolygonRegion,
     Region,
     RLERegion,
     Roi,
     boxes,
     draw_roi,
+    lies_mirrored,
+    mirror,
 )
 
 
@@ -77,6 +80,34 @@ def test_run_lengths_as_numbers_are_column_major_and_must_fit() -> None:
         RLERegion((3, 3), (1, 2, 3)).decode()
 
 
+@given(st.tuples(*[st.floats(-5, 45)] * 4), st.integers(10, 40), st.booleans())
+def test_a_mirrored_region_is_the_mirror_image(corners: tuple[float, ...], width: int, elliptic: bool) -> None:
+    x0, x1, y0, y1 = (round(value, 2) + 0.00137 for value in corners)  # off the centres of pixels
+    box = (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+    region: Region = EllipseRegion(box) if elliptic else BoxRegion(box)
+    mirrored = draw(MirroredRegion(region), (20, width))
+    np.testing.assert_array_equal(mirrored, draw(region, (20, width))[:, ::-1])
+    np.testing.assert_array_equal(draw(MirroredRegion(MirroredRegion(region)), (20, width)), mirrored[:, ::-1])
+
+
+def test_a_region_beside_the_crop_whose_mirror_image_is_on_it_lies_mirrored() -> None:
+    # a breast of 40 of 100 columns on the left
+    placement = place((100, 100), Window((0, 100), (0, 40)), 50, "pad")
+    on, beside, both = (Roi(0, boxes([(x, 20, end, 30)])) for x, end in ((20, 30), (70, 80), (35, 65)))
+    assert [lies_mirrored(roi, placement) for roi in (on, beside, both)] == [False, True, False]
+    assert [lies_mirrored(mirror(roi), placement) for roi in (on, beside, both)] == [True, False, False]
+    everywhere = place((100, 100), whole((100, 100)), 50, "pad")
+    assert not any(lies_mirrored(roi, everywhere) for roi in (on, beside, both))
+
+
+def test_a_squeezed_copy_keeps_the_fractions_of_a_region() -> None:
+    # drawn on 200 x 400 pixels, squeezed to 100 x 100 as a whole
+    roi = Roi(0, boxes([(100, 50, 200, 100)]), (200, 400), squeezed=True)
+    expected = np.zeros((20, 20), bool)
+    expected[5:10, 5:10] = True
+    np.testing.assert_array_equal(draw_roi(roi, place((100, 100), whole((100, 100)), 20, "pad")), expected)
+
+
 def test_a_mask_file_may_have_another_resolution_but_not_another_aspect(tmp_path: Path) -> None:
     pixels = np.zeros((20, 40), np.uint8)
     pixels[5:10, 20:30] = 2
@@ -87,6 +118,11 @@ def test_a_mask_file_may_have_another_resolution_but_not_another_aspect(tmp_path
     np.testing.assert_array_equal(draw(region, (40, 80)), expected)
     with pytest.raises(ImageReadError, match="40 x 40"):
         draw(region, (40, 40))
+    draw(region, (42, 80))  # one pixel of the mask
+    with pytest.raises(ImageReadError, match="43 x 80"):
+        draw(region, (43, 80))
+    with pytest.raises(ImageReadError, match="run-length encoded mask"):
+        draw(RLERegion((20, 40), (700, 100)), (40, 40))
 
 
 def test_an_roi_is_the_union_of_its_parts_in_the_frame_of_the_annotation() -> None:

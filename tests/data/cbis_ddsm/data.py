@@ -179,7 +179,13 @@ def series_path(form: Form, description: str) -> str:
     return f"10-04-2016-DDSM-NA-30288/1.000000-{description}-24515"
 
 
-def write_dicom(path: Path, pixels: Pixels, photometric: str = "MONOCHROME2", uid: str | None = None) -> None:
+def write_dicom(
+    path: Path,
+    pixels: Pixels,
+    photometric: str = "MONOCHROME2",
+    uid: str | None = None,
+    orientation: list[str] | None = None,
+) -> None:
     """Write one uncompressed DICOM image."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -189,6 +195,8 @@ def write_dicom(path: Path, pixels: Pixels, photometric: str = "MONOCHROME2", ui
     dataset.file_meta = meta
     dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
     dataset.Modality = "MG"
+    if orientation is not None:
+        dataset.PatientOrientation = orientation
     dataset.Rows, dataset.Columns = pixels.shape
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, photometric
     bits = 8 * pixels.itemsize

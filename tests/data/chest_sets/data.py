@@ -102,8 +102,14 @@ def write_grounded_reports(root: Path, studies: Sequence[Mapping[str, object]], 
         archive.writestr("master_table.csv", "\n".join(["StudyID,ImageID,PatientID,label,split", *rows]) + "\n")
 
 
-def write_vindr_cxr(root: Path, suffix: str = ".png") -> None:
-    """Write a consensus test set, and one training image that three readers disagree about."""
+def write_vindr_cxr(root: Path, suffix: str = ".dicom", size: tuple[int, int] = (100, 120)) -> None:
+    """Write a consensus test set, and one training image that three readers disagree about.
+
+    Args:
+        root: Folder of the data set.
+        suffix: Of the image files; boxes are pixels of 100 x 120 (height x width).
+        size: (height, width) of the files.
+    """
     root.mkdir(parents=True, exist_ok=True)
     header = "image_id,rad_id,class_name,x_min,y_min,x_max,y_max"
     test = [
@@ -128,7 +134,7 @@ def write_vindr_cxr(root: Path, suffix: str = ".png") -> None:
     header = ",".join(["image_id", "rad_id", *VINDR_NAMES])
     (root / "image_labels_train.csv").write_text("\n".join([header, *rows]) + "\n")
     for folder, name in (("test", "t1"), ("test", "t2"), ("train", "r1")):
-        write_image(root / folder / f"{name}{suffix}", (100, 120))
+        write_image(root / folder / f"{name}{suffix}", size)
 
 
 def _votes(found: Sequence[str]) -> str:

@@ -129,6 +129,17 @@ def test_mask_of_another_size(tmp_path: Path, size: tuple[int, int], status: str
     assert (mask.path is not None) == (status == "rescaled")
 
 
+@pytest.mark.parametrize(
+    ("size", "status"), [((601, 400), "rescaled"), ((602, 400), "mismatched"), ((606, 406), "mismatched")]
+)
+def test_a_mask_that_is_nearly_its_image_rescaled_is_not(tmp_path: Path, size: tuple[int, int], status: str) -> None:
+    lesion = Lesion("P_00001", size=(600, 400))
+    pixels = np.zeros(size, dtype=np.uint8)
+    pixels[5:9, 3:8] = 255
+    write_images(tmp_path, [lesion], masks={lesion.roi_folder: pixels})
+    assert _find(tmp_path, lesion).status == status
+
+
 def test_empty_mask_is_a_mask(tmp_path: Path) -> None:
     write_images(tmp_path, [LESION], masks={LESION.roi_folder: np.zeros((30, 20), dtype=np.uint8)})
     assert _find(tmp_path).status == "rescaled"

@@ -12,8 +12,8 @@ from tests.data.chest_sets.data import write_vindr_cxr
 LABELS = ("Lung Lesion", "Pleural Effusion", "No Finding")
 
 
-def read(root: Path, split: str = "test", min_readers: int = 1) -> EvaluationDataModule:
-    reader = VinDrCXR(root, split, min_readers)  # type: ignore[arg-type]
+def read(root: Path, split: str = "test", min_readers: int = 1, **copies: object) -> EvaluationDataModule:
+    reader = VinDrCXR(root, split, min_readers, **copies)  # type: ignore[arg-type]
     return EvaluationDataModule(reader, LABELS, image_size=20, resize="stretch")
 
 
@@ -37,11 +37,28 @@ def test_readers_of_the_training_set_are_counted(tmp_path: Path) -> None:
     assert len(two.rois[0][0].regions) == 2  # both readers' boxes, joined
 
 
-def test_copies_in_other_formats_are_found(tmp_path: Path) -> None:
-    write_vindr_cxr(tmp_path, suffix=".dicom")
-    data = read(tmp_path)
-    assert data.splits["test"].image[0].suffix == ".dicom"
-    assert next(iter(data.test_dataloader()))["roi_mask"].any()
+def test_boxes_on_copies_need_the_size_of_the_originals(tmp_path: Path) -> None:
+    expected = np.zeros((20, 20), bool)
+    expected[4:8, 2:5] = expected[12:16, 8:12] = True  # x 10 to 30 and y 20 to 40, x 50 to 70 and y 60 to 80
+    write_vindr_cxr(tmp_path / "dicom")
+    sizes = tmp_path / "sizes.csv"
+    sizes.write_text("image_id,dim0,dim1\nt1,100,120\nt2,100,120\n")
+    masks = [next(iter(read(tmp_path / "dicom").test_dataloader()))["roi_mask"]]
+    for size, squeezed in (((50, 60), False), ((64, 64), True), ((100, 120), False)):
+        folder = tmp_path / str(size[0])
+        write_vindr_cxr(folder, ".png", size)
+        with pytest.raises(ValueError, match=r"t1\.png' is a copy.*Set data\.reader\.annotation_size"):
+            _ = read(folder).splits
+        data = read(folder, annotation_size=sizes, squeezed=squeezed)
+        masks.append(next(iter(data.test_dataloader()))["roi_mask"])
+        assert not read(folder, with_regions=False).splits["test"].rois
+    for mask in masks:
+        np.testing.assert_array_equal(mask[0].numpy(), expected)
+    with pytest.raises(OSError, match="squeezed copy"):
+        _ = read(tmp_path / "64", annotation_size=sizes).splits
+    sizes.write_text("image_id,height,width\nt2,100,120\n")
+    with pytest.raises(ValueError, match=r"1 are missing, for example 't1'"):
+        _ = read(tmp_path / "50", annotation_size=sizes).splits
 
 
 def test_arguments_and_columns_are_checked(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data_modules.evaluation import EvaluationDataModule, EvaluationReader
 from data_modules.mammography_sets import INbreast, VinDrMammo
-from data_modules.mammography_sets.inbreast import read_contours
+from data_modules.mammography_sets.contours import read_contours
 from data_modules.regions import BoxRegion, PolygonRegion
-from tests.data.mammography_sets.data import write_inbreast, write_vindr_mammo
+from tests.data.mammography_sets.data import SQUARE, write_contours, write_inbreast, write_vindr_mammo
 
 
 def module(reader: EvaluationReader) -> EvaluationDataModule:
@@ -35,7 +36,26 @@ def test_vindr_mammo_takes_suspicion_for_a_label(tmp_path: Path) -> None:
         0: (BoxRegion((10, 20, 20, 30)), BoxRegion((0, 40, 5, 45)))
     }
     assert test.rois[0][0].frame == (60, 40)
+    assert test.counts["boxes_of_other_findings"] == test.counts["boxes_of_milder_findings"] == 1
     check_lesion(data, 0)  # a MONOCHROME1 file
+
+
+def test_vindr_mammo_has_no_label_without_assessment_and_no_region_without_suspicion(tmp_path: Path) -> None:
+    write_vindr_mammo(tmp_path)
+    path = tmp_path / "finding_annotations.csv"
+    text = path.read_text()
+    # a suspicious box in a breast that was rated milder, which contradicts itself
+    path.write_text(text.replace("60,40,BI-RADS 5", "60,40,BI-RADS 3").replace("BI-RADS 2,DENSITY B", ",DENSITY B"))
+    test = module(VinDrMammo(tmp_path)).splits["test"]
+    assert (test.label[0, 0], test.label[2, 0]) == (0, 1)
+    assert np.isnan(test.label[1, 0])
+    assert not test.rois
+    assert (test.counts["images_without_assessment"], test.counts["boxes_of_milder_findings"]) == (1, 3)
+    path.write_text(text.replace("s1,x,a,L,CC,60,40", "s1,x,a,L,CC,60,50", 1))
+    with pytest.raises(ValueError, match="one size of each image"):
+        _ = module(VinDrMammo(tmp_path)).splits
+    with pytest.raises(ValueError, match="Did you mean 'Suspicious Calcification'"):
+        VinDrMammo(tmp_path, categories=("Suspicious Calcifications",))
 
 
 def test_vindr_mammo_arguments(tmp_path: Path) -> None:
@@ -62,22 +82,81 @@ def test_inbreast_contours_and_assessments(tmp_path: Path) -> None:
     write_inbreast(tmp_path)
     data = module(INbreast(tmp_path))
     test = data.splits["test"]
-    assert test.sample_id.tolist() == ["111", "222"]
-    assert test.patient_id.tolist() == ["aaa", "bbb"]
-    assert test.label[:, 0].tolist() == [1, 0]  # 4a is a 4
-    assert test.strata["view"].tolist() == ["CC", "MLO"]
-    ((roi,),) = test.rois.values()
-    assert roi.regions == (PolygonRegion(((10, 20), (20, 20), (20, 30), (10, 30))),)
-    assert test.counts["regions_of_a_point"] == 1
+    assert test.sample_id.tolist() == ["111", "222", "333"]
+    assert test.patient_id.tolist() == ["aaa", "bbb", "bbb"]
+    np.testing.assert_array_equal(test.label[:, 0], [1, 0, np.nan])  # 4a is a 4; a blank assessment is none
+    assert test.strata["view"].tolist() == ["CC", "MLO", "CC"]
+    # the mass of an image that is probably benign is no region of "Malignant"
+    ((row, (roi,)),) = test.rois.items()
+    assert (row, roi.regions) == (0, (PolygonRegion(((10, 20), (20, 20), (20, 30), (10, 30))),) * 3)
+    left_out = {name: number for name, number in test.counts.items() if number and "dropped" not in name}
+    assert left_out == {
+        "images_without_assessment": 1,
+        "regions_of_a_point": 1,
+        "contours_of_milder_images": 1,
+        "contours_named_calcifications": 1,
+        "contours_named_unnamed": 1,
+        "contours_named_point 3": 1,
+        "contours_named_nothing": 1,
+    }
     check_lesion(data, 0)
-    both = module(INbreast(tmp_path, names=("Calcification", "Mass"))).splits["test"]
-    assert len(both.rois[0][0].regions) == 2
 
 
-def test_points_of_inbreast_are_x_and_y(tmp_path: Path) -> None:
+SPELLINGS = {
+    "Mass": ("Mass", "mass"),
+    "Spiculated Region": ("Spiculated Region", "Spiculated region", "Espiculated Region", " espiculated region"),
+    "Asymmetry": ("Asymmetry", "Assymetry", "ASSYMETRY"),
+    "Calcification": ("Calcification", "Calcifications"),
+    "Cluster": ("Cluster",),
+    "Distortion": ("Distortion", "distortion"),
+}
+
+
+@pytest.mark.parametrize("kind", list(SPELLINGS))
+def test_inbreast_names_are_matched_however_they_are_spelt(tmp_path: Path, kind: str) -> None:
     write_inbreast(tmp_path)
-    names = [(name, len(points)) for name, points in read_contours(tmp_path / "AllXML/111.xml")]
-    assert names == [("Mass", 4), ("Cluster", 1), ("Calcification", 4)]
+    (tmp_path / "AllXML/222.xml").unlink()
+    spellings = [name for names in SPELLINGS.values() for name in names]
+    write_contours(tmp_path / "AllXML/111.xml", dict.fromkeys(spellings, SQUARE))
+    for name in SPELLINGS[kind]:
+        test = module(INbreast(tmp_path, names=(name,))).splits["test"]
+        num_left_out = sum(number for key, number in test.counts.items() if "named" in key)
+        assert len(test.rois[0][0].regions) == len(SPELLINGS[kind]) == len(spellings) - num_left_out
+    with pytest.raises(ValueError, match="kinds of contours"):
+        INbreast(tmp_path, names=("Point 1",))
+
+
+def test_inbreast_copies_need_the_size_of_the_originals(tmp_path: Path) -> None:
+    sizes = tmp_path / "sizes.csv"
+    sizes.write_text("image_id,height,width\n111,60,40\n")
+    for size, squeezed in (((120, 80), False), ((120, 120), True)):
+        write_inbreast(tmp_path / str(size), copies=size)
+        data = module(INbreast(tmp_path / str(size), annotation_size=sizes, squeezed=squeezed))
+        assert data.splits["test"].patient_id.tolist() == ["aaa", "bbb", "bbb"]
+        check_lesion(data, 0)
+        with pytest.raises(ValueError, match=r"is a copy.*Set data\.reader\.annotation_size"):
+            _ = module(INbreast(tmp_path / str(size))).splits
+    folder = tmp_path / "(120, 120)"
+    with pytest.raises(OSError, match="squeezed copy"):
+        _ = module(INbreast(folder, annotation_size=sizes)).splits
+    (folder / "AllPNGs/222_bbb_MG_R_ML_ANON.png").rename(folder / "AllPNGs/222.png")
+    test = module(INbreast(folder, with_regions=False)).splits["test"]
+    assert test.patient_id.tolist() == ["aaa", "222", "bbb"]
+    assert (test.counts["images_without_patient"], len(test.rois)) == (1, 0)
+
+
+def test_contours_of_inbreast_are_complete_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "xml/1.xml"
+    write_contours(path, {"Mass": ["(1.5, -2)", "(3.0,4.25)"], "": []})
+    assert list(read_contours(path)) == [("Mass", ((1.5, -2.0), (3.0, 4.25))), ("", ())]
+    for text in ("(1.5, 2, 3)", "1.5 2", "(1.2.3, 4)"):
+        write_contours(path, {"Mass": [text, "(3, 4)", "(5, 6)", "(7, 8)"]})
+        with pytest.raises(ValueError, match="Expected contours in"):
+            list(read_contours(path))
+    for content in (b"", b"<plist><dict></plist>", path.read_bytes().replace(b"ROIs", b"Rest")):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="Restore the file"):
+            list(read_contours(path))
 
 
 def test_missing_files_and_columns_are_named(tmp_path: Path) -> None:

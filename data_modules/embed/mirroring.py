@@ -1,0 +1,123 @@
+"""Which images of EMBED were mirrored when PNG files were made of them, and whether boxes lie on the breast.
+
+The PNG files show the chest wall on the left: an image whose DICOM file shows it on the right was mirrored
+(https://github.com/Emory-HITI/EMBED_Open_Data, DCM_to_PNG).
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from data_modules.dicom import is_dicom
+from data_modules.images import ImageReadError
+from data_modules.preparation import Preparation
+from data_modules.regions import Roi, lies_mirrored, mirror
+from data_modules.split import Split
+
+# images of other views were never mirrored
+MIRRORED_VIEWS = ("CC", "ML", "MLO")
+# images of each side that are decoded before anything long; `mmpkd check-data` looks at all
+NUM_CHECKED = 5
+NUM_THREADS = 8
+_TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+
+
+def were_mirrored(images: pd.DataFrame, files: Sequence[Path]) -> tuple[NDArray[np.bool_], int]:
+    """Return which images were mirrored.
+
+    `PNG_flipped` tells, else Patient Orientation in the table or in the DICOM header, which begins with P where the chest wall
+    is on the right; else right breasts were mirrored.
+
+    Args:
+        images: N rows of the metadata table, with `laterality` and `view`.
+        files: Their image files.
+
+    Returns:
+        Bool (N,), and for how many images only the side could tell.
+    """
+    stated = [_TRUTH.get(str(cell).strip("[]'\" ").lower()) for cell in _cells(images, "PNG_flipped")]
+    directions = [_first_direction(cell) for cell in _cells(images, "PatientOrientation")]
+    unknown = [row for row, direction in enumerate(directions) if not direction and stated[row] is None]
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        headers = list(pool.map(_read_orientation, [files[row] for row in unknown]))
+    for row, header in zip(unknown, headers, strict=True):
+        directions[row] = _first_direction(header)
+    result = np.zeros(len(images), dtype=np.bool_)
+    num_by_side = 0
+    for row, (side, view) in enumerate(zip(images["laterality"], images["view"], strict=True)):
+        turned = directions[row] == "P" if directions[row] else side == "R"
+        told = stated[row]
+        result[row] = turned and view in MIRRORED_VIEWS if told is None else told
+        num_by_side += told is None and not directions[row]
+    return result, num_by_side
+
+
+def _cells(images: pd.DataFrame, column: str) -> list[object]:
+    return images[column].tolist() if column in images else [None] * len(images)
+
+
+def _first_direction(cell: object) -> str:
+    """Return the first letter of a Patient Orientation such as `['P', 'FL']` or `P/L`: where rows of the image lead."""
+    found = re.search("[A-Z]", cell) if isinstance(cell, str) else None
+    return "" if found is None else found.group()
+
+
+def _read_orientation(path: Path) -> str:
+    """Return the Patient Orientation of a DICOM file; empty if it has none, or cannot be read, as its pixels then cannot."""
+    if not is_dicom(path):
+        return ""
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PatientOrientation"])
+        return str(header.get("PatientOrientation") or "")
+    except (OSError, AttributeError, ValueError, InvalidDicomError):
+        return ""
+
+
+def check_sides(splits: Iterable[Split], preparation: Preparation, advice: str) -> None:
+    """Check on some images of each side, evenly spread, that boxes lie on the breast and not mirrored beside it.
+
+    A box that lies on the breast either way, close to the middle of its image, tells nothing.
+
+    Args:
+        splits: Splits with the stratum `side`, and at most one ROI an image.
+        preparation: Crops images to the breast.
+        advice: What to set if boxes are mirrored.
+
+    Raises:
+        ValueError: If as many boxes of a side are mirrored as are not.
+    """
+    for side in ("L", "R"):
+        own = [
+            (split.image[row], rois[0])
+            for split in splits
+            for row, rois in split.rois.items()
+            if split.strata["side"][row] == side
+        ]
+        spread = np.linspace(0, len(own) - 1, min(NUM_CHECKED, len(own))).round().astype(int)
+        seen = [(path, _is_mirrored(path, roi, preparation)) for path, roi in [own[i] for i in spread]]
+        wrong = [path for path, is_mirrored in seen if is_mirrored]
+        num_told = sum(is_mirrored is not None for _, is_mirrored in seen)
+        if wrong and 2 * len(wrong) >= num_told:
+            raise ValueError(
+                f"Expected boxes on the breast but {len(wrong)} of {num_told} images of side {side} have theirs in the "
+                f"background and its mirror image on the breast, for example '{wrong[0]}'. {advice}"
+            )
+
+
+def _is_mirrored(path: Path, roi: Roi, preparation: Preparation) -> bool | None:
+    """Return whether the ROI of an image lies mirrored, or None if that cannot be told."""
+    try:
+        _, placement = preparation(path)
+    except ImageReadError:
+        return None  # named where images are prepared or checked
+    if lies_mirrored(roi, placement):
+        return True
+    return False if lies_mirrored(mirror(roi), placement) else None
