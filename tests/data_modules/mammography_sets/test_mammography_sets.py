@@ -75,7 +75,7 @@ def test_inbreast_images_are_found_whatever_their_suffix(tmp_path: Path) -> None
         path.rename(path.with_suffix(""))
     found = INbreast(tmp_path).read()
     assert found.patient_id == expected.patient_id
-    assert [path.name for path in found.files] == ["111_aaa_MG_L_CC_ANON", "222_bbb_MG_R_ML_ANON"]
+    assert [path.name for path in found.files] == [path.stem for path in expected.files]
 
 
 def test_inbreast_contours_and_assessments(tmp_path: Path) -> None:
