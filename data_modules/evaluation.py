@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import ClassVar, Literal, NoReturn
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from data_modules.base import License, PrivilegedDataModule
+from data_modules.columns import identifiers, texts
 from data_modules.geometry import Resize, Size
 from data_modules.images import GreyRange
 from data_modules.preparation import Preprocess
@@ -84,6 +86,7 @@ class EvaluationDataModule(PrivilegedDataModule):
     """
 
     expected_splits: ClassVar[tuple[str, ...]] = ("test",)
+    source_settings: ClassVar[str] = "data.reader"
 
     def __init__(
         self,
@@ -130,6 +133,7 @@ class EvaluationDataModule(PrivilegedDataModule):
             ValueError: If the set annotates none of the labels.
         """
         found = self.reader.read()
+        names, patients = _identifiers(found.sample_id, "samples"), _identifiers(found.patient_id, "patients")
         exists = np.array([path.is_file() for path in found.files], dtype=np.bool_)
         if not exists.all() and self.missing_images == "error":
             example = found.files[int(np.flatnonzero(~exists)[0])]
@@ -139,17 +143,16 @@ class EvaluationDataModule(PrivilegedDataModule):
             )
         kept = np.flatnonzero(exists)
         label = project_labels(found.labels, found.names, self.label_names)
-        names = np.asarray(found.sample_id, dtype=np.str_)
         rois = join_regions(found.regions, self.label_names, found.frames)
         split = Split(
             sample_id=names,
-            patient_id=np.asarray(found.patient_id, dtype=np.str_),
+            patient_id=patients,
             image=found.files,
             label=label,
             has_privileged=np.zeros(len(names), dtype=np.bool_),
             rois={row: rois[name] for row, name in enumerate(names.tolist()) if name in rois},
             counts={**found.counts, "dropped_missing_images": int((~exists).sum())},
-            strata={name: np.asarray(values, dtype=np.str_) for name, values in found.strata.items()},
+            strata={name: texts(pd.Series(values, dtype=object)) for name, values in found.strata.items()},
         )
         return {"test": split.take(kept)}
 
@@ -163,6 +166,10 @@ class EvaluationDataModule(PrivilegedDataModule):
             f"Expected a data set to train on but {type(self.reader).__name__} is for evaluation only: run `mmpkd test` with "
             "a checkpoint."
         )
+
+
+def _identifiers(values: Sequence[str], what: str) -> NDArray[np.str_]:
+    return identifiers(pd.Series(list(values), index=pd.RangeIndex(len(values), name="sample"), dtype=object), what)
 
 
 def project_labels(
@@ -183,7 +190,7 @@ def project_labels(
     """
     if not set(names) & set(label_names):
         raise ValueError(
-            f"Expected label_names to share a finding with this data set but it annotates {sorted(names)} and got "
+            f"Expected data.label_names to share a finding with this data set but it annotates {sorted(names)} and got "
             f"{list(label_names)}."
         )
     projected = np.full((len(labels), len(label_names)), np.nan, dtype=np.float32)

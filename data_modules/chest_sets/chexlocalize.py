@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from data_modules.base import License
+from data_modules.columns import identifiers
 from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader, find_file
 from data_modules.geometry import Size
@@ -46,6 +47,7 @@ class CheXlocalize(EvaluationReader):
     def read(self) -> Annotated:
         """Read labels and regions."""
         labels = read_csv(find_file(self.root, f"{self.split}_labels.csv"))
+        labels["Path"] = identifiers(labels["Path"], "column 'Path' of the labels")
         keys = labels["Path"].map(lambda path: "_".join(Path(path).with_suffix("").parts[-3:]))
         frontal = keys.str.endswith("frontal")
         labels, keys = labels[frontal], keys[frontal]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data_modules.columns import check_names
+from data_modules.columns import check_names, identifiers
 from data_modules.csv_file import read_csv
 from data_modules.geometry import to_xyxy
 from data_modules.regions import BoxRegion
@@ -150,4 +150,6 @@ def read_boxes(cell: object) -> tuple[BoxRegion, ...]:
 def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     frame = read_csv(path, dtype=str, usecols=lambda name: name in columns)
     check_names(columns, [str(name) for name in frame.columns], f"columns of '{path.name}'")
+    for name in ("empi_anon", "acc_anon"):
+        frame[name] = identifiers(frame[name], f"column '{name}' of '{path.name}'")
     return frame

@@ -20,7 +20,7 @@ def find_table(root: Path, pattern: str) -> Path:
     if not found:
         raise FileNotFoundError(
             f"Expected a file '{pattern}' (or .gz) in '{root}' but there is none. "
-            f"Set data.root to the folder that holds the tables of the release."
+            "Set data.root, or data.tables_root, to the folder that holds the tables of the release."
         )
     return found[-1]
 

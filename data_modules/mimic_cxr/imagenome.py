@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_modules.columns import identifiers
 from data_modules.geometry import to_xyxy
 from data_modules.mimic_cxr.files import read_table
 from data_modules.mimic_cxr.rois import Annotations, find_folder
@@ -61,7 +62,8 @@ def read_imagenome_gold(root: Path, label_names: Sequence[str]) -> Annotations |
     )
     found = found.dropna(subset=["finding"])[["image_id", "bbox_name", "finding"]].drop_duplicates()
     for frame in (boxes, found):
-        frame["image_id"] = frame["image_id"].astype(str).str.removesuffix(".dcm")
+        frame["image_id"] = identifiers(frame["image_id"], f"column 'image_id' of a table of '{folder}'")
+        frame["image_id"] = frame["image_id"].str.removesuffix(".dcm")
     joined = found.merge(boxes, on=["image_id", "bbox_name"], how="inner")
     empty = joined["original_x2"] <= joined["original_x1"]
     rows = (

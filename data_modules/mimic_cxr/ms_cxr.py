@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_modules.columns import identifiers
 from data_modules.geometry import to_xyxy
 from data_modules.mimic_cxr.files import find_tables, read_table
 from data_modules.mimic_cxr.rois import Annotations
@@ -43,7 +44,8 @@ def read_ms_cxr(root: Path, label_names: Sequence[str]) -> Annotations | None:
         str(name): (int(height), int(width))
         for name, height, width in zip(sizes["dicom_id"], sizes["image_height"], sizes["image_width"], strict=True)
     }
-    names, findings = frame["dicom_id"].astype(str).tolist(), frame["category_name"].astype(str).tolist()
+    names = identifiers(frame["dicom_id"], "column 'dicom_id' of MS-CXR").tolist()
+    findings = frame["category_name"].astype(str).tolist()
     numbers = frame[["x", "y", "w", "h"]].to_numpy(dtype=float).tolist()
     rows = (
         (name, finding, BoxRegion(to_xyxy(box, "xywh", frames[name])))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from data_modules.columns import identifiers
 from data_modules.geometry import Size
 from data_modules.mimic_cxr.files import find_table, read_table
 from data_modules.mimic_cxr.imagenome import read_imagenome_gold, read_imagenome_silver
@@ -94,6 +95,7 @@ class MIMICCXRReader:
             find_table(self.tables_root, "mimic-cxr-*-metadata.csv"), ["dicom_id", "ViewPosition", "Rows", "Columns"]
         )
         for frame in (split, metadata):
+            frame["dicom_id"] = identifiers(frame["dicom_id"], f"column 'dicom_id' of the tables beside '{path}'")
             repeated = int(frame["dicom_id"].duplicated().sum())
             if repeated:
                 raise ValueError(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_modules.columns import identifiers
 from data_modules.mimic_cxr.files import find_tables, read_table
 from data_modules.mimic_cxr.rois import Annotations, find_folder
 from data_modules.regions import EllipseRegion, Region, join_regions
@@ -56,7 +57,9 @@ def read_reflacx(root: Path, label_names: Sequence[str], min_certainty: int) -> 
     readings = pd.concat(
         [read_table(path, ("id", "image", "image_size_x", "image_size_y")) for path in tables], ignore_index=True
     )
-    readings["dicom_id"] = readings["image"].astype(str).map(lambda path: Path(path).stem)
+    for name in ("id", "image"):
+        readings[name] = identifiers(readings[name], f"column '{name}' of the tables of '{folder.parent}', joined")
+    readings["dicom_id"] = readings["image"].map(lambda path: Path(path).stem)
     sizes = readings.drop_duplicates("dicom_id")
     frames = {
         str(name): (int(height), int(width))
@@ -64,7 +67,7 @@ def read_reflacx(root: Path, label_names: Sequence[str], min_certainty: int) -> 
     }
     rows: list[tuple[str, str, Region]] = []
     without = 0
-    for reading, image in zip(readings["id"].astype(str), readings["dicom_id"], strict=True):
+    for reading, image in zip(readings["id"], readings["dicom_id"], strict=True):
         path = folder / reading / "anomaly_location_ellipses.csv"
         if path.is_file():
             rows += [(image, finding, region) for finding, region in _ellipses(path, min_certainty)]
