@@ -179,6 +179,11 @@ class PrivilegedDataModule(LightningDataModule):
             self._splits = splits
         return self._splits
 
+    @property
+    def marks_absent_labels(self) -> bool:
+        """Whether a region of a label that is 0 is to be expected, such as that of a benign lesion, and no mistake."""
+        return False
+
     def serve(self, load_images: bool, load_privileged: bool) -> None:
         """Say what is read, instead of asking the module that is trained. To be called before the splits are read."""
         self._load_images, self._load_privileged = load_images, load_privileged

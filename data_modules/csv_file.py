@@ -81,10 +81,10 @@ def _open(path: Path) -> TextIO:
 def _cells(path: Path, lines: Iterator[list[str]]) -> pd.DataFrame:
     header = [name.strip() for name in next(lines, [])]
     _check_separator(path, header)
-    columns: list[list[str | float]] = [[] for _ in header]
-    rows = []
+    rows: list[int] = []
+    kept: list[list[str]] = []
     for row, line in enumerate(lines, start=2):
-        if not any(cell.strip() for cell in line):  # spreadsheet programs write rows of commas below a table
+        if not any(map(str.strip, line)):  # spreadsheet programs write rows of commas below a table
             continue
         if len(line) != len(header):
             raise ValueError(
@@ -92,10 +92,9 @@ def _cells(path: Path, lines: Iterator[list[str]]) -> pd.DataFrame:
                 "cells with commas in quotes."
             )
         rows.append(row)
-        for column, cell in zip(columns, line, strict=True):
-            column.append(cell.strip() or np.nan)
-    index = pd.Index(rows, name="row", dtype=np.int64)
-    frame = pd.DataFrame(dict(enumerate(columns)), index=index, dtype=object)
+        kept.append(line)
+    columns = {number: [line[number].strip() or np.nan for line in kept] for number in range(len(header))}
+    frame = pd.DataFrame(columns, index=pd.Index(rows, name="row", dtype=np.int64), dtype=object)
     frame.columns = pd.Index(header)
     return frame
 

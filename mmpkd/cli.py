@@ -22,6 +22,7 @@ from data_modules.atomic import remove_unfinished
 from data_modules.base import PrivilegedDataModule
 from data_modules.forms import PrivilegedForm
 from mmpkd.callbacks.best_checkpoint import BestCheckpoint
+from mmpkd.callbacks.data_check import DataCheck
 from mmpkd.callbacks.label_check import LabelCheck
 from mmpkd.callbacks.last_checkpoint import LastCheckpoint
 from mmpkd.callbacks.last_validation import LastValidation
@@ -186,9 +187,12 @@ class MMPKDCLI(LightningCLI):
         last = LastCheckpoint(self.folder, self.run.save_every_n_minutes, self.run.save_every_n_steps)
         seed = self.config[self.subcommand].seed_everything
         progress = RichProgressBar(leave=False) if has_bar else EpochLog()
+        # the data of a study are checked once, before its first run
+        checks = [] if self.run.study else [DataCheck()]
         return [
             best,
             last,
+            *checks,
             LabelCheck(self.run.monitor),
             LastValidation(),
             RNGState(int(seed)),

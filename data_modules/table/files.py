@@ -1,5 +1,6 @@
 """Read a CSV or Parquet file as cells of text, so that both mean the same."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 from data_modules.columns import check_names
 from data_modules.csv_file import read_cells
 
-_WHOLE = r"[+-]?\d+(\.0*)?"
+_WHOLE = re.compile(r"[+-]?\d+(\.0)?")
 
 
 def read_table(path: Path, used: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -85,7 +86,6 @@ def _as_text(column: pa.ChunkedArray, name: str, path: Path) -> list[str | float
 
 def _without_decimal_point(column: "pd.Series[str]") -> "pd.Series[str]":
     stated = column.dropna()
-    # the first cell tells most columns of text
-    if not stated.iloc[:1].str.fullmatch(_WHOLE).all() or not stated.str.fullmatch(_WHOLE).all():
+    if not any(cell.endswith(".0") for cell in stated) or not all(_WHOLE.fullmatch(cell) for cell in stated):
         return column
-    return column.str.replace(r"\.0*$", "", regex=True).astype(object)
+    return column.str.removesuffix(".0").astype(object)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from data_modules.columns import numbers
 from data_modules.split import Table
@@ -48,12 +49,20 @@ class PrivilegedColumns:
         numeric = np.zeros((len(rows), len(self.numeric)), dtype=np.float32)
         for position, name in enumerate(self.numeric):
             numeric[:, position] = numbers(rows[name], f"column '{name}' of '{file}' (data.numeric_columns)")
-        names = [(column, value) for column in self.categorical for value in vocabulary[column]]
-        hot = np.zeros((len(rows), len(names)), dtype=np.float32)
-        cells = {column: [self._values(cell) for cell in rows[column]] for column in self.categorical}
-        for position, (column, value) in enumerate(names):
-            hot[:, position] = [value in values for values in cells[column]]
-        return Table(numeric, hot, self.numeric, tuple(f"{column}={value}" for column, value in names))
+        hot = [self._multi_hot(rows[column], vocabulary[column]) for column in self.categorical]
+        names = [f"{column}={value}" for column in self.categorical for value in vocabulary[column]]
+        stacked = np.concatenate([np.zeros((len(rows), 0), dtype=np.float32), *hot], axis=1)
+        return Table(numeric, stacked, self.numeric, tuple(names))
+
+    def _multi_hot(self, cells: "pd.Series[str]", vocabulary: Sequence[str]) -> NDArray[np.float32]:
+        """Return (N, M), one column a category; zeros where a cell is blank."""
+        position = {value: number for number, value in enumerate(vocabulary)}
+        code, different = pd.factorize(cells)
+        # the last row, of zeros, is that of blank cells, whose code is -1
+        encoded = np.zeros((len(different) + 1, len(vocabulary)), dtype=np.float32)
+        for row, cell in enumerate(different):
+            encoded[row, [position[value] for value in self._values(cell) if value in position]] = 1
+        return encoded[code]
 
     def _values(self, cell: object) -> set[str]:
         parts = cell.split(self.separator) if isinstance(cell, str) else []
