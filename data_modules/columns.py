@@ -108,8 +108,8 @@ def to_numbers(column: "pd.Series[str]") -> npt.NDArray[np.float64]:
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     cells = column.astype(object).where(column.notna(), "").map(str)
-    truth = cells.str.strip().str.lower().map(_TRUTH)
-    return pd.to_numeric(truth.fillna(cells), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    spelled = cells.str.strip().str.lower().replace(_TRUTH)
+    return pd.to_numeric(spelled, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def binary_column(
