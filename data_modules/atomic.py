@@ -49,7 +49,7 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: If it cannot be written for another reason.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = _beside(path)
     try:
         with naming_full_disk(path):
             yield temporary
@@ -96,10 +96,29 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text)
 
 
+def check_writable(path: Path) -> None:
+    """Check that a file can be written, before long work whose result it is to hold; its folder is made.
+
+    Raises:
+        OSError: If it cannot.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"Expected the path of a file but '{path}' is a folder.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(path)
+    temporary.touch()
+    temporary.unlink()
+
+
 def remove_unfinished(folder: Path) -> None:
     """Delete what killed processes left half-written in a folder."""
     for temporary in folder.glob(".*.tmp"):
         temporary.unlink(missing_ok=True)  # another process may be faster
+
+
+def _beside(path: Path) -> Path:
+    """Return the path of a new temporary file in the folder of another."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
 def _flush(path: Path) -> None:

@@ -62,6 +62,9 @@ class PrivilegedDataModule(LightningDataModule):
     license: ClassVar[License] = "credentialed"
     in_chans: ClassVar[int] = 1
     expected_splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
+    # where labels are named, and what decides which samples there are, for messages
+    label_setting: ClassVar[str] = "data.label_names"
+    source_settings: ClassVar[str] = "data.root"
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class PrivilegedDataModule(LightningDataModule):
         prepared: Path | None = None,
     ) -> None:
         super().__init__()
-        check_label_names(label_names)
+        check_label_names(label_names, self.label_setting)
         self.label_names = tuple(label_names)
         self.image_size, self.batch_size, self.num_workers, self.seed = (
             image_size,
@@ -109,6 +112,11 @@ class PrivilegedDataModule(LightningDataModule):
             value = getattr(self, name)
             if value is not None and value < smallest:
                 raise ValueError(f"Expected data.{name} of at least {smallest} but got {value}.")
+        # a mean and a deviation on the scale from 0 to 255 are the usual mistake
+        if not 0 <= mean <= 1 or not 0 < std <= 1:
+            raise ValueError(
+                f"Expected data.mean in [0, 1] and data.std in (0, 1], of grey values in [0, 1], but got {mean} and {std}."
+            )
 
     @property
     def num_classes(self) -> int:
@@ -173,6 +181,11 @@ class PrivilegedDataModule(LightningDataModule):
             self._splits = splits
         return self._splits
 
+    @property
+    def marks_absent_labels(self) -> bool:
+        """Whether a region of a label that is 0 is to be expected, such as that of a benign lesion, and no mistake."""
+        return False
+
     def serve(self, load_images: bool, load_privileged: bool) -> None:
         """Say what is read, instead of asking the module that is trained. To be called before the splits are read."""
         self._load_images, self._load_privileged = load_images, load_privileged
@@ -221,7 +234,7 @@ class PrivilegedDataModule(LightningDataModule):
         missing = [name for name in self.expected_splits if not len(splits.get(name, ()))]
         if missing:
             expected = ", ".join(self.expected_splits)
-            raise ValueError(f"Expected samples in {expected} but {missing} have none. Check the data root.")
+            raise ValueError(f"Expected samples in {expected} but {missing} have none. Check {self.source_settings}.")
         if "train" in splits and splits["train"].rois:
             raise ValueError("Expected no ROI in the training split: localization would no longer be zero-shot.")
         for name, split in splits.items():

@@ -1,11 +1,17 @@
-"""Check names of columns and values before they are used, with the nearest known name in the message."""
+"""Check names of columns and values before they are used; messages name the nearest known name, and the rows of the file."""
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
+NUM_NAMED = 5
+# integers up to here are exact in float64
+_LARGEST_EXACT = 2**53
+_TRUTH = {"true": "1", "false": "0"}
 
 
 def check_names(names: Iterable[str], known: Sequence[str], what: str) -> None:
@@ -26,11 +32,93 @@ def check_names(names: Iterable[str], known: Sequence[str], what: str) -> None:
         raise ValueError(f"Expected names of {what} but got {unknown}.{hint} There are: {', '.join(known)}.")
 
 
-def binary_column(column: pd.Series, what: str, allowed: Sequence[float] = (0.0, 1.0)) -> npt.NDArray[np.float32]:
+def rows_in_words(column: "pd.Series[Any]", where: npt.NDArray[np.bool_]) -> str:
+    """Return which rows of its file some cells of a column are in, for a message: `rows 3, 5, 8`.
+
+    Args:
+        column: N cells. An index without a name is that of `pandas.read_csv`, which begins with 0 below the header; any other is
+            named as it is, for example `study_id 50414267`.
+        where: Bool (N,), the cells.
+    """
+    index = column.index[where]
+    labels = index if index.name is not None else index + 2
+    name = "row" if index.name is None else str(index.name)
+    named = [str(label) for label in labels[:NUM_NAMED]]
+    more = f" and {len(labels) - NUM_NAMED} more" if len(labels) > NUM_NAMED else ""
+    return f"{name}{'s' if len(labels) > 1 else ''} {', '.join(named)}{more}"
+
+
+def identifiers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.str_]:
+    """Return a column of identifiers as text.
+
+    A blank among them makes NumPy cut all identifiers to one character, and pandas turn integers into floats.
+
+    Args:
+        column: N identifiers, as text or as whole numbers, with the rows of the file as `rows_in_words` reads them.
+        what: What the column is, for the message, for example "column 'patient' of 'table.csv'".
+
+    Returns:
+        Text (N,), without blanks at either end. Whole numbers have no decimal point.
+
+    Raises:
+        ValueError: If a cell is blank, has several lines, or holds a number that is not whole or has lost digits as a float.
+    """
+    missing = column.isna().to_numpy(dtype=np.bool_)
+    if pd.api.types.is_float_dtype(column):
+        column = _whole(column, missing, what)
+    text = column.astype(object).where(~missing, "").astype(str).str.strip()
+    _refuse(column, (text == "").to_numpy(dtype=np.bool_), f"an identifier in every row of {what}", "blank")
+    several = np.array([len(name.splitlines()) > 1 for name in text], dtype=np.bool_)
+    _refuse(column, several, f"identifiers of one line in {what}", "of several lines")
+    return np.array(text.tolist(), dtype=np.str_)
+
+
+def texts(column: "pd.Series[str]") -> npt.NDArray[np.str_]:
+    """Return a column as text (N,), without blanks at either end; an empty string where a cell is blank."""
+    filled = column.astype(object).where(column.notna(), "")
+    return np.array([str(cell).strip() for cell in filled], dtype=np.str_)
+
+
+def numbers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.float64]:
+    """Read a column of numbers.
+
+    Args:
+        column: Numbers or their spellings, with a decimal point; true and false, which are 1 and 0; or blanks.
+        what: What the column is, for the message.
+
+    Returns:
+        Float64 (N,), NaN for a blank cell.
+
+    Raises:
+        ValueError: If a cell holds anything else, or a number beyond the range of float32.
+    """
+    values = to_numbers(column)
+    wrong = column.notna().to_numpy(dtype=np.bool_) & np.isnan(values)
+    if wrong.any():
+        cell = str(column[wrong].iloc[0])
+        has_comma = not np.isnan(to_numbers(pd.Series([cell.replace(",", ".")]))[0])
+        advice = "Write decimals with a point." if has_comma else "Leave what is unknown blank."
+        raise ValueError(f"Expected numbers in {what} but got '{cell}' ({rows_in_words(column, wrong)}). {advice}")
+    _refuse(column, np.abs(values) > np.finfo(np.float32).max, f"finite numbers in {what}", "infinite, or too large")
+    return values
+
+
+def to_numbers(column: "pd.Series[str]") -> npt.NDArray[np.float64]:
+    """Return a column as float64 (N,): true and false are 1 and 0, NaN is what is no number."""
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    cells = column.astype(object).where(column.notna(), "").map(str)
+    spelled = cells.str.strip().str.lower().replace(_TRUTH)
+    return pd.to_numeric(spelled, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def binary_column(
+    column: "pd.Series[str]", what: str, allowed: Sequence[float] = (0.0, 1.0)
+) -> npt.NDArray[np.float32]:
     """Read a column of labels.
 
     Args:
-        column: Numbers or their spellings, booleans, or blanks.
+        column: Numbers or their spellings, true or false, or blanks.
         what: What the column is, for the message.
         allowed: The numbers that may occur.
 
@@ -40,13 +128,33 @@ def binary_column(column: pd.Series, what: str, allowed: Sequence[float] = (0.0,
     Raises:
         ValueError: If a cell holds anything else.
     """
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float32, na_value=np.nan)
-    wrong = column.notna().to_numpy() & ~np.isin(values, np.asarray(allowed, dtype=np.float32))
+    values = to_numbers(column)
+    wrong = column.notna().to_numpy(dtype=np.bool_) & ~np.isin(values, np.asarray(allowed))
     if wrong.any():
         examples = sorted({str(value) for value in column[wrong].unique()})[:3]
         expected = ", ".join(f"{value:g}" for value in allowed)
         raise ValueError(
             f"Expected {what} to hold {expected} or blank but {int(wrong.sum())} cells hold something else, for example "
-            f"{examples}. Map them to these values first."
+            f"{examples} ({rows_in_words(column, wrong)}). Map them to these values first."
         )
-    return values
+    return values.astype(np.float32)
+
+
+def _whole(column: "pd.Series[str]", missing: npt.NDArray[np.bool_], what: str) -> "pd.Series[str]":
+    """Return floats as integers."""
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    known = np.where(missing, 0.0, values)
+    _refuse(column, known != np.floor(known), f"text or whole numbers in {what}", "other numbers")
+    _refuse(
+        column, np.abs(known) >= _LARGEST_EXACT, f"identifiers of fewer than 16 digits in {what}, or text,", "longer"
+    )
+    return pd.Series(known.astype(np.int64), index=column.index).astype(object).where(~missing, None)
+
+
+def _refuse(column: "pd.Series[str]", wrong: npt.NDArray[np.bool_], expected: str, found: str) -> None:
+    if wrong.any():
+        number = int(wrong.sum())
+        cells = "1 cell is" if number == 1 else f"{number} cells are"
+        raise ValueError(
+            f"Expected {expected} but {cells} {found} ({rows_in_words(column, wrong)}). Mend the table, or leave these rows out."
+        )

@@ -1,11 +1,26 @@
 """Tables of text on disk."""
 
+import csv
+import gzip
 import zipfile
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+import numpy as np
 import pandas as pd
+
+_DAMAGED = (pd.errors.EmptyDataError, pd.errors.ParserError, EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile)
+# how files begin that are opened in the place of a table
+_OTHER_KINDS = {
+    b"PK\x03\x04": "an Excel workbook or another archive. Save it as CSV UTF-8",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook. Save it as CSV UTF-8",
+    b"PAR1": "a Parquet file. Give it a name that ends in .parquet",
+    b"\xff\xfe": "text in UTF-16. Save it as CSV UTF-8",
+    b"\xfe\xff": "text in UTF-16. Save it as CSV UTF-8",
+}
+_NUM_SNIFFED = 1000
 
 
 def read_csv(path: Path, **options: Any) -> pd.DataFrame:
@@ -17,12 +32,103 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it is empty, damaged, or not in UTF-8.
+        ValueError: If it is empty, damaged, no table, not in UTF-8, or lacks what the options ask for.
     """
+    _check_kind(path)
     try:
         frame: pd.DataFrame = pd.read_csv(path, **options)
     except UnicodeDecodeError as error:
-        raise ValueError(f"Expected text in UTF-8 in '{path}' but got {error}. Convert the file.") from error
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise ValueError(f"Expected a table in '{path}' but it is empty or damaged: {error}. Restore it.") from error
+        raise _not_utf8(path, error) from error
+    except _DAMAGED as error:
+        raise _damaged(path, error) from error
+    except ValueError as error:
+        raise ValueError(
+            f"Expected columns of the usual kind in '{path}' but got: {error}. Restore the file."
+        ) from error
     return frame
+
+
+def read_cells(path: Path) -> pd.DataFrame:
+    """Read a table exactly as it is written: nothing is taken for a number, and only an empty cell is missing.
+
+    Args:
+        path: Text in UTF-8, separated by commas; compressed by gzip if its name ends in `.gz`.
+
+    Returns:
+        Text without blanks at either end, or NaN; rows without any text are left out. The index, `row`, has the rows of the
+        file, of which the header is the first. Names of columns are those of the header, also where two are equal.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is empty, damaged, no table, not in UTF-8, not separated by commas, or a row has more or fewer cells
+            than the header.
+    """
+    _check_kind(path)
+    try:
+        with _open(path) as file:
+            return _cells(path, csv.reader(file, strict=True))
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, error) from error
+    except (csv.Error, *_DAMAGED) as error:
+        raise _damaged(path, error) from error
+
+
+def _open(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _cells(path: Path, lines: Iterator[list[str]]) -> pd.DataFrame:
+    header = [name.strip() for name in next(lines, [])]
+    _check_separator(path, header)
+    rows: list[int] = []
+    kept: list[list[str]] = []
+    for row, line in enumerate(lines, start=2):
+        if not any(map(str.strip, line)):  # spreadsheet programs write rows of commas below a table
+            continue
+        if len(line) != len(header):
+            raise ValueError(
+                f"Expected {len(header)} cells in every row of '{path}', as in its header, but row {row} has {len(line)}. Put "
+                "cells with commas in quotes."
+            )
+        rows.append(row)
+        kept.append(line)
+    columns = {number: [line[number].strip() or np.nan for line in kept] for number in range(len(header))}
+    frame = pd.DataFrame(columns, index=pd.Index(rows, name="row", dtype=np.int64), dtype=object)
+    frame.columns = pd.Index(header)
+    return frame
+
+
+def _check_separator(path: Path, header: Sequence[str]) -> None:
+    if not any(header):
+        raise _damaged(path, "it has no header")
+    separators = {";": "semicolons", "\t": "tabs"}
+    found = [name for sign, name in separators.items() if sign in header[0]]
+    if len(header) == 1 and found:
+        raise ValueError(
+            f"Expected columns separated by commas in '{path}' but got {found[0]}. Save it with commas, and with points in "
+            "decimals."
+        )
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse files of other kinds, by their content."""
+    with path.open("rb") as file:
+        start = file.read(_NUM_SNIFFED)
+    kind = next((name for begin, name in _OTHER_KINDS.items() if start.startswith(begin)), None)
+    if kind is None and b"\0" in start and not start.startswith(b"\x1f\x8b"):
+        kind = "text in UTF-16, or no text at all. Save it as CSV UTF-8"
+    if kind is not None and path.suffix != ".zip":
+        raise ValueError(f"Expected a table of text in '{path}' but it is {kind}.")
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError) -> ValueError:
+    found = error.object[error.start : error.end].hex()
+    return ValueError(
+        f"Expected text in UTF-8 in '{path}' but got the byte {found}, as in Latin-1 or Windows-1252. Save it as CSV UTF-8."
+    )
+
+
+def _damaged(path: Path, reason: object) -> ValueError:
+    return ValueError(f"Expected a table in '{path}' but it is empty or damaged: {reason}. Restore it.")

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import ClassVar, Literal, NoReturn
 
 import numpy as np
+import pandas as pd
 from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 
 from data_modules.base import License, PrivilegedDataModule
+from data_modules.columns import identifiers, texts
 from data_modules.geometry import Resize, Size
 from data_modules.images import GreyRange
 from data_modules.preparation import Preprocess
@@ -92,6 +94,7 @@ class EvaluationDataModule(PrivilegedDataModule):
     """
 
     expected_splits: ClassVar[tuple[str, ...]] = ("test",)
+    source_settings: ClassVar[str] = "data.reader"
 
     def __init__(
         self,
@@ -138,6 +141,7 @@ class EvaluationDataModule(PrivilegedDataModule):
             ValueError: If the set annotates none of the labels.
         """
         found = self.reader.read()
+        names, patients = _identifiers(found.sample_id, "samples"), _identifiers(found.patient_id, "patients")
         exists = np.array([path.is_file() for path in found.files], dtype=np.bool_)
         if not exists.all() and self.missing_images == "error":
             example = found.files[int(np.flatnonzero(~exists)[0])]
@@ -149,11 +153,10 @@ class EvaluationDataModule(PrivilegedDataModule):
         label = project_labels(found.labels, found.names, self.label_names)
         outside = [name for name in self.label_names if name not in found.names]
         _say_vocabulary(type(self.reader).__name__, self.label_names, found.names, found.unknown_names)
-        names = np.asarray(found.sample_id, dtype=np.str_)
         rois = join_regions(found.regions, self.label_names, found.frames, found.squeezed)
         split = Split(
             sample_id=names,
-            patient_id=np.asarray(found.patient_id, dtype=np.str_),
+            patient_id=patients,
             image=found.files,
             label=label,
             has_privileged=np.zeros(len(names), dtype=np.bool_),
@@ -164,7 +167,7 @@ class EvaluationDataModule(PrivilegedDataModule):
                 "unknown_names": len(found.unknown_names),
                 "dropped_missing_images": int((~exists).sum()),
             },
-            strata={name: np.asarray(values, dtype=np.str_) for name, values in found.strata.items()},
+            strata={name: texts(pd.Series(values, dtype=object)) for name, values in found.strata.items()},
         )
         return {"test": split.take(kept)}
 
@@ -198,6 +201,10 @@ def _say_vocabulary(
         )
 
 
+def _identifiers(values: Sequence[str], what: str) -> NDArray[np.str_]:
+    return identifiers(pd.Series(list(values), index=pd.RangeIndex(len(values), name="sample"), dtype=object), what)
+
+
 def project_labels(
     labels: NDArray[np.float32], names: Sequence[str], label_names: Sequence[str]
 ) -> NDArray[np.float32]:
@@ -216,7 +223,7 @@ def project_labels(
     """
     if not set(names) & set(label_names):
         raise ValueError(
-            f"Expected label_names to share a finding with this data set but it annotates {sorted(names)} and got "
+            f"Expected data.label_names to share a finding with this data set but it annotates {sorted(names)} and got "
             f"{list(label_names)}."
         )
     projected = np.full((len(labels), len(label_names)), np.nan, dtype=np.float32)

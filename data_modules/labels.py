@@ -11,22 +11,26 @@ def metric_name(label: str) -> str:
     return label.lower().replace(" ", "_")
 
 
-def check_label_names(label_names: Sequence[str]) -> None:
+def check_label_names(label_names: Sequence[str], setting: str = "data.label_names") -> None:
     """Check that every label has a name of its own, also in the names of logged values.
+
+    Args:
+        label_names: The names.
+        setting: Where they are set, for the message.
 
     Raises:
         ValueError: If there is no label, a name is blank, or two are equal or differ only in case, spaces and underscores.
     """
     if not label_names:
-        raise ValueError("Expected at least one label name but got none.")
+        raise ValueError(f"Expected at least one label in {setting} but got none.")
     first: dict[str, str] = {}
     for name in label_names:
         key = metric_name(name)
         if not key.strip("_"):
-            raise ValueError(f"Expected names of labels but one of {list(label_names)} is blank.")
+            raise ValueError(f"Expected names of labels in {setting} but one of {list(label_names)} is blank.")
         if key in first:
             raise ValueError(
-                f"Expected names of labels that differ in more than case, spaces and underscores but got '{first[key]}' and "
+                f"Expected names in {setting} that differ in more than case, spaces and underscores but got '{first[key]}' and "
                 f"'{name}', whose scores would have one name. Rename one of them, or leave it out."
             )
         first[key] = name

@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 from data_modules.regions import Roi
 
 
+def taken_out(label: str) -> str:
+    """Return the name of a count: positives of a label whose patients left training since they have a region."""
+    return f"positives_taken_out: {label}"
+
+
 @dataclass(frozen=True)
 class Table:
     """Privileged columns of N samples.

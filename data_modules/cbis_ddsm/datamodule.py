@@ -162,6 +162,11 @@ class CBISDDSMDataModule(PrivilegedDataModule):
         """The preset of columns."""
         return self.preset
 
+    @property
+    def marks_absent_labels(self) -> bool:
+        """Whether benign lesions make regions, too."""
+        return self.roi_abnormalities == "all"
+
     def read_splits(self) -> Mapping[str, Split]:
         """Read the description files, and find images and masks if images are loaded.
 

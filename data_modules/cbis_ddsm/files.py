@@ -74,7 +74,7 @@ class DicomFiles:
         if not self._folders:
             raise FileNotFoundError(
                 f"Expected folders such as 'Mass-Training_P_00001_LEFT_CC' below '{root}' but found none. Download "
-                "the images of CBIS-DDSM there, or set load_images to false."
+                "the images of CBIS-DDSM there, or set data.load_images to false."
             )
 
     def __call__(self, folder: str) -> list[Path]:

@@ -169,7 +169,7 @@ def locate_images(samples: Samples, tree: ImageTree, missing: MissingImages) -> 
     if absent and missing == "error":
         raise FileNotFoundError(
             f"Expected the full image of {len(samples)} samples below '{tree.root}' but {len(absent)} have none, for "
-            f"example '{absent[0]}'. Download them, or set missing_images to 'drop' to go on without."
+            f"example '{absent[0]}'. Download them, or set data.missing_images to 'drop' to go on without."
         )
     keep = np.array([path is not None for path in found], dtype=np.bool_)
     return samples.take(keep), [path for path in found if path is not None], len(absent)

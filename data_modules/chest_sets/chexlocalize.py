@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from data_modules.base import License
-from data_modules.columns import binary_column, check_names
+from data_modules.columns import binary_column, check_names, identifiers
 from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader
 from data_modules.folders import find_base, find_file
@@ -51,6 +51,7 @@ class CheXlocalize(EvaluationReader):
         path = find_file(self.root, f"{self.split}_labels.csv")
         labels = read_csv(path).rename(columns=RENAMED)
         check_names(("Path",), [str(name) for name in labels.columns], f"columns of '{path}'")
+        labels["Path"] = identifiers(labels["Path"], "column 'Path' of the labels")
         keys = labels["Path"].map(lambda path: "_".join(Path(path).with_suffix("").parts[-3:]))
         frontal = keys.str.endswith("frontal")
         labels, keys = labels[frontal], keys[frontal]

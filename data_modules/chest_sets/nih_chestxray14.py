@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import pandas as pd
 
 from data_modules.base import License
-from data_modules.columns import check_names
+from data_modules.columns import check_names, identifiers
 from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader
 from data_modules.folders import find_file, walk_folders
@@ -80,7 +80,7 @@ class NIHChestXray14(EvaluationReader):
         rows = boxes[["Image Index", "Finding Label", *BOX]].itertuples(index=False)
         return Annotated(
             sample_id=table["Image Index"].tolist(),
-            patient_id=table["Patient ID"].astype(str).tolist(),
+            patient_id=identifiers(table["Patient ID"], "column 'Patient ID' of the table").tolist(),
             files=self._files(table["Image Index"].tolist()),
             names=VOCABULARY.labels,
             labels=VOCABULARY.read(found),

@@ -157,6 +157,11 @@ class EMBEDDataModule(PrivilegedDataModule):
         """Crop to the breast."""
         return PrepareBreast()
 
+    @property
+    def marks_absent_labels(self) -> bool:
+        """Benign findings have boxes, too."""
+        return True
+
     def read_splits(self) -> Mapping[str, Split]:
         """Read and join the tables.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data_modules.columns import check_names
+from data_modules.columns import check_names, identifiers
 from data_modules.csv_file import read_csv
 from data_modules.split import Table
 
@@ -175,4 +175,6 @@ def _code(cells: "pd.Series[str]") -> "pd.Series[str]":
 def _read(path: Path, columns: tuple[str, ...], optional: tuple[str, ...] = ()) -> pd.DataFrame:
     frame = read_csv(path, dtype=str, usecols=lambda name: name in (*columns, *optional))
     check_names(columns, [str(name) for name in frame.columns], f"columns of '{path.name}'")
+    for name in ("empi_anon", "acc_anon"):
+        frame[name] = identifiers(frame[name], f"column '{name}' of '{path.name}'")
     return frame

@@ -9,7 +9,7 @@ import pandas as pd
 
 from data_modules.base import License
 from data_modules.cbis_ddsm.breast import PrepareBreast
-from data_modules.columns import check_names
+from data_modules.columns import check_names, identifiers, texts
 from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader
 from data_modules.folders import find_file
@@ -77,6 +77,8 @@ class VinDrMammo(EvaluationReader):
         path = find_file(self.root, "finding_annotations.csv")
         rows = read_csv(path)
         check_names((*COLUMNS, *FINDING_COLUMNS), [str(name) for name in rows.columns], f"columns of '{path.name}'")
+        for name in ("study_id", "image_id"):
+            rows[name] = identifiers(rows[name], f"column '{name}' of '{path.name}'")
         rows = rows[rows["split"] == self.split]
         frames = frames_by_image(rows["image_id"], rows["height"], rows["width"], f"rows of '{path.name}'")
         images = rows.drop_duplicates("image_id")
@@ -96,8 +98,8 @@ class VinDrMammo(EvaluationReader):
         ]
         folder = path.parent / "images"
         return Annotated(
-            sample_id=images["image_id"].astype(str).tolist(),
-            patient_id=images["study_id"].astype(str).tolist(),
+            sample_id=images["image_id"].tolist(),
+            patient_id=images["study_id"].tolist(),
             files=[
                 folder / str(study) / f"{image}.dicom"
                 for study, image in zip(images["study_id"], images["image_id"], strict=True)
@@ -112,8 +114,8 @@ class VinDrMammo(EvaluationReader):
                 "boxes_of_milder_findings": int((named & ~grave).sum()),
             },
             strata={
-                "view": images["view_position"].astype(str).tolist(),
-                "density": images["breast_density"].astype(str).str.removeprefix("DENSITY ").tolist(),
+                "view": images["view_position"].tolist(),
+                "density": [name.removeprefix("DENSITY ") for name in texts(images["breast_density"]).tolist()],
             },
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_modules.columns import identifiers
 from data_modules.geometry import to_xyxy
 from data_modules.json_file import read_json
 from data_modules.mimic_cxr.files import read_table
@@ -87,7 +88,8 @@ def read_imagenome_gold(folder: Path, label_names: Sequence[str]) -> Annotations
     found["finding"] = [list(VOCABULARY.labels_of(str(name).lower())) for name in found["label_name"]]
     found = found[["image_id", "bbox_name", "finding"]].explode("finding").dropna().drop_duplicates()
     for frame in (boxes, found):
-        frame["image_id"] = frame["image_id"].astype(str).str.removesuffix(".dcm")
+        frame["image_id"] = identifiers(frame["image_id"], f"column 'image_id' of a table of '{folder}'")
+        frame["image_id"] = frame["image_id"].str.removesuffix(".dcm")
     joined = found.merge(boxes, on=["image_id", "bbox_name"], how="inner")
     empty = joined["original_x2"] <= joined["original_x1"]
     rows = (

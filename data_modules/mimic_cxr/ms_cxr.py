@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_modules.columns import identifiers
 from data_modules.folders import files_in
 from data_modules.frames import frames_by_image
 from data_modules.geometry import to_xyxy
@@ -53,7 +54,8 @@ def read_ms_cxr(path: Path, label_names: Sequence[str]) -> Annotations:
     """
     frame = _read_coco(path) if path.suffix == ".json" else read_table(path, COLUMNS)
     frames = frames_by_image(frame["dicom_id"], frame["image_height"], frame["image_width"], "rows of MS-CXR")
-    names, findings = frame["dicom_id"].astype(str).tolist(), frame["category_name"].astype(str).tolist()
+    names = identifiers(frame["dicom_id"], "column 'dicom_id' of MS-CXR").tolist()
+    findings = frame["category_name"].astype(str).tolist()
     numbers = frame[["x", "y", "w", "h"]].to_numpy(dtype=float).tolist()
     rows = (
         (name, finding, BoxRegion(to_xyxy(box, "xywh", frames[name])))

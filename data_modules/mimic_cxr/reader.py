@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from data_modules.columns import identifiers
 from data_modules.folders import find_base
 from data_modules.frames import frames_by_image
 from data_modules.geometry import Size
@@ -103,6 +104,7 @@ class MIMICCXRReader:
             find_table(self.tables_root, "mimic-cxr-*-metadata.csv"), ["dicom_id", "ViewPosition", "Rows", "Columns"]
         )
         for frame in (split, metadata):
+            frame["dicom_id"] = identifiers(frame["dicom_id"], f"column 'dicom_id' of the tables beside '{path}'")
             repeated = int(frame["dicom_id"].duplicated().sum())
             if repeated:
                 raise ValueError(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_modules.columns import identifiers
 from data_modules.folders import files_in
 from data_modules.frames import frames_by_image
 from data_modules.mimic_cxr.files import read_table
@@ -66,13 +67,15 @@ def read_reflacx(folder: Path, label_names: Sequence[str], min_certainty: int) -
     readings = pd.concat(
         [read_table(path, ("id", "image", "image_size_x", "image_size_y")) for path in tables], ignore_index=True
     )
-    readings["dicom_id"] = readings["image"].astype(str).map(lambda path: Path(path).stem)
+    for name in ("id", "image"):
+        readings[name] = identifiers(readings[name], f"column '{name}' of the tables of '{folder.parent}', joined")
+    readings["dicom_id"] = readings["image"].map(lambda path: Path(path).stem)
     frames = frames_by_image(
         readings["dicom_id"], readings["image_size_y"], readings["image_size_x"], "rows of REFLACX"
     )
     rows: list[tuple[str, str, Region]] = []
     without = 0
-    for reading, image in zip(readings["id"].astype(str), readings["dicom_id"], strict=True):
+    for reading, image in zip(readings["id"], readings["dicom_id"], strict=True):
         path = folder / reading / "anomaly_location_ellipses.csv"
         if path.is_file():
             rows += [(image, finding, region) for finding, region in _ellipses(path, min_certainty)]

@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from data_modules.columns import texts
+
 FRONTAL = ("AP", "PA")
 # words of the view code and the procedure that tell a view; the first that occurs decides
 _WORDS = (
@@ -37,5 +39,4 @@ def resolve_views(metadata: pd.DataFrame) -> "pd.Series[str]":
 def _column(metadata: pd.DataFrame, name: str) -> "pd.Series[str]":
     if name not in metadata:
         return pd.Series("", index=metadata.index, dtype=str)
-    # a column without any value is one of numbers, which takes no text for a blank
-    return metadata[name].astype(object).fillna("").astype(str).str.lower()
+    return pd.Series(texts(metadata[name]), index=metadata.index, dtype=str).str.lower()

@@ -85,6 +85,11 @@ class ChestPhantomDataModule(MIMICCXRDataModule):
         self.counts = (num_train, num_val, num_test)
         self.file_size, self.phantom_seed, self.label_noise = file_size, phantom_seed, label_noise
 
+    @property
+    def marks_absent_labels(self) -> bool:
+        """Labels of training and validation err; regions do not."""
+        return self.label_noise != "none"
+
     def read_splits(self) -> Mapping[str, Split]:
         """Write the phantoms if they are not there, and read them."""
         num_train, num_val, num_test = self.counts

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from data_modules.base import License, PrivilegedDataModule
 from data_modules.geometry import BoxFormat, Resize
 from data_modules.images import GreyRange
 from data_modules.split import Split
+from data_modules.table.privileged import PrivilegedColumns
 from data_modules.table.reader import RoiPatients, TableReader
 from data_modules.table.rois import RoiColumns
+from data_modules.table.where import RowFilter
 from data_modules.transforms import Augmentation
 
 
@@ -37,8 +40,10 @@ class TableDataModule(PrivilegedDataModule):
         mask_columns: Columns with mask paths, relative to the root; blank where there is none.
         box_columns: Four columns of a box, in pixels of the image file or as fractions.
         box_format: What they are.
+        ellipse_columns: Four columns of an ellipse: left, top, right and bottom of the box around it, in pixels.
+        circle_columns: Three columns of a circle: x and y of its centre, and its radius, in pixels.
         roi_patients: Training patients with a region are dropped, or moved to `test`; none stays in training.
-        where: Rows to keep, as a pandas query.
+        where: Rows to keep, as a condition such as `age > 40 and view == 'PA'`, in the notation of `pandas.DataFrame.query`.
         data_license: Whether the data may leave the machine; `credentialed` keeps media away from online services.
         image_size: Side of the square frame that the network sees, in pixels.
         batch_size: Samples a step and device.
@@ -54,6 +59,9 @@ class TableDataModule(PrivilegedDataModule):
             of the range that the file declares (`declared`).
         prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
     """
+
+    label_setting: ClassVar[str] = "data.label_columns"
+    source_settings: ClassVar[str] = "data.split_column, its values, data.where and data.roi_patients"
 
     def __init__(
         self,
@@ -78,6 +86,8 @@ class TableDataModule(PrivilegedDataModule):
         mask_columns: list[str] | None = None,
         box_columns: tuple[str, str, str, str] | None = None,
         box_format: BoxFormat = "xywh",
+        ellipse_columns: tuple[str, str, str, str] | None = None,
+        circle_columns: tuple[str, str, str] | None = None,
         roi_patients: RoiPatients = "drop",
         where: str | None = None,
         data_license: License = "credentialed",
@@ -111,9 +121,17 @@ class TableDataModule(PrivilegedDataModule):
         )
         self.license = data_license  # type: ignore[misc]  # the class of the data is the user's to state here
         rois = None
-        if mask_pattern or mask_columns or box_columns:
-            masks = tuple(mask_columns or ())
-            rois = RoiColumns(roi_label, roi_label_column, mask_pattern, masks, box_columns, box_format)
+        if mask_pattern or mask_columns or box_columns or ellipse_columns or circle_columns:
+            rois = RoiColumns(
+                label=roi_label,
+                label_column=roi_label_column,
+                mask_pattern=mask_pattern,
+                mask_columns=tuple(mask_columns or ()),
+                box_columns=box_columns,
+                box_format=box_format,
+                ellipse_columns=ellipse_columns,
+                circle_columns=circle_columns,
+            )
         root = Path(root)
         self.reader = TableReader(
             path=root / path,
@@ -125,13 +143,13 @@ class TableDataModule(PrivilegedDataModule):
             split_column=split_column,
             split_values={"train": train_value, "val": val_value, "test": test_value},
             text_column=text_column,
-            numeric_columns=tuple(numeric_columns or ()),
-            categorical_columns=tuple(categorical_columns or ()),
-            category_separator=category_separator,
+            privileged=PrivilegedColumns(
+                tuple(numeric_columns or ()), tuple(categorical_columns or ()), category_separator
+            ),
             strata_columns=tuple(strata_columns or ()),
             rois=rois,
             roi_patients=roi_patients,
-            where=where,
+            where=None if where is None else RowFilter(where),
         )
 
     def read_splits(self) -> Mapping[str, Split]:

@@ -9,13 +9,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data_modules.columns import binary_column, check_names
-from data_modules.csv_file import read_csv
+from data_modules.columns import binary_column, identifiers, rows_in_words, texts
 from data_modules.regions import Roi
-from data_modules.split import Split, Table
+from data_modules.split import Split, taken_out
+from data_modules.table.files import read_table
+from data_modules.table.privileged import PrivilegedColumns
 from data_modules.table.rois import RoiColumns, read_rois
+from data_modules.table.where import RowFilter
 
 RoiPatients = Literal["drop", "test"]
+Rois = Mapping[int, tuple[Roi, ...]]
+# settings whose columns say something about a sample, and not about one of its regions
+_OF_A_SAMPLE = (
+    "image_column",
+    "patient_column",
+    "split_column",
+    "label_columns",
+    "text_column",
+    "numeric_columns",
+    "categorical_columns",
+    "strata_columns",
+)
 
 
 @dataclass(frozen=True)
@@ -31,66 +45,78 @@ class TableReader:
     split_column: str
     split_values: Mapping[str, str]
     text_column: str | None
-    numeric_columns: tuple[str, ...]
-    categorical_columns: tuple[str, ...]
-    category_separator: str
+    privileged: PrivilegedColumns
     strata_columns: tuple[str, ...]
     rois: RoiColumns | None
     roi_patients: RoiPatients
-    where: str | None
+    where: RowFilter | None
+
+    def __post_init__(self) -> None:
+        if len(set(self.split_values.values())) < len(self.split_values):
+            raise ValueError(
+                "Expected a different value of each split in data.train_value, data.val_value and data.test_value but got "
+                f"{list(self.split_values.values())}."
+            )
+        for setting, names in self.used.items():
+            repeated = sorted({name for name in names if names.count(name) > 1})
+            if repeated and setting not in ("mask_pattern", "where"):
+                raise ValueError(f"Expected each column once in data.{setting} but got {repeated} twice or more.")
+
+    @property
+    def used(self) -> dict[str, tuple[str, ...]]:
+        """Columns of the table that are used, by the setting that names them."""
+        return {
+            "image_column": (self.image_column,),
+            "sample_column": (self.sample_column,),
+            "patient_column": (self.patient_column,),
+            "split_column": (self.split_column,),
+            "label_columns": self.label_columns,
+            "text_column": (self.text_column,) if self.text_column else (),
+            "numeric_columns": self.privileged.numeric,
+            "categorical_columns": self.privileged.categorical,
+            "strata_columns": self.strata_columns,
+            "where": self.where.columns if self.where is not None else (),
+            **(self.rois.used if self.rois is not None else {}),
+        }
 
     def read(self) -> Mapping[str, Split]:
         """Return the splits `train`, `val` and `test`.
 
         Raises:
             FileNotFoundError: If there is no table.
-            ValueError: If a column is unknown, a label is not 1, 0 or blank, a patient is in two splits, or rows of one sample
-                contradict each other.
+            ValueError: If the table cannot be read, a column is unknown, a cell does not hold what it should, or rows of one
+                sample contradict each other.
         """
         frame = self._frame()
         self._check_repeated_rows(frame)
-        samples = frame.drop_duplicates(self.sample_column).reset_index(drop=True)
-        name_of = {value: name for name, value in self.split_values.items()}
-        unknown = sorted(set(samples[self.split_column].astype(str)) - set(name_of))
-        if unknown:
-            raise ValueError(f"Expected the splits {sorted(name_of)} in '{self.split_column}' but found {unknown}.")
-        split = samples[self.split_column].astype(str).map(name_of).to_numpy(dtype=object)
+        samples = frame.drop_duplicates(self.sample_column)
+        label = np.stack([binary_column(samples[name], self._what(name)) for name in self.label_columns], axis=1)
+        subset = self._subsets(samples)
         rois = self._rois(frame, samples)
-        moved = self._separate(samples, split, rois)
-        vocabulary = self._vocabulary(samples[split == "train"])
-        counts = {"dropped_roi_patients": int((split == "").sum()), "moved_to_test": moved}
+        counts = self._separate(samples, label, subset, rois)
+        vocabulary = self.privileged.vocabulary(samples[subset == "train"])
         return {
             name: self._split(
-                samples, np.flatnonzero(split == name), rois, vocabulary, counts if name == "train" else {}
+                samples, label, np.flatnonzero(subset == name), rois, vocabulary, counts if name == "train" else {}
             )
             for name in ("train", "val", "test")
         }
 
+    def _what(self, column: str) -> str:
+        return f"column '{column}' of '{self.path.name}'"
+
     def _frame(self) -> pd.DataFrame:
-        if not self.path.is_file():
-            raise FileNotFoundError(f"Expected a table at '{self.path}' but there is none. Set data.path.")
-        # text like N/A is a value here; only an empty cell is missing
-        reader = pd.read_parquet if self.path.suffix == ".parquet" else _read_csv
-        frame = reader(self.path)
-        for column in (self.sample_column, self.patient_column):
-            if column in frame:
-                frame[column] = frame[column].astype(str)
-        rois = self.rois.columns if self.rois is not None else ()
-        text = (self.text_column,) if self.text_column else ()
-        named = (self.image_column, self.sample_column, self.patient_column, self.split_column, *self.label_columns)
-        check_names(
-            (*named, *text, *self.numeric_columns, *self.categorical_columns, *self.strata_columns, *rois),
-            [str(column) for column in frame.columns],
-            f"columns of '{self.path.name}'",
-        )
-        return frame if self.where is None else frame.query(self.where).reset_index(drop=True)
+        """Return the cells that are used, with the rows of the file as index."""
+        frame = read_table(self.path, self.used)
+        if self.where is not None:
+            frame = self.where(frame, self.path.name)
+        needed = dict.fromkeys((self.sample_column, self.patient_column, self.image_column, self.split_column))
+        return frame.assign(**{name: identifiers(frame[name], self._what(name)) for name in needed})
 
     def _check_repeated_rows(self, frame: pd.DataFrame) -> None:
         """Check that several rows of one sample differ in their boxes only; which row would count otherwise?"""
-        text = (self.text_column,) if self.text_column else ()
-        one = (self.image_column, self.patient_column, self.split_column, *self.label_columns, *text)
-        named = dict.fromkeys([*one, *self.numeric_columns, *self.categorical_columns, *self.strata_columns])
-        columns = [column for column in named if column != self.sample_column]
+        columns = [name for setting in _OF_A_SAMPLE for name in self.used[setting] if name != self.sample_column]
+        columns = list(dict.fromkeys(columns))
         different = frame[[self.sample_column, *columns]].drop_duplicates()
         repeated = different[different.duplicated(self.sample_column, keep=False)]
         if repeated.empty:
@@ -98,87 +124,73 @@ class TableReader:
         name = repeated[self.sample_column].iloc[0]
         rows = repeated[repeated[self.sample_column] == name]
         differing = [column for column in columns if len(rows[column].drop_duplicates()) > 1]
+        places = rows_in_words(rows[self.sample_column], np.ones(len(rows), dtype=np.bool_))
         raise ValueError(
             f"Expected the rows of sample '{name}' in '{self.path.name}' to differ in their boxes only but they differ in "
-            f"{differing}. Give different samples different values of '{self.sample_column}', or make the rows agree."
+            f"{differing} ({places}). Give different samples different values of '{self.sample_column}', or make the rows agree."
         )
 
-    def _rois(self, frame: pd.DataFrame, samples: pd.DataFrame) -> dict[int, tuple[Roi, ...]]:
-        """Return the ROIs of each sample that has one, by row."""
+    def _subsets(self, samples: pd.DataFrame) -> NDArray[np.object_]:
+        """Return the split of every sample."""
+        name_of = {value: name for name, value in self.split_values.items()}
+        values = samples[self.split_column]
+        unknown = ~values.isin(list(name_of)).to_numpy(dtype=np.bool_)
+        if unknown.any():
+            raise ValueError(
+                f"Expected the splits {sorted(name_of)} in {self._what(self.split_column)} but found "
+                f"{sorted(set(values[unknown]))} ({rows_in_words(values, unknown)}). Set data.train_value, data.val_value and "
+                "data.test_value."
+            )
+        return values.map(name_of).to_numpy(dtype=object)
+
+    def _rois(self, frame: pd.DataFrame, samples: pd.DataFrame) -> Rois:
+        """Return the ROIs of each sample that has one, by position."""
         if self.rois is None:
             return {}
-        found = read_rois(self.rois, frame, self.sample_column, self.label_columns, self.image_root)
+        found = read_rois(self.rois, frame, self.sample_column, self.label_columns, self.image_root, self.path.name)
         return {row: found[name] for row, name in enumerate(samples[self.sample_column]) if name in found}
 
-    def _separate(self, samples: pd.DataFrame, split: NDArray[np.object_], rois: Mapping[int, object]) -> int:
-        """Take patients with an ROI out of training, in place; return how many samples moved to the test split."""
-        patients = samples[self.patient_column].astype(str)
+    def _separate(
+        self, samples: pd.DataFrame, label: NDArray[np.float32], subset: NDArray[np.object_], rois: Rois
+    ) -> dict[str, int]:
+        """Take patients with an ROI out of training, in place; return what that costs."""
+        patients = samples[self.patient_column]
         owners = set(patients.iloc[sorted(rois)])
-        own = patients.isin(owners).to_numpy() & (split == "train")
-        if self.roi_patients == "drop":
-            split[own] = ""
-            return 0
-        split[own] = "test"
-        return int(own.sum())
-
-    def _vocabulary(self, train: pd.DataFrame) -> dict[str, list[str]]:
-        """Return the values of the categorical columns in training, by column."""
+        own = patients.isin(owners).to_numpy(dtype=np.bool_) & (subset == "train")
+        is_dropped = self.roi_patients == "drop"
+        subset[own] = "" if is_dropped else "test"
+        positives = (label[own] == 1).sum(axis=0).tolist()
         return {
-            column: sorted({value for cell in train[column].dropna() for value in self._values(cell)})
-            for column in self.categorical_columns
+            "dropped_roi_patients": int(own.sum()) if is_dropped else 0,
+            "dropped_rois": sum(bool(own[row]) for row in rois) if is_dropped else 0,
+            "moved_to_test": 0 if is_dropped else int(own.sum()),
+            **{taken_out(name): count for name, count in zip(self.label_columns, positives, strict=True) if count},
         }
-
-    def _values(self, cell: object) -> list[str]:
-        return [value.strip() for value in str(cell).split(self.category_separator) if value.strip()]
-
-    def _table(self, rows: pd.DataFrame, vocabulary: Mapping[str, Sequence[str]]) -> Table | None:
-        if not self.numeric_columns and not self.categorical_columns:
-            return None
-        numeric = [pd.to_numeric(rows[column], errors="raise") for column in self.numeric_columns]
-        names = [(column, value) for column in self.categorical_columns for value in vocabulary[column]]
-        hot = np.zeros((len(rows), len(names)), dtype=np.float32)
-        cells = {
-            column: [set(self._values(cell)) if pd.notna(cell) else set() for cell in rows[column]]
-            for column in vocabulary
-        }
-        for position, (column, value) in enumerate(names):
-            hot[:, position] = [value in values for values in cells[column]]
-        stacked = (
-            np.stack([c.to_numpy(dtype=np.float32) for c in numeric], 1)
-            if numeric
-            else np.zeros((len(rows), 0), np.float32)
-        )
-        return Table(stacked, hot, self.numeric_columns, tuple(f"{column}={value}" for column, value in names))
 
     def _split(
         self,
         samples: pd.DataFrame,
+        label: NDArray[np.float32],
         positions: NDArray[np.int64],
-        rois: Mapping[int, tuple[Roi, ...]],
+        rois: Rois,
         vocabulary: Mapping[str, Sequence[str]],
         counts: Mapping[str, int],
     ) -> Split:
         rows = samples.iloc[positions]
-        label = np.stack([binary_column(rows[name], f"'{name}'") for name in self.label_columns], axis=1)
         report = None
         has = np.ones(len(rows), dtype=np.bool_)
         if self.text_column is not None:
-            report = ["" if pd.isna(text) else " ".join(str(text).split()) for text in rows[self.text_column]]
+            report = [" ".join(text.split()) for text in texts(rows[self.text_column]).tolist()]
             has = np.array([bool(text) for text in report], dtype=np.bool_)
         return Split(
-            sample_id=rows[self.sample_column].astype(str).to_numpy(dtype=np.str_),
-            patient_id=rows[self.patient_column].astype(str).to_numpy(dtype=np.str_),
-            image=[self.image_root / str(name) for name in rows[self.image_column]],
-            label=label,
+            sample_id=np.array(rows[self.sample_column].tolist(), dtype=np.str_),
+            patient_id=np.array(rows[self.patient_column].tolist(), dtype=np.str_),
+            image=[self.image_root / name for name in rows[self.image_column]],
+            label=label[positions],
             has_privileged=has,
             report=report,
-            table=self._table(rows, vocabulary),
+            table=self.privileged.table(rows, vocabulary, self.path.name),
             rois={new: rois[int(old)] for new, old in enumerate(positions) if int(old) in rois},
             counts=counts,
-            strata={name: rows[name].fillna("").astype(str).to_numpy(dtype=np.str_) for name in self.strata_columns},
+            strata={name: texts(rows[name]) for name in self.strata_columns},
         )
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    # read as written first: 001 is an identifier, and N/A a value; columns of numbers are converted where they are used
-    return read_csv(path, keep_default_na=False, na_values=[""], dtype=str)

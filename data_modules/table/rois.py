@@ -1,14 +1,20 @@
-"""Regions of interest of a table: boxes, and mask files by column or by pattern."""
+"""Regions of interest of a table: boxes, ellipses and circles, and mask files by column or by pattern."""
 
-from collections.abc import Sequence
+import string
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from data_modules.columns import check_names
+from data_modules.columns import check_names, numbers, rows_in_words
 from data_modules.geometry import BoxFormat, to_xyxy
-from data_modules.regions import BoxRegion, MaskRegion, Region, Roi
+from data_modules.regions import BoxRegion, EllipseRegion, MaskRegion, Region, Roi
+
+Found = list[tuple[int, Region]]
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,8 @@ class RoiColumns:
         mask_columns: Columns with paths of masks below the image root, used where a cell is not blank.
         box_columns: Four columns of a box; a sample with several boxes has several rows.
         box_format: What the four numbers are.
+        ellipse_columns: Four columns with left, top, right and bottom of an ellipse, in pixels.
+        circle_columns: Three columns with the centre of a circle, as x and y, and its radius, in pixels.
     """
 
     label: str | None
@@ -30,23 +38,61 @@ class RoiColumns:
     mask_columns: tuple[str, ...] = ()
     box_columns: tuple[str, str, str, str] | None = None
     box_format: BoxFormat = "xywh"
+    ellipse_columns: tuple[str, str, str, str] | None = None
+    circle_columns: tuple[str, str, str] | None = None
 
     def __post_init__(self) -> None:
         if (self.label is None) == (self.label_column is None):
             raise ValueError(
-                "Expected either roi_label, the one label that all regions show, or roi_label_column, the column that tells, "
-                f"but got {self.label!r} and {self.label_column!r}."
+                "Expected either data.roi_label, the one label that all regions show, or data.roi_label_column, the column that "
+                f"tells, but got {self.label!r} and {self.label_column!r}."
             )
+        _ = self.pattern
+
+    @cached_property
+    def pattern(self) -> tuple[tuple[str, str | None], ...]:
+        """The parts of `mask_pattern`: text, and the column that follows it, or None.
+
+        Raises:
+            ValueError: If its braces hold anything but the name of a column.
+        """
+        if self.mask_pattern is None:
+            return ()
+        try:
+            parts = tuple(string.Formatter().parse(self.mask_pattern))
+        except ValueError as error:
+            raise self._wrong_pattern(str(error)) from error
+        fields = [part for part in parts if part[1] is not None]
+        if not fields or any(not name or spec or conversion for _, name, spec, conversion in fields):
+            raise self._wrong_pattern("each pair holds one name and nothing else")
+        return tuple((text, name) for text, name, _, _ in parts)
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """Columns of the table that are used."""
-        label = (self.label_column,) if self.label_column else ()
-        return (*label, *self.mask_columns, *(self.box_columns or ()))
+    def pattern_columns(self) -> tuple[str, ...]:
+        """Columns in the braces of `mask_pattern`."""
+        return tuple(name for _, name in self.pattern if name is not None)
+
+    def _wrong_pattern(self, reason: str) -> ValueError:
+        return ValueError(
+            f"Expected names of columns in braces in data.mask_pattern, such as 'masks/{{image_id}}.png', but got "
+            f"'{self.mask_pattern}': {reason}."
+        )
+
+    @property
+    def used(self) -> dict[str, tuple[str, ...]]:
+        """Columns of the table that are used, by the setting that names them."""
+        return {
+            "roi_label_column": (self.label_column,) if self.label_column else (),
+            "mask_pattern": self.pattern_columns,
+            "mask_columns": self.mask_columns,
+            "box_columns": self.box_columns or (),
+            "ellipse_columns": self.ellipse_columns or (),
+            "circle_columns": self.circle_columns or (),
+        }
 
 
 def read_rois(
-    columns: RoiColumns, frame: pd.DataFrame, sample_column: str, label_names: Sequence[str], root: Path
+    columns: RoiColumns, frame: pd.DataFrame, sample_column: str, label_names: Sequence[str], root: Path, file: str
 ) -> dict[str, tuple[Roi, ...]]:
     """Return the regions of every sample that has one; the parts of one label are joined.
 
@@ -56,52 +102,106 @@ def read_rois(
         sample_column: Column that identifies a sample.
         label_names: The K labels.
         root: Folder that paths of masks are relative to.
+        file: Name of the table, for messages.
 
     Returns:
         ROIs by sample.
 
     Raises:
-        ValueError: If a label is unknown, no sample has a file of the pattern, or a box is not four numbers.
+        ValueError: If a label is unknown or blank, no sample has a file of the pattern, or a shape is not stated by numbers.
     """
-    parts: dict[str, dict[int, list[Region]]] = {}
-    labels = _labels(columns, frame, label_names)
-    regions = [_boxes(columns, frame), _mask_columns(columns, frame, root), _mask_pattern(columns, frame, root)]
+    labels = _labels(columns, frame, label_names, file)
+    found = [
+        *_boxes(columns, frame, file),
+        *_ellipses(columns, frame, file),
+        *_circles(columns, frame, file),
+        *_mask_columns(columns, frame, root),
+        *_mask_pattern(columns, frame, root),
+    ]
+    _check_labelled(columns, frame, [row for row, _ in found], file)
     names = frame[sample_column].tolist()
-    for found in regions:
-        for row, region in found:
-            own = parts.setdefault(names[row], {}).setdefault(labels[row], [])
-            if region not in own:  # repeated in every row of the sample
-                own.append(region)
+    parts: dict[str, dict[int, list[Region]]] = {}
+    for row, region in found:
+        own = parts.setdefault(names[row], {}).setdefault(labels[row], [])
+        if region not in own:  # repeated in every row of the sample
+            own.append(region)
     return {
         name: tuple(Roi(label, tuple(own)) for label, own in sorted(by_label.items()))
         for name, by_label in parts.items()
     }
 
 
-def _labels(columns: RoiColumns, frame: pd.DataFrame, label_names: Sequence[str]) -> list[int]:
+def _labels(columns: RoiColumns, frame: pd.DataFrame, label_names: Sequence[str], file: str) -> list[int]:
+    """Return the label of each row, -1 where none is stated."""
     number = {name: position for position, name in enumerate(label_names)}
     if columns.label_column is None:
-        check_names([str(columns.label)], list(label_names), "labels that a region shows")
+        check_names([str(columns.label)], list(label_names), "labels that a region shows (data.roi_label)")
         return [number[str(columns.label)]] * len(frame)
     values = frame[columns.label_column]
-    check_names(values.dropna().unique().tolist(), list(label_names), f"labels in column '{columns.label_column}'")
-    return values.map(number).fillna(-1).astype(int).tolist()
+    check_names(values.dropna().unique().tolist(), list(label_names), f"labels in column '{values.name}' of '{file}'")
+    return [number.get(value, -1) for value in values]
 
 
-def _boxes(columns: RoiColumns, frame: pd.DataFrame) -> list[tuple[int, Region]]:
+def _check_labelled(columns: RoiColumns, frame: pd.DataFrame, rows: Sequence[int], file: str) -> None:
+    """Check that the rows with a region state its label."""
+    if columns.label_column is None:
+        return
+    values = frame[columns.label_column]
+    blank = np.zeros(len(frame), dtype=np.bool_)
+    blank[list(rows)] = values.iloc[list(rows)].isna()
+    if blank.any():
+        raise ValueError(
+            f"Expected the label of every region in column '{values.name}' of '{file}' (data.roi_label_column) but it is blank "
+            f"in {rows_in_words(values, blank)}. Fill it in, or delete the regions there."
+        )
+
+
+def _boxes(columns: RoiColumns, frame: pd.DataFrame, file: str) -> Found:
     if columns.box_columns is None:
         return []
-    numbers = frame[list(columns.box_columns)].apply(pd.to_numeric, errors="raise").to_numpy(dtype=float)
     normalised = columns.box_format.endswith("_normalised")
-    stated = pd.notna(numbers)
-    return [
-        (row, BoxRegion(to_xyxy(numbers[row].tolist(), columns.box_format), normalised))
-        for row in range(len(frame))
-        if stated[row].any()
-    ]
+    shapes = _shapes(frame, columns.box_columns, "box_columns", file)
+    return [(row, BoxRegion(to_xyxy(box, columns.box_format), normalised)) for row, box in shapes]
 
 
-def _mask_columns(columns: RoiColumns, frame: pd.DataFrame, root: Path) -> list[tuple[int, Region]]:
+def _ellipses(columns: RoiColumns, frame: pd.DataFrame, file: str) -> Found:
+    if columns.ellipse_columns is None:
+        return []
+    shapes = _shapes(frame, columns.ellipse_columns, "ellipse_columns", file)
+    return [(row, EllipseRegion(to_xyxy(box, "xyxy"))) for row, box in shapes]
+
+
+def _circles(columns: RoiColumns, frame: pd.DataFrame, file: str) -> Found:
+    if columns.circle_columns is None:
+        return []
+    shapes = _shapes(frame, columns.circle_columns, "circle_columns", file)
+    negative = np.zeros(len(frame), dtype=np.bool_)
+    negative[[row for row, (_, _, r) in shapes if r < 0]] = True
+    if negative.any():
+        radius = frame[columns.circle_columns[2]]
+        raise ValueError(
+            f"Expected a radius of 0 or more in column '{radius.name}' of '{file}' (data.circle_columns) but it is negative in "
+            f"{rows_in_words(radius, negative)}."
+        )
+    return [(row, EllipseRegion((x - r, y - r, x + r, y + r))) for row, (x, y, r) in shapes]
+
+
+def _shapes(frame: pd.DataFrame, names: Sequence[str], setting: str, file: str) -> list[tuple[int, list[float]]]:
+    """Return the numbers of each row that states a shape."""
+    values: NDArray[np.float64] = np.stack(
+        [numbers(frame[name], f"column '{name}' of '{file}' (data.{setting})") for name in names], axis=1
+    )
+    stated = ~np.isnan(values)
+    partly = np.asarray(stated.any(axis=1) & ~stated.all(axis=1))
+    if partly.any():
+        raise ValueError(
+            f"Expected numbers in all of {list(names)} of '{file}' (data.{setting}), or in none of them, but some are blank in "
+            f"{rows_in_words(frame[names[0]], partly)}. Fill them in, or delete the others."
+        )
+    return [(int(row), values[row].tolist()) for row in np.flatnonzero(stated.all(axis=1))]
+
+
+def _mask_columns(columns: RoiColumns, frame: pd.DataFrame, root: Path) -> Found:
     return [
         (row, MaskRegion(root / str(path)))
         for name in columns.mask_columns
@@ -110,15 +210,19 @@ def _mask_columns(columns: RoiColumns, frame: pd.DataFrame, root: Path) -> list[
     ]
 
 
-def _mask_pattern(columns: RoiColumns, frame: pd.DataFrame, root: Path) -> list[tuple[int, Region]]:
-    if columns.mask_pattern is None or frame.empty:
+def _mask_pattern(columns: RoiColumns, frame: pd.DataFrame, root: Path) -> Found:
+    """Return the masks that exist; a row with a blank cell in the pattern has none."""
+    if columns.mask_pattern is None:
         return []
-    paths = [
-        root / columns.mask_pattern.format(**{str(k): v for k, v in row.items()}) for row in frame.to_dict("records")
-    ]
-    found: list[tuple[int, Region]] = [(row, MaskRegion(path)) for row, path in enumerate(paths) if path.is_file()]
+    cells = frame[list(columns.pattern_columns)]
+    stated = np.flatnonzero(cells.notna().all(axis=1))
+    paths = [root / _filled(columns.pattern, row) for row in cells.iloc[stated].to_dict("records")]
+    found: Found = [(int(row), MaskRegion(path)) for row, path in zip(stated, paths, strict=True) if path.is_file()]
     if not found:
-        raise ValueError(
-            f"Expected mask files like '{paths[-1]}' but no sample has one. Check data.mask_pattern and data.root."
-        )
+        example = f"like '{paths[-1]}' " if paths else ""
+        raise ValueError(f"Expected mask files {example}but no sample has one. Check data.mask_pattern and data.root.")
     return found
+
+
+def _filled(pattern: Sequence[tuple[str, str | None]], cells: Mapping[Hashable, str]) -> str:
+    return "".join(text + ("" if name is None else cells[name]) for text, name in pattern)

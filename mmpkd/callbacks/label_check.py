@@ -20,11 +20,12 @@ MEASURES = ("auroc", "auprc", "f1")
 
 
 class LabelCheck(Callback):
-    """Names the labels that do not have both values in a split that is trained on or scored, in one line.
+    """Names the labels that do not have both values among what is trained on or scored, in one line.
 
-    That is legal, for example where a split is not annotated for a label: it takes no part in the scores there. A fit is
-    refused if it leaves nothing to choose the best checkpoint by. A teacher is trained and scored on the samples that have
-    privileged input, and these alone count for it.
+    That is legal, for example where a test split is not annotated for a label: it takes no part in the scores there. A fit is
+    refused if it leaves nothing to choose the best checkpoint by, and `DataCheck` refuses a label that a whole training or
+    validation split does not tell. A teacher is trained and scored on the samples that have privileged input, and these
+    alone count for it.
 
     Args:
         monitor: Validation score that the best checkpoint is chosen by.

@@ -1,14 +1,21 @@
 """The data module of a configuration, without its model and trainer."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from jsonargparse import ActionConfigFile, Namespace
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.forms import PrivilegedForm
 from mmpkd.cli.suggestions import SuggestingParser
 from mmpkd.cli.user_code import find_user_code
 from mmpkd.cli.yaml_file import read_settings
+
+_NAMES = ("data", "privileged_form")
+# they say how samples are served, and in which order
+_OF_LOADING = ("seed", "batch_size", "num_workers", "cache_images", "augmentation")
 
 
 def load_data_module(config: Path, overrides: Sequence[str]) -> PrivilegedDataModule:
@@ -27,36 +34,95 @@ def load_data_module(config: Path, overrides: Sequence[str]) -> PrivilegedDataMo
         ValueError: If it names no data module.
         SystemExit: With 2, if an option is unknown or has a wrong value; with a message, see `find_user_code`.
     """
-    find_user_code()
-    parser = SuggestingParser(prog="mmpkd", default_env=False)
-    parser.add_subclass_arguments(PrivilegedDataModule, "data", required=True)
-    parser.add_subclass_arguments(PrivilegedForm, "privileged_form", required=False)
-    content = _read(config)
-    form = content.get("privileged_form")
-    flags = [f"--data={_data_of(config, content)}", *([f"--privileged_form={json.dumps(form)}"] if form else [])]
-    objects = parser.instantiate_classes(parser.parse_args([*flags, *overrides]))
-    module = objects.data
-    assert isinstance(module, PrivilegedDataModule)
-    if objects.privileged_form is not None:
-        module.use_form(objects.privileged_form)
-    return module
+    return DataSettings.parse([config], overrides).build()
 
 
-def _read(config: Path) -> dict[str, object]:
+@dataclass(frozen=True)
+class DataSettings:
+    """Settings of a data module, checked, and of the form of its privileged information.
+
+    Attributes:
+        parser: The parser that read them.
+        values: The settings.
+    """
+
+    parser: SuggestingParser
+    values: Namespace
+
+    @classmethod
+    def parse(cls, configs: Sequence[Path], overrides: Sequence[str]) -> "DataSettings":
+        """Read settings as the Lightning command line does: later files and flags change what earlier ones say.
+
+        Args:
+            configs: Experiments, or files with the data module alone.
+            overrides: Flags such as `--data.root=/data/mimic-cxr-jpg`, or `--data FILE`.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If none names a data module.
+            SystemExit: With 2, if an option is unknown or has a wrong value; with a message, see `find_user_code`.
+        """
+        find_user_code()
+        parser = SuggestingParser(prog="mmpkd", default_env=False)
+        parser.add_argument("--config", action=ActionConfigFile)
+        parser.add_subclass_arguments(PrivilegedDataModule, "data", required=True)
+        parser.add_subclass_arguments(PrivilegedForm, "privileged_form", required=False)
+        settings = [_settings(config) for config in configs]
+        if not any("data" in own for own in settings) and "data" not in {flag.split("=")[0][2:] for flag in overrides}:
+            raise ValueError(
+                f"Expected '{configs[0]}' to name a data module, under `data:` or as `class_path:`, but it has neither. Give an "
+                "experiment such as experiments/cxr/distill.yaml, or a file of experiments/data/."
+            )
+        flags = [f"--config={json.dumps(own)}" for own in settings]
+        return cls(parser, parser.parse_args([*flags, *overrides]))
+
+    def build(self) -> PrivilegedDataModule:
+        """Instantiate the data module, which serves its privileged information in the form that is asked for."""
+        objects = self.parser.instantiate_classes(self.values)
+        module = objects.data
+        assert isinstance(module, PrivilegedDataModule)
+        if objects.privileged_form is not None:
+            module.use_form(objects.privileged_form)
+        return module
+
+    @property
+    def of_samples(self) -> str:
+        """Everything that decides which samples there are and what they hold, as text."""
+        values = self.values.clone()
+        for name in _OF_LOADING:
+            values.data.init_args.pop(name, None)
+        return str(self.parser.dump(values))
+
+
+def data_arguments(flags: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Return what arguments of the Lightning command line say of data: configuration files, and flags."""
+    configs: list[Path] = []
+    own: list[str] = []
+    remaining = list(flags)
+    while remaining:
+        flag = remaining.pop(0)
+        has_value = "=" not in flag and bool(remaining) and not remaining[0].startswith("--")
+        parts = [flag, remaining.pop(0)] if has_value else [flag]
+        name = flag.removeprefix("--").split("=")[0]
+        if name == "config":
+            configs.append(Path(parts[-1].removeprefix("--config=")))
+        elif name.split(".")[0] in _NAMES:
+            own += parts
+    return configs, own
+
+
+def _settings(config: Path) -> dict[str, object]:
+    """Return the settings of the data in a configuration file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
     if not config.is_file():
         raise FileNotFoundError(f"Expected a configuration at '{config}' but there is no such file.")
-    return read_settings(config)
-
-
-def _data_of(config: Path, content: Mapping[str, object]) -> str:
+    content = read_settings(config)
     if "class_path" in content:
-        return str(config)
-    data = content.get("data")
-    if isinstance(data, str):
-        return str(config.parent / data)
-    if isinstance(data, dict):
-        return json.dumps(data)
-    raise ValueError(
-        f"Expected '{config}' to name a data module, under `data:` or as `class_path:`, but it has neither. Give an "
-        "experiment such as experiments/cxr/distill.yaml, or a file of experiments/data/."
-    )
+        return {"data": content}
+    found = {name: content[name] for name in _NAMES if content.get(name) is not None}
+    if isinstance(found.get("data"), str):
+        found["data"] = read_settings(config.parent / str(found["data"]))
+    return found

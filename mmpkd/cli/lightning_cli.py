@@ -27,6 +27,7 @@ from mmpkd.callbacks.checkpoints.last_validation import LastValidation
 from mmpkd.callbacks.checkpoints.resumed_loops import ResumedLoops
 from mmpkd.callbacks.checkpoints.rng import RNGState
 from mmpkd.callbacks.checkpoints.signals import StopTogether
+from mmpkd.callbacks.data_check import DataCheck
 from mmpkd.callbacks.label_check import LabelCheck
 from mmpkd.callbacks.nan_guard import NaNGuard
 from mmpkd.callbacks.predictions import PredictionWriter
@@ -186,9 +187,12 @@ class MMPKDCLI(LightningCLI):
         last = LastCheckpoint(self.folder, self.run.save_every_n_minutes, self.run.save_every_n_steps)
         seed = self.config[self.subcommand].seed_everything
         progress = RichProgressBar(leave=False) if has_bar else EpochLog()
+        # the data of a study are checked once, before its first run
+        checks = [] if self.run.study else [DataCheck()]
         return [
             best,
             last,
+            *checks,
             LabelCheck(self.run.monitor),
             LastValidation(),
             RNGState(int(seed)),

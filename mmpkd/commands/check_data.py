@@ -19,17 +19,20 @@ def main(argv: Sequence[str]) -> int:
 def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     from rich.console import Console
 
+    from data_modules.atomic import check_writable
     from data_modules.checks import check_data
     from data_modules.json_file import write_json
     from mmpkd.cli.data_config import load_data_module
     from mmpkd.commands.data_report import show
 
+    if options.json is not None:
+        check_writable(options.json)
     data = load_data_module(options.config, overrides)
     max_images = None if options.images == "all" else int(options.images)
-    report = check_data(data, max_images, options.num_workers)
+    report = check_data(data, max_images, options.num_workers, options.deep)
+    show(report, Console())
     if options.json is not None:
         write_json(options.json, report.to_json())
-    show(report, Console())
     return 1 if report.num_errors else 0
 
 
@@ -43,7 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "mmpkd check-data",
         description="Count a data set by split, label, view and region, and find what would break training or scores: "
-        "shared patients, missing files, unreadable images, constant labels, regions outside their image.",
+        "shared patients and files, missing files, unreadable images, constant labels, privileged columns that are the label, "
+        "regions outside their image.",
         epilog="Other flags change the data, for example --data.root=/data/mimic-cxr-jpg",
         allow_abbrev=False,
     )
@@ -51,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--images", type=_images, default="200", help="images to decode a split, or 'all' (default: 200)"
     )
+    parser.add_argument("--deep", action="store_true", help="also compare the contents of all image files")
     parser.add_argument("--num_workers", type=at_least(0), help="processes (default: as many as there are processors)")
     parser.add_argument("--json", type=Path, help="also write the report to this file")
     return parser

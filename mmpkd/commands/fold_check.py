@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from data_modules.split import patient_folds
+from mmpkd.callbacks.data_check import check_served_data
 from mmpkd.cli.data_config import load_data_module
 from mmpkd.cli.yaml_file import read_settings
 from mmpkd.modules import TeacherModule
@@ -33,6 +34,7 @@ def check_fold_runs(runs: Sequence[Run], execute: Execute) -> None:
         _check_is_teacher(settings["model"])
         data = load_data_module(path, [])
     data.serve(load_images=False, load_privileged=True)
+    check_served_data(data)
     patient_folds(data.splits["train"].patient_id, len(runs))
 
 

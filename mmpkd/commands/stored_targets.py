@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from data_modules.atomic import check_writable
 from data_modules.base import PrivilegedDataModule
 from mmpkd.cli.data_config import load_data_module
 from mmpkd.metrics.classification import auroc
@@ -151,6 +152,7 @@ def _teacher(options: argparse.Namespace, checkpoint: Path) -> FrozenTeacher:
 def _must_be_new(out: Path) -> None:
     if out.exists():
         raise FileExistsError(f"Expected a new folder but '{out}' exists. Delete it, or name another one.")
+    check_writable(out)
 
 
 def _save(targets: TeacherTargets, out: Path) -> int:

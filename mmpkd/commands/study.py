@@ -95,7 +95,10 @@ def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         for run in finished:
             check_unchanged(run)
     else:
+        from mmpkd.study.execution.data_check import check_data_of
+
         with locked(out) as lock:
+            check_data_of([run for run in runs if not is_finished(run)])
             declare(plan, out, seeds)
             outcome = _make(runs, arguments, plan, out, lock)
         finished, failed = list(outcome.finished), outcome.failed

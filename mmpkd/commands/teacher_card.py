@@ -20,20 +20,23 @@ def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     import torch
     from rich.console import Console
 
+    from data_modules.atomic import check_writable
     from data_modules.json_file import write_json
     from mmpkd.cli.data_config import load_data_module
     from mmpkd.teachers.card import show, student_auroc, teacher_card
     from mmpkd.teachers.teacher import load_teacher
 
+    if options.json is not None:
+        check_writable(options.json)
     data = load_data_module(options.config, overrides)
     data.serve(load_images=False, load_privileged=True)
     student = None if options.student is None else student_auroc(options.student, options.split)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     teacher = load_teacher(options.teacher, options.trust_remote_code)
     card = teacher_card(teacher, data, device, student, options.split)
+    show(card, Console())
     if options.json is not None:
         write_json(options.json, card.to_json())
-    show(card, Console())
     return 0
 
 

@@ -233,7 +233,7 @@ class DistillationModule(ClassificationModule):
         # without a trainer, in `load_from_checkpoint`, there are no data to compare with
         trainer = self._trainer
         if trainer is not None:
-            _check_labels(checkpoint["label_names"], list(trainer.datamodule.label_names))  # type: ignore[attr-defined]
+            _check_labels(checkpoint["label_names"], trainer.datamodule)  # type: ignore[attr-defined]
         goes_on = trainer is not None and trainer.state.fn == TrainerFn.FITTING
         if goes_on and checkpoint["loss_widths"] is not None:
             self.objective.build(*checkpoint["loss_widths"])
@@ -247,9 +247,10 @@ class DistillationModule(ClassificationModule):
         check_layers(self.state_dict(), saved, "student")
 
 
-def _check_labels(trained: list[str], found: list[str]) -> None:
-    if trained != found:
+def _check_labels(trained: list[str], data: Any) -> None:
+    if trained != list(data.label_names):
+        setting = getattr(data, "label_setting", "the data module's labels")
         raise ValueError(
-            f"Expected the labels that the student was trained with, {trained}, but the data have {found}. "
-            "Set data.label_names to the student's, in its order."
+            f"Expected the labels that the student was trained with, {trained}, but the data have {list(data.label_names)}. "
+            f"Set {setting} to the student's, in its order."
         )

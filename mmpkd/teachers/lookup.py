@@ -117,7 +117,10 @@ class OnlineTeacher(TeacherLookup):
     def __call__(self, batch: Batch) -> tuple[ModelOutput, Tensor]:
         """Return the teacher's outputs for the batch."""
         if "privileged" not in batch:
-            raise ValueError("Expected privileged input for an online teacher. Set data.load_privileged to true.")
+            raise ValueError(
+                "Expected privileged input for an online teacher but the data module serves none. If it has the setting "
+                "data.load_privileged, leave that unset."
+            )
         logits, features = self.teacher(batch["privileged"])
         # as precise as stored features, so that both modes train the same student
         return ModelOutput(logits[None] / self.temperature, features.half().float()), batch["has_privileged"]

@@ -1,8 +1,11 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from data_modules.regions import BoxRegion
@@ -100,20 +103,6 @@ def test_the_column_of_images_may_name_the_samples(root: Path) -> None:
         _ = module(root, sample_column="file").splits
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "Expected a table in '.*table.csv' but it is empty or damaged"),
-        (b'id,file\n"a', "Expected a table in '.*table.csv' but it is empty or damaged"),
-        ("id,file\nä,ö".encode("latin-1"), "Expected text in UTF-8 in '.*table.csv' but got"),
-    ],
-)
-def test_a_table_that_cannot_be_read_is_named(root: Path, content: bytes, words: str) -> None:
-    (root / "table.csv").write_bytes(content)
-    with pytest.raises(ValueError, match=words):
-        _ = module(root).splits
-
-
 def test_masks_are_found_by_pattern(root: Path) -> None:
     mask = np.zeros((16, 16), np.uint8)
     mask[2:5, 3:9] = 255
@@ -140,6 +129,15 @@ def test_parquet_and_row_filters(root: Path) -> None:
         ({"image_column": "fil"}, "Did you mean 'file'"),
         ({"label_columns": ["age"]}, "hold 0, 1 or blank"),
         ({"train_value": "training"}, r"Expected the splits .* found \['train'\]"),
+        ({"where": "agee > 40"}, r"columns of 'table\.csv' in data\.where but got \['agee'\]\. Did you mean 'age'"),
+        ({"roi_label": "ill", "mask_pattern": "{ID}.png"}, r"in data\.mask_pattern but got \['ID'\]"),
+        (
+            {"numeric_columns": ["note"]},
+            r"numbers in column 'note' of 'table\.csv' \(data\.numeric_columns\) but got 'fever'",
+        ),
+        ({"numeric_columns": ["age", "age"]}, r"once in data\.numeric_columns but got \['age'\] twice"),
+        ({"val_value": "train"}, r"different value of each split .*\['train', 'train', 'test'\]"),
+        ({"label_columns": ["ill", "ill"]}, r"data\.label_columns.* 'ill' and 'ill'"),
         ({"roi_label": "well", "mask_pattern": "{id}"}, "labels that a region shows"),
         ({"roi_label": "ill", "mask_pattern": "{id}_none.png"}, "no sample has one"),
     ],
@@ -204,7 +202,7 @@ def test_regions_of_several_labels_are_told_by_a_column(root: Path) -> None:
     misspelt = module(root, label_columns=["ill", "tall"], roi_label_column="shows", box_columns=("x", "y", "w", "h"))
     with pytest.raises(ValueError, match="Did you mean 'tall'"):
         _ = misspelt.splits
-    with pytest.raises(ValueError, match="either roi_label"):
+    with pytest.raises(ValueError, match=r"either data\.roi_label"):
         module(root, box_columns=("x", "y", "w", "h"))
 
 
@@ -241,3 +239,79 @@ def test_strata_and_parquet(root: Path) -> None:
     assert split["train"].strata["view"].tolist() == ["PA", "AP", "", "PA"]
     assert split["test"].take(np.array([0])).strata["view"].tolist() == ["AP"]
     np.testing.assert_array_equal(split["train"].label[:, 0], [1, 0, np.nan, 1])
+
+
+def change(root: Path, row: int, column: str, cell: str) -> None:
+    """Write another cell into the table; rows are counted from 0 below the header."""
+    frame = pd.read_csv(root / "table.csv", dtype=str, keep_default_na=False)
+    frame.loc[row, column] = cell
+    frame.to_csv(root / "table.csv", index=False)
+
+
+@pytest.mark.parametrize("column", ["patient", "id", "file", "split"])
+def test_a_blank_cell_is_no_patient_sample_file_or_split(root: Path, column: str) -> None:
+    change(root, 1, column, " ")
+    with pytest.raises(ValueError, match=rf"column '{column}' of 'table.csv' but 1 cell is blank \(row 3\)"):
+        _ = module(root).splits
+    assert module(root, where=f"{column}.notna()").splits["train"].sample_id.tolist() == ["a", "c", "d"]
+
+
+def test_patients_that_were_numbers_are_told_apart_beside_a_blank(root: Path) -> None:
+    patients = pd.Series([101, None, 103, 103, 104, 105, 105], dtype=float)
+    frame = pd.read_csv(root / "table.csv").assign(patient=patients)
+    for name in ("table.csv", "table.parquet"):
+        write = frame.to_parquet if name.endswith("parquet") else frame.to_csv
+        write(root / name, index=False)
+        splits = module(root, path=name, where="id != 'b'").splits
+        assert splits["train"].patient_id.tolist() == ["101", "103", "103"]
+        assert splits["test"].patient_id.tolist() == ["105"]
+
+
+def test_labels_may_be_true_and_false(root: Path) -> None:
+    frame = pd.read_csv(root / "table.csv")
+    frame["ill"] = pd.Series([True, False, None, True, True, True, True], dtype=object)
+    frame.to_csv(root / "table.csv", index=False)
+    frame.to_parquet(root / "table.parquet")
+    for name in ("table.csv", "table.parquet"):
+        np.testing.assert_array_equal(module(root, path=name).splits["train"].label[:, 0], [1, 0, np.nan, 1])
+
+
+def test_patients_who_leave_training_are_counted_with_their_positives_and_regions(root: Path) -> None:
+    boxes = {"roi_label": "ill", "box_columns": ("x", "y", "w", "h")}
+    moved, dropped = (module(root, roi_patients=policy, **boxes).splits["train"].counts for policy in ("test", "drop"))
+    assert moved == {"dropped_roi_patients": 0, "dropped_rois": 0, "moved_to_test": 2, "positives_taken_out: ill": 1}
+    assert dropped == {"dropped_roi_patients": 2, "dropped_rois": 1, "moved_to_test": 0, "positives_taken_out: ill": 1}
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_table_gives_the_same_splits_in_both_formats(tmp_path: Path, data: st.DataObject) -> None:
+    def column(cells: st.SearchStrategy[Any]) -> list[Any]:
+        return data.draw(st.lists(cells, min_size=6, max_size=6))
+
+    frame = pd.DataFrame(
+        {
+            "id": data.draw(st.permutations(["007", "7", "x", "70", "1.0", "0"])),
+            "file": "image.png",
+            "patient": pd.Series([3, 1, 2, 6, 4, 5], dtype=data.draw(st.sampled_from(["int64", "float64", "str"]))),
+            "split": ["train", "train", "train", "val", "test", "test"],
+            "ill": pd.Series(column(st.sampled_from([0, 1, None])), dtype="Int64"),
+            "age": column(st.one_of(st.none(), st.floats(-1e30, 1e30))),
+            "finding": column(st.sampled_from(["a|b", "b", "", None, " c "])),
+            "x": pd.Series(column(st.one_of(st.none(), st.floats(0, 8))), dtype=float),
+            "view": pd.Series(column(st.sampled_from(["PA", "AP", None])), dtype="category"),
+        }
+    )
+    frame = frame.assign(y=frame["x"], r=frame["x"])
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    frame.to_parquet(tmp_path / "table.parquet")
+    columns = {"numeric_columns": ["age"], "categorical_columns": ["finding"], "strata_columns": ["view"]}
+    regions = {"roi_label": "ill", "circle_columns": ("x", "y", "r"), "text_column": "finding"}
+    first, second = (
+        dict(module(tmp_path, path=f"table.{kind}", **columns, **regions).read_splits()) for kind in ("csv", "parquet")
+    )
+    for name, split in first.items():
+        assert split.fingerprint() == second[name].fingerprint()
+        assert split.patient_id.tolist() == second[name].patient_id.tolist()
+        assert split.strata["view"].tolist() == second[name].strata["view"].tolist()
+        assert (split.rois, split.counts, split.image) == (second[name].rois, second[name].counts, second[name].image)

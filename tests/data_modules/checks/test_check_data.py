@@ -1,47 +1,19 @@
 """`check_data` finds each thing that would break training or scores, and nothing on a clean set."""
 
+import errno
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from data_modules.base import License, PrivilegedDataModule
-from data_modules.checks import DataReport, check_data
+from data_modules.atomic import DiskFullError
 from data_modules.regions import BoxRegion, Region, Roi
 from data_modules.split import Split, Table
 from mmpkd.commands.main import main
-from tests.tiny import NAMES, write_tiny
-
-
-class Given(PrivilegedDataModule):
-    """Splits that a test made, unchecked."""
-
-    license: ClassVar[License] = "synthetic"
-
-    def __init__(self, splits: Mapping[str, Split]) -> None:
-        super().__init__(NAMES, image_size=32)
-        self.given = splits
-
-    def read_splits(self) -> Mapping[str, Split]:
-        return self.given
-
-
-@pytest.fixture
-def splits(tmp_path: Path) -> dict[str, Split]:
-    return write_tiny(tmp_path, {"train": 20, "val": 10, "test": 12})
-
-
-def check(splits: Mapping[str, Split], max_images: int | None = None) -> DataReport:
-    return check_data(Given(splits), max_images, num_workers=0)
-
-
-def problem(report: DataReport) -> tuple[str, str, str, int]:
-    (found,) = report.problems
-    return found.severity, found.check, found.split, found.count
+from tests.data_modules.checks.given import check, problem
+from tests.tiny import write_tiny
 
 
 def test_a_clean_set_has_no_problem_and_is_counted(splits: dict[str, Split]) -> None:
@@ -83,7 +55,7 @@ def test_unreadable_images_are_found_where_they_are_opened(splits: dict[str, Spl
 
 @pytest.mark.parametrize(
     ("values", "severity", "split"),
-    [((1.0,), "error", "train"), ((np.nan,), "error", "train"), ((0.0,), "warning", "val")],
+    [((1.0,), "error", "train"), ((np.nan,), "error", "train"), ((0.0,), "error", "val"), ((1.0,), "warning", "test")],
 )
 def test_constant_labels_are_found(splits: dict[str, Split], values: tuple[float], severity: str, split: str) -> None:
     label = splits[split].label.copy()
@@ -118,7 +90,7 @@ def test_a_region_of_another_frame_is_found(splits: dict[str, Split]) -> None:
 
 
 def test_training_regions_empty_splits_and_missing_privileged_input_are_found(splits: dict[str, Split]) -> None:
-    train = replace(splits["train"], rois={0: (Roi(0, (BoxRegion((0, 0, 5, 5)),)),)})
+    train = replace(splits["train"], rois={0: (Roi(1, (BoxRegion((0, 0, 5, 5)),)),)})
     assert problem(check(splits | {"train": train}))[:3] == ("error", "splits", "train")
     del splits["val"]
     assert problem(check(splits))[:3] == ("error", "splits", "val")
@@ -172,3 +144,40 @@ def test_the_command_prints_writes_json_and_exits_with_1_on_errors(
     table.unlink()
     assert main(arguments) == 1  # a reader that fails is a problem, not a traceback
     assert "error reading" in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_written_is_said_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "taken").write_text("")
+    monkeypatch.setattr("mmpkd.cli.data_config.load_data_module", lambda *_: pytest.fail("the data were read"))
+    for path in (tmp_path / "taken" / "report.json", tmp_path):
+        assert main(["check-data", "data.yaml", "--json", str(path)]) == 1
+        assert "check-data: Expected" in capsys.readouterr().err
+
+
+def test_the_table_is_shown_also_if_the_file_cannot_be_written_any_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: object) -> None:
+        raise DiskFullError(errno.ENOSPC, f"Expected room for '{path}'")
+
+    monkeypatch.setattr("data_modules.json_file.write_json", full)
+    config = tmp_path / "data.yaml"
+    config.write_text(TABLE.format(root=tmp_path))
+    assert main(["check-data", str(config), "--json", str(tmp_path / "report.json")]) == 1
+    printed = capsys.readouterr()
+    assert "error reading" in printed.out
+    assert "Expected room for" in printed.err
+
+
+@pytest.mark.parametrize("setting", ["image_size=0", "std=0", "mean=127"])
+def test_settings_that_no_image_survives_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str
+) -> None:
+    config = tmp_path / "data.yaml"
+    config.write_text(TABLE.format(root=tmp_path))
+    assert main(["check-data", str(config), f"--data.{setting}"]) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("mmpkd check-data: Expected")
+    assert f"data.{setting.split('=')[0]}" in printed

@@ -1,0 +1,83 @@
+"""All checks of a data set, or those that take seconds."""
+
+from collections.abc import Mapping
+
+from data_modules.base import PrivilegedDataModule
+from data_modules.checks.contents import check_contents
+from data_modules.checks.files import FileFacts, check_files, check_prepared, check_same_files, look_up
+from data_modules.checks.images import check_images, rows_to_open
+from data_modules.checks.labels import check_labels
+from data_modules.checks.privileged import check_privileged
+from data_modules.checks.report import DataReport, Problem, Severity, count_split
+from data_modules.checks.splits import check_patients, check_splits, check_taken_out, rois_of_absent_labels
+from data_modules.split import Split
+
+
+def check_data(
+    data: PrivilegedDataModule, max_images: int | None = 200, num_workers: int | None = None, deep: bool = False
+) -> DataReport:
+    """Check a data set.
+
+    Args:
+        data: The data module.
+        max_images: Images to decode in each split, evenly spread, beside all that have a region; None for all. That
+            every file exists is always checked.
+        num_workers: Processes that decode; as many as there are processors by default, 0 for none.
+        deep: Whether the content of all image files is compared, too.
+
+    Returns:
+        Counts and problems. A reader that fails is one problem, and the only one.
+    """
+    try:
+        read = data.read_splits()
+        splits = {name: read[name] for name in sorted(read, key=("train", "val", "test").index)}
+    except (OSError, ValueError) as error:
+        return DataReport(problems=(Problem("error", "reading", "", str(error)),))
+    images = _look_up(data, splits)
+    problems = [*_quick_problems(data, splits, images), *check_prepared(data, splits)]
+    opened = 0
+    for name, facts in images.items():
+        rows = rows_to_open(splits[name], facts.exists.tolist(), max_images)
+        problems += check_images(name, splits[name], rows, data.preparation, num_workers)
+        opened += len(rows)
+    if deep and images:
+        problems += check_contents(splits, images, num_workers)
+    counts = {name: count_split(split, data.label_names) for name, split in splits.items()}
+    return DataReport(counts, tuple(problems), opened)
+
+
+def quick_problems(data: PrivilegedDataModule, splits: Mapping[str, Split]) -> list[Problem]:
+    """Return what is wrong with splits as far as it is found without opening an image: in seconds.
+
+    Args:
+        data: The data module.
+        splits: Its splits, as they are trained on.
+    """
+    return _quick_problems(data, splits, _look_up(data, splits))
+
+
+def _look_up(data: PrivilegedDataModule, splits: Mapping[str, Split]) -> dict[str, FileFacts]:
+    return {name: look_up(split.image) for name, split in splits.items()} if data.load_images else {}
+
+
+def _quick_problems(
+    data: PrivilegedDataModule, splits: Mapping[str, Split], images: Mapping[str, FileFacts]
+) -> list[Problem]:
+    problems = [*check_splits(data, splits), *check_patients(splits), *check_taken_out(splits, data.label_names)]
+    for name, split in splits.items():
+        problems += check_labels(name, split, data.label_names, _severity(data, name))
+        if data.load_privileged:
+            problems += check_privileged(name, split, data.label_names)
+        if not data.marks_absent_labels:
+            problems += rois_of_absent_labels(name, split)
+    for name, facts in images.items():
+        problems += check_files(name, splits[name], facts)
+    if images:
+        problems += check_same_files(splits, images)
+    return problems
+
+
+def _severity(data: PrivilegedDataModule, name: str) -> Severity:
+    """Return what a label without both values is: in a test split, or a few samples to try a training, that happens."""
+    is_trial = name == "train" and data.max_train_samples is not None
+    return "warning" if name == "test" or is_trial else "error"

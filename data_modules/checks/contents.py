@@ -1,0 +1,49 @@
+"""Whether files of different samples have the same content."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from data_modules.checks.files import FileFacts, shared
+from data_modules.checks.report import Problem
+from data_modules.parallel import parallel
+from data_modules.split import Split
+
+
+def check_contents(
+    splits: Mapping[str, Split], images: Mapping[str, FileFacts], num_workers: int | None
+) -> Iterator[Problem]:
+    """Yield image files with the same content that are those of samples in two splits, or of two patients.
+
+    Only files of one size can be equal: these are read, and compared by a hash of their content. One file under several paths
+    is a matter of `check_same_files`.
+
+    Args:
+        splits: The splits.
+        images: Their image files.
+        num_workers: Processes that read; as many as there are processors by default, 0 for none.
+    """
+    paths = [path for split in splits.values() for path in split.image]
+    identity = np.concatenate([images[name].identity for name in splits])
+    size = np.concatenate([images[name].num_bytes for name in splits])
+    _, first = np.unique(identity, axis=0, return_index=True)
+    _, kind, count = np.unique(size[first], return_inverse=True, return_counts=True)
+    rows = np.sort(first[(count[kind.reshape(-1)] > 1) & (size[first] > 0)])
+    jobs = [paths[row] for row in rows]
+    digests = list(parallel(_digest, jobs, num_workers, "contents of images")) if jobs else []
+    _, found = np.unique(np.array(digests, dtype=np.str_), return_inverse=True)
+    group = np.full(len(paths), -1, dtype=np.int64)
+    known = np.array([bool(digest) for digest in digests], dtype=np.bool_)
+    group[rows[known]] = found.reshape(-1)[known]
+    yield from shared("contents", "one and the same content", splits, group)
+
+
+def _digest(path: Path) -> str:
+    """Return a hash of the content of a file, or an empty string if it cannot be read, which is a matter of `check_images`."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except OSError:
+        return ""

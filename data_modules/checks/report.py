@@ -1,0 +1,104 @@
+"""What checks of a data set report."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from data_modules.split import Split
+
+NUM_EXAMPLES = 5
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        severity: `error`: training or scores would be wrong or fail; `warning`: worth a look.
+        check: What was checked.
+        split: Where, or an empty string.
+        message: What was expected and what was found, without identifiers of samples and patients.
+        count: How many samples, patients or regions.
+        examples: Identifiers of at most five.
+    """
+
+    severity: Severity
+    check: str
+    split: str
+    message: str
+    count: int = 1
+    examples: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return check, split and message."""
+        return f"{self.check}{f' in {self.split}' if self.split else ''}: {self.message}"
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What a data set holds, and what is wrong with it.
+
+    Attributes:
+        splits: Counts by split: samples, patients, labels, strata, regions, and what the reader kept and dropped.
+        problems: What is wrong.
+        num_opened: Images that were decoded.
+    """
+
+    splits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    problems: Sequence[Problem] = ()
+    num_opened: int = 0
+
+    @property
+    def num_errors(self) -> int:
+        """Number of problems that are errors."""
+        return sum(problem.severity == "error" for problem in self.problems)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON types."""
+        problems = [asdict(problem) for problem in self.problems]
+        return {
+            "num_errors": self.num_errors,
+            "num_opened": self.num_opened,
+            "splits": dict(self.splits),
+            "problems": problems,
+        }
+
+
+def examples(names: Iterable[object]) -> tuple[str, ...]:
+    """Return the first of some names."""
+    return tuple(str(name) for name in list(names)[:NUM_EXAMPLES])
+
+
+def sample_examples(split: Split, rows: Sequence[int]) -> tuple[str, ...]:
+    """Return the identifiers of the first of some samples."""
+    return examples(split.sample_id[list(rows[:NUM_EXAMPLES])])
+
+
+def count_split(split: Split, label_names: Sequence[str]) -> dict[str, Any]:
+    """Count what a split holds."""
+    regions = [roi.label for rois in split.rois.values() for roi in rois]
+    return {
+        "samples": len(split),
+        "patients": len(set(split.patient_id.tolist())),
+        "with_privileged": int(split.has_privileged.sum()),
+        "with_roi": len(split.rois),
+        "labels": {
+            name: {
+                "present": int((column == 1).sum()),
+                "absent": int((column == 0).sum()),
+                "not_stated": int(np.isnan(column).sum()),
+                "roi": regions.count(number),
+            }
+            for number, (name, column) in enumerate(zip(label_names, split.label.T, strict=True))
+        },
+        "strata": {name: _count_values(values.tolist()) for name, values in split.strata.items()},
+        "reader": dict(split.counts),
+    }
+
+
+def _count_values(values: Sequence[str]) -> dict[str, int]:
+    unique, count = np.unique(values, return_counts=True)
+    return {str(value) or "unknown": int(number) for value, number in zip(unique, count, strict=True)}

@@ -1,0 +1,91 @@
+"""Read a CSV or Parquet file as cells of text, so that both mean the same."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_modules.columns import check_names
+from data_modules.csv_file import read_cells
+
+_WHOLE = re.compile(r"[+-]?\d+(\.0)?")
+
+
+def read_table(path: Path, used: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Read the columns of a table that settings name.
+
+    Args:
+        path: CSV, or Parquet, which is told by its content.
+        used: Columns by the setting that names them.
+
+    Returns:
+        One column of text for each name, NaN where a cell is blank. Text has no blanks at either end, and columns of whole
+        numbers have no decimal point, however they are stored: pandas turns integers into floats where a cell is blank. The
+        index, `row`, has the rows of the file: the header of a CSV file is row 1, and so is the first row of a Parquet file.
+
+    Raises:
+        FileNotFoundError: If there is no table.
+        ValueError: If it cannot be read, or a column is unknown or occurs twice.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a table at '{path}' but there is none. Set data.path.")
+    is_parquet = path.suffix == ".parquet" or _is_parquet(path)
+    frame = _read_parquet(path, used) if is_parquet else _named(path, read_cells(path), used)
+    return frame.apply(_without_decimal_point)
+
+
+def _named(path: Path, frame: pd.DataFrame, used: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    return frame[_check_columns(path, [str(name) for name in frame.columns], used)]
+
+
+def _check_columns(path: Path, header: Sequence[str], used: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the columns that are used, each once."""
+    for setting, names in used.items():
+        check_names(names, header, f"columns of '{path.name}' in data.{setting}")
+    columns = list(dict.fromkeys(name for names in used.values() for name in names))
+    repeated = [name for name in columns if header.count(name) > 1]
+    if repeated:
+        raise ValueError(
+            f"Expected one column of each name in '{path.name}' but {repeated} occur twice or more. Rename or delete them."
+        )
+    return columns
+
+
+def _is_parquet(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
+def _read_parquet(path: Path, used: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    try:
+        file = pq.ParquetFile(path)
+        columns = _check_columns(path, file.schema_arrow.names, used)
+        table = file.read(columns)
+    except pa.ArrowException as error:
+        raise ValueError(
+            f"Expected a Parquet file in '{path}' but it is none, or damaged: {error}. Restore it."
+        ) from error
+    cells = {name: _as_text(table[name], name, path) for name in columns}
+    return pd.DataFrame(cells, index=pd.RangeIndex(1, len(table) + 1, name="row"), dtype=object)
+
+
+def _as_text(column: pa.ChunkedArray, name: str, path: Path) -> list[str | float]:
+    """Return the cells as pandas would write them to a CSV file, and `read_cells` read them."""
+    if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
+        raise ValueError(
+            f"Expected text or numbers in column '{name}' of '{path.name}' but got {column.type}. Convert it."
+        )
+    values = column.to_pandas(integer_object_nulls=True)
+    text = values.astype(str).where(values.notna(), "").astype(object)
+    return [cell.strip() or np.nan for cell in text]
+
+
+def _without_decimal_point(column: "pd.Series[str]") -> "pd.Series[str]":
+    stated = column.dropna()
+    if not any(cell.endswith(".0") for cell in stated) or not all(_WHOLE.fullmatch(cell) for cell in stated):
+        return column
+    return column.str.removesuffix(".0").astype(object)

@@ -1,0 +1,158 @@
+"""A fit and a study check their data before anything is trained, the study once."""
+
+import io
+import logging
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from lightning.pytorch import Trainer
+
+from mmpkd.callbacks.data_check import DataCheck
+from mmpkd.cli.data_config import DataSettings, data_arguments
+from mmpkd.cli.lightning_cli import main as lightning
+from mmpkd.commands.main import main
+from mmpkd.modules import DistillationModule
+from mmpkd.study.execution.data_check import check_data_of
+from mmpkd.study.execution.runner import plan_runs
+from mmpkd.study.plan.plan_file import load_plan
+from tests.runs import config, student
+from tests.study.tiny_study import study_arguments, write_tiny_study
+from tests.tiny import TinyDataModule
+
+
+def say(root: Path, stage: str = "fit", constant: str = "", **options: float) -> None:
+    """Check the tiny data, with a constant label in one of the splits."""
+    data = TinyDataModule(str(root))
+    data.serve(load_images=True, load_privileged=False)
+    splits = dict(data.splits)
+    if constant:
+        label = splits[constant].label.copy()
+        label[:, 0] = 1
+        splits[constant] = replace(splits[constant], label=label)
+    data._splits = splits
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, **options)  # type: ignore[arg-type]
+    trainer.datamodule = data  # type: ignore[attr-defined]
+    DataCheck().setup(trainer, DistillationModule(2, 32, student_options={"depth": 1}), stage)
+
+
+def own_records(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.name == "mmpkd"]
+
+
+def test_sound_data_need_no_word(tiny_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    say(tiny_root)
+    assert not own_records(caplog)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_fit_of_a_label_without_both_values_is_refused(tiny_root: Path, split: str) -> None:
+    with pytest.raises(ValueError, match=f"data without errors but got labels in {split}: .* 'Left Finding'"):
+        say(tiny_root, constant=split)
+    say(tiny_root, "validate", split)
+
+
+def test_what_is_not_validated_needs_no_labels_and_a_test_split_only_a_word(
+    tiny_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    say(tiny_root, constant="val", limit_val_batches=0)
+    assert not own_records(caplog)
+    say(tiny_root, constant="test")
+    (record,) = own_records(caplog)
+    assert record.levelname == "WARNING"
+    assert "labels in test" in record.message
+
+
+TABLE = {
+    "image_column": "file",
+    "label_columns": ["ill"],
+    "sample_column": "id",
+    "patient_column": "patient",
+    "image_size": 32,
+    "batch_size": 2,
+}
+
+
+def write_table(root: Path, rows: int = 12) -> dict[str, object]:
+    """Write a table of images of which two do not exist, and one label has one value; return the data module."""
+    lines = [f"s{i},p{i},{i}.png,{'train' if i < 6 else 'val' if i < 9 else 'test'},1" for i in range(rows)]
+    (root / "table.csv").write_text("\n".join(["id,patient,file,split,ill", *lines]))
+    for i in range(2, rows):
+        (root / f"{i}.png").write_bytes(b"never opened")
+    return {
+        "class_path": "data_modules.table.TableDataModule",
+        "init_args": {"root": str(root), "path": "table.csv", **TABLE},
+    }
+
+
+def test_a_fit_lists_errors_and_ends_with_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    arguments = config(tmp_path, "run", tmp_path, student(), data=write_table(tmp_path))
+    assert main(["fit", *arguments]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mmpkd fit:")]
+    assert "Expected data without errors but got labels in train" in line
+    errors = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert [error.split(":")[1].strip() for error in errors] == ["labels in train", "labels in val", "files in train"]
+    assert "s0" not in caplog.text  # logs may leave this machine
+    assert not list((tmp_path / "run").rglob("*.ckpt"))
+
+
+def test_a_study_stops_before_its_first_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tiny_study(tmp_path, tmp_path)
+    path = tmp_path / "distill.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "data": write_table(tmp_path)}))
+    assert main(study_arguments(tmp_path)) == 2
+    assert "mmpkd study: Expected data without errors but got labels in train" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("*/seed*"))
+
+
+def test_a_study_checks_each_data_set_once(tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[int] = []
+    monkeypatch.setattr(
+        "mmpkd.study.execution.data_check.check_served_data", lambda data: checked.append(data.num_train)
+    )
+    write_tiny_study(tmp_path, tiny_root)
+    path = tmp_path / "distill.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["data"]["init_args"]["batch_size"] = 4  # the same samples
+    path.write_text(yaml.safe_dump(content))
+    plan = load_plan(tmp_path / "study.yaml")
+    check_data_of(plan_runs(plan, tmp_path / "out", (0, 1), ()))
+    assert checked == [64]
+    baseline = replace(plan.arm("baseline"), overrides=("--data.num_train=32",))
+    arms = tuple(baseline if arm.name == "baseline" else arm for arm in plan.arms)
+    check_data_of(plan_runs(replace(plan, arms=arms), tmp_path / "out", (0, 1), ()))
+    assert checked == [64, 64, 32]
+
+
+def test_settings_of_data_are_merged_as_the_command_line_does(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    data = write_table(tmp_path)
+    (tmp_path / "data" / "table.yaml").write_text(yaml.safe_dump(data))
+    first = config(tmp_path, "first", tmp_path, student(), data="data/table.yaml")
+    (tmp_path / "second.yaml").write_text(
+        yaml.safe_dump({"data": {"init_args": {"where": "ill == 1", "batch_size": 4}}})
+    )
+    flags = [
+        *first,
+        f"--config={tmp_path / 'second.yaml'}",
+        "--data.batch_size",
+        "5",
+        "--model.lr=0.1",
+        "--data.mean=0.4",
+    ]
+    configs, own = data_arguments(flags)
+    assert [path.name for path in configs] == ["first.yaml", "second.yaml"]
+    assert own == ["--data.batch_size", "5", "--data.mean=0.4"]
+    printed = io.StringIO()
+    with redirect_stdout(printed), pytest.raises(SystemExit):
+        lightning(["fit", *flags, "--print_config"])
+    expected = yaml.safe_load(printed.getvalue())["data"]
+    settings = DataSettings.parse(configs, own)
+    found = yaml.safe_load(settings.parser.dump(settings.values))["data"]["init_args"]
+    # the command line sets the seed to that of the run, and prints what is not set
+    assert found == {"seed": 0, **{name: value for name, value in expected["init_args"].items() if value is not None}}
+    assert settings.build().mean == pytest.approx(0.4)
