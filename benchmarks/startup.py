@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from data_modules.phantoms import write_chest_phantoms
-from mmpkd.__main__ import OWN_COMMANDS
+from mmpkd.commands.main import OWN_COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 TORCH, LIGHTNING = "import torch", "import lightning.pytorch.cli"
