@@ -1,5 +1,6 @@
-"""The benchmark of a GPU runs: its code is tried on the CPU, on a tiny model."""
+"""Benchmarks import what there is, and the one of a GPU runs: its code is tried on the CPU, on a tiny model."""
 
+import ast
 import importlib
 from pathlib import Path
 
@@ -7,6 +8,15 @@ import pytest
 import torch
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)
+def test_what_a_benchmark_imports_of_ours_is_there(path: Path) -> None:
+    """Types of benchmarks are not checked."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(("mmpkd", "data_modules")):
+            module = importlib.import_module(str(node.module))
+            assert not [alias.name for alias in node.names if not hasattr(module, alias.name)], node.module
 
 
 def test_every_variant_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
