@@ -180,7 +180,7 @@ def test_fit_skips_the_sanity_check(tmp_path: Path) -> None:
             calls.append(trainer.current_epoch)
             return super().__call__(student, image)
 
-    Counting.sees_student = True
+    Counting.is_baseline = False
     trainer = make_trainer(tmp_path, [LocalizationMonitor([Counting()])], max_epochs=2, num_sanity_val_steps=2)
     trainer.fit(StudentModule(), datamodule=MemoryData(make_samples()))
     assert calls == 3 * [0] + 3 * [1]  # three batches with ROIs

@@ -191,7 +191,7 @@ class LocalizationMonitor(Callback):
             return [method for method in methods if not isinstance(method, MeanRoi) or method.is_learned]
         are_scored = self._controls is not None and trainer.state.fn == TrainerFn.FITTING
         methods = [method for method in self.attributions if not isinstance(method, MeanRoi)]
-        return [method for method in methods if method.sees_student or not are_scored]
+        return [method for method in methods if not method.is_baseline or not are_scored]
 
     def _has_work(self, trainer: Trainer, batch: Batch) -> bool:
         return is_due(trainer) and "image" in batch and len(batch["roi_sample"]) > 0
@@ -245,7 +245,7 @@ class LocalizationMonitor(Callback):
         """Return the scores of an epoch with those of the controls, which are computed in the first one."""
         if self._controls is not None:
             return pd.concat([scored, self._controls], ignore_index=True)
-        seen = {method.name for method in self.attributions if method.sees_student}
+        seen = {method.name for method in self.attributions if not method.is_baseline}
         self._controls = scored[~scored["attribution"].isin(seen)]
         return scored
 
