@@ -28,6 +28,7 @@ def grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
         ValueError: If the shapes differ.
 
     Example:
+        >>> import torch
         >>> activation = torch.tensor([[[[1.0, 2.0]], [[4.0, 0.0]]]])  # two channels of 1 x 2 patches
         >>> gradient = torch.tensor([[[[1.0, 1.0]], [[0.5, -0.5]]]])  # mean 1 and 0
         >>> grad_cam(activation, gradient)

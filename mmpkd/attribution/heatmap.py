@@ -23,6 +23,7 @@ def upsample(heatmap: Tensor, size: tuple[int, int]) -> Tensor:
         ValueError: If the heatmap does not have three dimensions.
 
     Example:
+        >>> import torch
         >>> upsample(torch.tensor([[[0.0, 1.0]]]), (1, 4))
         tensor([[[0.0000, 0.2500, 0.7500, 1.0000]]])
     """
@@ -55,6 +56,7 @@ def is_constant(heatmap: Tensor) -> Tensor:
         Bool (B,).
 
     Example:
+        >>> import torch
         >>> is_constant(torch.tensor([[[3.0, 3.0]], [[3.0, 4.0]]]))
         tensor([ True, False])
     """
@@ -71,6 +73,7 @@ def min_max(heatmap: Tensor) -> Tensor:
         Float (B, H, W) in [0, 1].
 
     Example:
+        >>> import torch
         >>> min_max(torch.tensor([[[2.0, 3.0, 6.0]]]))
         tensor([[[0.0000, 0.2500, 1.0000]]])
     """
@@ -110,6 +113,7 @@ def resize_heatmap(heatmap: Tensor, size: tuple[int, int]) -> Tensor:
         Float32 (B, *size) in [0, 1]; a constant heatmap becomes 0 everywhere.
 
     Example:
+        >>> import torch
         >>> resize_heatmap(torch.tensor([[[10.0, 12.0]]]), (1, 4))
         tensor([[[0.0000, 0.2500, 0.7500, 1.0000]]])
     """

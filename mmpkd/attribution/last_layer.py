@@ -50,6 +50,7 @@ def attention_heads(student: nn.Module, image: Tensor) -> Tensor:
 
     Example:
         >>> import timm
+        >>> import torch
         >>> model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1)  # 3 heads, 2 x 2 patches
         >>> attention_heads(model, torch.zeros(1, 3, 32, 32)).shape
         torch.Size([1, 3, 2, 2])

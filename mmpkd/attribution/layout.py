@@ -212,6 +212,7 @@ def start_row(layout: TokenLayout, pool: Tensor | None, like: Tensor) -> Tensor:
         RuntimeError: If the model pools by attention and its weights were not recorded.
 
     Example:
+        >>> import torch
         >>> layout = TokenLayout(num_prefix_tokens=1, grid=(1, 2), pooling="average", pools_prefix=False)
         >>> start_row(layout, None, torch.zeros(1, 3, 3))
         tensor([[0.0000, 0.5000, 0.5000]])

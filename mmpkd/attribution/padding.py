@@ -55,7 +55,8 @@ def pad_to_patches(student: nn.Module, image: Tensor) -> Tensor:
         (..., H', W'), whole patches; the image itself if the student does not pad.
 
     Example:
-        >>> import timm, torch
+        >>> import timm
+        >>> import torch
         >>> model = timm.create_model("vit_tiny_patch16_224", depth=1, dynamic_img_size=True, dynamic_img_pad=True)
         >>> pad_to_patches(model, torch.ones(1, 3, 30, 40)).shape
         torch.Size([1, 3, 32, 48])
@@ -79,7 +80,8 @@ def crop_to_image(student: nn.Module, heatmap: Tensor, size: Size) -> Tensor:
         Float (B, *size) in pixels; the heatmap itself, on the patch grid, if the student does not pad.
 
     Example:
-        >>> import timm, torch
+        >>> import timm
+        >>> import torch
         >>> model = timm.create_model("vit_tiny_patch16_224", depth=1, dynamic_img_size=True, dynamic_img_pad=True)
         >>> crop_to_image(model, torch.ones(1, 2, 3), (30, 40)).shape  # 2 x 3 patches are 32 x 48 pixels
         torch.Size([1, 30, 40])

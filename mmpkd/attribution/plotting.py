@@ -65,6 +65,7 @@ def overlay(
         ValueError: If shapes do not fit or the image is not in [0, 1].
 
     Example:
+        >>> import numpy as np
         >>> picture = overlay(np.ones((2, 2)), np.array([[0.0, 1.0]]), opacity=1.0, min_side=2)
         >>> picture[0].tolist()  # white where the heatmap is 0, the brightest colour where it is 1
         [[255, 255, 255], [252, 255, 164]]
@@ -105,6 +106,7 @@ def map_figure(
         ValueError: If shapes do not fit or the image is not in [0, 1].
 
     Example:
+        >>> import numpy as np
         >>> figure = map_figure(np.zeros((8, 8)), {"Rollout": np.eye(2)}, {"Mass": np.eye(8, dtype=bool)})
         >>> [axes.get_title() for axes in figure.axes]  # the last one is the colour bar
         ['image', 'Rollout', '']
@@ -124,9 +126,7 @@ def map_figure(
         axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
         axes.set_title(name, fontsize=9)
     if heatmaps:
-        bar = figure.colorbar(ScalarMappable(Normalize(0, 1), colormap), cax=figure.add_axes(layout.bar()))
-        bar.set_label("relevance, scaled", fontsize=8)
-        bar.ax.tick_params(labelsize=7)
+        _add_bar(figure, layout, colormap)
     if rois:
         lines = [Line2D([], [], color=_unit_color(i), linewidth=2, label=name) for i, name in enumerate(rois)]
         figure.legend(handles=lines, loc="lower center", ncols=layout.columns, fontsize=8, frameon=False)
@@ -201,6 +201,12 @@ def _unit_color(position: int) -> NDArray[np.float64]:
     """Return the same colour for matplotlib, RGB in [0, 1]."""
     color: NDArray[np.float64] = np.array(_color(position)) / 255
     return color
+
+
+def _add_bar(figure: Figure, layout: _Layout, colormap: str) -> None:
+    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), colormap), cax=figure.add_axes(layout.bar()))
+    bar.set_label("relevance, scaled", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
 
 
 def _draw_heatmap(axes: Axes, heatmap: NDArray[np.floating[Any]], size: tuple[int, int], colormap: str) -> None:

@@ -38,6 +38,7 @@ def attention_relevance(
         ValueError: If shapes do not fit.
 
     Example:
+        >>> import torch
         >>> attention = torch.tensor([[[[0.5, 0.5], [0.2, 0.8]]]])  # one block, one head, two tokens
         >>> gradient = torch.tensor([[[[-1.0, 2.0], [0.0, 0.0]]]])
         >>> attention_relevance([attention], [gradient])

@@ -127,6 +127,7 @@ def record_attention(student: nn.Module, image: Tensor, head_fusion: HeadFusion 
 
     Example:
         >>> import timm
+        >>> import torch
         >>> model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=2)
         >>> recorded = record_attention(model, torch.zeros(1, 3, 32, 32))
         >>> len(recorded.layers), recorded.layers[0].shape  # 2 x 2 patches and the class token

@@ -22,6 +22,7 @@ def fuse(parts: Sequence[Tensor], head_fusion: HeadFusion) -> Tensor:
     """Fuse attention matrices of equal shape by their mean, maximum or minimum.
 
     Example:
+        >>> import torch
         >>> fuse([torch.tensor([0.2, 0.8]), torch.tensor([0.4, 0.6])], "max")
         tensor([0.4000, 0.8000])
     """
@@ -164,6 +165,7 @@ def positive_weights(weights: Tensor) -> Tensor:
         Float32 (B, H, n, m).
 
     Example:
+        >>> import torch
         >>> positive_weights(torch.tensor([[[[0.6, 0.6, -0.2]]]]))
         tensor([[[[0.5000, 0.5000, 0.0000]]]])
     """

@@ -207,7 +207,7 @@ class LocalizationMonitor(Callback):
     ) -> dict[str, Tensor | Sequence[str]]:
         lost = torch.full_like(pairs.rois.area, torch.nan)
         if isinstance(method, AttentionMethod):
-            lost = pairs.own(prefix_mass(pairs.heatmap))
+            lost = pairs.per_roi(prefix_mass(pairs.heatmap))
         findings = [str(name) for name in known["finding"]]
         columns = {score.name: score.score(pairs) for score in self.scores}
         if stage == "val":
@@ -218,7 +218,7 @@ class LocalizationMonitor(Callback):
             "attribution": [method.name] * len(findings),
             **columns,
             "prefix_mass": lost,
-            "constant": pairs.own(pairs.constant),
+            "constant": pairs.per_roi(pairs.constant),
             "undefined": pairs.undefined,
         }
 
