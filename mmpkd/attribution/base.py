@@ -12,8 +12,8 @@ from torch import Tensor, nn
 class AttributionMethod(ABC):
     """Says how much each patch of an image matters to a student.
 
-    A method is configured by plain values, so that YAML can name it with `class_path`. Its map is the same for every
-    finding. `ClassAttribution` is the base class of methods with one map per finding.
+    A method is configured by plain values and can be built from YAML by its `class_path`. Its map is the same for every finding.
+    `ClassAttribution` is the base class of methods with one map per finding.
 
     Attributes:
         name: Short name, used in metric keys, tables and file names.

@@ -76,6 +76,7 @@ class GradCAM(ClassAttribution):
         with differentiating(student), eager(model), ExitStack() as stack:
             for branch in branches:
                 stack.callback(_watch(branch, keep).remove)
+            # clones: tensors that were made in inference mode cannot take part in autograd
             logits = student(image.clone())
             gradients = gradients_of_logit(logits, label.clone(), kept)
         activation_planes = [_as_planes(model, value.detach(), image) for value in kept]
@@ -121,7 +122,7 @@ def _attention(block: nn.Module) -> nn.Module | None:
 
 
 def _watch(block: nn.Module, keep: Callable[[Tensor], Tensor]) -> RemovableHandle:
-    """Pass the input of a block's attention to a function, and let the block go on with the function's result."""
+    """Pass the input of a block's attention to a function, and let the block continue with the function's result."""
     norm = _norm(block)
     attention = _attention(block)
     # timm's blocks hold their parts in the order in which they run

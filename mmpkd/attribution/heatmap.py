@@ -103,7 +103,7 @@ def resize_heatmap(heatmap: Tensor, size: tuple[int, int]) -> Tensor:
     """Interpolate heatmaps and scale them to [0, 1].
 
     The scaling that counts comes last, since interpolation lowers the peak of a single patch. They are also scaled first, which
-    keeps rounding small beside the range of a heatmap with a large offset.
+    keeps rounding small compared with the range, also for a heatmap with a large offset.
 
     Args:
         heatmap: Float (B, h, w), any range.

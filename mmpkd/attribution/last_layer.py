@@ -66,6 +66,7 @@ def attention_heads(student: nn.Module, image: Tensor) -> Tensor:
         calls.append(weights)
         return weights
 
+    # a first pass for what the classifier reads, and a second one for the heads, which the recorder would fuse
     recorded = record_attention(student, image)
     with evaluating(student), torch.no_grad(), attention_calls(model, on_fused, on_materialised):
         student(image)

@@ -122,8 +122,8 @@ def _patch_size(embed: Any) -> tuple[int, int] | None:
     rows, columns = (int(step) for step in to_2tuple(embed.patch_size))
     if not hasattr(embed, "feature_ratio"):
         return rows, columns
-    # a hybrid with a convolutional backbone: timm divides the image by the size of the features, which are rounded up, so that
-    # 100 pixels on 4 cells of 32 give a ratio of 25; these backbones halve, so the next power of two is the true ratio
+    # a hybrid with a convolutional backbone: timm divides the image by the size of the features, which is rounded up:
+    # 100 pixels on 4 cells of 32 give a ratio of 25. These backbones halve, so the next power of two is the true ratio
     ratio = [2 ** math.ceil(math.log2(int(value))) for value in embed.feature_ratio]
     return rows * ratio[0], columns * ratio[1]
 
@@ -173,6 +173,7 @@ def architecture(model: nn.Module) -> str:
 
 
 def _pooling(model: nn.Module) -> Pooling:
+    # the distillation token of DeiT has a head of its own, and the logits are averaged
     if hasattr(model, "head_dist"):
         return "distilled"
     known: dict[str, Pooling] = {"token": "class", "avg": "average", "map": "attention"}

@@ -155,6 +155,7 @@ class _Layout:
     findings: tuple[str, ...]
     has_title: bool
 
+    # side of a panel, and gap between panels; the constants below are room for titles, legend rows and the colour bar's labels
     side = 2.4
     gap = 0.08
 

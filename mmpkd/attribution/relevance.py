@@ -70,6 +70,7 @@ class AttentionRelevance(ClassAttribution):
         layout = token_layout(model, (int(image.shape[-2]), int(image.shape[-1])))
         tape = _Tape()
         with differentiating(student), attention_calls(model, tape.on_fused, tape.on_materialised):
+            # clones: tensors that were made in inference mode cannot take part in autograd
             gradients = gradients_of_logit(student(image.clone()), label.clone(), tape.activations)
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
             contributions = [weigh(gradient) for weigh, gradient in zip(tape.weigh, gradients, strict=True)]
@@ -107,6 +108,7 @@ class _Tape:
 def _weigh_fused(call: AttentionCall, gradient: Tensor) -> Tensor:
     """Return the contribution (B, n, m) of a call with outputs (B, H, n, e), head by head."""
     total: Tensor | None = None
+    # head by head, since the gradients of all heads, (B, H, n, m), would take much memory
     for head in range(call.num_heads):
         of_weights = gradient[:, head].float() @ call.value[:, head].float().transpose(1, 2)  # (B, n, m)
         part = _contribution(call.weights(head), of_weights)
@@ -127,7 +129,7 @@ def _contribution(weights: Tensor, gradient: Tensor) -> Tensor:
 def _carried(contributions: Sequence[Tensor], start: Tensor) -> Tensor:
     """Return start . R - start, the relevance that attention carries.
 
-    It is computed apart because it may be tiny beside the start row, and rounding would then remove it from their sum.
+    It is computed on its own because it may be tiny compared with the start row, and rounding would remove it from their sum.
     """
     carried = torch.zeros_like(start)
     for contribution in reversed(contributions):

@@ -62,6 +62,7 @@ class ImagesOnDevice(Callback):
         del pl_module, batch_idx
         if self._images is not None:
             image = self._images.batch(batch["index"], trainer.current_epoch)
+            # Lightning has converted the rest of the batch to the precision of the run already
             batch["image"] = trainer.precision_plugin.convert_input(image)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -53,7 +53,7 @@ class LabelCheck(Callback):
             self._check_monitor(data.label_names, found["val"])
         if parts and trainer.is_global_zero:
             logger.warning(
-                "Expected both values of every label but %s. There is no score there. `mmpkd check-data` counts labels.",
+                "Expected both values of every label but %s. It has no score there. `mmpkd check-data` counts labels.",
                 ", ".join(parts),
             )
 

@@ -26,6 +26,7 @@ class SaveRunConfig(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Save and log the configuration of a fit. Of other stages, log it only if the folder has none."""
+        # defaults included: later releases may have others
         text = self.parser.dump(self.config, skip_none=False)
         path = run_folder(trainer).config
         if stage == "fit":

@@ -51,6 +51,7 @@ def all_gather(value: Any) -> list[Any]:
     """Return the value of every process, in the order of ranks."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return [value]
+    # pickled, since tables and dictionaries are not tensors
     gathered: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(gathered, value)
     return gathered

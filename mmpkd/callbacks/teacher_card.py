@@ -39,6 +39,7 @@ class TeacherCardWriter(Callback):
         """Compute, save and print the card."""
         if not isinstance(pl_module, DistillationModule) or pl_module.teacher_path is None:
             return
+        # the card describes privileged input, which such a teacher does not read
         if pl_module.teacher_targets == "image":
             return
         data: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]

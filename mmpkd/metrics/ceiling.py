@@ -30,6 +30,7 @@ def patch_ceiling(mask: Tensor, grid: tuple[int, int]) -> Tensor:
     num_covered = torch.zeros(len(mask), len(num_pixels), dtype=torch.int64, device=mask.device)  # (R, h*w)
     num_covered.index_add_(1, patch, mask.flatten(1).long())
     order = (num_covered.float() / num_pixels).argsort(dim=1, descending=True)
+    # of the best 1, 2, ... patches together
     intersection = num_covered.gather(1, order).cumsum(1)
     selected = num_pixels.expand_as(num_covered).gather(1, order).cumsum(1)
     roi = num_covered.sum(1, keepdim=True)  # (R, 1)

@@ -36,6 +36,7 @@ def auroc(preds: Tensor, target: Tensor) -> Tensor:
     negatives = scores.masked_fill(~negative, torch.inf).sort(dim=1).values  # (K, N)
     below = torch.searchsorted(negatives, scores, right=False)
     not_above = torch.searchsorted(negatives, scores, right=True)
+    # a negative below a positive is counted twice, and one that ties with it once
     wins = ((below + not_above) * positive).sum(1).double() / 2
     return wins / (positive.sum(1) * negative.sum(1)).double().masked_fill(_undefined(positive, negative), torch.nan)
 
@@ -126,6 +127,7 @@ def best_f1_threshold(preds: Tensor, target: Tensor) -> Tensor:
     num_hits = _num_at_least(scores, positive)
     f1 = 2 * num_hits.double() / (num_predicted + positive.sum(1, keepdim=True)).clamp_min(1)
     f1 = f1.masked_fill(~stated, -1.0)
+    # several scores may reach the same F1
     best = f1 >= f1.max(dim=1, keepdim=True).values
     threshold = scores.masked_fill(~best, -torch.inf).max(dim=1).values
     return threshold.masked_fill(_undefined(positive, negative), 0.5)

@@ -103,6 +103,7 @@ def _iou_from(pairs: HeatmapPairs, level: Tensor) -> Tensor:
 def _iou(pairs: HeatmapPairs, num_hits: Tensor, num_selected: Tensor) -> Tensor:
     """Return the IoU, float32 (R, T), from the number of selected pixels (R, T) and of those inside the ROI (R, T)."""
     score = num_hits.float() / (num_selected + pairs.rois.num_pixels[:, None] - num_hits)
+    # a constant map is 0 everywhere after scaling, but selects the whole frame
     score = torch.where(pairs.per_roi(pairs.constant)[:, None], pairs.rois.area[:, None], score)
     return pairs.nan_where_undefined(score)
 

@@ -123,7 +123,7 @@ class HeatmapPairs:
     @cached_property
     def scaled_and_constant(self) -> tuple[Tensor, Tensor]:
         """`scaled` and `constant`, which are computed in one pass."""
-        # scaled before interpolation as well: rounding stays small beside the range of a map with a large offset
+        # scaled before interpolation as well: rounding stays small compared with the range of a map with a large offset
         patches, constant = scale_and_constant(self.heatmap)
         scaled, is_constant = scale_and_constant(upsample(patches, self.rois.size))
         return scaled.flatten(1), constant | is_constant

@@ -25,7 +25,7 @@ class RoiMetric(Metric):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        # not every device has float64, so the rounding error of a float32 sum is kept beside it
+        # not every device has float64, so the rounding error of a float32 sum is kept separately
         self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
         self.add_state("lost", torch.tensor(0.0), dist_reduce_fx="sum")
         self.add_state("num_roi", torch.tensor(0), dist_reduce_fx="sum")

@@ -25,6 +25,7 @@ def may_log_media(logger: WandbLogger, license_name: str) -> bool:
         return policy == "upload"
     if license_name in ("open", "synthetic"):
         return True
+    # last, since this starts the run of wandb
     experiment = logger.experiment
     return bool(experiment.offline) or not _is_public(str(experiment.settings.base_url))
 

@@ -41,6 +41,7 @@ class MetricsFile(Logger):
         """Remove the rows of all steps after the given one."""
         if not self.path.is_file():
             return
+        # a damaged line is dropped like the rows of later steps, and must not stop a resume
         lines = self.path.read_text(errors="replace").splitlines(keepends=True)
         write_text(self.path, "".join(line for line in lines if _is_kept(line, last_step)))
 

@@ -132,6 +132,7 @@ def wandb_logger(
         group=group,
         job_type=job_type,
         tags=tags,
+        # the same identifier for a resume and for the test continues the same run of wandb
         id=_run_id(folder),
         resume="allow",
         settings=_settings(system_metrics),

@@ -30,6 +30,7 @@ class CompiledFeatures:
         return _compiled(kind, self.backend)(self.model, image, *args, **kwargs)
 
 
+# compiled once for a class, not again for each of its instances
 @cache
 def _compiled(kind: Any, backend: str) -> Callable[..., Tensor]:
     compiled: Callable[..., Tensor] = torch.compile(kind.forward_features, backend=backend)

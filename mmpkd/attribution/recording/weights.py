@@ -136,7 +136,8 @@ def _fuse_heads(call: AttentionCall, head_fusion: HeadFusion) -> Tensor:
     for head in range(call.num_heads):
         torch.bmm(query[head], key[head], out=logits)
         if call.mask is not None:
-            logits += call.mask[:, head if call.mask.shape[1] > 1 else 0]
+            logits += call.mask[:, head if call.mask.shape[1] > 1 else 0]  # heads may share one mask
+        # the first head is the start of the result
         torch.softmax(logits, -1, out=weights if head else fused)
         if head and head_fusion == "mean":
             fused += weights

@@ -38,6 +38,7 @@ class BestCheckpoint(ModelCheckpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state, with the step of the best model."""
+        # a resumed run needs it to recognise a `best.ckpt` from after the checkpoint
         return {**super().state_dict(), "best_step": self._last_global_step_saved}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -48,12 +49,14 @@ class BestCheckpoint(ModelCheckpoint):
         if not name or not best.is_file():
             return
         try:
+            # mapped, since only the step is read
             saved = load(best, mmap=True)
         except ValueError:
             logger.warning("'%s' is damaged. The best model is chosen again from now on.", best)
             return
         if saved["global_step"] == state_dict["best_step"]:
             super().load_state_dict(_moved(state_dict, folder))
+            # Lightning does not restore it
             self._last_global_step_saved = state_dict["best_step"]
 
 

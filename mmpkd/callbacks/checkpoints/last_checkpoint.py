@@ -92,6 +92,7 @@ class LastCheckpoint(Checkpoint):
         if not trainer.fit_loop.epoch_loop._should_accumulate():
             self._save(trainer)
         elif self._boundary is not None:
+            # the steps of `trainer.save_checkpoint`, with the state at the boundary
             trainer.strategy.save_checkpoint(self._boundary.checkpoint(trainer), self.folder.last)
             trainer.strategy.barrier()
 

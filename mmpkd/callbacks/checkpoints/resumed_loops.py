@@ -33,6 +33,7 @@ class ResumedLoops(Callback):
         loop = trainer.fit_loop
         progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]
         batch: int = loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
+        # Lightning counts the epoch as processed, although some of its batches are left
         if progress["current"]["processed"] > progress["current"]["completed"] and batch < loop.max_batches:
             for counter in (progress["current"], progress["total"]):
                 counter["processed"] -= 1

@@ -46,6 +46,7 @@ class StepBoundary:
         ]
         return cls(
             trainer._checkpoint_connector._get_loops_state_dict(),
+            # a callback's state may be an object that the next batch changes
             deepcopy({key: state for key, state in callbacks.items() if state}),
             {} if datamodule is None else datamodule.state_dict(),
             generator_state(),

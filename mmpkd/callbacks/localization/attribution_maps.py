@@ -153,6 +153,7 @@ class AttributionMapLogger(Callback):
         students = {"student": student_of(pl_module), **self._others}
         taught_by = getattr(getattr(pl_module, "_teacher", None), "student", None)
         if taught_by is not None:
+            # in a tuple, which keeps it out of the module's own parameters
             students["teacher"] = taught_by[0]
         found: dict[str, dict[str, NDArray[np.float32]]] = {}
         for name, student in students.items():

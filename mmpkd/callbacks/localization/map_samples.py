@@ -105,6 +105,7 @@ def load_samples(
     datamodule: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
     place = {name: row for row, name in enumerate(datamodule.splits[stage].sample_id.tolist())}
     dataset = datamodule.dataset(stage, True, False)
+    # predictions by (identifier, finding)
     columns = zip(*(pairs[name] for name in ("sample_id", "finding", "target", "probability")), strict=True)
     known = {(name, finding): (float(target), float(p)) for name, finding, target, p in columns}
     samples = []

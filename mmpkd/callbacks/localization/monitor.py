@@ -112,6 +112,7 @@ class LocalizationMonitor(Callback):
         del batch_idx, dataloader_idx
         if not self._has_work(trainer, batch):
             return
+        # few images have an ROI, and recording costs time
         rows = torch.unique(batch["roi_sample"])
         fusions = {method.head_fusion for method in self._methods(trainer) if isinstance(method, AttentionMethod)}
         self._recorders = {fusion: AttentionRecorder(student_of(pl_module), fusion, rows) for fusion in sorted(fusions)}
@@ -134,6 +135,7 @@ class LocalizationMonitor(Callback):
     ) -> None:
         """Score a batch; `outputs` is the step's `{"probability": float32 (B, K)}`."""
         del batch_idx, dataloader_idx
+        # before other attributions run passes of their own
         self._stack.close()
         if not self._has_work(trainer, batch):
             return
@@ -238,6 +240,7 @@ class LocalizationMonitor(Callback):
             scored = self._with_baselines(scored)
         frame = known.merge(scored, on=list(PAIR)).sort_values(list(KEY), kind="stable", ignore_index=True)
         self.tables[stage] = frame
+        # every process has the whole table and logs the same values
         pl_module.log_dict(summary(frame, stage), sync_dist=True)
         folder = run_folder(trainer)
         save_table(trainer, frame, folder.rois(stage))

@@ -67,5 +67,6 @@ class ThresholdTuning:
 
 def _middle_of_best(total: Tensor) -> int:
     """Return the threshold with the largest sum of IoU; of several, the one in the middle."""
+    # between two levels of a map, the IoU does not change with the threshold
     best = (total == total.max()).nonzero()[:, 0]
     return int(best[len(best) // 2])
