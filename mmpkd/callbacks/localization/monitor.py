@@ -154,10 +154,9 @@ class LocalizationMonitor(Callback):
         for method in self._methods(trainer):
             with torch.no_grad(), trainer.precision_plugin.forward_context():
                 if isinstance(method, ClassAttribution):
-                    heatmap = heatmaps_of_pairs(method, student, batch)
+                    pairs = HeatmapPairs(heatmaps_of_pairs(method, student, batch), rois_of_pairs)
                 else:
-                    heatmap = self._heatmap(method, student, batch["image"][rows])
-            pairs = HeatmapPairs(heatmap, rois_of_pairs if isinstance(method, ClassAttribution) else rois)
+                    pairs = HeatmapPairs(self._heatmap(method, student, batch["image"][rows]), rois)
             self._scored.add({name: known[name] for name in PAIR} | self._score(method, pairs, known, stage))
         self._recorders = {}
 
