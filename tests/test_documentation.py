@@ -1,6 +1,8 @@
-"""The documentation names things that there are."""
+"""The documentation names things that exist, and shows how to use them."""
 
 import re
+from importlib import import_module
+from inspect import isfunction
 from pathlib import Path
 
 import pytest
@@ -21,3 +23,12 @@ def test_every_test_that_is_named_is_there(page: Path) -> None:
 def test_every_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("package", ["mmpkd.attribution", "mmpkd.metrics"])
+def test_every_public_function_has_an_example(package: str) -> None:
+    module = import_module(package)
+    exported = [getattr(module, name) for name in module.__all__]
+    functions = [value for value in exported if isfunction(value)]
+    assert functions
+    assert [function.__name__ for function in functions if ">>> " not in (function.__doc__ or "")] == []

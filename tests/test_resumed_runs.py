@@ -268,7 +268,9 @@ def test_fewer_epochs_than_are_trained_are_refused_and_nothing_is_touched(
 ) -> None:
     before = contents(accumulated)
     args = arguments(accumulated.path.parent, tiny_root, ACCUMULATING)
-    with pytest.raises(ValueError, match=r"trainer\.max_epochs of at least 2, the epochs that are trained, but got 1"):
+    with pytest.raises(
+        ValueError, match=r"trainer\.max_epochs of at least 2, the number of epochs trained so far, but got 1"
+    ):
         go_on(args, accumulated, "--trainer.max_epochs=1")
     with pytest.raises(ValueError, match="of the weights differ"):
         go_on(args, accumulated, "--model.init_args.student_options.depth=2")

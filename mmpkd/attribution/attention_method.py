@@ -1,4 +1,4 @@
-"""What rollout and last-layer attention share: heatmaps that are read from recorded attention."""
+"""The base class of attributions that are read from recorded attention: rollout and last-layer attention."""
 
 from abc import abstractmethod
 
@@ -10,7 +10,7 @@ from mmpkd.attribution.recording.weights import HeadFusion, check_head_fusion
 
 
 class AttentionMethod(AttributionMethod):
-    """An attribution that needs nothing but the attention of one forward pass, which several methods can share.
+    """An attribution that needs only the attention of one forward pass. Several methods can share the recording.
 
     Args:
         head_fusion: How to fuse heads: `mean`, `max` or `min`.
@@ -25,9 +25,9 @@ class AttentionMethod(AttributionMethod):
         """Return the relevance of every token, float32 (B, N), values >= 0, rows sum to 1."""
 
     def heatmap(self, recorded: RecordedAttention) -> Tensor:
-        """Return the relevance of the patches, float32 (B, h, w); what is missing to a sum of 1 is on prefix tokens."""
+        """Return the relevance of the patches, float32 (B, h, w). The rest of the sum of 1 lies on prefix tokens."""
         layout = recorded.layout
-        patches = self.token_relevance(recorded)[:, layout.num_prefix_tokens :]
+        patches = self.token_relevance(recorded)[:, layout.num_prefix_tokens :]  # (B, h*w)
         return patches.reshape(-1, *layout.grid)
 
     def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
@@ -36,5 +36,17 @@ class AttentionMethod(AttributionMethod):
 
 
 def prefix_mass(heatmap: Tensor) -> Tensor:
-    """Return the share (B,) of relevance that the heatmaps (B, h, w) of an `AttentionMethod` lost to prefix tokens."""
+    """Return the share of relevance that lies on prefix tokens instead of patches.
+
+    Args:
+        heatmap: Float (B, h, w), heatmaps of an `AttentionMethod`.
+
+    Returns:
+        Float (B,) in [0, 1].
+
+    Example:
+        >>> import torch
+        >>> prefix_mass(torch.full((1, 2, 2), 0.2))  # 0.8 on four patches
+        tensor([0.2000])
+    """
     return 1 - heatmap.sum((1, 2))

@@ -1,4 +1,4 @@
-"""What every attribution method is."""
+"""Base classes of attributions, with the checks and the modes that all of them share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 class AttributionMethod(ABC):
     """Says how much each patch of an image matters to a student.
 
-    A method is configured by plain values, so that YAML can name it with `class_path`. Its map is the same for every finding; see
-    `ClassAttribution` for maps of one finding.
+    A method is configured by plain values and can be built from YAML by its `class_path`. Its map is the same for every finding.
+    `ClassAttribution` is the base class of methods with one map per finding.
 
     Attributes:
         name: Short name, used in metric keys, tables and file names.
-        sees_student: Whether the student has any influence on the map; a map without it is a control, the same in every epoch.
+        is_baseline: Whether the map is a baseline map, which does not depend on the student and never changes.
     """
 
     name: str
-    sees_student: ClassVar[bool] = True
+    is_baseline: ClassVar[bool] = False
 
     @property
     def title(self) -> str:
@@ -33,7 +33,7 @@ class AttributionMethod(ABC):
         """Compute heatmaps.
 
         Args:
-            student: A student, or a timm vision transformer. It is left as it was, its training flags included.
+            student: A student, or a timm vision transformer. It is left unchanged, including its training flags.
             image: Float (B, C, H, W), normalised.
 
         Returns:
@@ -46,12 +46,12 @@ class ClassAttribution(AttributionMethod):
 
     @abstractmethod
     def of_label(self, student: nn.Module, image: Tensor, label: Tensor) -> Tensor:
-        """Compute one heatmap per image, for one finding each.
+        """Compute one heatmap per image, each for one finding.
 
         Args:
-            student: A student, or a timm model. It is left as it was.
+            student: A student, or a timm model. It is left unchanged, including its training flags.
             image: Float (B, C, H, W), normalised.
-            label: Int64 (B,), the finding that is asked about in each image.
+            label: Int64 (B,), the finding to explain in each image, as an index of the labels.
 
         Returns:
             Float32 (B, h, w), values >= 0, not normalised.
@@ -66,7 +66,7 @@ class ClassAttribution(AttributionMethod):
 
 
 def logits_of(output: object) -> Tensor:
-    """Return the logits (B, K) of a student's output, or of a timm model's."""
+    """Return the logits (B, K) in the output of a student or a timm model."""
     logits = getattr(output, "logits", output)
     if not isinstance(logits, Tensor):
         raise TypeError(f"Expected a model that returns logits but it returned {type(output).__name__}.")
@@ -80,7 +80,7 @@ def check_images(image: Tensor) -> None:
 
 
 def check_labels(label: Tensor, num_images: int, num_labels: int) -> None:
-    """Raise a ValueError unless there is one of the labels for each image."""
+    """Raise a ValueError unless there is one valid label per image."""
     if label.shape != (num_images,) or label.dtype != torch.int64 or bool(((label < 0) | (label >= num_labels)).any()):
         raise ValueError(
             f"Expected `label` to be int64 and {num_images} of the {num_labels} labels but got {label.dtype} {label.tolist()}."
@@ -89,7 +89,8 @@ def check_labels(label: Tensor, num_images: int, num_labels: int) -> None:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module in eval mode and, afterwards, each of its submodules back in the mode that it was in."""
+    """Put a module in eval mode, and each of its submodules back in its own mode afterwards."""
+    # modes differ: frozen blocks of a student stay in eval mode while the rest is trained
     flags = [(child, child.training) for child in module.modules()]
     module.eval()
     try:
@@ -101,9 +102,9 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def differentiating(module: nn.Module) -> Iterator[None]:
-    """Record gradients of activations only, also within `torch.inference_mode`: in eval mode, no weight collects a gradient.
+    """Record gradients of activations but not of weights, with the module in eval mode.
 
-    Nothing is checkpointed meanwhile (timm's `set_grad_checkpointing`).
+    This also works within `torch.inference_mode`. Gradient checkpointing (timm's `set_grad_checkpointing`) is off meanwhile.
     """
     wanted = [parameter for parameter in module.parameters() if parameter.requires_grad]
     # checkpointing runs blocks again in the backward pass, and hooks would see each of them twice
@@ -123,17 +124,18 @@ def differentiating(module: nn.Module) -> Iterator[None]:
 
 
 def gradients_of_logit(output: object, label: Tensor, activations: list[Tensor]) -> list[Tensor]:
-    """Return the gradient of each sample's logit of its label with respect to activations.
+    """Return the gradients of the chosen logit of each sample with respect to activations.
 
     Args:
-        output: What the model returned.
-        label: Int64 (B,).
+        output: Output of the model.
+        label: Int64 (B,), the logit to differentiate in each sample.
         activations: Tensors of the graph, of any shape.
 
     Raises:
-        ValueError: If the labels are none of the model's.
+        ValueError: If the model has no such label.
     """
     logits = logits_of(output)
     check_labels(label, *logits.shape)
+    # a sample's logit depends on its own activations only, so the gradient of the sum holds that of each sample
     chosen = logits.float().gather(1, label[:, None]).sum()
     return list(torch.autograd.grad(chosen, activations))

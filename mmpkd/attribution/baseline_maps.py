@@ -1,4 +1,7 @@
-"""Maps that know nothing of the student: run through the same code, they give the chance level of every score."""
+"""Baseline maps, which do not depend on the student.
+
+They go through the same code as every other map, and so give the level that a student's map has to beat in each score.
+"""
 
 import math
 
@@ -13,11 +16,11 @@ _MASK = 0xFFFFFFFF
 
 
 class AllOnes(AttributionMethod):
-    """The same value everywhere: a pointing game in which every point ties, and the whole image as region."""
+    """The same value everywhere: all patches tie in the pointing game, and IoU selects the whole image."""
 
     name = "all_ones"
     title = "All-ones map"
-    sees_student = False
+    is_baseline = True
 
     def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
         """Return ones, (B, h, w); see `AttributionMethod`."""
@@ -25,9 +28,9 @@ class AllOnes(AttributionMethod):
 
 
 class RandomMap(AttributionMethod):
-    """Independent uniform values, fixed by the seed and the image's own content.
+    """Independent uniform values, determined by the seed and the pixels of the image.
 
-    The order of samples, the batch size and the number of devices therefore change nothing.
+    They do not depend on the order of samples, the batch size or the number of devices.
 
     Args:
         seed: Another seed gives other maps.
@@ -35,7 +38,7 @@ class RandomMap(AttributionMethod):
 
     name = "random"
     title = "Random map"
-    sees_student = False
+    is_baseline = True
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
@@ -43,12 +46,15 @@ class RandomMap(AttributionMethod):
     def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
         """Return values in [0, 1), (B, h, w); see `AttributionMethod`."""
         rows, columns = _grid(student, image)
-        bits = image.float().flatten(1).contiguous().view(torch.int32).long() & _MASK
-        place = _mix(torch.arange(bits.shape[1], device=image.device) + 1)
-        content = _mix((bits * place).sum(1) & _MASK)
-        stream = _mix((content + _mix(torch.tensor(self.seed & _MASK, device=image.device))) & _MASK)
+        # a hash of each image, from the bits of its pixels and their places
+        bits = image.float().flatten(1).contiguous().view(torch.int32).long() & _MASK  # (B, C*H*W)
+        place = _mix(torch.arange(bits.shape[1], device=image.device) + 1)  # (C*H*W,)
+        content = _mix((bits * place).sum(1) & _MASK)  # (B,)
+        # a stream of numbers for each image, one number a patch; the odd constant is 2^32 divided by the golden ratio
+        stream = _mix((content + _mix(torch.tensor(self.seed & _MASK, device=image.device))) & _MASK)  # (B,)
         cell = torch.arange(rows * columns, device=image.device)
-        value = _mix((stream[:, None] + 0x9E3779B9 * (cell + 1)) & _MASK)
+        value = _mix((stream[:, None] + 0x9E3779B9 * (cell + 1)) & _MASK)  # (B, h*w)
+        # float32 holds 24 bits exactly
         return (value >> 8).float().div(2**24).reshape(-1, rows, columns)
 
 
@@ -61,7 +67,7 @@ class CenterGaussian(AttributionMethod):
 
     name = "center_gaussian"
     title = "Centre Gaussian"
-    sees_student = False
+    is_baseline = True
 
     def __init__(self, sigma: float = 0.25) -> None:
         if not 0 < sigma < math.inf:
@@ -71,19 +77,17 @@ class CenterGaussian(AttributionMethod):
     def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
         """Return values in (0, 1], (B, h, w); see `AttributionMethod`."""
         rows, columns = _grid(student, image)
-        y, x = (
-            ((torch.arange(n, dtype=torch.float32, device=image.device) + 0.5) / n - 0.5).square()
-            for n in (rows, columns)
-        )
+        y = _squared_offset(rows, image.device)  # (h,)
+        x = _squared_offset(columns, image.device)  # (w,)
         return torch.exp(-(y[:, None] + x) / (2 * self.sigma**2)).expand(len(image), rows, columns)
 
 
 class ImageIntensity(AttributionMethod):
-    """The mean brightness of each patch above the darkest one: bright tissue alone."""
+    """The mean brightness of each patch minus that of the darkest patch: bright tissue counts as relevant."""
 
     name = "image_intensity"
     title = "Image intensity"
-    sees_student = False
+    is_baseline = True
 
     def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
         """Return values >= 0, (B, h, w); see `AttributionMethod`."""
@@ -92,45 +96,45 @@ class ImageIntensity(AttributionMethod):
 
 
 class MeanRoi(ClassAttribution):
-    """The mean ROI of a finding in the validation split: what is known about where findings lie without looking at an image.
+    """The mean ROI of a finding in the validation split: where the finding usually lies, whatever the image shows.
 
-    It is learned by `LocalizationMonitor` in validation, kept in the student's checkpoint, and scored in test. A finding that
-    had no ROI gets the mean over all findings.
+    `LocalizationMonitor` learns it in validation, keeps it in the student's checkpoint, and scores it in test. A finding
+    without any ROI gets the mean over all ROIs.
     """
 
     name = "mean_roi"
     title = "Mean ROI"
-    sees_student = False
+    is_baseline = True
 
     def __init__(self) -> None:
         self._mean: Tensor | None = None
 
     @property
     def is_learned(self) -> bool:
-        """Whether there is a mean to show."""
+        """Whether mean ROIs were learned or loaded."""
         return self._mean is not None
 
-    def learn(self, total: Tensor, count: Tensor) -> None:
-        """Take the mean ROIs.
+    def learn(self, total: Tensor, num_rois: Tensor) -> None:
+        """Compute the mean ROIs.
 
         Args:
             total: Float (K, h, w), sum over ROIs of the share of each patch that they cover.
-            count: Float or int (K,), ROIs of each finding; at least one.
+            num_rois: Float or int (K,), number of ROIs of each finding, not all 0.
         """
-        pooled = total.sum(0) / count.sum()
-        own = total / count.clamp(min=1)[:, None, None]
-        self._mean = torch.where((count > 0)[:, None, None], own, pooled).float().cpu()
+        pooled = total.sum(0) / num_rois.sum()  # (h, w)
+        own = total / num_rois.clamp(min=1)[:, None, None]  # (K, h, w)
+        self._mean = torch.where((num_rois > 0)[:, None, None], own, pooled).float().cpu()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the mean, if there is one, for a checkpoint."""
+        """Return the mean ROIs for a checkpoint; empty if none were learned."""
         return {} if self._mean is None else {"mean": self._mean}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take what `state_dict` returned."""
+        """Load the mean ROIs that `state_dict` returned."""
         self._mean = state.get("mean")
 
     def of_label(self, student: nn.Module, image: Tensor, label: Tensor) -> Tensor:
-        """Return the mean ROI of one finding an image, (B, h, w) in [0, 1]; see `ClassAttribution`."""
+        """Return the mean ROI of one finding per image, (B, h, w) in [0, 1]; see `ClassAttribution`."""
         del student
         if self._mean is None:
             raise RuntimeError(
@@ -145,6 +149,12 @@ BASELINE_MAPS: tuple[type[AttributionMethod], ...] = (AllOnes, RandomMap, Center
 
 def _grid(student: nn.Module, image: Tensor) -> tuple[int, int]:
     return patch_grid(student, (int(image.shape[-2]), int(image.shape[-1])))
+
+
+def _squared_offset(num_patches: int, device: torch.device) -> Tensor:
+    """Return the squared distances (n,) of n patch centres from the middle, in units of the image's side."""
+    center = (torch.arange(num_patches, dtype=torch.float32, device=device) + 0.5) / num_patches
+    return (center - 0.5).square()
 
 
 def _mix(value: Tensor) -> Tensor:

@@ -13,8 +13,9 @@ from mmpkd.attribution.recording.calls import eager
 
 
 def grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
-    """Weigh channels by their mean gradient, and keep what speaks for the logit (Selvaraju et al. 2017, eq. 1 and 2,
-    https://arxiv.org/abs/1610.02391).
+    """Weight channels by their mean gradient, and keep the positive part of the sum.
+
+    Source: Selvaraju et al. 2017, eq. 1 and 2, https://arxiv.org/abs/1610.02391.
 
     Args:
         activation: Float (B, C, h, w).
@@ -25,22 +26,31 @@ def grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
 
     Raises:
         ValueError: If the shapes differ.
-    """  # noqa: D205
+
+    Example:
+        >>> import torch
+        >>> activation = torch.tensor([[[[1.0, 2.0]], [[4.0, 0.0]]]])  # two channels of 1 x 2 patches
+        >>> gradient = torch.tensor([[[[1.0, 1.0]], [[0.5, -0.5]]]])  # mean 1 and 0
+        >>> grad_cam(activation, gradient)
+        tensor([[[1., 2.]]])
+    """
     if activation.ndim != 4 or activation.shape != gradient.shape:
         raise ValueError(
             "Expected `activation` and `gradient` of the same shape (B, C, h, w) but got "
             f"{tuple(activation.shape)} and {tuple(gradient.shape)}."
         )
-    weight = gradient.float().mean((2, 3), keepdim=True)
+    weight = gradient.float().mean((2, 3), keepdim=True)  # (B, C, 1, 1)
     return (weight * activation.float()).sum(1).clamp_min(0)
 
 
 class GradCAM(ClassAttribution):
-    """Grad-CAM (Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391) of one finding, at what enters the last attention.
+    """Grad-CAM (Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391) of one finding, at the input of the last attention.
 
-    That is the norm before it, or the input of the block where norms come after the attention. Beyond the last attention, the
-    patches of a model whose head reads the class token have no gradient at all. Needs no attention maps, so it works for windowed
-    and reduced attention too (Swin, PVT, Twins). In blocks of parallel attentions, the channels of all their norms count.
+    The activation is the output of the norm before that attention, or the input of the block where norms come after it. No
+    later layer would do: after the last attention, the patches of a model whose head reads the class token have no gradient.
+    In blocks of parallel attentions, the channels of all their norms count.
+
+    No attention maps are needed, so windowed and reduced attention work too (Swin, PVT, Twins).
     """
 
     name = "grad_cam"
@@ -50,8 +60,8 @@ class GradCAM(ClassAttribution):
 
         Raises:
             TypeError: If no block of the model has a norm and an attention, as in a convolutional network.
-            RuntimeError: If what enters the last attention is not one vector a patch, as in windows of it.
-            ValueError: If there is no image, its patches are not whole, or a label is none of the model's.
+            RuntimeError: If the input of the last attention is not one vector per patch, as where windows are cut out before.
+            ValueError: If there is no image, its patches are not whole, or the model has no such label.
         """
         check_images(image)
         model = backbone(student)
@@ -59,24 +69,33 @@ class GradCAM(ClassAttribution):
         kept: list[Tensor] = []
 
         def keep(value: Tensor) -> Tensor:
+            # weights need no gradient meanwhile, so the graph begins at the first value that is kept
             kept.append(value if value.requires_grad else value.requires_grad_())
             return value
 
         with differentiating(student), eager(model), ExitStack() as stack:
             for branch in branches:
                 stack.callback(_watch(branch, keep).remove)
+            # clones: tensors that were made in inference mode cannot take part in autograd
             logits = student(image.clone())
             gradients = gradients_of_logit(logits, label.clone(), kept)
-        planes = [[_as_planes(model, value.detach(), image) for value in values] for values in (kept, gradients)]
+        activation_planes = [_as_planes(model, value.detach(), image) for value in kept]
+        gradient_planes = [_as_planes(model, value, image) for value in gradients]
         with torch.no_grad():
-            return grad_cam(*(torch.cat(values, dim=1) for values in planes))
+            return grad_cam(torch.cat(activation_planes, dim=1), torch.cat(gradient_planes, dim=1))
 
 
 def last_attentions(model: nn.Module) -> list[nn.Module]:
-    """Return the last block that has a norm and an attention; its branches if attentions are side by side.
+    """Return the last block that has a norm and an attention, or its branches if it has parallel attentions.
 
     Raises:
-        TypeError: If the model has none, as a convolutional network.
+        TypeError: If the model has no such block, as a convolutional network.
+
+    Example:
+        >>> import timm
+        >>> model = timm.create_model("vit_tiny_patch16_224", depth=2)
+        >>> last_attentions(model) == [model.blocks[1]]
+        True
     """
     found = [block for block in model.modules() if _norm(block) is not None and _attention(block) is not None]
     if not found:
@@ -90,20 +109,22 @@ def last_attentions(model: nn.Module) -> list[nn.Module]:
 
 def _norm(block: nn.Module) -> nn.Module | None:
     children = dict(block.named_children())
+    # `in_norm` is timm's ParallelScalingBlock, `norm` beside `attn` a branch of its ParallelThingsBlock
     names = ("norm1", "in_norm", "norm") if "attn" in children else ("norm1", "in_norm")
     return next((children[name] for name in names if name in children), None)
 
 
 def _attention(block: nn.Module) -> nn.Module | None:
-    is_attention = (
-        name in ("attn", "attn_out_proj") or "Att" in type(child).__name__ for name, child in block.named_children()
-    )
-    return next((child for child, found in zip(block.children(), is_attention, strict=True) if found), None)
+    for name, child in block.named_children():
+        if name in ("attn", "attn_out_proj") or "Att" in type(child).__name__:
+            return child
+    return None
 
 
 def _watch(block: nn.Module, keep: Callable[[Tensor], Tensor]) -> RemovableHandle:
-    """Show what enters the attention of a block to a function, and go on with what it returns."""
-    norm, attention = _norm(block), _attention(block)
+    """Pass the input of a block's attention to a function, and let the block continue with the function's result."""
+    norm = _norm(block)
+    attention = _attention(block)
     # timm's blocks hold their parts in the order in which they run
     is_before = norm is next(child for child in block.children() if child in (norm, attention))
     if norm is not None and is_before:
@@ -115,11 +136,14 @@ def _as_planes(model: nn.Module, value: Tensor, image: Tensor) -> Tensor:
     """Return tokens (B, N, C), or a map (B, h, w, C) or (B, C, h, w), as (B, C, h, w) without prefix tokens."""
     size = (int(image.shape[-2]), int(image.shape[-1]))
     reduction = int(model.feature_info[-1]["reduction"])  # type: ignore[index]
-    grid = rows, columns = -(-size[0] // reduction), -(-size[1] // reduction)
+    rows = -(-size[0] // reduction)
+    columns = -(-size[1] // reduction)
     prefix = int(getattr(model, "num_prefix_tokens", None) or 0)
-    is_last, is_first = (value.ndim == 4 and tuple(value.shape[i : i + 2]) == grid for i in (1, 2))
+    is_channels_last = value.ndim == 4 and tuple(value.shape[1:3]) == (rows, columns)
+    is_channels_first = value.ndim == 4 and tuple(value.shape[2:4]) == (rows, columns)
     is_sequence = value.ndim == 3 and value.shape[1] == prefix + rows * columns
-    if len(value) != len(image) or (is_last == is_first and not is_sequence):
+    # if both orders fit, the shape does not tell which one it is
+    if len(value) != len(image) or (is_channels_last == is_channels_first and not is_sequence):
         raise RuntimeError(
             f"Expected {prefix} prefix tokens and {rows} x {columns} patches to enter the last attention of "
             f"{architecture(model)}, as (B, N, C), (B, h, w, C) or (B, C, h, w), but got {tuple(value.shape)}. "
@@ -128,4 +152,4 @@ def _as_planes(model: nn.Module, value: Tensor, image: Tensor) -> Tensor:
     check_whole(size, (reduction, reduction))
     if is_sequence:
         return value[:, prefix:].transpose(1, 2).reshape(len(value), -1, rows, columns)
-    return value.permute(0, 3, 1, 2) if is_last else value
+    return value.permute(0, 3, 1, 2) if is_channels_last else value

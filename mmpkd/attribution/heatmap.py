@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor
 
-# Interpolating a constant map leaves rounding noise, which must not be stretched to [0, 1].
+# interpolating a constant map leaves rounding noise, which must not be stretched to [0, 1]
 _RELATIVE_RANGE = 1e-6
 
 
 def upsample(heatmap: Tensor, size: tuple[int, int]) -> Tensor:
     """Interpolate heatmaps bilinearly, with pixel centres aligned (`align_corners=False`).
 
-    Between patches of equal value, pixels have exactly that value, so that no tie is split by rounding.
+    Pixels between patches of equal value get exactly that value: rounding splits no ties.
 
     Args:
         heatmap: Float (B, h, w).
@@ -20,20 +20,25 @@ def upsample(heatmap: Tensor, size: tuple[int, int]) -> Tensor:
         Float32 (B, *size).
 
     Raises:
-        ValueError: If the heatmap has not three dimensions.
+        ValueError: If the heatmap does not have three dimensions.
+
+    Example:
+        >>> import torch
+        >>> upsample(torch.tensor([[[0.0, 1.0]]]), (1, 4))
+        tensor([[[0.0000, 0.2500, 0.7500, 1.0000]]])
     """
     if heatmap.ndim != 3:
         raise ValueError(f"Expected `heatmap` of shape (B, h, w) but got {tuple(heatmap.shape)}.")
-    # half of them meanwhile: the difference of two finite values may be infinite
+    # halved before and doubled after, both exactly: the difference of two finite values may be infinite
     return _stretch(_stretch(heatmap.float() / 2, 1, size[0]), 2, size[1]).mul_(2)
 
 
 def _stretch(values: Tensor, dim: int, pixels: int) -> Tensor:
-    """Interpolate linearly along one dimension, to a number of pixels."""
+    """Interpolate linearly along one dimension, from patches to pixels."""
     patches = values.shape[dim]
-    place = ((torch.arange(pixels, dtype=torch.float32, device=values.device) + 0.5) * (patches / pixels) - 0.5).clamp(
-        0, patches - 1
-    )
+    center = torch.arange(pixels, dtype=torch.float32, device=values.device) + 0.5
+    # pixel centres in units of patches, counted from the centre of the first one
+    place = (center * (patches / pixels) - 0.5).clamp(0, patches - 1)  # (pixels,)
     before = place.long()
     weight = (place - before).reshape(-1, *[1] * (values.ndim - 1 - dim))
     after = (before + 1).clamp(max=patches - 1)
@@ -42,12 +47,36 @@ def _stretch(values: Tensor, dim: int, pixels: int) -> Tensor:
 
 
 def is_constant(heatmap: Tensor) -> Tensor:
-    """Return, as bool (B,), which heatmaps (B, h, w) have one value everywhere, up to rounding."""
+    """Return which heatmaps have one value everywhere, up to rounding.
+
+    Args:
+        heatmap: Float (B, h, w).
+
+    Returns:
+        Bool (B,).
+
+    Example:
+        >>> import torch
+        >>> is_constant(torch.tensor([[[3.0, 3.0]], [[3.0, 4.0]]]))
+        tensor([ True, False])
+    """
     return _is_constant(*_extremes(heatmap))
 
 
 def min_max(heatmap: Tensor) -> Tensor:
-    """Scale each heatmap (B, H, W) linearly to [0, 1]; a constant one becomes 0 everywhere."""
+    """Scale each heatmap linearly to [0, 1]; a constant one becomes 0 everywhere.
+
+    Args:
+        heatmap: Float (B, H, W).
+
+    Returns:
+        Float (B, H, W) in [0, 1].
+
+    Example:
+        >>> import torch
+        >>> min_max(torch.tensor([[[2.0, 3.0, 6.0]]]))
+        tensor([[[0.0000, 0.2500, 1.0000]]])
+    """
     return scale_and_constant(heatmap)[0]
 
 
@@ -55,7 +84,8 @@ def scale_and_constant(heatmap: Tensor) -> tuple[Tensor, Tensor]:
     """Return heatmaps scaled as by `min_max`, float (B, H, W), and which are constant, bool (B,)."""
     low, high = _extremes(heatmap)
     constant = _is_constant(low, high)
-    # half of it, since the range of finite values may be infinite; divided by infinity, the rounding noise of a constant map is 0
+    # half of the range, since the range of finite values may be infinite
+    # an infinite range for a constant map, whose rounding noise becomes 0
     spread = (high / 2 - low / 2).masked_fill(constant, torch.inf)
     return (heatmap / 2).sub_(low[:, None, None] / 2).div_(spread[:, None, None]), constant
 
@@ -70,9 +100,10 @@ def _is_constant(low: Tensor, high: Tensor) -> Tensor:
 
 
 def resize_heatmap(heatmap: Tensor, size: tuple[int, int]) -> Tensor:
-    """Interpolate heatmaps and scale them to [0, 1], for good afterwards, since interpolation lowers the peak of a single patch.
+    """Interpolate heatmaps and scale them to [0, 1].
 
-    They are scaled before it, too, so that rounding is small beside their range, whatever their offset.
+    The scaling that counts comes last, since interpolation lowers the peak of a single patch. They are also scaled first, which
+    keeps rounding small compared with the range, also for a heatmap with a large offset.
 
     Args:
         heatmap: Float (B, h, w), any range.
@@ -80,5 +111,10 @@ def resize_heatmap(heatmap: Tensor, size: tuple[int, int]) -> Tensor:
 
     Returns:
         Float32 (B, *size) in [0, 1]; a constant heatmap becomes 0 everywhere.
+
+    Example:
+        >>> import torch
+        >>> resize_heatmap(torch.tensor([[[10.0, 12.0]]]), (1, 4))
+        tensor([[[0.0000, 0.2500, 0.7500, 1.0000]]])
     """
     return min_max(upsample(min_max(heatmap.float()), size))

@@ -16,23 +16,26 @@ from mmpkd.attribution.recording.weights import AttentionCall, attention_call, p
 
 
 class LastLayerAttention(AttentionMethod):
-    """What the tokens that the head reads attend to in the last block (Caron et al. 2021, section 4.2.2,
-    https://arxiv.org/abs/2104.14294), fused over all heads: picking a head on test data would be a choice of result.
+    """Attention of the last block, from the tokens that the classifier reads, fused over all heads.
+
+    Source: Caron et al. 2021, section 4.2.2, https://arxiv.org/abs/2104.14294. They show single heads; picking one by its
+    score on test data would be picking a result.
 
     Args:
         head_fusion: How to fuse heads: `mean`, `max` or `min`.
-    """  # noqa: D205
+    """
 
     name = "last_layer"
 
     def token_relevance(self, recorded: RecordedAttention) -> Tensor:
-        """Return the attention of the last block, weighted by what the head reads, float32 (B, N)."""
+        """Return the attention of the last block, weighted by how much the classifier reads each token, float32 (B, N)."""
+        # fused by `max` or `min`, rows do not sum to 1
         relevance = times(recorded.start, recorded.layers[-1])
         return relevance / relevance.sum(1, keepdim=True)
 
 
 def attention_heads(student: nn.Module, image: Tensor) -> Tensor:
-    """Return what each head of the last block attends to, for looking at; no score is made of a single head.
+    """Return the attention of each head of the last block, to look at; no score uses a single head.
 
     Args:
         student: A student, or a timm vision transformer.
@@ -44,6 +47,13 @@ def attention_heads(student: nn.Module, image: Tensor) -> Tensor:
     Raises:
         TypeError: If the model has no attention from every token to every token.
         RuntimeError: If its last block has several attentions, or one that leaves tokens out.
+
+    Example:
+        >>> import timm
+        >>> import torch
+        >>> model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1)  # 3 heads, 2 x 2 patches
+        >>> attention_heads(model, torch.zeros(1, 3, 32, 32)).shape
+        torch.Size([1, 3, 2, 2])
     """
     model = check_supported(student)
     calls: list[AttentionCall | Tensor] = []
@@ -56,18 +66,19 @@ def attention_heads(student: nn.Module, image: Tensor) -> Tensor:
         calls.append(weights)
         return weights
 
+    # a first pass for what the classifier reads, and a second one for the heads, which the recorder would fuse
     recorded = record_attention(student, image)
     with evaluating(student), torch.no_grad(), attention_calls(model, on_fused, on_materialised):
         student(image)
     last = by_block(model, recorded.layout, calls)[0][-1]
-    weights = _heads(last[0])
+    weights = _heads(last[0])  # (B, H, n, N), n = 1 where only the class token attends
     layout = recorded.layout
     if len(last) != 1 or weights.shape[-2] not in (1, layout.num_tokens):
         raise RuntimeError(
             f"Expected one attention over all tokens in the last block of {architecture(model)} but got {len(last)}, over "
             f"{tuple(weights.shape[-2:])}. Use LastLayerAttention."
         )
-    start = recorded.start[:, : weights.shape[-2]]
+    start = recorded.start[:, : weights.shape[-2]]  # (B, n)
     relevance = torch.einsum("bn,bhnm->bhm", start / start.sum(1, keepdim=True), weights)
     return relevance[..., layout.num_prefix_tokens :].reshape(*relevance.shape[:2], *layout.grid)
 

@@ -1,4 +1,4 @@
-"""Where in a timm transformer's token sequence the patches are, and which tokens its head reads."""
+"""The token sequence of a timm transformer: where the patches are, and which tokens the classifier reads."""
 
 import math
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ class TokenLayout:
     """Layout of N = num_prefix_tokens + rows * columns tokens.
 
     Attributes:
-        num_prefix_tokens: Class, distillation and register tokens, which come before the patches.
+        num_prefix_tokens: Number of class, distillation and register tokens, which come before the patches.
         grid: Patches (rows, columns).
-        pooling: What the head reads: the class token, class and distillation token, the mean over tokens, or an
-            attention pooling over tokens.
+        pooling: What the classifier reads: the class token, the class and the distillation token, the mean over tokens, or
+            an attention pooling over tokens.
         pools_prefix: Whether average or attention pooling includes the prefix tokens.
     """
 
@@ -46,7 +46,7 @@ class TokenLayout:
 
 
 def backbone(student: nn.Module) -> nn.Module:
-    """Return the timm module of a student, or the module itself if it is one."""
+    """Return the timm module of a student; a timm module is returned as it is."""
     model = getattr(student, "model", student)
     if not isinstance(model, nn.Module):
         raise TypeError(f"Expected `student.model` to be a module but got {type(model).__name__}.")
@@ -54,11 +54,23 @@ def backbone(student: nn.Module) -> nn.Module:
 
 
 def patch_grid(student: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
-    """Return the patches (rows, columns) of an image of the given height and width.
+    """Return the patch grid of images of a given size.
+
+    Args:
+        student: A student, or a timm model.
+        size: Height and width of the images in pixels.
+
+    Returns:
+        Patches (rows, columns).
 
     Raises:
         TypeError: If the model has no patch embedding.
-        ValueError: If the patches do not cover exactly the image.
+        ValueError: If the patches do not cover the image exactly.
+
+    Example:
+        >>> import timm
+        >>> patch_grid(timm.create_model("vit_tiny_patch16_224", img_size=(32, 48), depth=1), (32, 48))
+        (2, 3)
     """
     model = backbone(student)
     check_whole_patches(model, size)
@@ -73,13 +85,13 @@ def patch_grid(student: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def check_whole_patches(model: nn.Module, size: tuple[int, int]) -> None:
-    """Check that the patches of a timm model cover exactly an image of the given height and width.
+    """Check that the patches of a timm model cover images of a given height and width exactly.
 
-    Pixels beyond the last whole patch are dropped by the embedding, or padded to one (timm's `dynamic_img_pad`); a map that is
-    stretched over the image would then show every patch somewhere else. `pad_to_patches` pads an image beforehand.
+    The embedding drops pixels beyond the last whole patch, or pads them to a whole one (timm's `dynamic_img_pad`). A map
+    stretched over the image would then show every patch in the wrong place. `pad_to_patches` pads images beforehand.
 
     Raises:
-        ValueError: If height or width is no multiple of the patch.
+        ValueError: If the height or width is not a multiple of the patch's.
     """
     patch = _patch_size(getattr(model, "patch_embed", None))
     if patch is not None:
@@ -87,7 +99,7 @@ def check_whole_patches(model: nn.Module, size: tuple[int, int]) -> None:
 
 
 def check_whole(size: tuple[int, int], patch: tuple[int, int]) -> None:
-    """Raise a ValueError if a height and width are no multiples of a patch's."""
+    """Raise a ValueError unless height and width are multiples of those of a patch."""
     if not any(pixels % step for pixels, step in zip(size, patch, strict=True)):
         return
     height, width = (_whole(pixels, step) for pixels, step in zip(size, patch, strict=True))
@@ -98,30 +110,39 @@ def check_whole(size: tuple[int, int], patch: tuple[int, int]) -> None:
 
 
 def _whole(pixels: int, step: int) -> str:
-    """Return the next sizes of whole patches, below and above."""
+    """Return the nearest multiples of the patch below and above, as text for an error message."""
     above = -(-pixels // step) * step
     return str(above) if above in (step, pixels) else f"{above - step} or {above}"
 
 
 def _patch_size(embed: Any) -> tuple[int, int] | None:
-    """Return the height and width of a patch in pixels, or None if patches overlap or there are none."""
+    """Return the height and width of a patch in pixels, or None without patches or if they overlap."""
     if not hasattr(embed, "grid_size"):
         return None
     rows, columns = (int(step) for step in to_2tuple(embed.patch_size))
     if not hasattr(embed, "feature_ratio"):
         return rows, columns
-    # timm divides the image by the size of the backbone's features, which are rounded up: 100 pixels on 4 cells of 32 give 25.
-    # Convolutional backbones halve, so the next power of two is the true ratio.
+    # a hybrid with a convolutional backbone: timm divides the image by the size of the features, which is rounded up:
+    # 100 pixels on 4 cells of 32 give a ratio of 25. These backbones halve, so the next power of two is the true ratio
     ratio = [2 ** math.ceil(math.log2(int(value))) for value in embed.feature_ratio]
     return rows * ratio[0], columns * ratio[1]
 
 
 def token_layout(student: nn.Module, size: tuple[int, int]) -> TokenLayout:
-    """Read the layout for images of the given height and width from the model's own attributes.
+    """Read the token layout for images of a given size from the model's own attributes.
+
+    Args:
+        student: A student, or a timm vision transformer.
+        size: Height and width of the images in pixels.
 
     Raises:
-        TypeError: If the model is not one sequence of tokens.
-        ValueError: If no linear map leads from the tokens to what the head reads (max pooling, for example).
+        TypeError: If the model is not one sequence of tokens under global attention.
+        ValueError: If the classifier does not read a weighted sum of tokens, as with max pooling.
+
+    Example:
+        >>> import timm
+        >>> token_layout(timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1), (32, 32))
+        TokenLayout(num_prefix_tokens=1, grid=(2, 2), pooling='class', pools_prefix=False)
     """
     model = check_supported(student)
     return TokenLayout(
@@ -133,7 +154,7 @@ def token_layout(student: nn.Module, size: tuple[int, int]) -> TokenLayout:
 
 
 def check_supported(student: nn.Module) -> nn.Module:
-    """Return the timm module.
+    """Return the timm module of a student.
 
     Raises:
         TypeError: If it is not one sequence of tokens under global attention.
@@ -147,11 +168,12 @@ def check_supported(student: nn.Module) -> nn.Module:
 
 
 def architecture(model: nn.Module) -> str:
-    """Return the class name of a model, also of a compiled one."""
+    """Return the class name of a model, whether compiled or not."""
     return type(getattr(model, "_orig_mod", model)).__name__
 
 
 def _pooling(model: nn.Module) -> Pooling:
+    # the distillation token of DeiT has a head of its own, and the logits are averaged
     if hasattr(model, "head_dist"):
         return "distilled"
     known: dict[str, Pooling] = {"token": "class", "avg": "average", "map": "attention"}
@@ -165,7 +187,7 @@ def _pooling(model: nn.Module) -> Pooling:
 
 
 def num_read_tokens(model: nn.Module) -> int | None:
-    """Return how many of the first tokens the head reads, or None if it reads others, too."""
+    """Return how many of the first tokens the classifier reads, or None if it reads others as well."""
     read: dict[Pooling, int] = {"class": 1, "distilled": 2}
     return read.get(_pooling(model))
 
@@ -177,15 +199,24 @@ def _pools_prefix(model: nn.Module) -> bool:
 
 
 def start_row(layout: TokenLayout, pool: Tensor | None, like: Tensor) -> Tensor:
-    """Return how much of each token the head reads directly: the row that rollout starts from.
+    """Return how much the classifier reads of each token directly: the row that rollout starts from.
 
     Args:
         layout: The token layout.
-        pool: Float (B, n), attention of an attention pooling over the tokens that it sees, or None.
+        pool: Float (B, n), weights of an attention pooling over the n tokens it covers, or None without one.
         like: Float (B, N, N), gives batch size, data type and device.
 
     Returns:
         Float (B, N), rows sum to 1.
+
+    Raises:
+        RuntimeError: If the model pools by attention and its weights were not recorded.
+
+    Example:
+        >>> import torch
+        >>> layout = TokenLayout(num_prefix_tokens=1, grid=(1, 2), pooling="average", pools_prefix=False)
+        >>> start_row(layout, None, torch.zeros(1, 3, 3))
+        tensor([[0.0000, 0.5000, 0.5000]])
     """
     start = torch.zeros_like(like[:, 0])
     first_pooled = 0 if layout.pools_prefix else layout.num_prefix_tokens

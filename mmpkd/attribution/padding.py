@@ -1,4 +1,4 @@
-"""Students that fill up incomplete patches: maps of the padded image, and back to the image itself."""
+"""Students that pad incomplete patches: from the image to the padded image of their maps, and back."""
 
 from typing import Any
 
@@ -12,20 +12,26 @@ Size = tuple[int, int]
 
 
 def pads_to_patches(model: nn.Module) -> bool:
-    """Return whether a timm model fills up incomplete patches: `dynamic_img_pad`, together with `dynamic_img_size`.
+    """Return whether a timm model pads incomplete patches: `dynamic_img_pad` together with `dynamic_img_size`.
 
-    Without `dynamic_img_size`, timm has no position embedding for the tokens that padding adds.
+    With `dynamic_img_pad` alone, timm has no position embeddings for the tokens that padding adds.
     """
     embed: Any = getattr(model, "patch_embed", None)
     return bool(getattr(embed, "dynamic_img_pad", False)) and not getattr(embed, "strict_img_size", True)
 
 
 def padded_size(student: nn.Module, size: Size) -> Size:
-    """Return the height and width that an image has once the student has filled up its patches.
+    """Return the height and width of an image after the student has padded it.
 
     Args:
         student: A student, or a timm model.
-        size: Height and width of the image.
+        size: Height and width of the image in pixels.
+
+    Example:
+        >>> import timm
+        >>> model = timm.create_model("vit_tiny_patch16_224", depth=1, dynamic_img_size=True, dynamic_img_pad=True)
+        >>> padded_size(model, (30, 40))
+        (32, 48)
     """
     model: Any = backbone(student)
     if not pads_to_patches(model):
@@ -38,15 +44,22 @@ def padded_size(student: nn.Module, size: Size) -> Size:
 def pad_to_patches(student: nn.Module, image: Tensor) -> Tensor:
     """Pad images or masks with zeros at the bottom and the right, as the student does itself.
 
-    The student's output stays the same, and its map covers exactly the padded image. In a mask, the padding is background, as
-    that of `resize: pad` is.
+    The student's output stays the same, and its map covers the padded image exactly. In a mask, the padding is background, as
+    it is with `resize: pad`.
 
     Args:
         student: A student, or a timm model.
         image: (..., H, W) of any type.
 
     Returns:
-        (..., H', W'), whole patches; the image itself if the student pads nothing.
+        (..., H', W'), whole patches; the image itself if the student does not pad.
+
+    Example:
+        >>> import timm
+        >>> import torch
+        >>> model = timm.create_model("vit_tiny_patch16_224", depth=1, dynamic_img_size=True, dynamic_img_pad=True)
+        >>> pad_to_patches(model, torch.ones(1, 3, 30, 40)).shape
+        torch.Size([1, 3, 32, 48])
     """
     height, width = (int(n) for n in image.shape[-2:])
     padded_height, padded_width = padded_size(student, (height, width))
@@ -56,15 +69,22 @@ def pad_to_patches(student: nn.Module, image: Tensor) -> Tensor:
 
 
 def crop_to_image(student: nn.Module, heatmap: Tensor, size: Size) -> Tensor:
-    """Return the part of a map that lies on the image, to be drawn over it.
+    """Return the part of a heatmap that covers the image without its padding, to draw it over the image.
 
     Args:
-        student: The student that the map is of.
+        student: The student that the heatmap belongs to.
         heatmap: Float (B, h, w) on the patch grid of the padded image.
         size: Height and width of the image before padding.
 
     Returns:
-        Float (B, *size) in pixels; the map itself, on the patch grid, if the student pads nothing.
+        Float (B, *size) in pixels; the heatmap itself, on the patch grid, if the student does not pad.
+
+    Example:
+        >>> import timm
+        >>> import torch
+        >>> model = timm.create_model("vit_tiny_patch16_224", depth=1, dynamic_img_size=True, dynamic_img_pad=True)
+        >>> crop_to_image(model, torch.ones(1, 2, 3), (30, 40)).shape  # 2 x 3 patches are 32 x 48 pixels
+        torch.Size([1, 30, 40])
     """
     padded = padded_size(student, size)
     return heatmap if padded == size else upsample(heatmap, padded)[:, : size[0], : size[1]]

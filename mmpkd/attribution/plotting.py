@@ -1,4 +1,4 @@
-"""Heatmaps over images, as arrays and as figures; no plotting state is touched."""
+"""Heatmaps over images, as arrays and as figures. Pyplot and its global state are not used."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -15,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
 
-# legible on any grey value and under each other, also for colour-blind readers (Okabe & Ito 2008)
+# legible on any grey and distinct from each other, also for colour-blind readers (Okabe & Ito 2008)
 CONTOUR_COLORS: tuple[tuple[int, int, int], ...] = (
     (86, 180, 233),
     (0, 158, 115),
@@ -27,7 +28,12 @@ CONTOUR_COLORS: tuple[tuple[int, int, int], ...] = (
 
 
 def display_scale(height: int, width: int, min_side: int = 384) -> int:
-    """Return the whole number by which an image is enlarged so that its shorter side has at least `min_side` pixels."""
+    """Return the smallest whole factor that enlarges the shorter side of an image to at least `min_side` pixels.
+
+    Example:
+        >>> display_scale(224, 300)
+        2
+    """
     return max(1, -(-min_side // min(height, width)))
 
 
@@ -41,22 +47,28 @@ def overlay(
 ) -> NDArray[np.uint8]:
     """Lay a heatmap over an image and outline the ROIs.
 
-    The image is enlarged by a whole number, so that ROI borders stay on pixel borders. The heatmap is transparent where
-    it is low: the anatomy stays visible.
+    The image is enlarged by a whole factor, which keeps ROI borders on pixel borders. The heatmap is transparent where it is
+    low, which keeps the anatomy visible.
 
     Args:
         image: Float (H, W) in [0, 1].
-        heatmap: Float (h, w), any range; scaled to [0, 1] after it is resized. A constant one shows nothing.
+        heatmap: Float (h, w), any range; it is resized and then scaled to [0, 1]. A constant heatmap is not visible.
         roi_masks: Bool (H, W) each.
         opacity: Opacity in [0, 1] of the heatmap's maximum.
         colormap: A perceptually uniform colour map of matplotlib.
-        min_side: Pixels of the result's shorter side, at least.
+        min_side: Minimum number of pixels of the result's shorter side.
 
     Returns:
         uint8 RGB (scale * H, scale * W, 3).
 
     Raises:
         ValueError: If shapes do not fit or the image is not in [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> picture = overlay(np.ones((2, 2)), np.array([[0.0, 1.0]]), opacity=1.0, min_side=2)
+        >>> picture[0].tolist()  # white where the heatmap is 0, the brightest colour where it is 1
+        [[255, 255, 255], [252, 255, 164]]
     """
     _check(image, heatmap, roi_masks, opacity)
     height, width = image.shape
@@ -68,7 +80,7 @@ def overlay(
     alpha = opacity * level[..., None]
     picture: NDArray[np.uint8] = np.round(255 * np.clip(grey * (1 - alpha) + color * alpha, 0, 1)).astype(np.uint8)
     for position, mask in enumerate(roi_masks):
-        _outline(picture, mask, scale, CONTOUR_COLORS[position % len(CONTOUR_COLORS)])
+        _outline(picture, mask, scale, _color(position))
     return picture
 
 
@@ -80,18 +92,24 @@ def map_figure(
     aspect: float = 1.0,
     colormap: str = "inferno",
 ) -> Figure:
-    """Return a figure for a paper: the image with its ROIs, beside one panel a heatmap, with one colour bar.
+    """Return a figure for a paper: the image with its ROIs, one panel per heatmap, and a colour bar for all.
 
     Args:
         image: Float (H, W) in [0, 1].
-        heatmaps: Float (h, w) by title, any range; each is scaled to [0, 1] after it is resized.
+        heatmaps: Float (h, w) by title, any range; each is resized and then scaled to [0, 1].
         rois: Bool (H, W) by name of the finding.
         title: Text above the panels.
-        aspect: Height of a pixel in units of its width, where the image was squeezed into its frame.
+        aspect: Height of a pixel in units of its width; not 1 if the image was squeezed into its frame.
         colormap: A perceptually uniform colour map of matplotlib.
 
     Raises:
         ValueError: If shapes do not fit or the image is not in [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> figure = map_figure(np.zeros((8, 8)), {"Rollout": np.eye(2)}, {"Mass": np.eye(8, dtype=bool)})
+        >>> [axes.get_title() for axes in figure.axes]  # the last one is the colour bar
+        ['image', 'Rollout', '']
     """
     rois = rois or {}
     for heatmap in heatmaps.values():
@@ -103,29 +121,15 @@ def map_figure(
         axes = figure.add_axes(layout.panel(column))
         axes.imshow(image, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="bilinear")
         if values is not None:
-            level = _unit_range(cv2.resize(values.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR))
-            axes.imshow(
-                level, cmap=colormap, vmin=0, vmax=1, alpha=0.6 * level, aspect="auto", interpolation="bilinear"
-            )
-        for position, mask in enumerate(rois.values()):
-            color = np.array(CONTOUR_COLORS[position % len(CONTOUR_COLORS)]) / 255
-            if mask.any():
-                line = axes.contour(
-                    np.pad(mask, 1), [0.5], colors=[color], linewidths=1.4, extent=_padded(height, width)
-                )
-                line.set_path_effects([Stroke(linewidth=2.6, foreground="black"), Normal()])
+            _draw_heatmap(axes, values, (height, width), colormap)
+        _draw_contours(axes, list(rois.values()), (height, width))
         axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
         axes.set_title(name, fontsize=9)
     if heatmaps:
-        bar = figure.colorbar(ScalarMappable(Normalize(0, 1), colormap), cax=figure.add_axes(layout.bar()))
-        bar.set_label("relevance, scaled", fontsize=8)
-        bar.ax.tick_params(labelsize=7)
+        _add_bar(figure, layout, colormap)
     if rois:
-        handles = [
-            Line2D([], [], color=np.array(CONTOUR_COLORS[i % len(CONTOUR_COLORS)]) / 255, linewidth=2, label=name)
-            for i, name in enumerate(rois)
-        ]
-        figure.legend(handles=handles, loc="lower center", ncols=layout.columns, fontsize=8, frameon=False)
+        lines = [Line2D([], [], color=_unit_color(i), linewidth=2, label=name) for i, name in enumerate(rois)]
+        figure.legend(handles=lines, loc="lower center", ncols=layout.columns, fontsize=8, frameon=False)
     if title:
         figure.suptitle(title, fontsize=9, y=1 - 0.06 / layout.height, verticalalignment="top")
     return figure
@@ -133,16 +137,16 @@ def map_figure(
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where things are in a figure of maps, in inches.
+    """Positions of the parts of a figure, in inches.
 
-    Computed rather than left to matplotlib's constrained layout: a figure takes a quarter less time, and legends fit.
+    Computing them takes a quarter less time per figure than matplotlib's constrained layout, and makes room for the legend.
 
     Attributes:
-        num_panels: Panels in a row.
+        num_panels: Number of panels, side by side.
         proportion: Height of a panel in units of its width.
         has_bar: Whether there is a colour bar on the right.
-        findings: Names in the legend below.
-        has_title: Whether there is a title above.
+        findings: Names in the legend below the panels.
+        has_title: Whether there is a title above the panels.
     """
 
     num_panels: int
@@ -151,6 +155,7 @@ class _Layout:
     findings: tuple[str, ...]
     has_title: bool
 
+    # side of a panel, and gap between panels; the constants below are room for titles, legend rows and the colour bar's labels
     side = 2.4
     gap = 0.08
 
@@ -170,7 +175,8 @@ class _Layout:
 
     @property
     def columns(self) -> int:
-        """Columns of the legend: as many as fit beside each other."""
+        """Number of columns of the legend: as many as fit, at most four."""
+        # estimated from the font size: 0.075 inches a character, 0.55 for the line and the gap
         longest = max((len(name) for name in self.findings), default=0)
         return min(4, max(1, int(self.width / (0.55 + 0.075 * longest))))
 
@@ -187,20 +193,51 @@ class _Layout:
         return left / self.width, self._bottom / self.height, width / self.width, height / self.height
 
 
-def _padded(height: int, width: int) -> tuple[float, float, float, float]:
-    """Return left, right, first and last row of the pixel centres of a mask with a border of one pixel."""
-    return (-1.0, float(width), -1.0, float(height))
+def _color(position: int) -> tuple[int, int, int]:
+    """Return the colour of the ROI at a position, RGB in [0, 255]; colours repeat after the last one."""
+    return CONTOUR_COLORS[position % len(CONTOUR_COLORS)]
+
+
+def _unit_color(position: int) -> NDArray[np.float64]:
+    """Return the same colour for matplotlib, RGB in [0, 1]."""
+    color: NDArray[np.float64] = np.array(_color(position)) / 255
+    return color
+
+
+def _add_bar(figure: Figure, layout: _Layout, colormap: str) -> None:
+    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), colormap), cax=figure.add_axes(layout.bar()))
+    bar.set_label("relevance, scaled", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+
+
+def _draw_heatmap(axes: Axes, heatmap: NDArray[np.floating[Any]], size: tuple[int, int], colormap: str) -> None:
+    height, width = size
+    level = _unit_range(cv2.resize(heatmap.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR))
+    axes.imshow(level, cmap=colormap, vmin=0, vmax=1, alpha=0.6 * level, aspect="auto", interpolation="bilinear")
+
+
+def _draw_contours(axes: Axes, roi_masks: Sequence[NDArray[np.bool_]], size: tuple[int, int]) -> None:
+    height, width = size
+    # pixel centres of the first and the last column and row of the padded mask
+    extent = (-1.0, float(width), -1.0, float(height))
+    for position, mask in enumerate(roi_masks):
+        if mask.any():
+            # a border of one pixel closes the contour of an ROI at the edge of the image
+            line = axes.contour(np.pad(mask, 1), [0.5], colors=[_unit_color(position)], linewidths=1.4, extent=extent)
+            line.set_path_effects([Stroke(linewidth=2.6, foreground="black"), Normal()])
 
 
 def _unit_range(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    low, high = float(values.min()), float(values.max())
+    """Scale values to [0, 1]; a range that rounding alone explains becomes 0 everywhere."""
+    low = float(values.min())
+    high = float(values.max())
     if high - low <= 1e-6 * abs(high):
         return np.zeros_like(values)
     return (values - low) / (high - low)
 
 
 def _outline(picture: NDArray[np.uint8], mask: NDArray[np.bool_], scale: int, color: tuple[int, int, int]) -> None:
-    """Draw the border of a mask, bright on dark, so that it shows on any background."""
+    """Draw the border of a mask in its colour on a wider black line, which shows on any background."""
     enlarged = np.ascontiguousarray(mask, dtype=np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
     contours, _ = cv2.findContours(enlarged, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, contours, -1, (0, 0, 0), 4)

@@ -14,17 +14,17 @@ from mmpkd.attribution.recording.calls import attention_calls
 from mmpkd.attribution.recording.row import first_row, times
 from mmpkd.attribution.recording.weights import AttentionCall, attention_call
 
-# fuses one attention with the gradient of what it gave, (B, n, m)
+# from the gradient of an attention's activation to the contribution of its weights, (B, n, m)
 Weigh = Callable[[Tensor], Tensor]
 
 
 def attention_relevance(
     attentions: Sequence[Tensor], gradients: Sequence[Tensor], *, start: Tensor | None = None
 ) -> Tensor:
-    """Follow what attention contributes to a logit from the output tokens back to the input tokens.
+    """Follow the contributions of attention to a logit from the output tokens back to the input tokens.
 
     With B_l = mean over heads of max(0, dY/dA_l * A_l), relevance starts as R = I and becomes R + B_l R block by block (Chefer et
-    al. 2021, https://arxiv.org/abs/2103.15679, eq. 5 and 6); the result is start . R. One row is multiplied through.
+    al. 2021, https://arxiv.org/abs/2103.15679, eq. 5 and 6). The result is start . R, of which only this one row is computed.
 
     Args:
         attentions: One float tensor (B, H, N, N) per block, first block first; queries are rows.
@@ -36,21 +36,29 @@ def attention_relevance(
 
     Raises:
         ValueError: If shapes do not fit.
+
+    Example:
+        >>> import torch
+        >>> attention = torch.tensor([[[[0.5, 0.5], [0.2, 0.8]]]])  # one block, one head, two tokens
+        >>> gradient = torch.tensor([[[[-1.0, 2.0], [0.0, 0.0]]]])
+        >>> attention_relevance([attention], [gradient])
+        tensor([[1., 1.]])
     """
     _check_shapes([tuple(value.shape) for value in attentions], [tuple(value.shape) for value in gradients])
     contributions = [_contribution(a.float(), g.float()).mean(1) for a, g in zip(attentions, gradients, strict=True)]
     row = first_row(start, contributions[0])
-    return row + _arriving(contributions, row)
+    return row + _carried(contributions, row)
 
 
 class AttentionRelevance(ClassAttribution):
     """Gradient-weighted attention relevance (Chefer et al. 2021, https://arxiv.org/abs/2103.15679), of one finding.
 
-    No attention is materialised in the graph: of A V = O, the gradient of A is that of O times V transposed, so that queries,
-    keys, values and the gradients of the attention outputs are enough.
+    The softmax A is not part of the graph. Since A V = O, the gradient of A is that of O times V transposed: queries, keys,
+    values and the gradient of the attention output are enough.
 
-    The identity that R starts from says that a token is relevant to itself. Where the head averages over the patches, it would
-    add the same value to every patch, so it is left out: a patch counts by what attention carries from it.
+    R starts from the identity, which says that a token is relevant to itself. Where the classifier averages over the patches,
+    the identity would add the same value to every patch. It is therefore left out, and a patch counts by what attention
+    carries from it.
     """
 
     name = "relevance"
@@ -62,20 +70,21 @@ class AttentionRelevance(ClassAttribution):
         layout = token_layout(model, (int(image.shape[-2]), int(image.shape[-1])))
         tape = _Tape()
         with differentiating(student), attention_calls(model, tape.on_fused, tape.on_materialised):
+            # clones: tensors that were made in inference mode cannot take part in autograd
             gradients = gradients_of_logit(student(image.clone()), label.clone(), tape.activations)
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
             contributions = [weigh(gradient) for weigh, gradient in zip(tape.weigh, gradients, strict=True)]
             blocks, pool = by_block(model, layout, contributions)
-            # attentions side by side in a block add up
+            # the outputs of parallel attentions are added, and so are their contributions
             layers = [square(torch.stack(block).sum(0), layout, architecture(model), rest=0.0) for block in blocks]
-            # an attention pooling is one more step of the chain, and its contribution the row to start from
+            # attention pooling is one more step of the chain: its contribution is the row to start from
             start = start_row(layout, None if pool is None else pool[:, 0], layers[-1])
-            relevance = _arriving(layers, start) + (start if pool is not None else 0)
+            relevance = _carried(layers, start) + (start if pool is not None else 0)  # (B, N)
         return relevance[:, layout.num_prefix_tokens :].reshape(-1, *layout.grid)
 
 
 class _Tape:
-    """Keeps, of every attention, what its contribution to a logit is computed from."""
+    """Keeps what is needed of every attention to compute its contribution to a logit."""
 
     def __init__(self) -> None:
         self.activations: list[Tensor] = []
@@ -99,8 +108,9 @@ class _Tape:
 def _weigh_fused(call: AttentionCall, gradient: Tensor) -> Tensor:
     """Return the contribution (B, n, m) of a call with outputs (B, H, n, e), head by head."""
     total: Tensor | None = None
+    # head by head, since the gradients of all heads, (B, H, n, m), would take much memory
     for head in range(call.num_heads):
-        of_weights = gradient[:, head].float() @ call.value[:, head].float().transpose(1, 2)
+        of_weights = gradient[:, head].float() @ call.value[:, head].float().transpose(1, 2)  # (B, n, m)
         part = _contribution(call.weights(head), of_weights)
         total = part if total is None else total.add_(part)
     if total is None:
@@ -116,12 +126,15 @@ def _contribution(weights: Tensor, gradient: Tensor) -> Tensor:
     return (weights * gradient).clamp_min(0)
 
 
-def _arriving(contributions: Sequence[Tensor], start: Tensor) -> Tensor:
-    """Return start . R - start, which is small beside the start row and would be rounded away in their sum."""
-    arriving = torch.zeros_like(start)
+def _carried(contributions: Sequence[Tensor], start: Tensor) -> Tensor:
+    """Return start . R - start, the relevance that attention carries.
+
+    It is computed on its own because it may be tiny compared with the start row, and rounding would remove it from their sum.
+    """
+    carried = torch.zeros_like(start)
     for contribution in reversed(contributions):
-        arriving = arriving + times(start + arriving, contribution)
-    return arriving
+        carried = carried + times(start + carried, contribution)
+    return carried
 
 
 def _check_shapes(attentions: Sequence[tuple[int, ...]], gradients: Sequence[tuple[int, ...]]) -> None:

@@ -22,41 +22,47 @@ def attention_rollout(
     """Follow attention from the output tokens back to the input tokens.
 
     With F_l the attention of block l, fused over heads, and w the residual weight, M_l is (1 - w) F_l + w I with rows
-    normalised to 1; the result is start . M_L ... M_1 (Abnar & Zuidema 2020, section 3,
-    https://arxiv.org/abs/2005.00928, where w = 0.5). One row is multiplied through, which costs O(L N^2), not O(L N^3).
+    normalised to 1. The result is start . M_L ... M_1 (Abnar & Zuidema 2020, section 3,
+    https://arxiv.org/abs/2005.00928, where w = 0.5). Multiplying one row through costs O(L N^2) instead of O(L N^3).
 
     Args:
         attentions: One float tensor per block, first block first: (B, H, N, N), or (B, N, N) if already fused. Queries
             are rows; entries are >= 0.
         start: Float (B, N) or (N,), weights of the output tokens; token 0, the class token, if None.
         head_fusion: How to fuse heads: `mean`, `max` or `min`.
-        discard_ratio: Share in [0, 1) of the weights of each row, the smallest, that are set to 0.
+        discard_ratio: Share in [0, 1) of the weights of each row that are set to 0, the smallest first.
         residual_weight: Weight w in [0, 1] of the residual connection.
         first_block: Index of the first block to use.
 
     Returns:
-        Float32 (B, N): relevance of each input token; every row sums to the sum of its start row.
+        Float32 (B, N), relevance of each input token; every row sums to the sum of its start row.
 
     Raises:
-        ValueError: If an argument is out of its range or shapes do not fit.
+        ValueError: If an argument is out of range or shapes do not fit.
+
+    Example:
+        >>> import torch
+        >>> attention = torch.tensor([[[0.0, 1.0], [0.0, 1.0]]])  # both tokens attend to the patch only
+        >>> attention_rollout([attention, attention])
+        tensor([[0.2500, 0.7500]])
     """
     check_head_fusion(head_fusion)
     _check_options(len(attentions), discard_ratio, residual_weight, first_block)
     _check_shapes(attentions)
     row = first_row(start, attentions[0])
     for attention in reversed(attentions[first_block:]):
-        weights = attention.float()
+        weights = attention.float()  # (B, H, N, N) or (B, N, N)
         weights = fuse(weights.unbind(1), head_fusion) if weights.ndim == 4 else weights
         row = _step(row, _discard(weights, discard_ratio), residual_weight)
     return row
 
 
 class AttentionRollout(AttentionMethod):
-    """Attention rollout (Abnar & Zuidema 2020, https://arxiv.org/abs/2005.00928), from the tokens that the head reads.
+    """Attention rollout (Abnar & Zuidema 2020, https://arxiv.org/abs/2005.00928), from the tokens that the classifier reads.
 
     Args:
         head_fusion: How to fuse heads: `mean`, `max` or `min`.
-        discard_ratio: Share in [0, 1) of the weights of each row, the smallest, that are set to 0.
+        discard_ratio: Share in [0, 1) of the weights of each row that are set to 0, the smallest first.
         residual_weight: Weight in [0, 1] of the residual connection.
         first_block: Index of the first block to use.
     """
@@ -71,11 +77,14 @@ class AttentionRollout(AttentionMethod):
         first_block: int = 0,
     ) -> None:
         super().__init__(head_fusion)
-        self.discard_ratio, self.residual_weight, self.first_block = discard_ratio, residual_weight, first_block
+        self.discard_ratio = discard_ratio
+        self.residual_weight = residual_weight
+        self.first_block = first_block
+        # the number of blocks is not known yet: only a negative `first_block` is refused here
         _check_options(first_block + 1, discard_ratio, residual_weight, first_block)
 
     def token_relevance(self, recorded: RecordedAttention) -> Tensor:
-        """Return the rollout from the head to the input tokens, float32 (B, N)."""
+        """Return the rollout from the classifier to the input tokens, float32 (B, N)."""
         return attention_rollout(
             recorded.layers,
             start=recorded.start,
@@ -117,6 +126,7 @@ def _discard(weights: Tensor, discard_ratio: float) -> Tensor:
 
 def _step(row: Tensor, weights: Tensor, residual_weight: float) -> Tensor:
     """Multiply a row (B, N) by one block's normalised matrix, without forming that matrix."""
-    row_sum = (1 - residual_weight) * weights.sum(-1) + residual_weight
+    # dividing the row by the row sums of the matrix has the effect of normalising the matrix
+    row_sum = (1 - residual_weight) * weights.sum(-1) + residual_weight  # (B, N)
     scaled = row / row_sum
     return (1 - residual_weight) * times(scaled, weights) + residual_weight * scaled

@@ -13,9 +13,9 @@ logger = logging.getLogger("mmpkd")
 
 
 class ImagesOnDevice(Callback):
-    """Keeps all prepared training images on the device and augments them there; the loader serves no images.
+    """Keeps all prepared training images on the device and augments them there, instead of loading them.
 
-    Needs `data.prepared`. On a GPU that is too small for them, images come through the loader as usual, and a line says so.
+    Needs `data.prepared`. If the images do not fit into the memory of the GPU, they are loaded as usual, and a log line says so.
 
     Args:
         max_share: Largest share of the free memory of a GPU that the images may take, in (0, 1].
@@ -28,7 +28,7 @@ class ImagesOnDevice(Callback):
         self._images: DeviceImages | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Copy the images, if there is room, before the training loader is built, which is when optimizers are.
+        """Copy the images, if there is room, before the training loader is built.
 
         Raises:
             ValueError: If the data module has no prepared images.
@@ -48,7 +48,7 @@ class ImagesOnDevice(Callback):
             free = torch.cuda.mem_get_info(device)[0]
             if size > self.max_share * free:
                 logger.info(
-                    "%.1f GB of images do not fit into %.1f GB of free memory: the loader serves them",
+                    "%.1f GB of images do not fit into %.1f GB of free memory: they are loaded in every epoch",
                     size / 1e9,
                     free / 1e9,
                 )
@@ -58,19 +58,20 @@ class ImagesOnDevice(Callback):
         logger.info("%.2f GB of training images are on %s", size / 1e9, device)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
-        """Add the images of the batch."""
+        """Add the augmented images to the batch."""
         del pl_module, batch_idx
         if self._images is not None:
             image = self._images.batch(batch["index"], trainer.current_epoch)
+            # Lightning has converted the rest of the batch to the precision of the run already
             batch["image"] = trainer.precision_plugin.convert_input(image)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Free the memory."""
+        """Free the memory, and let the data module load images again."""
         del pl_module
         self._free(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Free the memory, and let the loader serve images again: the next fit may be without this callback."""
+        """Free the memory, and let the data module load images again, since the next fit may not use this callback."""
         del pl_module, exception
         if self._images is not None:
             self._free(trainer)

@@ -11,14 +11,15 @@ from mmpkd.modules.base import ClassificationModule
 
 
 class EMA(EMAWeightAveraging):
-    """Lightning's average of the weights, of all layers: some are made when a fit starts, after callbacks are set up.
+    """Lightning's average of the weights, over all layers.
 
-    Validation, and the checkpoint that is tested, use the average.
+    Validation uses the average, and so does the checkpoint that is tested. The average starts with the fit, since some layers are
+    built after callbacks are set up.
 
     Args:
         decay: Share of the average that stays in each update, in [0, 1).
         update_every_n_steps: Steps between updates, 1 or more.
-        update_starting_at_step: First step after which the average is updated, or None for the first.
+        update_starting_at_step: Step after which the average is first updated; None for the first step.
 
     Raises:
         ValueError: If a number is out of range.
@@ -36,7 +37,7 @@ class EMA(EMAWeightAveraging):
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check the precision, and wait: the module may not have all of its layers yet.
+        """Check the precision; the average starts later, when the module has all of its layers.
 
         Raises:
             ValueError: If the weights are in half precision.
@@ -48,27 +49,27 @@ class EMA(EMAWeightAveraging):
             )
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on with the average of an interrupted fit; a test has the average as its weights already."""
+        """Restore the average of an interrupted fit. In a test, the weights of the checkpoint are the average already."""
         if trainer.state.fn == TrainerFn.FITTING:
             self._start(trainer, pl_module)
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the average until all callbacks have seen it."""
+        """Do nothing: Lightning would switch back to the trained weights before other callbacks have used the average."""
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Go back to the weights that are trained, before a checkpoint is saved."""
+        """Switch back to the weights that are trained, before a checkpoint is saved."""
         super().on_validation_epoch_end(trainer, pl_module)
         if self._average_model is not None and isinstance(pl_module, ClassificationModule):
-            # the thresholds of F1 that were found with the average are no weights: equal ones stay equal when they are averaged
+            # F1's thresholds were chosen with the average; the module gets the same ones, and averaging equal values keeps them
             average = cast("ClassificationModule", self._average_model.module)
             pl_module.scores.thresholds.copy_(average.scores.thresholds)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start with the weights as they are, or go on with an average that was restored, on the device of the weights."""
+        """Start the average from the present weights unless one was restored, and move it to their device."""
         average = self._start(trainer, pl_module)
         average.module.to(pl_module.device)
-        # its value is asked for in each step: on a device, that would wait for all that is queued
+        # read in each step; on a GPU, that would wait for everything in the queue
         average.n_averaged = average.n_averaged.cpu()
 
     def _start(self, trainer: Trainer, pl_module: LightningModule) -> AveragedModel:

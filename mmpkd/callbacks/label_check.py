@@ -1,4 +1,4 @@
-"""Labels that cannot be learned or scored, said before anything is computed."""
+"""A check for labels that cannot be learned or scored, before anything is computed."""
 
 import logging
 from collections.abc import Iterable
@@ -20,25 +20,25 @@ MEASURES = ("auroc", "auprc", "f1")
 
 
 class LabelCheck(Callback):
-    """Names the labels that do not have both values among what is trained on or scored, in one line.
+    """Names in one line the labels that lack one of their two values in a split that is trained on or scored.
 
-    That is legal, for example where a test split is not annotated for a label: it takes no part in the scores there. A fit is
-    refused if it leaves nothing to choose the best checkpoint by, and `DataCheck` refuses a label that a whole training or
-    validation split does not tell. A teacher is trained and scored on the samples that have privileged input, and these
-    alone count for it.
+    Such a label has no score in that split, which is allowed: a test split may not be annotated for it. A fit is refused if the
+    score that chooses the best checkpoint would be undefined, and `DataCheck` refuses a label that a whole training or validation
+    split does not tell. For a teacher, only samples with privileged input count, since it
+    is trained and scored on these.
 
     Args:
-        monitor: Validation score that the best checkpoint is chosen by.
+        monitor: Validation score that chooses the best checkpoint.
     """
 
     def __init__(self, monitor: str) -> None:
         self.monitor = monitor
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check the labels, before the module computes anything.
+        """Check the labels before the module computes anything.
 
         Raises:
-            ValueError: If the monitored score is undefined whatever the model predicts.
+            ValueError: If the monitored score is undefined for all predictions.
         """
         data: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
         names = SPLITS.get(stage, ())
@@ -46,14 +46,15 @@ class LabelCheck(Callback):
             names = ("train",)
         splits = {name: data.splits[name] for name in names if name in data.splits}
         found = {
-            name: without_both_values(_scored(pl_module, split), data.label_names) for name, split in splits.items()
+            name: without_both_values(_scored_labels(pl_module, split), data.label_names)
+            for name, split in splits.items()
         }
         parts = [f"'{label}' is {what} in {name}" for name, labels in found.items() for label, what in labels.items()]
         if stage == "fit" and "val" in found:
             self._check_monitor(data.label_names, found["val"])
         if parts and trainer.is_global_zero:
             logger.warning(
-                "Expected both values of every label but %s: it has no score there. `mmpkd check-data` counts labels.",
+                "Expected both values of every label but %s. It has no score there. `mmpkd check-data` counts labels.",
                 ", ".join(parts),
             )
 
@@ -63,12 +64,15 @@ class LabelCheck(Callback):
             listed = ", ".join(f"'{name}' is {undefined[name]}" for name in labels)
             raise ValueError(
                 f"Expected a label with both values in the validation split, which {self.monitor} needs to choose the best "
-                f"checkpoint, but {listed}. Split the data in another way, or set another run.monitor."
+                f"checkpoint, but {listed}. Split the data differently, or set another run.monitor."
             )
 
 
 def scores_by_labels(label_names: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return the validation scores that may choose a checkpoint, and the labels that each needs at least one of."""
+    """Return the validation scores that may choose a checkpoint, each with its labels.
+
+    A score is defined if at least one of its labels has both values.
+    """
     names = tuple(label_names)
     scores = {f"val/{measure}_macro": names for measure in MEASURES}
     for name in names:
@@ -76,7 +80,7 @@ def scores_by_labels(label_names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return scores
 
 
-def _scored(pl_module: LightningModule, split: Split) -> NDArray[np.float32]:
+def _scored_labels(pl_module: LightningModule, split: Split) -> NDArray[np.float32]:
     """Return the labels (N, K) that the module is trained and scored on."""
     if not isinstance(pl_module, ClassificationModule):
         raise TypeError(f"Expected a ClassificationModule but got {type(pl_module).__name__}.")

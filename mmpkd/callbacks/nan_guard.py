@@ -1,4 +1,4 @@
-"""Stop when a training diverges, before anything that is not finite is saved."""
+"""A guard that stops a diverging training before NaN or infinity is saved."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
-# 32 steps in a row that did not fit into float16, counted from the scale that a gradient scaler starts with
+# a gradient scaler starts at 2^16 and halves its scale in each step that does not fit into float16: 32 such steps in a row
 SMALLEST_SCALE = 2.0**-16
 ADVICE = "Lower the learning rate, or clip gradients (--trainer.gradient_clip_val=1)."
 
@@ -18,16 +18,17 @@ class NonFiniteLossError(RuntimeError):
 
 
 class NaNGuard(Callback):
-    """Raises if a training diverges: before the optimizer step where that is cheap, and always before a checkpoint is saved.
+    """Raises an error if a training diverges.
 
-    Gradients are checked in each step on a CPU. On another device, where a check waits for it, they are checked every
-    `every_n_steps`. Under `16-mixed`, a gradient that is not finite is no error: the scaler skips the step, and lowers its scale;
-    what is checked is whether it has skipped very many in a row. Weights, buffers such as the statistics of
-    batch norm, and the state of the optimizer are checked before each checkpoint, so that every checkpoint that was
-    written is good to go on from.
+    Gradients are checked before each optimizer step on a CPU, and every `every_n_steps` on an accelerator, where a check has to
+    wait for the device. With `16-mixed`, a gradient that is not finite is normal: the scaler skips the step and lowers its scale.
+    There the check is whether it has skipped very many steps in a row.
+
+    Weights, buffers such as the statistics of batch norm, and the state of the optimizer are checked before each checkpoint.
+    Every checkpoint on disk is therefore finite, and training can resume from it.
 
     Args:
-        every_n_steps: Steps between checks of gradients on an accelerator.
+        every_n_steps: Number of steps between checks of gradients on an accelerator.
     """
 
     def __init__(self, every_n_steps: int = 50) -> None:
@@ -35,15 +36,15 @@ class NaNGuard(Callback):
         self._never_finite: set[str] = set()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note which buffers hold infinities by design, as the masks of some attentions do."""
+        """Note which buffers hold infinities by design, such as the attention masks of some models."""
         del trainer
         self._never_finite = set(not_finite(dict(pl_module.named_buffers())))
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Check the gradients, or the scale that they are multiplied with.
+        """Check the gradients, or the scale of the gradient scaler.
 
         Raises:
-            NonFiniteLossError: If one is not finite. Training stops; any checkpoint that was saved before is good.
+            NonFiniteLossError: If a gradient is not finite. Any checkpoint that was saved before is good.
         """
         if pl_module.device.type != "cpu" and (trainer.global_step + 1) % self.every_n_steps:
             return
@@ -59,10 +60,10 @@ class NaNGuard(Callback):
             )
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Check what a checkpoint would hold, before anything is written.
+        """Check the content of a checkpoint before anything is written.
 
         Raises:
-            NonFiniteLossError: If a value is not finite. Nothing is saved; a checkpoint from before stays.
+            NonFiniteLossError: If a value is not finite. Nothing is saved, and earlier checkpoints stay.
         """
         del pl_module
         self._check_scale(trainer)
@@ -83,7 +84,7 @@ class NaNGuard(Callback):
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of the tensors with a value that is NaN or infinite; each device is asked once."""
+    """Return the names of the tensors with a value that is NaN or infinite, with one transfer per device."""
     by_device: dict[torch.device, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if value.is_floating_point():
@@ -96,8 +97,9 @@ def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
 
 
 def _saved(checkpoint: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """Yield the weights and buffers of a checkpoint, those that are trained if it holds an average, and the optimizer's state."""
+    """Yield the tensors of a checkpoint by name: weights, buffers, and the state of the optimizer."""
     yield from checkpoint["state_dict"].items()
+    # with EMA, `state_dict` is the average, and the weights that are trained are here
     for name, value in checkpoint.get("current_model_state", {}).items():
         yield f"current {name}", value
     for optimizer in checkpoint.get("optimizer_states", ()):
@@ -108,6 +110,6 @@ def _saved(checkpoint: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
 
 
 def _scale(trainer: Trainer) -> float | None:
-    """Return what losses are multiplied with under `16-mixed`, or None under another precision."""
+    """Return the factor of the loss under `16-mixed`, or None under another precision."""
     scaler: torch.amp.GradScaler | None = getattr(trainer.precision_plugin, "scaler", None)
     return None if scaler is None else scaler.get_scale()

@@ -1,4 +1,4 @@
-"""What the student predicted, sample by sample, next to the run."""
+"""A table of predictions, one row per sample, in the run folder."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from mmpkd.callbacks.tables import Rows, is_due, label_names, run_folder, save_t
 class PredictionWriter(Callback):
     """Writes `predictions_<stage>.parquet` into the run folder, for val, test and predict.
 
-    One row per sample: `sample_id`, `patient_id`, `target/<label>` (1, 0, NaN) and `probability/<label>`. During a fit
-    the validation table is that of the last epoch.
+    One row per sample: `sample_id`, `patient_id`, `target/<label>` (1, 0, NaN) and `probability/<label>`. During a fit, each
+    validation replaces the table of the one before.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep one batch; `outputs` is the step's `{"probability": float32 (B, K)}`."""
+        """Keep the predictions of a batch; `outputs` is the step's `{"probability": float32 (B, K)}`."""
         del pl_module, batch_idx, dataloader_idx
         if not is_due(trainer):
             return

@@ -1,4 +1,4 @@
-"""Progress where there is no terminal: one log line an epoch."""
+"""Progress without a terminal: one log line per epoch."""
 
 import logging
 import time
@@ -20,10 +20,11 @@ class EpochLog(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         del pl_module
-        self._start, self._first_epoch = time.monotonic(), trainer.current_epoch
+        self._start = time.monotonic()
+        self._first_epoch = trainer.current_epoch
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note which epoch has a score: the trainer keeps that of an earlier one."""
+        """Note that this epoch has a score; without a validation, the trainer still shows the score of an earlier epoch."""
         del pl_module
         self._validated_epoch = trainer.current_epoch
 
@@ -31,10 +32,14 @@ class EpochLog(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log one line."""
         del pl_module
-        metrics, epoch = trainer.callback_metrics, trainer.current_epoch
-        names = ["train/loss", *(["val/auroc_macro"] if self._validated_epoch == epoch else [])]
+        metrics = trainer.callback_metrics
+        names = ["train/loss"]
+        if self._validated_epoch == trainer.current_epoch:
+            names.append("val/auroc_macro")
         parts = ", ".join(f"{name} {metrics[name]:.4f}" for name in names if name in metrics)
-        done, total = epoch + 1, trainer.max_epochs
+        done = trainer.current_epoch + 1
+        total = trainer.max_epochs
+        # a run that ends by `max_steps` has no number of epochs
         if total is None or total < 0:
             logger.info("epoch %d: %s; step %d of %d", done, parts, trainer.global_step, trainer.max_steps)
             return

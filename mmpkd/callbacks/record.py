@@ -1,4 +1,4 @@
-"""The state of a run, in its folder: what it is made from, how far it is, and how it ended."""
+"""The state of a run in its folder: its lineage, its progress, and how it ended."""
 
 import math
 import subprocess
@@ -23,21 +23,23 @@ from mmpkd.tracking.lineage import log_teacher, use_teacher
 
 
 class RunRecord(Callback):
-    """Writes `run.json` when a fit starts, and when fit and test end or fail.
+    """Writes `run.json` when a fit starts, and when a fit or test ends or fails.
 
     Args:
         seed: Seed of the run.
-        job_type: Role of the run in its study, for example teacher, baseline or distilled.
-        study: Fingerprint of the run in the study that makes it, or None outside a study.
+        job_type: Role of the run in its study, such as teacher, baseline or distilled.
+        study: Fingerprint of the run in the study that runs it, or None outside a study.
     """
 
     def __init__(self, seed: int, job_type: str | None, study: str | None = None) -> None:
-        self.seed, self.job_type, self.study = seed, job_type, study
+        self.seed = seed
+        self.job_type = job_type
+        self.study = study
         self._start = 0.0
 
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Record what the run is made from. What an earlier training of the folder left is no longer its end."""
+        """Record the lineage of the run, and clear the results of an earlier training in the same folder."""
         self._start = time.monotonic()
         made_from = lineage(trainer, pl_module)
         self._update(
@@ -91,34 +93,34 @@ class RunRecord(Callback):
         state = run_folder(trainer).state
         if state is None or state.study is None or self._own_study(trainer) is not None:
             self._update(trainer, status="tested", test=test)
-        else:  # by hand: the study tests the run itself
+        else:  # a test by hand does not finish the run for its study, which will test it itself
             self._update(trainer, status="trained" if state.training is not None else state.status, test=test)
 
     def _own_study(self, trainer: Trainer) -> StudyRecord | None:
-        """Return what the study knows of the run, if it is the study that makes it: what is done by hand is not the study's."""
+        """Return the study's record of the run if the study has started this process, and None if the user has."""
         state = run_folder(trainer).state
         known = None if state is None else state.study
         return known if known is not None and known.fingerprint == self.study else None
 
     @rank_zero_only
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Record why the run failed; one that was stopped did not, and a study knows more about its own runs."""
+        """Record why the run failed. A run that was stopped has not failed, and a study records the failures of its own runs."""
         del pl_module
         if not isinstance(exception, Exception) or isinstance(exception, SIGTERMException):
             return
-        with suppress(OSError):  # a full disk, perhaps, which is what the exception says
+        with suppress(OSError):  # the disk may be full, which the exception itself then says
             if self._own_study(trainer) is None:
                 self._update(trainer, status="failed", reason=f"{type(exception).__name__}: {exception}")
 
     def _update(self, trainer: Trainer, **changes: Any) -> RunState:
         folder = run_folder(trainer)
-        if folder.state is None:  # the test of a student that was trained elsewhere
+        if folder.state is None:  # a test of a student that was trained in another folder
             changes = {"seed": self.seed, "job_type": self.job_type, **changes}
         return folder.update(**{"reason": None, **changes})
 
 
 def lineage(trainer: Trainer, pl_module: LightningModule) -> Lineage:
-    """Return hashes of everything that a run is made from."""
+    """Return the lineage of a run: commit, version, and hashes of its teacher and its splits."""
     datamodule: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
     teacher = getattr(pl_module, "teacher_path", None)
     return Lineage(
@@ -131,7 +133,7 @@ def lineage(trainer: Trainer, pl_module: LightningModule) -> Lineage:
 
 
 def _sha256_of_teacher(path: Path) -> str | None:
-    """Return the hash of a checkpoint, or of the logits in a folder of targets."""
+    """Return the hash of a checkpoint, or of the logits in a targets folder."""
     path = path / "logits.npy" if path.is_dir() else path
     return sha256_of(path) if path.is_file() else None
 

@@ -1,4 +1,4 @@
-"""The configuration of a run, in its folder and for its trackers."""
+"""Saving and logging of the configuration of a run."""
 
 from dataclasses import asdict
 
@@ -13,25 +13,26 @@ from mmpkd.callbacks.tables import run_folder
 
 
 class SaveRunConfig(SaveConfigCallback):
-    """Writes the complete configuration of a fit to `config.yaml` and hands it to the loggers."""
+    """Writes the complete configuration of a fit to `config.yaml` and logs it."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Wait, in a fit: a checkpoint that does not fit may still be refused."""
+        """Save the configuration, except in a fit: there it is saved after the checkpoint to resume from was accepted."""
         if stage != "fit":
             super().setup(trainer, pl_module, stage)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the configuration."""
+        """Save the configuration of a fit."""
         super().setup(trainer, pl_module, "fit")
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Save and log the configuration of a training, and log that of a test of a student that was trained elsewhere."""
+        """Save and log the configuration of a fit. Of other stages, log it only if the folder has none."""
+        # defaults included: later releases may have others
         text = self.parser.dump(self.config, skip_none=False)
         path = run_folder(trainer).config
         if stage == "fit":
             write_text(path, text)
         elif path.is_file():
-            return  # what a test is run with says nothing of how the student was trained
+            return  # the settings of a test must not replace those that the student was trained with
         for tracker in trainer.loggers:
             if isinstance(tracker, WandbLogger):
                 tracker.log_hyperparams({"cli": yaml.safe_load(text), "lineage": asdict(lineage(trainer, pl_module))})

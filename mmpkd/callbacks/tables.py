@@ -1,4 +1,4 @@
-"""Tables that callbacks write into the run folder, whole or not at all, once per run also over several processes."""
+"""Tables that callbacks write into the run folder, each in one piece and by one process."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +16,9 @@ from mmpkd.records.tables import write_table
 
 
 class Rows:
-    """Columns that grow batch by batch; tensors stay on their device until the table is wanted.
+    """Rows of a table that grows batch by batch. Tensors stay on their device until the table is gathered.
 
-    Every batch must bring the same columns.
+    Every batch must have the same columns.
     """
 
     def __init__(self) -> None:
@@ -29,16 +29,20 @@ class Rows:
         self._batches.append(columns)
 
     def gather(self, key: Sequence[str]) -> pd.DataFrame:
-        """Return the rows of all processes, sorted by the key columns, each key once; forgets them.
+        """Return the rows of all processes and start again without rows.
 
-        This is a collective: every process must call it, and only at the end of an epoch.
+        This is a collective: every process must call it, at the end of an epoch only.
+
+        Args:
+            key: Columns that identify a row. Rows are sorted by them, and of equal keys one row is kept.
         """
-        frames = [pd.DataFrame({name: _to_array(value) for name, value in batch.items()}) for batch in self._batches]
+        frames = [_to_frame(batch) for batch in self._batches]
         self._batches = []
         frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(key))
         parts = [part for part in all_gather(frame) if len(part)]
         if not parts:
             return frame
+        # a sampler that pads the shares of processes gives the same sample to two of them
         unique: pd.DataFrame = pd.concat(parts, ignore_index=True).drop_duplicates(list(key))
         return unique.sort_values(list(key), kind="stable", ignore_index=True)
 
@@ -47,28 +51,30 @@ def all_gather(value: Any) -> list[Any]:
     """Return the value of every process, in the order of ranks."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return [value]
+    # pickled, since tables and dictionaries are not tensors
     gathered: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(gathered, value)
     return gathered
 
 
 def run_folder(trainer: Trainer) -> RunFolder:
-    """Return the folder that a trainer's run lives in."""
+    """Return the folder of a trainer's run."""
     return RunFolder(Path(trainer.default_root_dir))
 
 
 def save_table(trainer: Trainer, frame: pd.DataFrame, path: Path) -> None:
-    """Write a table from the first process, with the hash of the checkpoint that is tested."""
+    """Write a table, in the first process only, with the hash of the checkpoint that is tested."""
     if trainer.is_global_zero:
         write_table(frame, path, tested_checkpoint(trainer))
 
 
 def tested_checkpoint(trainer: Trainer) -> str | None:
     """Return the SHA-256 of the checkpoint whose weights are evaluated, or None during a fit and without one."""
-    path, reader = trainer.ckpt_path, trainer.strategy.checkpoint_io
+    path = trainer.ckpt_path
+    reader = trainer.strategy.checkpoint_io
     if trainer.state.fn == TrainerFn.FITTING or path is None:
         return None
-    # another reader does not know the hash of what it read
+    # our own reader has hashed the file while it read it
     return reader.sha256 if isinstance(reader, SafeCheckpointIO) else sha256_of(Path(path))
 
 
@@ -76,7 +82,7 @@ def label_names(trainer: Trainer) -> tuple[str, ...]:
     """Return the names of the labels.
 
     Raises:
-        TypeError: If the trainer runs without a data module that names its labels.
+        TypeError: If the trainer has no data module with `label_names`.
     """
     names = getattr(getattr(trainer, "datamodule", None), "label_names", None)
     if names is None:
@@ -85,10 +91,14 @@ def label_names(trainer: Trainer) -> tuple[str, ...]:
 
 
 def is_due(trainer: Trainer, every_n_epochs: int = 1) -> bool:
-    """Return whether an evaluation counts: not the sanity check, and during a fit only every n-th epoch."""
+    """Return whether callbacks should act on an evaluation: not on the sanity check, and in a fit only every n-th epoch."""
     if trainer.sanity_checking:
         return False
     return trainer.state.fn != TrainerFn.FITTING or (trainer.current_epoch + 1) % every_n_epochs == 0
+
+
+def _to_frame(columns: Mapping[str, torch.Tensor | Sequence[str]]) -> pd.DataFrame:
+    return pd.DataFrame({name: _to_array(value) for name, value in columns.items()})
 
 
 def _to_array(value: torch.Tensor | Sequence[str]) -> np.ndarray[Any, np.dtype[Any]]:

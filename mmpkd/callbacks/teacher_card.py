@@ -1,4 +1,4 @@
-"""Shows what is known about a teacher before a student is distilled from it."""
+"""The teacher card of a run: how good a teacher is, before a student is distilled from it."""
 
 import logging
 import sys
@@ -21,13 +21,13 @@ logger = logging.getLogger("mmpkd")
 
 
 class TeacherCardWriter(Callback):
-    """Prints the teacher card and writes `teacher_card.json` into the run's folder before a student is distilled.
+    """Prints the teacher card and writes `teacher_card.json` into the run folder before a student is distilled.
 
-    Stored targets are scored on the training samples that they are for. There is no card for a teacher that reads images.
-    After the training, a warning says if the student recognises more than its teacher.
+    Stored targets are scored on the training samples that they belong to. A teacher that reads images has no card. After the
+    training, a line says if the student's AUROC is above its teacher's.
 
     Args:
-        reference: Folder of an image-only student's finished run that the teacher is compared with, or None.
+        reference: Folder of the finished run of an image-only student to compare the teacher with, or None.
     """
 
     def __init__(self, reference: str | None = None) -> None:
@@ -36,9 +36,10 @@ class TeacherCardWriter(Callback):
 
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make the card."""
+        """Compute, save and print the card."""
         if not isinstance(pl_module, DistillationModule) or pl_module.teacher_path is None:
             return
+        # the card describes privileged input, which such a teacher does not read
         if pl_module.teacher_targets == "image":
             return
         data: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
@@ -63,12 +64,13 @@ class TeacherCardWriter(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare the student with its teacher."""
         del pl_module
-        checkpoint, card = best_checkpoint(trainer), self._card
+        checkpoint = best_checkpoint(trainer)
+        card = self._card
         best = getattr(checkpoint, "best_model_score", None)
         if card is None or card.split != "val" or best is None or getattr(checkpoint, "monitor", None) != MONITOR:
             return
         if float(best) > card.auroc_macro:
             sys.stdout.write(
-                f"The student's best validation AUROC, {float(best):.3f}, is above its teacher's, {card.auroc_macro:.3f}: such a "
-                "teacher has little to teach about recognition.\n"
+                f"The student's best validation AUROC, {float(best):.3f}, is above its teacher's, {card.auroc_macro:.3f}: the "
+                "student can learn little about recognition from such a teacher.\n"
             )

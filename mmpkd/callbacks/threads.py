@@ -1,4 +1,4 @@
-"""How many threads of the CPU a run uses."""
+"""Number of CPU threads that a run uses."""
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -7,13 +7,13 @@ from mmpkd.numerics.threads import chosen_threads, set_threads
 
 
 class Threads(Callback):
-    """Runs small models on one thread of the CPU, and others on the processors that the process may use.
+    """Runs small models on one CPU thread, and others on all processors that this process may use.
 
-    A number of the user's in OMP_NUM_THREADS wins. Nothing is changed on a GPU.
+    A number that the user has set in OMP_NUM_THREADS takes precedence. Nothing changes on a GPU.
     """
 
     def __init__(self) -> None:
-        # asked now: Lightning sets the variable when it starts the processes of a distributed run
+        # checked now, because Lightning sets the variable when it starts the processes of a distributed run
         self._are_chosen = chosen_threads() is not None
         self._before = 0
 
@@ -27,7 +27,7 @@ class Threads(Callback):
         self._set(trainer, pl_module)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Set the number of threads, unless a fit has."""
+        """Set the number of threads, unless a fit has set it."""
         self._set(trainer, pl_module)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -39,13 +39,13 @@ class Threads(Callback):
         self._set(trainer, pl_module)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the threads back to what comes next in this process."""
+        """Restore the number of threads from before the run."""
         del trainer, pl_module, stage
         if self._before:
             torch.set_num_threads(self._before)
             self._before = 0
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Give the threads back after an error."""
+        """Restore the number of threads after an error."""
         del exception
         self.teardown(trainer, pl_module, "")

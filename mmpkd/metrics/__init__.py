@@ -1,4 +1,4 @@
-"""Metrics: a functional core each, and a torchmetrics class around it."""
+"""Metrics: each one as a function, and most as a torchmetrics class around it."""
 
 from mmpkd.metrics.ceiling import patch_ceiling
 from mmpkd.metrics.classification import (

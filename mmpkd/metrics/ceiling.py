@@ -1,14 +1,15 @@
-"""The best that a map on the patch grid could score."""
+"""The best score that a map on the patch grid can reach."""
 
 import torch
 from torch import Tensor
 
+from mmpkd.metrics.patches import patch_of_pixel
+
 
 def patch_ceiling(mask: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Return the best IoU with each ROI that any set of whole patches could reach.
+    """Return the best IoU with each ROI that any set of whole patches can reach.
 
-    The best set is that of all patches which the ROI covers by more than some share, so that one pass over the sorted shares
-    finds it.
+    The best set holds all patches of which the ROI covers more than some share. One pass over the sorted shares finds it.
 
     Args:
         mask: Bool (R, H, W).
@@ -16,21 +17,22 @@ def patch_ceiling(mask: Tensor, grid: tuple[int, int]) -> Tensor:
 
     Returns:
         Float32 (R,) in (0, 1]; NaN for an empty ROI.
+
+    Example:
+        >>> import torch
+        >>> patch_ceiling(torch.tensor([[[True, True, True, False]]]), (1, 2))  # 2/3 with one patch, 3/4 with both
+        tensor([0.7500])
     """
-    height, width = (int(n) for n in mask.shape[1:])
-    row, column = (
-        torch.arange(pixels, device=mask.device) * patches // pixels
-        for pixels, patches in zip((height, width), grid, strict=True)
-    )
-    patch = (row[:, None] * grid[1] + column).flatten()
+    patch = patch_of_pixel((int(mask.shape[1]), int(mask.shape[2])), grid, mask.device)  # (H*W,)
     # not `bincount`, whose number of bins depends on the values
-    size = torch.zeros(grid[0] * grid[1], dtype=torch.int64, device=mask.device)
-    size.index_add_(0, patch, torch.ones_like(patch))
-    covered = torch.zeros(len(mask), len(size), dtype=torch.int64, device=mask.device)
-    covered.index_add_(1, patch, mask.flatten(1).long())
-    order = (covered.float() / size).argsort(dim=1, descending=True)
-    intersection = covered.gather(1, order).cumsum(1)
-    region = size.expand_as(covered).gather(1, order).cumsum(1)
-    num = covered.sum(1, keepdim=True)
-    best = (intersection.float() / (region + num - intersection)).amax(1)
-    return best.masked_fill(num[:, 0] == 0, torch.nan)
+    num_pixels = torch.zeros(grid[0] * grid[1], dtype=torch.int64, device=mask.device)  # (h*w,)
+    num_pixels.index_add_(0, patch, torch.ones_like(patch))
+    num_covered = torch.zeros(len(mask), len(num_pixels), dtype=torch.int64, device=mask.device)  # (R, h*w)
+    num_covered.index_add_(1, patch, mask.flatten(1).long())
+    order = (num_covered.float() / num_pixels).argsort(dim=1, descending=True)
+    # of the best 1, 2, ... patches together
+    intersection = num_covered.gather(1, order).cumsum(1)
+    selected = num_pixels.expand_as(num_covered).gather(1, order).cumsum(1)
+    roi = num_covered.sum(1, keepdim=True)  # (R, 1)
+    best = (intersection.float() / (selected + roi - intersection)).amax(1)
+    return best.masked_fill(roi[:, 0] == 0, torch.nan)

@@ -1,6 +1,6 @@
-"""Exact multi-label classification scores that ignore labels which are not stated.
+"""Exact multi-label classification scores that ignore labels that are not stated.
 
-They are computed in float64, which not every accelerator has, so on the CPU, once an epoch.
+They are computed in float64, once an epoch, and on the CPU, since not every accelerator has float64.
 """
 
 import torch
@@ -12,7 +12,7 @@ from mmpkd.numerics.precision import Float32Buffers
 
 
 def auroc(preds: Tensor, target: Tensor) -> Tensor:
-    """Area under the ROC curve per class, exactly: P(score of a positive > of a negative) + P(equal) / 2.
+    """Area under the ROC curve per class: P(positive scores higher than negative) + P(they score the same) / 2.
 
     Args:
         preds: Float (N, K), probabilities, or any scores without NaN.
@@ -23,18 +23,28 @@ def auroc(preds: Tensor, target: Tensor) -> Tensor:
 
     Raises:
         ValueError: If shapes differ or a prediction is NaN.
+
+    Example:
+        >>> import torch
+        >>> preds = torch.tensor([[0.1], [0.4], [0.35], [0.8]])
+        >>> target = torch.tensor([[0.0], [0.0], [1.0], [1.0]])
+        >>> auroc(preds, target)  # 3 of 4 pairs are in order
+        tensor([0.7500], dtype=torch.float64)
     """
     scores, positive, negative = _columns(preds, target)
-    negatives = scores.masked_fill(~negative, torch.inf).sort(dim=1).values
+    # sorted to the end, samples that are not negative count as above every score
+    negatives = scores.masked_fill(~negative, torch.inf).sort(dim=1).values  # (K, N)
     below = torch.searchsorted(negatives, scores, right=False)
     not_above = torch.searchsorted(negatives, scores, right=True)
+    # a negative below a positive is counted twice, and one that ties with it once
     wins = ((below + not_above) * positive).sum(1).double() / 2
     return wins / (positive.sum(1) * negative.sum(1)).double().masked_fill(_undefined(positive, negative), torch.nan)
 
 
 def average_precision(preds: Tensor, target: Tensor) -> Tensor:
-    """Area under the precision-recall curve per class, as a step function: the mean over positives of the precision at
-    the threshold that just admits them, equal scores being admitted together.
+    """Area under the precision-recall curve per class, as a step function.
+
+    It is the mean over positives of the precision at the threshold equal to their score.
 
     Args:
         preds: Float (N, K), probabilities, or any scores without NaN.
@@ -45,17 +55,24 @@ def average_precision(preds: Tensor, target: Tensor) -> Tensor:
 
     Raises:
         ValueError: If shapes differ or a prediction is NaN.
-    """  # noqa: D205
+
+    Example:
+        >>> import torch
+        >>> preds = torch.tensor([[0.1], [0.4], [0.35], [0.8]])
+        >>> target = torch.tensor([[0.0], [0.0], [1.0], [1.0]])
+        >>> average_precision(preds, target)  # precision 1 at 0.8, 2/3 at 0.35
+        tensor([0.8333], dtype=torch.float64)
+    """
     scores, positive, negative = _columns(preds, target)
-    admitted_positive = _count_at_least(scores, positive)
-    admitted = _count_at_least(scores, positive | negative)
-    precision = admitted_positive.double() / admitted.clamp_min(1)
+    num_hits = _num_at_least(scores, positive)  # (K, N)
+    num_predicted = _num_at_least(scores, positive | negative)
+    precision = num_hits.double() / num_predicted.clamp_min(1)
     total = positive.sum(1).double().masked_fill(_undefined(positive, negative), torch.nan)
     return (precision * positive).sum(1) / total
 
 
 def f1_score(preds: Tensor, target: Tensor, threshold: Tensor) -> Tensor:
-    """F1 score per class: the harmonic mean of precision and recall of what scores at least the threshold.
+    """F1 score per class: the harmonic mean of precision and recall, where scores >= threshold are predicted positive.
 
     Args:
         preds: Float (N, K), probabilities, or any scores without NaN.
@@ -67,18 +84,25 @@ def f1_score(preds: Tensor, target: Tensor, threshold: Tensor) -> Tensor:
 
     Raises:
         ValueError: If shapes differ or a prediction is NaN.
+
+    Example:
+        >>> import torch
+        >>> preds = torch.tensor([[0.1], [0.4], [0.35], [0.8]])
+        >>> target = torch.tensor([[0.0], [0.0], [1.0], [1.0]])
+        >>> f1_score(preds, target, torch.tensor([0.5]))  # precision 1, recall 1/2
+        tensor([0.6667], dtype=torch.float64)
     """
     scores, positive, negative = _columns(preds, target)
-    admitted = (scores >= threshold.cpu()[:, None]) & (positive | negative)
-    hits = (admitted & positive).sum(1).double()
-    total = (admitted.sum(1) + positive.sum(1)).double()
-    return 2 * hits / total.masked_fill(_undefined(positive, negative), torch.nan)
+    predicted = (scores >= threshold.cpu()[:, None]) & (positive | negative)  # (K, N)
+    num_hits = (predicted & positive).sum(1).double()
+    total = (predicted.sum(1) + positive.sum(1)).double()
+    return 2 * num_hits / total.masked_fill(_undefined(positive, negative), torch.nan)
 
 
 def best_f1_threshold(preds: Tensor, target: Tensor) -> Tensor:
-    """Return the score that gives the highest F1 per class if it is the threshold; the highest of several.
+    """Return the threshold with the highest F1 per class, chosen among the scores; the highest one if several tie.
 
-    It belongs to the samples that it was found on: choose it on validation samples and use it on others.
+    F1 at this threshold is optimistic on the same samples. Choose it on validation samples and use it on others.
 
     Args:
         preds: Float (N, K), probabilities, or any scores without NaN.
@@ -86,50 +110,68 @@ def best_f1_threshold(preds: Tensor, target: Tensor) -> Tensor:
 
     Returns:
         Float (K,), on the CPU; 0.5 for a class without positives or without negatives.
+
+    Raises:
+        ValueError: If shapes differ or a prediction is NaN.
+
+    Example:
+        >>> import torch
+        >>> preds = torch.tensor([[0.1], [0.4], [0.35], [0.8]])
+        >>> target = torch.tensor([[0.0], [0.0], [1.0], [1.0]])
+        >>> best_f1_threshold(preds, target)
+        tensor([0.3500])
     """
     scores, positive, negative = _columns(preds, target)
     stated = positive | negative
-    admitted = _count_at_least(scores, stated)
-    f1 = 2 * _count_at_least(scores, positive).double() / (admitted + positive.sum(1, keepdim=True)).clamp_min(1)
+    num_predicted = _num_at_least(scores, stated)  # (K, N)
+    num_hits = _num_at_least(scores, positive)
+    f1 = 2 * num_hits.double() / (num_predicted + positive.sum(1, keepdim=True)).clamp_min(1)
     f1 = f1.masked_fill(~stated, -1.0)
+    # several scores may reach the same F1
     best = f1 >= f1.max(dim=1, keepdim=True).values
     threshold = scores.masked_fill(~best, -torch.inf).max(dim=1).values
     return threshold.masked_fill(_undefined(positive, negative), 0.5)
 
 
-def expected_calibration_error(preds: Tensor, target: Tensor, bins: int = 15) -> Tensor:
-    """Mean distance between probability and frequency per class, over equally wide bins of probability, weighted by count.
+def expected_calibration_error(preds: Tensor, target: Tensor, num_bins: int = 15) -> Tensor:
+    """Mean distance between probability and frequency per class, over bins of equal width, weighted by their counts.
 
     Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599, eq. 3, for the probability that a label is present.
 
     Args:
         preds: Float (N, K), probabilities in [0, 1].
         target: Float (N, K): 1, 0, or NaN where not stated.
-        bins: Number of bins.
+        num_bins: Number of bins.
 
     Returns:
         Float64 (K,) in [0, 1], on the CPU; NaN for a class without any stated label.
 
     Raises:
         ValueError: If shapes differ or a prediction is NaN.
+
+    Example:
+        >>> import torch
+        >>> expected_calibration_error(torch.tensor([[0.9], [0.9]]), torch.tensor([[1.0], [0.0]]))  # 0.9 against 1/2
+        tensor([0.4000], dtype=torch.float64)
     """
     scores, positive, negative = _columns(preds, target)
     stated = positive | negative
-    index = (scores * bins).long().clamp(0, bins - 1)
+    index = (scores * num_bins).long().clamp(0, num_bins - 1)  # (K, N)
     distance = (scores.double() - positive.double()) * stated
-    gap = torch.zeros(len(scores), bins, dtype=torch.float64).scatter_add(1, index, distance)
-    count = stated.sum(1)
-    return gap.abs().sum(1) / count.double().masked_fill(count == 0, torch.nan)
+    # a bin's count times |mean probability - frequency| is the magnitude of its summed differences
+    gap = torch.zeros(len(scores), num_bins, dtype=torch.float64).scatter_add(1, index, distance)  # (K, bins)
+    num_stated = stated.sum(1)
+    return gap.abs().sum(1) / num_stated.double().masked_fill(num_stated == 0, torch.nan)
 
 
 class MultilabelScores(Float32Buffers, Metric):  # type: ignore[misc]
-    """AUROC, average precision (AUPRC), F1 and ECE of K labels over all samples, exact also over several processes.
+    """AUROC, average precision (AUPRC), F1 and ECE of K labels over all samples, also exact over several processes.
 
     Args:
         num_classes: Number of labels K.
 
     Attributes:
-        thresholds: Float (K,), where F1 is taken; a module sets it to the best of the validation split.
+        thresholds: Float (K,), thresholds of F1; a module sets them to the best ones on the validation split.
     """
 
     thresholds: Tensor
@@ -161,14 +203,18 @@ class MultilabelScores(Float32Buffers, Metric):  # type: ignore[misc]
         self.target.append(target.detach().float())
 
     def compute(self) -> dict[str, Tensor]:
-        """Return `auroc`, `auprc`, `f1` and `ece` (K,), NaN where undefined, their means `auroc_macro` and so on over the
-        defined classes, `num_classes_evaluated`, and the thresholds `best_thresholds` (K,) with the highest F1.
-        """  # noqa: D205
-        if not len(self.preds):  # a list, or a tensor after the processes were joined
-            empty = torch.zeros(0, self.num_classes, device=self.device)
-            preds, target = empty, empty
+        """Compute all scores.
+
+        Returns:
+            `auroc`, `auprc`, `f1` and `ece`, float32 (K,), NaN where undefined; their means over the defined classes,
+            `auroc_macro` and so on; `num_classes_evaluated`; and `best_thresholds` (K,), those with the highest F1.
+        """
+        # a list, or a tensor once the states of several processes are joined
+        if len(self.preds):
+            preds = dim_zero_cat(self.preds)
+            target = dim_zero_cat(self.target)
         else:
-            preds, target = dim_zero_cat(self.preds), dim_zero_cat(self.target)
+            preds = target = torch.zeros(0, self.num_classes, device=self.device)
         scores = {
             "auroc": auroc(preds, target),
             "auprc": average_precision(preds, target),
@@ -185,12 +231,13 @@ class MultilabelScores(Float32Buffers, Metric):  # type: ignore[misc]
 
 
 def _columns(preds: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return scores (K, N) and which of them are positive and negative, on the CPU."""
+    """Return scores, and which of them are of positives and of negatives, each (K, N) on the CPU."""
     if preds.shape != target.shape or preds.ndim != 2:
         raise ValueError(
             f"Expected `preds` and `target` of one shape (N, K) but got {tuple(preds.shape)} and {tuple(target.shape)}."
         )
-    preds, target = preds.cpu(), target.cpu()
+    preds = preds.cpu()
+    target = target.cpu()
     if preds.isnan().any():
         raise ValueError(
             f"Expected predictions without NaN but {int(preds.isnan().sum())} are NaN: the model diverged."
@@ -200,10 +247,11 @@ def _columns(preds: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _undefined(positive: Tensor, negative: Tensor) -> Tensor:
+    """Return which classes, bool (K,), lack positives or negatives."""
     return ~(positive.any(1) & negative.any(1))
 
 
-def _count_at_least(scores: Tensor, chosen: Tensor) -> Tensor:
-    """Count, for every score (K, N), the chosen ones of its class that are at least as large."""
+def _num_at_least(scores: Tensor, chosen: Tensor) -> Tensor:
+    """Return for every score (K, N) how many chosen scores of its class are at least as large."""
     ordered = scores.masked_fill(~chosen, -torch.inf).sort(dim=1).values
     return scores.shape[1] - torch.searchsorted(ordered, scores, right=False)

@@ -1,4 +1,4 @@
-"""The localization scores that are reported unless others are chosen."""
+"""The localization scores that are computed by default."""
 
 from mmpkd.metrics.cnr import ContrastToNoise
 from mmpkd.metrics.iou import IoU, MeanIoU
@@ -12,7 +12,11 @@ def default_scores(top_area: float) -> list[RoiMetric]:
     """Return one score of each kind.
 
     Args:
-        top_area: Share of the frame that `iou_top_area` selects.
+        top_area: Share of the frame in (0, 1] that `iou_top_area` selects.
+
+    Example:
+        >>> [score.name for score in default_scores(0.1)][:5]
+        ['pointing_game', 'iou_top_area', 'iou_otsu', 'miou', 'relevance_mass']
     """
     return [
         PointingGame(),

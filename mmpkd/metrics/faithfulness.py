@@ -1,8 +1,9 @@
-"""Faithfulness: does the prediction change when what a map calls relevant is taken away, or put back?
+"""Faithfulness: does the prediction change when the patches that a map calls relevant are removed, or put back?
 
-A map may be plausible, since it lies on the finding, and still say nothing about what the student uses; or the reverse.
+A map may lie on the finding and still say nothing about what the student uses, or the reverse.
 """
 
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from mmpkd.attribution.base import check_labels, evaluating, logits_of
+from mmpkd.metrics.patches import patch_of_pixel
 
 Baseline = Literal["mean", "blur"]
 
@@ -18,8 +20,8 @@ class Curves(NamedTuple):
     """Probabilities of the finding while an image is changed patch by patch.
 
     Attributes:
-        deletion: Float32 (B, T + 1), from the image to the baseline, most relevant patches first; should fall fast.
-        insertion: Float32 (B, T + 1), from the baseline to the image, most relevant patches first; should rise fast.
+        deletion: Float32 (B, T + 1), from the image to the baseline, most relevant patches first. A good map makes it fall fast.
+        insertion: Float32 (B, T + 1), from the baseline to the image, most relevant patches first. A good map makes it rise fast.
     """
 
     deletion: Tensor
@@ -37,8 +39,8 @@ def perturbation_curves(
 ) -> Curves:
     """Return deletion and insertion curves (Petsiuk et al. 2018, section 4.3, https://arxiv.org/abs/1806.07421).
 
-    Whole patches are changed, in as many equal steps, since a map has no finer resolution. Patches that tie are taken in a
-    fixed random order.
+    Patches are changed as a whole, since a map has no finer resolution, and in steps of equal size. Patches that tie are taken
+    in a fixed random order.
 
     Args:
         student: A student, or a timm model.
@@ -46,57 +48,86 @@ def perturbation_curves(
         heatmap: Float (B, h, w) on the patch grid.
         label: Int64 (B,), the finding whose probability is followed.
         num_steps: Number of steps T, from 1 to the number of patches.
-        deletion_baseline: What patches are replaced by: the image's own `mean`, or a `blur` of it, whose standard deviation
-            is 1/45 of the side (5 pixels of 224).
-        insertion_baseline: What patches are put into.
+        deletion_baseline: Replacement of deleted patches: the `mean` of the image, or a `blur` of it with a standard deviation
+            of 1/45 of the shorter side (5 pixels of 224).
+        insertion_baseline: Image that patches are inserted into, of the same kinds.
 
     Raises:
-        ValueError: If shapes do not fit or the number of steps is out of its range.
+        ValueError: If shapes do not fit or the number of steps is out of range.
+
+    Example:
+        >>> import torch
+        >>> student = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())  # the logit is the mean of the image
+        >>> image = torch.tensor([[[[4.0, 0.0]]]])  # two patches of one pixel
+        >>> heatmap = torch.tensor([[[1.0, 0.0]]])
+        >>> curves = perturbation_curves(student, image, heatmap, torch.tensor([0]), 2, insertion_baseline="mean")
+        >>> curves.deletion.logit()  # pixels 4 0, then 2 0, then 2 2
+        tensor([[2.0000, 1.0000, 2.0000]])
     """
-    num_patches = heatmap[0].numel() if heatmap.ndim == 3 and len(heatmap) else 0
-    if len(image) != len(heatmap) or label.shape != image.shape[:1] or not 1 <= num_steps <= max(num_patches, 1):
-        raise ValueError(
-            f"Expected one heatmap (h, w) and one label an image, and 1 to {num_patches} steps, but got images "
-            f"{tuple(image.shape)}, heatmaps {tuple(heatmap.shape)}, labels {tuple(label.shape)} and {num_steps} steps."
-        )
-    place = _places(heatmap)
-    patch = _patch_of_pixel(heatmap, image)
+    _check(image, heatmap, label, num_steps)
+    removed = _baseline(image, deletion_baseline)
+    empty = _baseline(image, insertion_baseline)
     deleted: list[Tensor] = []
     inserted: list[Tensor] = []
-    baselines = {kind: _baseline(image, kind) for kind in {deletion_baseline, insertion_baseline}}
     with evaluating(student), torch.no_grad():
-        for step in range(num_steps + 1):
-            changed = (place < round(step * num_patches / num_steps))[:, patch].reshape(len(image), 1, *image.shape[2:])
-            for curve, first, second in (
-                (deleted, image, baselines[deletion_baseline]),
-                (inserted, baselines[insertion_baseline], image),
-            ):
-                logits = logits_of(student(torch.where(changed, second, first)))
-                check_labels(label, *logits.shape)
-                curve.append(logits.float().sigmoid().gather(1, label[:, None])[:, 0])
+        for is_changed in _changed_pixels(heatmap, image, num_steps):
+            deleted.append(_probability(student, torch.where(is_changed, removed, image), label))
+            inserted.append(_probability(student, torch.where(is_changed, image, empty), label))
     return Curves(torch.stack(deleted, dim=1), torch.stack(inserted, dim=1))
 
 
 def area_under_curve(curve: Tensor) -> Tensor:
-    """Return the mean height (B,) of curves (B, T + 1), by the trapezoidal rule."""
+    """Return the mean height of curves, by the trapezoidal rule.
+
+    Args:
+        curve: Float (B, T + 1).
+
+    Returns:
+        Float (B,).
+
+    Example:
+        >>> import torch
+        >>> area_under_curve(torch.tensor([[1.0, 0.5, 0.0]]))
+        tensor([0.5000])
+    """
     return (curve[:, 1:] + curve[:, :-1]).mean(1) / 2
 
 
+def _check(image: Tensor, heatmap: Tensor, label: Tensor, num_steps: int) -> None:
+    num_patches = heatmap[0].numel() if heatmap.ndim == 3 and len(heatmap) else 0
+    is_one_each = image.ndim == 4 and len(image) == len(heatmap) and label.shape == image.shape[:1]
+    if not is_one_each or not 1 <= num_steps <= num_patches:
+        raise ValueError(
+            f"Expected one heatmap (h, w) and one label per image, and 1 to {num_patches} steps, but got images "
+            f"{tuple(image.shape)}, heatmaps {tuple(heatmap.shape)}, labels {tuple(label.shape)} and {num_steps} steps."
+        )
+
+
+def _changed_pixels(heatmap: Tensor, image: Tensor, num_steps: int) -> Iterator[Tensor]:
+    """Yield the pixels that are changed after 0, 1, ..., `num_steps` steps, bool (B, 1, H, W)."""
+    size = (int(image.shape[2]), int(image.shape[3]))
+    grid = (int(heatmap.shape[1]), int(heatmap.shape[2]))
+    place = _places(heatmap)  # (B, h*w)
+    patch = patch_of_pixel(size, grid, image.device)  # (H*W,)
+    for step in range(num_steps + 1):
+        is_changed = place < round(step * place.shape[1] / num_steps)
+        yield is_changed[:, patch].reshape(len(image), 1, *size)
+
+
+def _probability(student: nn.Module, image: Tensor, label: Tensor) -> Tensor:
+    """Return the probability of each image's finding, float32 (B,)."""
+    logits = logits_of(student(image))
+    check_labels(label, *logits.shape)
+    return logits.float().sigmoid().gather(1, label[:, None])[:, 0]
+
+
 def _places(heatmap: Tensor) -> Tensor:
-    """Return the place of each patch in the order of relevance, int64 (B, h w), 0 for the most relevant."""
+    """Return the place of each patch in the order of relevance, int64 (B, h*w), 0 for the most relevant."""
     flat = heatmap.float().flatten(1)
+    # a stable sort of shuffled patches puts ties in random order
     shuffled = torch.randperm(flat.shape[1], generator=torch.Generator().manual_seed(0)).to(flat.device)
     order = shuffled[flat[:, shuffled].sort(dim=1, descending=True, stable=True).indices]
     return torch.empty_like(order).scatter_(1, order, torch.arange(flat.shape[1], device=flat.device).expand_as(order))
-
-
-def _patch_of_pixel(heatmap: Tensor, image: Tensor) -> Tensor:
-    """Return the patch of each pixel, int64 (H W,)."""
-    row, column = (
-        torch.arange(pixels, device=image.device) * patches // pixels
-        for pixels, patches in zip(image.shape[2:], heatmap.shape[1:], strict=True)
-    )
-    return (row[:, None] * heatmap.shape[2] + column).flatten()
 
 
 def _baseline(image: Tensor, kind: Baseline) -> Tensor:

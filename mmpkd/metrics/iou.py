@@ -1,4 +1,4 @@
-"""Intersection over union of a thresholded heatmap and an ROI; the rule for the threshold is part of the name."""
+"""Intersection over union of a thresholded heatmap and an ROI. The name of each score tells its threshold."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -11,21 +11,22 @@ from mmpkd.metrics.roi_metric import RoiMetric
 
 Threshold = Literal["otsu", "top_area"] | float
 NUM_BYTES = 256
+# 16-bit levels per 8-bit value
 BYTE = TOP_LEVEL // 255
 BIOVIL_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 
 def iou(heatmap: Tensor, mask: Tensor, threshold: Threshold = "otsu", area: float = 0.1) -> Tensor:
-    """Intersection over union of {heatmap > threshold}, strictly, and the ROI.
+    """Intersection over union of {heatmap > threshold} and the ROI.
 
-    The heatmap is interpolated to the mask, scaled to [0, 1], and taken in 16 bits. A constant heatmap singles out nothing:
-    under every rule its region is the whole frame, which scores the ROI's area fraction. So does the all-ones control.
+    The heatmap is interpolated to the mask, scaled to [0, 1], and rounded to 16 bits. A constant heatmap, such as the all-ones
+    baseline map, selects the whole frame at every threshold. Its IoU is the ROI's share of the frame.
 
     Args:
         heatmap: Float (R, h, w), any range.
         mask: Bool (R, H, W).
-        threshold: A number in [0, 1), `otsu` (see `otsu_threshold`), or `top_area`: the `area` share of pixels with the largest
-            values; pixels that tie at the border count by the share of them that fits.
+        threshold: A number in [0, 1), `otsu` (see `otsu_threshold`), or `top_area`, which selects the `area` share of pixels
+            with the largest values. Of pixels that tie at the border, each counts by the share of them that fits.
         area: Share in (0, 1] of the frame that `top_area` selects.
 
     Returns:
@@ -33,31 +34,47 @@ def iou(heatmap: Tensor, mask: Tensor, threshold: Threshold = "otsu", area: floa
 
     Raises:
         ValueError: If shapes, types or values do not fit.
+
+    Example:
+        >>> import torch
+        >>> heatmap = torch.tensor([[[0.0, 0.2, 0.8, 1.0]]])
+        >>> mask = torch.tensor([[[False, False, False, True]]])
+        >>> iou(heatmap, mask, threshold=0.5)  # two pixels are selected
+        tensor([0.5000])
+        >>> iou(heatmap, mask, threshold="top_area", area=0.25)
+        tensor([1.])
     """
     return IoU(threshold, area).score(one_to_one(heatmap, mask))
 
 
 def otsu_threshold(counts: Tensor) -> Tensor:
-    """Threshold of the largest variance between classes (Otsu 1979, https://doi.org/10.1109/TSMC.1979.4310076).
+    """Threshold with the largest variance between classes (Otsu 1979, https://doi.org/10.1109/TSMC.1979.4310076).
 
-    As in CheXlocalize (Saporta et al. 2022, https://doi.org/10.1038/s42256-022-00536-x), on 8-bit values, with
-    `cv2.THRESH_OTSU`.
+    It works on 8-bit values and agrees with `cv2.THRESH_OTSU`, as CheXlocalize uses it (Saporta et al. 2022,
+    https://doi.org/10.1038/s42256-022-00536-x).
 
     Args:
         counts: Int64 (b, 256), how often each 8-bit value occurs.
 
     Returns:
         Int64 (b,) in [0, 255]; a pixel is in the region if its 8-bit value is larger.
+
+    Example:
+        >>> import torch
+        >>> values = torch.tensor([[10, 10, 12, 200]])
+        >>> otsu_threshold(torch.stack([row.bincount(minlength=256) for row in values]))
+        tensor([12])
     """
     device = counts.device
-    counts = counts.cpu()  # the variances are compared in float64, which only the CPU has for sure
-    running = counts.cumsum(1)
-    num = running[:, -1:]
-    share = running.double() / num
-    moment = (counts * torch.arange(NUM_BYTES)).cumsum(1).double() / num
+    counts = counts.cpu()  # variances are compared in float64, which not every accelerator has
+    running = counts.cumsum(1)  # (b, 256)
+    num_pixels = running[:, -1:]
+    share = running.double() / num_pixels
+    moment = (counts * torch.arange(NUM_BYTES)).cumsum(1).double() / num_pixels
     tiny = torch.finfo(torch.float64).tiny
     spread = (moment[:, -1:] * share - moment).square() / (share * (1 - share)).clamp_min(tiny)
-    return spread.masked_fill((running == 0) | (running == num), -1).argmax(1).to(device)
+    # a threshold with all pixels on one side separates nothing
+    return spread.masked_fill((running == 0) | (running == num_pixels), -1).argmax(1).to(device)
 
 
 def iou_above_bytes(pairs: HeatmapPairs) -> Tensor:
@@ -67,27 +84,28 @@ def iou_above_bytes(pairs: HeatmapPairs) -> Tensor:
         pairs: Heatmaps and ROIs.
 
     Returns:
-        Float32 (R, 255); NaN for an empty ROI. A constant heatmap has the ROI's area at every threshold.
+        Float32 (R, 255); NaN for an empty ROI. The IoU of a constant heatmap is the ROI's share of the frame at every t.
     """
     steps = BYTE * torch.arange(1, NUM_BYTES, device=pairs.levels.device)
     return _iou_from(pairs, steps.expand(len(pairs.rois), -1))
 
 
 def iou_above_byte(pairs: HeatmapPairs, threshold: Tensor) -> Tensor:
-    """Return the IoU of {8-bit heatmap > t} and each ROI, float32 (R,), for a threshold of each ROI, int64 (R,)."""
+    """Return the IoU of {8-bit heatmap > t} and each ROI, float32 (R,), with one threshold t per ROI, int64 (R,)."""
     return _iou_from(pairs, BYTE * (threshold[:, None] + 1))[:, 0]
 
 
 def _iou_from(pairs: HeatmapPairs, level: Tensor) -> Tensor:
-    """Return the IoU of {level or higher} and each ROI, float32 (R, T) of levels (R, T)."""
-    hits = pairs.hits_from(level)
-    return _iou(pairs, hits, pairs.num_from(level))
+    """Return the IoU of {heatmap >= level} and each ROI, float32 (R, T) for levels (R, T)."""
+    return _iou(pairs, pairs.num_hits_from(level), pairs.num_pixels_from(level))
 
 
-def _iou(pairs: HeatmapPairs, hits: Tensor, num: Tensor) -> Tensor:
-    score = hits.float() / (num + pairs.rois.num_pixels[:, None] - hits)
-    score = torch.where(pairs.own(pairs.constant)[:, None], pairs.rois.area[:, None], score)
-    return pairs.defined(score)
+def _iou(pairs: HeatmapPairs, num_hits: Tensor, num_selected: Tensor) -> Tensor:
+    """Return the IoU, float32 (R, T), from the number of selected pixels (R, T) and of those inside the ROI (R, T)."""
+    score = num_hits.float() / (num_selected + pairs.rois.num_pixels[:, None] - num_hits)
+    # a constant map is 0 everywhere after scaling, but selects the whole frame
+    score = torch.where(pairs.per_roi(pairs.constant)[:, None], pairs.rois.area[:, None], score)
+    return pairs.nan_where_undefined(score)
 
 
 class IoU(RoiMetric):
@@ -105,27 +123,30 @@ class IoU(RoiMetric):
             raise ValueError(f"Expected `threshold` to be in [0, 1), 'otsu' or 'top_area' but got {threshold!r}.")
         if not 0 < area <= 1:
             raise ValueError(f"Expected `area` in (0, 1] but got {area}.")
-        self.threshold, self.area = threshold, area
+        self.threshold = threshold
+        self.area = area
         self.name = f"iou_{threshold:g}" if is_number else f"iou_{threshold}"
 
     def score(self, pairs: HeatmapPairs) -> Tensor:
         """Return the score of each ROI."""
         if self.threshold == "top_area":
-            num = torch.full_like(pairs.rois.num_pixels, max(1, round(self.area * pairs.levels.shape[1])))
-            return _iou(pairs, pairs.expected_hits(num)[:, None], num[:, None])[:, 0]
+            num_selected = torch.full_like(pairs.rois.num_pixels, max(1, round(self.area * pairs.levels.shape[1])))
+            num_hits = pairs.expected_hits(num_selected)
+            return _iou(pairs, num_hits[:, None], num_selected[:, None])[:, 0]
         if self.threshold == "otsu":
-            return iou_above_byte(pairs, pairs.own(otsu_threshold(byte_counts(pairs))))
+            return iou_above_byte(pairs, pairs.per_roi(otsu_threshold(byte_counts(pairs))))
         level = torch.full_like(pairs.rois.num_pixels, _first_level_above(self.threshold))
         return _iou_from(pairs, level[:, None])[:, 0]
 
 
 class MeanIoU(RoiMetric):
-    """Mean IoU over ROI pairs and over fixed thresholds, as users of BioViL report it (Boecking et al. 2022,
-    https://arxiv.org/abs/2204.09817).
+    """Mean IoU over ROI pairs and over fixed thresholds, as users of BioViL report it.
+
+    Source: Boecking et al. 2022, https://arxiv.org/abs/2204.09817.
 
     Args:
         thresholds: Numbers in [0, 1).
-    """  # noqa: D205
+    """
 
     name = "miou"
 
@@ -136,13 +157,13 @@ class MeanIoU(RoiMetric):
         self.thresholds = tuple(thresholds)
 
     def score(self, pairs: HeatmapPairs) -> Tensor:
-        """Return the mean over the thresholds of each ROI."""
+        """Return the mean IoU over the thresholds for each ROI."""
         levels = torch.tensor([_first_level_above(value) for value in self.thresholds], device=pairs.levels.device)
         return _iou_from(pairs, levels.expand(len(pairs.rois), -1)).mean(1)
 
 
 def mean_iou(heatmap: Tensor, mask: Tensor, thresholds: Sequence[float] = BIOVIL_THRESHOLDS) -> Tensor:
-    """Mean over thresholds of the IoU; see `iou` and `MeanIoU`.
+    """Mean IoU over thresholds; see `iou` and `MeanIoU`.
 
     Args:
         heatmap: Float (R, h, w), any range.
@@ -151,15 +172,26 @@ def mean_iou(heatmap: Tensor, mask: Tensor, thresholds: Sequence[float] = BIOVIL
 
     Returns:
         Float32 (R,) in [0, 1]; NaN for an empty ROI.
+
+    Raises:
+        ValueError: If shapes, types or values do not fit.
+
+    Example:
+        >>> import torch
+        >>> heatmap = torch.tensor([[[0.0, 0.2, 0.8, 1.0]]])
+        >>> mask = torch.tensor([[[False, False, False, True]]])
+        >>> mean_iou(heatmap, mask, thresholds=(0.1, 0.5))  # (1/3 + 1/2) / 2
+        tensor([0.4167])
     """
     return MeanIoU(thresholds).score(one_to_one(heatmap, mask))
 
 
 def byte_counts(pairs: HeatmapPairs) -> Tensor:
     """Return how often each 8-bit value occurs in each heatmap, int64 (b, 256)."""
-    steps = torch.arange(NUM_BYTES + 1, device=pairs.below.device) * BYTE
-    return pairs.below[:, steps.clamp(max=NUM_LEVELS)].long().diff(dim=1)
+    steps = torch.arange(NUM_BYTES + 1, device=pairs.levels.device) * BYTE
+    return pairs.num_pixels_below[:, steps.clamp(max=NUM_LEVELS)].long().diff(dim=1)
 
 
 def _first_level_above(threshold: Literal["otsu", "top_area"] | float) -> int:
+    """Return the smallest 16-bit level that is above a threshold in [0, 1)."""
     return int(float(threshold) * TOP_LEVEL) + 1

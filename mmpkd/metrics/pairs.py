@@ -1,27 +1,36 @@
-"""Heatmaps against regions of interest: what several localization scores need, computed once."""
+"""Pairs of heatmaps and regions of interest, with the quantities that several localization scores share.
 
-import math
+Ranks and thresholds come from histograms of 16-bit levels, in integers, which are exact and equal on every device.
+"""
+
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from mmpkd.attribution.heatmap import scale_and_constant, upsample
+from mmpkd.metrics.patches import patches_near
 
-# 16 bits; 65535 = 255 x 257, so that 8-bit values are every 257th of them
+# 16 bits; since 65535 = 255 x 257, every 257th level is an 8-bit value
 NUM_LEVELS = 2**16
 TOP_LEVEL = NUM_LEVELS - 1
 
 
 class Rois:
-    """R regions of interest (ROIs) of b images; several attributions can be scored against one object.
+    """R regions of interest (ROIs) of b images. Several attributions can be scored against one object.
 
     Args:
         mask: Bool (R, H, W).
-        image: Int64 (R,), which of the images, and so of the heatmaps, each ROI belongs to; ROI i to image i if None.
+        image: Int64 (R,), the image and heatmap that each ROI belongs to; ROI i belongs to image i if None.
 
     Raises:
         ValueError: If types or shapes do not fit.
+
+    Example:
+        >>> import torch
+        >>> rois = Rois(torch.tensor([[[True, True, True, False]]]))
+        >>> rois.num_pixels, rois.area
+        (tensor([3]), tensor([0.7500]))
     """
 
     def __init__(self, mask: Tensor, image: Tensor | None = None) -> None:
@@ -39,17 +48,17 @@ class Rois:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width."""
+        """Height and width in pixels."""
         return int(self.mask.shape[1]), int(self.mask.shape[2])
 
     @cached_property
     def num_pixels(self) -> Tensor:
-        """Int64 (R,), pixels inside."""
+        """Int64 (R,), number of pixels inside."""
         return self.mask.flatten(1).sum(1)
 
     @cached_property
     def inside_pixels(self) -> tuple[Tensor, Tensor]:
-        """Int64 (n,) twice: ROI and place of all pixels that are inside."""
+        """Int64 (n,) twice, for the n pixels inside any ROI: the ROI, and the place in its flattened mask."""
         return self.mask.flatten(1).nonzero(as_tuple=True)  # type: ignore[return-value]
 
     @cached_property
@@ -59,26 +68,34 @@ class Rois:
 
     @property
     def empty(self) -> Tensor:
-        """Bool (R,), whether no pixel is inside: every score is undefined then."""
+        """Bool (R,), whether no pixel is inside, which leaves every score undefined."""
         return self.num_pixels == 0
 
     def hit_patches(self, grid: tuple[int, int], tolerance: float) -> Tensor:
-        """Return, as bool (R, h w), which patch centres have a pixel of the ROI within a tolerance in pixels."""
+        """Return which patch centres are within a distance of the ROI.
+
+        Args:
+            grid: Patches (h, w).
+            tolerance: Distance in pixels.
+
+        Returns:
+            Bool (R, h*w).
+        """
         key = (tolerance, grid)
         if key not in self._near:
-            self._near[key] = _patches_near(self.mask, tolerance, grid).flatten(1)
+            self._near[key] = patches_near(self.mask, tolerance, grid).flatten(1)
         return self._near[key]
 
 
 class HeatmapPairs:
-    """One heatmap per image, each against the ROIs of that image.
+    """One heatmap per image, paired with each ROI of that image.
 
     Args:
         heatmap: Float (b, h, w) on the patch grid.
         rois: ROIs of the b images.
 
     Attributes:
-        undefined: Bool (R,), whether no score is defined: the ROI is empty, or the heatmap has a value that is not finite.
+        undefined: Bool (R,), whether no score is defined: the ROI is empty, or the heatmap is not finite everywhere.
 
     Raises:
         ValueError: If the shapes do not fit.
@@ -87,7 +104,7 @@ class HeatmapPairs:
     def __init__(self, heatmap: Tensor, rois: Rois) -> None:
         if heatmap.ndim != 3 or 0 in heatmap.shape[1:]:
             raise ValueError(f"Expected `heatmap` of shape (b, h, w), one an image, but got {tuple(heatmap.shape)}.")
-        # what is the same for all images, as a map that sees none of them, is worked on once
+        # one heatmap expanded to all images, as some baseline maps return it, is processed once
         shared = len(heatmap) > 1 and heatmap.stride(0) == 0
         values = (heatmap[:1] if shared else heatmap).detach().float()
         finite = values.isfinite().flatten(1).all(1)
@@ -98,106 +115,124 @@ class HeatmapPairs:
 
     @cached_property
     def pixels(self) -> Tensor:
-        """Float32 (b, H W) in [-1, 1], interpolated; divided by the largest magnitude of the heatmap, so that sums are finite."""
+        """Float32 (b, H*W) in [-1, 1], interpolated but not scaled to [0, 1]."""
+        # divided by the largest magnitude, which keeps sums of large values finite
         largest = self.heatmap.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
         return upsample(self.heatmap / largest, self.rois.size).flatten(1)
 
     @cached_property
     def scaled_and_constant(self) -> tuple[Tensor, Tensor]:
-        """The next two, together."""
-        # before interpolation, too, so that rounding is small beside the range of the map, whatever its offset
+        """`scaled` and `constant`, which are computed in one pass."""
+        # scaled before interpolation as well: rounding stays small compared with the range of a map with a large offset
         patches, constant = scale_and_constant(self.heatmap)
         scaled, is_constant = scale_and_constant(upsample(patches, self.rois.size))
         return scaled.flatten(1), constant | is_constant
 
     @property
     def scaled(self) -> Tensor:
-        """Float32 (b, H W) in [0, 1], scaled after interpolation; a constant heatmap is 0 everywhere."""
+        """Float32 (b, H*W) in [0, 1], scaled after interpolation; a constant heatmap is 0 everywhere."""
         return self.scaled_and_constant[0]
 
     @property
     def constant(self) -> Tensor:
-        """Bool (b,), whether a heatmap has one value everywhere."""
+        """Bool (b,), whether a heatmap has one value everywhere, up to rounding."""
         return self.scaled_and_constant[1]
 
     @cached_property
     def levels(self) -> Tensor:
-        """Int32 (b, H W): the scaled heatmap in 16 bits, which ranks and thresholds are taken of; nearer values tie."""
+        """Int32 (b, H*W) in [0, 65535], the scaled heatmap in 16 bits; values that are closer than a level tie."""
         return (self.scaled * TOP_LEVEL).int()
 
     @cached_property
-    def below(self) -> Tensor:
-        """Int32 (b, 65537): how many pixels of a heatmap have a level below 0, 1, ..., 65536."""
+    def num_pixels_below(self) -> Tensor:
+        """Int32 (b, 65537), number of pixels of each heatmap with a level below 0, 1, ..., 65536."""
         row = torch.arange(len(self.levels), dtype=torch.int32, device=self.levels.device)
         return _running_counts(self.levels, row[:, None], len(self.levels))
 
     @cached_property
     def hit_levels(self) -> Tensor:
-        """Int32 (n,): the levels of all pixels that are inside an ROI, in the order of `Rois.inside_pixels`."""
-        pair, pixel = self.rois.inside_pixels
-        return self.levels.flatten().index_select(0, self.image[pair] * self.levels.shape[1] + pixel)
+        """Int32 (n,), levels of the pixels inside ROIs, in the order of `Rois.inside_pixels`."""
+        roi, pixel = self.rois.inside_pixels
+        return self.levels.flatten().index_select(0, self.image[roi] * self.levels.shape[1] + pixel)
 
     @cached_property
-    def hits_below(self) -> Tensor:
-        """Int32 (R, 65537): how many pixels of an ROI have a level below 0, 1, ..., 65536."""
+    def num_hits_below(self) -> Tensor:
+        """Int32 (R, 65537), number of pixels inside each ROI with a level below 0, 1, ..., 65536."""
         return _running_counts(self.hit_levels, self.rois.inside_pixels[0].int(), len(self.rois))
 
     @cached_property
     def hit_ranks(self) -> tuple[Tensor, Tensor]:
-        """Int32 (n,) twice, for all pixels inside: how many pixels of the heatmap are lower, and how many are not higher."""
-        place = self.image[self.rois.inside_pixels[0]] * (NUM_LEVELS + 1) + self.hit_levels
-        flat = self.below.flatten()
+        """Int32 (n,) twice, for the pixels inside ROIs: how many pixels of the heatmap are lower, and how many not higher."""
+        roi = self.rois.inside_pixels[0]
+        place = self.image[roi] * (NUM_LEVELS + 1) + self.hit_levels
+        flat = self.num_pixels_below.flatten()
         return flat.index_select(0, place), flat.index_select(0, place + 1)
 
     def sum_hits(self, values: Tensor) -> Tensor:
-        """Return the sum over the pixels of each ROI, int64 (R,) of integers (n,), exactly on any device."""
+        """Return the sum of integers (n,) over the pixels of each ROI, int64 (R,)."""
+        # differences of running sums of integers are exact on any device
         running = torch.nn.functional.pad(values.long().cumsum(0), (1, 0))
         end = self.rois.num_pixels.cumsum(0)
         return running[end] - running[end - self.rois.num_pixels]
 
-    def num_from(self, level: Tensor) -> Tensor:
-        """Return how many pixels of each ROI's heatmap have at least a level, int64 (R, T) of levels (R, T)."""
+    def num_pixels_from(self, level: Tensor) -> Tensor:
+        """Return how many pixels of each ROI's heatmap have at least a level, int64 (R, T) for levels (R, T)."""
         num_pixels = self.levels.shape[1]
-        return num_pixels - self.below[self.image[:, None], level].long()
+        return num_pixels - self.num_pixels_below[self.image[:, None], level].long()
 
-    def hits_from(self, level: Tensor) -> Tensor:
-        """Return how many pixels of each ROI have at least a level, int64 (R, T) of levels (R, T)."""
-        return self.rois.num_pixels[:, None] - self.hits_below.gather(1, level).long()
+    def num_hits_from(self, level: Tensor) -> Tensor:
+        """Return how many pixels inside each ROI have at least a level, int64 (R, T) for levels (R, T)."""
+        return self.rois.num_pixels[:, None] - self.num_hits_below.gather(1, level).long()
 
-    def expected_hits(self, num: Tensor) -> Tensor:
-        """Return how many of the `num` largest pixels (R,) are inside, float32 (R,); of ties, the expected share."""
+    def expected_hits(self, num_selected: Tensor) -> Tensor:
+        """Return how many of the largest pixels are inside each ROI.
+
+        Args:
+            num_selected: Int64 (R,), number of pixels to select.
+
+        Returns:
+            Float32 (R,). If pixels tie for the last places, the expectation of a random choice among them.
+        """
         num_pixels = self.levels.shape[1]
-        level = self._level_of_rank(num_pixels - num)
-        certain, with_ties = self.num_from(level + 1), self.num_from(level)
-        before, after = self.hits_from(level + 1), self.hits_from(level)
-        share = (num[:, None] - certain).float() / (with_ties - certain).float()
-        return (before + (after - before) * share)[:, 0]
+        level = self._level_of_rank(num_pixels - num_selected)  # (R, 1), level of the last pixel that is selected
+        num_above = self.num_pixels_from(level + 1)
+        num_with_ties = self.num_pixels_from(level)
+        num_hits_above = self.num_hits_from(level + 1)
+        num_hits_with_ties = self.num_hits_from(level)
+        share = (num_selected[:, None] - num_above).float() / (num_with_ties - num_above).float()
+        return (num_hits_above + (num_hits_with_ties - num_hits_above) * share)[:, 0]
 
     def _level_of_rank(self, rank: Tensor) -> Tensor:
-        """Return the level of the pixel that is larger than `rank` others (R,) of its heatmap, int64 (R, 1), by bisection."""
-        flat, first = self.below.flatten(), self.image * (NUM_LEVELS + 1)
+        """Return the level of the pixel at a rank in its heatmap, 0 for the smallest; int64 (R, 1) for ranks (R,)."""
+        flat = self.num_pixels_below.flatten()
+        first = self.image * (NUM_LEVELS + 1)
         low = torch.zeros_like(rank)
+        # bisection: the largest level with at most `rank` pixels below it
         for bit in reversed(range(NUM_LEVELS.bit_length() - 1)):
             middle = low + 2**bit
             low = torch.where(flat.index_select(0, first + middle) <= rank, middle, low)
         return low[:, None]
 
-    def own(self, values: Tensor) -> Tensor:
-        """Return for each ROI the value of its heatmap: (b, ...) to (R, ...)."""
+    def per_roi(self, values: Tensor) -> Tensor:
+        """Return the value of each ROI's heatmap, (R, ...) for values of the heatmaps (b, ...)."""
         return values[self.image]
 
-    def inside(self, values: Tensor) -> Tensor:
-        """Return the sum inside each ROI, (b, H W) to (R,)."""
-        # no matrix product: the user may have set it to round to ten bits or fewer
-        return (self.own(values) * self.rois.mask.flatten(1)).sum(1)
+    def sum_inside(self, values: Tensor) -> Tensor:
+        """Return the sum of values (b, H*W) inside each ROI, (R,)."""
+        # not a matrix product, which the user's precision setting may round to ten bits or fewer
+        return (self.per_roi(values) * self.rois.mask.flatten(1)).sum(1)
 
-    def defined(self, score: Tensor) -> Tensor:
-        """Return scores, (R,) or (R, T), with NaN where none is defined."""
+    def nan_where_undefined(self, score: Tensor) -> Tensor:
+        """Return scores, (R,) or (R, T), with NaN where no score is defined."""
         return score.masked_fill(self.undefined.reshape(-1, *[1] * (score.ndim - 1)), torch.nan)
 
 
 def one_to_one(heatmap: Tensor, mask: Tensor) -> HeatmapPairs:
-    """Return R heatmaps (R, h, w) against R masks (R, H, W), one to one.
+    """Pair each of R heatmaps with one of R ROIs.
+
+    Args:
+        heatmap: Float (R, h, w).
+        mask: Bool (R, H, W).
 
     Raises:
         ValueError: If types or shapes do not fit.
@@ -209,35 +244,18 @@ def one_to_one(heatmap: Tensor, mask: Tensor) -> HeatmapPairs:
 
 
 def _running_counts(levels: Tensor, row: Tensor, num_rows: int) -> Tensor:
-    """Return how many levels of each row are below 0, 1, ..., 65536, int32 (rows, 65537); levels and rows are int32."""
+    """Count the levels of each row that are below 0, 1, ..., 65536.
+
+    Args:
+        levels: Int32 in [0, 65535], of any shape.
+        row: Int32, the row that each level belongs to; it broadcasts to the shape of the levels.
+        num_rows: Number of rows.
+
+    Returns:
+        Int32 (num_rows, 65537).
+    """
+    # one column further: a level is below the next ones, but not below itself
     counts = torch.zeros(num_rows, NUM_LEVELS + 1, dtype=torch.int32, device=levels.device)
     place = (levels + (row * (NUM_LEVELS + 1) + 1)).flatten()
     counts.view(-1).index_add_(0, place, torch.ones_like(place))
     return counts.cumsum_(1)
-
-
-def _patches_near(mask: Tensor, tolerance: float, grid: tuple[int, int]) -> Tensor:
-    """Return, as bool (R, h, w), which patch centres have a pixel of the ROI within the tolerance.
-
-    In each row of pixels that a disc of that radius touches, one difference of running sums counts the ROI's pixels.
-    """
-    height, width = mask.shape[1:]
-    y, x = (
-        ((torch.arange(n, dtype=torch.float32, device=mask.device) + 0.5) * pixels / n).long()
-        for n, pixels in zip(grid, (height, width), strict=True)
-    )
-    if tolerance == 0:
-        return mask[:, y[:, None], x]
-    tolerance = min(tolerance, math.hypot(height, width))
-    offset = torch.arange(-int(tolerance), int(tolerance) + 1)
-    reach = (tolerance**2 - offset.double().square()).sqrt().floor().long().to(mask.device)
-    offset = offset.to(mask.device)
-    row = y[:, None] + offset
-    left = (x - reach[:, None]).clamp(0, width)
-    right = (x + reach[:, None] + 1).clamp(0, width)
-    running = torch.nn.functional.pad(mask.cumsum(2, dtype=torch.int32), (1, 0))
-    in_row = running[:, row.clamp(0, height - 1)]  # (R, h, rows of the disc, W + 1)
-    index = torch.stack((left, right)).expand(len(mask), grid[0], 2, *left.shape).transpose(2, 3)
-    low, high = in_row.unsqueeze(3).expand(-1, -1, -1, 2, -1).gather(4, index).unbind(3)
-    inside = ((row >= 0) & (row < height))[None, :, :, None]
-    return ((high > low) & inside).any(2)

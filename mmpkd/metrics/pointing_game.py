@@ -12,24 +12,34 @@ Unit = Literal["pixels", "fraction"]
 
 
 def pointing_game(heatmap: Tensor, mask: Tensor, tolerance: float = 0.0, unit: Unit = "pixels") -> Tensor:
-    """Score 1 if the maximum of the heatmap lies in the ROI, else 0 (Zhang et al. 2018, section 4.2,
-    https://arxiv.org/abs/1608.00507).
+    """Score 1 if the maximum of the heatmap lies in the ROI, and 0 otherwise.
 
-    The point is the centre of the patch with the maximum: on an interpolated map almost half of all maxima tie. If
-    patches tie, the score is the share of them that hit, the expectation of a random choice.
+    Source: Zhang et al. 2018, section 4.2, https://arxiv.org/abs/1608.00507.
+
+    The point is the centre of the patch with the maximum, because almost half of all maxima tie on an interpolated map. If
+    patches tie, the score is the share of them that hit, which is the expectation of a random choice.
 
     Args:
         heatmap: Float (R, h, w) on the patch grid.
-        mask: Bool (R, H, W); the height and width are those of the whole grid.
-        tolerance: Distance, inclusive, at which a point still hits.
-        unit: Whether the tolerance is in pixels, or a fraction of the shorter side, so that it means the same at any resolution.
+        mask: Bool (R, H, W) of the area that the grid covers.
+        tolerance: Largest distance from the ROI at which a point still hits.
+        unit: Unit of the tolerance: `pixels`, or `fraction` of the shorter side, which means the same at any resolution.
 
     Returns:
         Float32 (R,) in [0, 1]; NaN for an empty ROI.
 
     Raises:
         ValueError: If shapes or types do not fit or the tolerance is negative or not finite.
-    """  # noqa: D205
+
+    Example:
+        >>> import torch
+        >>> heatmap = torch.tensor([[[0.1, 0.9]]])  # the point is pixel 3 of 0 to 3
+        >>> mask = torch.tensor([[[False, True, False, False]]])
+        >>> pointing_game(heatmap, mask)
+        tensor([0.])
+        >>> pointing_game(heatmap, mask, tolerance=2)
+        tensor([1.])
+    """
     return PointingGame(tolerance, unit).score(one_to_one(heatmap, mask))
 
 
@@ -37,8 +47,8 @@ class PointingGame(RoiMetric):
     """Mean pointing game over ROI pairs; see `pointing_game`.
 
     Args:
-        tolerance: Distance, inclusive, at which a point still hits.
-        unit: Whether the tolerance is in `pixels`, or a `fraction` of the shorter side.
+        tolerance: Largest distance from the ROI at which a point still hits.
+        unit: Unit of the tolerance: `pixels`, or `fraction` of the shorter side.
     """
 
     def __init__(self, tolerance: float = 0.0, unit: Unit = "pixels") -> None:
@@ -47,7 +57,8 @@ class PointingGame(RoiMetric):
             raise ValueError(
                 f"Expected a finite `tolerance` >= 0 in pixels or as a fraction but got {tolerance} {unit}."
             )
-        self.tolerance, self.unit = tolerance, unit
+        self.tolerance = tolerance
+        self.unit = unit
         suffix = "px" if unit == "pixels" else "side"
         self.name = f"pointing_game_{tolerance:g}{suffix}" if tolerance else "pointing_game"
 
@@ -56,6 +67,6 @@ class PointingGame(RoiMetric):
         tolerance = self.tolerance * (min(pairs.rois.size) if self.unit == "fraction" else 1)
         grid = (int(pairs.heatmap.shape[1]), int(pairs.heatmap.shape[2]))
         flat = pairs.heatmap.flatten(1)
-        tied = pairs.own(flat == flat.amax(1, keepdim=True))
+        tied = pairs.per_roi(flat == flat.amax(1, keepdim=True))  # (R, h*w)
         hits = tied & pairs.rois.hit_patches(grid, tolerance)
-        return pairs.defined(hits.sum(1).float() / tied.sum(1))
+        return pairs.nan_where_undefined(hits.sum(1).float() / tied.sum(1))

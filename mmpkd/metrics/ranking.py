@@ -1,4 +1,7 @@
-"""Pixel by pixel: does the heatmap rank the ROI above the rest? In 16 bits: nearer values tie."""
+"""Scores of the ranking of pixels: does the heatmap put the ROI's pixels above the others?
+
+Heatmaps are rounded to 16 bits; values that are closer than that tie.
+"""
 
 import torch
 from torch import Tensor
@@ -6,11 +9,11 @@ from torch import Tensor
 from mmpkd.metrics.pairs import NUM_LEVELS, HeatmapPairs, one_to_one
 from mmpkd.metrics.roi_metric import RoiMetric
 
-UNITS = 2.0**32
+_UNITS = 2.0**32
 
 
 def pixel_auroc(heatmap: Tensor, mask: Tensor) -> Tensor:
-    """Probability that a pixel of the ROI has a larger value than one outside, ties counting half.
+    """Probability that a pixel inside the ROI has a larger value than one outside; ties count half.
 
     Args:
         heatmap: Float (R, h, w), interpolated to the mask.
@@ -21,22 +24,36 @@ def pixel_auroc(heatmap: Tensor, mask: Tensor) -> Tensor:
 
     Raises:
         ValueError: If shapes or types do not fit.
+
+    Example:
+        >>> import torch
+        >>> heatmap = torch.tensor([[[1.0, 2.0, 3.0, 4.0]]])
+        >>> mask = torch.tensor([[[False, True, False, True]]])
+        >>> pixel_auroc(heatmap, mask)  # three of four pairs are in order
+        tensor([0.7500])
     """
     return PixelAUROC().score(one_to_one(heatmap, mask))
 
 
 def pixel_average_precision(heatmap: Tensor, mask: Tensor) -> Tensor:
-    """Average precision of the ROI's pixels: the sum over thresholds of precision times the step in recall.
+    """Average precision of the ROI's pixels: the sum over thresholds of the precision times the increase in recall.
 
     Args:
         heatmap: Float (R, h, w), interpolated to the mask.
         mask: Bool (R, H, W).
 
     Returns:
-        Float32 (R,) in (0, 1]; the area fraction for a constant heatmap; NaN for an empty ROI.
+        Float32 (R,) in (0, 1]; the ROI's share of the frame for a constant heatmap; NaN for an empty ROI.
 
     Raises:
         ValueError: If shapes or types do not fit.
+
+    Example:
+        >>> import torch
+        >>> heatmap = torch.tensor([[[1.0, 2.0, 3.0, 4.0]]])
+        >>> mask = torch.tensor([[[False, True, False, True]]])
+        >>> pixel_average_precision(heatmap, mask)  # (1 + 2/3) / 2
+        tensor([0.8333])
     """
     return PixelAveragePrecision().score(one_to_one(heatmap, mask))
 
@@ -49,11 +66,12 @@ class PixelAUROC(RoiMetric):
     def score(self, pairs: HeatmapPairs) -> Tensor:
         """Return the score of each ROI."""
         lower, not_higher = pairs.hit_ranks
-        num = pairs.rois.num_pixels
-        rest = pairs.levels.shape[1] - num
-        # in halves: what each pixel inside beats, ties counting half, less what the pixels inside beat among themselves
-        beaten = pairs.sum_hits(lower + not_higher) - num.square()
-        return pairs.defined((beaten.float() / (2 * num * rest).float()).masked_fill(rest == 0, torch.nan))
+        num_inside = pairs.rois.num_pixels  # (R,)
+        num_outside = pairs.levels.shape[1] - num_inside
+        # twice the number of pixels outside that the pixels inside beat, ties counting half: n^2 is their own share
+        beaten = pairs.sum_hits(lower + not_higher) - num_inside.square()
+        score = beaten.float() / (2 * num_inside * num_outside).float()
+        return pairs.nan_where_undefined(score.masked_fill(num_outside == 0, torch.nan))
 
 
 class PixelAveragePrecision(RoiMetric):
@@ -63,10 +81,12 @@ class PixelAveragePrecision(RoiMetric):
 
     def score(self, pairs: HeatmapPairs) -> Tensor:
         """Return the score of each ROI."""
-        (pair, _), num = pairs.rois.inside_pixels, pairs.rois.num_pixels
-        # of each pixel inside: how many inside, and how many at all, have at least its value
-        inside = num[pair] - pairs.hits_below.flatten().index_select(0, pair * (NUM_LEVELS + 1) + pairs.hit_levels)
-        everywhere = pairs.levels.shape[1] - pairs.hit_ranks[0]
-        # in units of 2^-32, so that the sum over very many pixels is exact on any device
-        precision = (inside.float() / everywhere.float() * UNITS).long()
-        return pairs.defined(pairs.sum_hits(precision).float() / (num.float() * UNITS))
+        roi = pairs.rois.inside_pixels[0]  # (n,)
+        num_inside = pairs.rois.num_pixels  # (R,)
+        # for each pixel inside: how many pixels have at least its value, inside and in the whole frame
+        below = pairs.num_hits_below.flatten().index_select(0, roi * (NUM_LEVELS + 1) + pairs.hit_levels)
+        num_hits = num_inside[roi] - below
+        num_selected = pairs.levels.shape[1] - pairs.hit_ranks[0]
+        # in integer units of 2^-32: their sum is exact on any device, however many pixels there are
+        precision = (num_hits.float() / num_selected.float() * _UNITS).long()
+        return pairs.nan_where_undefined(pairs.sum_hits(precision).float() / (num_inside.float() * _UNITS))

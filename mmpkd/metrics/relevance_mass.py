@@ -9,7 +9,7 @@ from mmpkd.metrics.roi_metric import RoiMetric
 def relevance_mass(heatmap: Tensor, mask: Tensor) -> Tensor:
     """Share of the positive relevance that lies in the ROI (Arras et al. 2022, eq. 1, https://arxiv.org/abs/2003.07258).
 
-    Min-max scaling would move the share, so the heatmap is interpolated and not scaled.
+    The heatmap is interpolated but not scaled, since min-max scaling would change the share.
 
     Args:
         heatmap: Float (R, h, w).
@@ -20,6 +20,13 @@ def relevance_mass(heatmap: Tensor, mask: Tensor) -> Tensor:
 
     Raises:
         ValueError: If shapes or types do not fit.
+
+    Example:
+        >>> import torch
+        >>> heatmap = torch.tensor([[[1.0, 0.0, 0.0, 3.0]]])
+        >>> mask = torch.tensor([[[False, False, False, True]]])
+        >>> relevance_mass(heatmap, mask)
+        tensor([0.7500])
     """
     return RelevanceMass().score(one_to_one(heatmap, mask))
 
@@ -31,16 +38,16 @@ class RelevanceMass(RoiMetric):
 
     def score(self, pairs: HeatmapPairs) -> Tensor:
         """Return the score of each ROI."""
-        positive = pairs.pixels.clamp_min(0)
-        # 0 / 0 is the NaN of a heatmap without relevance
-        return pairs.defined(pairs.inside(positive) / pairs.own(positive.sum(1)))
+        positive = pairs.pixels.clamp_min(0)  # (b, H*W)
+        # 0 / 0 gives the NaN of a heatmap without positive values
+        return pairs.nan_where_undefined(pairs.sum_inside(positive) / pairs.per_roi(positive.sum(1)))
 
 
 def relevance_rank(heatmap: Tensor, mask: Tensor) -> Tensor:
-    """Share of the n largest pixels that lie in the ROI, for an ROI of n pixels (Arras et al. 2022, eq. 2,
-    https://arxiv.org/abs/2003.07258).
+    """Share of the n largest pixels that lie in the ROI, for an ROI of n pixels.
 
-    Of pixels that tie at the border, the expected share under a random choice counts.
+    Source: Arras et al. 2022, eq. 2, https://arxiv.org/abs/2003.07258. If pixels tie for the last places, the score is the
+    expectation of a random choice among them.
 
     Args:
         heatmap: Float (R, h, w).
@@ -51,7 +58,14 @@ def relevance_rank(heatmap: Tensor, mask: Tensor) -> Tensor:
 
     Raises:
         ValueError: If shapes or types do not fit.
-    """  # noqa: D205
+
+    Example:
+        >>> import torch
+        >>> heatmap = torch.tensor([[[4.0, 1.0, 2.0, 3.0]]])
+        >>> mask = torch.tensor([[[False, False, True, True]]])
+        >>> relevance_rank(heatmap, mask)  # of the two largest pixels, one is inside
+        tensor([0.5000])
+    """
     return RelevanceRank().score(one_to_one(heatmap, mask))
 
 
@@ -62,5 +76,5 @@ class RelevanceRank(RoiMetric):
 
     def score(self, pairs: HeatmapPairs) -> Tensor:
         """Return the score of each ROI."""
-        num = pairs.rois.num_pixels.clamp(min=1)
-        return pairs.defined((pairs.expected_hits(num) / num).float())
+        num_pixels = pairs.rois.num_pixels.clamp(min=1)
+        return pairs.nan_where_undefined((pairs.expected_hits(num_pixels) / num_pixels).float())

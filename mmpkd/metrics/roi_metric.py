@@ -1,4 +1,4 @@
-"""What every localization score is."""
+"""The base class of localization scores."""
 
 from abc import abstractmethod
 
@@ -10,9 +10,10 @@ from mmpkd.metrics.pairs import HeatmapPairs, one_to_one
 
 
 class RoiMetric(Metric):  # type: ignore[misc]
-    """Mean of a score over (image, finding) pairs with an ROI; undefined ones are left out and counted, never scored 0 or 1.
+    """Mean of a score over (image, finding) pairs with an ROI.
 
-    A subclass gives a `name` and implements `score`.
+    Undefined scores are left out of the mean and counted; they never count as 0 or 1. A subclass has a `name` and implements
+    `score`.
     """
 
     full_state_update = False
@@ -24,7 +25,7 @@ class RoiMetric(Metric):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        # float64 is not on every device: what rounding takes from a float32 sum is kept beside it
+        # not every device has float64, so the rounding error of a float32 sum is kept separately
         self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
         self.add_state("lost", torch.tensor(0.0), dist_reduce_fx="sum")
         self.add_state("num_roi", torch.tensor(0), dist_reduce_fx="sum")
@@ -45,7 +46,7 @@ class RoiMetric(Metric):  # type: ignore[misc]
         part = score.nansum()
         total = self.total + part
         added = total - self.total
-        # Knuth's TwoSum: exactly what `total` lacks
+        # Knuth's TwoSum: the exact rounding error of `total + part`
         self.lost += (self.total - (total - added)) + (part - added)
         self.total = total
         self.num_roi += len(score)

@@ -1,1 +1,1 @@
-"""What decides digits: precision, random generators, threads."""
+"""Settings of a process that change digits: precision, random number generators, threads."""

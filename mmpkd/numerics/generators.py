@@ -1,4 +1,4 @@
-"""Random number generators of this process: Python's, NumPy's, PyTorch's, and that of the device it computes on."""
+"""Random number generators of this process: those of Python, NumPy, PyTorch and the device that it uses."""
 
 import random
 from types import ModuleType
@@ -9,9 +9,9 @@ import torch
 
 
 def generator_state() -> dict[str, Any]:
-    """Return the state of every generator that this process draws from, as tensors, lists and numbers.
+    """Return the state of every generator of this process, as tensors, lists and numbers.
 
-    Of several GPUs it is that of the current one: another process draws from the others.
+    Of several GPUs, only the current one is included; the others belong to other processes.
     """
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002
     version, internal, gauss = random.getstate()
@@ -24,9 +24,9 @@ def generator_state() -> dict[str, Any]:
 
 
 def set_generator_state(state: dict[str, Any]) -> None:
-    """Take back a state that `generator_state` returned.
+    """Restore a state that `generator_state` returned.
 
-    A device's generator is left as it is if the state comes from a process without such a device.
+    The generator of a device keeps its state if the saved state comes from a process without such a device.
     """
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
@@ -39,16 +39,17 @@ def set_generator_state(state: dict[str, Any]) -> None:
 
 
 def seed_generators(*key: int) -> None:
-    """Seed every generator of this process from integers >= 0; different keys give streams that have nothing in common."""
-    for_python, for_numpy, for_torch = (int(word) for word in np.random.SeedSequence(key).generate_state(3, np.uint64))
+    """Seed every generator of this process from integers >= 0; different keys give independent streams."""
+    for_python, for_numpy, for_torch = np.random.SeedSequence(key).generate_state(3, np.uint64).tolist()
     random.seed(for_python)
     np.random.seed(for_numpy % 2**32)  # noqa: NPY002
-    torch.manual_seed(for_torch)  # seeds the generators of devices, too
+    torch.manual_seed(for_torch)  # also seeds the generators of devices
 
 
 def _devices() -> dict[str, ModuleType]:
-    """Return the modules of the accelerators that this process uses; asking others would start a context on them."""
+    """Return PyTorch's modules of the accelerators that this process uses."""
     devices: dict[str, ModuleType] = {}
+    # a GPU that is not in use yet stays that way: asking for its generator would start a context on it
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         devices["cuda"] = torch.cuda
     if torch.backends.mps.is_available():

@@ -1,4 +1,4 @@
-"""What stays in float32 when a model is trained in half precision."""
+"""Layers and buffers that stay in float32 when a model is trained in half precision."""
 
 from typing import Any, Self
 
@@ -8,9 +8,10 @@ from torch.nn import functional as F
 
 
 class Float32Buffers:
-    """What a module inherits from whose own buffers keep their type when it is converted; they move to devices as usual.
+    """Base class of modules whose own buffers keep their data type when the module is converted.
 
-    Thresholds, statistics and class weights are measured, not learned: bfloat16 would keep three digits of them.
+    They still move between devices. Thresholds, statistics and class weights are measured, not learned, and bfloat16 would keep
+    only three digits of them.
     """
 
     _buffers: dict[str, Tensor | None]
@@ -18,6 +19,7 @@ class Float32Buffers:
     def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> Self:
         before = {name: value for name, value in self._buffers.items() if value is not None}
         super()._apply(fn, *args, **kwargs)  # type: ignore[misc]  # of nn.Module, or of torchmetrics' Metric
+        # `_apply` converts and moves at once: a buffer that it has converted is replaced by its old value on the new device
         for name, value in before.items():
             moved = self._buffers[name]
             if moved is not None and moved.dtype != value.dtype:
@@ -26,7 +28,7 @@ class Float32Buffers:
 
 
 class Float32Linear(nn.Linear):
-    """A linear layer that computes in float32, also under autocast and with weights in half precision."""
+    """A linear layer that computes in float32, even under autocast or with weights in half precision."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Return float32 (..., out_features)."""
@@ -34,9 +36,16 @@ class Float32Linear(nn.Linear):
 
 
 def linear_in_float32(layer: nn.Linear, input: Tensor) -> Tensor:
-    """Return what a linear layer gives in float32, also under autocast and with weights in half precision.
+    """Apply a linear layer in float32, even under autocast or with weights in half precision.
 
-    In bfloat16, logits would have three digits: many samples would tie, and AUROC counts ties as half.
+    In bfloat16, logits would have three digits. Many samples would tie, and AUROC counts ties as half.
+
+    Args:
+        layer: The layer.
+        input: Float (..., in_features).
+
+    Returns:
+        Float32 (..., out_features).
     """
     with torch.autocast(input.device.type, enabled=False):
         bias = None if layer.bias is None else layer.bias.float()

@@ -1,4 +1,4 @@
-"""How many threads of the CPU a model uses."""
+"""Number of CPU threads that a model uses."""
 
 import os
 from collections.abc import Iterator
@@ -9,33 +9,37 @@ from torch import nn
 
 from data_modules.processors import num_processors
 
+# number of parameters below which a model runs on one thread
 SMALL = 5_000_000
 
 
 def chosen_threads() -> int | None:
-    """Return the number of threads that the user has set by OMP_NUM_THREADS, or None.
+    """Return the number of threads that the user has set with OMP_NUM_THREADS, or None.
 
-    As for OpenMP, it may be a list, of which the first number counts, and what is no positive number counts for nothing.
+    OpenMP's rules hold: of a list, the first number counts, and a value that is not a positive number is ignored.
     """
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(first) if first.isdecimal() and int(first) > 0 else None
 
 
 def use_all_threads() -> None:
-    """Use as many threads as the user has chosen, else as many as there are processors."""
+    """Use the number of threads that the user has chosen, or else as many as there are processors."""
     torch.set_num_threads(chosen_threads() or num_processors())
 
 
 def set_threads(model: nn.Module, num_processes: int = 1) -> int:
-    """Give a model on the CPU as many threads as it should have; return how many there were before.
+    """Set the number of threads that suits a model on the CPU.
 
-    Models below 5 million parameters get one. Their results then do not depend on the number of processors, and a busy machine
-    does not slow them down many times over, as it does where threads wait for each other in every layer; an idle second
-    processor is used better by a second run (docs/benchmarks.md). Larger models use the processors that the process may use.
+    Models below 5 million parameters get one thread. Their results then do not depend on the number of processors. Threads that
+    wait for each other in every layer would make such a model many times slower on a busy machine, and a second run is a better
+    use of an idle processor (docs/benchmarks.md). Larger models get all processors that this process may use.
 
     Args:
         model: The model.
-        num_processes: Processes of this run that share the processors.
+        num_processes: Number of processes of this run that share the processors.
+
+    Returns:
+        The number of threads before.
     """
     before = torch.get_num_threads()
     is_small = sum(parameter.numel() for parameter in model.parameters()) < SMALL
@@ -45,7 +49,7 @@ def set_threads(model: nn.Module, num_processes: int = 1) -> int:
 
 @contextmanager
 def suitable_threads(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Run a block with as many threads as a model should have, unless the user has chosen their number."""
+    """Run a block of code with the number of threads that suits a model, unless the user has chosen a number."""
     if chosen_threads() is not None or device.type != "cpu":
         yield
         return

@@ -1,1 +1,1 @@
-"""Loggers: metrics in a file beside the run, and Weights & Biases. Import from the submodules; `account` stays light."""
+"""Loggers: a file of metrics in the run folder, and Weights & Biases. `account` imports nothing that is slow."""

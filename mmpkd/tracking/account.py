@@ -1,4 +1,4 @@
-"""Whether the user is logged in to W&B, found out without asking anybody."""
+"""Whether the user is logged in to W&B, without a prompt or a network."""
 
 import configparser
 import netrc
@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-# where wandb itself looks, and has looked
+# hosts under which wandb stores credentials, now and in earlier releases
 _HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")
 
 
 def is_logged_in() -> bool:
-    """Return whether there are credentials of the W&B server that a run would go to: in the environment or in the netrc file."""
+    """Return whether the environment or the netrc file has credentials for the W&B server that a run would use."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
@@ -19,6 +19,7 @@ def is_logged_in() -> bool:
         known = netrc.netrc(path)
     except (OSError, netrc.NetrcParseError):
         return False
+    # netrc answers with its default entry for an unknown host, which is not a login to W&B
     return any(known.authenticators(host) is not None and host in known.hosts for host in _hosts())
 
 
@@ -28,7 +29,7 @@ def _hosts() -> tuple[str, ...]:
 
 
 def _configured_address() -> str | None:
-    """Return the server that `wandb login --host` has written down."""
+    """Return the server that `wandb login --host` has saved, or None."""
     folder = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
     parser = configparser.ConfigParser()
     try:

@@ -1,4 +1,4 @@
-"""The best value of each score in a run, also over its interruptions."""
+"""The best value of each score in a run, including the parts before an interruption."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mmpkd.tracking.metrics_file import read_metrics
 
-# What the table of runs shows the best value of; of all other keys it shows the last one. The best value of a localization
-# score would be a choice by the very thing that is measured.
+# keys whose best value W&B's table of runs shows; of all others it shows the last value. Localization scores are not here: their
+# best value would be picked by the quantity that the study measures
 _BETTER: dict[str, Callable[[float, float], float]] = {
     "val/auroc*": max,
     "val/auprc*": max,
@@ -23,10 +23,10 @@ _BETTER: dict[str, Callable[[float, float], float]] = {
 class BestValues:
     """Keeps the best value of classification scores and losses.
 
-    W&B computes summaries too, but forgets the part of a run before an interruption.
+    W&B can compute such summaries itself, but only from the part of a run after its last interruption.
 
     Args:
-        metrics: `metrics.csv` of the run, which holds what it logged before; it need not exist.
+        metrics: `metrics.csv` of the run, with the values logged so far; it may not exist yet.
     """
 
     def __init__(self, metrics: Path) -> None:
@@ -34,18 +34,19 @@ class BestValues:
         self._best: dict[str, float] | None = None
 
     def update(self, metrics: Mapping[str, object]) -> dict[str, float]:
-        """Take values in.
+        """Add new values.
 
         Args:
-            metrics: What is logged, by name.
+            metrics: Logged values by name; NaN is ignored.
 
         Returns:
-            The best values of those of the names that have one. NaN is no value.
+            The best values so far of those names for which a best value is kept.
         """
         known = {name: value for name, value in metrics.items() if _better(name) and isinstance(value, int | float)}
         if not known:
             return {}
         if self._best is None:
+            # read at the first value, after a resumed run has removed the rows of steps that it repeats
             self._best = {}
             for name, value in read_metrics(self._metrics):
                 self._add(name, value)

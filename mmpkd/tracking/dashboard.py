@@ -2,8 +2,8 @@
 
 Run: make dashboard [ARGS="--project mmpkd --entity TEAM"]
 
-Whoever is not logged in is told at once what to do: neither PyTorch nor the client of W&B is imported before. Needs
-`mmpkd[dashboard]`, which `make` installs.
+A user who is not logged in is told at once what to do, before PyTorch and wandb are imported. Needs `mmpkd[dashboard]`, which
+`make` installs.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from mmpkd.tracking.account import is_logged_in
 
 
 def main() -> None:
-    """Save the workspace, or say what to do."""
+    """Save the workspace, or tell the user how to log in."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", default="mmpkd", help="W&B project (default: mmpkd)")
     parser.add_argument("--entity", help="user or team (default: the user's own default)")
@@ -22,7 +22,7 @@ def main() -> None:
         sys.stdout.write(
             "Not logged in to W&B, so nothing was sent. To get the dashboard: `wandb login`, train with --run.wandb online "
             "(or upload offline runs with `wandb sync FOLDER`), then `make dashboard` again.\n"
-            "Without an account: `make review` looks at runs on this machine.\n"
+            "Without an account: `make review` shows runs on this machine.\n"
         )
         return
     import wandb

@@ -1,4 +1,4 @@
-"""The variables that users set for W&B: what they are used for here, and which are not used."""
+"""Environment variables of W&B: those that set options of a run, and those that are not used."""
 
 import logging
 import os
@@ -15,12 +15,12 @@ _set_here: set[str] = set()
 
 
 def run_defaults() -> dict[str, Any]:
-    """Return the options of a run that variables of W&B set, for example `run.project`; flags and files win over them.
+    """Return the options of a run that W&B's variables set, such as `run.project`. Flags and files override them.
 
     wandb itself reads WANDB_ENTITY, WANDB_NOTES, WANDB_BASE_URL and the credentials.
 
     Raises:
-        ValueError: If WANDB_MODE is none that a run can have.
+        ValueError: If WANDB_MODE is not a mode that a run can have.
     """
     found: dict[str, Any] = {option: os.environ[name] for name, option in _OPTIONS.items() if os.environ.get(name)}
     tags = [tag.strip() for tag in os.environ.get("WANDB_TAGS", "").split(",")]
@@ -32,10 +32,10 @@ def run_defaults() -> dict[str, Any]:
 
 
 def keep_in(folder: Path) -> None:
-    """Let wandb write below the folder of a run only, and warn of variables that say otherwise."""
+    """Make wandb write only into the folder of a run, and warn about variables that ask for another folder."""
     root = folder.resolve()
     wanted = {name: str(root if name == "WANDB_DIR" else root / "wandb" / "home") for name in _FOLDERS}
-    _warn_of_unused(wanted)
+    _warn_about_unused(wanted)
     os.environ.update(wanted)
     _set_here.update(wanted.values())
 
@@ -50,9 +50,11 @@ def _mode() -> str | None:
 
 
 @rank_zero_only
-def _warn_of_unused(wanted: dict[str, str]) -> None:
+def _warn_about_unused(wanted: dict[str, str]) -> None:
+    # a value that an earlier run in this process has set is not the user's
     unused = [name for name, value in wanted.items() if os.environ.get(name, value) not in {value, *_set_here}]
     if not os.environ.get("WANDB_SWEEP_ID"):
+        # in a sweep, the agent sets these
         unused += [name for name in ("WANDB_RUN_ID", "WANDB_RESUME") if os.environ.get(name)]
     if unused:
         logger.warning(

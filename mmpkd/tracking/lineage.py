@@ -1,4 +1,4 @@
-"""Which student was taught by which teacher: W&B artifacts by the hash of the checkpoint, without weights."""
+"""Lineage of teachers and students in W&B: artifacts named by the hash of a checkpoint, without weights."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -18,12 +18,12 @@ def artifact_name(sha256: str) -> str:
 
 
 def log_teacher(loggers: Iterable[Logger], sha256: str, lineage: Mapping[str, Any]) -> None:
-    """Record that a run has made a teacher.
+    """Record that a run has trained a teacher.
 
     Args:
         loggers: Loggers of the run.
         sha256: Hash of the teacher's checkpoint.
-        lineage: What it was made from; primitives.
+        lineage: Lineage of the run, as strings, numbers, lists and mappings.
     """
     for tracker in loggers:
         if isinstance(tracker, WandbLogger):
@@ -37,7 +37,9 @@ def log_teacher(loggers: Iterable[Logger], sha256: str, lineage: Mapping[str, An
 
 
 def use_teacher(loggers: Iterable[Logger], sha256: str) -> None:
-    """Record that a run learns from a teacher; offline, its configuration says so, since wandb can use artifacts only online.
+    """Record that a run learns from a teacher.
+
+    wandb can use artifacts online only. Offline, the hash in the run's configuration has to do.
 
     Args:
         loggers: Loggers of the run.

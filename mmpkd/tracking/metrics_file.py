@@ -15,8 +15,8 @@ from mmpkd.records import RunFolder
 class MetricsFile(Logger):
     """Appends one row per value to `metrics.csv`: step, epoch, name, value.
 
-    Rows are appended and flushed at once: a kill loses nothing. A resumed run goes on in the same file, without the rows of
-    steps that it makes again.
+    Rows are flushed at once, and a kill loses none. A resumed run appends to the same file, from which the rows of the steps that
+    it repeats are removed.
 
     Args:
         folder: Folder of the run.
@@ -33,14 +33,15 @@ class MetricsFile(Logger):
 
     @property
     def version(self) -> str:
-        """There is one version only."""
+        """Empty: the file has no versions."""
         return ""
 
     @rank_zero_only
     def keep(self, last_step: int) -> None:
-        """Remove the rows of later steps."""
+        """Remove the rows of all steps after the given one."""
         if not self.path.is_file():
             return
+        # a damaged line is dropped like the rows of later steps, and must not stop a resume
         lines = self.path.read_text(errors="replace").splitlines(keepends=True)
         write_text(self.path, "".join(line for line in lines if _is_kept(line, last_step)))
 
@@ -64,16 +65,17 @@ class MetricsFile(Logger):
 
 
 def _is_kept(line: str, last_step: int) -> bool:
-    """Return whether a line is the heading or a row up to a step; one that a full disk or a damage has changed is not."""
+    """Return whether a line is the heading or a complete row of a step up to the last one."""
+    # a full disk or a kill may have cut a row
     step = line.split(",", 1)[0]
     is_whole = line.endswith("\n") and line.count(",") >= 3
     return is_whole and (step == "step" or (step.isdecimal() and int(step) <= last_step))
 
 
 def read_metrics(path: Path) -> Iterator[tuple[str, float]]:
-    """Yield name and value of every row of a `metrics.csv`, oldest first; nothing if there is no such file.
+    """Yield name and value of every row of a `metrics.csv`, oldest first; nothing if the file does not exist.
 
-    A row that a kill has cut short is passed over.
+    A row that a kill has cut off is skipped.
     """
     if not path.is_file():
         return

@@ -1,4 +1,4 @@
-"""Weights & Biases in the run's own folder: online for those who are logged in, offline for all others."""
+"""Weights & Biases in the run's own folder: online for users who are logged in, offline for all others."""
 
 import logging
 import os
@@ -28,12 +28,10 @@ Mode = Literal["auto", "offline", "online", "disabled"]
 class RunFolderWandbLogger(WandbLogger):
     """WandbLogger that summarises a score by its best value and hides paths.
 
-    It goes without the `anonymous` setting, about which wandb prints a line in every run.
-
     Args:
         folder: Folder of the run.
-        media: Whether images may be handed to W&B, see `may_log_media`.
-        may_fall_back: Whether the run goes on offline if the server cannot be reached.
+        media: Whether images may be given to W&B, see `may_log_media`.
+        may_fall_back: Whether the run continues offline if the server cannot be reached.
         init: Further arguments of `WandbLogger`.
     """
 
@@ -42,18 +40,19 @@ class RunFolderWandbLogger(WandbLogger):
         self.media: Media = media
         self._may_fall_back = may_fall_back
         self._best = BestValues(RunFolder(folder).metrics)
+        # Lightning always passes this setting, and wandb prints a line about it in every run
         self._wandb_init.pop("anonymous", None)
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The run of wandb, started at first use."""
+        """The run of wandb, which is started at first use."""
         if self._experiment is None:
             before = os.environ.get("WANDB_MODE")
             try:
                 self._start()
             finally:
-                # Lightning sets it for this process, whose next run may be another one
+                # Lightning sets the variable for the whole process, whose next run may need another mode
                 os.environ.pop("WANDB_MODE", None)
                 if before is not None:
                     os.environ["WANDB_MODE"] = before
@@ -67,21 +66,21 @@ class RunFolderWandbLogger(WandbLogger):
         except wandb.errors.Error as error:
             if not self._may_fall_back:
                 raise
-            logger.warning("W&B cannot be reached (%s). The run goes on offline; `wandb sync` uploads it later.", error)
-            wandb.teardown()  # its service still holds the identifier of the run
+            logger.warning(
+                "W&B cannot be reached (%s). The run continues offline; `wandb sync` uploads it later.", error
+            )
+            wandb.teardown()  # the service process still holds the identifier of the run
             self._offline = True
             self._wandb_init["mode"] = "offline"
             _ = super().experiment
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Log values, and the best ones so far as their summary.
-
-        wandb takes the last value, so the best one is set after each that is logged.
-        """
+        """Log values, and set their summaries to the best values so far."""
         best = self._best.update(metrics)
         super().log_metrics(metrics, step)
         if best:
+            # after each value, since wandb then sets the summary to the last one
             self.experiment.summary.update(best)
 
     @rank_zero_only
@@ -101,35 +100,59 @@ def wandb_logger(
     media: Media = "auto",
     system_metrics: bool = False,
 ) -> RunFolderWandbLogger | None:
-    """Return a logger that never prompts, never waits for a network when offline, and leaves the home folder alone.
+    """Return a logger that never prompts, uses no network when offline, and does not write to the home folder.
 
     Host name, paths, console output, code and installed packages are not recorded: a console may show patient data.
 
     Args:
         folder: Folder of the run; everything of wandb goes to `folder/wandb`.
-        mode: `auto` is online for those who are logged in, and offline for others; `offline` needs no account; `online`
-            needs one; `disabled` gives None.
+        mode: `auto` is online for users who are logged in and offline for others; `offline` needs no account; `online` needs
+            one; `disabled` returns None.
         project: W&B project.
         name: Name of the run.
         group: Study that the run belongs to.
         job_type: Role in the study: teacher, baseline, distilled, ...
         tags: Tags.
-        media: Whether images may be handed to W&B: `auto`, `local` or `upload`.
+        media: Whether images may be given to W&B: `auto`, `local` or `upload`.
         system_metrics: Whether memory and utilisation of GPU and CPU are recorded.
     """
     if mode == "disabled":
         return None
     is_offline = mode == "offline" or (mode == "auto" and not is_logged_in())
+    _prepare_environment(folder, is_offline)
+    (folder / "wandb").mkdir(parents=True, exist_ok=True)
+    return RunFolderWandbLogger(
+        folder,
+        media,
+        may_fall_back=mode == "auto",
+        offline=is_offline,
+        mode="offline" if is_offline else "online",
+        project=project,
+        name=name,
+        group=group,
+        job_type=job_type,
+        tags=tags,
+        # the same identifier for a resume and for the test continues the same run of wandb
+        id=_run_id(folder),
+        resume="allow",
+        settings=_settings(system_metrics),
+    )
+
+
+def _prepare_environment(folder: Path, is_offline: bool) -> None:
+    """Set wandb's environment variables, before it is imported."""
     keep_in(folder)
     if is_offline:
         # online, the user's own settings say which server
         os.environ["WANDB_CONFIG_DIR"] = str(folder.resolve() / "wandb" / "home")
     os.environ["WANDB_SILENT"] = "true"
-    os.environ["WANDB_ERROR_REPORTING"] = "false"  # a report of an error in wandb holds paths
+    os.environ["WANDB_ERROR_REPORTING"] = "false"  # wandb's reports of its own errors contain paths
+
+
+def _settings(system_metrics: bool) -> Any:
     import wandb
 
-    (folder / "wandb").mkdir(parents=True, exist_ok=True)
-    settings = wandb.Settings(
+    return wandb.Settings(
         console="off",
         disable_git=True,
         disable_code=True,
@@ -144,38 +167,24 @@ def wandb_logger(
         quiet=True,
         silent=True,
     )
-    return RunFolderWandbLogger(
-        folder,
-        media,
-        may_fall_back=mode == "auto",
-        offline=is_offline,
-        mode="offline" if is_offline else "online",
-        project=project,
-        name=name,
-        group=group,
-        job_type=job_type,
-        tags=tags,
-        id=_run_id(folder),
-        resume="allow",
-        settings=settings,
-    )
 
 
 def finish_wandb(exit_code: int) -> None:
-    """Close the current run, if there is one; the next run in this process would go on in it otherwise."""
+    """Close the current run, if there is one. Otherwise the next run of this process would continue it."""
     wandb = sys.modules.get("wandb")
     if wandb is not None and wandb.run is not None:
         wandb.finish(exit_code=exit_code)
 
 
 def sweep_folder(folder: Path) -> Path:
-    """Return the folder of a run: its own one below the given one if it is a trial of a W&B sweep."""
-    sweep, run = os.environ.get("WANDB_SWEEP_ID"), os.environ.get("WANDB_RUN_ID")
+    """Return the folder of a run: the given one, or a subfolder of it for each trial of a W&B sweep."""
+    sweep = os.environ.get("WANDB_SWEEP_ID")
+    run = os.environ.get("WANDB_RUN_ID")
     return folder / sweep / run if sweep and run else folder
 
 
 def _run_id(folder: Path) -> str:
-    """Return the identifier that a run keeps when it is resumed or tested; the agent of a sweep gives its own."""
+    """Return the identifier of a run, which it keeps when it is resumed or tested. A sweep's agent sets its own."""
     path = RunFolder(folder).wandb_id
     if not path.is_file():
         given = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None

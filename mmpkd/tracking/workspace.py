@@ -1,4 +1,4 @@
-"""The W&B workspace of mmpkd as code. It needs `mmpkd[dashboard]`."""
+"""The W&B workspace of mmpkd, as code. Needs `mmpkd[dashboard]`."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
 STUDENT = ("rollout", "last_layer")
-CONTROLS = ("all_ones", "random", "center_gaussian", "image_intensity")
+BASELINES = ("all_ones", "random", "center_gaussian", "image_intensity")
 SCORES = {
     "pointing_game": "Pointing game",
     "iou_top_area": "IoU at a fixed area",
@@ -18,7 +18,7 @@ STEP = "trainer/global_step"
 
 
 def build(entity: str, project: str) -> ws.Workspace:
-    """Return the workspace; nothing is sent.
+    """Return the workspace. Nothing is sent until it is saved.
 
     Args:
         entity: User or team.
@@ -40,26 +40,25 @@ def _maps() -> ws.Section:
             title="Fixed validation images over training", media_keys=["val/attribution/rollout"], num_columns=4
         ),
         wr.MediaBrowser(title="Fixed test images", media_keys=["test/attribution/rollout"], num_columns=4),
-        wr.MediaBrowser(title="Test images that it hit", media_keys=["test/attribution/rollout/hits"], num_columns=4),
-        wr.MediaBrowser(
-            title="Test images that it missed", media_keys=["test/attribution/rollout/misses"], num_columns=4
-        ),
+        wr.MediaBrowser(title="Test images: hits", media_keys=["test/attribution/rollout/hits"], num_columns=4),
+        wr.MediaBrowser(title="Test images: misses", media_keys=["test/attribution/rollout/misses"], num_columns=4),
     ]
     return ws.Section(name="Where it looks", panels=panels, is_open=True)
 
 
 def _localization() -> ws.Section:
-    panels: list[Any] = [
-        wr.LinePlot(
-            title=f"{title}: student against maps that see no student",
-            x=STEP,
-            y=[f"val/{name}/{score}" for name in (*STUDENT, *CONTROLS)],
-            legend_position="south",
-        )
-        for score, title in SCORES.items()
-    ]
+    panels: list[Any] = [_score_plot(score, title) for score, title in SCORES.items()]
     panels.append(wr.LinePlot(title="Relevance lost to prefix tokens", x=STEP, y=["val/rollout/prefix_mass"]))
     return ws.Section(name="Localization, validation", panels=panels, is_open=True)
+
+
+def _score_plot(score: str, title: str) -> wr.LinePlot:
+    return wr.LinePlot(
+        title=f"{title}: student against baseline maps",
+        x=STEP,
+        y=[f"val/{name}/{score}" for name in (*STUDENT, *BASELINES)],
+        legend_position="south",
+    )
 
 
 def _recognition() -> ws.Section:
@@ -84,12 +83,11 @@ def _losses() -> ws.Section:
 
 def _test() -> ws.Section:
     bars: list[Any] = [wr.BarPlot(title="AUROC, mean over labels", metrics=["test/auroc_macro"])]
-    bars += [
-        wr.BarPlot(
-            title=f"{title}, test",
-            metrics=[f"test/{name}/{score}" for name in (*STUDENT, "relevance", "grad_cam", *CONTROLS, "mean_roi")],
-        )
-        for score, title in SCORES.items()
-    ]
+    bars += [_score_bars(score, title) for score, title in SCORES.items()]
     bars.append(wr.WeavePanelSummaryTable(table_name="test/localization_by_stratum"))
     return ws.Section(name="Test", panels=bars)
+
+
+def _score_bars(score: str, title: str) -> wr.BarPlot:
+    names = (*STUDENT, "relevance", "grad_cam", *BASELINES, "mean_roi")
+    return wr.BarPlot(title=f"{title}, test", metrics=[f"test/{name}/{score}" for name in names])

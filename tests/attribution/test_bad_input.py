@@ -45,7 +45,7 @@ def test_labels_that_are_none_are_refused_everywhere(label: Tensor) -> None:
     for method in (AttentionRelevance(), GradCAM(), mean):
         with pytest.raises(ValueError, match=match):
             method.of_label(model, image, label)
-    with pytest.raises(ValueError, match=match if len(label) == 2 else "one label an image"):
+    with pytest.raises(ValueError, match=match if len(label) == 2 else "one label per image"):
         perturbation_curves(model, image, torch.rand(2, 3, 3), label, 1)
 
 

@@ -36,7 +36,7 @@ COLUMNS = {"sample_id", "patient_id", "finding", "attribution", "area", "target"
 SCORES = [score.name for score in default_scores(0.1)]
 STUDENT = ["rollout", "last_layer"]
 BY_FINDING = ["relevance", "grad_cam"]
-CONTROLS = ["all_ones", "random", "center_gaussian", "image_intensity"]
+BASELINES = ["all_ones", "random", "center_gaussian", "image_intensity"]
 
 
 def _test(folder: Path, monitor: LocalizationMonitor, data: MemoryData) -> tuple[pd.DataFrame, Trainer]:
@@ -48,7 +48,7 @@ def _test(folder: Path, monitor: LocalizationMonitor, data: MemoryData) -> tuple
 def test_table_has_one_row_per_pair_and_attribution(tmp_path: Path) -> None:
     frame, _ = _test(tmp_path, LocalizationMonitor(), MemoryData(make_samples()))
     assert set(frame.columns) >= COLUMNS | set(SCORES)
-    assert set(frame["attribution"]) == {*STUDENT, *BY_FINDING, *CONTROLS}
+    assert set(frame["attribution"]) == {*STUDENT, *BY_FINDING, *BASELINES}
     pairs = frame[frame["attribution"] == "rollout"][["sample_id", "finding"]]
     expected = [
         ("study/0", "Effusion"),
@@ -180,7 +180,7 @@ def test_fit_skips_the_sanity_check(tmp_path: Path) -> None:
             calls.append(trainer.current_epoch)
             return super().__call__(student, image)
 
-    Counting.sees_student = True
+    Counting.is_baseline = False
     trainer = make_trainer(tmp_path, [LocalizationMonitor([Counting()])], max_epochs=2, num_sanity_val_steps=2)
     trainer.fit(StudentModule(), datamodule=MemoryData(make_samples()))
     assert calls == 3 * [0] + 3 * [1]  # three batches with ROIs
@@ -340,7 +340,7 @@ def test_maps_of_a_finding_are_scored_against_that_finding(tmp_path: Path) -> No
             assert row["iou_otsu"].item() == pytest.approx(iou(heatmap, mask, "otsu").item(), abs=1e-5)
 
 
-def test_controls_are_scored_once_a_fit_and_reported_in_every_epoch(tmp_path: Path) -> None:
+def test_baseline_maps_are_scored_once_a_fit_and_reported_in_every_epoch(tmp_path: Path) -> None:
     calls: list[int] = []
 
     class Counting(AllOnes):
@@ -357,7 +357,7 @@ def test_controls_are_scored_once_a_fit_and_reported_in_every_epoch(tmp_path: Pa
     last = pd.read_parquet(tmp_path / "roi_val.parquet")
     assert set(last["attribution"]) == {"rollout", "counting"}
     by_name = {name: rows.reset_index(drop=True) for name, rows in last.groupby("attribution")}
-    # what is known about a pair is of this epoch, for a control too
+    # what is known about a pair is of this epoch, for a baseline map too
     pd.testing.assert_series_equal(by_name["rollout"]["probability"], by_name["counting"]["probability"])
     assert trainer.callback_metrics["val/counting/iou_otsu"].item() == pytest.approx(
         by_name["counting"]["iou_otsu"].mean()

@@ -84,6 +84,7 @@ def test_area_is_the_trapezoidal_rule() -> None:
         (torch.ones(1, 2, 2), torch.tensor([0, 1]), 2),
         (torch.ones(1, 2, 2), LABEL, 0),
         (torch.ones(1, 2, 2), LABEL, 5),
+        (torch.ones(1, 4), LABEL, 1),
     ],
 )
 def test_impossible_input_is_refused(heatmap: Tensor, label: Tensor, steps: int) -> None:

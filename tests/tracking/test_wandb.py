@@ -320,7 +320,7 @@ def test_a_server_that_cannot_be_reached_stops_nobody_who_did_not_ask_for_it(
     assert automatic is not None
     with caplog.at_level("WARNING", "mmpkd"):
         assert automatic.experiment.offline
-    assert "goes on offline" in caplog.text
+    assert "continues offline" in caplog.text
     automatic.experiment.finish()
     assert "WANDB_MODE" not in os.environ  # the next run of this process decides for itself
     asked = wandb_logger(tmp_path / "b", "online", "p", "n", None, None, [])

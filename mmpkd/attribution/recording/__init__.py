@@ -1,1 +1,1 @@
-"""Attention as a student computes it, recorded from its forward pass."""
+"""Recording of the attention that a student computes in its forward pass."""

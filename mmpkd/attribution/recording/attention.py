@@ -1,8 +1,9 @@
-"""Recording of the attention of an unmodified timm transformer in a forward pass."""
+"""Recorder of the attention of an unmodified timm transformer."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -36,10 +37,10 @@ class RecordedAttention:
     """Attention of one forward pass.
 
     Attributes:
-        layers: One float32 (B, N, N) per block, first block first; queries are rows, entries >= 0. Rows of the last block that
-            the head does not read are not recorded, and those of the identity.
-        start: Float32 (B, N), how much of each token the head reads after the last block.
-        layout: Where the patches are among the N tokens.
+        layers: One float32 (B, N, N) per block, first block first; queries are rows, entries >= 0. In the last block, rows that
+            the classifier does not read are not recorded and are rows of the identity instead.
+        start: Float32 (B, N), how much the classifier reads of each token after the last block.
+        layout: Layout of the N tokens.
     """
 
     layers: tuple[Tensor, ...]
@@ -48,14 +49,14 @@ class RecordedAttention:
 
 
 class AttentionRecorder:
-    """Context manager that records one forward pass of a student, whoever runs it.
+    """Context manager that records the one forward pass of a student that runs inside it.
 
-    The output of the model is bit-equal with and without recording, and nothing of the model is changed.
+    The output of the model is bit-equal with and without recording, and the model is not changed.
 
     Args:
         student: A student, or a timm vision transformer.
         head_fusion: How to fuse heads: `mean`, `max` or `min`.
-        rows: Int64 (b,), samples of the batch to record; all if None.
+        rows: Int64 (b,), positions in the batch of the samples to record; all if None.
 
     Raises:
         TypeError: If the model does not attend from every token to every token.
@@ -83,23 +84,25 @@ class AttentionRecorder:
         self._stack.close()
 
     def result(self, size: tuple[int, int]) -> RecordedAttention:
-        """Return the recorded attention, checked.
+        """Check and return the recorded attention.
 
         Args:
-            size: Height and width of the images that the model was given.
+            size: Height and width of the images in the forward pass.
 
         Raises:
-            RuntimeError: If what was recorded is not exactly one global attention per block.
+            RuntimeError: If the recorded calls are not the global attentions of exactly one forward pass.
         """
         layout = token_layout(self._model, size)
         blocks, pool = by_block(self._model, layout, self._calls)
         layers = tuple(square(fuse(block, self._head_fusion), layout, architecture(self._model)) for block in blocks)
-        return RecordedAttention(layers, start_row(layout, None if pool is None else _shares(pool), layers[-1]), layout)
+        start = start_row(layout, None if pool is None else _shares(pool), layers[-1])
+        return RecordedAttention(layers, start, layout)
 
     def _on_fused_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Tensor) -> Tensor:
         call = attention_call(*args, **kwargs)
         if self._rows is not None:
             call = call.take(self._rows)
+        # in the last block, only the rows that the classifier reads have an influence
         if len(self._calls) >= self._first_of_last_block and self._num_read is not None:
             call = call.first_queries(self._num_read)
         self._calls.append(call_weights(call, self._head_fusion))
@@ -117,10 +120,18 @@ def record_attention(student: nn.Module, image: Tensor, head_fusion: HeadFusion 
     Args:
         student: A student, or a timm vision transformer.
         image: Float (B, C, H, W), normalised.
-        head_fusion: How to fuse heads.
+        head_fusion: How to fuse heads: `mean`, `max` or `min`.
 
     Returns:
         The attention of every block.
+
+    Example:
+        >>> import timm
+        >>> import torch
+        >>> model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=2)
+        >>> recorded = record_attention(model, torch.zeros(1, 3, 32, 32))
+        >>> len(recorded.layers), recorded.layers[0].shape  # 2 x 2 patches and the class token
+        (2, torch.Size([1, 5, 5]))
     """
     check_images(image)
     with evaluating(student), torch.no_grad(), AttentionRecorder(student, head_fusion) as recorder:
@@ -129,16 +140,25 @@ def record_attention(student: nn.Module, image: Tensor, head_fusion: HeadFusion 
 
 
 def _shares(pool: Tensor) -> Tensor:
-    """Return a pooling attention (B, n, m) as shares (B, m): the largest, or the smallest, of several heads do not sum to 1."""
+    """Return the attention (B, n, m) of a pooling layer as shares (B, m) that sum to 1."""
+    # the maximum or minimum over heads does not sum to 1
     row = pool.sum(1)
     return row / row.sum(1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
 
 
 def by_block(model: nn.Module, layout: TokenLayout, calls: Sequence[T]) -> tuple[list[list[T]], T | None]:
-    """Return what was recorded of every attention call, by block, and of the pooling attention if there is one.
+    """Sort what was recorded of the attention calls by block.
+
+    Args:
+        model: The timm transformer.
+        layout: Its token layout.
+        calls: One item per attention call, in the order of the calls.
+
+    Returns:
+        The items of each block, and that of the attention pooling, or None without one.
 
     Raises:
-        RuntimeError: If the calls are not exactly the attentions of one forward pass.
+        RuntimeError: If the calls are not the attentions of exactly one forward pass.
     """
     counts = attentions_per_block(model)
     expected = sum(counts) + (layout.pooling == "attention")
@@ -149,22 +169,40 @@ def by_block(model: nn.Module, layout: TokenLayout, calls: Sequence[T]) -> tuple
             "recorded."
         )
     remaining = iter(calls)
-    return [[next(remaining) for _ in range(count)] for count in counts], next(remaining, None)
+    blocks = [list(islice(remaining, count)) for count in counts]
+    return blocks, next(remaining, None)
 
 
 def square(weights: Tensor, layout: TokenLayout, name: str, rest: float = 1.0) -> Tensor:
-    """Return an attention as (B, N, N); tokens that it leaves untouched (CaiT's two stages) attend to themselves with `rest`."""
-    prefix, patches, tokens = layout.num_prefix_tokens, layout.num_patches, layout.num_tokens
+    """Return an attention over all tokens.
+
+    In CaiT, patches attend to patches first, and the class token to all tokens later. In each stage, the tokens that are left out
+    attend to themselves.
+
+    Args:
+        weights: Float (B, n, m).
+        layout: Layout of the N tokens.
+        name: Name of the model, for the error message.
+        rest: Weight with which a token that is left out attends to itself.
+
+    Returns:
+        Float (B, N, N).
+
+    Raises:
+        RuntimeError: If the attention covers other tokens, as windowed attention does.
+    """
+    prefix = layout.num_prefix_tokens
+    num_tokens = layout.num_tokens
     shape = tuple(weights.shape[1:])
-    if shape == (tokens, tokens):
+    if shape == (num_tokens, num_tokens):
         return weights
-    is_prefix = shape[0] in (1, 2) and shape[1] == tokens
-    if shape != (patches, patches) and not is_prefix:
+    is_prefix = shape[0] in (1, 2) and shape[1] == num_tokens
+    if shape != (layout.num_patches, layout.num_patches) and not is_prefix:
         raise RuntimeError(
-            f"Expected attention over {tokens} tokens ({prefix} prefix tokens and {layout.grid[0]} x {layout.grid[1]} "
+            f"Expected attention over {num_tokens} tokens ({prefix} prefix tokens and {layout.grid[0]} x {layout.grid[1]} "
             f"patches) but {name} attends over {shape}. Windowed or reduced attention has no attention map."
         )
-    whole = rest * torch.eye(tokens, dtype=weights.dtype, device=weights.device).repeat(len(weights), 1, 1)
+    whole = rest * torch.eye(num_tokens, dtype=weights.dtype, device=weights.device).repeat(len(weights), 1, 1)
     if is_prefix:
         whole[:, : shape[0]] = weights
     else:

@@ -1,8 +1,8 @@
-"""Every attention that a model computes in a forward pass, shown as it happens, with fused attention on.
+"""Observation of every attention in a forward pass, with fused attention on.
 
-Fused attention never materialises its softmax, so hooks see nothing. A `TorchFunctionMode` sees every call of
+Fused attention never materialises its softmax, and hooks cannot see it. A `TorchFunctionMode` sees every call of
 `F.scaled_dot_product_attention` with its final arguments: after query-key normalisation and rotary embedding, with any
-bias. Attention that is not fused (CaiT, or fused attention switched off) is taken where its dropout is applied.
+bias. The softmax of attention that is not fused (CaiT, or fused attention switched off) is read where its dropout is applied.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,12 +22,16 @@ OnMaterialised = Callable[[Tensor], Tensor]
 
 @contextmanager
 def attention_calls(model: nn.Module, on_fused: OnFused, on_materialised: OnMaterialised) -> Iterator[None]:
-    """Show every attention of a model to a function, in order; afterwards the model is as before, also after an error.
+    """Call a function for every attention of a model, in the order in which they run.
+
+    Everything is undone afterwards, also after an error.
 
     Args:
         model: A timm transformer. A compiled one runs eagerly meanwhile: compiled code runs neither hooks nor modes.
-        on_fused: Gets the arguments, keyword arguments and result of a fused call, and returns the result to go on with.
-        on_materialised: Gets the softmax (B, H, n, m) of an attention that is not fused, and returns the one to go on with.
+        on_fused: Receives the arguments, keyword arguments and result of a fused call, and returns the result that the model
+            uses.
+        on_materialised: Receives the softmax (B, H, n, m) of an attention that is not fused, and returns the one that the model
+            uses.
     """
 
     def before_dropout(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -46,7 +50,7 @@ def attention_calls(model: nn.Module, on_fused: OnFused, on_materialised: OnMate
 
 @contextmanager
 def eager(model: nn.Module) -> Iterator[None]:
-    """Run a model eagerly if it was compiled, as a wrapper, in place, or its features only."""
+    """Run a compiled model eagerly, whether it was wrapped, compiled in place, or compiled in its features only."""
     features = getattr(model, "forward_features", None)
     is_compiled = (
         hasattr(model, "_orig_mod")
@@ -59,13 +63,18 @@ def eager(model: nn.Module) -> Iterator[None]:
 
 
 def attentions_per_block(model: nn.Module) -> list[int]:
-    """Count the attentions of each block: usually 1, more in blocks of parallel attentions."""
+    """Return the number of attentions of each block: usually 1, more in blocks of parallel attentions."""
+    # CaiT's second stage has a list of its own
     blocks = [*model.blocks, *(getattr(model, "blocks_token_only", None) or ())]  # type: ignore[misc]
-    return [sum(hasattr(module, "attn_drop") for module in block.modules()) for block in blocks]
+    return [_num_attentions(block) for block in blocks]
+
+
+def _num_attentions(block: nn.Module) -> int:
+    return sum(hasattr(module, "attn_drop") for module in block.modules())
 
 
 class _FusedAttentionMode(TorchFunctionMode):
-    """Lets every fused attention call through, and shows it to a function."""
+    """Runs every function unchanged, and passes the fused attention calls to an observer."""
 
     def __init__(self, observe: OnFused) -> None:
         super().__init__()

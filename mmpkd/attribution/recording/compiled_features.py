@@ -9,26 +9,28 @@ from torch import Tensor, nn
 
 
 class CompiledFeatures:
-    """Stands in for `model.forward_features` on the model itself.
+    """Replaces `model.forward_features` on the model itself.
 
-    `torch.compile(model.forward_features)` would be bound to that model for good: a deep copy of the model, as an average of its
-    weights makes, would run the original's weights, and the model could not be pickled. Here the function of the class is
-    compiled, and the model is an argument that is copied with its owner.
+    `torch.compile(model.forward_features)` would stay bound to that one model. A deep copy, as weight averaging makes one, would
+    run the weights of the original, and the model could not be pickled. Here the function of the class is compiled, and the
+    model is its argument, which is copied along.
 
     Args:
         model: A timm model.
-        backend: What `torch.compile` compiles with.
+        backend: Backend of `torch.compile`.
     """
 
     def __init__(self, model: nn.Module, backend: str = "inductor") -> None:
-        self.model, self.backend = model, backend
+        self.model = model
+        self.backend = backend
 
     def __call__(self, image: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Return what the model's own `forward_features` returns; the first call compiles it."""
+        """Return the output of the model's own `forward_features`; the first call compiles it."""
         kind: Any = type(self.model)
         return _compiled(kind, self.backend)(self.model, image, *args, **kwargs)
 
 
+# compiled once for a class, not again for each of its instances
 @cache
 def _compiled(kind: Any, backend: str) -> Callable[..., Tensor]:
     compiled: Callable[..., Tensor] = torch.compile(kind.forward_features, backend=backend)

@@ -1,4 +1,4 @@
-"""The one row of weights that attribution multiplies through the blocks, from the head back to the input tokens."""
+"""The row of token weights that rollout and relevance multiply through the blocks, from the classifier to the input."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ def first_row(start: Tensor | None, like: Tensor) -> Tensor:
 
     Args:
         start: Float (B, N) or (N,), weights of the output tokens; token 0, the class token, if None.
-        like: An attention (B, ..., N, N), gives batch size, number of tokens and device.
+        like: Attention (B, ..., N, N), gives batch size, number of tokens and device.
 
     Raises:
         ValueError: If the shape of `start` does not fit.
@@ -24,6 +24,6 @@ def first_row(start: Tensor | None, like: Tensor) -> Tensor:
 
 
 def times(row: Tensor, matrix: Tensor) -> Tensor:
-    """Multiply rows (B, N) by float32 matrices (B, N, M), to (B, M)."""
-    # no matrix product: autocast, or the precision that the user set, would round it to ten bits or fewer
+    """Multiply rows (B, N) by float32 matrices (B, N, M); return (B, M)."""
+    # not a matrix product, which autocast or the user's precision setting may round to ten bits or fewer
     return (row.unsqueeze(2) * matrix).sum(1)

@@ -1,4 +1,4 @@
-"""Attention weights, from the arguments of a fused attention call or from the materialised softmax."""
+"""Attention weights, computed from the arguments of a fused call or read from a materialised softmax."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,13 @@ def check_head_fusion(head_fusion: str) -> None:
 
 
 def fuse(parts: Sequence[Tensor], head_fusion: HeadFusion) -> Tensor:
-    """Fuse attention matrices of equal shape by their mean, maximum or minimum."""
+    """Fuse attention matrices of equal shape by their mean, maximum or minimum.
+
+    Example:
+        >>> import torch
+        >>> fuse([torch.tensor([0.2, 0.8]), torch.tensor([0.4, 0.6])], "max")
+        tensor([0.4000, 0.8000])
+    """
     if len(parts) == 1:
         return parts[0]
     if head_fusion == "mean":
@@ -29,14 +35,14 @@ def fuse(parts: Sequence[Tensor], head_fusion: HeadFusion) -> Tensor:
 
 @dataclass(frozen=True)
 class AttentionCall:
-    """What a call of `F.scaled_dot_product_attention` attends with.
+    """Arguments of a call of `F.scaled_dot_product_attention`.
 
     Attributes:
         query: Float (B, H, n, d).
         key: Float (B, H, m, d).
         value: Float (B, H, m, e).
         mask: Additive float32 (B or 1, H or 1, n or 1, m), or None.
-        scale: Factor of the logits.
+        scale: Factor by which the products of queries and keys are multiplied.
     """
 
     query: Tensor
@@ -51,20 +57,22 @@ class AttentionCall:
         return self.query.shape[1]
 
     def take(self, rows: Tensor | slice) -> "AttentionCall":
-        """Return the call for some samples."""
+        """Return the call for some samples of the batch."""
+        # a mask of one sample is shared by the batch
         shared = self.mask is None or len(self.mask) < len(self.query)
         mask = self.mask if shared or self.mask is None else self.mask[rows]
         return AttentionCall(self.query[rows], self.key[rows], self.value[rows], mask, self.scale)
 
-    def first_queries(self, count: int) -> "AttentionCall":
+    def first_queries(self, num_queries: int) -> "AttentionCall":
         """Return the call for the first queries of each sample."""
         shared = self.mask is None or self.mask.shape[2] == 1
-        mask = self.mask if shared or self.mask is None else self.mask[:, :, :count]
-        return AttentionCall(self.query[:, :, :count], self.key, self.value, mask, self.scale)
+        mask = self.mask if shared or self.mask is None else self.mask[:, :, :num_queries]
+        return AttentionCall(self.query[:, :, :num_queries], self.key, self.value, mask, self.scale)
 
     def weights(self, head: int) -> Tensor:
-        """Return what one head attends to, float32 (B, n, m), rows sum to 1."""
-        query, key = self.query[:, head].float(), self.key[:, head].float()
+        """Return the attention weights of one head, float32 (B, n, m), rows sum to 1."""
+        query = self.query[:, head].float()  # (B, n, d)
+        key = self.key[:, head].float()  # (B, m, d)
         logits = torch.bmm(query * self.scale, key.transpose(1, 2))
         if self.mask is not None:
             logits += self.mask[:, head if self.mask.shape[1] > 1 else 0]
@@ -81,10 +89,10 @@ def attention_call(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> AttentionCall:
-    """Read the arguments of `F.scaled_dot_product_attention`; what is meant are the weights before dropout.
+    """Read the arguments of `F.scaled_dot_product_attention`; dropout is left out.
 
     Raises:
-        ValueError: If the attention is causal or heads share keys.
+        ValueError: If the attention is causal or if heads share keys.
     """
     del dropout_p
     if is_causal or enable_gqa:
@@ -98,14 +106,14 @@ def attention_call(
 
 
 def call_weights(call: AttentionCall, head_fusion: HeadFusion = "mean") -> Tensor:
-    """Compute what a call attends to, fused over heads; softmax in float32, also under autocast.
+    """Compute the attention weights of a call, fused over heads; the softmax is in float32, also under autocast.
 
-    The heads are fused one by one, so that (B, H, n, m) never exists; on a CPU also sample by sample, so that logits, softmax
-    and their sum stay in the cache.
+    Heads are fused one at a time, since all of them, (B, H, n, m), would take much memory. A CPU also goes sample by sample,
+    which keeps logits, softmax and their sum in the cache.
 
     Args:
         call: The call.
-        head_fusion: How to fuse heads.
+        head_fusion: How to fuse heads: `mean`, `max` or `min`.
 
     Returns:
         Float32 (B, n, m), not differentiable.
@@ -118,13 +126,18 @@ def call_weights(call: AttentionCall, head_fusion: HeadFusion = "mean") -> Tenso
 
 
 def _fuse_heads(call: AttentionCall, head_fusion: HeadFusion) -> Tensor:
-    query, key = (call.query.float() * call.scale).unbind(1), call.key.float().transpose(2, 3).unbind(1)
+    query = (call.query.float() * call.scale).unbind(1)  # H times (B, n, d)
+    key = call.key.float().transpose(2, 3).unbind(1)  # H times (B, d, m)
+    # written in place by every head, without new memory
     shape = (len(call.query), call.query.shape[2], call.key.shape[2])
-    logits, weights, fused = (torch.empty(shape, dtype=torch.float32, device=call.query.device) for _ in range(3))
+    logits = torch.empty(shape, dtype=torch.float32, device=call.query.device)
+    weights = torch.empty_like(logits)
+    fused = torch.empty_like(logits)
     for head in range(call.num_heads):
         torch.bmm(query[head], key[head], out=logits)
         if call.mask is not None:
-            logits += call.mask[:, head if call.mask.shape[1] > 1 else 0]
+            logits += call.mask[:, head if call.mask.shape[1] > 1 else 0]  # heads may share one mask
+        # the first head is the start of the result
         torch.softmax(logits, -1, out=weights if head else fused)
         if head and head_fusion == "mean":
             fused += weights
@@ -134,17 +147,28 @@ def _fuse_heads(call: AttentionCall, head_fusion: HeadFusion) -> Tensor:
 
 
 def _additive(mask: Tensor) -> Tensor:
-    """Return a mask as additive float32 with four dimensions."""
+    """Return a mask as additive float32 (B or 1, H or 1, n or 1, m); a boolean one keeps where it is true."""
     if mask.dtype == torch.bool:
         mask = torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, float("-inf"))
     return mask.detach().float()[(None,) * (4 - mask.ndim)]
 
 
 def positive_weights(weights: Tensor) -> Tensor:
-    """Return a materialised attention (B, H, n, m) in float32 with entries >= 0 and rows that sum to 1.
+    """Return a materialised attention in float32 with entries >= 0 and rows that sum to 1.
 
-    Talking heads (CaiT) mix heads after the softmax, with signed coefficients: the positive part is kept, and each row
-    made to sum to 1 again. For an ordinary softmax this changes nothing.
+    An ordinary softmax does not change. Talking heads (CaiT) mix heads after the softmax with signed coefficients: the
+    positive part is kept and each row is scaled to sum to 1 again.
+
+    Args:
+        weights: Float (B, H, n, m).
+
+    Returns:
+        Float32 (B, H, n, m).
+
+    Example:
+        >>> import torch
+        >>> positive_weights(torch.tensor([[[[0.6, 0.6, -0.2]]]]))
+        tensor([[[[0.5000, 0.5000, 0.0000]]]])
     """
     positive = weights.detach().float().clamp_min(0)
     return positive / positive.sum(-1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)

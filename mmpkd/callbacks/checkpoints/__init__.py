@@ -1,1 +1,1 @@
-"""Checkpoints: the best, the last, and how a training goes on from one."""
+"""Checkpoints: the best, the last, and an exact resume."""

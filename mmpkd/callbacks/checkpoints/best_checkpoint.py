@@ -1,4 +1,4 @@
-"""The checkpoint of the best validation score."""
+"""The checkpoint with the best validation score."""
 
 import logging
 from pathlib import Path
@@ -13,12 +13,12 @@ logger = logging.getLogger("mmpkd")
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Saves `best.ckpt` when the monitored score, higher is better, rises above all before it.
+    """Saves `best.ckpt` when the monitored score is higher than all before it.
 
-    A run that goes on remembers its best score, also after its folder was moved or mounted elsewhere: the state of Lightning's
-    own callback holds absolute paths, and is dropped when they changed. The score is that of `best.ckpt`, or it is forgotten: if
-    the file is damaged, or of a later step than the checkpoint knows, which the training has not made or makes again. A
-    checkpoint that another run goes on from, in a folder of its own that has no `best.ckpt` yet, brings no score along.
+    A resumed run keeps its best score, even if its folder was moved or mounted elsewhere. (The state of Lightning's own callback
+    holds absolute paths and is dropped when they change.) The score is kept only if it is that of the `best.ckpt` in the folder.
+    It is forgotten if that file is missing, as in the new folder of a run that continues from another run's checkpoint; if it is
+    damaged; or if it belongs to a later step than the checkpoint, which the resumed training has yet to reach.
 
     Args:
         folder: Folder of the checkpoints.
@@ -31,39 +31,44 @@ class BestCheckpoint(ModelCheckpoint):
             "best",
             monitor,
             mode="max",
-            # Lightning's own choice may be the end of the epoch, after which there can be another validation
+            # by default, Lightning may save at the end of the training epoch, after which another validation can follow
             save_on_train_epoch_end=False,
             enable_version_counter=False,
         )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state, with the step of the best model."""
+        # a resumed run needs it to recognise a `best.ckpt` from after the checkpoint
         return {**super().state_dict(), "best_step": self._last_global_step_saved}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the state over, with the paths of this folder if it holds the best model."""
+        """Load the state, with paths in the present folder, if the best model is there."""
         folder = Path(str(self.dirpath))
         name = Path(state_dict["best_model_path"]).name
         best = folder / name
         if not name or not best.is_file():
             return
         try:
+            # mapped, since only the step is read
             saved = load(best, mmap=True)
         except ValueError:
-            logger.warning("'%s' is damaged. The best model is chosen anew.", best)
+            logger.warning("'%s' is damaged. The best model is chosen again from now on.", best)
             return
         if saved["global_step"] == state_dict["best_step"]:
             super().load_state_dict(_moved(state_dict, folder))
+            # Lightning does not restore it
             self._last_global_step_saved = state_dict["best_step"]
 
 
 def best_checkpoint(trainer: Trainer) -> Checkpoint | None:
-    """Return the run's own `BestCheckpoint`, whatever others the user has added; without one, what Lightning takes."""
+    """Return the run's `BestCheckpoint`, whatever others the user has added. Without one, return Lightning's default."""
     own = (callback for callback in trainer.checkpoint_callbacks if isinstance(callback, BestCheckpoint))
     return next(own, trainer.checkpoint_callback)
 
 
 def _moved(state: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the state of a callback with all of its paths in another folder."""
+
     def here(path: str) -> str:
         return str(folder / Path(path).name) if path else path
 

@@ -1,4 +1,4 @@
-"""The checkpoint that an interrupted run goes on from."""
+"""The checkpoint from which an interrupted run resumes."""
 
 import time
 
@@ -9,26 +9,26 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from mmpkd.callbacks.checkpoints.step_boundary import StepBoundary
 from mmpkd.records import RunFolder
 
-STEPS_BETWEEN_LOOKS = 50  # at the clock: processes have to agree, which costs a broadcast
+# processes have to agree on the time, and each agreement costs a broadcast
+STEPS_BETWEEN_CLOCK_CHECKS = 50
 
 
 class LastCheckpoint(Checkpoint):
-    """Saves `last.ckpt` every so often, after every epoch, and when the scheduler of a cluster stops the job.
+    """Saves `last.ckpt` at regular intervals, after every epoch, and when a cluster's scheduler stops the job.
 
-    Every save is at a boundary between two optimizer steps, after which no validation is due: only from there is a resume exact.
-    A save that is due elsewhere waits for the next boundary. If the job is stopped while gradients are accumulated, what is
-    saved is the state at the last boundary. If it is stopped in a validation, or just before one, and after Ctrl-C or an error,
-    the last save stays.
+    A resume is exact only from a boundary between two optimizer steps after which no validation is due. A save that becomes due
+    elsewhere waits for the next boundary. If the job is stopped while gradients are accumulated, the state at the last boundary
+    is saved. If it is stopped in a validation or just before one, or by Ctrl-C or an error, the previous save stays.
 
-    It must come after `BestCheckpoint`, whose score it saves. Lightning moves all `Checkpoint` callbacks
-    behind the others, in their order; that is why this is one of them.
+    This callback must come after `BestCheckpoint`, whose score it saves. It is a `Checkpoint` because Lightning moves these
+    behind all other callbacks and keeps their order.
 
     A fit without any training batch (`trainer.limit_train_batches=0`) saves the untrained model as `best.ckpt`.
 
     Args:
         folder: Folder of the run.
-        every_n_minutes: Minutes between saves inside an epoch, by the clock of the first process, looked at every 50 steps.
-        every_n_steps: Optimizer steps between saves instead, or None.
+        every_n_minutes: Minutes between saves within an epoch, by the clock of the first process, checked every 50 steps.
+        every_n_steps: Number of optimizer steps between saves instead of minutes, or None.
     """
 
     def __init__(self, folder: RunFolder, every_n_minutes: float = 10, every_n_steps: int | None = None) -> None:
@@ -36,7 +36,9 @@ class LastCheckpoint(Checkpoint):
             raise ValueError(f"Expected at least 1 step between saves but got {every_n_steps}.")
         if not every_n_minutes > 0:
             raise ValueError(f"Expected more than 0 minutes between saves but got {every_n_minutes}.")
-        self.folder, self.every_n_minutes, self.every_n_steps = folder, every_n_minutes, every_n_steps
+        self.folder = folder
+        self.every_n_minutes = every_n_minutes
+        self.every_n_steps = every_n_steps
         self._saved_at = 0.0
         self._num_steps = 0
         self._is_due = False
@@ -44,7 +46,7 @@ class LastCheckpoint(Checkpoint):
         self._boundary: StepBoundary | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the model of a fit that has nothing to train on by intention."""
+        """Save the untrained model if the fit has no training batch on purpose."""
         del pl_module
         if trainer.limit_train_batches == 0:
             trainer.save_checkpoint(self.folder.best)
@@ -52,25 +54,25 @@ class LastCheckpoint(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         del pl_module
-        self._saved_at, self._num_steps = time.monotonic(), trainer.global_step
+        self._saved_at = time.monotonic()
+        self._num_steps = trainer.global_step
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
-        """Note that the training went on."""
+        """Note that `last.ckpt` is no longer the present state."""
         del trainer, pl_module, batch, batch_idx
         self._is_current = False
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Save if that is due and possible; the last step of an epoch is saved after validation."""
+        """Save if that is due and possible here. The last step of an epoch is saved after its validation."""
         del outputs, batch, batch_idx
         if trainer.global_step == self._num_steps:
-            return  # gradients are pending
+            return  # gradients are being accumulated
         self._num_steps = trainer.global_step
-        self._is_due = self._is_due or self._has_come(trainer)
-        if trainer.is_last_batch or _validates_now(
-            trainer
-        ):  # a run that goes on from here would leave the validation out
+        self._is_due = self._is_due or self._is_time(trainer)
+        if trainer.is_last_batch or _validates_now(trainer):
+            # a run that resumes from here would skip the validation
             self._boundary = None
         elif self._is_due:
             self._save(trainer)
@@ -83,21 +85,22 @@ class LastCheckpoint(Checkpoint):
         self._save(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Save when SIGTERM stopped the training; Lightning raises between two batches then."""
+        """Save if SIGTERM has stopped the training, which Lightning does between two batches."""
         del pl_module
         if not isinstance(exception, SIGTERMException) or not trainer.training or self._is_current:
             return
         if not trainer.fit_loop.epoch_loop._should_accumulate():
             self._save(trainer)
         elif self._boundary is not None:
+            # the steps of `trainer.save_checkpoint`, with the state at the boundary
             trainer.strategy.save_checkpoint(self._boundary.checkpoint(trainer), self.folder.last)
             trainer.strategy.barrier()
 
-    def _has_come(self, trainer: Trainer) -> bool:
-        """Return whether the time of a save has come."""
+    def _is_time(self, trainer: Trainer) -> bool:
+        """Return whether it is time for another save."""
         if self.every_n_steps is not None:
             return trainer.global_step % self.every_n_steps == 0
-        if trainer.global_step % STEPS_BETWEEN_LOOKS:
+        if trainer.global_step % STEPS_BETWEEN_CLOCK_CHECKS:
             return False
         passed = time.monotonic() - self._saved_at
         return trainer.strategy.broadcast(passed >= 60 * self.every_n_minutes)
@@ -111,7 +114,7 @@ class LastCheckpoint(Checkpoint):
 
 
 def _validates_now(trainer: Trainer) -> bool:
-    """Return whether the last batch is one that a validation follows."""
+    """Return whether a validation follows the present batch."""
     loop = trainer.fit_loop
     assert loop._data_fetcher is not None
     return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)

@@ -1,4 +1,4 @@
-"""A training that ends within an epoch is validated, and one without any validation is an error."""
+"""A validation at the end of a training that ends within an epoch."""
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -6,27 +6,27 @@ from mmpkd.callbacks.checkpoints.best_checkpoint import BestCheckpoint, best_che
 
 
 class LastValidation(Callback):
-    """Validates after the last of `trainer.max_steps`, where Lightning would end without a word.
+    """Validates after the last of `trainer.max_steps`, which Lightning does not, and refuses a training without a validation.
 
-    The weights of the last steps, which the schedule lets settle, are then scored, too.
+    The schedule lets the weights settle in the last steps, and without this callback they would not be scored.
     """
 
     def __init__(self) -> None:
         self._validated_step = -1
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note what was validated."""
+        """Note the step that was validated."""
         del pl_module
         if not trainer.sanity_checking:
             self._validated_step = trainer.global_step
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Validate where Lightning did not: `check_val_every_n_epoch` and `min_epochs` may stand against it."""
+        """Validate if Lightning has not, because of `check_val_every_n_epoch` or `min_epochs`."""
         del pl_module
         if not 0 < trainer.max_steps <= trainer.global_step or self._validated_step == trainer.global_step:
             return
         loop = trainer.fit_loop.epoch_loop
-        # what is logged belongs to the last step, as at the end of an epoch
+        # scores are logged at the last step, as at the end of an epoch
         loop._batches_that_stepped -= 1
         trainer.validating = True
         loop.val_loop.run()
@@ -36,13 +36,13 @@ class LastValidation(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Ask for a validation after the last step: Lightning makes one when it is told to stop."""
+        """Ask Lightning to stop after the last step, since it then validates first."""
         del pl_module, outputs, batch, batch_idx
         if 0 < trainer.max_steps <= trainer.global_step:
             trainer.should_stop = True
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check that a checkpoint was chosen.
+        """Check that a best checkpoint was chosen.
 
         Raises:
             RuntimeError: If there was training but no validation.

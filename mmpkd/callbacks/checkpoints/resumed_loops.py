@@ -1,4 +1,4 @@
-"""Lightning's counters, where it does not count right when a training goes on."""
+"""Corrections of Lightning's counters after a resume."""
 
 from typing import Any
 
@@ -8,43 +8,44 @@ from mmpkd.tracking.metrics_file import MetricsFile
 
 
 class ResumedLoops(Callback):
-    """Lets a training that goes on count epochs, batches and steps as if it had not been interrupted."""
+    """Makes a resumed training count epochs, batches and steps as if it had not been interrupted."""
 
     def __init__(self) -> None:
         self._next_step: int | None = None
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Check that there is something left to train.
+        """Check that no more epochs were trained than are asked for.
 
         Raises:
-            ValueError: If more epochs were trained than are asked for.
+            ValueError: If there were more.
         """
         del pl_module
         done: int = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
         wanted = trainer.max_epochs
         if trainer.training and wanted is not None and 0 <= wanted < done:
             raise ValueError(
-                f"Expected trainer.max_epochs of at least {done}, the epochs that are trained, but got {wanted}."
+                f"Expected trainer.max_epochs of at least {done}, the number of epochs trained so far, but got {wanted}."
             )
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Save an epoch that the training ended in, by `max_steps` or early stopping, as one that has begun only."""
+        """Save an epoch that ended early, by `max_steps` or early stopping, as unfinished."""
         del pl_module
         loop = trainer.fit_loop
         progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]
         batch: int = loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
+        # Lightning counts the epoch as processed, although some of its batches are left
         if progress["current"]["processed"] > progress["current"]["completed"] and batch < loop.max_batches:
             for counter in (progress["current"], progress["total"]):
                 counter["processed"] -= 1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Finish an epoch that was saved at its end, and forget the metrics of steps that are made again."""
+        """Finish an epoch that was saved at its end, and remove the metrics of steps that are repeated."""
         del pl_module
         loop = trainer.fit_loop
         if loop.restarted_on_epoch_end and trainer.max_steps != -1:
             _finish_epoch(trainer)
         batch = loop.epoch_loop.batch_progress.current
-        # what was saved inside a batch has its number, what was saved after an epoch that of the next one
+        # a checkpoint within an epoch has the step of its own batch, one after an epoch that of the next batch
         is_inside = batch.completed < batch.processed  # type: ignore[attr-defined]
         self._next_step = loop.epoch_loop._batches_that_stepped + is_inside
         for tracker in trainer.loggers:
@@ -52,7 +53,7 @@ class ResumedLoops(Callback):
                 tracker.keep(self._next_step - 1)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
-        """Count the first step as the one after the last: Lightning leaves some out and counts others twice."""
+        """Number the first step as the one after the last. Lightning would skip some numbers and use others twice."""
         del pl_module, batch, batch_idx
         if self._next_step is not None:
             trainer.fit_loop.epoch_loop._batches_that_stepped = self._next_step
@@ -60,7 +61,7 @@ class ResumedLoops(Callback):
 
 
 def _finish_epoch(trainer: Trainer) -> None:
-    """Begin with the next epoch: with `max_steps`, Lightning goes through the finished one again, without a batch."""
+    """Move on to the next epoch. With `max_steps`, Lightning would run the finished one again without any batch."""
     loop = trainer.fit_loop
     loop.epoch_progress.increment_completed()
     loop.epoch_progress.current.completed = loop.epoch_progress.current.processed  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The end of an optimizer step, to go back to from inside a window of accumulated gradients."""
+"""The state at the end of an optimizer step, to save while gradients are accumulated for the next one."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,15 +14,17 @@ from mmpkd.numerics.generators import generator_state
 
 @dataclass(frozen=True)
 class StepBoundary:
-    """What changes with every batch. Weights, optimizer and schedule do not before the next step.
+    """Everything that changes with each batch, as it was after an optimizer step.
+
+    Weights, optimizer and schedule are not included: they do not change before the next step.
 
     Attributes:
         loops: Progress of Lightning's loops.
-        callbacks: States of the callbacks: a validation may fall into the window, which is made again.
+        callbacks: States of the callbacks. A validation may run before the next step, and a resumed run repeats it.
         position: Position in the training data.
         generators: States of the random number generators of this process.
-        buffers: Buffers of the module, such as the means of a batch norm.
-        average_buffers: Those of an average of its weights, whose thresholds a validation sets; empty if there is none.
+        buffers: Buffers of the module, such as the running means of a batch norm.
+        average_buffers: Buffers of the average of its weights, whose thresholds a validation sets; empty without an average.
     """
 
     loops: dict[str, Any]
@@ -34,16 +36,17 @@ class StepBoundary:
 
     @classmethod
     def take(cls, trainer: Trainer, module: LightningModule) -> Self:
-        """Keep the present state."""
+        """Copy the present state."""
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         every: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        # the states of the generators are asked of all processes, which is for later
+        # gathering the states of all generators is a collective, which can wait until the state is saved
         callbacks = {own.state_key: own.state_dict() for own in every if not isinstance(own, RNGState)}
         averages = [
             own._average_model.module for own in every if isinstance(own, EMA) and own._average_model is not None
         ]
         return cls(
             trainer._checkpoint_connector._get_loops_state_dict(),
+            # a callback's state may be an object that the next batch changes
             deepcopy({key: state for key, state in callbacks.items() if state}),
             {} if datamodule is None else datamodule.state_dict(),
             generator_state(),
@@ -52,7 +55,7 @@ class StepBoundary:
         )
 
     def checkpoint(self, trainer: Trainer) -> dict[str, Any]:
-        """Return what would have been saved then. This is a collective, as saving a checkpoint is."""
+        """Return the checkpoint of this state. This is a collective, as is saving a checkpoint."""
         checkpoint = trainer._checkpoint_connector.dump_checkpoint()
         checkpoint["loops"] = self.loops
         checkpoint["callbacks"] |= self.callbacks
@@ -60,7 +63,7 @@ class StepBoundary:
             checkpoint[type(trainer.datamodule).__qualname__] = self.position  # type: ignore[attr-defined]
         if "RNGState" in checkpoint["callbacks"]:
             checkpoint["callbacks"]["RNGState"] = RNGState.of_all_processes(self.generators)
-        if "current_model_state" in checkpoint:  # the other part is an average of the weights
+        if "current_model_state" in checkpoint:  # with EMA, `state_dict` is the average of the weights
             parts = {"state_dict": self.average_buffers, "current_model_state": self.buffers}
         else:
             parts = {"state_dict": self.buffers}

@@ -1,4 +1,4 @@
-"""Where the student looks: scores, maps, and whether maps tell what it uses."""
+"""Localization: scores of attributions, pictures of them, and their faithfulness."""
 
 from mmpkd.callbacks.localization.attribution_maps import AttributionMapLogger
 from mmpkd.callbacks.localization.faithfulness import FaithfulnessMonitor

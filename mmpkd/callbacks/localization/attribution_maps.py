@@ -1,4 +1,4 @@
-"""Pictures of where the student looks, of the same samples every time."""
+"""Pictures of attributions, of the same images every time."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,10 +11,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from mmpkd.attribution import AttentionRollout, AttributionMethod, ClassAttribution, crop_to_image, pad_to_patches
 from mmpkd.attribution.plotting import display_scale, map_figure, overlay
+from mmpkd.callbacks.localization.heatmaps import student_of
 from mmpkd.callbacks.localization.map_samples import (
     MapSample,
     annotations,
@@ -24,34 +25,35 @@ from mmpkd.callbacks.localization.map_samples import (
     file_name,
     load_samples,
 )
-from mmpkd.callbacks.localization.monitor import LocalizationMonitor, student_of
+from mmpkd.callbacks.localization.monitor import LocalizationMonitor
 from mmpkd.callbacks.tables import is_due, label_names
 from mmpkd.students import load_student
 from mmpkd.students.vit import check_student_input, student_labels
 from mmpkd.tracking.media import may_log_media
 
-Heatmaps = Mapping[str, Tensor]
+# score that tells hits from misses
+_HIT = "pointing_game"
 
 
 class AttributionMapLogger(Callback):
-    """Draws heatmaps of a fixed set of validation and test images over the image, with the outlines of their ROIs.
+    """Draws heatmaps over a fixed set of validation and test images, with the outlines of their ROIs.
 
-    The fixed images depend on the data alone: the ones with the smallest and the largest ROI, then images finding by finding,
-    by a hash of their identifiers. They are the same in every epoch, run and arm. Further ones are examples of what this
-    student hit and missed in the pointing game, by the same hash, not the best or the worst.
+    The fixed images depend on the data alone: those with the smallest and the largest ROI, then one image of each finding in
+    turn, by a hash of their identifiers. They are the same in every epoch, run and arm. Further images are examples of what this
+    student hit and missed in the pointing game. The same hash chooses them, not the score.
 
     Files in the run folder: `maps/<stage>/<sample_id>.png`, the first attribution over the image, `maps/<stage>/hits/` and
-    `misses/`; and `figures/<stage>/<sample_id>.png`, the image beside all attributions, and those of other students. W&B:
+    `misses/`; and `figures/<stage>/<sample_id>.png`, the image beside the maps of all attributions and students. W&B:
     `<stage>/attribution/<name>`, `.../<name>/hits` and `.../<name>/misses`, and `.../<name>/<other student>`, with boxes and
-    masks that can be switched on and off; images stay on this machine where the data or the user ask for it (`--run.media`).
+    masks that can be switched on and off. Images stay on this machine if the data or the user demand it (`--run.media`).
 
     Args:
         attributions: Attribution methods with different names; attention rollout if None. The first must be one that
             `LocalizationMonitor` scores. A map that is specific to a finding is drawn for the first finding of an image.
-        num_images: Number of fixed images at most.
-        num_examples: Number of hits, and of misses, at most.
-        compare: Checkpoints of other students by name, such as `baseline`, whose maps are drawn beside this one's. The student
-            that teaches another one is drawn without being named here.
+        num_images: Maximum number of fixed images.
+        num_examples: Maximum number of hits, and of misses.
+        compare: Checkpoints of other students by name, such as `baseline`, whose maps are drawn next to this student's. A
+            student that is the teacher of this one is drawn without being named here.
         every_n_epochs: During a fit, draw every n-th epoch only.
     """
 
@@ -73,15 +75,18 @@ class AttributionMapLogger(Callback):
         names = [method.name for method in self.attributions]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"Expected attributions with different names but got {names}.")
-        self.num_images, self.num_examples, self.every_n_epochs = num_images, num_examples, every_n_epochs
+        self.num_images = num_images
+        self.num_examples = num_examples
+        self.every_n_epochs = every_n_epochs
         self.compare = {name: Path(path) for name, path in (compare or {}).items()}
         self._others: dict[str, nn.Module] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check, before any long work, that the monitor comes first and that other students can be shown.
+        """Check that the monitor comes first, and load the other students, before any long work.
 
         Raises:
-            ValueError: If there is no monitor before this callback, or another student has other labels or input.
+            ValueError: If no `LocalizationMonitor` comes before this callback, or if another student has different labels or
+                input.
         """
         del pl_module, stage
         self._monitor(trainer)
@@ -89,7 +94,7 @@ class AttributionMapLogger(Callback):
         for name, path in self.compare.items():
             if student_labels(path) != tuple(datamodule.label_names):
                 raise ValueError(
-                    f"Expected '{name}' to be a student of the labels {list(datamodule.label_names)} but it is of others."
+                    f"Expected '{name}' to be a student of the labels {list(datamodule.label_names)} but got one of others."
                 )
             check_student_input(path, datamodule.image_size, datamodule.mean, datamodule.std)
             self._others[name] = load_student(path)
@@ -108,7 +113,8 @@ class AttributionMapLogger(Callback):
             if isinstance(callback, LocalizationMonitor):
                 return callback
         raise ValueError(
-            "Expected a LocalizationMonitor before AttributionMapLogger in trainer.callbacks: it says what was hit and missed."
+            "Expected a LocalizationMonitor before AttributionMapLogger in trainer.callbacks but got none. It finds the hits "
+            "and misses to draw."
         )
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -123,11 +129,11 @@ class AttributionMapLogger(Callback):
             )
         fixed = choose_fixed(own, self.num_images)
         examples = choose_examples(own, _HIT, self.num_examples, fixed) if _HIT in own else {}
-        folder, names = Path(trainer.default_root_dir), label_names(trainer)
+        folder = Path(trainer.default_root_dir)
+        names = label_names(trainer)
+        pairs = table[table["attribution"] == self.attributions[0].name]
         for kind, chosen in {"": fixed, **examples}.items():
-            samples = load_samples(
-                trainer, stage, chosen, table[table["attribution"] == self.attributions[0].name], names
-            )
+            samples = load_samples(trainer, stage, chosen, pairs, names)
             if not samples:
                 continue
             heatmaps = self._heatmaps(trainer, pl_module, samples)
@@ -141,12 +147,13 @@ class AttributionMapLogger(Callback):
     def _heatmaps(
         self, trainer: Trainer, pl_module: LightningModule, samples: Sequence[MapSample]
     ) -> dict[str, dict[str, NDArray[np.float32]]]:
-        """Return heatmaps (B, h, w) by student and attribution, in pixels for a student that pads its images."""
+        """Return heatmaps (B, h, w) by student and attribution; those of a student that pads its images are in pixels."""
         image = torch.stack([sample.image for sample in samples]).to(pl_module.device)
         label = torch.tensor([sample.roi_label[0] for sample in samples], device=pl_module.device)
         students = {"student": student_of(pl_module), **self._others}
         taught_by = getattr(getattr(pl_module, "_teacher", None), "student", None)
         if taught_by is not None:
+            # in a tuple, which keeps it out of the module's own parameters
             students["teacher"] = taught_by[0]
         found: dict[str, dict[str, NDArray[np.float32]]] = {}
         for name, student in students.items():
@@ -179,15 +186,14 @@ class AttributionMapLogger(Callback):
                 continue
             if not may_log_media(logger, getattr(trainer.datamodule, "license", "credentialed")):  # type: ignore[attr-defined]
                 rank_zero_info(
-                    "No images are logged to W&B: the data are credentialed and third parties would store them, or "
-                    "--run.media is "
-                    f"'local'. They are in the run folder, under maps/ ({prefix})."
+                    f"No images are logged to W&B ({prefix}): the data are credentialed and a third party would store them, or "
+                    "--run.media is 'local'. They are in the run folder, under maps/."
                 )
                 continue
             notes = [annotations(sample, names, display_scale(*sample.roi_mask.shape[1:])) for sample in samples]
             for student, by_method in heatmaps.items():
                 if kind and student != "student":
-                    continue
+                    continue  # hits and misses are those of this student
                 for method, maps in by_method.items():
                     parts = [prefix, method, *([kind] if kind else []), *([student] if student != "student" else [])]
                     logger.log_image(
@@ -198,9 +204,6 @@ class AttributionMapLogger(Callback):
                         boxes=[boxes for boxes, _ in notes],
                         masks=[masks for _, masks in notes],
                     )
-
-
-_HIT = "pointing_game"
 
 
 def picture(sample: MapSample, heatmap: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
@@ -219,7 +222,7 @@ def _write_overlays(samples: Sequence[MapSample], heatmaps: NDArray[np.float32],
 
 
 def _title(method: AttributionMethod) -> str:
-    """Return the title of a method's panel, with a place for the finding if the map is of one."""
+    """Return the title of a method's panel, with a placeholder for the finding if the map is specific to one."""
     return f"{method.title}: {{}}" if isinstance(method, ClassAttribution) else method.title
 
 

@@ -1,4 +1,4 @@
-"""Whether maps show what the student uses, next to whether they show what a radiologist marked."""
+"""Scores of faithfulness: do attributions show what the student uses?"""
 
 from typing import Any
 
@@ -16,25 +16,25 @@ from mmpkd.attribution import (
     RandomMap,
     pad_to_patches,
 )
+from mmpkd.callbacks.localization.heatmaps import student_of
 from mmpkd.callbacks.localization.map_samples import rank
-from mmpkd.callbacks.localization.monitor import student_of
 from mmpkd.callbacks.tables import Rows, label_names, run_folder, save_table
 from mmpkd.metrics.faithfulness import area_under_curve, perturbation_curves
 from mmpkd.records.roi_table import KEY
 
 
 class FaithfulnessMonitor(Callback):
-    """Deletion and insertion of test images with an ROI, for the finding that the ROI shows.
+    """Computes deletion and insertion curves of test images with an ROI, for the finding of the ROI.
 
-    Means of the areas under the curves are logged as `test/<attribution>/deletion` (lower is better) and `.../insertion`
-    (higher is better); the table goes to `faithfulness_test.parquet`, with the same key as the per-ROI table. Compare with the
-    `random` map: a student whose prediction survives the loss of any patches alike has flat curves.
+    The mean areas under the curves are logged as `test/<attribution>/deletion` (lower is better) and `.../insertion` (higher is
+    better). The table `faithfulness_test.parquet` has the same key as the per-ROI table. Compare the values with those of the
+    `random` map: if a prediction depends little on any patch, all curves are flat.
 
     Args:
         attributions: Attribution methods, with different names. By default rollout, last-layer attention, gradient-weighted
             relevance, Grad-CAM, and a random map.
-        num_steps: Steps of a curve; each costs two forward passes.
-        max_images: Images at most, chosen by a hash of their identifiers.
+        num_steps: Number of steps of a curve; each costs two forward passes.
+        max_images: Maximum number of images, chosen by a hash of their identifiers.
     """
 
     def __init__(
@@ -49,7 +49,8 @@ class FaithfulnessMonitor(Callback):
                 "Expected attributions with different names, num_steps >= 1 and max_images >= 1 but got "
                 f"{names}, {num_steps} and {max_images}."
             )
-        self.num_steps, self.max_images = num_steps, max_images
+        self.num_steps = num_steps
+        self.max_images = max_images
         self._rows = Rows()
         self._chosen: set[str] = set()
 
@@ -72,21 +73,14 @@ class FaithfulnessMonitor(Callback):
     ) -> None:
         """Score the chosen images of a batch."""
         del outputs, batch_idx, dataloader_idx
-        present = batch["roi_mask"].flatten(1).any(1).tolist() if "image" in batch else []
-        wanted = (
-            [
-                pair
-                for pair, (row, is_there) in enumerate(zip(batch["roi_sample"].tolist(), present, strict=True))
-                if is_there and batch["sample_id"][row] in self._chosen
-            ]
-            if present
-            else []
-        )
-        if not wanted:
+        chosen = self._chosen_pairs(batch)
+        if not chosen:
             return
-        pairs = torch.tensor(wanted, device=batch["roi_sample"].device)
-        samples, labels = batch["roi_sample"][pairs], batch["roi_label"][pairs]
-        student, names = student_of(pl_module), label_names(trainer)
+        pairs = torch.tensor(chosen, device=batch["roi_sample"].device)
+        samples = batch["roi_sample"][pairs]
+        labels = batch["roi_label"][pairs]
+        names = label_names(trainer)
+        student = student_of(pl_module)
         image = pad_to_patches(student, batch["image"][samples])
         for method in self.attributions:
             with torch.no_grad(), trainer.precision_plugin.forward_context():
@@ -101,11 +95,21 @@ class FaithfulnessMonitor(Callback):
                     "sample_id": [batch["sample_id"][row] for row in samples.tolist()],
                     "patient_id": [batch["patient_id"][row] for row in samples.tolist()],
                     "finding": [names[label] for label in labels.tolist()],
-                    "attribution": [method.name] * len(wanted),
+                    "attribution": [method.name] * len(chosen),
                     "deletion": area_under_curve(curves.deletion),
                     "insertion": area_under_curve(curves.insertion),
                 }
             )
+
+    def _chosen_pairs(self, batch: Batch) -> list[int]:
+        """Return the pairs of a batch to score: those of the chosen images, unless the ROI is empty."""
+        if "image" not in batch:
+            return []
+        is_present = batch["roi_mask"].flatten(1).any(1).tolist()
+        samples = batch["roi_sample"].tolist()
+        return [
+            pair for pair, row in enumerate(samples) if is_present[pair] and batch["sample_id"][row] in self._chosen
+        ]
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the means and write the table."""

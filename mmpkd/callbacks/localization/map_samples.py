@@ -1,4 +1,4 @@
-"""Which images are drawn: the same in every epoch, run and arm, and some that a student hit or missed."""
+"""Choice of the images to draw: a fixed set, and examples of hits and misses."""
 
 import hashlib
 import re
@@ -25,7 +25,7 @@ class MapSample:
         image: Float (C, H, W), normalised.
         roi_mask: Bool (r, H, W).
         roi_label: r findings, indices of the labels.
-        target: r labels: 1, 0 or NaN.
+        target: r labels of these findings: 1, 0 or NaN.
         probability: r predicted probabilities.
     """
 
@@ -46,25 +46,23 @@ class MapSample:
 
 
 def rank(sample_id: str) -> str:
-    """Return the key by which images are chosen, whatever the order of a split: a hash of the identifier."""
+    """Return a hash of an identifier. Images are chosen in the order of their hashes, which no order of a split can change."""
     return hashlib.sha256(sample_id.encode()).hexdigest()
 
 
 def choose_fixed(pairs: pd.DataFrame, num_images: int) -> list[str]:
-    """Choose images that depend on the data alone: those with the smallest and the largest ROI, then finding by finding in turn.
+    """Choose images by the data alone: those with the smallest and the largest ROI, then one image of each finding in turn.
 
     Args:
-        pairs: One row an (image, finding) pair with `sample_id`, `finding` and `area` > 0.
-        num_images: Images at most.
+        pairs: One row per (image, finding) pair, with `sample_id`, `finding` and `area` > 0.
+        num_images: Maximum number of images.
 
     Returns:
         Identifiers.
     """
     by_area = pairs.sort_values(["area", "sample_id"], kind="stable")["sample_id"].tolist()
-    queues = [
-        [name for name, _ in sorted(((s, rank(s)) for s in set(rows["sample_id"])), key=lambda pair: pair[1])]
-        for _, rows in pairs.groupby("finding", sort=True)
-    ]
+    queues = [sorted(set(rows["sample_id"]), key=rank) for _, rows in pairs.groupby("finding", sort=True)]
+    # a dict serves as an ordered set
     chosen: dict[str, None] = dict.fromkeys([by_area[0], by_area[-1]][:num_images]) if by_area else {}
     while any(queues) and len(chosen) < num_images:
         for queue in queues:
@@ -76,37 +74,38 @@ def choose_fixed(pairs: pd.DataFrame, num_images: int) -> list[str]:
 
 
 def choose_examples(pairs: pd.DataFrame, score: str, num_images: int, but: Sequence[str]) -> dict[str, list[str]]:
-    """Choose images that a student hit, and images that it missed, by a hash of their identifiers and not by how well.
+    """Choose images that a student hit and images that it missed, by a hash of their identifiers instead of by score.
 
     Args:
-        pairs: One row an (image, finding) pair with `sample_id` and a score between 0 (miss) and 1 (hit).
+        pairs: One row per (image, finding) pair, with `sample_id` and a score between 0 (miss) and 1 (hit).
         score: Name of the score.
-        num_images: Images of each kind at most.
-        but: Identifiers that are shown anyway.
+        num_images: Maximum number of images of each kind.
+        but: Identifiers to leave out, since they are drawn anyway.
 
     Returns:
         Identifiers of `hits` and `misses`; an image is a hit if all of its pairs are.
     """
     worst = pairs[~pairs["sample_id"].isin(but)].groupby("sample_id")[score].min().dropna()
     kinds = {"hits": worst[worst >= 0.5], "misses": worst[worst < 0.5]}
-    return {name: sorted((str(s) for s in found.index), key=rank)[:num_images] for name, found in kinds.items()}
+    return {kind: sorted(map(str, found.index), key=rank)[:num_images] for kind, found in kinds.items()}
 
 
 def load_samples(
     trainer: Trainer, stage: str, names: Sequence[str], pairs: pd.DataFrame, label_names: Sequence[str]
 ) -> list[MapSample]:
-    """Read images by their identifiers, with what was predicted for them.
+    """Read images by their identifiers, with their ROIs and predictions.
 
     Args:
         trainer: The trainer, with the data module.
         stage: `val` or `test`.
         names: Identifiers.
-        pairs: One row an (image, finding) pair with `target` and `probability`.
+        pairs: One row per (image, finding) pair, with `sample_id`, `finding`, `target` and `probability`.
         label_names: Labels in the order of the data.
     """
     datamodule: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
     place = {name: row for row, name in enumerate(datamodule.splits[stage].sample_id.tolist())}
     dataset = datamodule.dataset(stage, True, False)
+    # predictions by (identifier, finding)
     columns = zip(*(pairs[name] for name in ("sample_id", "finding", "target", "probability")), strict=True)
     known = {(name, finding): (float(target), float(p)) for name, finding, target, p in columns}
     samples = []
@@ -116,8 +115,8 @@ def load_samples(
         assert sample.roi_mask is not None
         assert sample.roi_label is not None
         labels = tuple(int(label) for label in sample.roi_label)
-        rows = [known[name, label_names[label]] for label in labels]
-        target, probability = (tuple(row[i] for row in rows) for i in (0, 1))
+        target = tuple(known[name, label_names[label]][0] for label in labels)
+        probability = tuple(known[name, label_names[label]][1] for label in labels)
         image = torch.from_numpy(sample.image)
         samples.append(MapSample(name, image, sample.roi_mask, labels, target, probability))
     return samples
@@ -131,16 +130,17 @@ def caption(sample: MapSample, names: Sequence[str]) -> str:
 
 
 def file_name(sample_id: str) -> str:
-    """Return an identifier as a file name: other characters than letters, digits, `.`, `-`, `_` become `_`."""
+    """Return an identifier as a file name: characters other than letters, digits, `.`, `-` and `_` become `_`."""
     return re.sub(r"[^\w.-]", "_", sample_id)
 
 
 def annotations(sample: MapSample, names: Sequence[str], scale: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return W&B boxes, one per connected component of an ROI, and masks, one per finding, of an enlarged image."""
+    """Return the ROIs as W&B's boxes, one per connected component, and masks, one per finding, of an enlarged image."""
     import cv2
 
     class_labels = dict(enumerate(names))
-    box_data, masks = [], {}
+    box_data: list[dict[str, Any]] = []
+    masks: dict[str, Any] = {}
     for mask, finding, p in zip(sample.roi_mask, sample.roi_label, sample.probability, strict=True):
         for x, y, width, height, _ in cv2.connectedComponentsWithStats(mask.astype(np.uint8))[2][1:].tolist():
             corners = {"minX": x, "maxX": x + width, "minY": y, "maxY": y + height}
@@ -153,7 +153,7 @@ def annotations(sample: MapSample, names: Sequence[str], scale: int) -> tuple[di
                     "scores": {"probability": p},
                 }
             )
-        # 0 is the background, so classes of masks count from 1
+        # 0 is the background, so the classes of masks begin at 1
         data = (mask * np.uint8(finding + 1)).repeat(scale, axis=0).repeat(scale, axis=1)
         masks[f"roi_{finding}"] = {"mask_data": data, "class_labels": {finding + 1: names[finding]}}
     return {"roi": {"box_data": box_data, "class_labels": class_labels}}, masks

@@ -1,4 +1,4 @@
-"""The mean ROI of each finding in validation: a control that knows where findings usually lie."""
+"""Sums of the ROIs of a validation, from which the mean ROI of each finding is learned."""
 
 from collections.abc import Iterable
 
@@ -11,11 +11,11 @@ from mmpkd.callbacks.tables import all_gather
 
 
 class MeanRoiSums:
-    """Adds up the ROIs of a validation, over batches and processes."""
+    """Sums the ROIs of a validation over batches and processes."""
 
     def __init__(self) -> None:
         self._total: Tensor | None = None
-        self._count: Tensor | None = None
+        self._num_rois: Tensor | None = None
 
     def add(self, mask: Tensor, label: Tensor, grid: tuple[int, int], num_labels: int) -> None:
         """Add a batch.
@@ -26,21 +26,26 @@ class MeanRoiSums:
             grid: Patches (rows, columns).
             num_labels: Number of labels K.
         """
-        covered = F.adaptive_avg_pool2d(mask[:, None].float(), grid)[:, 0].cpu().double()
-        present = mask.flatten(1).any(1).cpu()
-        if self._total is None or self._count is None:
+        covered = F.adaptive_avg_pool2d(mask[:, None].float(), grid)[:, 0].cpu().double()  # (R, h, w)
+        is_present = mask.flatten(1).any(1).cpu()
+        if self._total is None or self._num_rois is None:
             self._total = torch.zeros(num_labels, *grid, dtype=torch.float64)
-            self._count = torch.zeros(num_labels, dtype=torch.int64)
+            self._num_rois = torch.zeros(num_labels, dtype=torch.int64)
         self._total.index_add_(0, label.cpu(), covered)
-        self._count.index_add_(0, label.cpu(), present.long())
+        self._num_rois.index_add_(0, label.cpu(), is_present.long())
 
     def finish(self, methods: Iterable[AttributionMethod]) -> None:
-        """Hand the means to the methods that show them, and start anew; they keep what they know if nothing was added."""
-        parts = [part for part in all_gather((self._total, self._count)) if part[0] is not None]
-        self._total = self._count = None
+        """Teach the means of all processes to each `MeanRoi`, and reset the sums.
+
+        Methods keep their means if no ROI was added.
+        """
+        parts = [part for part in all_gather((self._total, self._num_rois)) if part[0] is not None]
+        self._total = None
+        self._num_rois = None
         if not parts:
             return
-        total, count = sum(part[0] for part in parts), sum(part[1] for part in parts)
+        total = sum(part[0] for part in parts)
+        num_rois = sum(part[1] for part in parts)
         for method in methods:
-            if isinstance(method, MeanRoi) and int(count.sum()):
-                method.learn(total, count)
+            if isinstance(method, MeanRoi) and int(num_rois.sum()):
+                method.learn(total, num_rois)

@@ -1,4 +1,4 @@
-"""What the per-ROI table tells about each (image, finding) pair of a batch."""
+"""Columns of the per-ROI table that do not depend on the attribution."""
 
 from collections.abc import Sequence
 
@@ -15,17 +15,21 @@ from mmpkd.records.roi_table import STRATUM
 def pair_columns(
     trainer: Trainer, pl_module: LightningModule, batch: Batch, probability: Tensor, stage: str
 ) -> dict[str, Tensor | Sequence[str]]:
-    """Return what is known about each (image, finding) pair of a batch, whatever the attribution.
+    """Return the columns of each (image, finding) pair of a batch that are the same for every attribution.
 
     Args:
         trainer: The trainer, with the data module.
-        pl_module: Module whose `scores.thresholds`, from validation, say from which probability on a finding counts as
-            recognised.
+        pl_module: Module whose `scores.thresholds`, chosen in validation, decide whether a finding was recognised.
         batch: The batch.
         probability: Float (B, K).
         stage: `val` or `test`.
+
+    Returns:
+        Tensors (R,) or R strings by column name.
     """
-    names, samples, findings = label_names(trainer), batch["roi_sample"].tolist(), batch["roi_label"].tolist()
+    names = label_names(trainer)
+    samples = batch["roi_sample"].tolist()
+    findings = batch["roi_label"].tolist()
     own = probability[batch["roi_sample"], batch["roi_label"]]
     target = batch["label"][batch["roi_sample"], batch["roi_label"]]
     columns: dict[str, Tensor | Sequence[str]] = {
@@ -36,6 +40,7 @@ def pair_columns(
         "probability": own,
         "recognised": _recognised(pl_module, own, target, batch["roi_label"], stage),
     }
+    # a user's own data module may have no splits
     split: Split | None = getattr(getattr(trainer, "datamodule", None), "splits", {}).get(stage)
     if split is None:
         return columns
@@ -48,10 +53,11 @@ def pair_columns(
 
 
 def _recognised(pl_module: LightningModule, probability: Tensor, target: Tensor, label: Tensor, stage: str) -> Tensor:
-    """Return 1 where the prediction is right at the threshold of validation, 0 where it is wrong, NaN where that is not known."""
+    """Return whether predictions are right at the thresholds of validation: 1, 0, or NaN without a label, float32 (R,)."""
     thresholds: Tensor | None = getattr(getattr(pl_module, "scores", None), "thresholds", None)
     if stage == "val" or thresholds is None:
-        return torch.full_like(probability, torch.nan)  # a validation would judge itself
+        # in validation, the thresholds would be judged by the samples that they are chosen on
+        return torch.full_like(probability, torch.nan)
     right = (probability >= thresholds[label]) == (target > 0.5)
     return torch.where(target.isnan(), torch.nan, right.float())
 

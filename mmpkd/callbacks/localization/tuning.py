@@ -1,4 +1,4 @@
-"""IoU thresholds that are tuned on validation, finding by finding, and kept for the test."""
+"""IoU thresholds that are tuned by finding on the validation split and used in test."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,16 +9,17 @@ from mmpkd.callbacks.tables import all_gather
 from mmpkd.metrics import HeatmapPairs
 from mmpkd.metrics.iou import iou_above_byte, iou_above_bytes
 
+# key of the threshold over all findings
 POOLED = ""
 
 
 class ThresholdTuning:
-    """Finds, for each attribution and finding, the 8-bit threshold with the best mean IoU on validation.
+    """Finds the 8-bit threshold with the best mean IoU in validation, for each attribution and finding.
 
     A finding without an ROI in validation gets the threshold that is best over all findings.
 
     Attributes:
-        thresholds: Threshold in [0, 254] by attribution and finding; the one over all findings under an empty name.
+        thresholds: Threshold in [0, 254] by attribution and finding; the one over all findings has an empty name.
     """
 
     def __init__(self) -> None:
@@ -31,9 +32,9 @@ class ThresholdTuning:
         Args:
             attribution: Name of the attribution.
             findings: Finding of each ROI.
-            pairs: Its heatmaps, and the ROIs.
+            pairs: Heatmaps of the attribution, and the ROIs.
         """
-        curves = iou_above_bytes(pairs).cpu().double()
+        curves = iou_above_bytes(pairs).cpu().double()  # (R, 255)
         own = self._sums.setdefault(attribution, {})
         for finding, curve, undefined in zip(findings, curves, pairs.undefined.tolist(), strict=True):
             if not undefined:
@@ -41,7 +42,10 @@ class ThresholdTuning:
                     own[name] = own.get(name, torch.zeros_like(curve)) + curve
 
     def finish(self) -> None:
-        """Choose the thresholds from what all processes added; an attribution that nothing was added for keeps its own."""
+        """Choose the thresholds from the sums of all processes, and reset the sums.
+
+        An attribution keeps its thresholds if no ROI was added for it.
+        """
         gathered: dict[str, dict[str, Tensor]] = {}
         for sums in all_gather(self._sums):
             for attribution, by_finding in sums.items():
@@ -53,7 +57,7 @@ class ThresholdTuning:
             self.thresholds[attribution] = {finding: _middle_of_best(total) for finding, total in totals.items()}
 
     def score(self, attribution: str, findings: Sequence[str], pairs: HeatmapPairs) -> Tensor:
-        """Return the IoU of each ROI at its tuned threshold, float32 (R,); NaN if none was tuned for the attribution."""
+        """Return the IoU of each ROI at its tuned threshold, float32 (R,); NaN if the attribution has no tuned thresholds."""
         tuned: Mapping[str, int] = self.thresholds.get(attribution, {})
         if POOLED not in tuned:
             return torch.full_like(pairs.rois.area, torch.nan)
@@ -62,5 +66,7 @@ class ThresholdTuning:
 
 
 def _middle_of_best(total: Tensor) -> int:
+    """Return the threshold with the largest sum of IoU; of several, the one in the middle."""
+    # between two levels of a map, the IoU does not change with the threshold
     best = (total == total.max()).nonzero()[:, 0]
     return int(best[len(best) // 2])

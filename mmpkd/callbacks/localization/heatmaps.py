@@ -1,0 +1,39 @@
+"""Steps from a batch to heatmaps that localization callbacks share."""
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from data_modules.batch import Batch
+from mmpkd.attribution import ClassAttribution, pad_to_patches
+
+
+def student_of(pl_module: LightningModule) -> nn.Module:
+    """Return the student of a Lightning module.
+
+    Raises:
+        TypeError: If it has none.
+    """
+    student = getattr(pl_module, "student", None)
+    if not isinstance(student, nn.Module):
+        raise TypeError(
+            f"Expected {type(pl_module).__name__} to have a `student` but it has none. Remove the localization and attribution "
+            "callbacks from the configuration of a teacher."
+        )
+    return student
+
+
+def with_whole_patches(student: nn.Module, batch: Batch) -> Batch:
+    """Return the batch with images and masks padded as the student pads its input."""
+    padded = batch.copy()
+    for key in ("image", "roi_mask"):
+        padded[key] = pad_to_patches(student, batch[key])
+    return padded
+
+
+def heatmaps_of_pairs(method: ClassAttribution, student: nn.Module, batch: Batch) -> Tensor:
+    """Return the heatmap of each (image, finding) pair of a batch, float32 (R, h, w)."""
+    # gradients need memory, so there are never more pairs at a time than images in the batch
+    size = len(batch["image"])
+    parts = zip(torch.split(batch["roi_sample"], size), torch.split(batch["roi_label"], size), strict=True)
+    return torch.cat([method.of_label(student, batch["image"][rows], labels) for rows, labels in parts])
