@@ -41,7 +41,7 @@ def places(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Places:
 @pytest.mark.parametrize(
     ("command", "flags", "words"),
     [
-        ("fit", "--model.student=vit_tiny_patch16_22", "Did you mean vit_tiny_patch16_224"),
+        ("fit", "--model.student=vit_tiny_patch16_22", "Did you mean 'vit_tiny_patch16_224'?"),
         ("fit", "--model.student=resnet18", "Expected a timm vision transformer, with options that it takes"),
         ("fit", "--model.teacher=STUDENT", "Expected the checkpoint of a teacher but"),
         ("fit", "--ckpt_path=TEXT", "is none, or damaged."),
@@ -106,6 +106,13 @@ def test_an_unknown_or_shortened_option_is_refused_in_one_line_with_the_whole_na
         ("Subcommand 'fit' does not accept option 'modle.class_path'", "'model'"),
         ("Subcommand 'fit' does not accept option 'modle.init_args.batch_size'", "'model'"),
         ("Subcommand 'fit' does not accept option 'optimizer.class_path'", "--model.weight_decay"),
+        ("data: Expected a dot import path string: TableDataModul", "'TableDataModule'"),
+        ("callbacks: Expected a dot import path string: EarlyStoping", "'EarlyStopping'"),
+        ("data: module 'data_modules.table' has no attribute 'TableDataModul'", "'TableDataModule'"),
+        (
+            "data: Expected a dot import path string: TextEncoder",
+            "mmpkd.teachers.encoders.text.TextEncoder is of another kind",
+        ),
     ],
 )
 def test_the_name_that_was_meant_is_suggested(message: str, named: str) -> None:
@@ -136,6 +143,20 @@ def test_what_jsonargparse_says_is_one_line() -> None:
   Given value type: <class 'jsonargparse._util.NestedArg'>
   Given value: NestedArg(key='size', val='many')"""
     assert condensed(message) == "data: Problem with given class_path 'data.X': size: Expected a int."
+
+
+def test_an_unknown_class_is_no_path() -> None:
+    message = """Parser key "data":
+
+  - Expected a path but Tabel either not accessible or invalid
+  - Does not validate against any of the Union subtypes
+  Subtypes: [<class 'data_modules.base.PrivilegedDataModule'>, <class 'NoneType'>]
+  Errors:
+    - Expected a dot import path string: Tabel
+    - Expected a <class 'NoneType'>
+  Given value type: <class 'str'>
+  Given value: Tabel"""
+    assert condensed(message) == "data: Expected the name of a class, or its import path, but got 'Tabel'."
 
 
 @pytest.mark.parametrize("command", ["fit --config PATH", "check-data PATH"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.forms import PrivilegedForm
-from mmpkd.cli.suggestions import SuggestingParser
+from mmpkd.cli.parser import SuggestingParser
 from mmpkd.cli.user_code import find_user_code
 from mmpkd.cli.yaml_file import read_settings
 

@@ -35,8 +35,8 @@ from mmpkd.callbacks.record import RunRecord
 from mmpkd.callbacks.run_config import SaveRunConfig
 from mmpkd.callbacks.teacher_card import TeacherCardWriter
 from mmpkd.callbacks.threads import Threads
+from mmpkd.cli.parser import SuggestingParser
 from mmpkd.cli.run_options import RunOptions
-from mmpkd.cli.suggestions import SuggestingParser
 from mmpkd.cli.terminal import quieten, start_logging
 from mmpkd.cli.trainer_options import check_monitor, check_trainer, users_callbacks, users_loggers, users_plugins
 from mmpkd.cli.unused_gpu import warn_of_unused_gpu

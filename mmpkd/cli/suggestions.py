@@ -1,26 +1,29 @@
 """Command-line errors in one line, which suggest what was meant."""
 
-import difflib
 import importlib
 import inspect
-import os
 import re
-import sys
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from jsonargparse import Namespace
+from lightning.pytorch import Callback
 from lightning.pytorch.cli import LightningArgumentParser
 
 from data_modules.base import PrivilegedDataModule
-from mmpkd.cli.error_lines import is_debug, place_in_users_code
-from mmpkd.cli.yaml_file import read_settings
+from data_modules.suggestion import did_you_mean
+from mmpkd.cli.class_names import class_modules
+from mmpkd.cli.error_lines import place_in_users_code
 from mmpkd.losses import DistillationLoss
 from mmpkd.modules import ClassificationModule
 from mmpkd.teachers import PrivilegedEncoder
 
 _UNKNOWN = re.compile(
     r"[Oo]ption '([\w.]+)'|[Kk]ey '([\w.]+)'|arguments?: --([\w.]+)|'([\w.]+)' is not (?:accepted|expected)"
+)
+_MISSING_CLASS = re.compile(r"dot import path string: (\w+)$|has no attribute '(\w+)'", re.MULTILINE)
+# in condensed messages; the value is said to be no path if it could have been one
+_NO_CLASS = re.compile(
+    r"(?:Expected a path but \S+ either not accessible or invalid - )?(?:Expected a dot import path string: (\w+)\.? ?)+"
+    r"(?:Given value: \w+)?"
 )
 _CLASS = re.compile(r"class_path'?(?:=|: | )'([\w.]+)'|Given value: ([\w.]+)$", re.MULTILINE)
 # options of Lightning's command line that would replace the schedule and the groups of weight decay
@@ -39,48 +42,6 @@ _NOISE = re.compile(
 )
 
 
-class SuggestingParser(LightningArgumentParser):
-    """A parser that says in one line what is wrong, and adds the nearest known names to it.
-
-    Options cannot be shortened: a short form would mean something else as soon as another option begins like it.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
-
-    def parse_path(self, cfg_path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
-        """Parse a configuration file.
-
-        Raises:
-            ValueError: If it is no YAML, or empty; jsonargparse would not name the file.
-        """
-        path = Path(os.fspath(cfg_path))
-        if path.is_file():
-            read_settings(path)
-        return super().parse_path(cfg_path, *args, **kwargs)
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print the message and a suggestion, or where the user's own code has failed, and exit with 2.
-
-        Raises:
-            Exception: What was wrong, with `--debug`.
-        """
-        if not self.exit_on_error:
-            super().error(message, ex)
-        bug = bug_in_module(message)
-        error = bug or ex
-        if is_debug() and error is not None:
-            raise error
-        parser = getattr(ex, "subcommand_parser", None) or self
-        command = parser.prog.replace(" [options]", "")
-        if bug is not None:
-            sys.stderr.write(f"{command}: {_described(bug)}\n")
-            sys.exit(2)
-        hint = suggestion(message, known_names(parser))
-        sys.stderr.write(f"{command}: {condensed(message)}{hint} See `{command} --help`.\n")
-        sys.exit(2)
-
-
 def bug_in_module(message: str) -> Exception | None:
     """Return why the module of a class that a message names cannot be imported, or None if it can, or there is none."""
     for found in _CLASS.finditer(message):
@@ -96,7 +57,8 @@ def bug_in_module(message: str) -> Exception | None:
     return None
 
 
-def _described(bug: Exception) -> str:
+def described_bug(bug: Exception) -> str:
+    """Return why a module cannot be imported, and where, in one line."""
     place = place_in_users_code(bug)
     where = f" ({place})" if place else ""
     text = " ".join(str(bug).split())
@@ -107,11 +69,16 @@ def condensed(message: str) -> str:
     """Return what jsonargparse says in one line, without what it says of types."""
     text = re.sub(r"<class '([\w.]+)'>", r"\1", _NOISE.sub("", message))
     text = re.sub(r"Parser key \"([\w.]+)\":", r"\1:", text)
-    return " ".join(re.sub(r"(^|:)\s*- ", r"\1 ", text, flags=re.MULTILINE).split()).rstrip(".") + "."
+    text = " ".join(re.sub(r"(^|:)\s*- ", r"\1 ", text, flags=re.MULTILINE).split()).rstrip(".")
+    return _NO_CLASS.sub(r"Expected the name of a class, or its import path, but got '\1'", text) + "."
 
 
 def suggestion(message: str, names: set[str]) -> str:
-    """Return ` Did you mean ...?` for the unknown option that a message is about, or an empty string."""
+    """Return ` Did you mean ...?` for the unknown option or class that a message is about, or an empty string."""
+    missing = _MISSING_CLASS.search(message)
+    if missing is not None:
+        name = next(group for group in missing.groups() if group)
+        return _class_hint(name)
     found = _UNKNOWN.search(message)
     if found is None:
         return ""
@@ -120,10 +87,15 @@ def suggestion(message: str, names: set[str]) -> str:
         return f" {_REPLACED[option.split('.')[0]]}"
     parts = option.split(".")
     unknown = next((part for part in parts if part not in names), parts[-1])
-    names = names - {unknown}  # known elsewhere
-    longer = sorted((name for name in names if name.startswith(unknown) and name.isidentifier()), key=len)
-    near = longer[:2] or difflib.get_close_matches(unknown, sorted(names), n=2, cutoff=0.7)
-    return f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+    elsewhere = {unknown}  # the name is known, but not here
+    return did_you_mean(unknown, {name for name in names if name.isidentifier()} - elsewhere)
+
+
+def _class_hint(name: str) -> str:
+    if name in class_modules():
+        return f" {class_modules()[name]}.{name} is of another kind."
+    callbacks = {kind.__name__ for kind in _subclasses(Callback)}
+    return did_you_mean(name, {*class_modules(), *callbacks} - {name})
 
 
 def known_names(parser: LightningArgumentParser) -> set[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
 
+from data_modules.suggestion import did_you_mean
 from mmpkd.cli.error_lines import DEBUG, run_with_error_line, take_debug
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
@@ -64,10 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(args[1:])
     if args[0] in LIGHTNING_COMMANDS:
         return _run_lightning(args, is_program=argv is None)
-    import difflib
-
-    near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    hint = did_you_mean(args[0], COMMANDS)
     sys.stderr.write(f"mmpkd: expected one of {', '.join(COMMANDS)} but got '{args[0]}'.{hint}\n")
     return 2
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import mmpkd.students.nano  # noqa: F401  registers vit_nano_patch8_64 with timm
+from data_modules.suggestion import did_you_mean
 from mmpkd.attribution.layout import check_whole_patches
 from mmpkd.attribution.padding import pads_to_patches
 from mmpkd.attribution.recording.compiled_features import CompiledFeatures
@@ -56,10 +57,7 @@ class VisionTransformerStudent(nn.Module):
     ) -> None:
         super().__init__()
         if ":" not in model_name and not timm.is_model(model_name):
-            import difflib
-
-            near = difflib.get_close_matches(model_name.split(".")[0], timm.list_models(), n=3)
-            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            hint = did_you_mean(model_name.split(".")[0], timm.list_models())
             raise ValueError(f"Expected a timm model name but timm knows no '{model_name}'.{hint}")
         if pretrained and ":" not in model_name and not timm.models.is_model_pretrained(model_name):
             raise ValueError(

@@ -1,5 +1,6 @@
-"""Teachers: encoders of privileged input, and the outputs of a frozen teacher."""
+"""Teachers: encoders of privileged input, the outputs of a frozen teacher, and controls that change them."""
 
+from mmpkd.teachers.controls import LabelOracle, NoisyTargets, ShuffledTargets, TargetsControl
 from mmpkd.teachers.encoders.base import PrivilegedEncoder
 from mmpkd.teachers.encoders.fusion import FusionEncoder
 from mmpkd.teachers.encoders.tabular import FTTransformerEncoder, TabularEncoder
@@ -10,8 +11,12 @@ __all__ = [
     "FTTransformerEncoder",
     "FrozenTeacher",
     "FusionEncoder",
+    "LabelOracle",
+    "NoisyTargets",
     "PrivilegedEncoder",
+    "ShuffledTargets",
     "TabularEncoder",
+    "TargetsControl",
     "Teacher",
     "TextEncoder",
     "load_teacher",
