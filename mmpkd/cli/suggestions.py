@@ -13,6 +13,7 @@ from data_modules.suggestion import did_you_mean
 from mmpkd.cli.class_names import class_modules
 from mmpkd.cli.error_lines import place_in_users_code
 from mmpkd.losses import DistillationLoss
+from mmpkd.losses.multi_class import UNSUITABLE
 from mmpkd.modules import ClassificationModule
 from mmpkd.teachers import PrivilegedEncoder
 
@@ -92,6 +93,8 @@ def suggestion(message: str, names: set[str]) -> str:
 
 
 def _class_hint(name: str) -> str:
+    if name in UNSUITABLE:
+        return f" {UNSUITABLE[name]}"
     if name in class_modules():
         return f" {class_modules()[name]}.{name} is of another kind."
     callbacks = {kind.__name__ for kind in _subclasses(Callback)}

@@ -3,7 +3,7 @@
 from mmpkd.losses.base import DistillationLoss, PerSampleLoss
 from mmpkd.losses.cosine import CosineFeatureLoss
 from mmpkd.losses.hint import HintMSE
-from mmpkd.losses.multi_class import AttentionTransfer, DecoupledKnowledgeDistillation, SoftmaxKLDivergence
+from mmpkd.losses.multi_class import SoftmaxKLDivergence
 from mmpkd.losses.objective import LossTerm, Objective
 from mmpkd.losses.relation import (
     CenteredKernelAlignment,
@@ -17,10 +17,8 @@ from mmpkd.losses.sigmoid_kl import SigmoidKLDivergence
 from mmpkd.losses.task import masked_bce
 
 __all__ = [
-    "AttentionTransfer",
     "CenteredKernelAlignment",
     "CosineFeatureLoss",
-    "DecoupledKnowledgeDistillation",
     "DistillationLoss",
     "HardLabels",
     "HintMSE",

@@ -1,9 +1,9 @@
-"""Losses that are right for multi-class problems only, and those that no teacher of privileged input can be used with."""
+"""A loss that is right for multi-class problems only, and why others are not offered."""
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmpkd.losses.base import DistillationLoss, PerSampleLoss, check_logits, check_temperature
+from mmpkd.losses.base import PerSampleLoss, check_logits, check_temperature
 from mmpkd.students.output import ModelOutput
 
 SOFTMAX_IS_WRONG = (
@@ -11,6 +11,15 @@ SOFTMAX_IS_WRONG = (
     "'everything absent' and 'everything present' may count as equal; its gradient sums to 0 over labels; findings that occur "
     "together compete; and 'no finding' cannot be expressed. Use mmpkd.losses.SigmoidKLDivergence."
 )
+# well-known losses that somebody may look for here, by the names of their classes elsewhere
+UNSUITABLE = {
+    "AttentionTransfer": "Attention transfer (Zagoruyko and Komodakis 2017, https://arxiv.org/abs/1612.03928) compares maps over "
+    "the image, which a teacher of text or tables does not have. It would also train what localization is scored on. Use "
+    "SimilarityPreserving or CosineFeatureLoss.",
+    "DecoupledKnowledgeDistillation": "Decoupled knowledge distillation (Zhao et al. 2022, https://arxiv.org/abs/2203.08679) is "
+    "multi-class. Each label alone has a single other class, 'absent', so that its loss of non-target classes is always 0 and it "
+    "is the sigmoid KL divergence. Use SigmoidKLDivergence.",
+}
 
 
 class SoftmaxKLDivergence(PerSampleLoss):
@@ -36,41 +45,3 @@ class SoftmaxKLDivergence(PerSampleLoss):
         check_logits(student, teacher)
         s, t = (F.log_softmax(output.logits / self.temperature, dim=1) for output in (student, teacher))
         return self.temperature**2 * (t.exp() * (t - s)).sum(dim=1)
-
-
-class Refused(DistillationLoss):
-    """A loss that cannot be made, so that a configuration which names it gets the reason."""
-
-    def reduce(self, student: ModelOutput, teacher: ModelOutput, available: Tensor) -> Tensor:
-        """Never called."""
-        raise NotImplementedError
-
-
-class DecoupledKnowledgeDistillation(Refused):
-    """Refused: decoupled knowledge distillation (Zhao et al. 2022, https://arxiv.org/abs/2203.08679) is multi-class.
-
-    Raises:
-        ValueError: Always.
-    """
-
-    def __init__(self) -> None:
-        raise ValueError(
-            "Expected a multi-label loss but decoupled knowledge distillation (DKD) is multi-class. Each label alone has a "
-            "single other class, 'absent', so that the loss of non-target classes is always 0 and DKD is the sigmoid KL "
-            "divergence. Use mmpkd.losses.SigmoidKLDivergence."
-        )
-
-
-class AttentionTransfer(Refused):
-    """Refused: attention transfer (Zagoruyko and Komodakis 2017, https://arxiv.org/abs/1612.03928) needs a spatial teacher.
-
-    Raises:
-        ValueError: Always.
-    """
-
-    def __init__(self) -> None:
-        raise ValueError(
-            "Expected a loss of logits or feature vectors but attention transfer compares maps over the image, which a "
-            "teacher of text or tables does not have. It would also train what localization is scored on. Use "
-            "mmpkd.losses.SimilarityPreserving or mmpkd.losses.CosineFeatureLoss."
-        )
