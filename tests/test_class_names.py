@@ -25,7 +25,7 @@ from mmpkd.losses import DistillationLoss
 from mmpkd.metrics import RoiMetric
 from mmpkd.modules import ClassificationModule
 from mmpkd.teachers import PrivilegedEncoder, TargetsControl
-from tests.parsers import command_parser
+from tests.parsers import command_line
 
 BASES = (
     AttributionMethod,
@@ -110,7 +110,7 @@ def test_short_names_are_full_ones_in_files_and_flags_and_what_comes_later_is_me
     )
     files = [f"--config={tmp_path / name}.yaml" for name in ("short", "full")]
     flags = ["--trainer.callbacks+=EMA", "--privileged_form", "TableFromText"]
-    parsed = command_parser("fit").parse_args(["fit", *files, *flags]).fit
+    parsed = command_line("fit").parser.parse_args(["fit", *files, *flags]).fit
     assert parsed.data.class_path == "data_modules.phantoms.ChestPhantomDataModule"
     assert (parsed.data.init_args.batch_size, parsed.data.init_args.image_size) == (7, 32)
     encoder = parsed.model.init_args.encoder
@@ -131,14 +131,14 @@ def test_a_file_of_data_takes_a_short_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("flag", ["--data.help EvaluationDataModule", "--data.help=EvaluationDataModule"])
 def test_the_help_of_a_class_takes_its_short_name(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as error:
-        command_parser("fit").parse_args(["fit", *flag.split()])
+        command_line("fit").parser.parse_args(["fit", *flag.split()])
     assert error.value.code == 0
     assert "Help for --data.help=data_modules.EvaluationDataModule" in capsys.readouterr().out
 
 
 def test_the_help_lists_short_names(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        command_parser("fit").parse_args(["fit", "--help"])
+        command_line("fit").parser.parse_args(["fit", "--help"])
     listed = " ".join(capsys.readouterr().out.split())
     data = listed.partition("--data CONFIG | CLASS_PATH_OR_NAME | .INIT_ARG_NAME VALUE One")[2].partition(")")[0]
     assert {"MIMICCXRDataModule", "TableDataModule", "EvaluationDataModule"} <= set(data.replace(",", "").split())
@@ -147,7 +147,7 @@ def test_the_help_lists_short_names(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_unknown_class_is_refused_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as error:
-        command_parser("fit").parse_args(["fit", "--data", "TableDataModul"])
+        command_line("fit").parser.parse_args(["fit", "--data", "TableDataModul"])
     assert error.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "Expected the name of a class, or its import path, but got 'TableDataModul'." in line
