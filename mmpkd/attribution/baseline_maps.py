@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from data_modules.hashing import MASK, scramble, to_uniform
 from mmpkd.attribution.base import AttributionMethod, ClassAttribution, check_labels
 from mmpkd.attribution.layout import patch_grid
-
-_MASK = 0xFFFFFFFF
 
 
 class AllOnes(AttributionMethod):
@@ -43,13 +42,13 @@ class RandomMap(AttributionMethod):
     def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
         """Return values in [0, 1), (B, h, w); see `AttributionMethod`."""
         rows, columns = _grid(student, image)
-        bits = image.float().flatten(1).contiguous().view(torch.int32).long() & _MASK
-        place = _mix(torch.arange(bits.shape[1], device=image.device) + 1)
-        content = _mix((bits * place).sum(1) & _MASK)
-        stream = _mix((content + _mix(torch.tensor(self.seed & _MASK, device=image.device))) & _MASK)
+        bits = image.float().flatten(1).contiguous().view(torch.int32).long() & MASK
+        place = scramble(torch.arange(bits.shape[1], device=image.device) + 1)
+        content = scramble((bits * place).sum(1) & MASK)
+        stream = scramble((content + scramble(torch.tensor(self.seed & MASK, device=image.device))) & MASK)
         cell = torch.arange(rows * columns, device=image.device)
-        value = _mix((stream[:, None] + 0x9E3779B9 * (cell + 1)) & _MASK)
-        return (value >> 8).float().div(2**24).reshape(-1, rows, columns)
+        value = scramble((stream[:, None] + 0x9E3779B9 * (cell + 1)) & MASK)
+        return to_uniform(value).reshape(-1, rows, columns)
 
 
 class CenterGaussian(AttributionMethod):
@@ -145,12 +144,3 @@ BASELINE_MAPS: tuple[type[AttributionMethod], ...] = (AllOnes, RandomMap, Center
 
 def _grid(student: nn.Module, image: Tensor) -> tuple[int, int]:
     return patch_grid(student, (int(image.shape[-2]), int(image.shape[-1])))
-
-
-def _mix(value: Tensor) -> Tensor:
-    """Scramble 32-bit integers held in int64 (lowbias32, https://nullprogram.com/blog/2018/07/31/), on any device."""
-    value = value ^ (value >> 16)
-    value = (value * 0x7FEB352D) & _MASK
-    value = value ^ (value >> 15)
-    value = (value * 0x846CA68B) & _MASK
-    return value ^ (value >> 16)
