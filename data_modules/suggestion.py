@@ -15,5 +15,5 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """
     names = sorted(set(known))
     longer = sorted((name for name in names if name.startswith(word)), key=len)
-    near = longer[:2] or difflib.get_close_matches(word, names, n=2, cutoff=0.7)
+    near = longer[:2] or difflib.get_close_matches(word, names, n=2)
     return f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""

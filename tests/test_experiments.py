@@ -20,14 +20,14 @@ from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.runner import plan_runs, run_all
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.report.report import write_report
-from mmpkd.teachers.encoders.vocabulary import learn_word_tokenizer
 from tests.data.open_i.data import write_open_i
+from tests.tiny import write_text_encoder
 
 ROOT = Path(__file__).parents[1] / "experiments"
 FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.yaml"))
 STUDIES = [name for name in FILES if name.endswith(("study.yaml", "controls.yaml", "known_answers.yaml"))]
 SWEEPS = [name for name in FILES if name.endswith("sweep.yaml")]
-CHANGES = [name for name in FILES if name.startswith("arms/") or name.endswith("nuisance.yaml")]
+CHANGES = [name for name in FILES if name.startswith(("arms/", "options/")) or name.endswith("nuisance.yaml")]
 RUNS = [
     name
     for name in FILES
@@ -109,20 +109,7 @@ def _write_table(root: Path) -> None:
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Hugging Face encoder in place of the one that is downloaded."""
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    folder = tmp_path_factory.mktemp("encoder")
-    tokenizer = learn_word_tokenizer(["no effusion"], 50)
-    config = BertConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-    )
-    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]").save_pretrained(folder)
-    return folder
+    return write_text_encoder(tmp_path_factory.mktemp("encoder"))
 
 
 def flags(name: str, roots: dict[str, Path], encoder: Path) -> list[str]:

@@ -11,6 +11,7 @@ from data_modules.base import License, PrivilegedDataModule
 from data_modules.regions import BoxRegion, Roi
 from data_modules.split import Split, Table
 from data_modules.transforms import Augmentation
+from mmpkd.teachers.encoders.vocabulary import learn_word_tokenizer
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets
 
 NAMES = ("Left Finding", "Right Finding")
@@ -110,4 +111,21 @@ def write_targets(folder: Path, root: Path) -> Path:
     features = rng.standard_normal((len(train), 4)).astype(np.float16)
     meta = TargetsMeta(list(NAMES), thresholds=[0.4, 0.6])
     TeacherTargets(logits, features, train.has_privileged, train.sample_id, meta).save(folder)
+    return folder
+
+
+def write_text_encoder(folder: Path) -> Path:
+    """Write a tiny BERT in place of one of the Hugging Face hub."""
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    tokenizer = learn_word_tokenizer(["no effusion"], 50)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]").save_pretrained(folder)
     return folder

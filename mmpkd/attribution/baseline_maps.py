@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from data_modules.hashing import MASK, scramble, to_uniform
 from mmpkd.attribution.base import AttributionMethod, ClassAttribution, check_labels
 from mmpkd.attribution.layout import patch_grid
-
-_MASK = 0xFFFFFFFF
 
 
 class AllOnes(AttributionMethod):
@@ -47,15 +46,14 @@ class RandomMap(AttributionMethod):
         """Return values in [0, 1), (B, h, w); see `AttributionMethod`."""
         rows, columns = _grid(student, image)
         # a hash of each image, from the bits of its pixels and their places
-        bits = image.float().flatten(1).contiguous().view(torch.int32).long() & _MASK  # (B, C*H*W)
-        place = _mix(torch.arange(bits.shape[1], device=image.device) + 1)  # (C*H*W,)
-        content = _mix((bits * place).sum(1) & _MASK)  # (B,)
+        bits = image.float().flatten(1).contiguous().view(torch.int32).long() & MASK  # (B, C*H*W)
+        place = scramble(torch.arange(bits.shape[1], device=image.device) + 1)  # (C*H*W,)
+        content = scramble((bits * place).sum(1) & MASK)  # (B,)
         # a stream of numbers for each image, one number a patch; the odd constant is 2^32 divided by the golden ratio
-        stream = _mix((content + _mix(torch.tensor(self.seed & _MASK, device=image.device))) & _MASK)  # (B,)
+        stream = scramble((content + scramble(torch.tensor(self.seed & MASK, device=image.device))) & MASK)  # (B,)
         cell = torch.arange(rows * columns, device=image.device)
-        value = _mix((stream[:, None] + 0x9E3779B9 * (cell + 1)) & _MASK)  # (B, h*w)
-        # float32 holds 24 bits exactly
-        return (value >> 8).float().div(2**24).reshape(-1, rows, columns)
+        value = scramble((stream[:, None] + 0x9E3779B9 * (cell + 1)) & MASK)  # (B, h*w)
+        return to_uniform(value).reshape(-1, rows, columns)
 
 
 class CenterGaussian(AttributionMethod):
@@ -155,12 +153,3 @@ def _squared_offset(num_patches: int, device: torch.device) -> Tensor:
     """Return the squared distances (n,) of n patch centres from the middle, in units of the image's side."""
     center = (torch.arange(num_patches, dtype=torch.float32, device=device) + 0.5) / num_patches
     return (center - 0.5).square()
-
-
-def _mix(value: Tensor) -> Tensor:
-    """Scramble 32-bit integers held in int64 (lowbias32, https://nullprogram.com/blog/2018/07/31/), on any device."""
-    value = value ^ (value >> 16)
-    value = (value * 0x7FEB352D) & _MASK
-    value = value ^ (value >> 15)
-    value = (value * 0x846CA68B) & _MASK
-    return value ^ (value >> 16)

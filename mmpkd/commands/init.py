@@ -35,6 +35,7 @@ STARTS = {
             *(f"mammo/{name}.yaml" for name in _MAMMO),
             "2x2/*.yaml",
             "arms/*.yaml",
+            "options/*.yaml",
             "data/*_phantom.yaml",
             "trainer/*_phantom_*.yaml",
             "slurm.yaml",
