@@ -8,6 +8,7 @@ import pandas as pd
 from PIL import Image
 
 from mmpkd.records import Lineage, RunFolder, TestRecord, TrainingRecord
+from mmpkd.study.execution.command import RunCommand
 
 NUM_PATIENTS = 40
 
@@ -56,32 +57,34 @@ class FakeCommandLine:
     def __init__(
         self, fail: Sequence[str] = (), effect: float = 0.1, effects: Mapping[str, float] | None = None
     ) -> None:
-        self.calls: list[list[str]] = []
-        self.fail, self.effects = set(fail), {"distilled": effect} if effects is None else effects
+        self.given: list[RunCommand] = []
+        self.fail = set(fail)
+        self.effects = {"distilled": effect} if effects is None else effects
 
-    def __call__(self, args: Sequence[str]) -> None:
-        args = list(args)
-        self.calls.append(args)
-        value = dict(zip(args[1::2], args[2::2], strict=False))
-        if "--data" in value:  # a test on another data set: nothing is trained
-            write_run(Path(value["--run.dir"]), int(value["--seed_everything"]), 0.05)
-            return
-        arm, seed, folder = value["--run.job_type"], int(value["--seed_everything"]), Path(value["--run.dir"])
-        if args[0] == "fit":
-            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-            (folder / "checkpoints" / "last.ckpt").write_text("half")
-            if arm in self.fail:
-                raise RuntimeError(f"{arm} broke")
-            (folder / "checkpoints" / "best.ckpt").write_text(f"{arm}-{seed}")
-            RunFolder(folder).update(status="trained", training=TrainingRecord(epochs=2, steps=20, seconds=1.0))
+    def __call__(self, command: RunCommand) -> None:
+        self.given.append(command)
+        run = command.run
+        name, seed = run.arm.name, run.seed + run.arm.seed_offset
+        if run.external is not None:  # nothing is trained
+            write_run(run.folder, seed, 0.05)
+        elif command.verb == "test":
+            write_run(run.folder, seed, self.effects.get(name, 0.0), run.arm.role, name.rpartition("_")[0])
         else:
-            role = "teacher" if arm == "teacher" else "student"
-            write_run(folder, seed, self.effects.get(arm, 0.0), role, arm.rpartition("_")[0])
+            run.record.checkpoints.mkdir(parents=True, exist_ok=True)
+            run.record.last.write_text("half")
+            if name in self.fail:
+                raise RuntimeError(f"{name} broke")
+            run.record.best.write_text(f"{name}-{seed}")
+            run.record.update(status="trained", training=TrainingRecord(epochs=2, steps=20, seconds=1.0))
+
+    @property
+    def calls(self) -> list[list[str]]:
+        """Arguments of all calls."""
+        return [command.arguments() for command in self.given]
 
     def commands(self) -> list[tuple[str, str, str]]:
         """Return (sub-command, arm, seed) of all calls."""
-        named = [dict(zip(call[1::2], call[2::2], strict=False)) for call in self.calls]
-        return [(c[0], n["--run.job_type"], n["--seed_everything"]) for c, n in zip(self.calls, named, strict=True)]
+        return [(own.verb, own.run.arm.name, str(own.run.training_seed)) for own in self.given]
 
 
 def write_study(folder: Path, seeds: Sequence[int] = (0, 1), more: str = "") -> Path:

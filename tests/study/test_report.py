@@ -15,7 +15,9 @@ from mmpkd.study.analysis.comparison import Compared
 from mmpkd.study.analysis.conclusions import Unanswered, conclude
 from mmpkd.study.analysis.results import read_run
 from mmpkd.study.execution.engines import InThisProcess
-from mmpkd.study.execution.runner import plan_runs, run_all
+from mmpkd.study.execution.planned_runs import plan_runs
+from mmpkd.study.execution.run import FailedRun
+from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.declaration import declare
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.plan.study_plan import StudyError
@@ -176,7 +178,7 @@ def test_failed_runs_are_in_the_report_and_nothing_finished_is_an_error(tmp_path
     assert sentence == "No answer yet: no finished run of distilled."
     assert "distilled broke" in path.read_text()
     with pytest.raises(StudyError, match="none; 5 failed"):
-        write_report(plan, tmp_path / "other", plan.seeds, [], [(run, "x") for run in runs])
+        write_report(plan, tmp_path / "other", plan.seeds, [], [FailedRun(run, "x") for run in runs])
 
 
 def test_the_command_prints_a_plan_and_explains_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

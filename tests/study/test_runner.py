@@ -1,7 +1,6 @@
 import shutil
 import signal
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,12 +10,15 @@ import pytest
 from mmpkd.commands.processes import PROGRAM
 from mmpkd.commands.study import main
 from mmpkd.records import RunFolder
+from mmpkd.study.execution.command import RunCommand, flags_of
 from mmpkd.study.execution.engines import InThisProcess, InThreads
+from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.processes import LocalProcesses, locked
 from mmpkd.study.execution.run import Run
-from mmpkd.study.execution.runner import plan_runs, run_all
+from mmpkd.study.execution.runner import run_all
+from mmpkd.study.plan.flags import parse_flags
 from mmpkd.study.plan.plan_file import load_plan
-from mmpkd.study.plan.study_plan import StudyError
+from mmpkd.study.plan.study_plan import Arm, StudyError
 from tests.study.synthetic import FakeCommandLine, write_study
 from tests.study.tiny_study import check_two_processes, write_tiny_study
 
@@ -24,6 +26,11 @@ from tests.study.tiny_study import check_two_processes, write_tiny_study
 def runs(folder: Path, *overrides: str) -> list[Run]:
     plan = load_plan(folder / "study.yaml")
     return plan_runs(plan, folder / "out", plan.seeds, overrides)
+
+
+def fit(folder: Path, *overrides: str) -> RunCommand:
+    """Return a training without a configuration."""
+    return RunCommand("fit", Run(Arm("arm", (), "student"), 0, folder, overrides=parse_flags(overrides)))
 
 
 @pytest.fixture
@@ -42,7 +49,7 @@ def test_the_teacher_is_trained_once_and_first_and_every_arm_for_every_seed(stud
 
 
 def test_students_get_the_teachers_best_checkpoint_and_only_they(study: Path) -> None:
-    by_arm = {run.arm.name: run.flags for run in runs(study, "--trainer.max_epochs=2")}
+    by_arm = {run.arm.name: flags_of(run) for run in runs(study, "--trainer.max_epochs=2")}
     teacher = str(study / "out" / "teacher" / "seed0" / "checkpoints" / "best.ckpt")
     assert by_arm["distilled"][by_arm["distilled"].index("--model.teacher") + 1] == teacher
     assert "--model.teacher" not in by_arm["baseline"]
@@ -54,9 +61,9 @@ def test_an_arm_can_be_trained_alike_by_other_seeds(study: Path) -> None:
     path.write_text(
         path.read_text().replace("baseline.yaml, role: student", "baseline.yaml, role: student, seed_offset: 1000")
     )
-    seeds = {run.name: run.flags[run.flags.index("--seed_everything") + 1] for run in runs(study)}
-    assert seeds["baseline (seed 1)"] == "1001"
-    assert seeds["distilled (seed 1)"] == "1"
+    flags = {run.name: flags_of(run) for run in runs(study)}
+    assert flags["baseline (seed 1)"][-2:] == ["--seed_everything", "1001"]
+    assert "1001" not in flags["distilled (seed 1)"]
     path.write_text(path.read_text().replace("1000", "-1"))
     with pytest.raises(StudyError, match="`seed_offset` to be an integer >= 0"):
         runs(study)
@@ -71,8 +78,8 @@ def test_finished_runs_are_kept(study: Path) -> None:
 
 def test_an_interrupted_run_goes_on_from_its_last_checkpoint(study: Path) -> None:
     class Interrupted(FakeCommandLine):
-        def __call__(self, args: Sequence[str]) -> None:
-            super().__call__(args)
+        def __call__(self, command: RunCommand) -> None:
+            super().__call__(command)
             if self.commands()[-1][:2] == ("fit", "baseline"):
                 RunFolder(study / "out" / "baseline" / "seed0").update(status="training", training=None)
                 raise KeyboardInterrupt
@@ -88,10 +95,10 @@ def test_an_interrupted_run_goes_on_from_its_last_checkpoint(study: Path) -> Non
 
 def test_a_trained_run_that_was_not_tested_is_only_tested(study: Path) -> None:
     class Stopped(FakeCommandLine):
-        def __call__(self, args: Sequence[str]) -> None:
-            if args[0] == "test":
+        def __call__(self, command: RunCommand) -> None:
+            if command.verb == "test":
                 raise SystemExit(143)
-            super().__call__(args)
+            super().__call__(command)
 
     with pytest.raises(SystemExit):
         run_all(runs(study), InThisProcess(Stopped()))
@@ -103,7 +110,7 @@ def test_a_trained_run_that_was_not_tested_is_only_tested(study: Path) -> None:
 def test_a_failed_arm_is_reported_and_the_others_go_on(study: Path) -> None:
     outcome = run_all(runs(study), InThisProcess(FakeCommandLine(fail=["baseline"])))
     assert {run.arm.name for run in outcome.finished} == {"teacher", "distilled"}
-    assert [reason for _, reason in outcome.failed] == ["RuntimeError: baseline broke"] * 2
+    assert [failed.reason for failed in outcome.failed] == ["RuntimeError: baseline broke"] * 2
     assert "baseline broke" in (study / "out" / "baseline" / "seed0" / "error.log").read_text()
 
 
@@ -111,7 +118,9 @@ def test_students_of_a_failed_teacher_are_skipped_with_the_reason(study: Path) -
     command = FakeCommandLine(fail=["teacher"])
     outcome = run_all(runs(study), InThisProcess(command))
     assert {run.arm.name for run in outcome.finished} == {"baseline"}
-    assert "teacher (seed 0) failed" in {run.name: reason for run, reason in outcome.failed}["distilled (seed 1)"]
+    assert (
+        "teacher (seed 0) failed" in {failed.run.name: failed.reason for failed in outcome.failed}["distilled (seed 1)"]
+    )
     assert not any(arm == "distilled" for _, arm, _ in command.commands())
 
 
@@ -143,8 +152,8 @@ def test_comments_and_other_ways_to_write_the_folder_leave_finished_runs_valid(
 
 def test_an_interrupted_run_is_not_continued_with_other_settings(study: Path) -> None:
     class Stopped(FakeCommandLine):
-        def __call__(self, args: Sequence[str]) -> None:
-            super().__call__(args)
+        def __call__(self, command: RunCommand) -> None:
+            super().__call__(command)
             if self.commands()[-1][:2] == ("fit", "baseline"):
                 raise KeyboardInterrupt
 
@@ -196,18 +205,19 @@ def test_mistakes_in_a_study_are_explained(study: Path, old: str, new: str, mess
 
 def test_runs_side_by_side_keep_their_order_of_building_on_each_other(study: Path) -> None:
     """At most two at a time; a student starts after its teacher, and after the baseline that its card compares with."""
-    running: set[str] = set()
-    most, order = 0, []
+    running: set[Path] = set()
+    order: list[str] = []
+    most = 0
 
     class Slow(FakeCommandLine):
-        def __call__(self, args: Sequence[str]) -> None:
+        def __call__(self, command: RunCommand) -> None:
             nonlocal most
-            folder = args[list(args).index("--run.dir") + 1]
+            folder = command.run.folder
             running.add(folder)
             most = max(most, len(running))
             time.sleep(0.05)
-            super().__call__(args)
-            order.append("/".join(Path(folder).parts[-2:]))
+            super().__call__(command)
+            order.append("/".join(folder.parts[-2:]))
             running.discard(folder)
 
     planned = runs(study)
@@ -228,7 +238,7 @@ def test_a_failure_beside_others_stops_only_what_builds_on_it(study: Path) -> No
     with InThreads(FakeCommandLine(fail=["teacher"]), 3) as engine:
         outcome = run_all(runs(study), engine)
     assert [run.name for run in outcome.finished] == ["baseline (seed 0)", "baseline (seed 1)"]
-    reasons = {run.name: reason for run, reason in outcome.failed}
+    reasons = {failed.run.name: failed.reason for failed in outcome.failed}
     assert "teacher broke" in reasons["teacher (seed 0)"]
     assert reasons["distilled (seed 1)"].startswith("teacher (seed 0) failed")
 
@@ -251,7 +261,7 @@ def test_processes_end_with_the_status_of_their_command(tmp_path: Path) -> None:
     with locked(tmp_path) as lock:
         processes = LocalProcesses(PROGRAM, 1, 0, lock)
         with pytest.raises(ChildProcessError, match=r"status 2; what it printed is in .*log\.txt"):
-            processes(["fit", "--run.dir", str(tmp_path / "run"), "--nonsense"])
+            processes(fit(tmp_path / "run", "--nonsense"))
     assert "nonsense" in (tmp_path / "run" / "log.txt").read_text()
 
 
@@ -279,7 +289,7 @@ def test_a_process_that_starts_while_the_study_stops_is_stopped(
 
     monkeypatch.setattr("mmpkd.study.execution.processes.start_command", start)
     with pytest.raises(SystemExit) as error:
-        processes(["fit", "--run.dir", str(tmp_path)])
+        processes(fit(tmp_path))
     assert error.value.code == 143
     assert stopped == [True]
 
@@ -288,7 +298,7 @@ def test_a_server_that_was_killed_is_named(tmp_path: Path, monkeypatch: pytest.M
     gone = SimpleNamespace(exitcode=255, join=lambda: None)
     monkeypatch.setattr("mmpkd.study.execution.processes.start_command", lambda *_: gone)
     with pytest.raises(ChildProcessError, match="perhaps for lack of memory"):
-        LocalProcesses(PROGRAM, 1, 0, 0)(["fit", "--run.dir", str(tmp_path)])
+        LocalProcesses(PROGRAM, 1, 0, 0)(fit(tmp_path))
 
 
 def test_each_process_has_its_share_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,13 +315,13 @@ def test_each_process_has_its_share_of_the_machine(tmp_path: Path, monkeypatch: 
     for num_jobs, num_gpus in ((2, 0), (4, 2), (1, 2)):
         processes = LocalProcesses(PROGRAM, num_jobs, num_gpus, 0)
         for _ in range(num_jobs):
-            processes(["fit", "--run.dir", str(tmp_path)])
+            processes(fit(tmp_path))
     assert seen == [("4", None)] * 2 + [("2", "0"), ("2", "1")] * 2 + [("8", None)]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,MIG-7")
     seen.clear()
     processes = LocalProcesses(PROGRAM, 3, 2, 0)
     for _ in range(3):
-        processes(["fit", "--run.dir", str(tmp_path)])
+        processes(fit(tmp_path))
     assert [gpu for _, gpu in seen] == ["4", "MIG-7", "4"]
 
 

@@ -17,8 +17,10 @@ from mmpkd.commands.processes import run_lightning
 from mmpkd.commands.study import main
 from mmpkd.records import RunFolder, StudyRecord, TrainingRecord
 from mmpkd.study.execution.attempt import failure, record_failure
-from mmpkd.study.execution.run import Run, run_fingerprint
-from mmpkd.study.execution.runner import plan_runs
+from mmpkd.study.execution.fingerprint import run_fingerprint
+from mmpkd.study.execution.job_record import JobRecord, write_job
+from mmpkd.study.execution.planned_runs import plan_runs
+from mmpkd.study.execution.run import EndedRun, Run
 from mmpkd.study.execution.slurm import Slurm, check_not_queued
 from mmpkd.study.execution.slurm_job import SlurmJob
 from mmpkd.study.execution.slurm_queue import load_parameters, outside_jobs, slurm_executor
@@ -164,7 +166,7 @@ def test_a_study_that_starts_again_waits_for_its_jobs(tmp_path: Path, held: Path
     assert names(held) == submitted
     assert len(set(submitted)) == 1
     write_done(second)
-    assert again.wait() == [(second, None)]
+    assert again.wait() == [EndedRun(second, None)]
 
 
 def test_jobs_do_not_inherit_the_job_that_a_study_runs_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,11 +206,11 @@ def test_a_job_is_lost_after_some_patience_only(tmp_path: Path, held: Path) -> N
         path.unlink()
     begin = time.monotonic()
     threading.Timer(0.2, write_done, [first]).start()
-    assert patient.wait() == [(first, None)]  # its result appeared late
-    ((run, reason),) = patient.wait()
-    assert run == second
-    assert reason is not None
-    assert "job 1_1 left the queue without a result" in reason
+    assert patient.wait() == [EndedRun(first, None)]  # its result appeared late
+    (lost,) = patient.wait()
+    assert lost.run == second
+    assert lost.reason is not None
+    assert "job 1_1 left the queue without a result" in lost.reason
     assert time.monotonic() - begin >= 0.5
     patient.start([second])
     assert len(names(held)) == 1  # it is submitted again
@@ -233,7 +235,7 @@ def test_the_reason_of_a_failed_job_is_told(
     run = runs(tmp_path)[0]
     own = engine(tmp_path, patience=60)
     own.start([run])
-    assert own.wait() == [(run, "the command line ended with 2")]
+    assert own.wait() == [EndedRun(run, "the command line ended with 2")]
     assert "teacher (seed 0) failed: the command line ended with 2" in caplog.text
 
 
@@ -262,7 +264,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     for name, value in (("JOB_ID", "9"), ("JOB_NAME", "mmpkd-x"), ("ARRAY_JOB_ID", "7"), ("ARRAY_TASK_ID", "2")):
         monkeypatch.setenv(f"SLURM_{name}", value)
     own = runs(tmp_path)[0]
-    write_json(own.folder / "job.json", {"name": "mmpkd-x", "index": 2})
+    write_job(own, JobRecord("mmpkd-x", 2, "f" * 64))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGUSR2, signal.SIGTERM)}
     yield own
     for number, handler in handlers.items():
@@ -395,9 +397,9 @@ def test_a_job_that_is_not_wanted_any_more_does_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     calls = command_line(monkeypatch, lambda folder: None)
-    write_json(run.folder / "job.json", {"name": "mmpkd-y", "index": 2})
+    write_job(run, JobRecord("mmpkd-y", 2, "f" * 64))
     SlurmJob(run, 60, run_lightning)()
-    write_json(run.folder / "job.json", {"name": "mmpkd-x", "index": 2})
+    write_job(run, JobRecord("mmpkd-x", 2, "f" * 64))
     write_done(run)
     SlurmJob(run, 60, run_lightning)()
     assert calls == []

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from mmpkd.statistics.effects import effect_of
 from mmpkd.statistics.resampling import NUM_REPLICATES, Floats, as_codes, cluster_sums, patient_bootstrap
 from mmpkd.study.analysis.results import read_run, roi_values
+from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.run import is_finished
-from mmpkd.study.execution.runner import plan_runs
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.plan.study_plan import StudyError
 

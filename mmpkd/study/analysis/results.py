@@ -13,6 +13,7 @@ from mmpkd.metrics.classification import auroc, average_precision, expected_cali
 from mmpkd.records import RunFolder, RunState, TestRecord
 from mmpkd.records.roi_table import score_columns
 from mmpkd.records.tables import read_table
+from mmpkd.study.execution.command import RunCommand
 from mmpkd.study.execution.run import Run
 from mmpkd.study.plan.study_plan import NotComparableError, StudyError
 
@@ -75,12 +76,12 @@ def _read(run: Run, path: Path) -> pd.DataFrame:
         table = read_table(path)
     except ValueError as error:
         raise StudyError(str(error)) from error
-    trained = RunFolder(run.trained or run.folder).state
+    trained = run.trained_record.state
     expected = None if trained is None or trained.training is None else trained.training.checkpoint
     if table.checkpoint != expected:
         raise StudyError(
             f"Expected {path} to be made with {run.checkpoint} but it was made with another checkpoint. Test the run again: "
-            f"mmpkd test {' '.join(run.flags)}"
+            f"{RunCommand('test', run, checkpoint=run.checkpoint)}"
         )
     return table.frame
 

@@ -9,18 +9,10 @@ from typing import Any, Literal, cast, get_args
 
 import yaml
 
+from mmpkd.study.plan.flags import check_overrides
 from mmpkd.study.plan.study_plan import REFERENCE, Arm, Comparison, Contrast, External, Factorial, StudyError, StudyPlan
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_OWNED_FLAGS = (
-    "run.dir",
-    "run.group",
-    "run.job_type",
-    "seed_everything",
-    "ckpt_path",
-    "model.teacher",
-    "run.reference",
-)
 
 
 def load_plan(path: Path) -> StudyPlan:
@@ -68,7 +60,7 @@ def load_plan(path: Path) -> StudyPlan:
             _external(name, entry, path, students)
             for name, entry in (_mapping(top["external"], f"{path}: external") if "external" in top else {}).items()
         ),
-        overrides=check_overrides(_sequence(top.get("overrides", []), f"{path}: overrides")),
+        overrides=_overrides(_sequence(top.get("overrides", []), f"{path}: overrides")),
         teacher_seed=check_seeds([top.get("teacher_seed", 0)])[0],
         notes=tuple(_text(note, f"{path}: notes") for note in _sequence(top.get("notes", []), f"{path}: notes")),
     )
@@ -88,19 +80,12 @@ def check_seeds(seeds: Sequence[Any]) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def check_overrides(overrides: Sequence[Any]) -> tuple[str, ...]:
-    """Return Lightning flags as a tuple after checking that none is one that the study sets itself.
-
-    Raises:
-        StudyError: If a flag is no text or belongs to the study.
-    """
-    for flag in overrides:
-        if not isinstance(flag, str):
-            raise StudyError(f"Expected `overrides` to be a list of flags (text) but got {flag!r}. Write it in quotes.")
-        name = flag.lstrip("-").split("=")[0].replace(".init_args.", ".")
-        if flag.startswith("-") and name in _OWNED_FLAGS:
-            raise StudyError(f"Expected overrides without {flag}: the study sets --{name} itself. Remove it.")
-    return tuple(overrides)
+def _overrides(words: Sequence[Any]) -> tuple[str, ...]:
+    for word in words:
+        if not isinstance(word, str):
+            raise StudyError(f"Expected `overrides` to be a list of flags (text) but got {word!r}. Write it in quotes.")
+    check_overrides(words)
+    return tuple(words)
 
 
 def _arm(name: str, entry: Any, path: Path) -> Arm:
@@ -117,7 +102,7 @@ def _arm(name: str, entry: Any, path: Path) -> Arm:
     teacher = values.get("teacher")
     if role == "teacher" and teacher is not None:
         raise StudyError(f"{where}: expected a teacher without `teacher` but got {teacher!r}. Remove it.")
-    overrides = check_overrides(_sequence(values.get("overrides", []), f"{where}.overrides"))
+    overrides = _overrides(_sequence(values.get("overrides", []), f"{where}.overrides"))
     offset = values.get("seed_offset", 0)
     if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
         raise StudyError(f"{where}: expected `seed_offset` to be an integer >= 0 but got {offset!r}.")
@@ -172,7 +157,7 @@ def _external(name: str, entry: Any, path: Path, students: tuple[str, ...]) -> E
     data = path.parent / _text(values["data"], f"{where}.data")
     if not data.is_file():
         raise StudyError(f"{where}: expected a configuration of a data module at {data} but there is none.")
-    overrides = check_overrides(_sequence(values.get("overrides", []), f"{where}.overrides"))
+    overrides = _overrides(_sequence(values.get("overrides", []), f"{where}.overrides"))
     wrong = [flag for flag in overrides if flag.startswith("-") and not flag.startswith("--data.")]
     if wrong:
         raise StudyError(f"{where}: expected overrides of the data only (--data....) but got {wrong}.")

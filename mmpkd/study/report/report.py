@@ -14,7 +14,8 @@ from mmpkd.statistics.hypotheses import minimum_detectable_effect
 from mmpkd.study.analysis.comparison import Compared
 from mmpkd.study.analysis.conclusions import Conclusions, Tested, Unanswered, compared_on, conclude
 from mmpkd.study.analysis.results import RunTables, read_run, results_table
-from mmpkd.study.execution.run import Run, run_fingerprint
+from mmpkd.study.execution.fingerprint import run_fingerprint
+from mmpkd.study.execution.run import FailedRun, Run
 from mmpkd.study.plan.declaration import is_as_declared, other_seeds
 from mmpkd.study.plan.study_plan import Comparison, StudyError, StudyPlan
 from mmpkd.study.report.answer import headline, no_answer
@@ -27,7 +28,7 @@ NOT_DECLARED = "Not declared before the first run, or changed since, and so expl
 
 
 def write_report(
-    plan: StudyPlan, out: Path, seeds: Sequence[int], finished: Sequence[Run], failed: Sequence[tuple[Run, str]]
+    plan: StudyPlan, out: Path, seeds: Sequence[int], finished: Sequence[Run], failed: Sequence[FailedRun]
 ) -> tuple[str, Path]:
     """Write the folder `report`.
 
@@ -40,7 +41,7 @@ def write_report(
         out: Folder of the study.
         seeds: Seeds of the student arms.
         finished: Finished runs.
-        failed: Runs that failed, with the reason.
+        failed: Runs that failed.
 
     Returns:
         The answer in one sentence, and the path of the page.
@@ -83,7 +84,7 @@ def write_report(
             external=list(external),
             monitors=sorted({table.monitor for table in tables if table.monitor}),
             provenance=[_provenance(table, out) for table in every],
-            failed=[(run.name, reason) for run, reason in failed],
+            failed=failed,
             seeds=list(seeds),
             measure=measure_name(plan.read_out[1], plan.read_out[0]),
             minimum_detectable_effect=minimum_detectable_effect,
