@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from mmpkd.cli.error_lines import run_with_error_line, take_debug
 from mmpkd.cli.terminal import start_logging
 from mmpkd.commands.command import new_folder
-from mmpkd.study.plan.plan_file import check_seeds, load_plan
-from mmpkd.study.plan.study_plan import StudyError
+from mmpkd.study.plan.study_plan import StudyError, check_seeds
 
 if TYPE_CHECKING:
     from mmpkd.study.execution.run import Run
@@ -69,6 +68,7 @@ def _run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     _check_machine()
     from mmpkd.cli.user_code import find_user_code
     from mmpkd.study.execution.planned_runs import plan_runs
+    from mmpkd.study.plan.plan_file import load_plan
 
     find_user_code()
     if arguments.jobs is not None and arguments.jobs < 1:

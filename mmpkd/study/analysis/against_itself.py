@@ -22,7 +22,7 @@ from mmpkd.study.analysis.results import read_run, roi_values
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.run import is_finished
 from mmpkd.study.plan.plan_file import load_plan
-from mmpkd.study.plan.study_plan import StudyError
+from mmpkd.study.plan.study_plan import Measure, StudyError
 
 MIN_RUNS = 4
 
@@ -93,32 +93,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--arms", nargs="+", required=True, help="arms that were trained alike")
     arguments = parser.parse_args(argv)
     try:
-        claims, (attribution, score) = _of_study(arguments)
+        claims, measure = _of_study(arguments)
     except (StudyError, ValueError) as error:
         sys.exit(f"against_itself: {error}")
     share = 100 * claims.num_false / claims.num_splits
     found, stated = (np.sqrt(np.mean(values**2)) for values in (claims.estimates, claims.errors))
     sys.stdout.write(
         f"{claims.num_false} of {claims.num_splits} splits of {claims.num_runs} runs claim a difference ({share:.1f} %) "
-        f"in {score} of {attribution}. Differences: root mean square {found:.4f}, stated standard error {stated:.4f}.\n"
+        f"in {measure.score} of {measure.attribution}. Differences: root mean square {found:.4f}, stated standard error "
+        f"{stated:.4f}.\n"
         "The splits share runs: read the share as one draw, not as so many.\n"
     )
 
 
-def _of_study(arguments: argparse.Namespace) -> tuple[Claims, tuple[str, str]]:
+def _of_study(arguments: argparse.Namespace) -> tuple[Claims, Measure]:
     plan, arms = load_plan(arguments.study), arguments.arms
     unknown = sorted(set(arms) - {arm.name for arm in plan.students})
     if unknown:
         raise StudyError(f"Expected arms among {[arm.name for arm in plan.students]} but got {unknown}.")
     planned = plan_runs(plan, arguments.out or Path("runs") / plan.name, arguments.seeds or plan.seeds, ())
     runs = [run for run in planned if run.arm.name in arms and not run.test_set and is_finished(run)]
-    read_out = plan.read_out
-    columns = [roi_values(read_run(run), *read_out) for run in runs]
+    measure = plan.measure
+    columns = [roi_values(read_run(run), measure.attribution, measure.score) for run in runs]
     if any(not column.index.equals(columns[0].index) for column in columns):
         raise StudyError("Expected runs that were tested on the same ROIs but they differ.")
     scores = np.array([column.to_numpy(dtype=np.float64) for column in columns])
     patients = as_codes(columns[0].index.get_level_values("patient_id").tolist()) if columns else np.zeros(0, np.int64)
-    return against_itself(scores, patients), read_out
+    return against_itself(scores, patients), measure
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmpkd.study.execution.run import Run
+from mmpkd.study.plan.domains import domain_of
 from mmpkd.study.plan.flags import check_overrides, parse_flags
 from mmpkd.study.plan.study_plan import Arm, External, StudyPlan
 
@@ -67,7 +68,7 @@ def _reference(plan: StudyPlan, arm: Arm, out: Path, seed: int) -> Path | None:
     """Return the folder of the student that the card of an arm's teacher compares with, if it is trained before the arm."""
     if arm.teacher is None or arm.role == "teacher":
         return None
-    reference = plan.arm(plan.domain_of(arm.name).reference)
+    reference = plan.arm(domain_of(plan, arm.name).reference)
     names = [student.name for student in plan.students]
     is_before = names.index(reference.name) < names.index(arm.name)
     return _folder(out, reference.name, seed) if reference.teacher is None and is_before else None

@@ -17,6 +17,7 @@ from mmpkd.study.analysis.results import RunTables, read_run, results_table
 from mmpkd.study.execution.fingerprint import run_fingerprint
 from mmpkd.study.execution.run import FailedRun, Run
 from mmpkd.study.plan.declaration import is_as_declared, other_seeds
+from mmpkd.study.plan.domains import domains, external_domain
 from mmpkd.study.plan.study_plan import Comparison, StudyError, StudyPlan
 from mmpkd.study.report.answer import headline, no_answer
 from mmpkd.study.report.figures import as_svg, forest_plot, inline
@@ -59,9 +60,9 @@ def write_report(
     if not as_declared and not isinstance(conclusions.endpoint, Unanswered):
         sentence = f"{NOT_DECLARED} {sentence}"
     external = {own.name: [table for table in every if table.run.test_set == own.name] for own in plan.external}
-    domains = [(domain, tables) for domain in plan.domains]
-    domains += [(plan.external_domain(own), external[own.name]) for own in plan.external]
-    sections = [own for domain, found in domains if (own := section(plan, domain, found)) is not None]
+    tested = [(domain, tables) for domain in domains(plan)]
+    tested += [(external_domain(plan, own), external[own.name]) for own in plan.external]
+    sections = [own for domain, found in tested if (own := section(plan, domain, found)) is not None]
     folder = out / "report"
     folder.mkdir(parents=True, exist_ok=True)
     results_table(every).to_csv(folder / "results.csv", index=False)
@@ -86,7 +87,7 @@ def write_report(
             provenance=[_provenance(table, out) for table in every],
             failed=failed,
             seeds=list(seeds),
-            measure=measure_name(plan.read_out[1], plan.read_out[0]),
+            measure=measure_name(plan.measure.score, plan.measure.attribution),
             minimum_detectable_effect=minimum_detectable_effect,
             version=version("mmpkd"),
         )

@@ -11,7 +11,8 @@ import pandas as pd
 from data_modules.json_file import read_json
 from mmpkd.records.roi_table import stratified
 from mmpkd.study.analysis.results import ALL, RunTables, map_files, results_table
-from mmpkd.study.plan.study_plan import Domain, StudyPlan
+from mmpkd.study.plan.domains import Domain
+from mmpkd.study.plan.study_plan import StudyPlan
 from mmpkd.study.report.names import BASELINE_TITLES, SCORE_NAMES
 
 CLASSIFICATION = {"auroc": "AUROC", "auprc": "AUPRC", "ece": "ECE"}
@@ -80,7 +81,8 @@ def section(plan: StudyPlan, domain: Domain, tables: Sequence[RunTables]) -> Sec
     if not students:
         return None
     results = results_table(tables)
-    attribution, score = plan.read_out
+    attribution = plan.measure.attribution
+    score = plan.measure.score
     local = results[results["arm"].isin(names)]
     scores = sorted(_defined(local, list(SCORE_NAMES)), key=lambda name: name != score)
     present = [arm for arm in domain.students if arm.name in set(local["arm"])]
