@@ -13,7 +13,7 @@ from mmpkd.records.tables import write_table
 from mmpkd.statistics.hypotheses import equivalence_p_value, holm
 from mmpkd.study.analysis.comparison import Compared
 from mmpkd.study.analysis.conclusions import Unanswered, conclude
-from mmpkd.study.analysis.results import read_run
+from mmpkd.study.analysis.run_tables import read_run
 from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.run import FailedRun
@@ -475,7 +475,8 @@ def test_levels_are_those_of_the_runs_that_are_compared(tmp_path: Path) -> None:
     pd.read_parquet(path).assign(iou_top_area=1.0).to_parquet(path)
     found = conclude(plan, [read_run(run) for run in finished if run.name != "distilled (seed 2)"])
     assert found.primary is not None
-    assert found.primary.levels[0] - found.primary.levels[1] == pytest.approx(found.primary.effect.estimate, abs=1e-9)
+    levels = found.primary.levels
+    assert levels.arm - levels.reference == pytest.approx(found.primary.effect.estimate, abs=1e-9)
 
 
 def test_levels_and_counts_leave_out_what_is_undefined_in_one_arm(tmp_path: Path) -> None:
@@ -489,10 +490,10 @@ def test_levels_and_counts_leave_out_what_is_undefined_in_one_arm(tmp_path: Path
         rois.assign(iou_top_area=rois["iou_top_area"].mask(worst)).to_parquet(path)
     found = conclude(plan, [read_run(run) for run in finished])
     assert found.primary is not None
-    arm, reference = found.primary.levels
-    assert arm - reference == pytest.approx(found.primary.effect.estimate, abs=1e-9)
-    assert arm < reference
-    (regression,) = (own for own in found.primary.matched if own.name.startswith("macro AUROC"))
+    levels = found.primary.levels
+    assert levels.arm - levels.reference == pytest.approx(found.primary.effect.estimate, abs=1e-9)
+    assert levels.arm < levels.reference
+    (regression,) = (own for own in found.primary.matched if own.held_equal == "macro_auroc")
     assert regression.effect.estimate == pytest.approx(-0.02, abs=0.02)
     num_undefined = found.primary.overall.num_undefined
     assert num_undefined > 0

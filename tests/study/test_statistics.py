@@ -4,7 +4,8 @@ from scipy import stats
 
 from mmpkd.metrics.classification import auroc
 from mmpkd.statistics.auroc_bootstrap import auroc_differences, weighted_auroc
-from mmpkd.statistics.effects import Effect, bca_interval, effect_of, independent_sum, paired_effect_size, t_interval
+from mmpkd.statistics.effects import Effect, effect_of, independent_sum, paired_effect_size
+from mmpkd.statistics.intervals import bca_interval, t_interval
 from mmpkd.statistics.resampling import Floats, SeedReplicates, cluster_sums, patient_bootstrap
 
 
@@ -75,9 +76,9 @@ def test_several_runs_agree_with_the_closed_form_of_two_crossed_factors() -> Non
     assert effect.interval().high - effect.estimate == pytest.approx(half)
     medians = (x / 400 / (stats.chi2.median(n) / n) for x, n in ((seeds, 4), (patients, 79), (residual, 4 * 79)))
     seeds, patients, residual = medians
-    assert effect.typical[0] == pytest.approx(np.sqrt(seeds + patients - residual), rel=0.02)
-    assert effect.typical[0] > effect.error * 1.05
-    assert effect.typical[1] < effect.df
+    assert effect.typical.error == pytest.approx(np.sqrt(seeds + patients - residual), rel=0.02)
+    assert effect.typical.error > effect.error * 1.05
+    assert effect.typical.df < effect.df
 
 
 def test_equal_patients_leave_the_t_interval_over_seeds() -> None:
@@ -152,8 +153,8 @@ def test_independent_effects_add_their_variances() -> None:
     assert both.error == pytest.approx(np.sqrt(0.05))
     assert both.df == pytest.approx(0.05**2 / (0.01**2 / 4 + 0.04**2 / 9))
     typical = 0.01 / (stats.chi2.median(4) / 4), 0.04 / (stats.chi2.median(9) / 9)
-    assert both.typical[0] == pytest.approx(np.sqrt(sum(typical)))
-    assert both.typical[1] == pytest.approx(sum(typical) ** 2 / (typical[0] ** 2 / 4 + typical[1] ** 2 / 9))
+    assert both.typical.error == pytest.approx(np.sqrt(sum(typical)))
+    assert both.typical.df == pytest.approx(sum(typical) ** 2 / (typical[0] ** 2 / 4 + typical[1] ** 2 / 9))
     values, patient = table(np.random.default_rng(5), 1, 30, 0.1)
     single = effect_of(patient_bootstrap(cluster_sums(values, patient)))
     with pytest.raises(ValueError, match="single run"):

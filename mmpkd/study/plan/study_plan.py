@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -142,7 +143,15 @@ class Factorial:
     @property
     def arms(self) -> list[str]:
         """The arms of all domains."""
-        return [name for arms in self.domains.values() for name in arms.values()]
+        names: list[str] = []
+        for arms in self.domains.values():
+            names += arms.values()
+        return names
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """The differences behind the contrast, domain by domain."""
+        return [self.comparison(domain, form) for domain, form in product(self.domains, self.forms)]
 
     def comparison(self, domain: str, form: str) -> Comparison:
         """Return the difference of one form from the reference of its domain."""
