@@ -44,7 +44,8 @@ def run_name(folder: Path) -> str:
 
 def _hidden(text: str) -> str:
     expanded = os.path.expanduser(re.sub("^(file:)?/+", "/", text))  # noqa: PTH111
-    path, here = Path(os.path.abspath(expanded)), Path.cwd()  # noqa: PTH100
+    path = Path(os.path.abspath(expanded))  # noqa: PTH100
+    here = Path.cwd()
     is_known = not expanded.startswith("~")  # the home folder of somebody unknown here
     if is_known and path.is_relative_to(here) and here not in _home().parents:
         return str(hide_paths(str(path.relative_to(here))))  # a second path may follow in the same string

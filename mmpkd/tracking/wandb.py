@@ -120,16 +120,39 @@ def wandb_logger(
     if mode == "disabled":
         return None
     is_offline = mode == "offline" or (mode == "auto" and not is_logged_in())
+    _set_environment(folder, is_offline)
+    (folder / "wandb").mkdir(parents=True, exist_ok=True)
+    return RunFolderWandbLogger(
+        folder,
+        media,
+        may_fall_back=mode == "auto",
+        offline=is_offline,
+        mode="offline" if is_offline else "online",
+        project=project,
+        name=name,
+        group=group,
+        job_type=job_type,
+        tags=tags,
+        id=_run_id(folder),
+        resume="allow",
+        settings=_settings(system_metrics),
+    )
+
+
+def _set_environment(folder: Path, is_offline: bool) -> None:
+    """Set the variables that wandb reads when it is imported and when it starts."""
     keep_in(folder)
     if is_offline:
         # online, the user's own settings say which server
         os.environ["WANDB_CONFIG_DIR"] = str(folder.resolve() / "wandb" / "home")
     os.environ["WANDB_SILENT"] = "true"
     os.environ["WANDB_ERROR_REPORTING"] = "false"  # a report of an error in wandb holds paths
+
+
+def _settings(system_metrics: bool) -> Any:
     import wandb
 
-    (folder / "wandb").mkdir(parents=True, exist_ok=True)
-    settings = wandb.Settings(
+    return wandb.Settings(
         console="off",
         disable_git=True,
         disable_code=True,
@@ -144,21 +167,6 @@ def wandb_logger(
         quiet=True,
         silent=True,
     )
-    return RunFolderWandbLogger(
-        folder,
-        media,
-        may_fall_back=mode == "auto",
-        offline=is_offline,
-        mode="offline" if is_offline else "online",
-        project=project,
-        name=name,
-        group=group,
-        job_type=job_type,
-        tags=tags,
-        id=_run_id(folder),
-        resume="allow",
-        settings=settings,
-    )
 
 
 def finish_wandb(exit_code: int) -> None:
@@ -170,7 +178,8 @@ def finish_wandb(exit_code: int) -> None:
 
 def sweep_folder(folder: Path) -> Path:
     """Return the folder of a run: its own one below the given one if it is a trial of a W&B sweep."""
-    sweep, run = os.environ.get("WANDB_SWEEP_ID"), os.environ.get("WANDB_RUN_ID")
+    sweep = os.environ.get("WANDB_SWEEP_ID")
+    run = os.environ.get("WANDB_RUN_ID")
     return folder / sweep / run if sweep and run else folder
 
 

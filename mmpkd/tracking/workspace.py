@@ -1,5 +1,6 @@
 """The W&B workspace of mmpkd as code. It needs `mmpkd[dashboard]`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import wandb_workspaces.reports.v2 as wr
@@ -53,13 +54,17 @@ def _localization() -> ws.Section:
         wr.LinePlot(
             title=f"{title}: student against maps that see no student",
             x=STEP,
-            y=[f"val/{name}/{score}" for name in (*STUDENT, *CONTROLS)],
+            y=_keys("val", (*STUDENT, *CONTROLS), score),
             legend_position="south",
         )
         for score, title in SCORES.items()
     ]
     panels.append(wr.LinePlot(title="Relevance lost to prefix tokens", x=STEP, y=["val/rollout/prefix_mass"]))
     return ws.Section(name="Localization, validation", panels=panels, is_open=True)
+
+
+def _keys(stage: str, attributions: Sequence[str], score: str) -> list[str]:
+    return [f"{stage}/{name}/{score}" for name in attributions]
 
 
 def _recognition() -> ws.Section:
@@ -87,7 +92,7 @@ def _test() -> ws.Section:
     bars += [
         wr.BarPlot(
             title=f"{title}, test",
-            metrics=[f"test/{name}/{score}" for name in (*STUDENT, "relevance", "grad_cam", *CONTROLS, "mean_roi")],
+            metrics=_keys("test", (*STUDENT, "relevance", "grad_cam", *CONTROLS, "mean_roi"), score),
         )
         for score, title in SCORES.items()
     ]

@@ -1,6 +1,7 @@
 """Run folders with known content, as a finished run leaves them."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ from PIL import Image
 
 from mmpkd.records import Lineage, RunFolder, TestRecord, TrainingRecord
 from mmpkd.study.execution.command import RunCommand
+from mmpkd.study.execution.planned_runs import plan_runs
+from mmpkd.study.execution.run import Run
+from mmpkd.study.plan.plan_file import load_plan
 
 NUM_PATIENTS = 40
 
@@ -35,7 +39,8 @@ def write_run(folder: Path, seed: int, shift: float, role: str = "student", pati
         for name, value in (("rollout", 0.3 + shift), ("all_ones", 0.05)):
             noise = rng.normal(0, 0.01, len(patients)) if name == "rollout" else 0.0
             own = predictions[["sample_id", "patient_id"]].assign(finding="Mass", attribution=name, area=0.05)
-            own["probability"], own["target"] = predictions["probability/Mass"], 1.0
+            own["probability"] = predictions["probability/Mass"]
+            own["target"] = 1.0
             own["recognised"] = (own["probability"] > 0.5).astype(float)
             rows.append(own.assign(iou_top_area=value + difficulty + noise, pointing_game=0.5))
         rois = pd.concat(rows)
@@ -64,7 +69,8 @@ class FakeCommandLine:
     def __call__(self, command: RunCommand) -> None:
         self.given.append(command)
         run = command.run
-        name, seed = run.arm.name, run.seed + run.arm.seed_offset
+        name = run.arm.name
+        seed = run.seed + run.arm.seed_offset
         if run.external is not None:  # nothing is trained
             write_run(run.folder, seed, 0.05)
         elif command.verb == "test":
@@ -110,11 +116,17 @@ notes: [A note with <angle> brackets.]
     return path
 
 
+def planned(folder: Path, *overrides: str) -> list[Run]:
+    """Return the runs of the study in a folder."""
+    plan = load_plan(folder / "study.yaml")
+    return plan_runs(plan, folder / "out", plan.seeds, overrides)
+
+
 def write_factorial_study(folder: Path, contrast: str, seeds: Sequence[int] = (0, 1, 2, 3, 4)) -> Path:
     """Write a study of two domains and two forms and return its file."""
     folder.mkdir(exist_ok=True)
     (folder / "run.yaml").write_text("x: 1\n")
-    names = [f"{domain}_{arm}" for domain in ("chest", "breast") for arm in ("baseline", "text", "table")]
+    names = [f"{domain}_{arm}" for domain, arm in product(("chest", "breast"), ("baseline", "text", "table"))]
     arms = "".join(f"  {name}: {{config: run.yaml, role: student}}\n" for name in names)
     domains = "".join(
         f"    {d}: {{reference: {d}_baseline, text: {d}_text, table: {d}_table}}\n" for d in ("chest", "breast")

@@ -1,6 +1,7 @@
 """Flags that people write are read once; a run is turned into flags once."""
 
 import shlex
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from mmpkd.study.execution.fingerprint import run_fingerprint
 from mmpkd.study.execution.fold_runs import fold_runs
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.run import Run
-from mmpkd.study.plan.flags import parse_flags
+from mmpkd.study.plan.flags import Flag, parse_flags
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.plan.study_plan import StudyError
 from tests.study.synthetic import write_study
@@ -22,20 +23,19 @@ VALUES = st.sampled_from(["0", "-1", "a.yaml", "runs/x y", "{x: 1}", "a=b", "[]"
 
 
 @st.composite
-def written_flags(draw: st.DrawFn) -> tuple[str, str | None, tuple[str, ...]]:
-    """A name, a value, and how somebody wrote them."""
-    name, value = draw(NAMES), draw(st.none() | VALUES)
+def flags(draw: st.DrawFn) -> Flag:
+    """A flag in one of the ways to write it."""
+    name = draw(NAMES)
+    value = draw(st.none() | VALUES)
     if value is None:
-        return name, None, (f"--{name}",)
-    return name, value, draw(st.sampled_from([(f"--{name}={value}",), (f"--{name}", value)]))
+        return Flag(name, None, (f"--{name}",))
+    return Flag(name, value, draw(st.sampled_from([(f"--{name}={value}",), (f"--{name}", value)])))
 
 
-@given(st.lists(written_flags(), max_size=6))
-def test_flags_are_read_as_they_were_meant_and_kept_as_they_were_written(
-    written: list[tuple[str, str | None, tuple[str, ...]]],
-) -> None:
-    words = [word for _, _, own in written for word in own]
-    assert [(flag.name, flag.value, flag.words) for flag in parse_flags(words)] == written
+@given(st.lists(flags(), max_size=6))
+def test_flags_are_read_as_they_were_meant_and_kept_as_they_were_written(written: list[Flag]) -> None:
+    words = list(chain.from_iterable(flag.words for flag in written))
+    assert parse_flags(words) == tuple(written)
 
 
 def test_a_word_that_belongs_to_no_flag_is_refused_before_anything_runs() -> None:

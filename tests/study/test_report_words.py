@@ -7,7 +7,7 @@ import pytest
 from mmpkd.statistics.effects import Effect
 from mmpkd.statistics.intervals import IntervalMethod
 from mmpkd.statistics.matching import Held, Matched
-from mmpkd.study.report.comparisons import _matched_row
+from mmpkd.study.report.comparisons import matched_row
 from mmpkd.study.report.names import EXTRAPOLATED, HELD_EQUAL, INTERVAL_NAMES
 
 
@@ -19,5 +19,5 @@ def test_every_method_has_a_name_of_its_own() -> None:
 
 @pytest.mark.parametrize(("is_extrapolated", "note"), [(True, EXTRAPOLATED), (False, "")])
 def test_a_line_over_a_gap_is_told(is_extrapolated: bool, note: str) -> None:
-    row = _matched_row(Matched("macro_auroc", Effect(0.1, 0.2, 5.0), 10, is_extrapolated))
+    row = matched_row(Matched("macro_auroc", Effect(0.1, 0.2, 5.0), 10, is_extrapolated))
     assert (row.title, row.note, row.num) == ("macro AUROC (regression over runs)", note, 10)

@@ -137,7 +137,7 @@ def entry(shown: Shown, figures: Path) -> Entry:
         measure=measure_name(found.declared.measure),
         interval=INTERVAL_NAMES[found.overall.interval.method],
         forest=inline(svg),
-        matched=tuple(_matched_row(own) for own in found.matched),
+        matched=tuple(matched_row(own) for own in found.matched),
         member=shown.member,
     )
 
@@ -151,6 +151,7 @@ def unanswered(conclusions: Conclusions) -> list[UnansweredRow]:
     ]
 
 
-def _matched_row(matched: Matched) -> MatchedRow:
+def matched_row(matched: Matched) -> MatchedRow:
+    """Return a difference at equal classification in the words of the page."""
     note = EXTRAPOLATED if matched.is_extrapolated else ""
     return MatchedRow(HELD_EQUAL[matched.held_equal], note, matched.effect, matched.num_rois)
