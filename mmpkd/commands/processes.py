@@ -1,4 +1,4 @@
-"""What the runs of a study execute, in this process and in others."""
+"""How the commands of a study are executed, in this process and in others."""
 
 from mmpkd.commands.main import main
 from mmpkd.study.execution.command import RunCommand

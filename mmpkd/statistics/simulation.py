@@ -24,7 +24,7 @@ Shape = Literal["normal", "skewed", "hits"]
 
 @dataclass(frozen=True)
 class Setting:
-    """What the tables of a simulation are like; standard deviations in units of the score.
+    """A kind of simulated table; standard deviations in units of the score.
 
     Attributes:
         seeds: Training runs S of each arm.

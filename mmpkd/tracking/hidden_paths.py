@@ -1,4 +1,4 @@
-"""What a tracking server sees instead of the paths of this machine."""
+"""Configurations without the paths of this machine, for a tracking server."""
 
 import hashlib
 import os

@@ -30,7 +30,7 @@ MIN_RUNS = 4
 
 @dataclass(frozen=True)
 class Claims:
-    """What the splits claimed.
+    """The claims of all splits.
 
     Attributes:
         num_runs: Number of runs.

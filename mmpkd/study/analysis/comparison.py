@@ -15,8 +15,15 @@ from mmpkd.statistics.intervals import Interval, t_interval
 from mmpkd.statistics.matching import Matched, at_equal_auroc, at_equal_confidence, logits, where_both_recognise
 from mmpkd.statistics.resampling import Floats, as_codes, cluster_sums
 from mmpkd.study.analysis.difference import Difference, difference
-from mmpkd.study.analysis.levels import Levels, best_baseline_map, by_seed, run_levels
-from mmpkd.study.analysis.pairing import check_same_images, paired, paired_differences, stacked_predictions, targets_of
+from mmpkd.study.analysis.levels import Levels, best_baseline_map, run_levels
+from mmpkd.study.analysis.pairing import (
+    by_seed,
+    check_same_images,
+    paired,
+    paired_differences,
+    stacked_predictions,
+    targets_of,
+)
 from mmpkd.study.analysis.run_tables import RunTables
 from mmpkd.study.analysis.scores import macro_auroc
 from mmpkd.study.plan.study_plan import Comparison, NotComparableError
@@ -24,7 +31,7 @@ from mmpkd.study.plan.study_plan import Comparison, NotComparableError
 
 @dataclass(frozen=True)
 class Compared:
-    """What a comparison gave.
+    """The result of a comparison.
 
     Attributes:
         declared: As declared.

@@ -11,8 +11,7 @@ from mmpkd.statistics.effects import Effect, independent_sum
 from mmpkd.statistics.hypotheses import Verdict, verdict
 from mmpkd.statistics.resampling import as_codes
 from mmpkd.study.analysis.difference import difference
-from mmpkd.study.analysis.levels import by_seed
-from mmpkd.study.analysis.pairing import paired_differences
+from mmpkd.study.analysis.pairing import by_seed, paired_differences
 from mmpkd.study.analysis.run_tables import RunTables
 from mmpkd.study.plan.study_plan import Factorial, NotComparableError
 
@@ -34,7 +33,7 @@ class FactorialEffects:
 
 @dataclass(frozen=True)
 class Contrasted:
-    """What a factorial design gave.
+    """The result of a factorial design.
 
     Attributes:
         declared: As declared.
@@ -85,7 +84,7 @@ def contrast(declared: Factorial, tables: Mapping[str, Sequence[RunTables]]) -> 
 
 @dataclass(frozen=True)
 class _InDomain:
-    """What a domain contributes.
+    """The part of a contrast that comes from one domain.
 
     Attributes:
         mean: Mean over both forms of the differences from the reference.

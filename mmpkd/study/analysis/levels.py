@@ -8,7 +8,7 @@ import pandas as pd
 
 from mmpkd.attribution import BASELINE_MAPS
 from mmpkd.statistics.resampling import Floats
-from mmpkd.study.analysis.pairing import paired
+from mmpkd.study.analysis.pairing import by_seed, paired
 from mmpkd.study.analysis.run_tables import RunTables
 from mmpkd.study.plan.study_plan import Measure
 
@@ -68,8 +68,3 @@ def best_baseline_map(tables: Sequence[RunTables], score: str, differences: pd.D
     ]
     known = [level for level in levels if not np.isnan(level.value)]
     return max(known, key=lambda level: level.value) if known else None
-
-
-def by_seed(frame: pd.DataFrame) -> Floats:
-    """Return a table of ROIs and seeds as an array (S, N)."""
-    return frame.to_numpy(dtype=np.float64).T

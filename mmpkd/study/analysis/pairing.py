@@ -49,6 +49,11 @@ def paired(tables: Sequence[RunTables], attribution: str, column: str) -> pd.Dat
     return pd.DataFrame({table.run.seed: _column(table, attribution, column) for table in tables})
 
 
+def by_seed(frame: pd.DataFrame) -> Floats:
+    """Return a table of ROIs and seeds as an array (S, N)."""
+    return frame.to_numpy(dtype=np.float64).T
+
+
 def roi_values(tables: RunTables, measure: Measure) -> "pd.Series[float]":
     """Return a score of every ROI of a run, by sample_id, patient_id and finding.
 

@@ -16,7 +16,7 @@ from mmpkd.study.plan.study_plan import StudyError
 
 @dataclass(frozen=True)
 class RunTables:
-    """What one finished run left.
+    """The tables of one finished run.
 
     Attributes:
         run: The run.

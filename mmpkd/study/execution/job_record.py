@@ -8,7 +8,7 @@ from mmpkd.study.execution.run import Run
 
 @dataclass(frozen=True)
 class JobKey:
-    """What SLURM's queue lists a job by.
+    """The name and index under which SLURM's queue lists a job.
 
     Attributes:
         name: Name of the job.
@@ -37,7 +37,7 @@ class JobRecord:
 
     @property
     def key(self) -> JobKey:
-        """What the queue lists it by."""
+        """Its name and index in the queue."""
         return JobKey(self.name, self.index)
 
 

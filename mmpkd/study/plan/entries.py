@@ -38,18 +38,17 @@ def at(where: str) -> Iterator[None]:
         raise StudyError(f"{where}: {what[:1].lower()}{what[1:]}") from error
 
 
-def parsed(kind: "type[Part]", entry: object, **given: object) -> "Part":
+def parsed(kind: "type[Part]", values: Mapping[str, object], **given: object) -> "Part":
     """Read a part of a study file.
 
     Args:
         kind: Dataclass that holds the part.
-        entry: The part: a mapping whose keys are the fields of the dataclass.
-        given: Fields that are not in the part.
+        values: The part; its keys are fields of the dataclass.
+        given: The fields that are known already, and are no keys.
 
     Raises:
         StudyError: If a key is unknown or missing, or a value is of another type or not allowed.
     """
-    values = mapping(entry)
     names = check_keys(kind, values, given)
     missing = [own.name for own in fields(kind) if own.name in names and own.default is MISSING]
     missing = [name for name in missing if name not in values]

@@ -40,18 +40,19 @@ def load_plan(path: Path) -> StudyPlan:
 def _plan(values: dict[str, Any], folder: Path) -> StudyPlan:
     """Read the parts that have keys of their own, and then the plan."""
     check_keys(StudyPlan, values)
+    parts: dict[str, Any] = {}
     if "arms" in values:
-        values["arms"] = _arms(values["arms"], folder)
+        parts["arms"] = _arms(values.pop("arms"), folder)
     for name, kind in (("primary", Comparison), ("factorial", Factorial)):
         if name in values:
             with at(name):
-                values[name] = parsed(kind, values[name])
-    check_endpoint(values.get("primary"), values.get("factorial"))
+                parts[name] = parsed(kind, mapping(values.pop(name)))
+    check_endpoint(parts.get("primary"), parts.get("factorial"))
     if "family" in values:
-        values["family"] = _family(values["family"], values.get("primary") or values["factorial"])
+        parts["family"] = _family(values.pop("family"), parts.get("primary") or parts["factorial"])
     if "external" in values:
-        values["external"] = _external(values["external"], values.get("arms", ()), folder)
-    plan = parsed(StudyPlan, values)
+        parts["external"] = _external(values.pop("external"), parts.get("arms", ()), folder)
+    plan = parsed(StudyPlan, values, **parts)
     check_overrides(plan.overrides)
     return plan
 

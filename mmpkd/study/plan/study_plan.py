@@ -1,4 +1,4 @@
-"""What a study compares."""
+"""The arms of a study and the questions that it declares."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ class NotComparableError(StudyError):
 
 @dataclass(frozen=True)
 class Measure:
-    """What a comparison compares.
+    """An attribution, and the score by which its maps are compared.
 
     Attributes:
         attribution: Attribution in the localization table.
@@ -94,7 +94,7 @@ class Comparison:
 
     @property
     def measure(self) -> Measure:
-        """What is compared."""
+        """Attribution and score that are compared."""
         return Measure(self.attribution, self.score)
 
 
@@ -137,7 +137,7 @@ class Factorial:
 
     @property
     def measure(self) -> Measure:
-        """What is compared."""
+        """Attribution and score that are compared."""
         return Measure(self.attribution, self.score)
 
     @property
@@ -239,7 +239,7 @@ class StudyPlan:
 
     @property
     def measure(self) -> Measure:
-        """What the declared endpoint compares."""
+        """Attribution and score of the declared endpoint."""
         declared = self.factorial or self.primary
         assert declared is not None
         return declared.measure

@@ -1,4 +1,4 @@
-"""What has to be said about how far the report of a study can be trusted."""
+"""Sentences that say how far the report of a study can be trusted."""
 
 from collections.abc import Sequence
 from pathlib import Path

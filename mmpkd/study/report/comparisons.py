@@ -62,7 +62,7 @@ class MatchedRow:
 
 @dataclass(frozen=True)
 class Entry:
-    """What the page shows of a comparison.
+    """A comparison as the page shows it.
 
     Attributes:
         found: What it gave.

@@ -20,7 +20,7 @@ from mmpkd.study.report.sections import Section
 
 @dataclass(frozen=True)
 class Page:
-    """What the page shows.
+    """The content of a report's page.
 
     Attributes:
         plan: The study.

@@ -1,4 +1,4 @@
-"""What the runs of a report were made from."""
+"""Where the runs of a report come from."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ _DIGITS = 12
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a run was made from; hashes are shortened.
+    """Where a run comes from; hashes are shortened.
 
     Attributes:
         name: Name of the run.
@@ -35,7 +35,7 @@ class Provenance:
 
 
 def provenance(table: RunTables, out: Path) -> Provenance:
-    """Return what a run was made from.
+    """Return where a run comes from.
 
     Args:
         table: The run.

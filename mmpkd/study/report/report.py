@@ -45,9 +45,9 @@ def write_report(
     if not finished:
         raise StudyError(f"Expected a finished run in {out} but there is none; {len(failed)} failed.")
     tables = [read_run(run) for run in finished]
+    page = _page(plan, out, seeds, tables, failed)
     folder = out / "report"
     folder.mkdir(parents=True, exist_ok=True)
-    page = _page(plan, out, seeds, tables, failed)
     write_files(folder, tables, [own.arms for own in page.sections])
     write_text(folder / "index.html", render(page))
     track_summary(page, out, finished)
@@ -99,5 +99,5 @@ def _entries(
     """Return what the page shows of each comparison, and write the figures."""
     shown = list(shown_comparisons(plan, conclusions, external))
     if shown:
-        figures.mkdir(exist_ok=True)
+        figures.mkdir(parents=True, exist_ok=True)
     return tuple(entry(own, figures) for own in shown)

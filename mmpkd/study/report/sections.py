@@ -1,4 +1,4 @@
-"""What a report shows of the arms that were tested on the same images."""
+"""The part of a report about arms that were tested on the same images."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class TeacherRow:
 
 @dataclass(frozen=True)
 class Card:
-    """What was known of a teacher before an arm was distilled from it.
+    """The card of a teacher, made before an arm was distilled from it.
 
     Attributes:
         teacher: Name of the teacher's arm.
@@ -74,7 +74,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Section:
-    """What the report shows of one domain.
+    """The part of a report about one domain.
 
     Attributes:
         name: Name of the domain, "" if it is the only one.
