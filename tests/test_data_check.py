@@ -11,13 +11,16 @@ import yaml
 from lightning.pytorch import Trainer
 
 from mmpkd.callbacks.data_check import DataCheck
-from mmpkd.cli.data_config import DataSettings, data_arguments
+from mmpkd.cli.data_config import DataSettings
 from mmpkd.cli.lightning_cli import main as lightning
 from mmpkd.commands.main import main
 from mmpkd.modules import DistillationModule
-from mmpkd.study.execution.data_check import check_data_of
-from mmpkd.study.execution.runner import plan_runs
+from mmpkd.study.execution.data_check import check_data_of, data_arguments
+from mmpkd.study.execution.planned_runs import plan_runs
+from mmpkd.study.execution.run import Run
+from mmpkd.study.plan.flags import parse_flags
 from mmpkd.study.plan.plan_file import load_plan
+from mmpkd.study.plan.study_plan import Arm
 from tests.runs import config, student
 from tests.study.tiny_study import study_arguments, write_tiny_study
 from tests.tiny import TinyDataModule
@@ -144,14 +147,14 @@ def test_settings_of_data_are_merged_as_the_command_line_does(tmp_path: Path) ->
         "--model.lr=0.1",
         "--data.mean=0.4",
     ]
-    configs, own = data_arguments(flags)
-    assert [path.name for path in configs] == ["first.yaml", "second.yaml"]
-    assert own == ["--data.batch_size", "5", "--data.mean=0.4"]
+    arguments = data_arguments(Run(Arm("arm", (), "student"), 0, tmp_path, overrides=parse_flags(flags)))
+    assert [path.name for path in arguments.configs] == ["first.yaml", "second.yaml"]
+    assert arguments.flags == ("--data.batch_size", "5", "--data.mean=0.4")
     printed = io.StringIO()
     with redirect_stdout(printed), pytest.raises(SystemExit):
         lightning(["fit", *flags, "--print_config"])
     expected = yaml.safe_load(printed.getvalue())["data"]
-    settings = DataSettings.parse(configs, own)
+    settings = DataSettings.parse(arguments.configs, arguments.flags)
     found = yaml.safe_load(settings.parser.dump(settings.values))["data"]["init_args"]
     # the command line sets the seed to that of the run, and prints what is not set
     assert found == {"seed": 0, **{name: value for name, value in expected["init_args"].items() if value is not None}}

@@ -15,9 +15,11 @@ from data_modules.phantoms import write_breast_phantoms, write_chest_phantoms
 from mmpkd.callbacks.localization.map_samples import choose_fixed
 from mmpkd.cli.data_config import load_data_module
 from mmpkd.cli.lightning_cli import main
+from mmpkd.commands.processes import run_lightning
 from mmpkd.commands.study import main as study
 from mmpkd.study.execution.engines import InThisProcess
-from mmpkd.study.execution.runner import plan_runs, run_all
+from mmpkd.study.execution.planned_runs import plan_runs
+from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.report.report import write_report
 from tests.data.open_i.data import write_open_i
@@ -185,7 +187,7 @@ def test_the_2x2_study_runs_for_a_step(roots: dict[str, Path], encoder: Path, tm
     }
     arms = tuple(replace(arm, overrides=(*small[arm.name.split("_")[0]], *STEP)) for arm in plan.arms)
     plan = replace(plan, arms=arms)
-    outcome = run_all(plan_runs(plan, tmp_path, (0, 1), ()), InThisProcess(main))
+    outcome = run_all(plan_runs(plan, tmp_path, (0, 1), ()), InThisProcess(run_lightning))
     assert outcome.failed == ()
     sentence, page = write_report(plan, tmp_path, (0, 1), outcome.finished, ())
     assert "contrast of domain in IoU (top area) of rollout" in sentence

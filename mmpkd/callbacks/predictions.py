@@ -7,6 +7,7 @@ from torch import Tensor
 
 from data_modules.batch import Batch
 from mmpkd.callbacks.tables import Rows, is_due, label_names, run_folder, save_table
+from mmpkd.records.prediction_table import probability_column, target_column
 
 
 class PredictionWriter(Callback):
@@ -42,8 +43,8 @@ class PredictionWriter(Callback):
             return
         columns: dict[str, Tensor | list[str]] = {"sample_id": batch["sample_id"], "patient_id": batch["patient_id"]}
         for column, name in enumerate(label_names(trainer)):
-            columns[f"target/{name}"] = batch["label"][:, column]
-            columns[f"probability/{name}"] = outputs["probability"][:, column]
+            columns[target_column(name)] = batch["label"][:, column]
+            columns[probability_column(name)] = outputs["probability"][:, column]
         self._rows.add(columns)
 
     on_test_batch_end = on_validation_batch_end

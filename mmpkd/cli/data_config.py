@@ -94,23 +94,6 @@ class DataSettings:
         return str(self.parser.dump(values))
 
 
-def data_arguments(flags: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Return what arguments of the Lightning command line say of data: configuration files, and flags."""
-    configs: list[Path] = []
-    own: list[str] = []
-    remaining = list(flags)
-    while remaining:
-        flag = remaining.pop(0)
-        has_value = "=" not in flag and bool(remaining) and not remaining[0].startswith("--")
-        parts = [flag, remaining.pop(0)] if has_value else [flag]
-        name = flag.removeprefix("--").split("=")[0]
-        if name == "config":
-            configs.append(Path(parts[-1].removeprefix("--config=")))
-        elif name.split(".")[0] in _NAMES:
-            own += parts
-    return configs, own
-
-
 def _settings(config: Path) -> dict[str, object]:
     """Return the settings of the data in a configuration file.
 

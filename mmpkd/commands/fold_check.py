@@ -2,7 +2,7 @@
 
 import io
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
@@ -12,16 +12,16 @@ from mmpkd.callbacks.data_check import check_served_data
 from mmpkd.cli.data_config import load_data_module
 from mmpkd.cli.yaml_file import read_settings
 from mmpkd.modules import TeacherModule
-from mmpkd.study.execution.attempt import Execute
+from mmpkd.study.execution.command import flags_of
 from mmpkd.study.execution.run import Run
 
 
-def check_fold_runs(runs: Sequence[Run], execute: Execute) -> None:
+def check_fold_runs(runs: Sequence[Run], lightning: Callable[[Sequence[str]], None]) -> None:
     """Check that runs train a teacher, and that there are patients for every fold.
 
     Args:
         runs: One a fold, with equal settings.
-        execute: The Lightning command line.
+        lightning: The Lightning command line.
 
     Raises:
         ValueError: If they train something else, or there are fewer patients than folds.
@@ -29,7 +29,7 @@ def check_fold_runs(runs: Sequence[Run], execute: Execute) -> None:
     """
     with tempfile.TemporaryDirectory(prefix="mmpkd-") as folder:
         path = Path(folder) / "config.yaml"
-        path.write_text(_all_settings(runs[0], execute))
+        path.write_text(_all_settings(runs[0], lightning))
         settings = read_settings(path)
         _check_is_teacher(settings["model"])
         data = load_data_module(path, [])
@@ -38,12 +38,12 @@ def check_fold_runs(runs: Sequence[Run], execute: Execute) -> None:
     patient_folds(data.splits["train"].patient_id, len(runs))
 
 
-def _all_settings(run: Run, execute: Execute) -> str:
+def _all_settings(run: Run, lightning: Callable[[Sequence[str]], None]) -> str:
     """Return what all files and flags of a run amount to, as YAML."""
     printed = io.StringIO()
     try:
         with redirect_stdout(printed):
-            execute(["fit", *run.flags, "--print_config"])
+            lightning(["fit", *flags_of(run), "--print_config"])
     except SystemExit as end:
         if end.code:
             raise

@@ -16,8 +16,8 @@ from data_modules.base import PrivilegedDataModule
 from mmpkd.cli.data_config import load_data_module
 from mmpkd.metrics.classification import auroc
 from mmpkd.study.execution.attempt import continue_fit
+from mmpkd.study.execution.fingerprint import check_unchanged
 from mmpkd.study.execution.fold_runs import fold_runs
-from mmpkd.study.execution.run import check_unchanged
 from mmpkd.teachers.boosting import boosted_targets
 from mmpkd.teachers.cross_fit import out_of_fold_targets
 from mmpkd.teachers.run_teachers import build_targets, training_targets
@@ -39,8 +39,10 @@ def build(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def cross_fit(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Train a teacher for each fold of patients; targets are those of the teacher that did not see the patient."""
-    from mmpkd.cli.quick import main as lightning  # the other actions need no trainer
+    # the other actions need no trainer
+    from mmpkd.cli.quick import main as lightning
     from mmpkd.commands.fold_check import check_fold_runs
+    from mmpkd.commands.processes import run_lightning
 
     _must_be_new(options.out)
     runs = fold_runs(options.config, options.out, options.folds, overrides)
@@ -50,7 +52,7 @@ def cross_fit(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     teachers = []
     for position, run in enumerate(runs, start=1):
         logger.info("[%d/%d] teacher without fold %d", position, len(runs), position - 1)
-        continue_fit(run, lightning)
+        continue_fit(run, run_lightning)
         teachers.append(_teacher(options, run.record.best))
     # what the runs were trained on, with all their configuration files and flags
     data = _data(runs[0].record.config, [])
@@ -62,7 +64,8 @@ def boost(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     _must_be_new(options.out)
     data = _data(options.config, overrides)
     boosted = boosted_targets(data, options.folds, options.seed)
-    val, train = data.splits["val"], data.splits["train"]
+    val = data.splits["val"]
+    train = data.splits["train"]
     known = np.flatnonzero(val.has_privileged)
     table = Table("Label", "training, out of fold", "validation", title="AUROC of the boosted teacher")
     own = auroc(torch.from_numpy(boosted.targets.logits[0]), torch.from_numpy(train.label))

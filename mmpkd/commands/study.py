@@ -1,4 +1,4 @@
-"""`python -m mmpkd study`: teacher, arms and seeds, then a report."""
+"""`mmpkd study`: teacher, arms and seeds, then a report."""
 
 import argparse
 import sys
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from mmpkd.cli.error_lines import run_with_error_line, take_debug
 from mmpkd.cli.terminal import start_logging
 from mmpkd.commands.command import new_folder
-from mmpkd.study.plan.plan_file import check_overrides, check_seeds, load_plan
-from mmpkd.study.plan.study_plan import StudyError
+from mmpkd.study.plan.study_plan import StudyError, check_seeds
 
 if TYPE_CHECKING:
     from mmpkd.study.execution.run import Run
@@ -28,17 +27,18 @@ def main(argv: Sequence[str]) -> int:
         Exit status: 0, 1 if a run failed, 2 for a study that cannot run, 130 if it was interrupted.
     """
     args, is_debug = take_debug(argv)
-    arguments, overrides = _parse(args)
+    end = args.index("--") if "--" in args else len(args)
+    arguments = _parser().parse_args(args[:end])
     start_logging()
     try:
-        return run_with_error_line("mmpkd study", is_debug, lambda: _run(arguments, overrides))
+        return run_with_error_line("mmpkd study", is_debug, lambda: _run(arguments, args[end + 1 :]))
     except KeyboardInterrupt:
         jobs = " Its jobs stay in the queue; `scancel` stops them." if arguments.slurm else ""
         sys.stderr.write(f"\nmmpkd study: interrupted.{jobs} The same command goes on where it stopped.\n")
         return 130
 
 
-def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "mmpkd study",
         description="Train the teacher and the student arms of a study over seeds, test them, and write a report. "
@@ -61,21 +61,14 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would run, and what it will take")
     parser.add_argument("--report-only", action="store_true", help="write the report of the finished runs")
-    args = list(argv)
-    split = args.index("--") if "--" in args else len(args)
-    return parser.parse_args(args[:split]), args[split + 1 :]
+    return parser
 
 
-def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    if sys.platform == "win32":
-        raise StudyError(
-            "Expected Linux or macOS, whose file locks keep two studies out of one folder. On Windows, run it in WSL."
-        )
+def _run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
+    _check_machine()
     from mmpkd.cli.user_code import find_user_code
-    from mmpkd.study.execution.processes import locked
-    from mmpkd.study.execution.run import check_unchanged, is_finished
-    from mmpkd.study.execution.runner import plan_runs
-    from mmpkd.study.plan.declaration import declare
+    from mmpkd.study.execution.planned_runs import plan_runs
+    from mmpkd.study.plan.plan_file import load_plan
 
     find_user_code()
     if arguments.jobs is not None and arguments.jobs < 1:
@@ -83,49 +76,75 @@ def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     plan = load_plan(arguments.study)
     seeds = check_seeds(arguments.seeds) if arguments.seeds else plan.seeds
     out = arguments.out or Path("runs") / plan.name
-    runs = plan_runs(plan, out, seeds, check_overrides(overrides))
+    runs = plan_runs(plan, out, seeds, overrides)
     if arguments.dry_run:
-        for run in runs:
-            check_unchanged(run)
-        _show_plan(runs, arguments.jobs)
-        return 0
-    failed: Sequence[tuple[object, str]] = ()
-    finished = [run for run in runs if is_finished(run)]
-    if arguments.report_only:
-        for run in finished:
-            check_unchanged(run)
-    else:
-        from mmpkd.study.execution.data_check import check_data_of
-
-        with locked(out) as lock:
-            check_data_of([run for run in runs if not is_finished(run)])
-            declare(plan, out, seeds)
-            outcome = _make(runs, arguments, plan, out, lock)
-        finished, failed = list(outcome.finished), outcome.failed
-    return _report(plan, out, seeds, finished, failed)
+        return _show(runs, arguments.jobs)
+    outcome = _finished(runs) if arguments.report_only else _make(runs, arguments, plan, out, seeds)
+    return _report(plan, out, seeds, outcome)
 
 
-def _make(runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan", out: Path, lock: int) -> "Outcome":
-    """Make the runs in this process, in others (if asked for, and on several GPUs), or on a cluster."""
+def _check_machine() -> None:
+    if sys.platform == "win32":
+        raise StudyError(
+            "Expected Linux or macOS, whose file locks keep two studies out of one folder. On Windows, run it in WSL."
+        )
+
+
+def _finished(runs: "Sequence[Run]") -> "Outcome":
+    """Return the runs that are finished, and check that their settings are those of the study."""
+    from mmpkd.study.execution.fingerprint import check_unchanged
+    from mmpkd.study.execution.run import is_finished
+    from mmpkd.study.execution.runner import Outcome
+
+    finished = tuple(run for run in runs if is_finished(run))
+    for run in finished:
+        check_unchanged(run)
+    return Outcome(finished, ())
+
+
+def _make(
+    runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan", out: Path, seeds: Sequence[int]
+) -> "Outcome":
+    """Make the runs that are not finished."""
+    from mmpkd.study.execution.data_check import check_data_of
+    from mmpkd.study.execution.processes import locked
+    from mmpkd.study.execution.run import is_finished
+    from mmpkd.study.plan.declaration import declare
+
+    with locked(out) as lock:
+        check_data_of([run for run in runs if not is_finished(run)])
+        declare(plan, out, seeds)
+        if arguments.slurm is not None:
+            return _make_on_cluster(runs, arguments, plan, out)
+        return _make_here(runs, arguments.jobs, lock)
+
+
+def _make_on_cluster(runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan", out: Path) -> "Outcome":
+    from mmpkd.commands.processes import run_lightning
+    from mmpkd.study.execution.runner import run_all
+    from mmpkd.study.execution.slurm import Slurm
+    from mmpkd.study.execution.slurm_queue import load_parameters
+
+    parameters = load_parameters(arguments.slurm)
+    return run_all(runs, Slurm(run_lightning, out / "slurm", parameters, plan.name, arguments.jobs))
+
+
+def _make_here(runs: "Sequence[Run]", num_jobs: int | None, lock: int) -> "Outcome":
+    """Make the runs in this process, or in others if that is asked for or there are several GPUs."""
     import torch
 
     from mmpkd.commands.processes import PROGRAM, run_lightning
     from mmpkd.study.execution.engines import InThisProcess, InThreads
     from mmpkd.study.execution.processes import LocalProcesses
     from mmpkd.study.execution.runner import run_all
-    from mmpkd.study.execution.slurm import Slurm, check_not_queued
-    from mmpkd.study.execution.slurm_queue import load_parameters
+    from mmpkd.study.execution.slurm import check_not_queued
 
-    num_jobs = arguments.jobs
-    if arguments.slurm is not None:
-        return run_all(runs, Slurm(run_lightning, out / "slurm", load_parameters(arguments.slurm), plan.name, num_jobs))
     check_not_queued(runs)
     num_gpus = torch.cuda.device_count()
     if num_jobs is None and num_gpus < 2:
         return run_all(runs, InThisProcess(run_lightning))
-    jobs = num_jobs or 1
-    processes = LocalProcesses(PROGRAM, jobs, num_gpus, lock)
-    with InThreads(processes, jobs) as engine:
+    processes = LocalProcesses(PROGRAM, num_jobs or 1, num_gpus, lock)
+    with InThreads(processes, num_jobs or 1) as engine:
         try:
             return run_all(runs, engine)
         except KeyboardInterrupt:
@@ -133,32 +152,42 @@ def _make(runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan
             raise
 
 
-def _show_plan(runs: "Sequence[Run]", num_jobs: int | None) -> None:
-    """Print the runs, and how long those that are left will take if finished runs of their arms are a guide."""
-    from mmpkd.study.execution.run import is_finished, seconds_taken
+def _show(runs: "Sequence[Run]", num_jobs: int | None) -> int:
+    """Print the runs as commands, and how long those that are left will take if finished runs of their arms are a guide."""
+    from mmpkd.study.execution.command import first_command
+    from mmpkd.study.execution.fingerprint import check_unchanged
+    from mmpkd.study.execution.run import is_finished
+
+    for run in runs:
+        check_unchanged(run)
+    finished = [run for run in runs if is_finished(run)]
+    left = [run for run in runs if run not in finished]
+    for run in runs:
+        state = "finished" if run in finished else "to do"
+        sys.stdout.write(f"{state:9} {run.name:24} {first_command(run)}\n")
+    sys.stdout.write(f"{len(finished)} finished, {len(left)} to do{_time_left(finished, left, num_jobs)}\n")
+    return 0
+
+
+def _time_left(finished: "Sequence[Run]", left: "Sequence[Run]", num_jobs: int | None) -> str:
+    from mmpkd.study.execution.run import seconds_taken
 
     taken: dict[str, list[float]] = {}
-    for run in runs:
-        if is_finished(run) and not run.test_set and (seconds := seconds_taken(run)) is not None:
+    for run in finished:
+        seconds = seconds_taken(run)
+        if run.external is None and seconds is not None:
             taken.setdefault(run.arm.role, []).append(seconds)
-    left = [run for run in runs if not is_finished(run)]
-    for run in runs:
-        state = "finished" if is_finished(run) else "to do"
-        sys.stdout.write(f"{state:9} {run.name:24} mmpkd {'test' if run.test_set else 'fit'} {' '.join(run.flags)}\n")
-    known = [run for run in left if run.arm.role in taken and not run.test_set]
-    cost = sum(sum(taken[run.arm.role]) / len(taken[run.arm.role]) for run in known) / (num_jobs or 1)
+    means = {role: sum(seconds) / len(seconds) for role, seconds in taken.items()}
+    known = [means[run.arm.role] for run in left if run.external is None and run.arm.role in means]
+    if not known:
+        return "; what they take is known once runs are finished"
     how = f"{num_jobs} at a time" if num_jobs else "in all"
-    guide = (
-        f", about {cost / 60:.0f} min for {len(known)} of them, {how}"
-        if known
-        else "; what they take is known once runs are finished"
-    )
-    sys.stdout.write(f"{len(runs) - len(left)} finished, {len(left)} to do{guide}\n")
+    return f", about {sum(known) / (num_jobs or 1) / 60:.0f} min for {len(known)} of them, {how}"
 
 
-def _report(plan: object, out: Path, seeds: Sequence[int], finished: object, failed: object) -> int:
+def _report(plan: "StudyPlan", out: Path, seeds: Sequence[int], outcome: "Outcome") -> int:
     from mmpkd.study.report.report import write_report
 
-    sentence, path = write_report(plan, out, seeds, finished, failed)  # type: ignore[arg-type]
+    sentence, path = write_report(plan, out, seeds, outcome.finished, outcome.failed)
     sys.stdout.write(f"\n{sentence}\n\nReport: {path}\n")
-    return 1 if failed else 0
+    return 1 if outcome.failed else 0

@@ -1,7 +1,7 @@
 """Where a fit begins: a run folder belongs to one fit, which goes on where it stopped."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,15 @@ class FitStart:
 
     checkpoint: Path | None
     is_complete: bool = False
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A setting that differs: its full name, its value before, and its value now."""
+
+    name: str
+    before: Any
+    now: Any
 
 
 def fit_start(folder: RunFolder, settings: Mapping[str, Any], ckpt_path: Path | None) -> FitStart:
@@ -97,13 +106,14 @@ def _settings_of(folder: RunFolder) -> Mapping[str, Any]:
     return content if isinstance(content, Mapping) else {}
 
 
-def _changed_settings(before: Mapping[str, Any], settings: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return the settings that differ from those of before: name, before, now."""
+def _changed_settings(before: Mapping[str, Any], settings: Mapping[str, Any]) -> list[_Change]:
+    """Return the settings that differ from those of before."""
     if not before:
-        return [("config.yaml", None, "unknown")]
-    known, now = dict(_flat(before)), dict(_flat(settings))
+        return [_Change("config.yaml", None, "unknown")]
+    known = dict(_flat(before))
+    now = dict(_flat(settings))
     return [
-        (name, known.get(name), now.get(name))
+        _Change(name, known.get(name), now.get(name))
         for name in sorted(known.keys() | now.keys())
         if known.get(name) != now.get(name) and name not in _OUTSIDE
     ]
@@ -118,7 +128,7 @@ def _flat(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flat(value, f"{prefix}{name}.")
 
 
-def _in_words(changed: list[tuple[str, Any, Any]]) -> str:
-    named = [f"{name} was {before} and is {now}" for name, before, now in changed[:_NUM_NAMED]]
+def _in_words(changed: Sequence[_Change]) -> str:
+    named = [f"{own.name} was {own.before} and is {own.now}" for own in changed[:_NUM_NAMED]]
     more = len(changed) - len(named)
     return "; ".join(named) + (f"; and {more} more" if more else "")

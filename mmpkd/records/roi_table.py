@@ -39,7 +39,8 @@ def stratified(frame: pd.DataFrame) -> pd.DataFrame:
         for name in frame.columns
         if str(name).startswith(STRATUM)
     }
-    scores, parts = score_columns(frame), []
+    scores = score_columns(frame)
+    parts = []
     for name, value in groups.items():
         if value.isna().all():
             continue

@@ -53,7 +53,7 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """What a run printed that a study made in a process of its own."""
+        """Output of a run that a study made in a process of its own."""
         return self.path / "log.txt"
 
     @property
@@ -68,7 +68,7 @@ class RunFolder:
 
     @property
     def teacher_card(self) -> Path:
-        """What is known of the teacher that a student is distilled from."""
+        """Card of the teacher that a student is distilled from."""
         return self.path / "teacher_card.json"
 
     @property

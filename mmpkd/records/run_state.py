@@ -8,7 +8,7 @@ Status = Literal["planned", "training", "trained", "tested", "failed"]
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """What a study knows of a run.
+    """The part of a run's state that its study writes.
 
     Attributes:
         fingerprint: Hash of everything that decides how the run turns out.
@@ -23,7 +23,7 @@ class StudyRecord:
 
 @dataclass(frozen=True)
 class Lineage:
-    """What a run is made from.
+    """Where a run comes from.
 
     Attributes:
         git_commit: Commit of the package's checkout, or None outside one.
@@ -63,7 +63,7 @@ class TrainingRecord:
 
 @dataclass(frozen=True)
 class TestRecord:
-    """What a test found.
+    """The result of a test.
 
     Attributes:
         checkpoint: SHA-256 of the checkpoint that was tested, or None for weights that came from none.

@@ -76,12 +76,19 @@ def auroc_differences(
         positive = target[stated, k] > 0.5
         if not positive.any() or positive.all():
             continue
+        # the first weighting is that of all patients once
         drawn = np.concatenate([np.ones((1, stated.sum())), weights[:, patient[stated]]])
-        for s in range(num_seeds):
-            first, second = (weighted_auroc(p[s, stated, k], positive, drawn) for p in (arm, reference))
-            estimate[s, k], replicates[:, s, k] = (first - second)[0], (first - second)[1:]
+        differences = _differences(arm[:, stated, k], reference[:, stated, k], positive, drawn)
+        estimate[:, k] = differences[:, 0]
+        replicates[:, :, k] = differences[:, 1:].T
     with_target = patient[~np.isnan(target).all(axis=1)]
     return AurocDifferences(estimate, replicates, len(np.unique(with_target)))
+
+
+def _differences(arm: Floats, reference: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:
+    """Return the differences (S, R) of S runs (S, n) for one finding, under R weightings (R, n)."""
+    pairs = zip(arm, reference, strict=True)
+    return np.stack([weighted_auroc(a, positive, weights) - weighted_auroc(b, positive, weights) for a, b in pairs])
 
 
 def weighted_auroc(preds: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:
@@ -96,7 +103,9 @@ def weighted_auroc(preds: Floats, positive: NDArray[np.bool_], weights: Floats) 
         (R,) values in [0, 1]; NaN without positives or negatives.
     """
     order = np.argsort(preds, kind="stable")
-    preds, positive, weights = preds[order], positive[order], weights[:, order]
+    preds = preds[order]
+    positive = positive[order]
+    weights = weights[:, order]
     negatives = np.zeros((len(weights), len(preds) + 1))
     np.cumsum(weights * ~positive, axis=1, out=negatives[:, 1:])
     first = np.searchsorted(preds, preds[positive], side="left")

@@ -16,32 +16,25 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
+from mmpkd.statistics.intervals import Interval, bca_interval, bca_position, expansion
 from mmpkd.statistics.resampling import Floats, SeedReplicates
 
 Alternative = Literal["two-sided", "greater", "less"]
 
 MIN_SEEDS = 5
-SINGLE_SEED = f"one training run is no evidence about the method; run at least {MIN_SEEDS} seeds"
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A confidence interval.
+class Spread:
+    """How far an estimate may be from the truth.
 
     Attributes:
-        low: Lower end; NaN where it is not defined.
-        high: Upper end.
-        method: How it was computed, for the reader.
+        error: Standard error.
+        df: Degrees of freedom of Student's distribution.
     """
 
-    low: float
-    high: float
-    method: str
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether all of the interval lies on one side of zero."""
-        return self.low > 0 or self.high < 0
+    error: float
+    df: float
 
 
 @dataclass(frozen=True)
@@ -53,30 +46,30 @@ class Effect:
         error: Standard error; NaN where it is not defined.
         df: Degrees of freedom of Student's distribution.
         run: For a single run, its bootstrap over patients: intervals and tests are BCa then.
-        parts: Error and degrees of freedom with each part of the variance at its median, see `typical`; None for one part.
+        parts: Its spread with each part of the variance at its median, see `typical`; None for one part.
     """
 
     estimate: float
     error: float
     df: float
     run: SeedReplicates | None = None
-    parts: tuple[float, float] | None = None
+    parts: Spread | None = None
 
     @property
-    def typical(self) -> tuple[float, float]:
-        """Error and degrees of freedom to plan with.
+    def typical(self) -> Spread:
+        """The spread to plan with.
 
         An estimated variance with few degrees of freedom is more often too small than too large. Here every part of it is
-        divided by the median of what such an estimate is of its true value, so about half of all studies state less than is true.
+        divided by the median ratio of such an estimate to the true value, so about half of all studies state less than is true.
         """
-        return self.parts or (float(np.sqrt(self.error**2 / _median_ratio(self.df))), self.df)
+        return self.parts or Spread(float(np.sqrt(self.error**2 / _median_ratio(self.df))), self.df)
 
     def interval(self, level: float = 0.95) -> Interval:
         """Return the two-sided interval of a level; its ends are NaN where it is not defined."""
         if self.run is not None:
             return bca_interval(self.run, level)
         half = self.error * float(stats.t.ppf((1 + level) / 2, self.df))
-        return Interval(self.estimate - half, self.estimate + half, "Student's t, seeds and patients crossed")
+        return Interval(self.estimate - half, self.estimate + half, "crossed")
 
     def p_value(self, null: float = 0.0, alternative: Alternative = "two-sided") -> float:
         """Return the p-value of the hypothesis that the true value is `null`; it agrees with `interval`.
@@ -88,7 +81,7 @@ class Effect:
         Returns:
             In [0, 1]; NaN where it is not defined.
         """
-        below = _bca_position(self.run, null) if self.run is not None else self._position(null)
+        below = bca_position(self.run, null) if self.run is not None else self._position(null)
         if alternative == "two-sided":
             return float(min(1.0, 2 * min(below, 1 - below))) if below == below else float("nan")
         return below if alternative == "greater" else 1 - below
@@ -115,12 +108,14 @@ def effect_of(runs: SeedReplicates) -> Effect:
         equal values are no proof that all others are equal.
     """
     replicates = runs.replicates[~np.isnan(runs.replicates).any(axis=1)]
-    estimate, num_seeds, num_patients = float(runs.values.mean()), len(runs.values), runs.num_patients
+    estimate = float(runs.values.mean())
+    num_seeds = len(runs.values)
+    num_patients = runs.num_patients
     if len(replicates) < 2 or num_patients < 2 or not _varies(np.append(replicates, runs.values)):
         return Effect(estimate, float("nan"), float("nan"))
     if num_seeds == 1:
         only = SeedReplicates(runs.values, replicates, runs.jackknife, num_patients)
-        return Effect(estimate, float(replicates.std(ddof=1)) * _expansion(only), num_patients - 1, only)
+        return Effect(estimate, float(replicates.std(ddof=1)) * expansion(only), num_patients - 1, only)
     correction = num_patients / (num_patients - 1)
     means = replicates.mean(axis=1, keepdims=True)
     seeds = float(runs.values.var(ddof=1)) / num_seeds
@@ -129,14 +124,15 @@ def effect_of(runs: SeedReplicates) -> Effect:
     dfs = (num_seeds - 1, num_patients - 1, (num_seeds - 1) * (num_patients - 1))
     variances = (seeds, patients, noise)
     typical = tuple(variance / _median_ratio(df) for variance, df in zip(variances, dfs, strict=True))
-    return Effect(estimate, *_crossed(variances, dfs), parts=_crossed(typical, dfs))
+    spread = _crossed(variances, dfs)
+    return Effect(estimate, spread.error, spread.df, parts=_crossed(typical, dfs))
 
 
-def _crossed(variances: tuple[float, ...], dfs: tuple[int, ...]) -> tuple[float, float]:
-    """Return error and degrees of freedom of a mean over crossed seeds and patients, from V_seeds, V_patients, V_noise."""
+def _crossed(variances: tuple[float, ...], dfs: tuple[int, ...]) -> Spread:
+    """Return the spread of a mean over crossed seeds and patients, from V_seeds, V_patients, V_noise."""
     seeds, patients, noise = variances
     total = max(seeds + patients - noise, seeds)
-    return float(np.sqrt(total)), max(_satterthwaite(total, variances, dfs), 1.0)
+    return Spread(float(np.sqrt(total)), max(_satterthwaite(total, variances, dfs), 1.0))
 
 
 def _satterthwaite(total: float, variances: Sequence[float], dfs: Sequence[float]) -> float:
@@ -165,76 +161,19 @@ def independent_sum(effects: Sequence[Effect], weights: Sequence[float]) -> Effe
         ValueError: If an effect is of a single run: it has no variance between runs.
     """
     if any(effect.run is not None for effect in effects):
-        raise ValueError(f"Expected effects over several seeds but one is of a single run: {SINGLE_SEED}.")
+        raise ValueError(
+            f"Expected effects over several seeds but one is of a single run. Run at least {MIN_SEEDS} seeds."
+        )
     estimate = sum(weight * effect.estimate for effect, weight in zip(effects, weights, strict=True))
-    error, df = _added([(effect.error, effect.df) for effect in effects], weights)
-    return Effect(float(estimate), error, df, parts=_added([effect.typical for effect in effects], weights))
+    spread = _added([Spread(effect.error, effect.df) for effect in effects], weights)
+    return Effect(float(estimate), spread.error, spread.df, parts=_added([own.typical for own in effects], weights))
 
 
-def _added(spreads: Sequence[tuple[float, float]], weights: Sequence[float]) -> tuple[float, float]:
-    """Return error and degrees of freedom of a weighted sum of independent estimates, from theirs."""
-    variances = [(weight * error) ** 2 for (error, _), weight in zip(spreads, weights, strict=True)]
-    return float(np.sqrt(sum(variances))), _satterthwaite(sum(variances), variances, [df for _, df in spreads])
-
-
-def bca_interval(run: SeedReplicates, level: float = 0.95) -> Interval:
-    """Return the bias-corrected and accelerated interval of one run (Efron 1987, https://doi.org/10.2307/2289144).
-
-    The acceleration comes from the jackknife over patients; without one it is zero, and the interval is bias-corrected. If
-    all replicates lie on one side of the estimate, or an end lies beyond them, as with a few patients, the ends are NaN. A
-    bootstrap of n patients is too narrow by sqrt((n - 1) / n) and by the normal quantile for Student's; both are mended (the
-    expanded interval of Hesterberg 2015, https://doi.org/10.1080/00031305.2015.1089789).
-    """
-    bias, acceleration = _bca_constants(run)
-    z = bias + _expansion(run) * stats.t.ppf([(1 - level) / 2, (1 + level) / 2], run.num_patients - 1)
-    position = stats.norm.cdf(bias + z / (1 - acceleration * z))
-    method = "BCa bootstrap over patients" if run.jackknife.size else "BC bootstrap over patients"
-    finest = _finest(run)
-    if not (position[0] >= finest and position[1] <= 1 - finest):
-        return Interval(np.nan, np.nan, method)
-    low, high = np.quantile(run.replicates, position)
-    return Interval(float(low), float(high), method)
-
-
-def _bca_position(run: SeedReplicates, value: float) -> float:
-    """Return the level at which an end of the BCa interval reaches a value; NaN where there is no interval."""
-    if np.isnan(bca_interval(run).low):
-        return float("nan")
-    bias, acceleration = _bca_constants(run)
-    share = np.clip(_share_below(run.replicates, value), _finest(run), 1 - _finest(run))
-    z = stats.norm.ppf(share) - bias
-    return float(stats.t.cdf((z / (1 + acceleration * z) - bias) / _expansion(run), run.num_patients - 1))
-
-
-def _finest(run: SeedReplicates) -> float:
-    """Return the smallest share of the distribution that so many replicates can show: half a replicate."""
-    return 0.5 / run.replicates.size
-
-
-def _expansion(run: SeedReplicates) -> float:
-    return float(np.sqrt(run.num_patients / (run.num_patients - 1)))
-
-
-def _bca_constants(run: SeedReplicates) -> tuple[float, float]:
-    """Return bias and acceleration; NaN where they are not defined."""
-    below = _share_below(run.replicates, float(run.values[0]))
-    bias = float(stats.norm.ppf(below)) if 0 < below < 1 else float("nan")
-    influence = run.jackknife.mean() - run.jackknife if run.jackknife.size else np.zeros(1)
-    spread = float(np.sum(influence**2))
-    return bias, float(np.sum(influence**3)) / (6 * spread**1.5) if spread > 0 else 0.0
-
-
-def _share_below(replicates: Floats, value: float) -> float:
-    return float(np.mean(replicates < value) + np.mean(replicates == value) / 2)
-
-
-def t_interval(seed_means: Floats, level: float = 0.95) -> Interval:
-    """Return Student's interval of the mean over seeds; it holds for this test set only. NaN for fewer than two seeds."""
-    n = len(seed_means)
-    if n < 2:
-        return Interval(np.nan, np.nan, "t over seeds")
-    half = stats.t.ppf((1 + level) / 2, n - 1) * np.std(seed_means, ddof=1) / np.sqrt(n)
-    return Interval(float(seed_means.mean() - half), float(seed_means.mean() + half), "t over seeds")
+def _added(spreads: Sequence[Spread], weights: Sequence[float]) -> Spread:
+    """Return the spread of a weighted sum of independent estimates."""
+    variances = [(weight * spread.error) ** 2 for spread, weight in zip(spreads, weights, strict=True)]
+    df = _satterthwaite(sum(variances), variances, [spread.df for spread in spreads])
+    return Spread(float(np.sqrt(sum(variances))), df)
 
 
 def paired_effect_size(differences: Floats) -> float:

@@ -71,7 +71,8 @@ def power(effect: Effect, difference: float, alpha: float = 0.05) -> float:
     """
     if not effect.error > 0:
         return float("nan")
-    shift, critical = difference / effect.error, _critical_values(effect.df, alpha)
+    shift = difference / effect.error
+    critical = _critical_values(effect.df, alpha)
     return float(np.mean(stats.norm.sf(critical - shift) + stats.norm.cdf(-critical - shift)))
 
 
@@ -88,7 +89,7 @@ def minimum_detectable_effect(effect: Effect, wanted_power: float = 0.8, alpha: 
     """
     if not effect.error > 0:
         return float("nan")
-    typical = Effect(effect.estimate, *effect.typical)
+    typical = Effect(effect.estimate, effect.typical.error, effect.typical.df)
 
     def missing(num_errors: float) -> float:
         return power(typical, num_errors * typical.error, alpha) - wanted_power

@@ -6,6 +6,7 @@ line, a subset is small and chosen after training, and a regression over runs ha
 """
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from mmpkd.statistics.resampling import (
 )
 
 MAX_LOGIT = 10.0
+Held = Literal["confidence", "recognition", "macro_auroc"]
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,17 @@ class Matched:
     """A difference at equal classification.
 
     Attributes:
-        name: What was held equal.
+        held_equal: Confidence in the finding (regression over ROIs), recognition by both arms (subset of ROIs), or macro AUROC
+            (regression over runs).
         effect: The difference.
         num_rois: ROI pairs behind it, over all seeds; runs for the regression over runs.
-        note: What to keep in mind, or "".
+        is_extrapolated: Whether the line reaches over a gap that no run fills.
     """
 
-    name: str
+    held_equal: Held
     effect: Effect
     num_rois: int
-    note: str = ""
+    is_extrapolated: bool = False
 
 
 def at_equal_confidence(score: Floats, logit: Floats, patient: NDArray[np.int64]) -> Matched:
@@ -53,10 +56,11 @@ def at_equal_confidence(score: Floats, logit: Floats, patient: NDArray[np.int64]
         The intercept of a line for each seed, with its uncertainty over seeds and patients.
     """
     defined = ~np.isnan(score)
-    x, y = np.where(defined, logit, 0.0), np.where(defined, score, 0.0)
+    x = np.where(defined, logit, 0.0)
+    y = np.where(defined, score, 0.0)
     size = int(patient.max()) + 1
     # (S, P, 5): what the normal equations need of each patient
-    parts = np.stack([[np.bincount(patient, v, size) for v in values] for values in (defined, x, y, x * x, x * y)], -1)
+    parts = np.stack([_patient_sums(values, patient, size) for values in (defined, x, y, x * x, x * y)], -1)
     weights = resampled_weights(size, NUM_REPLICATES, 0)
     present = parts[:, :, 0].any(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -66,7 +70,12 @@ def at_equal_confidence(score: Floats, logit: Floats, patient: NDArray[np.int64]
             jackknife=_intercept(parts.sum(axis=1) - parts.transpose(1, 0, 2)[present]),
             num_patients=int(present.sum()),
         )
-    return Matched("confidence in the finding (regression over ROIs)", effect_of(found), int(defined.sum()))
+    return Matched("confidence", effect_of(found), int(defined.sum()))
+
+
+def _patient_sums(values: NDArray[Any], patient: NDArray[np.int64], size: int) -> Floats:
+    """Return the sums (S, P) of values (S, N) over the ROIs of each patient."""
+    return np.stack([np.bincount(patient, row, size) for row in values])
 
 
 def _intercept(sums: Floats) -> Floats:
@@ -93,7 +102,7 @@ def where_both_recognise(score: Floats, recognised: NDArray[np.bool_], patient: 
         return None
     num = int((~np.isnan(chosen)).sum())
     effect = effect_of(patient_bootstrap(cluster_sums(chosen, patient)))
-    return Matched("recognised by both arms (subset of ROIs)", effect, num)
+    return Matched("recognition", effect, num)
 
 
 def at_equal_auroc(scores: tuple[Floats, Floats], aurocs: tuple[Floats, Floats]) -> Matched | None:
@@ -105,9 +114,10 @@ def at_equal_auroc(scores: tuple[Floats, Floats], aurocs: tuple[Floats, Floats])
 
     Returns:
         The coefficient of the arm, Student's t over runs, for this test set only; None for fewer than six runs or equal
-        AUROCs. The note says if the ranges do not overlap: then the line reaches over a gap that no run fills.
+        AUROCs. It is extrapolated if the ranges of the AUROCs do not overlap.
     """
-    y, x = np.concatenate(scores), np.concatenate(aurocs)
+    y = np.concatenate(scores)
+    x = np.concatenate(aurocs)
     arm = np.concatenate([np.ones(len(scores[0])), np.zeros(len(scores[1]))])
     df = len(y) - 3
     if df < 3 or np.isnan(x).any() or np.ptp(x) == 0:
@@ -118,9 +128,10 @@ def at_equal_auroc(scores: tuple[Floats, Floats], aurocs: tuple[Floats, Floats])
         return None
     variance = float(np.sum((y - design @ coefficients) ** 2)) / df
     error = float(np.sqrt(variance * np.linalg.inv(design.T @ design)[1, 1]))
-    low, high = max(aurocs[0].min(), aurocs[1].min()), min(aurocs[0].max(), aurocs[1].max())
-    note = "" if low <= high else "The arms' AUROCs do not overlap: the line is extrapolated."
-    return Matched("macro AUROC (regression over runs)", Effect(float(coefficients[1]), error, float(df)), len(y), note)
+    low = max(aurocs[0].min(), aurocs[1].min())
+    high = min(aurocs[0].max(), aurocs[1].max())
+    effect = Effect(float(coefficients[1]), error, float(df))
+    return Matched("macro_auroc", effect, len(y), is_extrapolated=bool(low > high))
 
 
 def logits(probability: Floats) -> Floats:

@@ -24,7 +24,7 @@ Shape = Literal["normal", "skewed", "hits"]
 
 @dataclass(frozen=True)
 class Setting:
-    """What the tables of a simulation are like; standard deviations in units of the score.
+    """A kind of simulated table; standard deviations in units of the score.
 
     Attributes:
         seeds: Training runs S of each arm.
@@ -102,16 +102,19 @@ def simulate(setting: Setting, num_tables: int, num_replicates: int = NUM_REPLIC
     shown = [effect.p_value(-difference) < 0.05 for effect in effects]
     margin = 3 * float(np.median([effect.error for effect in effects]))
     equivalent = [_equivalent_after(effect, margin) for effect in effects]
-    coverage, false_positive, power, false_equivalence = (
-        float(np.mean(rate)) for rate in (covers, found, shown, equivalent)
+    return Rates(
+        coverage=float(np.mean(covers)),
+        false_positive=float(np.mean(found)),
+        power=float(np.mean(shown)),
+        false_equivalence=float(np.mean(equivalent)),
     )
-    return Rates(coverage, false_positive, power, false_equivalence)
 
 
 def _equivalent_after(effect: Effect, margin: float) -> bool:
     """Return whether equivalence is claimed once the true difference is the margin: the estimate is moved, the margin not."""
     # moving the estimate by the margin is moving both bounds by its opposite
-    upper, lower = effect.p_value(0.0, "less"), effect.p_value(-2 * margin, "greater")
+    upper = effect.p_value(0.0, "less")
+    lower = effect.p_value(-2 * margin, "greater")
     return max(upper, lower) < 0.05
 
 

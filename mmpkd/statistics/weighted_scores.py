@@ -18,7 +18,9 @@ def weighted_average_precision(preds: Floats, positive: NDArray[np.bool_], weigh
         (R,) values in [0, 1]; NaN without positives.
     """
     order = np.argsort(-preds, kind="stable")
-    preds, positive, weights = preds[order], positive[order], weights[:, order]
+    preds = preds[order]
+    positive = positive[order]
+    weights = weights[:, order]
     last = np.searchsorted(-preds, -preds, side="right") - 1
     admitted = np.cumsum(weights, axis=1)[:, last]
     hits = np.cumsum(weights * positive, axis=1)[:, last]

@@ -1,6 +1,7 @@
 """Run folders with known content, as a finished run leaves them."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,10 @@ import pandas as pd
 from PIL import Image
 
 from mmpkd.records import Lineage, RunFolder, TestRecord, TrainingRecord
+from mmpkd.study.execution.command import RunCommand
+from mmpkd.study.execution.planned_runs import plan_runs
+from mmpkd.study.execution.run import Run
+from mmpkd.study.plan.plan_file import load_plan
 
 NUM_PATIENTS = 40
 
@@ -34,7 +39,8 @@ def write_run(folder: Path, seed: int, shift: float, role: str = "student", pati
         for name, value in (("rollout", 0.3 + shift), ("all_ones", 0.05)):
             noise = rng.normal(0, 0.01, len(patients)) if name == "rollout" else 0.0
             own = predictions[["sample_id", "patient_id"]].assign(finding="Mass", attribution=name, area=0.05)
-            own["probability"], own["target"] = predictions["probability/Mass"], 1.0
+            own["probability"] = predictions["probability/Mass"]
+            own["target"] = 1.0
             own["recognised"] = (own["probability"] > 0.5).astype(float)
             rows.append(own.assign(iou_top_area=value + difficulty + noise, pointing_game=0.5))
         rois = pd.concat(rows)
@@ -56,32 +62,35 @@ class FakeCommandLine:
     def __init__(
         self, fail: Sequence[str] = (), effect: float = 0.1, effects: Mapping[str, float] | None = None
     ) -> None:
-        self.calls: list[list[str]] = []
-        self.fail, self.effects = set(fail), {"distilled": effect} if effects is None else effects
+        self.given: list[RunCommand] = []
+        self.fail = set(fail)
+        self.effects = {"distilled": effect} if effects is None else effects
 
-    def __call__(self, args: Sequence[str]) -> None:
-        args = list(args)
-        self.calls.append(args)
-        value = dict(zip(args[1::2], args[2::2], strict=False))
-        if "--data" in value:  # a test on another data set: nothing is trained
-            write_run(Path(value["--run.dir"]), int(value["--seed_everything"]), 0.05)
-            return
-        arm, seed, folder = value["--run.job_type"], int(value["--seed_everything"]), Path(value["--run.dir"])
-        if args[0] == "fit":
-            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-            (folder / "checkpoints" / "last.ckpt").write_text("half")
-            if arm in self.fail:
-                raise RuntimeError(f"{arm} broke")
-            (folder / "checkpoints" / "best.ckpt").write_text(f"{arm}-{seed}")
-            RunFolder(folder).update(status="trained", training=TrainingRecord(epochs=2, steps=20, seconds=1.0))
+    def __call__(self, command: RunCommand) -> None:
+        self.given.append(command)
+        run = command.run
+        name = run.arm.name
+        seed = run.seed + run.arm.seed_offset
+        if run.external is not None:  # nothing is trained
+            write_run(run.folder, seed, 0.05)
+        elif command.verb == "test":
+            write_run(run.folder, seed, self.effects.get(name, 0.0), run.arm.role, name.rpartition("_")[0])
         else:
-            role = "teacher" if arm == "teacher" else "student"
-            write_run(folder, seed, self.effects.get(arm, 0.0), role, arm.rpartition("_")[0])
+            run.record.checkpoints.mkdir(parents=True, exist_ok=True)
+            run.record.last.write_text("half")
+            if name in self.fail:
+                raise RuntimeError(f"{name} broke")
+            run.record.best.write_text(f"{name}-{seed}")
+            run.record.update(status="trained", training=TrainingRecord(epochs=2, steps=20, seconds=1.0))
+
+    @property
+    def calls(self) -> list[list[str]]:
+        """Arguments of all calls."""
+        return [command.arguments() for command in self.given]
 
     def commands(self) -> list[tuple[str, str, str]]:
         """Return (sub-command, arm, seed) of all calls."""
-        named = [dict(zip(call[1::2], call[2::2], strict=False)) for call in self.calls]
-        return [(c[0], n["--run.job_type"], n["--seed_everything"]) for c, n in zip(self.calls, named, strict=True)]
+        return [(own.verb, own.run.arm.name, str(own.run.training_seed)) for own in self.given]
 
 
 def write_study(folder: Path, seeds: Sequence[int] = (0, 1), more: str = "") -> Path:
@@ -107,11 +116,17 @@ notes: [A note with <angle> brackets.]
     return path
 
 
+def planned(folder: Path, *overrides: str) -> list[Run]:
+    """Return the runs of the study in a folder."""
+    plan = load_plan(folder / "study.yaml")
+    return plan_runs(plan, folder / "out", plan.seeds, overrides)
+
+
 def write_factorial_study(folder: Path, contrast: str, seeds: Sequence[int] = (0, 1, 2, 3, 4)) -> Path:
     """Write a study of two domains and two forms and return its file."""
     folder.mkdir(exist_ok=True)
     (folder / "run.yaml").write_text("x: 1\n")
-    names = [f"{domain}_{arm}" for domain in ("chest", "breast") for arm in ("baseline", "text", "table")]
+    names = [f"{domain}_{arm}" for domain, arm in product(("chest", "breast"), ("baseline", "text", "table"))]
     arms = "".join(f"  {name}: {{config: run.yaml, role: student}}\n" for name in names)
     domains = "".join(
         f"    {d}: {{reference: {d}_baseline, text: {d}_text, table: {d}_table}}\n" for d in ("chest", "breast")

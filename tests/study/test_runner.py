@@ -1,29 +1,22 @@
+"""Which runs a study makes, in which order, and which it keeps."""
+
 import shutil
-import signal
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from mmpkd.commands.processes import PROGRAM
 from mmpkd.commands.study import main
 from mmpkd.records import RunFolder
+from mmpkd.study.execution.command import RunCommand, flags_of
 from mmpkd.study.execution.engines import InThisProcess, InThreads
-from mmpkd.study.execution.processes import LocalProcesses, locked
-from mmpkd.study.execution.run import Run
-from mmpkd.study.execution.runner import plan_runs, run_all
+from mmpkd.study.execution.planned_runs import plan_runs
+from mmpkd.study.execution.processes import locked
+from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.plan.study_plan import StudyError
-from tests.study.synthetic import FakeCommandLine, write_study
-from tests.study.tiny_study import check_two_processes, write_tiny_study
-
-
-def runs(folder: Path, *overrides: str) -> list[Run]:
-    plan = load_plan(folder / "study.yaml")
-    return plan_runs(plan, folder / "out", plan.seeds, overrides)
+from tests.study.synthetic import FakeCommandLine, planned, write_study
 
 
 @pytest.fixture
@@ -34,7 +27,7 @@ def study(tmp_path: Path) -> Path:
 
 def test_the_teacher_is_trained_once_and_first_and_every_arm_for_every_seed(study: Path) -> None:
     command = FakeCommandLine()
-    outcome = run_all(runs(study), InThisProcess(command))
+    outcome = run_all(planned(study), InThisProcess(command))
     expected = [("teacher", "0"), ("baseline", "0"), ("distilled", "0"), ("baseline", "1"), ("distilled", "1")]
     assert command.commands() == [(verb, *run) for run in expected for verb in ("fit", "test")]
     assert len(outcome.finished) == 5
@@ -42,7 +35,7 @@ def test_the_teacher_is_trained_once_and_first_and_every_arm_for_every_seed(stud
 
 
 def test_students_get_the_teachers_best_checkpoint_and_only_they(study: Path) -> None:
-    by_arm = {run.arm.name: run.flags for run in runs(study, "--trainer.max_epochs=2")}
+    by_arm = {run.arm.name: flags_of(run) for run in planned(study, "--trainer.max_epochs=2")}
     teacher = str(study / "out" / "teacher" / "seed0" / "checkpoints" / "best.ckpt")
     assert by_arm["distilled"][by_arm["distilled"].index("--model.teacher") + 1] == teacher
     assert "--model.teacher" not in by_arm["baseline"]
@@ -54,33 +47,33 @@ def test_an_arm_can_be_trained_alike_by_other_seeds(study: Path) -> None:
     path.write_text(
         path.read_text().replace("baseline.yaml, role: student", "baseline.yaml, role: student, seed_offset: 1000")
     )
-    seeds = {run.name: run.flags[run.flags.index("--seed_everything") + 1] for run in runs(study)}
-    assert seeds["baseline (seed 1)"] == "1001"
-    assert seeds["distilled (seed 1)"] == "1"
+    flags = {run.name: flags_of(run) for run in planned(study)}
+    assert flags["baseline (seed 1)"][-2:] == ["--seed_everything", "1001"]
+    assert "1001" not in flags["distilled (seed 1)"]
     path.write_text(path.read_text().replace("1000", "-1"))
     with pytest.raises(StudyError, match="`seed_offset` to be an integer >= 0"):
-        runs(study)
+        planned(study)
 
 
 def test_finished_runs_are_kept(study: Path) -> None:
-    run_all(runs(study), InThisProcess(FakeCommandLine()))
+    run_all(planned(study), InThisProcess(FakeCommandLine()))
     again = FakeCommandLine()
-    assert len(run_all(runs(study), InThisProcess(again)).finished) == 5
+    assert len(run_all(planned(study), InThisProcess(again)).finished) == 5
     assert again.calls == []
 
 
 def test_an_interrupted_run_goes_on_from_its_last_checkpoint(study: Path) -> None:
     class Interrupted(FakeCommandLine):
-        def __call__(self, args: Sequence[str]) -> None:
-            super().__call__(args)
+        def __call__(self, command: RunCommand) -> None:
+            super().__call__(command)
             if self.commands()[-1][:2] == ("fit", "baseline"):
                 RunFolder(study / "out" / "baseline" / "seed0").update(status="training", training=None)
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_all(runs(study), InThisProcess(Interrupted()))
+        run_all(planned(study), InThisProcess(Interrupted()))
     command = FakeCommandLine()
-    run_all(runs(study), InThisProcess(command))
+    run_all(planned(study), InThisProcess(command))
     assert command.commands()[0] == ("fit", "baseline", "0")
     last = str(study / "out" / "baseline" / "seed0" / "checkpoints" / "last.ckpt")
     assert command.calls[0][-2:] == ["--ckpt_path", last]
@@ -88,50 +81,52 @@ def test_an_interrupted_run_goes_on_from_its_last_checkpoint(study: Path) -> Non
 
 def test_a_trained_run_that_was_not_tested_is_only_tested(study: Path) -> None:
     class Stopped(FakeCommandLine):
-        def __call__(self, args: Sequence[str]) -> None:
-            if args[0] == "test":
+        def __call__(self, command: RunCommand) -> None:
+            if command.verb == "test":
                 raise SystemExit(143)
-            super().__call__(args)
+            super().__call__(command)
 
     with pytest.raises(SystemExit):
-        run_all(runs(study), InThisProcess(Stopped()))
+        run_all(planned(study), InThisProcess(Stopped()))
     command = FakeCommandLine()
-    run_all(runs(study), InThisProcess(command))
+    run_all(planned(study), InThisProcess(command))
     assert command.commands()[0] == ("test", "teacher", "0")
 
 
 def test_a_failed_arm_is_reported_and_the_others_go_on(study: Path) -> None:
-    outcome = run_all(runs(study), InThisProcess(FakeCommandLine(fail=["baseline"])))
+    outcome = run_all(planned(study), InThisProcess(FakeCommandLine(fail=["baseline"])))
     assert {run.arm.name for run in outcome.finished} == {"teacher", "distilled"}
-    assert [reason for _, reason in outcome.failed] == ["RuntimeError: baseline broke"] * 2
+    assert [failed.reason for failed in outcome.failed] == ["RuntimeError: baseline broke"] * 2
     assert "baseline broke" in (study / "out" / "baseline" / "seed0" / "error.log").read_text()
 
 
 def test_students_of_a_failed_teacher_are_skipped_with_the_reason(study: Path) -> None:
     command = FakeCommandLine(fail=["teacher"])
-    outcome = run_all(runs(study), InThisProcess(command))
+    outcome = run_all(planned(study), InThisProcess(command))
     assert {run.arm.name for run in outcome.finished} == {"baseline"}
-    assert "teacher (seed 0) failed" in {run.name: reason for run, reason in outcome.failed}["distilled (seed 1)"]
+    assert (
+        "teacher (seed 0) failed" in {failed.run.name: failed.reason for failed in outcome.failed}["distilled (seed 1)"]
+    )
     assert not any(arm == "distilled" for _, arm, _ in command.commands())
 
 
 @pytest.mark.parametrize("change", ["flag", "file", "included file"])
 def test_finished_runs_of_other_settings_are_refused_before_anything_starts(study: Path, change: str) -> None:
-    run_all(runs(study), InThisProcess(FakeCommandLine()))
+    run_all(planned(study), InThisProcess(FakeCommandLine()))
     flags = ["--data.batch_size=4"] if change == "flag" else []
     if change != "flag":
         name = "baseline.yaml" if change == "file" else "data.yaml"
         (study / name).write_text((study / name).read_text() + "y: 2\n")
     command = FakeCommandLine()
     with pytest.raises(StudyError, match="they changed since"):
-        run_all(runs(study, *flags), InThisProcess(command))
+        run_all(planned(study, *flags), InThisProcess(command))
     assert command.calls == []
 
 
 def test_comments_and_other_ways_to_write_the_folder_leave_finished_runs_valid(
     study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_all(runs(study), InThisProcess(FakeCommandLine()))
+    run_all(planned(study), InThisProcess(FakeCommandLine()))
     config = study / "baseline.yaml"
     config.write_text("# a remark\n" + config.read_text())
     monkeypatch.chdir(study)
@@ -143,17 +138,17 @@ def test_comments_and_other_ways_to_write_the_folder_leave_finished_runs_valid(
 
 def test_an_interrupted_run_is_not_continued_with_other_settings(study: Path) -> None:
     class Stopped(FakeCommandLine):
-        def __call__(self, args: Sequence[str]) -> None:
-            super().__call__(args)
+        def __call__(self, command: RunCommand) -> None:
+            super().__call__(command)
             if self.commands()[-1][:2] == ("fit", "baseline"):
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_all(runs(study), InThisProcess(Stopped()))
+        run_all(planned(study), InThisProcess(Stopped()))
     (study / "baseline.yaml").write_text((study / "baseline.yaml").read_text() + "y: 2\n")
     command = FakeCommandLine()
     with pytest.raises(StudyError, match=r"the interrupted run in .*baseline/seed0 .*they changed since"):
-        run_all(runs(study), InThisProcess(command))
+        run_all(planned(study), InThisProcess(command))
     assert command.calls == []
 
 
@@ -164,13 +159,13 @@ def test_a_run_that_the_study_did_not_make_is_refused(study: Path) -> None:
     RunFolder(checkpoints.parent).update(status="trained")
     command = FakeCommandLine()
     with pytest.raises(StudyError, match="holds checkpoints of a run with unknown settings"):
-        run_all(runs(study), InThisProcess(command))
+        run_all(planned(study), InThisProcess(command))
     assert command.calls == []
 
 
 def test_a_failed_run_is_tried_again(study: Path) -> None:
-    run_all(runs(study), InThisProcess(FakeCommandLine(fail=["baseline"])))
-    outcome = run_all(runs(study), InThisProcess(FakeCommandLine()))
+    run_all(planned(study), InThisProcess(FakeCommandLine(fail=["baseline"])))
+    outcome = run_all(planned(study), InThisProcess(FakeCommandLine()))
     assert len(outcome.finished) == 5
     assert not (study / "out" / "baseline" / "seed0" / "error.log").exists()
 
@@ -196,39 +191,40 @@ def test_mistakes_in_a_study_are_explained(study: Path, old: str, new: str, mess
 
 def test_runs_side_by_side_keep_their_order_of_building_on_each_other(study: Path) -> None:
     """At most two at a time; a student starts after its teacher, and after the baseline that its card compares with."""
-    running: set[str] = set()
-    most, order = 0, []
+    running: set[Path] = set()
+    order: list[str] = []
+    most = 0
 
     class Slow(FakeCommandLine):
-        def __call__(self, args: Sequence[str]) -> None:
+        def __call__(self, command: RunCommand) -> None:
             nonlocal most
-            folder = args[list(args).index("--run.dir") + 1]
+            folder = command.run.folder
             running.add(folder)
             most = max(most, len(running))
             time.sleep(0.05)
-            super().__call__(args)
-            order.append("/".join(Path(folder).parts[-2:]))
+            super().__call__(command)
+            order.append("/".join(folder.parts[-2:]))
             running.discard(folder)
 
-    planned = runs(study)
+    runs = planned(study)
     with InThreads(Slow(), 2) as engine:
-        outcome = run_all(planned, engine)
+        outcome = run_all(runs, engine)
     assert most == 2
-    assert outcome.finished == tuple(planned)
+    assert outcome.finished == tuple(runs)
     for seed in (0, 1):
         first = {name: order.index(f"{name}/seed{seed}") for name in ("baseline", "distilled")}
         assert first["distilled"] > max(first["baseline"], order.index("teacher/seed0"))
     again = FakeCommandLine()
     with InThreads(again, 2) as engine:
-        assert run_all(planned, engine).finished == tuple(planned)
+        assert run_all(runs, engine).finished == tuple(runs)
     assert again.calls == []
 
 
 def test_a_failure_beside_others_stops_only_what_builds_on_it(study: Path) -> None:
     with InThreads(FakeCommandLine(fail=["teacher"]), 3) as engine:
-        outcome = run_all(runs(study), engine)
+        outcome = run_all(planned(study), engine)
     assert [run.name for run in outcome.finished] == ["baseline (seed 0)", "baseline (seed 1)"]
-    reasons = {run.name: reason for run, reason in outcome.failed}
+    reasons = {failed.run.name: failed.reason for failed in outcome.failed}
     assert "teacher broke" in reasons["teacher (seed 0)"]
     assert reasons["distilled (seed 1)"].startswith("teacher (seed 0) failed")
 
@@ -247,76 +243,8 @@ def test_windows_is_told_what_to_do(
     assert "On Windows, run it in WSL" in capsys.readouterr().err
 
 
-def test_processes_end_with_the_status_of_their_command(tmp_path: Path) -> None:
-    with locked(tmp_path) as lock:
-        processes = LocalProcesses(PROGRAM, 1, 0, lock)
-        with pytest.raises(ChildProcessError, match=r"status 2; what it printed is in .*log\.txt"):
-            processes(["fit", "--run.dir", str(tmp_path / "run"), "--nonsense"])
-    assert "nonsense" in (tmp_path / "run" / "log.txt").read_text()
-
-
-@pytest.mark.slow
-def test_a_run_may_have_two_processes(tiny_root: Path, tmp_path: Path) -> None:
-    """The first is forked from the server, Lightning starts the second; each region is scored once."""
-    write_tiny_study(tmp_path, tiny_root, max_epochs=1)
-    planned = runs(tmp_path, "--trainer.devices=2", "--trainer.strategy=ddp")
-    with locked(tmp_path / "out") as lock, InThreads(LocalProcesses(PROGRAM, 1, 0, lock), 1) as engine:
-        assert run_all(planned, engine).failed == ()
-    logs = [run.folder / "log.txt" for run in planned]
-    check_two_processes(tmp_path / "out" / "distilled" / "seed0", logs)
-
-
-def test_a_process_that_starts_while_the_study_stops_is_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ctrl-C did not reach it."""
-    processes = LocalProcesses(PROGRAM, 1, 0, 0)
-    stopped = []
-
-    def start(*_: object) -> SimpleNamespace:
-        processes.stop()
-        return SimpleNamespace(exitcode=-signal.SIGTERM, join=lambda: None, terminate=lambda: stopped.append(True))
-
-    monkeypatch.setattr("mmpkd.study.execution.processes.start_command", start)
-    with pytest.raises(SystemExit) as error:
-        processes(["fit", "--run.dir", str(tmp_path)])
-    assert error.value.code == 143
-    assert stopped == [True]
-
-
-def test_a_server_that_was_killed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = SimpleNamespace(exitcode=255, join=lambda: None)
-    monkeypatch.setattr("mmpkd.study.execution.processes.start_command", lambda *_: gone)
-    with pytest.raises(ChildProcessError, match="perhaps for lack of memory"):
-        LocalProcesses(PROGRAM, 1, 0, 0)(["fit", "--run.dir", str(tmp_path)])
-
-
-def test_each_process_has_its_share_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-
-    def start(program: object, args: list[str], log: Path, environment: dict[str, str], lock: int) -> SimpleNamespace:
-        assert args[:2] == ["fit", "--debug"]  # the log of a run keeps its traceback
-        seen.append((environment["LOKY_MAX_CPU_COUNT"], environment.get("CUDA_VISIBLE_DEVICES")))
-        return SimpleNamespace(exitcode=0, join=lambda: None)
-
-    monkeypatch.setattr("mmpkd.study.execution.processes.start_command", start)
-    monkeypatch.setattr("mmpkd.study.execution.processes.num_processors", lambda: 8)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    for num_jobs, num_gpus in ((2, 0), (4, 2), (1, 2)):
-        processes = LocalProcesses(PROGRAM, num_jobs, num_gpus, 0)
-        for _ in range(num_jobs):
-            processes(["fit", "--run.dir", str(tmp_path)])
-    assert seen == [("4", None)] * 2 + [("2", "0"), ("2", "1")] * 2 + [("8", None)]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,MIG-7")
-    seen.clear()
-    processes = LocalProcesses(PROGRAM, 3, 2, 0)
-    for _ in range(3):
-        processes(["fit", "--run.dir", str(tmp_path)])
-    assert [gpu for _, gpu in seen] == ["4", "MIG-7", "4"]
-
-
 def test_the_plan_refuses_what_the_study_would_refuse(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_all(runs(study), InThisProcess(FakeCommandLine()))
+    run_all(planned(study), InThisProcess(FakeCommandLine()))
     arguments = [str(study / "study.yaml"), "--out", str(study / "out"), "--dry-run"]
     assert main(arguments) == 0
     assert main([*arguments, "--", "--trainer.max_epochs=3"]) == 2
@@ -324,8 +252,8 @@ def test_the_plan_refuses_what_the_study_would_refuse(study: Path, capsys: pytes
 
 
 def test_the_plan_says_what_is_left_and_what_it_will_take(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    planned = runs(study)
-    run_all(planned, InThisProcess(FakeCommandLine()))
+    runs = planned(study)
+    run_all(runs, InThisProcess(FakeCommandLine()))
     for name in ("distilled/seed1", "baseline/seed1"):
         shutil.rmtree(study / "out" / name)
     for name, seconds in (("baseline", 60.0), ("distilled", 180.0)):

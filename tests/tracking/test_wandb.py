@@ -19,7 +19,8 @@ from mmpkd.cli.lightning_cli import main
 from mmpkd.metrics import default_scores
 from mmpkd.records import RunFolder
 from mmpkd.study.execution.engines import InThisProcess
-from mmpkd.study.execution.runner import plan_runs, run_all
+from mmpkd.study.execution.planned_runs import plan_runs
+from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.report.report import write_report
 from mmpkd.tracking.account import is_logged_in

@@ -18,18 +18,19 @@ from numpy.typing import NDArray
 
 from mmpkd.statistics.effects import effect_of
 from mmpkd.statistics.resampling import NUM_REPLICATES, Floats, as_codes, cluster_sums, patient_bootstrap
-from mmpkd.study.analysis.results import read_run, roi_values
+from mmpkd.study.analysis.pairing import roi_values
+from mmpkd.study.analysis.run_tables import read_run
+from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.run import is_finished
-from mmpkd.study.execution.runner import plan_runs
 from mmpkd.study.plan.plan_file import load_plan
-from mmpkd.study.plan.study_plan import StudyError
+from mmpkd.study.plan.study_plan import StudyError, StudyPlan
 
 MIN_RUNS = 4
 
 
 @dataclass(frozen=True)
 class Claims:
-    """What the splits claimed.
+    """The claims of all splits.
 
     Attributes:
         num_runs: Number of runs.
@@ -71,8 +72,12 @@ def against_itself(
         differences = scores[rng.permutation(first)] - scores[rng.permutation(second)]
         effects.append(effect_of(patient_bootstrap(cluster_sums(differences, patient), num_replicates)))
     num_false = sum(effect.interval().excludes_zero for effect in effects)
-    estimates, errors = (np.array([getattr(effect, name) for effect in effects]) for name in ("estimate", "error"))
-    return Claims(len(scores), num_false, estimates, errors)
+    return Claims(
+        num_runs=len(scores),
+        num_false=num_false,
+        estimates=np.array([effect.estimate for effect in effects]),
+        errors=np.array([effect.error for effect in effects]),
+    )
 
 
 def _halves(num: int) -> Iterator[tuple[list[int], list[int]]]:
@@ -93,32 +98,36 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--arms", nargs="+", required=True, help="arms that were trained alike")
     arguments = parser.parse_args(argv)
     try:
-        claims, (attribution, score) = _of_study(arguments)
+        plan = load_plan(arguments.study)
+        claims = _claims_of(plan, arguments)
     except (StudyError, ValueError) as error:
         sys.exit(f"against_itself: {error}")
     share = 100 * claims.num_false / claims.num_splits
-    found, stated = (np.sqrt(np.mean(values**2)) for values in (claims.estimates, claims.errors))
     sys.stdout.write(
         f"{claims.num_false} of {claims.num_splits} splits of {claims.num_runs} runs claim a difference ({share:.1f} %) "
-        f"in {score} of {attribution}. Differences: root mean square {found:.4f}, stated standard error {stated:.4f}.\n"
+        f"in {plan.measure.score} of {plan.measure.attribution}. Differences: root mean square "
+        f"{_root_mean_square(claims.estimates):.4f}, stated standard error {_root_mean_square(claims.errors):.4f}.\n"
         "The splits share runs: read the share as one draw, not as so many.\n"
     )
 
 
-def _of_study(arguments: argparse.Namespace) -> tuple[Claims, tuple[str, str]]:
-    plan, arms = load_plan(arguments.study), arguments.arms
+def _root_mean_square(values: Floats) -> float:
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def _claims_of(plan: StudyPlan, arguments: argparse.Namespace) -> Claims:
+    arms = arguments.arms
     unknown = sorted(set(arms) - {arm.name for arm in plan.students})
     if unknown:
         raise StudyError(f"Expected arms among {[arm.name for arm in plan.students]} but got {unknown}.")
     planned = plan_runs(plan, arguments.out or Path("runs") / plan.name, arguments.seeds or plan.seeds, ())
     runs = [run for run in planned if run.arm.name in arms and not run.test_set and is_finished(run)]
-    read_out = plan.read_out
-    columns = [roi_values(read_run(run), *read_out) for run in runs]
+    columns = [roi_values(read_run(run), plan.measure) for run in runs]
     if any(not column.index.equals(columns[0].index) for column in columns):
         raise StudyError("Expected runs that were tested on the same ROIs but they differ.")
     scores = np.array([column.to_numpy(dtype=np.float64) for column in columns])
     patients = as_codes(columns[0].index.get_level_values("patient_id").tolist()) if columns else np.zeros(0, np.int64)
-    return against_itself(scores, patients), read_out
+    return against_itself(scores, patients)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Everything that a study computes for its declared questions, and for what is exploratory."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +10,7 @@ import numpy as np
 from mmpkd.statistics.hypotheses import holm
 from mmpkd.study.analysis.comparison import Compared, compare
 from mmpkd.study.analysis.contrast import Contrasted, contrast
-from mmpkd.study.analysis.results import RunTables
+from mmpkd.study.analysis.run_tables import RunTables, tables_by_arm
 from mmpkd.study.plan.study_plan import Comparison, Factorial, NotComparableError, StudyPlan
 
 
@@ -77,7 +78,7 @@ def conclude(plan: StudyPlan, tables: Sequence[RunTables]) -> Conclusions:
     Raises:
         StudyError: If arms were tested on different data.
     """
-    by_arm = {arm.name: [table for table in tables if table.run.arm.name == arm.name] for arm in plan.students}
+    by_arm = tables_by_arm(tables, [arm.name for arm in plan.students])
     family = _family(plan.family, by_arm)
     if plan.factorial is not None:
         endpoint, behind = _contrast(plan.factorial, by_arm)
@@ -90,9 +91,7 @@ def compared_on(plan: StudyPlan, tables: Sequence[RunTables]) -> Compared | None
     """Return the primary comparison on another data set, or None if there is none or it cannot be made there."""
     if plan.primary is None:
         return None
-    names = (plan.primary.arm, plan.primary.reference)
-    by_arm = {name: [table for table in tables if table.run.arm.name == name] for name in names}
-    found = _compare(plan.primary, by_arm)
+    found = _compare(plan.primary, tables_by_arm(tables, (plan.primary.arm, plan.primary.reference)))
     return found if isinstance(found, Compared) else None
 
 
@@ -110,10 +109,12 @@ def _contrast(
     declared: Factorial, by_arm: Mapping[str, Sequence[RunTables]]
 ) -> tuple[Contrasted | Unanswered, tuple[Compared, ...]]:
     """Return the contrast, or why there is none, and the comparisons behind it."""
-    cells = [declared.comparison(domain, form) for domain in declared.domains for form in declared.forms]
-    tried = [_compare(cell, by_arm) for cell in cells]
+    tried = [_compare(cell, by_arm) for cell in declared.comparisons]
     behind = tuple(found for found in tried if isinstance(found, Compared))
-    missing = _missing([name for cell in cells for name in (cell.arm, cell.reference)], by_arm)
+    names: list[str] = []
+    for cell in declared.comparisons:
+        names += (cell.arm, cell.reference)
+    missing = _missing(names, by_arm)
     unanswered = missing or next((found for found in tried if isinstance(found, Unanswered)), None)
     if unanswered is not None:
         return unanswered, behind
@@ -127,13 +128,14 @@ def _contrast(
 
 def _family(family: Sequence[Comparison], by_arm: Mapping[str, Sequence[RunTables]]) -> tuple[Tested, ...]:
     tried = [_compare(own, by_arm) for own in family]
-    adjusted = holm([found.effect.p_value() if isinstance(found, Compared) else float("nan") for found in tried])
-    with_margin = np.array([own.margin is not None for own in family], dtype=np.bool_)
-    p_values = np.array([found.equivalence if isinstance(found, Compared) else float("nan") for found in tried])
+    adjusted = holm([found.effect.p_value() if isinstance(found, Compared) else math.nan for found in tried])
+    # equivalence is a family of its own, of the members with a margin
+    has_margin = np.array([own.margin is not None for own in family], dtype=np.bool_)
+    p_values = np.array([found.equivalence if isinstance(found, Compared) else math.nan for found in tried])
     equivalence = np.full(len(family), np.nan)
-    equivalence[with_margin] = holm(p_values[with_margin].tolist())
-    rows = zip(family, tried, adjusted.tolist(), equivalence.tolist(), strict=True)
-    return tuple(Tested(*row) for row in rows)
+    equivalence[has_margin] = holm(p_values[has_margin].tolist())
+    members = zip(family, tried, adjusted.tolist(), equivalence.tolist(), strict=True)
+    return tuple(Tested(declared, found, p, p_equivalence) for declared, found, p, p_equivalence in members)
 
 
 def _missing(names: Sequence[str], by_arm: Mapping[str, Sequence[RunTables]]) -> Unanswered | None:
@@ -141,6 +143,7 @@ def _missing(names: Sequence[str], by_arm: Mapping[str, Sequence[RunTables]]) ->
     absent = tuple(name for name in dict.fromkeys(names) if not by_arm[name])
     if absent:
         return Unanswered("unfinished", absent)
-    if all(table.rois is None for name in names for table in by_arm[name]):
-        return Unanswered("no_rois")
-    return None
+    for name in names:
+        if any(table.rois is not None for table in by_arm[name]):
+            return None
+    return Unanswered("no_rois")

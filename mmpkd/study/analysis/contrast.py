@@ -7,13 +7,12 @@ both, so their comparison is paired.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from mmpkd.statistics.effects import Effect, independent_sum
 from mmpkd.statistics.hypotheses import Verdict, verdict
 from mmpkd.statistics.resampling import as_codes
-from mmpkd.study.analysis.comparison import difference
-from mmpkd.study.analysis.results import RunTables, paired_differences
+from mmpkd.study.analysis.difference import difference
+from mmpkd.study.analysis.pairing import by_seed, paired_differences
+from mmpkd.study.analysis.run_tables import RunTables
 from mmpkd.study.plan.study_plan import Factorial, NotComparableError
 
 
@@ -34,7 +33,7 @@ class FactorialEffects:
 
 @dataclass(frozen=True)
 class Contrasted:
-    """What a factorial design gave.
+    """The result of a factorial design.
 
     Attributes:
         declared: As declared.
@@ -75,29 +74,47 @@ def contrast(declared: Factorial, tables: Mapping[str, Sequence[RunTables]]) -> 
         NotComparableError: If the arms of a domain share fewer than two seeds or the domains share patients, or there is no such
             read-out.
     """
-    means, forms, num_seeds = [], [], []
-    seen: set[str] = set()
-    for name in declared.domains:
-        first, second = (declared.comparison(name, form) for form in declared.forms)
-        pairs = [(first.arm, first.reference), (second.arm, second.reference), (first.arm, second.arm)]
-        frames = [
-            paired_differences(tables[arm], tables[other], declared.attribution, declared.score) for arm, other in pairs
-        ]
-        seeds = [seed for seed in frames[0].columns if all(seed in frame for frame in frames)]
-        if len(seeds) < 2:
-            raise NotComparableError(f"Expected two seeds that all arms of {name} have finished but got {len(seeds)}.")
-        values = [frame[seeds].to_numpy(dtype=np.float64).T for frame in frames]
-        patient = as_codes(frames[0].index.get_level_values("patient_id").tolist())
-        patients = set(frames[0].index.get_level_values("patient_id"))
-        if seen & patients:
-            raise NotComparableError(
-                f"Expected domains with patients of their own but {len(seen & patients)} are in both."
-            )
-        seen |= patients
-        means.append(difference(name, (values[0] + values[1]) / 2, patient).effect)
-        forms.append(difference(name, values[2], patient).effect)
-        num_seeds.append(len(seeds))
-    return Contrasted(declared, factorial_effects(means, forms), min(num_seeds))
+    found = [_in_domain(declared, name, tables) for name in declared.domains]
+    shared = found[0].patients & found[1].patients
+    if shared:
+        raise NotComparableError(f"Expected domains with patients of their own but {len(shared)} are in both.")
+    effects = factorial_effects([own.mean for own in found], [own.form for own in found])
+    return Contrasted(declared, effects, min(own.num_seeds for own in found))
+
+
+@dataclass(frozen=True)
+class _InDomain:
+    """The part of a contrast that comes from one domain.
+
+    Attributes:
+        mean: Mean over both forms of the differences from the reference.
+        form: First form minus second form.
+        num_seeds: Training runs that all its arms have.
+        patients: Its patients.
+    """
+
+    mean: Effect
+    form: Effect
+    num_seeds: int
+    patients: frozenset[str]
+
+
+def _in_domain(declared: Factorial, name: str, tables: Mapping[str, Sequence[RunTables]]) -> _InDomain:
+    first, second = (declared.comparison(name, form) for form in declared.forms)
+    pairs = ((first.arm, first.reference), (second.arm, second.reference), (first.arm, second.arm))
+    frames = [paired_differences(tables[arm], tables[other], declared.measure) for arm, other in pairs]
+    seeds = [seed for seed in frames[0].columns if seed in frames[1] and seed in frames[2]]
+    if len(seeds) < 2:
+        raise NotComparableError(f"Expected two seeds that all arms of {name} have finished but got {len(seeds)}.")
+    patients = frames[0].index.get_level_values("patient_id").tolist()
+    codes = as_codes(patients)
+    one, other, between = (by_seed(frame[seeds]) for frame in frames)
+    return _InDomain(
+        mean=difference(name, (one + other) / 2, codes).effect,
+        form=difference(name, between, codes).effect,
+        num_seeds=len(seeds),
+        patients=frozenset(patients),
+    )
 
 
 def factorial_effects(means: Sequence[Effect], forms: Sequence[Effect]) -> FactorialEffects:

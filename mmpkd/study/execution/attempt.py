@@ -4,14 +4,14 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from mmpkd.records import StudyRecord
-from mmpkd.study.execution.run import Run, run_fingerprint
+from mmpkd.study.execution.command import Execute, RunCommand, flags_of
+from mmpkd.study.execution.fingerprint import run_fingerprint
+from mmpkd.study.execution.run import Run
 
 logger = logging.getLogger("mmpkd")
-Execute = Callable[[Sequence[str]], None]
 
 
 def attempt(run: Run, execute: Execute) -> str | None:
@@ -19,18 +19,19 @@ def attempt(run: Run, execute: Execute) -> str | None:
 
     Args:
         run: The run.
-        execute: The Lightning command line.
+        execute: Executes a command on the run.
 
     Raises:
         SystemExit: With 130 or 143 if the user or the cluster stopped the run.
     """
-    start, fingerprint = time.monotonic(), run_fingerprint(run)
+    start = time.monotonic()
+    fingerprint = run_fingerprint(run)
     if is_first_task():
         forget_failure(run)
     try:
         if run.trained is None:
             continue_fit(run, execute)
-        execute(["test", *run.flags, "--run.study", fingerprint, "--ckpt_path", str(run.checkpoint)])
+        execute(RunCommand("test", run, fingerprint, run.checkpoint))
     except KeyboardInterrupt:
         raise
     except SystemExit as error:
@@ -41,7 +42,7 @@ def attempt(run: Run, execute: Execute) -> str | None:
         return record_failure(run, f"{type(error).__name__}: {error}")
     if is_first_task():
         seconds = round(time.monotonic() - start, 1)
-        run.record.update(status="tested", study=StudyRecord(fingerprint, run.flags, seconds))
+        run.record.update(status="tested", study=StudyRecord(fingerprint, tuple(flags_of(run)), seconds))
     return None
 
 
@@ -78,9 +79,7 @@ def continue_fit(run: Run, execute: Execute) -> None:
     """Train, from the last checkpoint if there is one; nothing if the training is complete. Settings are recorded first."""
     fingerprint = run_fingerprint(run)
     if is_first_task():
-        run.record.update(study=StudyRecord(fingerprint, run.flags))
+        run.record.update(study=StudyRecord(fingerprint, tuple(flags_of(run))))
     if not run.record.is_trained:
-        last = run.record.last
-        is_interrupted = last.is_file() or run.record.previous.is_file()
-        where = ("--ckpt_path", str(last)) if is_interrupted else ()
-        execute(["fit", *run.flags, "--run.study", fingerprint, *where])
+        is_interrupted = run.record.last.is_file() or run.record.previous.is_file()
+        execute(RunCommand("fit", run, fingerprint, run.record.last if is_interrupted else None))

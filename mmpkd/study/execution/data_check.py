@@ -2,12 +2,15 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmpkd.callbacks.data_check import check_served_data
-from mmpkd.cli.data_config import DataSettings, data_arguments
+from mmpkd.cli.data_config import DataSettings
 from mmpkd.study.execution.run import Run
 
+# keys of a configuration that say which data a run reads
+NAMES = ("data", "privileged_form")
 logger = logging.getLogger("mmpkd")
 
 
@@ -22,18 +25,39 @@ def check_data_of(runs: Sequence[Run]) -> None:
         SystemExit: With 2, if an option is unknown or has a wrong value.
     """
     different: dict[str, tuple[DataSettings, Run]] = {}
-    for (configs, flags), run in _by_arguments(runs).items():
-        settings = DataSettings.parse(configs, flags)
+    for arguments, run in _by_arguments(runs).items():
+        settings = DataSettings.parse(arguments.configs, arguments.flags)
         different.setdefault(settings.of_samples, (settings, run))
     for settings, run in different.values():
         logger.info("checks the data of %s%s", run.arm.name, f" on {run.test_set}" if run.test_set else "")
         check_served_data(settings.build())
 
 
-def _by_arguments(runs: Sequence[Run]) -> dict[tuple[tuple[Path, ...], tuple[str, ...]], Run]:
+@dataclass(frozen=True)
+class DataArguments:
+    """Configuration files and flags that say which data a run reads."""
+
+    configs: tuple[Path, ...]
+    flags: tuple[str, ...]
+
+
+def _by_arguments(runs: Sequence[Run]) -> dict[DataArguments, Run]:
     """Return the first run of each way in which the data are named."""
-    found: dict[tuple[tuple[Path, ...], tuple[str, ...]], Run] = {}
+    found: dict[DataArguments, Run] = {}
     for run in runs:
-        configs, flags = data_arguments(run.flags)
-        found.setdefault((tuple(configs), tuple(flags)), run)
+        found.setdefault(data_arguments(run), run)
     return found
+
+
+def data_arguments(run: Run) -> DataArguments:
+    """Return what a run says of its data."""
+    configs = list(run.arm.config)
+    flags: list[str] = []
+    for flag in run.overrides:
+        if flag.config is not None:
+            configs.append(flag.config)
+        elif flag.name.split(".")[0] in NAMES:
+            flags += flag.words
+    if run.external is not None:
+        flags += ["--data", str(run.external.data), *run.external.overrides]
+    return DataArguments(tuple(configs), tuple(flags))

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmpkd.study.execution.run import Run
+from mmpkd.study.execution.run import Fold, Run
+from mmpkd.study.plan.flags import parse_flags
 from mmpkd.study.plan.study_plan import Arm
 
 
@@ -16,12 +17,9 @@ def fold_runs(config: Path, out: Path, num_folds: int, overrides: Sequence[str])
         num_folds: Folds of patients.
         overrides: Flags of every run.
     """
-    runs = []
-    for fold in range(num_folds):
-        folder = out.with_name(f"{out.name}_runs") / f"fold{fold}"
-        flags = (
-            *("--config", str(config), "--run.dir", str(folder), "--run.num_folds", str(num_folds)),
-            *("--run.held_out_fold", str(fold), "--run.job_type", "fold", *overrides),
-        )
-        runs.append(Run(Arm(f"fold{fold}", (config,), "teacher"), 0, folder, flags, None))
-    return runs
+    arm = Arm("fold", (config,), "teacher")
+    folder = out.with_name(f"{out.name}_runs")
+    flags = parse_flags(overrides)
+    return [
+        Run(arm, 0, folder / f"fold{fold}", overrides=flags, fold=Fold(fold, num_folds)) for fold in range(num_folds)
+    ]

@@ -144,7 +144,7 @@ def _start_server(program: Program) -> None:
 
 @dataclass(frozen=True)
 class _Command:
-    """What a new process is told; the lock only has to be open in it."""
+    """A command with everything that its process needs; the lock only has to be open there."""
 
     program: Program
     args: list[str]

@@ -3,13 +3,14 @@
 import os
 import queue
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from data_modules.processors import num_processors
 from mmpkd.cli.error_lines import DEBUG
 from mmpkd.records.lock import hold
+from mmpkd.study.execution.command import RunCommand
 from mmpkd.study.execution.forked import Program, start_command, start_server
 from mmpkd.study.plan.study_plan import StudyError
 
@@ -17,7 +18,7 @@ _SERVER_IS_GONE = 255  # what multiprocessing says then
 
 
 class LocalProcesses:
-    """The Lightning command line in a process of its own; what it prints is appended to `log.txt` in the run's folder.
+    """Commands in processes of their own; what they print is appended to `log.txt` in the run's folder.
 
     Processors are shared between the processes, unless OMP_NUM_THREADS is set. With several processes and GPUs, each process
     has one GPU; a single process has all of them. A process stops, and saves, when the study ends in whatever way.
@@ -46,19 +47,19 @@ class LocalProcesses:
         """Stop processes that are being started; Ctrl-C in the terminal has reached the others."""
         self._is_stopped = True
 
-    def __call__(self, args: Sequence[str]) -> None:
-        """Run one command to its end.
+    def __call__(self, command: RunCommand) -> None:
+        """Execute a command to its end.
 
         Raises:
             SystemExit: If it was stopped.
             ChildProcessError: If it ended with another status than 0.
         """
-        folder = Path(args[list(args).index("--run.dir") + 1])
-        folder.mkdir(parents=True, exist_ok=True)
-        log = folder / "log.txt"
+        command.run.folder.mkdir(parents=True, exist_ok=True)
+        log = command.run.record.log
+        verb, *flags = command.arguments()
         environment = self._slots.get()
         try:
-            process = start_command(self._program, [args[0], DEBUG, *args[1:]], log, environment, self._lock)
+            process = start_command(self._program, [verb, DEBUG, *flags], log, environment, self._lock)
             if self._is_stopped:
                 process.terminate()
             process.join()

@@ -4,15 +4,18 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data_modules.json_file import read_json, write_json
-from mmpkd.study.execution.attempt import Execute, failure, forget_failure
-from mmpkd.study.execution.run import Run, is_finished, run_fingerprint
+from mmpkd.study.execution.attempt import failure, forget_failure
+from mmpkd.study.execution.command import Execute
+from mmpkd.study.execution.fingerprint import run_fingerprint
+from mmpkd.study.execution.job_record import JobKey, JobRecord, read_job, write_job
+from mmpkd.study.execution.run import EndedRun, Run, is_finished
 from mmpkd.study.execution.slurm_job import SlurmJob
-from mmpkd.study.execution.slurm_queue import Key, Queued, cancel, is_there, outside_jobs, queued_jobs, slurm_executor
+from mmpkd.study.execution.slurm_queue import Queued, cancel, is_there, outside_jobs, queued_jobs, slurm_executor
 from mmpkd.study.plan.study_plan import StudyError
 
 logger = logging.getLogger("mmpkd")
@@ -26,7 +29,7 @@ class Slurm:
     and submitted again.
 
     Args:
-        execute: The Lightning command line, which the jobs run.
+        execute: Executes a command on a run, in a job; a function of a module.
         folder: Folder for scripts and what the jobs print, on a file system that the nodes share.
         parameters: Options of sbatch, see `load_parameters`.
         name: Name of the study, for the names of the jobs.
@@ -48,11 +51,17 @@ class Slurm:
         poll: float = 10.0,
         patience: float = 120.0,
     ) -> None:
-        self.num_jobs, self._name, self._poll, self._patience = num_jobs, name, poll, patience
+        self.num_jobs = num_jobs
         self._execute = execute
-        self._executor, self._minutes = slurm_executor(folder, parameters), int(parameters["time"])
-        self._folder, self._running = folder, list[Run]()
-        self._gone_since, self._seen = dict[Path, float](), Counter[str]()
+        self._folder = folder
+        self._executor = slurm_executor(folder, parameters)
+        self._minutes = int(parameters["time"])
+        self._name = name
+        self._poll = poll
+        self._patience = patience
+        self._running: list[Run] = []
+        self._gone_since: dict[Path, float] = {}
+        self._seen: Counter[str] = Counter()
         queued_jobs()  # now, where a failure costs nothing
 
     def start(self, runs: Sequence[Run]) -> None:
@@ -67,16 +76,16 @@ class Slurm:
             queue = self._queue()
         new = []
         for run in runs:
-            job = _job(run)
-            if job is None or _key(job) not in queue:
+            job = read_job(run)
+            if job is None or job.key not in queue:
                 new.append(run)
-            elif "id" not in job:
-                cancel(job["name"])
+            elif job.id is None:
+                cancel(job.name)
                 new.append(run)
-            elif job["fingerprint"] != run_fingerprint(run):
+            elif job.fingerprint != run_fingerprint(run):
                 raise StudyError(
                     f"Expected the job of {run.name} in the queue to have the settings of the study but they changed since. "
-                    f"Change them back, or cancel it: scancel --name={job['name']}"
+                    f"Change them back, or cancel it: scancel --name={job.name}"
                 )
         self._running += runs
         if len(new) < len(runs):
@@ -87,15 +96,13 @@ class Slurm:
     def _submit(self, runs: Sequence[Run]) -> None:
         name = f"mmpkd-{self._name}-{uuid.uuid4().hex[:8]}"
         self._executor.update_parameters(job_name=name)
-        records = [
-            {"name": name, "index": index, "fingerprint": run_fingerprint(run)} for index, run in enumerate(runs)
-        ]
-        for run, record in zip(runs, records, strict=True):
-            write_json(run.record.job, record)
+        jobs = [JobRecord(name, index, run_fingerprint(run)) for index, run in enumerate(runs)]
+        for run, job in zip(runs, jobs, strict=True):
+            write_job(run, job)
             forget_failure(run)
         numbers = self._sbatch(runs, name)
-        for run, record, number in zip(runs, records, numbers, strict=True):
-            write_json(run.record.job, {**record, "id": number})
+        for run, job, number in zip(runs, jobs, numbers, strict=True):
+            write_job(run, replace(job, id=number))
         logger.info("submitted as job %s (%s)", numbers[0].split("_")[0], name)
 
     def _sbatch(self, runs: Sequence[Run], name: str, tries: int = 5) -> list[str]:
@@ -117,7 +124,7 @@ class Slurm:
                 cancel(name)  # it may have been taken although it says otherwise
                 time.sleep(self._poll)
 
-    def wait(self) -> list[tuple[Run, str | None]]:
+    def wait(self) -> list[EndedRun]:
         """Return the runs that ended, at least one."""
         pause = min(1.0, self._poll)
         while not (ended := self._look()):
@@ -125,28 +132,34 @@ class Slurm:
             pause = min(2 * pause, self._poll)
         return ended
 
-    def _look(self) -> list[tuple[Run, str | None]]:
-        queue, now = self._queue(), time.monotonic()
-        keys = {run.folder: _key(job) for run in self._running if (job := _job(run)) is not None}
-        self._tell([queue[key] for key in keys.values() if key in queue])
-        ended: list[tuple[Run, str | None]] = []
-        for run in self._running:
-            is_gone = keys.get(run.folder) not in queue
-            if is_gone:
-                self._gone_since.setdefault(run.folder, now)
-            else:
-                self._gone_since.pop(run.folder, None)
-            if is_finished(run):
-                ended.append((run, None))
-            elif is_gone and (reason := failure(run)):
-                ended.append((run, reason))
-            elif is_gone and now - self._gone_since[run.folder] > self._patience:
-                ended.append((run, self._how_it_vanished(run)))
-        for run, why in ended:
-            self._running.remove(run)
-            if why is not None:
-                logger.error("%s failed: %s (what it printed: %s)", run.name, why, self._folder)
-        return ended
+    def _look(self) -> list[EndedRun]:
+        queue = self._queue()
+        now = time.monotonic()
+        jobs = {run.folder: job for run in self._running if (job := read_job(run)) is not None}
+        self._tell([queue[job.key] for job in jobs.values() if job.key in queue])
+        tried = [self._end_of(run, jobs.get(run.folder), queue, now) for run in self._running]
+        found = [ended for ended in tried if ended is not None]
+        for ended in found:
+            self._running.remove(ended.run)
+            if ended.reason is not None:
+                logger.error("%s failed: %s (what it printed: %s)", ended.run.name, ended.reason, self._folder)
+        return found
+
+    def _end_of(self, run: Run, job: JobRecord | None, queue: Mapping[JobKey, Queued], now: float) -> EndedRun | None:
+        """Return how a run ended, or None if it goes on, or may do so."""
+        is_gone = job is None or job.key not in queue
+        if is_gone:
+            self._gone_since.setdefault(run.folder, now)
+        else:
+            self._gone_since.pop(run.folder, None)
+        if is_finished(run):
+            return EndedRun(run, None)
+        if not is_gone:
+            return None
+        if reason := failure(run):
+            return EndedRun(run, reason)
+        is_lost = now - self._gone_since[run.folder] > self._patience
+        return EndedRun(run, _how_it_vanished(job)) if is_lost else None
 
     def _tell(self, jobs: Sequence[Queued]) -> None:
         """Log how many jobs wait, and why, and how many run, if that has changed."""
@@ -155,7 +168,7 @@ class Slurm:
             logger.info("in the queue: %s", ", ".join(f"{seen[state]} {state}" for state in sorted(seen)) or "none")
             self._seen = seen
 
-    def _queue(self) -> dict[Key, Queued]:
+    def _queue(self) -> dict[JobKey, Queued]:
         """Return the jobs in the queue, after a while if SLURM's controller is away."""
         while True:
             try:
@@ -163,13 +176,6 @@ class Slurm:
             except StudyError as error:
                 logger.warning("%s Looking again in %g s.", error, self._poll)
                 time.sleep(self._poll)
-
-    def _how_it_vanished(self, run: Run) -> str:
-        job = _job(run) or {}
-        return (
-            f"job {job.get('id')} left the queue without a result (cancelled, out of memory or time, or a node that failed); "
-            "the same command submits it again"
-        )
 
 
 def check_not_queued(runs: Sequence[Run]) -> None:
@@ -181,23 +187,24 @@ def check_not_queued(runs: Sequence[Run]) -> None:
     if not is_there("squeue") or not any(run.record.job.is_file() for run in runs):
         return
     queue = queued_jobs()
-    queued = [(run, job) for run in runs if (job := _job(run)) is not None and _key(job) in queue]
+    queued = [run for run in runs if _job_state(run, queue) is not None]
     if queued:
-        run, job = queued[0]
+        job = read_job(queued[0])
+        assert job is not None
         raise StudyError(
-            f"Expected no run to be in a cluster's queue but {len(queued)} are, {run.name} for one. Wait for them with "
-            f"--slurm, or cancel them: scancel --name={job['name']}"
+            f"Expected no run to be in a cluster's queue but {len(queued)} are, {queued[0].name} for one. Wait for them with "
+            f"--slurm, or cancel them: scancel --name={job.name}"
         )
 
 
-def _job(run: Run) -> dict[str, Any] | None:
-    return read_json(run.record.job) if run.record.job.is_file() else None
+def _how_it_vanished(job: JobRecord | None) -> str:
+    number = None if job is None else job.id
+    return (
+        f"job {number} left the queue without a result (cancelled, out of memory or time, or a node that failed); "
+        "the same command submits it again"
+    )
 
 
-def _key(job: dict[str, Any]) -> Key:
-    return job["name"], str(job["index"])
-
-
-def _job_state(run: Run, queue: dict[Key, Queued]) -> str | None:
-    job = _job(run)
-    return None if job is None or _key(job) not in queue else queue[_key(job)].state
+def _job_state(run: Run, queue: Mapping[JobKey, Queued]) -> str | None:
+    job = read_job(run)
+    return None if job is None or job.key not in queue else queue[job.key].state

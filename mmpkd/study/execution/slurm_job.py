@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
-from data_modules.json_file import read_json
-from mmpkd.study.execution.attempt import Execute, attempt, failure, is_first_task, record_failure
-from mmpkd.study.execution.run import Run, check_unchanged, is_finished
+from mmpkd.study.execution.attempt import attempt, failure, is_first_task, record_failure
+from mmpkd.study.execution.command import Execute, RunCommand
+from mmpkd.study.execution.fingerprint import check_unchanged
+from mmpkd.study.execution.job_record import JobKey, read_job
+from mmpkd.study.execution.run import Run, is_finished
 from mmpkd.study.plan.study_plan import StudyError
 
 logger = logging.getLogger("mmpkd")
@@ -32,7 +33,7 @@ class SlurmJob:
     Attributes:
         run: The run.
         minutes: Time limit of the job.
-        execute: The Lightning command line; a function of a module.
+        execute: Executes a command on the run; a function of a module.
     """
 
     run: Run
@@ -52,8 +53,9 @@ class SlurmJob:
             return
         # Lightning calls the handler of SIGTERM that it finds after its own
         for name in (signal.SIGUSR2, signal.SIGTERM):
-            signal.signal(name, self._take_down)
-        start, before = time.monotonic(), self._progress()
+            signal.signal(name, self._heed)
+        start = time.monotonic()
+        before = self._progress()
         try:
             reason = self._attempt()
         except SystemExit:
@@ -66,9 +68,10 @@ class SlurmJob:
 
     def _is_superseded(self) -> bool:
         """Return whether the study gave up on this job, as after a kill in the middle of its submission."""
-        job = read_json(self.run.record.job)
-        own = os.environ.get("SLURM_JOB_NAME"), os.environ.get("SLURM_ARRAY_TASK_ID", "0")
-        return own != (job["name"], str(job["index"]))
+        job = read_job(self.run)
+        if job is None:
+            raise FileNotFoundError(f"Expected the job of {self.run.name} in {self.run.record.job} but there is none.")
+        return job.key != JobKey(os.environ.get("SLURM_JOB_NAME", ""), int(os.environ.get("SLURM_ARRAY_TASK_ID", "0")))
 
     def _attempt(self) -> str | None:
         try:
@@ -77,20 +80,20 @@ class SlurmJob:
             return record_failure(self.run, str(error))
         return attempt(self.run, self._lightning)
 
-    def _take_down(self, signum: int, frame: FrameType | None) -> None:
+    def _heed(self, signum: int, frame: FrameType | None) -> None:
         del frame
         self._signals.append(signum)
         if signum == signal.SIGUSR2:
             signal.raise_signal(signal.SIGTERM)
-        elif self._is_inside and signal.getsignal(signal.SIGTERM) == self._take_down:
+        elif self._is_inside and signal.getsignal(signal.SIGTERM) == self._heed:
             raise SystemExit(_STOPPED)  # while Lightning sets up or ends, it does not listen
 
-    def _lightning(self, args: Sequence[str]) -> None:
+    def _lightning(self, command: RunCommand) -> None:
         if self._signals:  # it came between training and test
             raise SystemExit(_STOPPED)
         self._is_inside = True
         try:
-            self.execute(args)
+            self.execute(command)
         except Exception as error:
             if not self._signals:
                 raise

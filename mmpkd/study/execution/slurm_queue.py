@@ -1,22 +1,28 @@
-"""What a study asks of SLURM: the options of its jobs, its queue."""
+"""The options of a study's jobs, and SLURM's queue."""
 
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
+from mmpkd.study.execution.job_record import JobKey
 from mmpkd.study.plan.study_plan import StudyError
 
-Key = tuple[str, str]  # name of the job, index in its array
 
+@dataclass(frozen=True)
+class Queued:
+    """A job in the queue.
 
-class Queued(NamedTuple):
-    """A job in the queue: its state, such as PENDING, and why it is in it."""
+    Attributes:
+        state: Its state, such as PENDING.
+        reason: Why it is in that state.
+    """
 
     state: str
     reason: str
@@ -71,7 +77,7 @@ def slurm_executor(folder: Path, parameters: dict[str, Any]) -> Any:
     return executor
 
 
-def queued_jobs() -> dict[Key, Queued]:
+def queued_jobs() -> dict[JobKey, Queued]:
     """Return this user's jobs that wait, run or end.
 
     Raises:
@@ -88,7 +94,8 @@ def queued_jobs() -> dict[Key, Queued]:
         parts = line.rsplit("|", 3)
         if len(parts) == 4:  # others are titles
             name, index, state, reason = parts
-            jobs[name, index if index.isdigit() else "0"] = Queued(state, reason)
+            # a job that is no array has N/A
+            jobs[JobKey(name, int(index) if index.isdigit() else 0)] = Queued(state, reason)
     return jobs
 
 

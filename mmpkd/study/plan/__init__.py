@@ -1,1 +1,1 @@
-"""What a study compares, and its YAML file."""
+"""The plan of a study, and its YAML file."""

@@ -1,4 +1,4 @@
-"""What a study declared before its first run, so that nobody has to be believed."""
+"""The questions of a study, written to a file before its first run, so that nobody has to be believed."""
 
 import json
 from collections.abc import Sequence
@@ -28,17 +28,10 @@ def is_as_declared(plan: StudyPlan, out: Path) -> bool:
     return bool(declared == json.loads(json.dumps(_questions(plan))))
 
 
-def other_seeds(out: Path, seeds: Sequence[int]) -> str:
-    """Return what to say if a report is of other seeds than were written down before the first run, or an empty text."""
+def declared_seeds(out: Path) -> tuple[int, ...] | None:
+    """Return the seeds that were written down before the first run, or None if none were."""
     path = out / FILE
-    declared = read_json(path)["seeds"] if path.is_file() else seeds
-    if set(declared) == set(seeds):
-        return ""
-    before, now = (", ".join(map(str, own)) for own in (declared, seeds))
-    return (
-        f"Before the first run, seeds {before} were declared; this report is of seeds {now}. Seeds that are chosen when results "
-        "are known show a difference too often."
-    )
+    return tuple(read_json(path)["seeds"]) if path.is_file() else None
 
 
 def _questions(plan: StudyPlan) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from mmpkd.statistics.effects import MIN_SEEDS, SINGLE_SEED, Effect
+from mmpkd.statistics.effects import Effect
 from mmpkd.statistics.hypotheses import Verdict
 from mmpkd.study.analysis.comparison import Compared
 from mmpkd.study.analysis.conclusions import Conclusions, Unanswered
 from mmpkd.study.analysis.contrast import Contrasted
+from mmpkd.study.analysis.difference import Difference
+from mmpkd.study.plan.study_plan import Comparison, Contrast, Factorial
+from mmpkd.study.report.caveats import NOT_ABSENT, SINGLE_SEED, few_seeds
 from mmpkd.study.report.names import BASELINE_TITLES, measure_name
-
-NOT_ABSENT = " Not shown is not the same as absent."
 
 
 def headline(conclusions: Conclusions) -> str:
@@ -37,24 +38,37 @@ def no_answer(found: Unanswered) -> str:
 
 def answer(found: Compared) -> str:
     """Return the answer to a comparison of two arms, with its interval."""
-    declared, overall = found.declared, found.overall
+    declared = found.declared
+    what = f"{measure_name(declared.measure)}, {declared.arm} minus {declared.reference}"
+    counts = _counts(found.overall)
+    if found.num_seeds == 1:
+        estimate = with_interval(found.effect)
+        return f"{what}: {estimate} on {counts}, for one seed; {SINGLE_SEED}. {_against_chance(found)}"
+    estimate = with_interval(found.effect, _level(found.verdict))
+    scope = f"over {found.num_seeds} seeds and {counts}"
+    absence = NOT_ABSENT if found.verdict == "not shown" else ""
+    return (
+        f"{_claim(declared, found.verdict)}: {what}, {estimate}, {scope}.{absence}{few_seeds(found.num_seeds)} "
+        f"{_against_chance(found)}"
+    )
+
+
+def _claim(declared: Comparison, verdict: Verdict) -> str:
+    arm = _capital(declared.arm)
+    claims: Mapping[Verdict, str] = {
+        "higher": f"{arm} localizes better than {declared.reference}",
+        "lower": f"{arm} localizes worse than {declared.reference}",
+        "equivalent": f"{arm} and {declared.reference} localize equally well within ± {declared.margin}",
+        "not shown": f"No difference in localization between {declared.arm} and {declared.reference} is shown",
+    }
+    return claims[verdict]
+
+
+def _counts(overall: Difference) -> str:
     counts = f"{overall.num_rois} ROIs of {overall.num_patients} patients"
     if overall.num_undefined:
         counts += f" ({overall.num_undefined} differences are undefined and left out)"
-    what = f"{measure_name(declared.score, declared.attribution)}, {declared.arm} minus {declared.reference}"
-    if found.num_seeds == 1:
-        return f"{what}: {with_interval(overall.effect)} on {counts}, for one seed; {SINGLE_SEED}. {_against_chance(found)}"
-    claim = {
-        "higher": f"{_capital(declared.arm)} localizes better than {declared.reference}",
-        "lower": f"{_capital(declared.arm)} localizes worse than {declared.reference}",
-        "equivalent": f"{_capital(declared.arm)} and {declared.reference} localize equally well within ± {declared.margin}",
-        "not shown": f"No difference in localization between {declared.arm} and {declared.reference} is shown",
-    }[found.verdict]
-    absence = NOT_ABSENT if found.verdict == "not shown" else ""
-    scope = f"over {found.num_seeds} seeds and {counts}"
-    few = _few(found.num_seeds)
-    estimate = with_interval(overall.effect, _level(found.verdict))
-    return f"{claim}: {what}, {estimate}, {scope}.{absence}{few} {_against_chance(found)}"
+    return counts
 
 
 def contrast_answer(found: Contrasted, behind: Sequence[Compared]) -> str:
@@ -64,9 +78,21 @@ def contrast_answer(found: Contrasted, behind: Sequence[Compared]) -> str:
         found: The contrast.
         behind: The differences behind it.
     """
-    declared, (first, second), (form, other) = found.declared, found.domains, found.declared.forms
+    declared = found.declared
+    claim = _contrast_claims(declared)[declared.contrast][found.verdict]
+    absence = NOT_ABSENT if found.verdict == "not shown" else ""
+    estimate = with_interval(found.effect, _level(found.verdict))
+    return (
+        f"{claim}: contrast of {declared.contrast} in {measure_name(declared.measure)}, {estimate}, over "
+        f"{found.num_seeds} seeds.{absence}{few_seeds(found.num_seeds)}{_not_above_chance(behind)}"
+    )
+
+
+def _contrast_claims(declared: Factorial) -> Mapping[Contrast, Mapping[Verdict, str]]:
+    first, second = declared.domains
+    form, other = declared.forms
     margin = declared.margin
-    claims: Mapping[str, Mapping[str, str]] = {
+    return {
         "domain": {
             "higher": f"The effect of distillation on localization is higher in {first} than in {second}",
             "lower": f"The effect of distillation on localization is lower in {first} than in {second}",
@@ -86,13 +112,6 @@ def contrast_answer(found: Contrasted, behind: Sequence[Compared]) -> str:
             "not shown": f"No interaction of domain ({first}, {second}) and form ({form}, {other}) is shown",
         },
     }
-    claim = claims[declared.contrast][found.verdict]
-    absence = NOT_ABSENT if found.verdict == "not shown" else ""
-    measure = measure_name(declared.score, declared.attribution)
-    return (
-        f"{claim}: contrast of {declared.contrast} in {measure}, {with_interval(found.effect, _level(found.verdict))}, over "
-        f"{found.num_seeds} seeds.{absence}{_few(found.num_seeds)}{_not_above_chance(behind)}"
-    )
 
 
 def _level(verdict: Verdict) -> float:
@@ -108,33 +127,37 @@ def with_interval(effect: Effect, level: float = 0.95) -> str:
     return f"{effect.estimate:+.3f} ({100 * level:.0f} % interval {interval.low:+.3f} to {interval.high:+.3f})"
 
 
-def _few(num_seeds: int) -> str:
-    return f" Fewer than {MIN_SEEDS} seeds: read it as a hint." if num_seeds < MIN_SEEDS else ""
-
-
 def _capital(name: str) -> str:
     return name[:1].upper() + name[1:]
 
 
 def _against_chance(found: Compared) -> str:
     """Say how both arms do against a map that knows nothing of the image: a difference below it means little."""
-    declared, (arm, reference) = found.declared, found.levels
-    levels = f"{declared.arm} {arm:.3f}, {declared.reference} {reference:.3f}"
-    if found.trivial is None:
-        return f"Levels: {levels}; no trivial map was scored."
-    name, value = BASELINE_TITLES[found.trivial[0]], found.trivial[1]
-    return f"Levels: {levels}, best trivial map ({name[:1].lower()}{name[1:]}) {value:.3f}.{_not_above_chance([found])}"
+    declared = found.declared
+    levels = found.levels
+    own = f"{declared.arm} {levels.arm:.3f}, {declared.reference} {levels.reference:.3f}"
+    if levels.baseline is None:
+        return f"Levels: {own}; no trivial map was scored."
+    name = BASELINE_TITLES[levels.baseline.name]
+    best = f"{name[:1].lower()}{name[1:]}"
+    return f"Levels: {own}, best trivial map ({best}) {levels.baseline.value:.3f}.{_not_above_chance([found])}"
 
 
 def _not_above_chance(comparisons: Sequence[Compared]) -> str:
-    below = [
-        who
-        for found in comparisons
-        for who, own in zip((found.declared.arm, found.declared.reference), found.levels, strict=True)
-        if found.trivial is not None and own <= found.trivial[1]
-    ]
+    """Name the arms that are not better than the best baseline map."""
+    below: list[str] = []
+    for found in comparisons:
+        below += _arms_below(found)
     if not below:
         return ""
     *names, last = dict.fromkeys(below)
     listed = f"{', '.join(names)} and {last}" if names else last
     return f" {_capital(listed)} did not beat a map that sees no student."
+
+
+def _arms_below(found: Compared) -> list[str]:
+    levels = found.levels
+    if levels.baseline is None:
+        return []
+    pairs = ((found.declared.arm, levels.arm), (found.declared.reference, levels.reference))
+    return [name for name, level in pairs if level <= levels.baseline.value]

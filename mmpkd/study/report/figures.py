@@ -7,9 +7,10 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from mmpkd.study.analysis.comparison import Difference
+from mmpkd.study.analysis.difference import Difference
 
-INK, ACCENT = "#1f2933", "#0b6e99"
+INK = "#1f2933"
+ACCENT = "#0b6e99"
 
 
 def forest_plot(differences: Sequence[Difference], label: str) -> Figure:

@@ -1,6 +1,9 @@
-"""How the report calls scores and baseline maps."""
+"""How the report calls scores, baseline maps and methods."""
 
 from mmpkd.attribution import BASELINE_MAPS
+from mmpkd.statistics.intervals import IntervalMethod
+from mmpkd.statistics.matching import Held
+from mmpkd.study.plan.study_plan import Measure
 
 BASELINE_TITLES = {kind.name: kind().title for kind in BASELINE_MAPS}
 SCORE_NAMES = {
@@ -16,7 +19,21 @@ SCORE_NAMES = {
     "cnr": "CNR",
 }
 
+CLASSIFICATION_NAMES = {"auroc": "AUROC", "auprc": "AUPRC", "ece": "ECE"}
+INTERVAL_NAMES: dict[IntervalMethod, str] = {
+    "crossed": "Student's t, seeds and patients crossed",
+    "seeds": "t over seeds",
+    "bca": "BCa bootstrap over patients",
+    "bc": "BC bootstrap over patients",
+}
+HELD_EQUAL: dict[Held, str] = {
+    "confidence": "confidence in the finding (regression over ROIs)",
+    "recognition": "recognised by both arms (subset of ROIs)",
+    "macro_auroc": "macro AUROC (regression over runs)",
+}
+EXTRAPOLATED = "The arms' AUROCs do not overlap: the line is extrapolated."
 
-def measure_name(score: str, attribution: str) -> str:
+
+def measure_name(measure: Measure) -> str:
     """Return what was measured, in words."""
-    return f"{SCORE_NAMES.get(score, score)} of {attribution.replace('_', ' ')}"
+    return f"{SCORE_NAMES.get(measure.score, measure.score)} of {measure.attribution.replace('_', ' ')}"

@@ -9,51 +9,42 @@ import yaml
 from mmpkd.statistics.hypotheses import minimum_detectable_effect
 from mmpkd.study.analysis.conclusions import Conclusions
 from mmpkd.study.execution.run import Run
-from mmpkd.study.plan.study_plan import StudyPlan
-from mmpkd.study.report.sections import Grid, Section
+from mmpkd.study.report.page import Page
+from mmpkd.study.report.tables import Grid, Row
 from mmpkd.tracking.wandb import finish_wandb, wandb_logger
 
 FOLDER = ".summary"
 
 
-def track_summary(
-    plan: StudyPlan,
-    out: Path,
-    finished: Sequence[Run],
-    answer: str,
-    conclusions: Conclusions,
-    sections: Sequence[Section],
-) -> None:
+def track_summary(page: Page, out: Path, finished: Sequence[Run]) -> None:
     """Log estimate, interval and p-value, the table of arms, and the figures; no image and no identifier of a sample.
 
     The run is online or offline as the runs of the study are, and goes on as the same run when the report is written again.
     Nothing happens if they are not tracked.
 
     Args:
-        plan: The study.
-        out: Its folder, with the report.
+        page: The report.
+        out: Folder of the study, with the report.
         finished: Finished runs.
-        answer: Its answer in words.
-        conclusions: Its numbers.
-        sections: The tables of its report.
     """
     settings = _settings(finished)
-    folder = out / FOLDER
-    mode, project = settings.get("wandb", "disabled"), settings.get("project", "mmpkd")
-    logger = wandb_logger(folder, mode, project, f"{plan.name} answer", plan.name, "report", settings.get("tags") or [])
+    logger = wandb_logger(
+        out / FOLDER,
+        settings.get("wandb", "disabled"),
+        settings.get("project", "mmpkd"),
+        f"{page.plan.name} answer",
+        group=page.plan.name,
+        job_type="report",
+        tags=settings.get("tags") or [],
+    )
     if logger is None:
         return
     import wandb
 
-    run = logger.experiment
-    figures = sorted((out / "report" / "figures").glob("*.png"))
-    run.log(
-        {
-            **{f"arms/{own.name or 'all'}": wandb.Table(*_table(own.arms)) for own in sections},
-            **{f"figures/{path.stem}": wandb.Image(str(path)) for path in figures},
-        }
-    )
-    run.summary.update({"answer": answer, **_endpoint(conclusions)})
+    tables = {f"arms/{own.name or 'all'}": wandb.Table(*_table(own.arms)) for own in page.sections}
+    paths = sorted((out / "report" / "figures").glob("*.png"))
+    logger.experiment.log({**tables, **{f"figures/{path.stem}": wandb.Image(str(path)) for path in paths}})
+    logger.experiment.summary.update({"answer": page.sentence, **_endpoint(page.conclusions)})
     finish_wandb(0)
 
 
@@ -69,7 +60,8 @@ def _endpoint(conclusions: Conclusions) -> dict[str, float | str]:
     found = conclusions.contrast or conclusions.primary
     if found is None:
         return {}
-    effect, interval = found.effect, found.effect.interval()
+    effect = found.effect
+    interval = effect.interval()
     return {
         "endpoint/estimate": effect.estimate,
         "endpoint/low": interval.low,
@@ -83,4 +75,8 @@ def _endpoint(conclusions: Conclusions) -> dict[str, float | str]:
 
 def _table(grid: Grid) -> tuple[list[str], list[list[str | float]]]:
     """Return the names of the columns, and the rows: means over seeds."""
-    return ["arm", *grid.columns], [[name, *(cell.mean for cell in cells)] for name, _, cells in grid.rows]
+    return ["arm", *grid.columns], [_means(row) for row in grid.rows]
+
+
+def _means(row: Row) -> list[str | float]:
+    return [row.name, *(cell.mean for cell in row.cells)]

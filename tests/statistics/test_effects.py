@@ -1,10 +1,11 @@
+"""Effects over seeds and patients."""
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from mmpkd.metrics.classification import auroc
-from mmpkd.statistics.auroc_bootstrap import auroc_differences, weighted_auroc
-from mmpkd.statistics.effects import Effect, bca_interval, effect_of, independent_sum, paired_effect_size, t_interval
+from mmpkd.statistics.effects import Effect, effect_of, independent_sum, paired_effect_size
+from mmpkd.statistics.intervals import bca_interval, t_interval
 from mmpkd.statistics.resampling import Floats, SeedReplicates, cluster_sums, patient_bootstrap
 
 
@@ -75,9 +76,9 @@ def test_several_runs_agree_with_the_closed_form_of_two_crossed_factors() -> Non
     assert effect.interval().high - effect.estimate == pytest.approx(half)
     medians = (x / 400 / (stats.chi2.median(n) / n) for x, n in ((seeds, 4), (patients, 79), (residual, 4 * 79)))
     seeds, patients, residual = medians
-    assert effect.typical[0] == pytest.approx(np.sqrt(seeds + patients - residual), rel=0.02)
-    assert effect.typical[0] > effect.error * 1.05
-    assert effect.typical[1] < effect.df
+    assert effect.typical.error == pytest.approx(np.sqrt(seeds + patients - residual), rel=0.02)
+    assert effect.typical.error > effect.error * 1.05
+    assert effect.typical.df < effect.df
 
 
 def test_equal_patients_leave_the_t_interval_over_seeds() -> None:
@@ -152,8 +153,8 @@ def test_independent_effects_add_their_variances() -> None:
     assert both.error == pytest.approx(np.sqrt(0.05))
     assert both.df == pytest.approx(0.05**2 / (0.01**2 / 4 + 0.04**2 / 9))
     typical = 0.01 / (stats.chi2.median(4) / 4), 0.04 / (stats.chi2.median(9) / 9)
-    assert both.typical[0] == pytest.approx(np.sqrt(sum(typical)))
-    assert both.typical[1] == pytest.approx(sum(typical) ** 2 / (typical[0] ** 2 / 4 + typical[1] ** 2 / 9))
+    assert both.typical.error == pytest.approx(np.sqrt(sum(typical)))
+    assert both.typical.df == pytest.approx(sum(typical) ** 2 / (typical[0] ** 2 / 4 + typical[1] ** 2 / 9))
     values, patient = table(np.random.default_rng(5), 1, 30, 0.1)
     single = effect_of(patient_bootstrap(cluster_sums(values, patient)))
     with pytest.raises(ValueError, match="single run"):
@@ -169,46 +170,3 @@ def test_t_interval_and_effect_size_have_their_closed_forms() -> None:
     # the correction for two units is zero: a size of 0.000 beside a clear difference would mislead
     assert np.isnan(paired_effect_size(values[:2]))
     assert np.isnan(t_interval(values[:1]).low)
-
-
-def test_weighted_auroc_is_the_auroc_of_repeated_images() -> None:
-    import torch
-
-    rng = np.random.default_rng(4)
-    preds, positive = rng.integers(0, 6, 30) / 6, rng.random(30) > 0.5
-    weights = rng.integers(0, 3, (5, 30)).astype(float)
-    for row, value in zip(weights, weighted_auroc(preds, positive, weights), strict=True):
-        index = np.repeat(np.arange(30), row.astype(int))
-        repeated = [torch.from_numpy(x[index].astype(float))[:, None] for x in (preds, positive)]
-        assert value == pytest.approx(auroc(*repeated).item())
-
-
-def test_patients_without_a_stated_target_are_no_patients_of_an_auroc() -> None:
-    rng = np.random.default_rng(7)
-    target = np.tile([[0.0], [1.0], [np.nan]], (10, 1))
-    preds = rng.random((1, 30, 1))
-    assert auroc_differences(preds, 1 - preds, target, np.arange(30), 10).num_patients == 20
-
-
-def test_auroc_differences_are_paired() -> None:
-    rng = np.random.default_rng(5)
-    target = rng.integers(0, 2, (80, 1)).astype(float)
-    preds = (target + rng.normal(0, 1, (80, 1)))[None]
-    same = auroc_differences(preds, preds, target, np.arange(80), 200)
-    assert same.effect().estimate == 0
-    assert np.nanmax(np.abs(same.replicates)) == 0
-
-
-def test_the_error_of_an_auroc_difference_is_that_of_delong() -> None:
-    rng = np.random.default_rng(6)
-    positive = rng.random(300) > 0.4
-    preds = [positive + rng.normal(0, 1.2, 300) for _ in range(2)]
-    found = auroc_differences(
-        preds[0][None, :, None], preds[1][None, :, None], positive[:, None].astype(float), np.arange(300)
-    )
-    # DeLong, DeLong and Clarke-Pearson 1988: the variance of paired placements
-    wins = [(np.subtract.outer(p[positive], p[~positive]) > 0).astype(float) for p in preds]
-    case, control = (wins[0] - wins[1]).mean(axis=1), (wins[0] - wins[1]).mean(axis=0)
-    error = np.sqrt(case.var(ddof=1) / positive.sum() + control.var(ddof=1) / (~positive).sum())
-    assert found.effect().estimate == pytest.approx((wins[0] - wins[1]).mean())
-    assert found.effect().error == pytest.approx(error, rel=0.08)

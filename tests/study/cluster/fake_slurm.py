@@ -35,7 +35,7 @@ COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel")
 def install(folder: Path) -> None:
     folder.mkdir(parents=True)
     for name in COMMANDS:
-        script = f'#!/bin/sh\nexec "{sys.executable}" -m tests.study.fake_slurm {name} "{folder}" "$@"\n'
+        script = f'#!/bin/sh\nexec "{sys.executable}" -m tests.study.cluster.fake_slurm {name} "{folder}" "$@"\n'
         (folder / name).write_text(script)
         (folder / name).chmod(0o755)
 
@@ -60,7 +60,7 @@ def sbatch(queue: Path, script: str) -> None:
         write_json(queue / f"{name}.json", {"name": options["job-name"], "index": index, "job": job, "state": state})
         if is_held or (queue / NODE).exists():
             continue
-        command = [sys.executable, "-m", "tests.study.fake_slurm", "task", str(queue), name]
+        command = [sys.executable, "-m", "tests.study.cluster.fake_slurm", "task", str(queue), name]
         subprocess.Popen(
             command,
             start_new_session=True,

@@ -59,14 +59,14 @@ def test_runs_on_one_line_leave_nothing_to_the_arm() -> None:
     line = [0.5 * a + rng.normal(0, 0.002, 6) for a in aurocs]
     matched = at_equal_auroc((line[0], line[1]), aurocs)
     assert matched is not None
-    assert matched.note == ""
+    assert not matched.is_extrapolated
     assert matched.effect.estimate == pytest.approx(0, abs=0.005)
     moved = at_equal_auroc((line[0] + 0.1, line[1]), aurocs)
     assert moved is not None
     assert moved.effect.estimate == pytest.approx(matched.effect.estimate + 0.1)
     apart = at_equal_auroc((line[0], line[1]), (aurocs[0], aurocs[1] + 0.3))
     assert apart is not None
-    assert "do not overlap" in apart.note
+    assert apart.is_extrapolated
     assert at_equal_auroc((line[0][:2], line[1][:2]), (aurocs[0][:2], aurocs[1][:2])) is None
 
 

@@ -40,10 +40,11 @@ def test_equivalence_is_that_the_inner_interval_lies_within_the_margin(
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_holm_is_the_closed_test_of_bonferroni(values: list[float]) -> None:
     """A hypothesis is rejected if Bonferroni's test rejects every intersection that it belongs to."""
-    expected = []
-    for i in range(len(values)):
-        subsets = [s for n in range(1, len(values) + 1) for s in combinations(range(len(values)), n) if i in s]
-        expected.append(max(min(1.0, len(s) * min(values[j] for j in s)) for s in subsets))
+    expected = np.zeros(len(values))
+    for size in range(1, len(values) + 1):
+        for subset in combinations(range(len(values)), size):
+            bonferroni = min(1.0, size * min(values[i] for i in subset))
+            expected[list(subset)] = np.maximum(expected[list(subset)], bonferroni)
     assert holm(values) == pytest.approx(expected)
 
 

@@ -1,0 +1,11 @@
+"""The table of predictions of a run: one row a sample, with `sample_id`, `patient_id` and two columns a label."""
+
+
+def target_column(label: str) -> str:
+    """Return the column of a label's target: 1, 0, or NaN for not stated."""
+    return f"target/{label}"
+
+
+def probability_column(label: str) -> str:
+    """Return the column of a label's predicted probability."""
+    return f"probability/{label}"

@@ -1,0 +1,92 @@
+"""Tables of a study's finished runs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mmpkd.records import RunState, TestRecord
+from mmpkd.records.roi_table import score_columns
+from mmpkd.records.tables import read_table
+from mmpkd.study.execution.command import RunCommand
+from mmpkd.study.execution.run import Run
+from mmpkd.study.plan.study_plan import StudyError
+
+
+@dataclass(frozen=True)
+class RunTables:
+    """The tables of one finished run.
+
+    Attributes:
+        run: The run.
+        state: Its state.
+        test: What its test found.
+        predictions: One row a test image.
+        rois: One row an (image, finding, attribution); None for a teacher or a data set without ROIs.
+    """
+
+    run: Run
+    state: RunState
+    test: TestRecord
+    predictions: pd.DataFrame
+    rois: pd.DataFrame | None
+
+    @property
+    def monitor(self) -> str | None:
+        """Validation score that its checkpoint was chosen by."""
+        return None if self.state.training is None else self.state.training.monitor
+
+    @property
+    def scores(self) -> list[str]:
+        """Localization scores that the table has."""
+        return [] if self.rois is None else score_columns(self.rois)
+
+
+def read_run(run: Run) -> RunTables:
+    """Read the tables of a finished run.
+
+    Raises:
+        StudyError: If one is missing, damaged, or made with another checkpoint than that of the training.
+    """
+    folder = run.record
+    state = folder.state
+    if state is None or state.test is None or not folder.predictions("test").is_file():
+        raise StudyError(
+            f"Expected the test of a finished run in {run.folder} but it is not complete. Delete the folder and rerun."
+        )
+    predictions = _read(run, folder.predictions("test")).sort_values("sample_id", ignore_index=True)
+    rois = _read(run, folder.rois("test")) if folder.rois("test").is_file() else None
+    if rois is not None and rois.empty:
+        rois = None
+    return RunTables(run, state, state.test, predictions, rois)
+
+
+def tested_on(tables: Sequence[RunTables], test_set: str) -> list[RunTables]:
+    """Return the runs that were tested on another data set, or with "" on the study's own."""
+    return [table for table in tables if table.run.test_set == test_set]
+
+
+def tables_by_arm(tables: Sequence[RunTables], arms: Iterable[str]) -> dict[str, list[RunTables]]:
+    """Return the tables of some arms, by arm."""
+    found: dict[str, list[RunTables]] = {name: [] for name in arms}
+    for table in tables:
+        if table.run.arm.name in found:
+            found[table.run.arm.name].append(table)
+    return found
+
+
+def _read(run: Run, path: Path) -> pd.DataFrame:
+    """Read a table of the checkpoint that the run was trained to."""
+    try:
+        table = read_table(path)
+    except ValueError as error:
+        raise StudyError(str(error)) from error
+    trained = run.trained_record.state
+    expected = None if trained is None or trained.training is None else trained.training.checkpoint
+    if table.checkpoint != expected:
+        raise StudyError(
+            f"Expected {path} to be made with {run.checkpoint} but it was made with another checkpoint. Test the run again: "
+            f"{RunCommand('test', run, checkpoint=run.checkpoint)}"
+        )
+    return table.frame

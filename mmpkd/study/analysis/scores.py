@@ -1,0 +1,113 @@
+"""Every score of every run of a study, with its number of samples and its level without information."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass, fields
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mmpkd.metrics.classification import auroc, average_precision, expected_calibration_error
+from mmpkd.statistics.resampling import Floats
+from mmpkd.study.analysis.pairing import stacked_predictions, targets_of
+from mmpkd.study.analysis.run_tables import RunTables
+
+ALL = "all"
+# what a map without information scores; other scores are those of an all-ones map, the share of the image that the ROI takes
+CHANCE = {"pixel_auroc": 0.5, "cnr": 0.0}
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """A score of a run.
+
+    Attributes:
+        test_set: Name of the other data set that it was tested on, "" for the study's own.
+        arm: Arm of the run.
+        seed: Seed of the run.
+        measure: Name of the score.
+        attribution: Attribution whose localization is scored, "" for classification.
+        finding: Finding, or `all` for the mean.
+        value: The score; NaN where it is undefined.
+        num: Images or ROIs that were scored.
+        num_undefined: Findings or ROIs without a score.
+        chance: AUROC .5, AUPRC the prevalence, ECE none, pixel AUROC .5, CNR 0; any other localization score the mean share of
+            the image that its ROIs take: what the all-ones map scores.
+    """
+
+    test_set: str
+    arm: str
+    seed: int
+    measure: str
+    attribution: str
+    finding: str
+    value: float
+    num: int
+    num_undefined: int
+    chance: float
+
+
+def results_table(tables: Sequence[RunTables]) -> pd.DataFrame:
+    """Return every score of every run, one `ScoreRow` a row."""
+    rows: list[ScoreRow] = []
+    for table in tables:
+        rows += _classification(table)
+        rows += _localization(table)
+    names = [field.name for field in fields(ScoreRow)]
+    return pd.DataFrame([astuple(row) for row in rows], columns=names)
+
+
+def macro_auroc(table: RunTables) -> float:
+    """Return the mean AUROC of a run over the findings that have one."""
+    return next(row.value for row in _classification(table) if row.measure == "auroc" and row.finding == ALL)
+
+
+def _classification(table: RunTables) -> Iterator[ScoreRow]:
+    # copies, since columns of a table may be read-only
+    target = np.array(targets_of(table))
+    preds = np.array(stacked_predictions([table])[0])
+    stated = (~np.isnan(target)).sum(axis=0)
+    prevalence = target.sum(axis=0, where=~np.isnan(target)) / np.maximum(stated, 1)
+    yield from _scored(table, "auroc", auroc, preds, target, np.full(len(stated), 0.5))
+    yield from _scored(table, "auprc", average_precision, preds, target, prevalence)
+    yield from _scored(table, "ece", expected_calibration_error, preds, target, np.full(len(stated), np.nan))
+
+
+def _scored(
+    table: RunTables,
+    measure: str,
+    score: Callable[[Tensor, Tensor], Tensor],
+    preds: Floats,
+    target: Floats,
+    chance: Floats,
+) -> Iterator[ScoreRow]:
+    """Yield the mean of a score of classification over the findings that have one, and then each finding."""
+    row = partial(ScoreRow, table.run.test_set, table.run.arm.name, table.run.seed, measure, "")
+    values = score(torch.from_numpy(preds), torch.from_numpy(target)).numpy()
+    defined = ~np.isnan(values)
+    macro = float(np.nanmean(values)) if defined.any() else float("nan")
+    level = float(chance[defined].mean()) if defined.any() else float("nan")
+    yield row(ALL, macro, len(target), int((~defined).sum()), level)
+    stated = (~np.isnan(target)).sum(axis=0)
+    for column, finding in enumerate(table.test.label_names):
+        yield row(finding, values[column], int(stated[column]), int(not defined[column]), float(chance[column]))
+
+
+def _localization(table: RunTables) -> Iterator[ScoreRow]:
+    if table.rois is None:
+        return
+    for attribution, own in table.rois.groupby("attribution", sort=True):
+        yield from _localization_of(table, str(attribution), ALL, own)
+        for finding, rows in own.groupby("finding", sort=True):
+            yield from _localization_of(table, str(attribution), str(finding), rows)
+
+
+def _localization_of(table: RunTables, attribution: str, finding: str, rows: pd.DataFrame) -> Iterator[ScoreRow]:
+    row = partial(ScoreRow, table.run.test_set, table.run.arm.name, table.run.seed)
+    for score in table.scores:
+        values = rows[score]
+        chance = CHANCE.get(score, rows["area"][values.notna()].mean())
+        counts = int(values.notna().sum()), int(values.isna().sum())
+        yield row(score, attribution, finding, values.mean(), *counts, chance)

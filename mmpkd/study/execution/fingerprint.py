@@ -1,0 +1,79 @@
+"""Whether a run was made with the settings that the study has now: by a hash of them."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmpkd.records import RunFolder
+from mmpkd.study.execution.command import identity_flags
+from mmpkd.study.execution.run import Run
+from mmpkd.study.plan.study_plan import StudyError
+
+_ADVICE = "Delete or move the folder to train again, or give --out another one."
+
+
+def check_unchanged(run: Run) -> None:
+    """Check that a finished or interrupted run was made with the settings that the study has now.
+
+    Raises:
+        StudyError: If flags, configuration files or the teacher differ, or the study did not make the run.
+    """
+    state = run.record.state
+    if state is None or state.study is None:
+        if any(run.record.checkpoints.glob("*.ckpt")):
+            raise StudyError(
+                f"Expected {run.folder} to be empty or made by a study but it holds checkpoints of a run with unknown "
+                f"settings. {_ADVICE}"
+            )
+    elif state.study.fingerprint != run_fingerprint(run):
+        kind = "finished" if state.status == "tested" else "interrupted"
+        raise StudyError(
+            f"Expected the {kind} run in {run.folder} to have the settings of the study but they changed since: "
+            f"flags, configuration files, or the teacher. {_ADVICE}"
+        )
+
+
+def run_fingerprint(run: Run) -> str:
+    """Return a hash of everything that decides how a run turns out: flags, configuration, teacher.
+
+    Paths of the study itself are left out, and comments, so that neither another way to write `--out` nor a remark in a YAML
+    file makes finished runs worthless. Files count by their content, the teacher by what it was trained with.
+    """
+    digest = hashlib.sha256(json.dumps(_flags_that_count(run)).encode())
+    for named in _files(run):
+        for path in configuration_files(named):
+            digest.update(json.dumps(yaml.safe_load(path.read_text()), sort_keys=True, default=str).encode())
+    for made_from in (run.teacher, run.trained):
+        state = None if made_from is None else RunFolder(made_from).state
+        if state is not None and state.status == "tested" and state.study is not None:
+            digest.update(state.study.fingerprint.encode())
+    return digest.hexdigest()
+
+
+def _flags_that_count(run: Run) -> list[str]:
+    words = identity_flags(run)
+    for flag in run.overrides:
+        if flag.config is None and flag.data is None:
+            words += flag.words
+    if run.external is not None:
+        words += run.external.overrides
+    return words
+
+
+def _files(run: Run) -> list[Path]:
+    """Return the files of settings that a run names, those of data modules last."""
+    configs = [flag.config for flag in run.overrides if flag.config is not None]
+    data = [flag.data for flag in run.overrides if flag.data is not None]
+    if run.external is not None:
+        data.append(run.external.data)
+    return [*run.arm.config, *configs, *data]
+
+
+def configuration_files(config: Path) -> list[Path]:
+    """Return a configuration file and those that it names."""
+    content: dict[str, Any] = yaml.safe_load(config.read_text())
+    named = [value for value in content.values() if isinstance(value, str) and value.endswith((".yaml", ".yml"))]
+    return [config, *(config.parent / value for value in named)]

@@ -1,0 +1,74 @@
+"""The runs that a study consists of."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mmpkd.study.execution.run import Run
+from mmpkd.study.plan.domains import domain_of
+from mmpkd.study.plan.flags import check_overrides, parse_flags
+from mmpkd.study.plan.study_plan import Arm, External, StudyPlan
+
+
+def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Sequence[str]) -> list[Run]:
+    """Return the runs of a study in the order in which they are made: teachers first, then seed by seed.
+
+    Args:
+        plan: The study.
+        out: Folder of the study.
+        seeds: Seeds of the student arms.
+        overrides: Flags added to every run, after those of the study and the arm.
+
+    Raises:
+        StudyError: If an override belongs to no flag, or is a flag that the study sets itself.
+    """
+    added = check_overrides(overrides)
+    pairs = [(arm, plan.teacher_seed) for arm in plan.teachers]
+    for seed in seeds:
+        pairs += [(arm, seed) for arm in plan.students]
+    runs = []
+    for arm, seed in pairs:
+        run = Run(
+            arm,
+            seed,
+            _folder(out, arm.name, seed),
+            group=plan.name,
+            overrides=(*parse_flags(plan.overrides), *parse_flags(arm.overrides), *added),
+            teacher=_teacher(plan, arm, out, seed),
+            reference=_reference(plan, arm, out, seed),
+        )
+        runs += [run, *(external_run(run, own) for own in plan.external if arm.name in own.arms)]
+    return runs
+
+
+def external_run(run: Run, external: External) -> Run:
+    """Return the test of a trained student on another data set; it lies in the folder of its training."""
+    return replace(
+        run,
+        folder=run.folder / "external" / external.name,
+        overrides=tuple(flag for flag in run.overrides if not flag.is_of_data),
+        external=external,
+        trained=run.folder,
+    )
+
+
+def _folder(out: Path, arm: str, seed: int) -> Path:
+    return out / arm / f"seed{seed}"
+
+
+def _teacher(plan: StudyPlan, arm: Arm, out: Path, seed: int) -> Path | None:
+    """Return the folder of the run that an arm is distilled from: of a student arm, the run of the same seed."""
+    if arm.teacher is None:
+        return None
+    is_teacher = plan.arm(arm.teacher).role == "teacher"
+    return _folder(out, arm.teacher, plan.teacher_seed if is_teacher else seed)
+
+
+def _reference(plan: StudyPlan, arm: Arm, out: Path, seed: int) -> Path | None:
+    """Return the folder of the student that the card of an arm's teacher compares with, if it is trained before the arm."""
+    if arm.teacher is None or arm.role == "teacher":
+        return None
+    reference = plan.arm(domain_of(plan, arm.name).reference)
+    names = [student.name for student in plan.students]
+    is_before = names.index(reference.name) < names.index(arm.name)
+    return _folder(out, reference.name, seed) if reference.teacher is None and is_before else None

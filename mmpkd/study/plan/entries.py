@@ -1,0 +1,113 @@
+"""Parts of a study file, read into dataclasses by jsonargparse."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, fields
+from pathlib import Path
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from mmpkd.study.plan.study_plan import StudyError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    Part = TypeVar("Part", bound=DataclassInstance)
+
+_IN_WORDS: Mapping[object, str] = {
+    str: "text",
+    int: "an integer",
+    float: "a number",
+    tuple[str, ...]: "a list of text",
+    tuple[int, ...]: "a list of integers",
+    tuple[Path, ...]: "a path or a list of paths",
+    Mapping[str, Mapping[str, str]]: "a mapping of domains to mappings of forms to arms",
+}
+
+
+@contextmanager
+def at(where: str) -> Iterator[None]:
+    """Name a place in the study file in front of what is wrong there."""
+    try:
+        yield
+    except StudyError as error:
+        what = str(error)
+        raise StudyError(f"{where}: {what[:1].lower()}{what[1:]}") from error
+
+
+def parsed(kind: "type[Part]", values: Mapping[str, object], **given: object) -> "Part":
+    """Read a part of a study file.
+
+    Args:
+        kind: Dataclass that holds the part.
+        values: The part; its keys are fields of the dataclass.
+        given: The fields that are known already, and are no keys.
+
+    Raises:
+        StudyError: If a key is unknown or missing, or a value is of another type or not allowed.
+    """
+    names = check_keys(kind, values, given)
+    missing = [own.name for own in fields(kind) if own.name in names and own.default is MISSING]
+    missing = [name for name in missing if name not in values]
+    if missing:
+        raise StudyError(f"Expected the keys {', '.join(missing)} but they are missing.")
+    hints = get_type_hints(kind)
+    return kind(**{key: _value(key, value, hints[key]) for key, value in values.items()}, **given)
+
+
+def check_keys(kind: "type[Part]", keys: Iterable[str], given: Iterable[str] = ()) -> list[str]:
+    """Check that keys are fields of a dataclass; return those that there can be.
+
+    Args:
+        kind: The dataclass.
+        keys: The keys.
+        given: Fields that are no keys.
+
+    Raises:
+        StudyError: If a key is unknown.
+    """
+    names = [own.name for own in fields(kind) if own.name not in given]
+    for key in keys:
+        if key not in names:
+            raise StudyError(f"Unknown key {key!r}.{did_you_mean(key, names)} Known: {', '.join(names)}.")
+    return names
+
+
+def mapping(entry: object) -> dict[str, Any]:
+    """Return a mapping of a study file, which must not be empty.
+
+    Raises:
+        StudyError: If it is something else.
+    """
+    if not isinstance(entry, Mapping) or not entry:
+        raise StudyError(f"Expected a mapping (key: value) but got {entry!r}.")
+    return {str(key): value for key, value in entry.items()}
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean ...?` with the nearest known word, or an empty text."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _value(key: str, value: object, hint: Any) -> Any:
+    if isinstance(value, str) and not value.strip():
+        raise StudyError(f"Expected `{key}` to be {_in_words(hint)} but it is empty.")
+    parser = ArgumentParser(exit_on_error=False, default_env=False)
+    parser.add_argument(f"--{key}", type=hint)
+    try:
+        return parser.parse_object({key: value})[key]
+    except ArgumentError as error:
+        raise StudyError(f"Expected `{key}` to be {_in_words(hint)} but got {value!r}.") from error
+
+
+def _in_words(hint: Any) -> str:
+    """Return what a value of a type is, for people who write YAML."""
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(get_args(hint))}"
+    if NoneType in get_args(hint):
+        return _in_words(get_args(hint)[0])
+    return _IN_WORDS[hint]

@@ -1,0 +1,157 @@
+"""The comparisons of a report: their headings, figures and tables."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mmpkd.statistics.effects import Effect
+from mmpkd.statistics.matching import Matched
+from mmpkd.study.analysis.comparison import Compared
+from mmpkd.study.analysis.conclusions import Conclusions, Tested, Unanswered, compared_on
+from mmpkd.study.analysis.run_tables import RunTables
+from mmpkd.study.plan.study_plan import Comparison, StudyPlan
+from mmpkd.study.report.answer import no_answer
+from mmpkd.study.report.figures import as_svg, forest_plot, inline
+from mmpkd.study.report.names import EXTRAPOLATED, HELD_EQUAL, INTERVAL_NAMES, measure_name
+
+Kind = Literal["primary", "family", "exploratory"]
+_KINDS: dict[Kind, str] = {"primary": "Primary endpoint", "family": "Declared family", "exploratory": "Exploratory"}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A comparison that a report shows.
+
+    Attributes:
+        found: What it gave.
+        kind: What it is to the study.
+        test_set: Name of the other data set that it is made on, "" for the study's own.
+        member: Its place in the family, or None.
+    """
+
+    found: Compared
+    kind: Kind
+    test_set: str = ""
+    member: Tested | None = None
+
+    @property
+    def figure_name(self) -> str:
+        """Name of its figure, without an ending."""
+        declared = self.found.declared
+        names = (self.test_set, declared.arm, declared.reference, declared.attribution, declared.score)
+        return "_".join(name for name in ("forest", *names) if name)
+
+
+@dataclass(frozen=True)
+class MatchedRow:
+    """A difference at equal classification.
+
+    Attributes:
+        title: What is held equal.
+        note: What to keep in mind, or "".
+        effect: The difference.
+        num: ROI pairs or runs behind it.
+    """
+
+    title: str
+    note: str
+    effect: Effect
+    num: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A comparison as the page shows it.
+
+    Attributes:
+        found: What it gave.
+        heading: What it is, in words.
+        is_declared: Whether it was declared before the first run, as primary endpoint or in the family.
+        measure: What was measured, in words.
+        interval: How the interval was computed, in words.
+        forest: Its figure, as an SVG element.
+        matched: The difference at equal classification.
+        member: Its place in the family, or None.
+    """
+
+    found: Compared
+    heading: str
+    is_declared: bool
+    measure: str
+    interval: str
+    forest: str
+    matched: tuple[MatchedRow, ...]
+    member: Tested | None
+
+
+@dataclass(frozen=True)
+class UnansweredRow:
+    """A comparison of the family without an answer.
+
+    Attributes:
+        declared: The comparison.
+        reason: Why it has none, in words.
+    """
+
+    declared: Comparison
+    reason: str
+
+
+def shown_comparisons(
+    plan: StudyPlan, conclusions: Conclusions, external: Mapping[str, Sequence[RunTables]]
+) -> Iterator[Shown]:
+    """Yield the comparisons of a report from top to bottom.
+
+    Args:
+        plan: The study.
+        conclusions: What it computed.
+        external: Finished runs by the other data set that they were tested on.
+    """
+    if conclusions.primary is not None:
+        yield Shown(conclusions.primary, "primary")
+    for member in conclusions.family:
+        if isinstance(member.found, Compared):
+            yield Shown(member.found, "family", member=member)
+    for found in conclusions.exploratory:
+        yield Shown(found, "exploratory")
+    for name, tables in external.items():
+        elsewhere = compared_on(plan, tables)
+        if elsewhere is not None:
+            yield Shown(elsewhere, "exploratory", test_set=name)
+
+
+def entry(shown: Shown, figures: Path) -> Entry:
+    """Return what the page shows of a comparison, and write its figure."""
+    found = shown.found
+    label = f"{found.declared.arm} minus {found.declared.reference}"
+    figure = forest_plot([found.overall, *found.by_finding], label)
+    svg = as_svg(figure)
+    (figures / f"{shown.figure_name}.svg").write_text(svg)
+    figure.savefig(figures / f"{shown.figure_name}.png", dpi=200, metadata={"Software": None})
+    where = f", on {shown.test_set}" if shown.test_set else ""
+    return Entry(
+        found=found,
+        heading=f"{_KINDS[shown.kind]}{where}: {label}",
+        is_declared=shown.kind != "exploratory",
+        measure=measure_name(found.declared.measure),
+        interval=INTERVAL_NAMES[found.overall.interval.method],
+        forest=inline(svg),
+        matched=tuple(matched_row(own) for own in found.matched),
+        member=shown.member,
+    )
+
+
+def unanswered(conclusions: Conclusions) -> list[UnansweredRow]:
+    """Return the comparisons of the family without an answer."""
+    return [
+        UnansweredRow(own.declared, no_answer(own.found))
+        for own in conclusions.family
+        if isinstance(own.found, Unanswered)
+    ]
+
+
+def matched_row(matched: Matched) -> MatchedRow:
+    """Return a difference at equal classification in the words of the page."""
+    note = EXTRAPOLATED if matched.is_extrapolated else ""
+    return MatchedRow(HELD_EQUAL[matched.held_equal], note, matched.effect, matched.num_rois)

@@ -1,0 +1,44 @@
+"""The files beside the page of a report: every number that it shows, to compute with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from mmpkd.study.analysis.run_tables import RunTables
+from mmpkd.study.analysis.scores import results_table
+from mmpkd.study.report.tables import Cell, Grid
+
+
+def write_files(folder: Path, tables: Sequence[RunTables], arms: Sequence[Grid]) -> None:
+    """Write `results.csv`, `roi.parquet` and `arms.tex`.
+
+    Args:
+        folder: Folder of the report.
+        tables: All finished runs.
+        arms: The tables of arms.
+    """
+    results_table(tables).to_csv(folder / "results.csv", index=False)
+    frames = [
+        table.rois.assign(arm=table.run.arm.name, seed=table.run.seed, test_set=table.run.test_set)
+        for table in tables
+        if table.rois is not None
+    ]
+    if frames:
+        pd.concat(frames, ignore_index=True).to_parquet(folder / "roi.parquet")
+    (folder / "arms.tex").write_text("\n".join(_latex(grid) for grid in arms))
+
+
+def _latex(grid: Grid) -> str:
+    """Return a grid as a table for the package booktabs."""
+    frame = pd.DataFrame(
+        [map(_latex_cell, row.cells) for row in grid.rows],
+        index=[row.name.replace("_", r"\_") for row in grid.rows],
+        columns=list(grid.columns),
+    )
+    return frame.to_latex(escape=False, column_format="l" + "r" * len(grid.columns))
+
+
+def _latex_cell(cell: Cell) -> str:
+    spread = "" if cell.sd is None else rf" $\pm$ {cell.sd:.3f}"
+    return "" if pd.isna(cell.mean) else f"{cell.mean:.3f}{spread}"

@@ -1,0 +1,87 @@
+"""The page of a report: one HTML file that needs no network."""
+
+import math
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import jinja2
+
+from mmpkd.statistics.hypotheses import minimum_detectable_effect
+from mmpkd.study.analysis.conclusions import Conclusions
+from mmpkd.study.execution.run import FailedRun
+from mmpkd.study.plan.study_plan import StudyPlan
+from mmpkd.study.report.caveats import NOT_DECLARED, SINGLE_SEED
+from mmpkd.study.report.comparisons import Entry, UnansweredRow
+from mmpkd.study.report.names import measure_name
+from mmpkd.study.report.provenance import Provenance
+from mmpkd.study.report.sections import Section
+
+
+@dataclass(frozen=True)
+class Page:
+    """The content of a report's page.
+
+    Attributes:
+        plan: The study.
+        seeds: Seeds of the student arms.
+        sentence: The answer.
+        conclusions: What the study computed.
+        as_declared: Whether the questions are those that were declared before the first run.
+        entries: The comparisons.
+        unanswered: Those of the family that have no answer.
+        notes: Sentences at the top.
+        sections: Tables by domain and test set.
+        monitors: Validation scores that checkpoints were chosen by.
+        provenance: What the runs were made from.
+        failed: Runs that failed.
+    """
+
+    plan: StudyPlan
+    seeds: tuple[int, ...]
+    sentence: str
+    conclusions: Conclusions
+    as_declared: bool
+    entries: tuple[Entry, ...]
+    unanswered: tuple[UnansweredRow, ...]
+    notes: tuple[str, ...]
+    sections: tuple[Section, ...]
+    monitors: tuple[str, ...]
+    provenance: tuple[Provenance, ...]
+    failed: tuple[FailedRun, ...]
+
+
+def render(page: Page) -> str:
+    """Return the page as HTML."""
+    template = _environment().get_template("template.html.jinja")
+    return template.render(
+        page=page,
+        plan=page.plan,
+        external=[own.name for own in page.plan.external],
+        measure=measure_name(page.plan.measure),
+        not_declared=NOT_DECLARED,
+        single_seed=SINGLE_SEED,
+        minimum_detectable_effect=minimum_detectable_effect,
+        version=version("mmpkd"),
+    )
+
+
+def _environment() -> jinja2.Environment:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = lambda value: _number(value, "")
+    environment.filters["signed"] = lambda value: _number(value, "+")
+    environment.filters["p"] = _p_value
+    return environment
+
+
+def _number(value: float | None, sign: str) -> str:
+    return "n/a" if value is None or math.isnan(value) else f"{value:{sign}.3f}"
+
+
+def _p_value(value: float) -> str:
+    if math.isnan(value):
+        return "n/a"
+    return "< .001" if value < 0.001 else f"{value:.3f}"

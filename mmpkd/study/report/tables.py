@@ -1,0 +1,160 @@
+"""Scores over the seeds of an arm, as tables of a report."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mmpkd.study.analysis.scores import ALL
+from mmpkd.study.plan.study_plan import Arm
+from mmpkd.study.report.names import BASELINE_TITLES, CLASSIFICATION_NAMES, SCORE_NAMES
+
+# with more arms than this, findings are shown for the compared arms only
+MANY_ARMS = 4
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A score over the seeds of an arm.
+
+    Attributes:
+        mean: Mean over seeds.
+        sd: Standard deviation between seeds, or None for one seed.
+    """
+
+    mean: float
+    sd: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        name: Name of the arm, or of the baseline map.
+        note: What is added to the name, or "".
+        cells: Scores, one a column.
+    """
+
+    name: str
+    note: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table.
+
+    Attributes:
+        columns: Names of the scores.
+        rows: Rows from top to bottom.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class FindingRow:
+    """Localization of a finding by an arm.
+
+    Attributes:
+        finding: Finding, or `all`.
+        arm: Name of the arm.
+        cells: Scores, one a column.
+    """
+
+    finding: str
+    arm: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class AttributionGrid:
+    """Localization by one attribution.
+
+    Attributes:
+        attribution: Name of the attribution.
+        columns: Names of the scores.
+        rows: Findings and arms.
+    """
+
+    attribution: str
+    columns: tuple[str, ...]
+    rows: tuple[FindingRow, ...]
+
+
+def cell(results: pd.DataFrame, **wanted: str) -> Cell:
+    """Return a score over seeds.
+
+    Args:
+        results: As from `results_table`.
+        wanted: Value of some columns, which leaves one row a seed.
+    """
+    for column, value in wanted.items():
+        results = results[results[column] == value]
+    values = results["value"]
+    return Cell(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
+
+
+def defined_scores(results: pd.DataFrame, measures: Sequence[str]) -> list[str]:
+    """Return the measures that have a value, in the order given."""
+    known = set(results.loc[results["value"].notna(), "measure"])
+    return [name for name in measures if name in known]
+
+
+def arm_grid(arms: Sequence[Arm], results: pd.DataFrame, attribution: str, scores: Sequence[str]) -> Grid:
+    """Return classification, and localization by one attribution, for each arm."""
+    measured = defined_scores(results, list(CLASSIFICATION_NAMES))
+    rows = []
+    for arm in arms:
+        own = results[(results["arm"] == arm.name) & (results["finding"] == ALL)]
+        cells = [cell(own, measure=name) for name in measured]
+        cells += [cell(own, measure=name, attribution=attribution) for name in scores]
+        rows.append(Row(arm.name, _note(arm, own["seed"].nunique()), tuple(cells)))
+    columns = [*(CLASSIFICATION_NAMES[name] for name in measured), *(SCORE_NAMES[name] for name in scores)]
+    return Grid(tuple(columns), tuple(rows))
+
+
+def _note(arm: Arm, num_seeds: int) -> str:
+    seeds = "1 seed" if num_seeds == 1 else f"{num_seeds} seeds"
+    return f"{seeds}, from {arm.teacher}" if arm.teacher else seeds
+
+
+def baseline_grid(reference: str, results: pd.DataFrame, scores: Sequence[str]) -> Grid:
+    """Return the scores of baseline maps; they see no student, so the runs of one arm have them all."""
+    own = results[(results["arm"] == reference) & (results["finding"] == ALL)]
+    rows = []
+    for name, title in BASELINE_TITLES.items():
+        if name in set(own["attribution"]):
+            means = [cell(own, measure=score, attribution=name).mean for score in scores]
+            rows.append(Row(title, "", tuple(Cell(mean, None) for mean in means)))
+    return Grid(tuple(SCORE_NAMES[name] for name in scores), tuple(rows))
+
+
+def attribution_grids(results: pd.DataFrame, arms: Sequence[str], compared: set[str]) -> Iterator[AttributionGrid]:
+    """Yield localization by finding and arm, for each attribution of the student.
+
+    Args:
+        results: As from `results_table`.
+        arms: Student arms.
+        compared: Those of them that a comparison is of.
+    """
+    local = results[~results["attribution"].isin(["", *BASELINE_TITLES]) & (results["num"] > 0)]
+    for attribution, own in local.groupby("attribution", sort=True):
+        scores = defined_scores(own, list(SCORE_NAMES))
+        findings = sorted(set(own["finding"]) - {ALL})
+        rows = _finding_rows(own, ALL, arms, scores)
+        if len(findings) > 1:  # of a single one the rows would be the same
+            shown = [arm for arm in arms if len(arms) <= MANY_ARMS or arm in compared]
+            for finding in findings:
+                rows += _finding_rows(own, finding, shown, scores)
+        yield AttributionGrid(str(attribution), tuple(SCORE_NAMES[name] for name in scores), tuple(rows))
+
+
+def _finding_rows(results: pd.DataFrame, finding: str, arms: Sequence[str], scores: Sequence[str]) -> list[FindingRow]:
+    rows = []
+    for arm in arms:
+        cells = [cell(results, arm=arm, finding=finding, measure=score) for score in scores]
+        rows.append(FindingRow(finding, arm, tuple(cells)))
+    return rows

@@ -1,0 +1,1 @@
+"""Tests of the statistics against independent references."""

@@ -1,0 +1,1 @@
+"""Studies under SLURM."""

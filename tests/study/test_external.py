@@ -1,0 +1,62 @@
+"""Students that are tested on another data set."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mmpkd.study.execution.engines import InThisProcess
+from mmpkd.study.execution.planned_runs import plan_runs
+from mmpkd.study.execution.runner import run_all
+from mmpkd.study.plan.plan_file import load_plan
+from mmpkd.study.plan.study_plan import StudyError
+from mmpkd.study.report.report import write_report
+from tests.study.synthetic import FakeCommandLine, write_study
+
+EXTERNAL = "external: {elsewhere: {data: other.yaml, arms: [baseline, distilled], overrides: [--data.root=x]}}\n"
+
+
+def test_students_are_tested_on_another_data_set_without_training_again(tmp_path: Path) -> None:
+    path = write_study(tmp_path, (0, 1), EXTERNAL)
+    (tmp_path / "other.yaml").write_text("class_path: Other\n")
+    plan = load_plan(path)
+    runs = plan_runs(plan, tmp_path / "out", plan.seeds, ("--data.batch_size=2", "--trainer.devices=1"))
+    command = FakeCommandLine()
+    outcome = run_all(runs, InThisProcess(command))
+    tests = [call for call in command.calls if "--data" in call]
+    assert len(tests) == 4
+    assert all(call[0] == "test" and "--data.batch_size=2" not in call for call in tests)
+    assert all("--trainer.devices=1" in call and "--data.root=x" in call for call in tests)
+    assert tests[0][tests[0].index("--ckpt_path") + 1] == str(tmp_path / "out/baseline/seed0/checkpoints/best.ckpt")
+    assert tests[0][tests[0].index("--run.dir") + 1] == str(tmp_path / "out/baseline/seed0/external/elsewhere")
+    _, page = write_report(plan, tmp_path / "out", plan.seeds, outcome.finished, ())
+    text = page.read_text()
+    assert "Exploratory, on elsewhere: distilled minus baseline" in text
+    assert "Arms on the test set: elsewhere" in text
+    results = pd.read_csv(page.parent / "results.csv", keep_default_na=False)
+    assert results.groupby("test_set")["arm"].unique().map(sorted).to_dict() == {
+        "": ["baseline", "distilled", "teacher"],
+        "elsewhere": ["baseline", "distilled"],
+    }
+    again = FakeCommandLine()
+    assert len(run_all(runs, InThisProcess(again)).finished) == 9
+    assert again.calls == []
+    (tmp_path / "other.yaml").write_text("class_path: Another\n")
+    with pytest.raises(StudyError, match="external/elsewhere to have the settings"):
+        run_all(runs, InThisProcess(again))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("data: other.yaml", "data: nothing.yaml", "expected a configuration of a data module"),
+        ("arms: [baseline, distilled]", "arms: [basline]", "Did you mean 'baseline'"),
+        ("arms: [baseline, distilled]", "arms: []", "expected an arm or more"),
+        ("--data.root=x", "--model.student=x", "expected overrides of the data only"),
+    ],
+)
+def test_external_data_that_cannot_be_tested_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    (tmp_path / "other.yaml").write_text("class_path: Other\n")
+    path = write_study(tmp_path, (0,), EXTERNAL.replace(old, new))
+    with pytest.raises(StudyError, match=message):
+        load_plan(path)

@@ -1,0 +1,91 @@
+"""Runs in processes of their own."""
+
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mmpkd.commands.processes import PROGRAM
+from mmpkd.study.execution.command import RunCommand
+from mmpkd.study.execution.engines import InThreads
+from mmpkd.study.execution.processes import LocalProcesses, locked
+from mmpkd.study.execution.run import Run
+from mmpkd.study.execution.runner import run_all
+from mmpkd.study.plan.flags import parse_flags
+from mmpkd.study.plan.study_plan import Arm
+from tests.study.synthetic import planned
+from tests.study.tiny_study import check_two_processes, write_tiny_study
+
+
+def fit(folder: Path, *overrides: str) -> RunCommand:
+    """Return a training without a configuration."""
+    return RunCommand("fit", Run(Arm("arm", (), "student"), 0, folder, overrides=parse_flags(overrides)))
+
+
+def test_processes_end_with_the_status_of_their_command(tmp_path: Path) -> None:
+    with locked(tmp_path) as lock:
+        processes = LocalProcesses(PROGRAM, 1, 0, lock)
+        with pytest.raises(ChildProcessError, match=r"status 2; what it printed is in .*log\.txt"):
+            processes(fit(tmp_path / "run", "--nonsense"))
+    assert "nonsense" in (tmp_path / "run" / "log.txt").read_text()
+
+
+@pytest.mark.slow
+def test_a_run_may_have_two_processes(tiny_root: Path, tmp_path: Path) -> None:
+    """The first is forked from the server, Lightning starts the second; each region is scored once."""
+    write_tiny_study(tmp_path, tiny_root, max_epochs=1)
+    runs = planned(tmp_path, "--trainer.devices=2", "--trainer.strategy=ddp")
+    with locked(tmp_path / "out") as lock, InThreads(LocalProcesses(PROGRAM, 1, 0, lock), 1) as engine:
+        assert run_all(runs, engine).failed == ()
+    logs = [run.folder / "log.txt" for run in runs]
+    check_two_processes(tmp_path / "out" / "distilled" / "seed0", logs)
+
+
+def test_a_process_that_starts_while_the_study_stops_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C did not reach it."""
+    processes = LocalProcesses(PROGRAM, 1, 0, 0)
+    stopped = []
+
+    def start(*_: object) -> SimpleNamespace:
+        processes.stop()
+        return SimpleNamespace(exitcode=-signal.SIGTERM, join=lambda: None, terminate=lambda: stopped.append(True))
+
+    monkeypatch.setattr("mmpkd.study.execution.processes.start_command", start)
+    with pytest.raises(SystemExit) as error:
+        processes(fit(tmp_path))
+    assert error.value.code == 143
+    assert stopped == [True]
+
+
+def test_a_server_that_was_killed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = SimpleNamespace(exitcode=255, join=lambda: None)
+    monkeypatch.setattr("mmpkd.study.execution.processes.start_command", lambda *_: gone)
+    with pytest.raises(ChildProcessError, match="perhaps for lack of memory"):
+        LocalProcesses(PROGRAM, 1, 0, 0)(fit(tmp_path))
+
+
+def test_each_process_has_its_share_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def start(program: object, args: list[str], log: Path, environment: dict[str, str], lock: int) -> SimpleNamespace:
+        assert args[:2] == ["fit", "--debug"]  # the log of a run keeps its traceback
+        seen.append((environment["LOKY_MAX_CPU_COUNT"], environment.get("CUDA_VISIBLE_DEVICES")))
+        return SimpleNamespace(exitcode=0, join=lambda: None)
+
+    monkeypatch.setattr("mmpkd.study.execution.processes.start_command", start)
+    monkeypatch.setattr("mmpkd.study.execution.processes.num_processors", lambda: 8)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for num_jobs, num_gpus in ((2, 0), (4, 2), (1, 2)):
+        processes = LocalProcesses(PROGRAM, num_jobs, num_gpus, 0)
+        for _ in range(num_jobs):
+            processes(fit(tmp_path))
+    assert seen == [("4", None)] * 2 + [("2", "0"), ("2", "1")] * 2 + [("8", None)]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,MIG-7")
+    seen.clear()
+    processes = LocalProcesses(PROGRAM, 3, 2, 0)
+    for _ in range(3):
+        processes(fit(tmp_path))
+    assert [gpu for _, gpu in seen] == ["4", "MIG-7", "4"]
