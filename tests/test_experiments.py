@@ -73,7 +73,7 @@ def _one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Tiny data in the layouts of all families."""
     folder = tmp_path_factory.mktemp("data")
-    write_chest_phantoms(folder / "chest", num_train=24, num_val=8, num_test=8, num_workers=0)
+    write_chest_phantoms(folder / "chest", num_train=40, num_val=24, num_test=8, num_workers=0)
     write_breast_phantoms(folder / "breast", num_train=36, num_test=8, num_workers=0)
     write_breast_phantoms(folder / "both", num_train=60, num_test=24, mass_fraction=0.5, num_workers=0)
     _write_covid(folder / "covid")
@@ -123,14 +123,17 @@ def flags(name: str, roots: dict[str, Path], encoder: Path) -> list[str]:
     if family == "covid_cxr":
         return [f"--data.root={roots['covid']}"]
     if family == "open_i":
-        return [f"--data.root={roots['open_i']}"]
+        return [f"--data.root={roots['open_i']}", '--data.label_names=["Cardiomegaly","Lung Opacity"]']
     if family == "table":
         added = [f"--data.root={roots['table']}"]
     elif family == "cxr":
         added = [f"--data.root={roots['chest']}"]
         if not is_real:
-            added += ["--data.num_train=24", "--data.num_val=8", "--data.num_test=8"]
-        elif "teacher" in name:
+            added += ["--data.num_train=40", "--data.num_val=24", "--data.num_test=8"]
+        else:
+            # phantoms have some of the findings only
+            added += ['--data.label_names=["Cardiomegaly","Consolidation","Pleural Effusion","Pneumothorax"]']
+        if is_real and "teacher" in name:
             added += [f"--model.encoder.pretrained={encoder}"]
     else:
         added = [f"--data.root={roots['breast']}"]

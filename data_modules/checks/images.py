@@ -85,7 +85,7 @@ def _check_scale(name: str, split: Split, brightest: Mapping[int, float]) -> Ite
         highest = max(brightest[row] for row in rows)
         message = (
             f"Expected images that use the grey scale of their files but {len(rows)} of {len(brightest)} use 0 to {highest:.4g} "
-            f"of 1{_in_bits(highest)}: they come out dark. Save them on the whole scale."
+            f"of 1{_in_bits(highest)}: they come out dark. Set data.grey_range to observed, or save them on the whole scale."
         )
         yield Problem("warning", "images", name, message, len(rows), sample_examples(split, rows))
 

@@ -52,7 +52,7 @@ VOCABULARY = Vocabulary(
 # the columns that a label depends on
 NAMES = sorted(VOCABULARY.names - set(VOCABULARY.others))
 BOX = ("x_min", "y_min", "x_max", "y_max")
-SUFFIXES = (".dicom", ".dcm", ".png", ".jpg")
+SUFFIXES = (".dicom", ".dcm", ".png", ".jpg", "")
 
 
 class VinDrCXR(EvaluationReader):

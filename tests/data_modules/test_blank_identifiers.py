@@ -49,7 +49,7 @@ CASES: list[tuple[Callable[[Path], object], Callable[[Path], PrivilegedDataModul
     (write_mimic_with_regions, mimic, "metadata_phase_1.csv", "image", 1, "row 3"),
     (write_embed, EMBEDDataModule, "tables/EMBED_OpenData_metadata.csv", "empi_anon", 1, "row 3"),
     (write_nih, chest(NIHChestXray14), "Data_Entry_2017_v2020.csv", "Patient ID", 1, "row 3"),
-    (write_padchest_gr, chest(PadChestGR), "master_table.csv", "PatientID", 2, "sample 1"),
+    (write_padchest_gr, chest(PadChestGR), "master_table.csv.zip", "PatientID", 2, "sample 1"),
     (partial(write_chexlocalize, split="test"), chest(CheXlocalize), "CheXpert/test_labels.csv", "Path", 1, "row 3"),
     (write_vindr_mammo, vindr_mammo, "finding_annotations.csv", "study_id", 3, "row 5"),
 ]

@@ -9,6 +9,7 @@ import numpy as np
 
 from data_modules.base import License, PrivilegedDataModule
 from data_modules.checks import DataReport, Problem, check_data
+from data_modules.images import GreyRange
 from data_modules.split import Split, Table
 from tests.tiny import NAMES, write_tiny
 
@@ -18,8 +19,10 @@ class Given(PrivilegedDataModule):
 
     license: ClassVar[License] = "synthetic"
 
-    def __init__(self, splits: Mapping[str, Split], prepared: Path | None = None) -> None:
-        super().__init__(NAMES, image_size=32, prepared=prepared)
+    def __init__(
+        self, splits: Mapping[str, Split], prepared: Path | None = None, grey_range: GreyRange = "observed"
+    ) -> None:
+        super().__init__(NAMES, image_size=32, prepared=prepared, grey_range=grey_range)
         self.given = splits
 
     def read_splits(self) -> Mapping[str, Split]:
@@ -41,6 +44,11 @@ def clean_splits(root: Path) -> dict[str, Split]:
 
 def check(splits: Mapping[str, Split], max_images: int | None = None, deep: bool = False) -> DataReport:
     return check_data(Given(splits), max_images, num_workers=0, deep=deep)
+
+
+def check_declared(splits: Mapping[str, Split]) -> DataReport:
+    """Check images that are read on the scale that their files declare."""
+    return check_data(Given(splits, grey_range="declared"), None, num_workers=0)
 
 
 def only(report: DataReport) -> Problem:

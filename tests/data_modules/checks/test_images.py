@@ -10,7 +10,7 @@ from PIL import Image
 
 from data_modules.regions import BoxRegion, MaskRegion, Region, Roi
 from data_modules.split import Split
-from tests.data_modules.checks.given import check, only, problem
+from tests.data_modules.checks.given import check, check_declared, only, problem
 
 
 def with_region(splits: dict[str, Split], region: Region) -> dict[str, Split]:
@@ -56,11 +56,14 @@ def test_ten_and_twelve_bits_in_a_file_of_sixteen_come_out_dark(
 ) -> None:
     ramp = np.arange(32 * 32).reshape(32, 32) % 256
     write(splits["val"], bits, ramp)
-    report = check(splits)
+    report = check_declared(splits)
     assert problem(report) == ("warning", "images", "val", 10)
     assert words in only(report).message
-    write(splits["val"], 16, ramp + 100)
+    assert "data.grey_range to observed" in only(report).message
+    # read between their own extremes, they do not
     assert check(splits).problems == ()
+    write(splits["val"], 16, ramp + 100)
+    assert check_declared(splits).problems == ()
 
 
 def test_one_black_image_among_others_is_counted(splits: dict[str, Split]) -> None:
