@@ -31,8 +31,8 @@ def class_modules() -> Mapping[str, str]:
 
 
 def _is_class(name: str) -> bool:
-    """Return whether a name is one of a class; others are functions, constants and modules."""
-    return name[0].isupper() and "_" not in name
+    """Return whether a name could be one of a class; others are functions, constants and modules."""
+    return name[:1].isupper() and name.isalnum()
 
 
 def import_named(settings: object) -> None:
@@ -41,7 +41,8 @@ def import_named(settings: object) -> None:
     Args:
         settings: What a configuration file or a flag holds: a mapping, a list or a single value.
     """
-    if isinstance(settings, str) and settings in class_modules():
+    # most settings are no names of classes, and then the index is not needed
+    if isinstance(settings, str) and _is_class(settings) and settings in class_modules():
         import_module(class_modules()[settings])
     elif isinstance(settings, dict):
         import_named(list(settings.values()))
@@ -56,6 +57,7 @@ def import_all() -> None:
         import_module(module)
 
 
+@cache
 def take_short_names() -> None:
     """Let parsers of jsonargparse take short names in configuration files and flags."""
     set_loader("yaml", _load, (yaml.YAMLError,))

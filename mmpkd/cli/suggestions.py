@@ -20,7 +20,7 @@ from mmpkd.teachers import PrivilegedEncoder
 _UNKNOWN = re.compile(
     r"[Oo]ption '([\w.]+)'|[Kk]ey '([\w.]+)'|arguments?: --([\w.]+)|'([\w.]+)' is not (?:accepted|expected)"
 )
-_MISSING_CLASS = re.compile(r"dot import path string: (\w+)$|has no attribute '(\w+)'", re.MULTILINE)
+_MISSING_CLASS = re.compile(r"dot import path string: (\w+)$|module '[\w.]+' has no attribute '(\w+)'", re.MULTILINE)
 # in condensed messages; the value is said to be no path if it could have been one
 _NO_CLASS = re.compile(
     r"(?:Expected a path but \S+ either not accessible or invalid - )?(?:Expected a dot import path string: (\w+)\.? ?)+"
