@@ -17,7 +17,7 @@ from mmpkd.cli.lightning_cli import main
 from mmpkd.commands.attribute import ATTRIBUTIONS
 from mmpkd.commands.main import main as mmpkd
 from mmpkd.inference.image_maps import METHODS, find_images
-from mmpkd.students.vit import load_trained_student
+from mmpkd.students import load_trained_student
 from tests.runs import config, student
 from tests.tiny import NAMES, TinyDataModule
 

@@ -148,7 +148,11 @@ def flags(name: str, roots: dict[str, Path], encoder: Path) -> list[str]:
         if not is_real:
             added += ["--data.num_train=36", "--data.num_test=8"]
     if is_real and "teacher" not in name:
-        added += ["--model.pretrained=false", "--model.student=vit_tiny_patch16_224", "--data.image_size=32"]
+        added += [
+            "--model.student.pretrained=false",
+            "--model.student.model_name=vit_tiny_patch16_224",
+            "--data.image_size=32",
+        ]
     return added
 
 
@@ -253,7 +257,7 @@ def test_a_trial_of_every_sweep_runs_for_a_step(
     main(["fit", *given, *trial, *small])
     folder = tmp_path / "sweep" / "abc" / "xyz"
     saved = yaml.safe_load((folder / "config.yaml").read_text())
-    assert saved["model"]["init_args"]["distillation_weight"] == values["model.distillation_weight"]
+    assert saved["model"]["init_args"]["objective"]["init_args"]["weight"] == values["model.objective.weight"]
     assert (folder / "checkpoints" / "best.ckpt").is_file()
 
 
@@ -272,7 +276,7 @@ def test_the_distilled_arm_differs_from_the_baseline_in_its_teacher_only(name: s
     student, baseline = (
         yaml.safe_load((ROOT / path).read_text()) for path in (name, name.replace("distill", "baseline"))
     )
-    extra = {"teacher", "distillation_weight", "distillation_loss"}
+    extra = {"teacher", "objective"}
     assert {k: v for k, v in student["model"]["init_args"].items() if k not in extra} == baseline["model"]["init_args"]
     assert student["data"] == baseline["data"]
     assert student["trainer"] == baseline["trainer"]

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -36,6 +36,7 @@ from mmpkd.callbacks.run_config import SaveRunConfig
 from mmpkd.callbacks.teacher_card import TeacherCardWriter
 from mmpkd.callbacks.threads import Threads
 from mmpkd.cli.run_options import RunOptions
+from mmpkd.cli.short_forms import written_out
 from mmpkd.cli.suggestions import SuggestingParser
 from mmpkd.cli.terminal import quieten, start_logging
 from mmpkd.cli.trainer_options import check_monitor, check_trainer, users_callbacks, users_loggers, users_plugins
@@ -84,9 +85,17 @@ class MMPKDCLI(LightningCLI):
         )
         parser.set_defaults(run_defaults())
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
-        same = {name: name for name in ("num_classes", "image_size", "in_chans")}
-        for source, target in {**same, "mean": "input_mean", "std": "input_std"}.items():
-            parser.link_arguments(f"data.{source}", f"model.init_args.{target}", apply_on="instantiate")
+        # a link is dropped where the model has no such argument: a teacher has no student
+        parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
+        for name in ("num_classes", "image_size", "in_chans", "mean", "std"):
+            target = f"model.init_args.student.init_args.{name}"
+            parser.link_arguments(f"data.{name}", target, apply_on="instantiate")
+        # Lightning's own instantiator writes hyper-parameters down, which no checkpoint of ours holds, and fails at such a link
+        parser.add_instantiator(_instantiate, ClassificationModule)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse the arguments, of which some have short forms."""
+        super().parse_arguments(parser, written_out(args) if isinstance(args, list) else args)
 
     def _parse_ckpt_path(self) -> None:
         """Do nothing: Lightning would let hyper-parameters in a given checkpoint win over flags and files."""
@@ -219,6 +228,10 @@ class MMPKDCLI(LightningCLI):
             run.system_metrics,
         )
         return [MetricsFile(self.folder), *([tracker] if tracker else []), *users_loggers(configured)]
+
+
+def _instantiate(kind: type[ClassificationModule], *args: Any, **options: Any) -> ClassificationModule:
+    return kind(*args, **options)
 
 
 @rank_zero_only

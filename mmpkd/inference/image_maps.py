@@ -29,7 +29,7 @@ from mmpkd.attribution import (
     upsample,
 )
 from mmpkd.attribution.plotting import map_figure
-from mmpkd.students.vit import TrainedStudent, load_trained_student
+from mmpkd.students import TrainedStudent, load_trained_student
 
 logger = logging.getLogger("mmpkd")
 METHODS: dict[str, type[AttributionMethod]] = {

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from data_modules.batch import Batch
 from mmpkd.losses import masked_bce
 from mmpkd.modules.base import ClassificationModule
+from mmpkd.modules.optimizer import TeacherOptimizerSettings
 from mmpkd.records.checkpoint import check_layers
 from mmpkd.students.output import ModelOutput
 from mmpkd.teachers import PrivilegedEncoder, Teacher
@@ -23,12 +24,7 @@ class TeacherModule(ClassificationModule):
     Args:
         encoder: Encoder of the privileged input, for example `mmpkd.teachers.TextEncoder`.
         num_classes: Number of labels K; linked from the data module.
-        lr: Peak learning rate.
-        weight_decay: Weight decay of matrices.
-        betas: Of AdamW.
-        warmup_fraction: Share of all steps in which the learning rate rises linearly.
-        layer_decay: Factor in (0, 1] by which the learning rate shrinks from layer to layer of a pretrained text encoder towards
-            the input, or None.
+        optimizer: Settings of AdamW; its `layer_decay` is for the layers of a pretrained text encoder.
     """
 
     teacher: Teacher
@@ -39,13 +35,9 @@ class TeacherModule(ClassificationModule):
         self,
         encoder: PrivilegedEncoder,
         num_classes: int,
-        lr: float = 1e-3,
-        weight_decay: float = 0.01,
-        betas: tuple[float, float] = (0.9, 0.999),
-        warmup_fraction: float = 0.1,
-        layer_decay: float | None = None,
+        optimizer: TeacherOptimizerSettings = TeacherOptimizerSettings(),
     ) -> None:
-        super().__init__(num_classes, lr, weight_decay, betas, warmup_fraction, layer_decay)
+        super().__init__(num_classes, optimizer)
         # kept out of the module tree until it has layers
         self._encoder = (encoder,)
 
@@ -89,7 +81,8 @@ class TeacherModule(ClassificationModule):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the parameters by weight decay, and by depth if learning rates shrink towards the input."""
-        if self.layer_decay is None:
+        settings = self.optimizer_settings
+        if settings.layer_decay is None:
             return super().parameter_groups()
         encoder = self.teacher.encoder
         named = [(name, p) for name, p in encoder.named_parameters() if p.requires_grad]
@@ -100,12 +93,12 @@ class TeacherModule(ClassificationModule):
         layers = [
             {
                 "params": parameters,
-                "lr": self.lr * self.layer_decay ** (top - depth),
-                "weight_decay": decayed * self.weight_decay,
+                "lr": settings.lr * settings.layer_decay ** (top - depth),
+                "weight_decay": decayed * settings.weight_decay,
             }
             for (depth, decayed), parameters in groups.items()
         ]
-        return [*layers, *param_groups_weight_decay(self.teacher.head, self.weight_decay)]
+        return [*layers, *param_groups_weight_decay(self.teacher.head, settings.weight_decay)]
 
     def predict(self, batch: Batch) -> ModelOutput:
         """Return the teacher's outputs."""

@@ -110,7 +110,7 @@ def load_teacher(checkpoint: Path, trust_remote_code: bool = False) -> FrozenTea
         raise ValueError(
             f"Expected to trust the code that comes with the text encoder of '{checkpoint}', which runs when the teacher is "
             "loaded. "
-            "Read it, then set model.trust_remote_code, or give --trust-remote-code."
+            "Read it, then set model.teacher.trust_remote_code, or give --trust-remote-code."
         )
     # the first, random weights are overwritten: what is drawn for them must not change the training that loads the teacher
     with torch.random.fork_rng(devices=[]):

@@ -18,8 +18,7 @@ from mmpkd.callbacks.localization.faithfulness import FaithfulnessMonitor
 from mmpkd.callbacks.localization.monitor import LocalizationMonitor
 from mmpkd.inference.image_maps import _panels
 from mmpkd.metrics import pointing_game
-from mmpkd.students import VisionTransformerStudent
-from mmpkd.students.vit import TrainedStudent
+from mmpkd.students import TrainedStudent, VisionTransformerStudent
 from tests.callbacks.localization_data import LABELS, MemoryData, StudentModule, make_samples, make_trainer
 
 PADS = {"dynamic_img_size": True, "dynamic_img_pad": True}

@@ -19,6 +19,7 @@ _OWNED_FLAGS = (
     "seed_everything",
     "ckpt_path",
     "model.teacher",
+    "model.teacher.path",
     "run.reference",
 )
 
