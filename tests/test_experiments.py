@@ -142,7 +142,7 @@ def flags(name: str, roots: dict[str, Path], encoder: Path) -> list[str]:
         if not is_real:
             added += ["--data.num_train=24", "--data.num_val=8", "--data.num_test=8"]
         elif "teacher" in name:
-            added += [f"--model.encoder.pretrained={encoder}"]
+            added += [f"--model.encoder.pretrained.name={encoder}"]
     else:
         added = [f"--data.root={roots['breast']}"]
         if not is_real:

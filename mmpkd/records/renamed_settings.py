@@ -41,7 +41,15 @@ _PARTS = {
     },
 }
 _OF_MODULES = {old: f"model.{part}.{new}" for part, names in _PARTS.items() for old, new in names.items()}
-_RENAMED = {"DistillationModule": _OF_MODULES, "TeacherModule": _OF_MODULES}
+_OF_TEXT = {
+    "pretrained": "model.encoder.pretrained.name",
+    "revision": "model.encoder.pretrained.revision",
+    "allow_download": "model.encoder.pretrained.allow_download",
+    "trust_remote_code": "model.encoder.pretrained.trust_remote_code",
+    "long_texts": "model.encoder.windows",
+    "window_overlap": "model.encoder.windows.overlap",
+}
+_RENAMED = {"DistillationModule": _OF_MODULES, "TeacherModule": _OF_MODULES, "TextEncoder": _OF_TEXT}
 # what jsonargparse says of an option that a class does not know, or of a name in place of an object
 _UNKNOWN = re.compile(
     r"class_path '([\w.]+)':\s+(?:Option '([\w.]+)' is not accepted|unrecognized arguments: --([\w.]+)|"

@@ -2,8 +2,10 @@
 
 from mmpkd.teachers.encoders.base import PrivilegedEncoder
 from mmpkd.teachers.encoders.fusion import FusionEncoder
+from mmpkd.teachers.encoders.huggingface import Source
 from mmpkd.teachers.encoders.tabular import FTTransformerEncoder, TabularEncoder
 from mmpkd.teachers.encoders.text import TextEncoder
+from mmpkd.teachers.encoders.windows import Windows
 from mmpkd.teachers.teacher import FrozenTeacher, Teacher, load_teacher
 
 __all__ = [
@@ -11,8 +13,10 @@ __all__ = [
     "FrozenTeacher",
     "FusionEncoder",
     "PrivilegedEncoder",
+    "Source",
     "TabularEncoder",
     "Teacher",
     "TextEncoder",
+    "Windows",
     "load_teacher",
 ]
