@@ -56,6 +56,7 @@ class VinDrCXR(EvaluationReader):
     """
 
     license: ClassVar[License] = "credentialed"
+    roi_area: ClassVar[float] = 0.15
 
     def __init__(self, root: Path, split: Literal["train", "test"] = "test", min_readers: int = 1) -> None:
         if min_readers < 1:

@@ -93,6 +93,7 @@ class MIMICCXRDataModule(PrivilegedDataModule):
     """
 
     license: ClassVar[License] = "credentialed"
+    roi_area = 0.15  # about the mean of MS-CXR
 
     def __init__(
         self,

@@ -53,6 +53,7 @@ class TableDataModule(PrivilegedDataModule):
         grey_range: What becomes 0 and 1 in DICOM files: the extremes of each image (`observed`), or the ends of the range
             that its header declares (`declared`).
         prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
+        roi_area: Share in (0, 1] of the frame that a typical region takes: what `iou_top_area` selects of a map.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class TableDataModule(PrivilegedDataModule):
         max_train_samples: int | None = None,
         grey_range: GreyRange = "observed",
         prepared: Path | None = None,
+        roi_area: float = 0.1,
     ) -> None:
         super().__init__(
             label_names=tuple(label_columns),
@@ -109,6 +111,9 @@ class TableDataModule(PrivilegedDataModule):
             grey_range=grey_range,
             prepared=prepared,
         )
+        if not 0 < roi_area <= 1:
+            raise ValueError(f"Expected data.roi_area in (0, 1] but got {roi_area}.")
+        self.roi_area = roi_area
         self.license = data_license  # type: ignore[misc]  # the class of the data is the user's to state here
         rois = None
         if mask_pattern or mask_columns or box_columns:

@@ -8,7 +8,7 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.forms import PrivilegedForm
 from mmpkd.cli.suggestions import SuggestingParser
 from mmpkd.cli.user_code import find_user_code
-from mmpkd.cli.yaml_file import read_settings
+from mmpkd.cli.yaml_file import read_settings, with_bases
 
 
 def load_data_module(config: Path, overrides: Sequence[str]) -> PrivilegedDataModule:
@@ -31,10 +31,7 @@ def load_data_module(config: Path, overrides: Sequence[str]) -> PrivilegedDataMo
     parser = SuggestingParser(prog="mmpkd", default_env=False)
     parser.add_subclass_arguments(PrivilegedDataModule, "data", required=True)
     parser.add_subclass_arguments(PrivilegedForm, "privileged_form", required=False)
-    content = _read(config)
-    form = content.get("privileged_form")
-    flags = [f"--data={_data_of(config, content)}", *([f"--privileged_form={json.dumps(form)}"] if form else [])]
-    objects = parser.instantiate_classes(parser.parse_args([*flags, *overrides]))
+    objects = parser.instantiate_classes(parser.parse_args([*_flags(config), *overrides]))
     module = objects.data
     assert isinstance(module, PrivilegedDataModule)
     if objects.privileged_form is not None:
@@ -42,21 +39,28 @@ def load_data_module(config: Path, overrides: Sequence[str]) -> PrivilegedDataMo
     return module
 
 
-def _read(config: Path) -> dict[str, object]:
+def _flags(config: Path) -> list[str]:
+    """Return what a configuration, and those that it adds to, say of the data, as flags."""
     if not config.is_file():
         raise FileNotFoundError(f"Expected a configuration at '{config}' but there is no such file.")
-    return read_settings(config)
+    flags: list[str] = []
+    for file in with_bases(config):
+        content = read_settings(file)
+        form = content.get("privileged_form")
+        flags += [f"--data={data}" for data in _data_of(file, content)]
+        flags += [f"--privileged_form={json.dumps(form)}"] if form else []
+    if not any(flag.startswith("--data=") for flag in flags):
+        raise ValueError(
+            f"Expected '{config}' to name a data module, under `data:` or as `class_path:`, but it has neither. Give an "
+            "experiment such as experiments/cxr/distill.yaml, or a file of experiments/data/."
+        )
+    return flags
 
 
-def _data_of(config: Path, content: Mapping[str, object]) -> str:
+def _data_of(config: Path, content: Mapping[str, object]) -> list[str]:
     if "class_path" in content:
-        return str(config)
+        return [str(config)]
     data = content.get("data")
     if isinstance(data, str):
-        return str(config.parent / data)
-    if isinstance(data, dict):
-        return json.dumps(data)
-    raise ValueError(
-        f"Expected '{config}' to name a data module, under `data:` or as `class_path:`, but it has neither. Give an "
-        "experiment such as experiments/cxr/distill.yaml, or a file of experiments/data/."
-    )
+        return [str(config.parent / data)]
+    return [json.dumps(data)] if isinstance(data, dict) else []

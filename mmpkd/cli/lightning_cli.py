@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -36,7 +36,6 @@ from mmpkd.callbacks.run_config import SaveRunConfig
 from mmpkd.callbacks.teacher_card import TeacherCardWriter
 from mmpkd.callbacks.threads import Threads
 from mmpkd.cli.run_options import RunOptions
-from mmpkd.cli.short_forms import written_out
 from mmpkd.cli.suggestions import SuggestingParser
 from mmpkd.cli.terminal import quieten, start_logging
 from mmpkd.cli.trainer_options import check_monitor, check_trainer, users_callbacks, users_loggers, users_plugins
@@ -92,10 +91,6 @@ class MMPKDCLI(LightningCLI):
             parser.link_arguments(f"data.{name}", target, apply_on="instantiate")
         # Lightning's own instantiator writes hyper-parameters down, which no checkpoint of ours holds, and fails at such a link
         parser.add_instantiator(_instantiate, ClassificationModule)
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse the arguments, of which some have short forms."""
-        super().parse_arguments(parser, written_out(args) if isinstance(args, list) else args)
 
     def _parse_ckpt_path(self) -> None:
         """Do nothing: Lightning would let hyper-parameters in a given checkpoint win over flags and files."""

@@ -6,6 +6,7 @@ import inspect
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,7 +15,8 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from data_modules.base import PrivilegedDataModule
 from mmpkd.cli.error_lines import is_debug, place_in_users_code
-from mmpkd.cli.yaml_file import read_settings
+from mmpkd.cli.short_forms import written_out
+from mmpkd.cli.yaml_file import read_settings, without_base
 from mmpkd.losses import DistillationLoss, Objective
 from mmpkd.modules import ClassificationModule
 from mmpkd.modules.optimizer import OptimizerSettings
@@ -53,6 +55,10 @@ class SuggestingParser(LightningArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
+    def parse_args(self, args: Sequence[str] | None = None, *more: Any, **kwargs: Any) -> Namespace:
+        """Parse arguments, some of which are short for others."""
+        return super().parse_args(None if args is None else written_out(args), *more, **kwargs)
+
     def parse_path(self, cfg_path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
         """Parse a configuration file.
 
@@ -63,6 +69,10 @@ class SuggestingParser(LightningArgumentParser):
         if path.is_file():
             read_settings(path)
         return super().parse_path(cfg_path, *args, **kwargs)
+
+    def parse_string(self, content: str, *args: Any, **kwargs: Any) -> Namespace:
+        """Parse settings; the file that they add to is one of the arguments."""
+        return super().parse_string(without_base(content), *args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the message and a suggestion, or where the user's own code has failed, and exit with 2.
