@@ -16,7 +16,6 @@ from torch import Tensor
 
 from data_modules.geometry import Placement
 from data_modules.images import ImageReadError
-from data_modules.preparation import Preparation
 from mmpkd.attribution import (
     AttentionRelevance,
     AttentionRollout,
@@ -97,18 +96,17 @@ def find_images(paths: Sequence[Path]) -> list[Named]:
 def _attribute(trained: TrainedStudent, files: Sequence[Named], options: argparse.Namespace) -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trained.student.to(device)
-    preparation = Preparation.from_description(trained.preparation)
     methods = [METHODS[name]() for name in options.attribution]
     options.out.mkdir(parents=True, exist_ok=True)
     rows, unreadable = [], 0
     for file in track(files, "attribute", disable=not sys.stderr.isatty()):
         try:
-            pixels, placement = preparation(file.path)
+            pixels, placement = trained.read(file.path)
         except ImageReadError as error:
             logger.error("%s", error)
             unreadable += 1
             continue
-        image = torch.from_numpy((pixels - np.float32(trained.mean)) / np.float32(trained.std))[None, None].to(device)
+        image = trained.normalised(pixels).to(device)
         with torch.no_grad():
             probability = trained.student(image).logits.float().sigmoid()[0].cpu()
         panels = _panels(trained, methods, image, _findings(trained, probability, options.finding))

@@ -91,6 +91,12 @@ class ClassificationModule(LightningModule):
         """Log the scores of the test split."""
         self._log_scores("test")
 
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the K labels, in the order of the logits: those of the data module, or numbers if it names none."""
+        names = getattr(getattr(self.trainer, "datamodule", None), "label_names", None)
+        return tuple(str(label) for label in range(self.num_classes)) if names is None else tuple(names)
+
     def _log_scores(self, stage: str) -> None:
         # equal in all processes; without `sync_dist` Lightning doubts it and warns of each score
         scores = self.scores.compute()
@@ -99,10 +105,9 @@ class ClassificationModule(LightningModule):
             return
         if stage == "val":
             self.scores.thresholds.copy_(scores["best_thresholds"].reshape(-1))
-        names = self.trainer.datamodule.label_names  # type: ignore[attr-defined]
         for measure in ("auroc", "auprc", "f1", "ece"):
             values = scores[measure].reshape(-1)  # torchmetrics squeezes the values of a single class
-            for name, value in zip(names, values, strict=True):
+            for name, value in zip(self.label_names, values, strict=True):
                 self.log(f"{stage}/{measure}/{metric_name(name)}", value, sync_dist=True)
             macro = scores[f"{measure}_macro"]
             self.log(f"{stage}/{measure}_macro", macro, prog_bar=measure == "auroc", sync_dist=True)

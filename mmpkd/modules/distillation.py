@@ -1,7 +1,7 @@
 """Training of an image-only student, with a frozen teacher or without."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from lightning.pytorch.trainer.states import TrainerFn
 from timm.optim import param_groups_layer_decay, param_groups_weight_decay
@@ -13,9 +13,9 @@ from mmpkd.losses import Objective
 from mmpkd.modules.base import ClassificationModule
 from mmpkd.modules.optimizer import OptimizerSettings
 from mmpkd.records.checkpoint import check_layers
-from mmpkd.students import VisionTransformerStudent
+from mmpkd.students import VisionTransformerStudent, untrained_student
 from mmpkd.students.output import ModelOutput
-from mmpkd.teachers.lookup import TeacherLookup, open_teacher
+from mmpkd.teachers.lookup import TeacherLookup, open_running_teacher, open_teacher
 from mmpkd.teachers.source import TeacherSource
 
 LOSSES = "objective."
@@ -60,12 +60,45 @@ class DistillationModule(ClassificationModule):
                 f"Expected a teacher for the losses {sorted(self.objective.extra)} but there is none. Set model.teacher.path."
             )
 
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **options: Any) -> Self:
+        """Load a trained student.
+
+        Args:
+            checkpoint_path: Checkpoint of a student's run.
+            args: Of Lightning's method.
+            options: Of Lightning's method and of the class. The student is the one that the checkpoint describes, unless it is
+                given.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If the checkpoint is not one of a student.
+        """
+        if "student" not in options:
+            options["student"] = untrained_student(checkpoint_path)
+        return super().load_from_checkpoint(checkpoint_path, *args, **options)
+
+    def forward(self, image: Tensor) -> ModelOutput:
+        """Classify images.
+
+        Args:
+            image: Float (B, C, H, W), normalised.
+
+        Returns:
+            Logits, float32 (B, K), and features (B, D).
+        """
+        output: ModelOutput = self.student(image)
+        return output
+
     def setup(self, stage: str) -> None:
         """Open the teacher when a fit starts."""
         if stage != "fit" or self.teacher_source is None or self._teacher is not None:
             return
-        datamodule: PrivilegedDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
-        self._teacher = open_teacher(self.teacher_source, datamodule, self.trainer.strategy.root_device)
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if isinstance(datamodule, PrivilegedDataModule):
+            self._teacher = open_teacher(self.teacher_source, datamodule, self.trainer.strategy.root_device)
+        else:
+            self._teacher = open_running_teacher(self.teacher_source, self.num_classes)
         self.objective.build(self.student.num_features, self._teacher.num_features)
         if self.objective.needs_statistics:
             self.objective.set_statistics(self._teacher.feature_statistics())
@@ -98,8 +131,7 @@ class DistillationModule(ClassificationModule):
 
     def predict(self, batch: Batch) -> ModelOutput:
         """Return the student's outputs; only the image is read."""
-        output: ModelOutput = self.student(batch["image"])
-        return output
+        return self.forward(batch["image"])
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return timm's groups: no decay of biases, norms and position embeddings; learning rates by depth if asked for."""
@@ -123,15 +155,12 @@ class DistillationModule(ClassificationModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is needed to build the student again, and what its outputs mean."""
         widths = self.objective.widths
-        datamodule: PrivilegedDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        datamodule = getattr(self.trainer, "datamodule", None)
+        preparation = datamodule.preparation.describe() if isinstance(datamodule, PrivilegedDataModule) else None
         checkpoint["student"] = self.student.settings
-        checkpoint["input"] = {
-            "mean": self.student.mean,
-            "std": self.student.std,
-            "preparation": datamodule.preparation.describe(),
-        }
+        checkpoint["input"] = {"mean": self.student.mean, "std": self.student.std, "preparation": preparation}
         checkpoint["loss_widths"] = None if widths is None else list(widths)
-        checkpoint["label_names"] = list(datamodule.label_names)
+        checkpoint["label_names"] = list(self.label_names)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check the labels; the layers of losses are restored where a training goes on, and nowhere else.
@@ -144,7 +173,7 @@ class DistillationModule(ClassificationModule):
         # without a trainer, in `load_from_checkpoint`, there are no data to compare with
         trainer = self._trainer
         if trainer is not None:
-            _check_labels(checkpoint["label_names"], list(trainer.datamodule.label_names))  # type: ignore[attr-defined]
+            _check_labels(checkpoint["label_names"], list(self.label_names))
         goes_on = trainer is not None and trainer.state.fn == TrainerFn.FITTING
         if goes_on and checkpoint["loss_widths"] is not None:
             self.objective.build(*checkpoint["loss_widths"])

@@ -6,6 +6,7 @@ from mmpkd.teachers.encoders.huggingface import Source
 from mmpkd.teachers.encoders.tabular import FTTransformerEncoder, TabularEncoder
 from mmpkd.teachers.encoders.text import TextEncoder
 from mmpkd.teachers.encoders.windows import Windows
+from mmpkd.teachers.source import TeacherSource
 from mmpkd.teachers.teacher import FrozenTeacher, Teacher, load_teacher
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Source",
     "TabularEncoder",
     "Teacher",
+    "TeacherSource",
     "TextEncoder",
     "Windows",
     "load_teacher",

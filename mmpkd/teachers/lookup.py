@@ -129,18 +129,19 @@ class ImageTeacher(TeacherLookup):
 
     Args:
         checkpoint: Checkpoint of a student's run.
-        has_privileged: Bool (N,), of the training split.
+        has_privileged: Bool (N,), of the training split. None leaves it to the batch, and teaches everyone if that does not say.
     """
 
-    def __init__(self, checkpoint: Path, has_privileged: NDArray[np.bool_]) -> None:
+    def __init__(self, checkpoint: Path, has_privileged: NDArray[np.bool_] | None) -> None:
         self.student = (load_student(checkpoint).requires_grad_(False),)
-        self.available = torch.from_numpy(has_privileged)
+        self.available = None if has_privileged is None else torch.from_numpy(has_privileged)
         self.num_features = self.student[0].num_features
 
     def to(self, device: torch.device) -> "ImageTeacher":
         """Move the teacher to a device."""
         self.student[0].to(device)
-        self.available = self.available.to(device)
+        if self.available is not None:
+            self.available = self.available.to(device)
         return self
 
     def feature_statistics(self) -> FeatureStatistics:
@@ -155,7 +156,13 @@ class ImageTeacher(TeacherLookup):
         student = self.student[0].eval()
         # the images come in the type of the student that is trained
         output = student(batch["image"].to(next(student.parameters()).dtype))
-        return ModelOutput(output.logits.float()[None], output.features.float()), self.available[batch["index"]]
+        return ModelOutput(output.logits.float()[None], output.features.float()), self._available(batch)
+
+    def _available(self, batch: Batch) -> Tensor:
+        if self.available is not None:
+            return self.available[batch["index"]]
+        everyone = torch.ones(len(batch["image"]), dtype=torch.bool, device=batch["image"].device)
+        return batch.get("has_privileged", everyone)
 
 
 def open_teacher(source: TeacherSource, datamodule: PrivilegedDataModule, device: torch.device) -> TeacherLookup:
@@ -191,6 +198,44 @@ def open_teacher(source: TeacherSource, datamodule: PrivilegedDataModule, device
         return _stored(targets, datamodule, control)
 
     return OnlineTeacher(teacher, stored, temperature) if source.targets == "online" else stored()
+
+
+def open_running_teacher(source: TeacherSource, num_classes: int) -> TeacherLookup:
+    """Open a teacher that runs in every step, for data of which nothing but batches is known.
+
+    Args:
+        source: Where the outputs come from.
+        num_classes: Number of labels K of the student.
+
+    Raises:
+        FileNotFoundError: If there is nothing at the path.
+        ValueError: If the source needs to know the training samples, or the teacher has another number of labels.
+    """
+    if source.path is None or source.targets == "stored" or source.calibrate:
+        raise _needs_data_module("stored targets, controls and calibration")
+    path = Path(source.path)
+    if source.targets == "image":
+        names = student_labels(path)
+        lookup: TeacherLookup = ImageTeacher(path, None)
+    else:
+        teacher = load_teacher(path, source.trust_remote_code)
+        names = teacher.label_names
+        lookup = OnlineTeacher(teacher, _no_stored_targets)
+    if len(names) != num_classes:
+        raise ValueError(f"Expected a teacher of {num_classes} labels but it was trained on {list(names)}.")
+    return lookup
+
+
+def _no_stored_targets() -> StoredTeacher:
+    raise _needs_data_module("statistics of the teacher's features and its thresholds")
+
+
+def _needs_data_module(what: str) -> ValueError:
+    return ValueError(
+        f"Expected a data module of data_modules, or a subclass of PrivilegedDataModule, for {what}: they belong to samples by "
+        "name, which other data modules and loaders do not tell. With these, a teacher can run in every step "
+        "(targets='online' or 'image')."
+    )
 
 
 def _open_folder(path: Path, source: TeacherSource, datamodule: PrivilegedDataModule) -> StoredTeacher:

@@ -109,7 +109,7 @@ def test_maps_are_drawn_over_the_image_without_the_padding(tmp_path: Path, monke
     expected = F.interpolate(heatmap[None], 32, mode="bilinear")[0, 0, :SIDE, :SIDE]
     assert len(drawn) == 1
     torch.testing.assert_close(torch.tensor(drawn[0]), expected)
-    trained = TrainedStudent(module.student, LABELS, torch.zeros(3), {}, 0.5, 0.25)
+    trained = TrainedStudent(module.student, LABELS, torch.zeros(3), None)
     panels = _panels(trained, [AttentionRollout()], image[..., :SIDE, :SIDE], [])
     torch.testing.assert_close(torch.tensor(panels["rollout"]), expected)
 
