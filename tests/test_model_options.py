@@ -96,6 +96,7 @@ def test_a_path_replaces_that_of_the_teacher_and_nothing_else(build: Build, tmp_
         (["--model.teacher=null"], ["--model.teacher=null"]),
         (["--model.teacher", '{"path": "a"}'], ["--model.teacher", '{"path": "a"}']),
         (["--model.teacher.path=a", "--model.teacher"], ["--model.teacher.path=a", "--model.teacher"]),
+        (["--config", "{run: " + 300 * "x"], ["--config", "{run: " + 300 * "x"]),
     ],
 )
 def test_the_short_form_of_the_teacher(args: list[str], expected: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""What is short on the Lightning command line, written out: a path of a teacher, and a file that adds to another one."""
+"""Short forms on the Lightning command line: the path of a teacher, and a file that adds to another one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,10 +29,17 @@ def written_out(args: Sequence[str]) -> list[str]:
         if name == _TEACHER and _is_path(value):
             long.append(f"{name}.path{equals}{value if equals else ''}")
             continue
-        if name in _CONFIG and Path(value).is_file():
+        if name in _CONFIG and _is_file(value):
             long += [f"{name}={base}" for base in with_bases(Path(value))[:-1]]
         long.append(arg)
     return long
+
+
+def _is_file(value: str) -> bool:
+    try:
+        return Path(value).is_file()
+    except OSError:  # settings in place of a path may be too long for one
+        return False
 
 
 def _is_path(value: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a trained student predicts for image files."""
+"""Predictions of a trained student for image files."""
 
 import logging
 from collections.abc import Sequence
