@@ -112,6 +112,8 @@ def test_every_former_name_leads_to_an_option_that_there_is() -> None:
             )
             assert suggestion(message, {old}) == f" Did you mean --model.{part}.{new}?"
     assert present_name("mmpkd.losses.LogitMSE", "temperature") is None
+    assert present_name("mmpkd.modules.TeacherModule", "temperature") is None
+    assert present_name("mmpkd.modules.TeacherModule", "lr") == "model.optimizer.lr"
     assert present_name("mmpkd.teachers.TextEncoder", "revision") == "model.encoder.pretrained.revision"
 
 

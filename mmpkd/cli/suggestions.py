@@ -15,12 +15,12 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from data_modules.base import PrivilegedDataModule
 from mmpkd.cli.error_lines import is_debug, place_in_users_code
+from mmpkd.cli.renamed_options import present_name_in
 from mmpkd.cli.short_forms import written_out
 from mmpkd.cli.yaml_file import read_settings, without_base
 from mmpkd.losses import DistillationLoss, Objective
 from mmpkd.modules import ClassificationModule
 from mmpkd.modules.optimizer import OptimizerSettings
-from mmpkd.records.renamed_settings import present_name_in
 from mmpkd.students import VisionTransformerStudent
 from mmpkd.teachers import PrivilegedEncoder
 from mmpkd.teachers.source import TeacherSource

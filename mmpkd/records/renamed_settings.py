@@ -1,6 +1,5 @@
 """Settings that have other names than they once had: for whoever still uses the old ones, and for old run folders."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +39,8 @@ _PARTS = {
         "layer_decay": "layer_decay",
     },
 }
-_OF_MODULES = {old: f"model.{part}.{new}" for part, names in _PARTS.items() for old, new in names.items()}
+_OF_STUDENTS = {old: f"model.{part}.{new}" for part, names in _PARTS.items() for old, new in names.items()}
+_OF_TEACHERS = {old: f"model.optimizer.{new}" for old, new in _PARTS["optimizer"].items()}
 _OF_TEXT = {
     "pretrained": "model.encoder.pretrained.name",
     "revision": "model.encoder.pretrained.revision",
@@ -49,12 +49,7 @@ _OF_TEXT = {
     "long_texts": "model.encoder.windows",
     "window_overlap": "model.encoder.windows.overlap",
 }
-_RENAMED = {"DistillationModule": _OF_MODULES, "TeacherModule": _OF_MODULES, "TextEncoder": _OF_TEXT}
-# what jsonargparse says of an option that a class does not know, or of a name in place of an object
-_UNKNOWN = re.compile(
-    r"class_path '([\w.]+)':\s+(?:Option '([\w.]+)' is not accepted|unrecognized arguments: --([\w.]+)|"
-    r"Parser key \"(\w+)\":\s+- Expected a path)"
-)
+_RENAMED = {"DistillationModule": _OF_STUDENTS, "TeacherModule": _OF_TEACHERS, "TextEncoder": _OF_TEXT}
 
 
 def present_name(class_path: str, option: str) -> str | None:
@@ -72,16 +67,6 @@ def present_name(class_path: str, option: str) -> str | None:
     return None if name is None else f"{name}{dot}{part}"
 
 
-def present_name_in(message: str) -> str | None:
-    """Return the name of the option that the parser does not know any more, by its message, or None if it never did."""
-    for found in _UNKNOWN.finditer(message):
-        class_path, *options = found.groups()
-        name = present_name(class_path, next(option for option in options if option))
-        if name is not None:
-            return name
-    return None
-
-
 def check_names(settings: Mapping[str, Any], where: str) -> None:
     """Check that the settings of a run have the names of today.
 
@@ -94,16 +79,11 @@ def check_names(settings: Mapping[str, Any], where: str) -> None:
     """
     model = settings.get("model") or {}
     arguments: Mapping[str, Any] = model.get("init_args") or {}
-    known = {
-        option: present_name(str(model.get("class_path")), option)
-        for option, value in arguments.items()
-        if not isinstance(value, Mapping) or option not in _PARTS
-    }
-    renamed = [
-        f"model.{old} is {new} now" for old, new in known.items() if new is not None and arguments[old] is not None
-    ]
-    if renamed:
-        raise ValueError(
-            f"Expected a run folder of this version but '{where}' is of an older one: {'; '.join(renamed[:2])}. Give another "
-            f"folder (--run.dir), or go on with this one at commit {LAST_COMMIT}."
-        )
+    for option, value in arguments.items():
+        is_part = option in _PARTS and isinstance(value, Mapping)
+        name = None if value is None or is_part else present_name(str(model.get("class_path")), option)
+        if name is not None:
+            raise ValueError(
+                f"Expected a run folder of this version but '{where}' is of an older one: model.{option} is {name} now. Give "
+                f"another folder (--run.dir), or go on with this one at commit {LAST_COMMIT}."
+            )
