@@ -20,6 +20,7 @@ from transformers import BertConfig, BertModel
 from data_modules.batch import Batch
 from mmpkd.losses.base import FeatureStatistics
 from mmpkd.modules import DistillationModule
+from mmpkd.students import VisionTransformerStudent
 from mmpkd.students.output import ModelOutput
 from mmpkd.teachers.lookup import StoredTeacher, TeacherLookup
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets
@@ -116,7 +117,7 @@ def raw_step(name: str, batch: Batch, device: torch.device) -> Callable[[], None
 
 def module_step(name: str, teacher: TeacherLookup | None, batch: Batch, device: torch.device) -> Callable[[], None]:
     """Return a training step of the student module, with the teacher given or none."""
-    module = DistillationModule(NUM_CLASSES, 224, student=name).to(device).train()
+    module = DistillationModule(VisionTransformerStudent(name, NUM_CLASSES, 224)).to(device).train()
     module._teacher = None if teacher is None else teacher.to(device)
     return optimizer_step(module, lambda: module.losses(batch)["loss"])
 

@@ -35,6 +35,7 @@ from mmpkd.attribution import AttentionRollout
 from mmpkd.callbacks.device_images import ImagesOnDevice
 from mmpkd.callbacks.localization.monitor import LocalizationMonitor
 from mmpkd.modules import DistillationModule
+from mmpkd.students import VisionTransformerStudent
 from mmpkd.teachers.lookup import StoredTeacher, TeacherLookup
 
 
@@ -175,7 +176,8 @@ def bare_loop(sizes: Sizes, device: torch.device) -> float:
 
 def student(sizes: Sizes, teacher: TeacherLookup | None) -> DistillationModule:
     """Return a student with a teacher, or without."""
-    module = DistillationModule(NUM_CLASSES, sizes.side, student=sizes.model, compile=sizes.compile)
+    student = VisionTransformerStudent(sizes.model, NUM_CLASSES, sizes.side, compile=sizes.compile)
+    module = DistillationModule(student)
     module._teacher = teacher
     return module
 

@@ -19,6 +19,7 @@ from timing import optimizer_step
 from data_modules.batch import Batch
 from data_modules.processors import num_processors
 from mmpkd.modules import DistillationModule
+from mmpkd.students import VisionTransformerStudent
 
 # model, side of its images, samples in a batch
 STUDENTS = (("vit_nano_patch8_64", 64, 32), ("vit_tiny_patch16_224", 224, 8), ("vit_small_patch16_224", 224, 8))
@@ -72,7 +73,7 @@ def compute() -> None:
 
 def training_step(name: str, side: int, size: int) -> Callable[[], None]:
     """Return a training step of a student on random images."""
-    module = DistillationModule(5, side, student=name).train()
+    module = DistillationModule(VisionTransformerStudent(name, 5, side)).train()
     batch: Batch = {
         "image": torch.randn(size, 1, side, side),
         "label": (torch.rand(size, 5) < 0.3).float(),

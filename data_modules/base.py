@@ -60,6 +60,8 @@ class PrivilegedDataModule(LightningDataModule):
     """
 
     license: ClassVar[License] = "credentialed"
+    # share of the frame that a typical region takes: what `iou_top_area` selects of a map
+    roi_area: float = 0.1
     in_chans: ClassVar[int] = 1
     expected_splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
     # where labels are named, and what decides which samples there are, for messages

@@ -56,9 +56,10 @@ class Annotated:
 
 
 class EvaluationReader(ABC):
-    """Reads one data set for evaluation. A subclass documents access, citation and traps, and sets `license`."""
+    """Reads one data set for evaluation. A subclass documents access, citation and traps, and sets `license` and `roi_area`."""
 
     license: ClassVar[License] = "credentialed"
+    roi_area: ClassVar[float] = 0.1
 
     @abstractmethod
     def read(self) -> Annotated:
@@ -128,6 +129,7 @@ class EvaluationDataModule(PrivilegedDataModule):
         )
         self.reader, self.missing_images = reader, missing_images
         self.license = reader.license  # type: ignore[misc]  # that of the data set
+        self.roi_area = reader.roi_area
 
     def preprocess(self) -> Preprocess | None:
         """Return what the data set needs before images are resized."""

@@ -15,11 +15,11 @@ def data(root: Path, **init_args: Any) -> dict[str, Any]:
 def text_teacher() -> dict[str, Any]:
     settings = {"width": 16, "depth": 1, "num_heads": 2, "max_length": 16}
     encoder = {"class_path": "mmpkd.teachers.TextEncoder", "init_args": settings}
-    return {"class_path": "mmpkd.modules.TeacherModule", "init_args": {"encoder": encoder, "lr": 5e-3}}
+    return {"class_path": "mmpkd.modules.TeacherModule", "init_args": {"encoder": encoder, "optimizer": {"lr": 5e-3}}}
 
 
 def student(**init_args: Any) -> dict[str, Any]:
-    settings = {"student": "vit_nano_patch8_64", "student_options": {"depth": 1}, **init_args}
+    settings = {"student": {"model_name": "vit_nano_patch8_64", "options": {"depth": 1}}, **init_args}
     return {"class_path": "mmpkd.modules.DistillationModule", "init_args": settings}
 
 

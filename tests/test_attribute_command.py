@@ -10,6 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
+from data_modules.cbis_ddsm.breast import PrepareBreast
 from data_modules.phantoms import write_breast_phantoms
 from data_modules.preparation import Preparation
 from mmpkd.attribution import AttentionRollout
@@ -17,7 +18,7 @@ from mmpkd.cli.lightning_cli import main
 from mmpkd.commands.attribute import ATTRIBUTIONS
 from mmpkd.commands.main import main as mmpkd
 from mmpkd.inference.image_maps import METHODS, find_images
-from mmpkd.students.vit import load_trained_student
+from mmpkd.students import load_trained_student
 from tests.data.dicom import write_dicom
 from tests.runs import config, student
 from tests.tiny import NAMES, TinyDataModule
@@ -74,8 +75,8 @@ def test_maps_and_findings_are_those_asked_for(
     assert mmpkd([*arguments, *chosen]) == 0
     assert list(seen[0]) == ["rollout", "grad cam: Right Finding", "grad cam: Left Finding"]
     trained = load_trained_student(checkpoint)
-    pixels, _ = Preparation.from_description(trained.preparation)(image)
-    normalised = torch.from_numpy((pixels - trained.mean) / trained.std).float()[None, None]
+    pixels, _ = trained.read(image)
+    normalised = torch.from_numpy((pixels - 0.5) / 0.25).float()[None, None]
     heatmap = AttentionRollout()(trained.student, normalised)[0].numpy()
     assert np.allclose(seen[0]["rollout"].reshape(4, 8, 4, 8).mean((1, 3)), heatmap, rtol=0.3)  # enlarged
 
@@ -96,8 +97,9 @@ def test_breast_images_are_cropped_as_in_training_and_keep_their_proportions(tmp
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(content))
     main(["fit", "--config", str(tmp_path / "run.yaml")])
     checkpoint = tmp_path / "run" / "checkpoints" / "best.ckpt"
-    described = load_trained_student(checkpoint).preparation
-    assert described["preprocess"]["class"] == "data_modules.cbis_ddsm.breast.PrepareBreast"
+    preparation = load_trained_student(checkpoint).preparation
+    assert preparation is not None
+    assert isinstance(preparation.preprocess, PrepareBreast)
     dicom = next(path for path in sorted(root.rglob("*.dcm")) if "full" in str(path).lower() or "Mass" in str(path))
     assert mmpkd(["attribute", str(checkpoint), str(dicom), "--out", str(tmp_path / "out"), "--format", "svg"]) == 0
     assert list((tmp_path / "out").glob("*.svg"))

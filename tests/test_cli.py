@@ -35,11 +35,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Path:
         folder,
         "distilled",
         tiny_root,
-        student(teacher=str(path), distillation_weight=0.3),
+        student(teacher={"path": str(path)}, objective={"weight": 0.3}),
         run={"wandb": "offline", "group": "study", "job_type": "distilled", "tags": ["tiny"]},
         trainer={"callbacks": monitor},
     )
-    assert entry(["fit", *arguments, "--model.distillation_weight=0.7", "--seed_everything=3"]) == 0
+    assert entry(["fit", *arguments, "--model.objective.weight=0.7", "--seed_everything=3"]) == 0
     best = folder / "distilled" / "checkpoints" / "best.ckpt"
     assert entry(["test", *arguments, "--seed_everything=3", "--ckpt_path", str(best)]) == 0
     return folder
@@ -66,7 +66,7 @@ def test_teacher_distillation_and_test_leave_everything_in_their_folders(runs: P
 
 def test_flags_win_over_the_configuration_and_both_are_recorded(runs: Path) -> None:
     saved = yaml.safe_load((runs / "distilled" / "config.yaml").read_text())
-    assert saved["model"]["init_args"]["distillation_weight"] == 0.7
+    assert saved["model"]["init_args"]["objective"]["init_args"]["weight"] == 0.7
     assert saved["seed_everything"] == 3
 
 
@@ -132,7 +132,7 @@ def test_predict_reads_images_only(runs: Path, tiny_root: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("flag", "hint"),
     [
-        ("--model.distilation_weight=0.5", "distillation_weight"),
+        ("--model.objective.normalizer=batch", "normaliser"),
         ("--data.batchsize=4", "batch_size"),
         ("--trainer.max_epohcs=4", "max_epochs"),
     ],
@@ -150,9 +150,9 @@ def test_a_misspelt_key_in_a_file_is_refused_with_a_suggestion(
     tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as error:
-        main(["fit", *config(tmp_path, "run", tiny_root, student(distillation_wieght=0.3))])
+        main(["fit", *config(tmp_path, "run", tiny_root, student(objective={"label_smoothign": 0.3}))])
     assert error.value.code == 2
-    assert "'distillation_weight'" in capsys.readouterr().err.rsplit("Did you mean", 1)[-1]
+    assert "'label_smoothing'" in capsys.readouterr().err.rsplit("Did you mean", 1)[-1]
 
 
 def test_a_message_without_an_unknown_option_gets_no_suggestion() -> None:
@@ -161,7 +161,7 @@ def test_a_message_without_an_unknown_option_gets_no_suggestion() -> None:
 
 def test_a_missing_teacher_is_an_error_before_any_training(tiny_root: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="Train the teacher first"):
-        main(["fit", *config(tmp_path, "run", tiny_root, student(teacher="nowhere.ckpt"))])
+        main(["fit", *config(tmp_path, "run", tiny_root, student(teacher={"path": "nowhere.ckpt"}))])
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 

@@ -12,7 +12,7 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.split import Split
 from mmpkd.cli.suggestions import condensed, suggestion
 from mmpkd.commands.main import main
-from mmpkd.modules import DistillationModule
+from mmpkd.modules.optimizer import OptimizerSettings
 from tests.runs import config, student, text_teacher
 
 ONE_EPOCH = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1}
@@ -41,13 +41,17 @@ def places(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Places:
 @pytest.mark.parametrize(
     ("command", "flags", "words"),
     [
-        ("fit", "--model.student=vit_tiny_patch16_22", "Did you mean 'vit_tiny_patch16_224'?"),
-        ("fit", "--model.student=resnet18", "Expected a timm vision transformer, with options that it takes"),
+        ("fit", "--model.student.model_name=vit_tiny_patch16_22", "Did you mean 'vit_tiny_patch16_224'"),
+        (
+            "fit",
+            "--model.student.model_name=resnet18",
+            "Expected a timm vision transformer, with options that it takes",
+        ),
         ("fit", "--model.teacher=STUDENT", "Expected the checkpoint of a teacher but"),
         ("fit", "--ckpt_path=TEXT", "is none, or damaged."),
         ("test", "--ckpt_path=TEACHER", "Expected the checkpoint of a student"),
         ("test", "--ckpt_path=STUDENT --data.label_names=[A,B]", "['Left Finding', 'Right Finding']"),
-        ("test", "--ckpt_path=STUDENT --model.student_options.depth=2", "student.model.blocks.1"),
+        ("test", "--ckpt_path=STUDENT --model.student.options.depth=2", "student.model.blocks.1"),
         ("fit", "--run.dir=TEXT/run", "Expected "),
         ("fit", "--run.wandb=online", "wandb login"),
     ],
@@ -79,8 +83,8 @@ def test_what_a_user_gets_wrong_is_one_line(
     ("flag", "named"),
     [
         ("--trainer.max_epoch=4", "'max_epochs'"),
-        ("--model.temp=4", "'temperature'"),
-        ("--optimizer=Adam", "--model.lr"),
+        ("--model.objective.temp=4", "'temperature'"),
+        ("--optimizer=Adam", "--model.optimizer.lr"),
         ("--trainer.max_epochs=many", "trainer.max_epochs: Expected"),
     ],
 )
@@ -102,10 +106,10 @@ def test_an_unknown_or_shortened_option_is_refused_in_one_line_with_the_whole_na
         ("unrecognized arguments: --trainer.call=[]", "'callbacks'"),
         ("unrecognized arguments: --seed=4", "'seed_everything'"),
         ("Option 'batch' is not accepted", "'batch_size'"),
-        ("unrecognized arguments: --lr_scheduler.gamma=1", "--model.warmup_fraction"),
+        ("unrecognized arguments: --lr_scheduler.gamma=1", "--model.optimizer.warmup_fraction"),
         ("Subcommand 'fit' does not accept option 'modle.class_path'", "'model'"),
         ("Subcommand 'fit' does not accept option 'modle.init_args.batch_size'", "'model'"),
-        ("Subcommand 'fit' does not accept option 'optimizer.class_path'", "--model.weight_decay"),
+        ("Subcommand 'fit' does not accept option 'optimizer.class_path'", "--model.optimizer.weight_decay"),
         ("data: Expected a dot import path string: TableDataModul", "'TableDataModule'"),
         ("callbacks: Expected a dot import path string: EarlyStoping", "'EarlyStopping'"),
         ("data: module 'data_modules.table' has no attribute 'TableDataModul'", "'TableDataModule'"),
@@ -189,7 +193,7 @@ def test_a_file_without_settings_is_named(
 )
 def test_settings_of_the_optimizer_are_checked_at_once(setting: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        DistillationModule(num_classes=2, image_size=32, **setting)
+        OptimizerSettings(**setting)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +215,7 @@ def test_debug_shows_where_an_error_comes_from(
 ) -> None:
     arguments = config(tmp_path, "run", tiny_root, student())
     with pytest.raises(ValueError, match="Expected a learning rate"):
-        main(place(["fit", *arguments, "--model.lr=-1"]))
+        main(place(["fit", *arguments, "--model.optimizer.lr=-1"]))
     with pytest.raises(FileNotFoundError, match="nowhere"):
         main(place(["check-data", "nowhere.yaml"]))
 

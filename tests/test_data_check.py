@@ -15,6 +15,7 @@ from mmpkd.cli.data_config import DataSettings
 from mmpkd.cli.lightning_cli import main as lightning
 from mmpkd.commands.main import main
 from mmpkd.modules import DistillationModule
+from mmpkd.students import VisionTransformerStudent
 from mmpkd.study.execution.data_check import check_data_of, data_arguments
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.run import Run
@@ -38,7 +39,9 @@ def say(root: Path, stage: str = "fit", constant: str = "", **options: float) ->
     data._splits = splits
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, **options)  # type: ignore[arg-type]
     trainer.datamodule = data  # type: ignore[attr-defined]
-    DataCheck().setup(trainer, DistillationModule(2, 32, student_options={"depth": 1}), stage)
+    DataCheck().setup(
+        trainer, DistillationModule(VisionTransformerStudent("vit_nano_patch8_64", 2, 32, options={"depth": 1})), stage
+    )
 
 
 def own_records(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
@@ -144,7 +147,7 @@ def test_settings_of_data_are_merged_as_the_command_line_does(tmp_path: Path) ->
         f"--config={tmp_path / 'second.yaml'}",
         "--data.batch_size",
         "5",
-        "--model.lr=0.1",
+        "--model.optimizer.lr=0.1",
         "--data.mean=0.4",
     ]
     arguments = data_arguments(Run(Arm("arm", (), "student"), 0, tmp_path, overrides=parse_flags(flags)))

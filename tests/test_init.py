@@ -14,7 +14,7 @@ from mmpkd.study.plan.plan_file import load_plan
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 # examples to read rather than to start from, and a data set that has no study yet
-NOT_OFFERED = {"covid_cxr", "open_i", "data/covid_cxr.yaml", "data/embed.yaml", "trainer/covid_student.yaml"}
+NOT_OFFERED = {"covid_cxr", "open_i", "data/covid_cxr.yaml", "data/embed.yaml"}
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_every_start_is_whole(name: str, tmp_path: Path, capsys: pytest.CaptureF
     files = sorted(project.rglob("*.yaml"))
     for path in files:
         content = yaml.safe_load(path.read_text())
-        references = [content[key] for key in ("data", "trainer") if isinstance(content.get(key), str)]
+        references = [content[key] for key in ("base", "data") if isinstance(content.get(key), str)]
         assert all((path.parent / reference).is_file() for reference in references), path
         assert all((project / file).is_file() for file in named_files(path.read_text())), path
         if "arms" in content:

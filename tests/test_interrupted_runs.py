@@ -17,7 +17,7 @@ from tests.forked import finish, heed_ctrl_c, start
 from tests.runs import config, data, student, text_teacher
 
 REPOSITORY = Path(__file__).parents[1]
-DROPOUT = {"depth": 1, "proj_drop_rate": 0.2}
+DROPOUT = {"model_name": "vit_nano_patch8_64", "options": {"depth": 1, "proj_drop_rate": 0.2}}
 
 
 def arguments(folder: Path, name: str, tiny_root: Path, num_workers: int = 0) -> list[str]:
@@ -25,7 +25,7 @@ def arguments(folder: Path, name: str, tiny_root: Path, num_workers: int = 0) ->
         folder,
         name,
         tiny_root,
-        student(student_options=DROPOUT),
+        student(student=DROPOUT),
         run={"save_every_n_steps": 3},
         data=data(tiny_root, num_workers=num_workers, shift=0.2),
         trainer={"max_epochs": 3},

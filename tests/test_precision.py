@@ -32,10 +32,12 @@ from mmpkd.callbacks.predictions import PredictionWriter
 from mmpkd.losses import CosineFeatureLoss, HardLabels, HintMSE, InfoNCE, LossTerm, Objective
 from mmpkd.metrics import HeatmapPairs, MultilabelScores, Rois, default_scores, patch_ceiling
 from mmpkd.modules import DistillationModule
+from mmpkd.modules.optimizer import OptimizerSettings
 from mmpkd.numerics.precision import Float32Buffers, Float32Linear
 from mmpkd.students import VisionTransformerStudent
 from mmpkd.teachers import TabularEncoder
-from tests.tiny import TinyDataModule, write_targets
+from mmpkd.teachers.source import TeacherSource
+from tests.tiny import TinyDataModule, tiny_student, write_targets
 
 HALF = (torch.bfloat16, torch.float16)
 
@@ -141,8 +143,9 @@ def test_a_run_in_half_precision_ends_and_its_tables_are_in_float32(
     losses = {"hint": HintMSE(), "cosine": CosineFeatureLoss(), "nce": InfoNCE(), "hard": HardLabels("validation")}
     extra = {name: LossTerm(loss, 0.1) for name, loss in losses.items()}
     teacher = str(write_targets(tmp_path / "targets", tiny_root))
-    options = {"depth": 1, "embed_dim": 16, "num_heads": 2}
-    module = DistillationModule(2, 32, student_options=options, teacher=teacher, extra_losses=extra, lr=3e-4)  # type: ignore[arg-type]
+    narrow = tiny_student(options={"depth": 1, "embed_dim": 16, "num_heads": 2})
+    objective = Objective(extra_losses=extra)
+    module = DistillationModule(narrow, TeacherSource(teacher), objective, OptimizerSettings(lr=3e-4))
     callbacks = [
         LocalizationMonitor([AttentionRollout(), GradCAM(), MeanRoi()], []),
         FaithfulnessMonitor([AttentionRollout()], num_steps=1, max_images=1),

@@ -20,16 +20,17 @@ from mmpkd.callbacks.localization.faithfulness import FaithfulnessMonitor
 from mmpkd.callbacks.localization.monitor import LocalizationMonitor
 from mmpkd.callbacks.nan_guard import NaNGuard
 from mmpkd.callbacks.predictions import PredictionWriter
-from mmpkd.losses import LossTerm
+from mmpkd.losses import LossTerm, Objective
 from mmpkd.modules import DistillationModule
 from mmpkd.teachers import FTTransformerEncoder, FusionEncoder, PrivilegedEncoder, TabularEncoder, TextEncoder
 from mmpkd.teachers.lookup import StoredTeacher
+from mmpkd.teachers.source import TeacherSource
 from mmpkd.teachers.targets import load_targets
 from mmpkd.teachers.teacher import FrozenTeacher, Teacher, TeacherIdentity, move_privileged
 from tests.data_modules.test_device_images import prepared_module
 from tests.losses.test_all import LOSSES
 from tests.pretended_device import DEVICE, MixedDevicesError, PretendedDevice, PretendedStrategy
-from tests.tiny import TinyDataModule, write_targets
+from tests.tiny import TinyDataModule, tiny_student, write_targets
 
 DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 PARTS = ("training step", "validation step", "end of validation", "test step")
@@ -85,8 +86,8 @@ def module(targets: Path) -> DistillationModule:
     """Return a student with every loss."""
     torch.manual_seed(0)
     extra = {name: LossTerm(make(), 0.1) for name, make in LOSSES.items() if name != "softmax_kl"}
-    settings: dict[str, Any] = {"extra_losses": extra, "pos_weight": [1.0, 2.0], "student_options": STUDENT}
-    return DistillationModule(2, 32, teacher=str(targets), temperature=2.0, **settings)
+    objective = Objective(temperature=2.0, extra_losses=extra, pos_weight=[1.0, 2.0])
+    return DistillationModule(tiny_student(options=STUDENT), TeacherSource(str(targets)), objective)
 
 
 def fit(

@@ -12,7 +12,7 @@ from lightning.pytorch.demos.boring_classes import BoringModel, RandomDataset
 
 from mmpkd.callbacks.checkpoints.last_checkpoint import LastCheckpoint
 from mmpkd.cli.lightning_cli import main
-from mmpkd.modules.base import WarmupCosine
+from mmpkd.modules.optimizer import WarmupCosine
 from mmpkd.records import RunFolder
 from tests.runs import config, data, student
 from tests.tiny import TinyDataModule
@@ -23,7 +23,7 @@ VALIDATING = {"val_check_interval": 0.5, "max_epochs": 2, "log_every_n_steps": 1
 
 def arguments(folder: Path, tiny_root: Path, trainer: Mapping[str, object], every_n_steps: int = 1) -> list[str]:
     """Of 64 samples and 8 batches an epoch."""
-    model = student(student_options={"depth": 1, "proj_drop_rate": 0.2})
+    model = student(student={"model_name": "vit_nano_patch8_64", "options": {"depth": 1, "proj_drop_rate": 0.2}})
     run = {"save_every_n_steps": every_n_steps}
     return config(folder, "run", tiny_root, model, run=run, data=data(tiny_root, shift=0.2), trainer=dict(trainer))
 
@@ -158,7 +158,7 @@ def test_more_epochs_follow_the_new_schedule(tiny_root: Path, tmp_path: Path) ->
     args = arguments(tmp_path, tiny_root, {"max_epochs": 1, "log_every_n_steps": 1})
     folder = RunFolder(tmp_path / "run")
     main(["fit", *args])
-    go_on(args, folder, "--trainer.max_epochs=3", "--model.init_args.lr=0.002")
+    go_on(args, folder, "--trainer.max_epochs=3", "--model.init_args.optimizer.lr=0.002")
     before, after = WarmupCosine(8, 0.1), WarmupCosine(24, 0.1)
     expected = {step: 0.001 * before(step) for step in range(8)} | {step: 0.002 * after(step) for step in range(8, 24)}
     assert rates(folder) == pytest.approx(expected)
@@ -184,7 +184,7 @@ def contents(folder: RunFolder) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("more", [[], ["--trainer.fast_dev_run=true", "--model.init_args.lr=0.1"]])
+@pytest.mark.parametrize("more", [[], ["--trainer.fast_dev_run=true", "--model.init_args.optimizer.lr=0.1"]])
 def test_a_finished_training_stays_as_it_is(
     more: list[str], accumulated: RunFolder, tiny_root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -197,8 +197,10 @@ def test_a_finished_training_stays_as_it_is(
 
 def test_a_second_training_is_kept_out_of_a_folder(accumulated: RunFolder, tiny_root: Path) -> None:
     before = contents(accumulated)
-    with pytest.raises(ValueError, match=r"another one: model.init_args.lr was 0.001 and is 0.1"):
-        main(["fit", *arguments(accumulated.path.parent, tiny_root, ACCUMULATING), "--model.init_args.lr=0.1"])
+    with pytest.raises(ValueError, match=r"another one: model.init_args.optimizer.lr was 0.001 and is 0.1"):
+        main(
+            ["fit", *arguments(accumulated.path.parent, tiny_root, ACCUMULATING), "--model.init_args.optimizer.lr=0.1"]
+        )
     assert contents(accumulated) == before
 
 
@@ -273,7 +275,7 @@ def test_fewer_epochs_than_are_trained_are_refused_and_nothing_is_touched(
     ):
         go_on(args, accumulated, "--trainer.max_epochs=1")
     with pytest.raises(ValueError, match="of the weights differ"):
-        go_on(args, accumulated, "--model.init_args.student_options.depth=2")
+        go_on(args, accumulated, "--model.init_args.student.options.depth=2")
     after = contents(accumulated)
     state = accumulated.path / "run.json"
     assert {path for path in after if after[path] != before.get(path)} == {state}  # why it failed
@@ -288,7 +290,7 @@ def test_a_best_model_that_the_training_did_not_make_is_not_its_best(tiny_root: 
     folder = RunFolder(tmp_path / "run")
     interrupt(args, *kill, f"{callbacks}.is_killed=false")
     torch.save({**torch.load(folder.best, weights_only=True), "global_step": 16}, folder.best)
-    go_on(args, folder, "--model.init_args.lr=0.3")
+    go_on(args, folder, "--model.init_args.optimizer.lr=0.3")
     rows = [row for row in csv.DictReader(folder.metrics.open()) if row["name"] == "val/auroc_macro"]
     state = folder.state
     assert state is not None

@@ -26,6 +26,7 @@ from mmpkd.teachers import FrozenTeacher, TabularEncoder, Teacher, load_teacher
 from mmpkd.teachers.boosting import boosted_targets
 from mmpkd.teachers.card import TeacherCard, _scores, student_auroc, teacher_card
 from mmpkd.teachers.lookup import open_teacher
+from mmpkd.teachers.source import TeacherSource
 from mmpkd.teachers.targets import load_targets
 from mmpkd.teachers.teacher import TeacherIdentity
 from tests.runs import config, data, student, text_teacher
@@ -62,11 +63,11 @@ def test_an_ensemble_is_built_verified_shown_and_distilled(
     tiny = TinyDataModule(str(tiny_root))
     reports = tiny.splits["train"].report
     assert reports is not None
-    output, _ = open_teacher(out, "stored", tiny, torch.device("cpu"))({"index": torch.tensor([3])})
+    output, _ = open_teacher(TeacherSource(str(out)), tiny, torch.device("cpu"))({"index": torch.tensor([3])})
     members = torch.stack([load_teacher(path)({"report": [reports[3]]}).logits for path in teachers])
     torch.testing.assert_close(ensemble_logits(output.logits, 2.0), ensemble_logits(members, 2.0), rtol=1e-4, atol=1e-4)
     assert isinstance(output, ModelOutput)
-    main(["fit", *config(tmp_path, "student", tiny_root, student(teacher=str(out)))])
+    main(["fit", *config(tmp_path, "student", tiny_root, student(teacher={"path": str(out)}))])
 
 
 def test_stale_targets_say_what_changed(
@@ -140,7 +141,7 @@ def test_boosted_targets_know_what_the_table_says(tmp_path: Path) -> None:
     targets = load_targets(out)
     label = TinyDataModule(str(tmp_path), num_train=256).splits["train"].label
     assert ((targets.logits[0] > 0) == (label == 1))[targets.available].all()
-    main(["fit", *config(tmp_path, "student", tmp_path, student(teacher=str(out)), data=content)])
+    main(["fit", *config(tmp_path, "student", tmp_path, student(teacher={"path": str(out)}), data=content)])
 
 
 def test_a_card_warns_of_a_copy_of_the_label_and_of_a_teacher_below_the_student(
@@ -170,7 +171,7 @@ def test_a_card_warns_of_a_copy_of_the_label_and_of_a_teacher_below_the_student(
 
 
 def test_a_card_is_written_before_distilling(teachers: list[Path], tiny_root: Path, tmp_path: Path) -> None:
-    main(["fit", *config(tmp_path, "student", tiny_root, student(teacher=str(teachers[0])))])
+    main(["fit", *config(tmp_path, "student", tiny_root, student(teacher={"path": str(teachers[0])}))])
     card = json.loads((tmp_path / "student" / "teacher_card.json").read_text())
     assert card["input_mode"] == "TextEncoder on text"
 
@@ -183,7 +184,7 @@ def test_fold_runs_of_other_settings_are_refused(
     arguments = ["targets", "cross-fit", path, "--folds", "2", "--out", str(out)]
     assert mmpkd(arguments) == 0, capsys.readouterr().err
     shutil.rmtree(out)
-    assert mmpkd([*arguments, "--model.lr=0.1"]) == 1
+    assert mmpkd([*arguments, "--model.optimizer.lr=0.1"]) == 1
     assert "they changed since" in capsys.readouterr().err
     arguments[arguments.index("2")] = "3"
     assert mmpkd(arguments) == 1
@@ -253,7 +254,7 @@ def test_stored_targets_have_a_card_of_their_own(
 ) -> None:
     out = tmp_path / "targets"
     mmpkd(["targets", "build", data_file, *map(str, teachers), "--out", str(out)])
-    main(["fit", *config(tmp_path, "student", tiny_root, student(teacher=str(out)))])
+    main(["fit", *config(tmp_path, "student", tiny_root, student(teacher={"path": str(out)}))])
     card = json.loads((tmp_path / "student" / "teacher_card.json").read_text())
     assert card["split"] == "train"
     assert card["in_sample"] is True
@@ -266,12 +267,12 @@ def test_a_card_knows_the_reference_before_distilling(teachers: list[Path], tiny
     reference.mkdir()
     RunFolder(reference).update(training=TrainingRecord(2, 16, 1.0, "val/auroc_macro", 1.01))
     run = {"reference": str(reference)}
-    main(["fit", *config(tmp_path, "student", tiny_root, student(teacher=str(teachers[1])), run=run)])
+    main(["fit", *config(tmp_path, "student", tiny_root, student(teacher={"path": str(teachers[1])}), run=run)])
     card = json.loads((tmp_path / "student" / "teacher_card.json").read_text())
     assert card["student_auroc"] == 1.01
     assert any("recognises less than the image-only student" in text for text in card["warnings"])
     run["reference"] = str(tmp_path / "unfinished")  # is no reason not to train
-    main(["fit", *config(tmp_path, "other", tiny_root, student(teacher=str(teachers[1])), run=run)])
+    main(["fit", *config(tmp_path, "other", tiny_root, student(teacher={"path": str(teachers[1])}), run=run)])
     assert json.loads((tmp_path / "other" / "teacher_card.json").read_text())["student_auroc"] is None
 
 

@@ -75,7 +75,7 @@ def test_lightnings_own_defaults_are_accepted() -> None:
 
 def test_a_refused_setting_ends_the_command_before_anything_is_made(tiny_root: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Set auto or ddp"):
-        fit(tmp_path, tiny_root, "--model.student=no_such_model", strategy="fsdp")
+        fit(tmp_path, tiny_root, "--model.student.model_name=no_such_model", strategy="fsdp")
 
 
 def test_other_ways_to_write_checkpoints_and_to_use_wandb_are_refused(tmp_path: Path) -> None:

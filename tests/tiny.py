@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
@@ -11,6 +11,7 @@ from data_modules.base import License, PrivilegedDataModule
 from data_modules.regions import BoxRegion, Roi
 from data_modules.split import Split, Table
 from data_modules.transforms import Augmentation
+from mmpkd.students import VisionTransformerStudent
 from mmpkd.teachers.encoders.vocabulary import learn_word_tokenizer
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets
 
@@ -101,6 +102,12 @@ class TinyDataModule(PrivilegedDataModule):
         return write_tiny(
             self.root, {"train": self.num_train, "val": self.num_eval, "test": self.num_eval}, self.data_seed
         )
+
+
+def tiny_student(**settings: Any) -> VisionTransformerStudent:
+    """Return a student of the tiny data set, of one block."""
+    chosen = {"model_name": "vit_nano_patch8_64", "num_classes": 2, "image_size": SIDE, "options": {"depth": 1}}
+    return VisionTransformerStudent(**{**chosen, **settings})
 
 
 def write_targets(folder: Path, root: Path) -> Path:

@@ -93,6 +93,7 @@ class CBISDDSMDataModule(PrivilegedDataModule):
     """
 
     license: ClassVar[License] = "open"
+    roi_area = 0.02  # about the share of the cropped breast that a mass takes
 
     def __init__(
         self,

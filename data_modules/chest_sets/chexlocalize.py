@@ -40,6 +40,7 @@ class CheXlocalize(EvaluationReader):
     """
 
     license: ClassVar[License] = "credentialed"
+    roi_area: ClassVar[float] = 0.15
 
     def __init__(
         self, root: Path, split: Literal["val", "test"] = "test", annotation: Literal["contours", "masks"] = "contours"

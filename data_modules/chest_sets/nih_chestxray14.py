@@ -59,6 +59,7 @@ class NIHChestXray14(EvaluationReader):
     """
 
     license: ClassVar[License] = "open"
+    roi_area: ClassVar[float] = 0.15
 
     def __init__(self, root: Path, images: Literal["boxed", "test_list"] = "boxed") -> None:
         self.root, self.images = Path(root), images

@@ -49,6 +49,7 @@ class PadChestGR(EvaluationReader):
     """
 
     license: ClassVar[License] = "credentialed"
+    roi_area: ClassVar[float] = 0.15
 
     def __init__(
         self,

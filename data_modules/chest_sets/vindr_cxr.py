@@ -84,6 +84,7 @@ class VinDrCXR(EvaluationReader):
     """
 
     license: ClassVar[License] = "credentialed"
+    roi_area: ClassVar[float] = 0.15
 
     def __init__(
         self,

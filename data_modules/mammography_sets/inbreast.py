@@ -53,6 +53,7 @@ class INbreast(EvaluationReader):
     """
 
     license: ClassVar[License] = "credentialed"
+    roi_area: ClassVar[float] = 0.02
 
     def __init__(
         self,

@@ -57,6 +57,7 @@ class VinDrMammo(EvaluationReader):
     """
 
     license: ClassVar[License] = "credentialed"
+    roi_area: ClassVar[float] = 0.02
 
     def __init__(
         self,

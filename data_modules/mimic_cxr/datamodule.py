@@ -86,6 +86,7 @@ class MIMICCXRDataModule(PrivilegedDataModule):
     """
 
     license: ClassVar[License] = "credentialed"
+    roi_area = 0.15  # about the mean of MS-CXR
 
     def __init__(
         self,

@@ -43,6 +43,7 @@ class ChestPhantomDataModule(MIMICCXRDataModule):
     """
 
     license: ClassVar[License] = "synthetic"
+    roi_area = 0.05  # the median of the validation images
 
     def __init__(
         self,
@@ -128,6 +129,7 @@ class BreastPhantomDataModule(CBISDDSMDataModule):
     """
 
     license: ClassVar[License] = "synthetic"
+    roi_area = 0.02  # the median of the validation images
 
     def __init__(
         self,

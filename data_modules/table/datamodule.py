@@ -58,6 +58,7 @@ class TableDataModule(PrivilegedDataModule):
         grey_range: What becomes 0 and 1 in DICOM and 16 bit files: the extremes of each image (`observed`), or the ends
             of the range that the file declares (`declared`).
         prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
+        roi_area: Share in (0, 1] of the frame that a typical region takes: what `iou_top_area` selects of a map.
     """
 
     label_setting: ClassVar[str] = "data.label_columns"
@@ -103,6 +104,7 @@ class TableDataModule(PrivilegedDataModule):
         max_train_samples: int | None = None,
         grey_range: GreyRange = "observed",
         prepared: Path | None = None,
+        roi_area: float = 0.1,
     ) -> None:
         super().__init__(
             label_names=tuple(label_columns),
@@ -119,6 +121,9 @@ class TableDataModule(PrivilegedDataModule):
             grey_range=grey_range,
             prepared=prepared,
         )
+        if not 0 < roi_area <= 1:
+            raise ValueError(f"Expected data.roi_area in (0, 1] but got {roi_area}.")
+        self.roi_area = roi_area
         self.license = data_license  # type: ignore[misc]  # the class of the data is the user's to state here
         rois = None
         if mask_pattern or mask_columns or box_columns or ellipse_columns or circle_columns:

@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from data_modules.base import PrivilegedDataModule
 from mmpkd.callbacks.checkpoints.best_checkpoint import best_checkpoint
 from mmpkd.callbacks.tables import run_folder, tested_checkpoint
-from mmpkd.modules import TeacherModule
+from mmpkd.modules import DistillationModule, TeacherModule
 from mmpkd.records import Lineage, RunState, StudyRecord, TestRecord, TrainingRecord
 from mmpkd.records.checkpoint import sha256_of
 from mmpkd.tracking.lineage import log_teacher, use_teacher
@@ -122,7 +122,8 @@ class RunRecord(Callback):
 def lineage(trainer: Trainer, pl_module: LightningModule) -> Lineage:
     """Return the lineage of a run: commit, version, and hashes of its teacher and its splits."""
     datamodule: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
-    teacher = getattr(pl_module, "teacher_path", None)
+    source = pl_module.teacher_source if isinstance(pl_module, DistillationModule) else None
+    teacher = None if source is None else source.path
     return Lineage(
         git_commit=git_commit(),
         version=version("mmpkd"),

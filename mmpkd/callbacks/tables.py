@@ -79,15 +79,16 @@ def tested_checkpoint(trainer: Trainer) -> str | None:
 
 
 def label_names(trainer: Trainer) -> tuple[str, ...]:
-    """Return the names of the labels.
+    """Return the names of the labels: those of the data module, or else of the module.
 
     Raises:
-        TypeError: If the trainer has no data module with `label_names`.
+        TypeError: If neither names them.
     """
-    names = getattr(getattr(trainer, "datamodule", None), "label_names", None)
-    if names is None:
-        raise TypeError("Expected a data module with `label_names`: run the trainer with `datamodule=`.")
-    return tuple(names)
+    for place in ("datamodule", "lightning_module"):
+        names = getattr(getattr(trainer, place, None), "label_names", None)
+        if names is not None:
+            return tuple(names)
+    raise TypeError("Expected a data module with `label_names`: run the trainer with `datamodule=`.")
 
 
 def is_due(trainer: Trainer, every_n_epochs: int = 1) -> bool:

@@ -37,18 +37,17 @@ class TeacherCardWriter(Callback):
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute, save and print the card."""
-        if not isinstance(pl_module, DistillationModule) or pl_module.teacher_path is None:
-            return
-        # the card describes privileged input, which such a teacher does not read
-        if pl_module.teacher_targets == "image":
+        source = pl_module.teacher_source if isinstance(pl_module, DistillationModule) else None
+        # the card describes privileged input, which a teacher of images does not read
+        if source is None or source.path is None or source.targets == "image":
             return
         data: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        path = Path(pl_module.teacher_path)
+        path = Path(source.path)
         if path.is_dir():
             self._card = targets_card(load_targets(path).align(data.splits["train"]), data)
         else:
             student = None if self.reference is None else self._student_auroc(self.reference)
-            teacher = load_teacher(path, pl_module.trust_remote_code)
+            teacher = load_teacher(path, source.trust_remote_code)
             self._card = teacher_card(teacher, data, trainer.strategy.root_device, student)
         write_json(run_folder(trainer).teacher_card, self._card.to_json())
         show(self._card, Console(file=sys.stdout))

@@ -11,7 +11,7 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.forms import PrivilegedForm
 from mmpkd.cli.parser import SuggestingParser
 from mmpkd.cli.user_code import find_user_code
-from mmpkd.cli.yaml_file import read_settings
+from mmpkd.cli.yaml_file import read_settings, with_bases
 
 _NAMES = ("data", "privileged_form")
 # they say how samples are served, and in which order
@@ -67,7 +67,10 @@ class DataSettings:
         parser.add_argument("--config", action=ActionConfigFile)
         parser.add_subclass_arguments(PrivilegedDataModule, "data", required=True)
         parser.add_subclass_arguments(PrivilegedForm, "privileged_form", required=False)
-        settings = [_settings(config) for config in configs]
+        for config in configs:
+            if not config.is_file():
+                raise FileNotFoundError(f"Expected a configuration at '{config}' but there is no such file.")
+        settings = [_settings(file) for config in configs for file in with_bases(config)]
         if not any("data" in own for own in settings) and "data" not in {flag.split("=")[0][2:] for flag in overrides}:
             raise ValueError(
                 f"Expected '{configs[0]}' to name a data module, under `data:` or as `class_path:`, but it has neither. Give an "
@@ -95,13 +98,7 @@ class DataSettings:
 
 
 def _settings(config: Path) -> dict[str, object]:
-    """Return the settings of the data in a configuration file.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-    """
-    if not config.is_file():
-        raise FileNotFoundError(f"Expected a configuration at '{config}' but there is no such file.")
+    """Return the settings of the data in a configuration file, without those of its base."""
     content = read_settings(config)
     if "class_path" in content:
         return {"data": content}

@@ -85,9 +85,13 @@ class MMPKDCLI(LightningCLI):
         )
         parser.set_defaults(run_defaults())
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
-        same = {name: name for name in ("num_classes", "image_size", "in_chans")}
-        for source, target in {**same, "mean": "input_mean", "std": "input_std"}.items():
-            parser.link_arguments(f"data.{source}", f"model.init_args.{target}", apply_on="instantiate")
+        # a link is dropped where the model has no such argument: a teacher has no student
+        parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
+        for name in ("num_classes", "image_size", "in_chans", "mean", "std"):
+            target = f"model.init_args.student.init_args.{name}"
+            parser.link_arguments(f"data.{name}", target, apply_on="instantiate")
+        # Lightning's own instantiator writes hyper-parameters down, which no checkpoint of ours holds, and fails at such a link
+        parser.add_instantiator(_instantiate, ClassificationModule)
 
     def _parse_ckpt_path(self) -> None:
         """Do nothing: Lightning would let hyper-parameters in a given checkpoint win over flags and files."""
@@ -223,6 +227,10 @@ class MMPKDCLI(LightningCLI):
             run.system_metrics,
         )
         return [MetricsFile(self.folder), *([tracker] if tracker else []), *users_loggers(configured)]
+
+
+def _instantiate(kind: type[ClassificationModule], *args: Any, **options: Any) -> ClassificationModule:
+    return kind(*args, **options)
 
 
 @rank_zero_only

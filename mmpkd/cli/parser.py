@@ -13,8 +13,9 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from mmpkd.cli.class_names import import_all, import_named, take_short_names
 from mmpkd.cli.error_lines import is_debug
+from mmpkd.cli.short_forms import written_out
 from mmpkd.cli.suggestions import bug_in_module, condensed, described_bug, known_names, suggestion
-from mmpkd.cli.yaml_file import read_settings
+from mmpkd.cli.yaml_file import read_settings, without_base
 
 _KNOWN_CLASSES = re.compile(r"known subclasses: [\w., ]+")
 
@@ -47,8 +48,9 @@ class SuggestingParser(LightningArgumentParser):
     def parse_args(self, args: Sequence[str] | None = None, *more: Any, **kwargs: Any) -> Namespace:
         """Parse arguments; see jsonargparse."""
         # `--data.help NAME` is looked up without being loaded
-        import_named([arg.rpartition("=")[2] for arg in args or ()])
-        return super().parse_args(args, *more, **kwargs)
+        given = None if args is None else written_out(args)
+        import_named([arg.rpartition("=")[2] for arg in given or ()])
+        return super().parse_args(given, *more, **kwargs)
 
     def parse_path(self, cfg_path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
         """Parse a configuration file.
@@ -60,6 +62,10 @@ class SuggestingParser(LightningArgumentParser):
         if path.is_file():
             read_settings(path)
         return super().parse_path(cfg_path, *args, **kwargs)
+
+    def parse_string(self, content: str, *args: Any, **kwargs: Any) -> Namespace:
+        """Parse settings; the file that they add to is one of the arguments."""
+        return super().parse_string(without_base(content), *args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the message and a suggestion, or where the user's own code has failed, and exit with 2.

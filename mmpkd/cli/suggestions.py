@@ -12,10 +12,14 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.suggestion import did_you_mean
 from mmpkd.cli.class_names import class_modules
 from mmpkd.cli.error_lines import place_in_users_code
-from mmpkd.losses import DistillationLoss
+from mmpkd.cli.renamed_options import present_name_in
+from mmpkd.losses import DistillationLoss, Objective
 from mmpkd.losses.multi_class import UNSUITABLE
 from mmpkd.modules import ClassificationModule
+from mmpkd.modules.optimizer import OptimizerSettings
+from mmpkd.students import VisionTransformerStudent
 from mmpkd.teachers import PrivilegedEncoder
+from mmpkd.teachers.source import TeacherSource
 
 _UNKNOWN = re.compile(
     r"[Oo]ption '([\w.]+)'|[Kk]ey '([\w.]+)'|arguments?: --([\w.]+)|'([\w.]+)' is not (?:accepted|expected)"
@@ -29,11 +33,12 @@ _NO_CLASS = re.compile(
 _CLASS = re.compile(r"class_path'?(?:=|: | )'([\w.]+)'|Given value: ([\w.]+)$", re.MULTILINE)
 # options of Lightning's command line that would replace the schedule and the groups of weight decay
 _REPLACED = {
-    "optimizer": "The optimizer is AdamW: set --model.lr, --model.weight_decay, --model.betas or --model.layer_decay. For "
-    "another one, override configure_optimizers in a class of your own.",
-    "lr_scheduler": "The learning rate rises linearly and falls as a cosine: set --model.lr and --model.warmup_fraction. For "
-    "another schedule, override configure_optimizers in a class of your own.",
+    "optimizer": "The optimizer is AdamW: set --model.optimizer.lr, --model.optimizer.weight_decay, --model.optimizer.betas or "
+    "--model.optimizer.layer_decay. For another one, override configure_optimizers in a class of your own.",
+    "lr_scheduler": "The learning rate rises linearly and falls as a cosine: set --model.optimizer.lr and "
+    "--model.optimizer.warmup_fraction. For another schedule, override configure_optimizers in a class of your own.",
 }
+_PARTS_OF_MODULES = (VisionTransformerStudent, TeacherSource, Objective, OptimizerSettings)
 # what jsonargparse says of the types that it tried, and of how it read a value
 _NOISE = re.compile(
     r"\s*Does not validate against any of the Union subtypes\s*Subtypes: .*$|\s*Errors:\s*$|"
@@ -76,6 +81,9 @@ def condensed(message: str) -> str:
 
 def suggestion(message: str, names: set[str]) -> str:
     """Return ` Did you mean ...?` for the unknown option or class that a message is about, or an empty string."""
+    renamed = present_name_in(message)
+    if renamed is not None:
+        return f" Did you mean --{renamed}?"
     missing = _MISSING_CLASS.search(message)
     if missing is not None:
         name = next(group for group in missing.groups() if group)
@@ -84,7 +92,7 @@ def suggestion(message: str, names: set[str]) -> str:
     if found is None:
         return ""
     option = next(group for group in found.groups() if group)
-    if option.split(".")[0] in _REPLACED:
+    if option.split(".")[0] in _REPLACED and "class_path" not in message.partition(option)[0]:
         return f" {_REPLACED[option.split('.')[0]]}"
     parts = option.split(".")
     unknown = next((part for part in parts if part not in names), parts[-1])
@@ -104,7 +112,7 @@ def _class_hint(name: str) -> str:
 def known_names(parser: LightningArgumentParser) -> set[str]:
     """Return the parts of all options, and the arguments of all classes that a configuration can name."""
     names = {part for action in parser._actions for part in action.dest.split(".")}
-    for base in (ClassificationModule, PrivilegedDataModule, PrivilegedEncoder, DistillationLoss):
+    for base in (*_PARTS_OF_MODULES, ClassificationModule, PrivilegedDataModule, PrivilegedEncoder, DistillationLoss):
         for kind in _subclasses(base):
             names.update(inspect.signature(kind).parameters)
     return names

@@ -25,6 +25,7 @@ class Start:
     commands: tuple[str, ...]
 
 
+_COMMON = "student.yaml"
 # the other files of that folder read real descriptions
 _MAMMO = ("baseline", "controls", "distill", "nuisance", "study", "sweep", "teacher")
 STARTS = {
@@ -37,7 +38,6 @@ STARTS = {
             "arms/*.yaml",
             "options/*.yaml",
             "data/*_phantom.yaml",
-            "trainer/*_phantom_*.yaml",
             "slurm.yaml",
         ),
         (
@@ -54,7 +54,6 @@ STARTS = {
             "data/nih_chestxray14.yaml",
             "data/padchest_gr.yaml",
             "data/vindr_cxr.yaml",
-            "trainer/mimic_cxr_*.yaml",
         ),
         (
             "mmpkd check-data experiments/data/mimic_cxr.yaml --data.root=/path/to/mimic-cxr-jpg",
@@ -69,7 +68,6 @@ STARTS = {
             "data/cbis_ddsm.yaml",
             "data/inbreast.yaml",
             "data/vindr_mammo.yaml",
-            "trainer/cbis_ddsm_*.yaml",
         ),
         (
             "mmpkd check-data experiments/data/cbis_ddsm.yaml --data.root=/path/to/cbis-ddsm",
@@ -78,7 +76,7 @@ STARTS = {
     ),
     "table": Start(
         "Your own data, as a table. First fill in your columns in `experiments/data/table.yaml`.",
-        ("table/*.yaml", "data/table.yaml", "trainer/table_*.yaml"),
+        ("table/*.yaml", "data/table.yaml"),
         ("mmpkd check-data experiments/data/table.yaml", "mmpkd study experiments/table/study.yaml"),
     ),
 }
@@ -86,7 +84,8 @@ README = """\
 # Experiments
 
 One YAML file is one experiment; its first line says how to run it. Type all commands in the folder above this one: paths such as
-`data/...` and `runs/...` start there. `experiments/data/` says what is read, `experiments/trainer/` how long it is trained.
+`data/...` and `runs/...` start there. `experiments/data/` says what is read, `experiments/student.yaml` what all students have in
+common; a file is read after its `base`, and changes what that says.
 
 {sections}
 A study ends with a report, `runs/<name>/report/index.html`. Any option of a file can be given as a flag:
@@ -125,7 +124,8 @@ def experiments_folder() -> Path:
 def _run(options: argparse.Namespace, _: Sequence[str]) -> int:
     source, target = experiments_folder(), options.folder / "experiments"
     starts = {name: STARTS[name] for name in STARTS if name in (options.data or ["phantoms"])}
-    files = sorted({path for start in starts.values() for path in _matches(source, start.files)})
+    patterns = [_COMMON, *(pattern for start in starts.values() for pattern in start.files)]
+    files = sorted(set(_matches(source, patterns)))
     readme = target / "README.md"
     _check_free([readme, *(target / file for file in files)])
     for file in files:

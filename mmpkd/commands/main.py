@@ -36,7 +36,7 @@ Multimodal privileged knowledge distillation for medical imaging.
   teacher-card  whether a teacher can teach:  mmpkd teacher-card experiments/cxr/distill.yaml TEACHER.ckpt
   study      teacher, arms and seeds, then a report:  mmpkd study experiments/cxr/study.yaml
 
-Any option of a configuration can be given as a flag:  --model.distillation_weight=0.7 --data.batch_size=64
+Any option of a configuration can be given as a flag:  --model.objective.weight=0.7 --data.batch_size=64
 `mmpkd COMMAND --help` lists a command's options, `mmpkd --version` prints the version. An error is one line;
 `mmpkd --debug COMMAND` shows where in the program it happened.
 """

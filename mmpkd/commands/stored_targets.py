@@ -160,7 +160,7 @@ def _must_be_new(out: Path) -> None:
 
 def _save(targets: TeacherTargets, out: Path) -> int:
     targets.save(out)
-    sys.stdout.write(f"{out}: targets of {len(targets.sample_id)} samples. Use it as model.teacher.\n")
+    sys.stdout.write(f"{out}: targets of {len(targets.sample_id)} samples. Use it as --model.teacher.\n")
     return 0
 
 

@@ -25,7 +25,7 @@ def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "mmpkd targets",
-        description="Stored targets: what frozen teachers say about every training sample, for `model.teacher`.",
+        description="Stored targets: what frozen teachers say about every training sample, for `--model.teacher`.",
         epilog="Other flags change the data, for example --data.root=/data/mimic-cxr-jpg",
         allow_abbrev=False,
     )

@@ -18,7 +18,6 @@ from data_modules.dicom import SUFFIXES as DICOM_SUFFIXES
 from data_modules.dicom import is_dicom_file
 from data_modules.geometry import Placement
 from data_modules.images import ImageReadError
-from data_modules.preparation import Preparation
 from mmpkd.attribution import (
     AttentionRelevance,
     AttentionRollout,
@@ -31,7 +30,7 @@ from mmpkd.attribution import (
     upsample,
 )
 from mmpkd.attribution.plotting import map_figure
-from mmpkd.students.vit import TrainedStudent, load_trained_student
+from mmpkd.students import TrainedStudent, load_trained_student
 
 logger = logging.getLogger("mmpkd")
 METHODS: dict[str, type[AttributionMethod]] = {
@@ -104,18 +103,17 @@ def _without_suffix(path: Path) -> Path:
 def _attribute(trained: TrainedStudent, files: Sequence[Named], options: argparse.Namespace) -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trained.student.to(device)
-    preparation = Preparation.from_description(trained.preparation)
     methods = [METHODS[name]() for name in options.attribution]
     options.out.mkdir(parents=True, exist_ok=True)
     rows, unreadable = [], 0
     for file in track(files, "attribute", disable=not sys.stderr.isatty()):
         try:
-            pixels, placement = preparation(file.path)
+            pixels, placement = trained.read(file.path)
         except ImageReadError as error:
             logger.error("%s", error)
             unreadable += 1
             continue
-        image = torch.from_numpy((pixels - np.float32(trained.mean)) / np.float32(trained.std))[None, None].to(device)
+        image = trained.normalised(pixels).to(device)
         with torch.no_grad():
             probability = trained.student(image).logits.float().sigmoid()[0].cpu()
         panels = _panels(trained, methods, image, _findings(trained, probability, options.finding))

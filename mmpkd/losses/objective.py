@@ -1,6 +1,5 @@
 """The training loss of a student: task, distillation, and any number of further terms."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -53,7 +52,7 @@ class Objective(Float32Buffers, nn.Module):
         weight: w, a number or a schedule; in [0, 1] if complementary.
         temperature: Temperature of the main loss, a number or a schedule, or None to leave it as it is.
         mode: How task and distillation share the weight.
-        extra: Further terms by name.
+        extra_losses: Further terms by name; each is added with its weight, and logged under its name.
         label_smoothing: Share of each task label that is replaced by 1/2, in [0, 1).
         normaliser: What distillation terms are divided by: the samples that have a teacher, or the batch.
         pos_weight: K weights > 0 of present labels in the task loss, or None for 1. They belong to the task alone: with them, the
@@ -71,10 +70,10 @@ class Objective(Float32Buffers, nn.Module):
         weight: float | Schedule = 0.5,
         temperature: float | Schedule | None = None,
         mode: Mode = "complementary",
-        extra: Mapping[str, LossTerm] | None = None,
+        extra_losses: dict[str, LossTerm] | None = None,
         label_smoothing: float = 0.0,
         normaliser: Normaliser = "covered",
-        pos_weight: Sequence[float] | None = None,
+        pos_weight: list[float] | None = None,
     ) -> None:
         super().__init__()
         self.normaliser = normaliser
@@ -85,7 +84,7 @@ class Objective(Float32Buffers, nn.Module):
         self.distillation_loss = loss or SigmoidKLDivergence()
         self.weight, self.mode, self.label_smoothing = constant(weight), mode, label_smoothing
         self.temperature = None if temperature is None else constant(temperature)
-        terms = extra or {}
+        terms = extra_losses or {}
         self.extra = nn.ModuleDict({name: term.loss for name, term in terms.items()})
         self.extra_weights = {name: constant(term.weight) for name, term in terms.items()}
         self.widths: tuple[int, int] | None = None
@@ -102,7 +101,7 @@ class Objective(Float32Buffers, nn.Module):
             if not self.distillation_loss.softens:
                 raise ValueError(
                     f"Expected no temperature for {type(self.distillation_loss).__name__}, which has none. Remove "
-                    "model.temperature."
+                    "model.objective.temperature."
                 )
         taken = sorted(name for name in self.extra if name in RESERVED or name.endswith("_weight"))
         if taken:

@@ -2,6 +2,13 @@
 
 from mmpkd.modules.base import ClassificationModule
 from mmpkd.modules.distillation import DistillationModule
+from mmpkd.modules.optimizer import OptimizerSettings, TeacherOptimizerSettings
 from mmpkd.modules.teacher import TeacherModule
 
-__all__ = ["ClassificationModule", "DistillationModule", "TeacherModule"]
+__all__ = [
+    "ClassificationModule",
+    "DistillationModule",
+    "OptimizerSettings",
+    "TeacherModule",
+    "TeacherOptimizerSettings",
+]

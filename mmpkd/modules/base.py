@@ -16,6 +16,7 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.batch import Batch
 from data_modules.labels import metric_name
 from mmpkd.metrics.classification import MultilabelScores
+from mmpkd.modules.optimizer import OptimizerSettings, WarmupCosine
 from mmpkd.students.output import ModelOutput
 
 
@@ -23,36 +24,14 @@ class ClassificationModule(LightningModule):
     """Multi-label classification with AdamW, linear warm-up and cosine decay.
 
     Args:
-        num_classes: Number of labels K; linked from the data module.
-        lr: Peak learning rate.
-        weight_decay: Weight decay of matrices; biases, norms and what the model names are exempt (timm's groups).
-        betas: Of AdamW.
-        warmup_fraction: Share of all steps in which the learning rate rises linearly.
-        layer_decay: Factor in (0, 1] by which the learning rate shrinks from layer to layer towards the input, or None.
+        num_classes: Number of labels K.
+        optimizer: Settings of AdamW.
     """
 
-    def __init__(
-        self,
-        num_classes: int,
-        lr: float = 1e-3,
-        weight_decay: float = 0.05,
-        betas: tuple[float, float] = (0.9, 0.98),
-        warmup_fraction: float = 0.1,
-        layer_decay: float | None = None,
-    ) -> None:
+    def __init__(self, num_classes: int, optimizer: OptimizerSettings) -> None:
         super().__init__()
-        if not (lr > 0 and math.isfinite(lr)):
-            raise ValueError(f"Expected a learning rate above 0 but got {lr}. Set model.lr.")
-        if not weight_decay >= 0:
-            raise ValueError(f"Expected a weight decay of 0 or more but got {weight_decay}. Set model.weight_decay.")
-        if not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"Expected betas in [0, 1) but got {betas}. Set model.betas.")
-        if layer_decay is not None and not 0 < layer_decay <= 1:
-            raise ValueError(f"Expected a layer decay in (0, 1] but got {layer_decay}.")
-        if not 0 <= warmup_fraction < 1:
-            raise ValueError(f"Expected a warm-up fraction in [0, 1) but got {warmup_fraction}.")
-        self.num_classes, self.lr, self.weight_decay = num_classes, lr, weight_decay
-        self.betas, self.warmup_fraction, self.layer_decay = betas, warmup_fraction, layer_decay
+        self.num_classes = num_classes
+        self.optimizer_settings = optimizer
         self._total_steps = 0
         self._steps_before = 0
         self._group_settings: list[dict[str, Any]] = []
@@ -112,6 +91,12 @@ class ClassificationModule(LightningModule):
         """Log the scores of the test split."""
         self._log_scores("test")
 
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the K labels, in the order of the logits: those of the data module, or numbers if it names none."""
+        names = getattr(getattr(self.trainer, "datamodule", None), "label_names", None)
+        return tuple(str(label) for label in range(self.num_classes)) if names is None else tuple(names)
+
     def _log_scores(self, stage: str) -> None:
         # equal in all processes; without `sync_dist` Lightning doubts it and warns of each score
         scores = self.scores.compute()
@@ -120,10 +105,9 @@ class ClassificationModule(LightningModule):
             return
         if stage == "val":
             self.scores.thresholds.copy_(scores["best_thresholds"].reshape(-1))
-        names = self.trainer.datamodule.label_names  # type: ignore[attr-defined]
         for measure in ("auroc", "auprc", "f1", "ece"):
             values = scores[measure].reshape(-1)  # torchmetrics squeezes the values of a single class
-            for name, value in zip(names, values, strict=True):
+            for name, value in zip(self.label_names, values, strict=True):
                 self.log(f"{stage}/{measure}/{metric_name(name)}", value, sync_dist=True)
             macro = scores[f"{measure}_macro"]
             self.log(f"{stage}/{measure}_macro", macro, prog_bar=measure == "auroc", sync_dist=True)
@@ -131,16 +115,19 @@ class ClassificationModule(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW over timm's parameter groups, and the schedule, stepped every batch."""
+        settings = self.optimizer_settings
         # where the weights are float16, the usual 1e-8 is 0, and a weight without a gradient would become infinite
         smallest = max(torch.finfo(parameter.dtype).tiny for parameter in self.parameters() if parameter.requires_grad)
-        optimizer = torch.optim.AdamW(self.parameter_groups(), lr=self.lr, betas=self.betas, eps=max(1e-8, smallest))
+        optimizer = torch.optim.AdamW(
+            self.parameter_groups(), lr=settings.lr, betas=settings.betas, eps=max(1e-8, smallest)
+        )
         steps = self.trainer.estimated_stepping_batches
         if steps == float("inf"):
             raise ValueError(
                 "Expected trainer.max_epochs or trainer.max_steps: the learning rate falls towards the end of training."
             )
         self._total_steps = int(steps)
-        multiplier = WarmupCosine(self._total_steps, self.warmup_fraction)
+        multiplier = WarmupCosine(self._total_steps, settings.warmup_fraction)
         # a function, since PyTorch would save and restore an object, with the number of steps of before
         schedule = LambdaLR(optimizer, lambda step: multiplier(step + self._steps_before))
         self._group_settings = [
@@ -187,28 +174,9 @@ class ClassificationModule(LightningModule):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the parameters by weight decay and learning rate."""
-        return list(param_groups_weight_decay(self, self.weight_decay, no_weight_decay_list=self.no_weight_decay()))
+        weight_decay = self.optimizer_settings.weight_decay
+        return list(param_groups_weight_decay(self, weight_decay, no_weight_decay_list=self.no_weight_decay()))
 
     def no_weight_decay(self) -> list[str]:
         """Return the names of parameters, besides biases and norms, that are not decayed."""
         return []
-
-
-class WarmupCosine:
-    """Learning rate multiplier: linear warm-up to 1, then cosine decay to 0.
-
-    Args:
-        total_steps: Optimizer steps of the whole training.
-        warmup_fraction: Share of them with a rising learning rate.
-    """
-
-    def __init__(self, total_steps: int, warmup_fraction: float) -> None:
-        self.total_steps = total_steps
-        self.warmup_steps = max(1, int(total_steps * warmup_fraction))
-
-    def __call__(self, step: int) -> float:
-        """Return the multiplier of a step, counted from 0."""
-        if step < self.warmup_steps:
-            return (step + 1) / self.warmup_steps
-        progress = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
-        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))

@@ -1,18 +1,21 @@
 """Training of a teacher on privileged input."""
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from timm.optim import param_groups_weight_decay
 from torch import Tensor, nn
 
-from data_modules.batch import Batch
+from data_modules.batch import Batch, Privileged
 from mmpkd.losses import masked_bce
 from mmpkd.modules.base import ClassificationModule
-from mmpkd.records.checkpoint import check_layers
+from mmpkd.modules.optimizer import TeacherOptimizerSettings
+from mmpkd.records.checkpoint import check_layers, load_of_kind
 from mmpkd.students.output import ModelOutput
 from mmpkd.teachers import PrivilegedEncoder, Teacher
-from mmpkd.teachers.teacher import MANIFEST, mask_missing
+from mmpkd.teachers.encoders.base import encoder_from
+from mmpkd.teachers.teacher import MANIFEST, check_trusted, mask_missing
 
 
 class TeacherModule(ClassificationModule):
@@ -23,12 +26,7 @@ class TeacherModule(ClassificationModule):
     Args:
         encoder: Encoder of the privileged input, for example `mmpkd.teachers.TextEncoder`.
         num_classes: Number of labels K; linked from the data module.
-        lr: Peak learning rate.
-        weight_decay: Weight decay of matrices.
-        betas: Of AdamW.
-        warmup_fraction: Share of all steps in which the learning rate rises linearly.
-        layer_decay: Factor in (0, 1] by which the learning rate shrinks from layer to layer of a pretrained text encoder towards
-            the input, or None.
+        optimizer: Settings of AdamW; its `layer_decay` is for the layers of a pretrained text encoder.
     """
 
     teacher: Teacher
@@ -39,22 +37,57 @@ class TeacherModule(ClassificationModule):
         self,
         encoder: PrivilegedEncoder,
         num_classes: int,
-        lr: float = 1e-3,
-        weight_decay: float = 0.01,
-        betas: tuple[float, float] = (0.9, 0.999),
-        warmup_fraction: float = 0.1,
-        layer_decay: float | None = None,
+        optimizer: TeacherOptimizerSettings = TeacherOptimizerSettings(),
     ) -> None:
-        super().__init__(num_classes, lr, weight_decay, betas, warmup_fraction, layer_decay)
+        super().__init__(num_classes, optimizer)
         # kept out of the module tree until it has layers
         self._encoder = (encoder,)
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **options: Any) -> Self:
+        """Load a trained teacher.
+
+        Args:
+            checkpoint_path: Checkpoint of a teacher's run.
+            args: Of Lightning's method.
+            options: Of Lightning's method and of the class. The encoder and the number of labels are those that the checkpoint
+                describes, unless they are given.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If the checkpoint is not one of a teacher, or its encoder needs code that came with it and none is given.
+        """
+        manifest = load_of_kind(Path(checkpoint_path), MANIFEST, "teacher", mmap=True)[MANIFEST]
+        if "encoder" not in options:
+            check_trusted(manifest, checkpoint_path)
+            options["encoder"] = encoder_from(manifest)
+        options.setdefault("num_classes", len(manifest["label_names"]))
+        return super().load_from_checkpoint(checkpoint_path, *args, **options)
+
+    def forward(self, privileged: Privileged) -> ModelOutput:
+        """Return the teacher's outputs for privileged input.
+
+        Args:
+            privileged: Of B samples.
+
+        Returns:
+            Logits, float32 (B, K), and features (B, D).
+        """
+        output: ModelOutput = self.teacher(privileged)
+        return output
 
     def setup(self, stage: str) -> None:
         """Learn vocabulary and statistics from the training split and build the network, once."""
         if stage != "fit" or hasattr(self, "teacher"):
             return
+        splits = getattr(getattr(self.trainer, "datamodule", None), "splits", None)
+        if splits is None:
+            raise ValueError(
+                "Expected a data module with `splits`, such as one of data_modules, to train a teacher on but there is none: its "
+                "encoder learns from the texts or the table of the whole training split."
+            )
         (encoder,) = self._encoder
-        encoder.build(encoder.learn(self.trainer.datamodule.splits["train"]))  # type: ignore[attr-defined]
+        encoder.build(encoder.learn(splits["train"]))
         encoder.load_pretrained()
         self.teacher = Teacher(encoder, self.num_classes)
 
@@ -81,7 +114,7 @@ class TeacherModule(ClassificationModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is needed to build the network again."""
-        checkpoint[MANIFEST] = self.teacher.manifest(self.trainer.datamodule.label_names)  # type: ignore[attr-defined]
+        checkpoint[MANIFEST] = self.teacher.manifest(self.label_names)
 
     def losses(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return the binary cross-entropy of samples with privileged input."""
@@ -89,7 +122,8 @@ class TeacherModule(ClassificationModule):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the parameters by weight decay, and by depth if learning rates shrink towards the input."""
-        if self.layer_decay is None:
+        settings = self.optimizer_settings
+        if settings.layer_decay is None:
             return super().parameter_groups()
         encoder = self.teacher.encoder
         named = [(name, p) for name, p in encoder.named_parameters() if p.requires_grad]
@@ -100,19 +134,18 @@ class TeacherModule(ClassificationModule):
         layers = [
             {
                 "params": parameters,
-                "lr": self.lr * self.layer_decay ** (top - depth),
-                "weight_decay": decayed * self.weight_decay,
+                "lr": settings.lr * settings.layer_decay ** (top - depth),
+                "weight_decay": decayed * settings.weight_decay,
             }
             for (depth, decayed), parameters in groups.items()
         ]
-        return [*layers, *param_groups_weight_decay(self.teacher.head, self.weight_decay)]
+        return [*layers, *param_groups_weight_decay(self.teacher.head, settings.weight_decay)]
 
     def predict(self, batch: Batch) -> ModelOutput:
         """Return the teacher's outputs."""
         if "privileged" not in batch:
             raise ValueError("Expected privileged input but the batch has none. A teacher cannot predict from images.")
-        output: ModelOutput = self.teacher(batch["privileged"])
-        return output
+        return self.forward(batch["privileged"])
 
     def evaluation_label(self, batch: Batch) -> Tensor:
         """Return the labels, NaN where a sample has no privileged input."""

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from mmpkd.records.checkpoint import checkpoint_to_resume
+from mmpkd.records.renamed_settings import check_names
 from mmpkd.records.run_folder import RunFolder
 
 logger = logging.getLogger("mmpkd")
@@ -103,7 +104,9 @@ def _settings_of(folder: RunFolder) -> Mapping[str, Any]:
         content = yaml.safe_load(folder.config.read_text())
     except yaml.YAMLError as error:
         raise ValueError(f"Expected a configuration in '{folder.config}' but it is damaged: {error}.") from error
-    return content if isinstance(content, Mapping) else {}
+    settings: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
+    check_names(settings, str(folder.config))
+    return settings
 
 
 def _changed_settings(before: Mapping[str, Any], settings: Mapping[str, Any]) -> list[_Change]:

@@ -1,5 +1,6 @@
 """Image-only students."""
 
-from mmpkd.students.vit import VisionTransformerStudent, load_student
+from mmpkd.students.trained import TrainedStudent, load_student, load_trained_student, untrained_student
+from mmpkd.students.vit import VisionTransformerStudent
 
-__all__ = ["VisionTransformerStudent", "load_student"]
+__all__ = ["TrainedStudent", "VisionTransformerStudent", "load_student", "load_trained_student", "untrained_student"]

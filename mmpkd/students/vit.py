@@ -1,12 +1,9 @@
 """The student: any timm vision transformer, by name, with an output that losses and attributions understand."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import timm
-import torch
 from torch import Tensor, nn
 
 import mmpkd.students.nano  # noqa: F401  registers vit_nano_patch8_64 with timm
@@ -15,9 +12,9 @@ from mmpkd.attribution.layout import check_whole_patches
 from mmpkd.attribution.padding import pads_to_patches
 from mmpkd.attribution.recording.compiled_features import CompiledFeatures
 from mmpkd.numerics.precision import linear_in_float32
-from mmpkd.records.checkpoint import load_of_kind
 from mmpkd.students.fold import fold_normalisation, grey_convolution
 from mmpkd.students.output import ModelOutput
+from mmpkd.students.trainable import freeze_all_but_heads, freeze_blocks, set_frozen_eval
 
 Option = int | float | str | bool
 
@@ -25,22 +22,30 @@ Option = int | float | str | bool
 class VisionTransformerStudent(nn.Module):
     """A timm vision transformer that sees the image and nothing else.
 
+    What is frozen stays in eval mode, also while the rest is trained.
+
     Args:
         model_name: A timm name (`timm.list_models("*vit*")`), `hf-hub:...`, or `local-dir:...`.
-        num_classes: Number of labels K.
+        num_classes: Number of labels K; the command line takes it from the data module.
         image_size: Side of the input, a multiple of the patch size; timm resizes position embeddings. With the options
-            `dynamic_img_size` and `dynamic_img_pad`, any: the student fills up incomplete patches.
-        in_chans: Input channels.
+            `dynamic_img_size` and `dynamic_img_pad`, any: the student fills up incomplete patches. The command line takes it
+            from the data module.
+        in_chans: Input channels; the command line takes them from the data module.
         pretrained: Load timm's weights; needs the network or a filled cache. For one channel, the normalisation that they
             expect is folded into the patch embedding.
         options: Further arguments of `timm.create_model`, such as `drop_path_rate` or `depth`.
-        input_mean: Mean that grey values in [0, 1] are normalised with; pretrained weights are adapted to it.
-        input_std: Their standard deviation.
+        mean: Mean that grey values in [0, 1] are normalised with; pretrained weights are adapted to it. The command line takes
+            it from the data module.
+        std: Their standard deviation, likewise.
         patch_bias: Whether the patch embedding has a bias although the model's own has none: folding adds one.
+        linear_probe: Train the classification heads only.
+        frozen_blocks: Freeze the patch embedding and so many of the first blocks.
+        compile: Compile the network up to its tokens with `torch.compile`.
 
     Raises:
         ValueError: If timm does not know the model or has no pretrained weights of it, the model is no transformer or does not
-            take the options, its patches do not cover exactly the image, or its weights cannot be adapted to one channel.
+            take the options, its patches do not cover exactly the image, its weights cannot be adapted to one channel, or it
+            has fewer blocks than are to be frozen.
     """
 
     def __init__(
@@ -51,46 +56,15 @@ class VisionTransformerStudent(nn.Module):
         in_chans: int = 1,
         pretrained: bool = False,
         options: Mapping[str, Option] | None = None,
-        input_mean: float = 0.5,
-        input_std: float = 0.25,
+        mean: float = 0.5,
+        std: float = 0.25,
         patch_bias: bool = False,
+        linear_probe: bool = False,
+        frozen_blocks: int = 0,
+        compile: bool = False,
     ) -> None:
         super().__init__()
-        if ":" not in model_name and not timm.is_model(model_name):
-            hint = did_you_mean(model_name.split(".")[0], timm.list_models())
-            raise ValueError(f"Expected a timm model name but timm knows no '{model_name}'.{hint}")
-        if pretrained and ":" not in model_name and not timm.models.is_model_pretrained(model_name):
-            raise ValueError(
-                f"Expected a model with pretrained weights but timm has none of '{model_name}'. Set model.pretrained "
-                "to false, or choose one of `timm.list_models('*vit*', pretrained=True)`."
-            )
         fold = pretrained and in_chans == 1
-        try:
-            self.model = timm.create_model(
-                model_name,
-                pretrained=pretrained,
-                num_classes=num_classes,
-                img_size=image_size,
-                in_chans=3 if fold else in_chans,
-                **dict(options or {}),
-            )
-        except TypeError as error:
-            raise ValueError(
-                f"Expected a timm vision transformer, with options that it takes, but got '{model_name}' with "
-                f"{dict(options or {})}: {error}. Choose one of `timm.list_models('*vit*')`."
-            ) from error
-        except AssertionError as error:  # some models check sizes themselves, with few words or none
-            settings = f"image size {image_size} and options {dict(options or {})}"
-            raise ValueError(
-                f"Expected {settings} to fit {model_name} but timm refuses them. {error}".rstrip()
-            ) from error
-        if not pads_to_patches(self.model):
-            check_whole_patches(self.model, (image_size, image_size))
-        if fold:
-            cfg = self.model.pretrained_cfg
-            fold_normalisation(self.model, tuple(cfg["mean"]), tuple(cfg["std"]), input_mean, input_std)
-        elif patch_bias:
-            self.model.patch_embed.proj = grey_convolution(self.model.patch_embed.proj)
         self.settings: dict[str, Any] = {
             "model_name": model_name,
             "num_classes": num_classes,
@@ -99,6 +73,29 @@ class VisionTransformerStudent(nn.Module):
             "options": dict(options or {}),
             "patch_bias": fold or patch_bias,
         }
+        self.mean = mean
+        self.std = std
+        _check_name(model_name, pretrained)
+        sizes = {"num_classes": num_classes, "img_size": image_size, "in_chans": 3 if fold else in_chans}
+        self.model = _create(model_name, pretrained, sizes, options or {})
+        if not pads_to_patches(self.model):
+            check_whole_patches(self.model, (image_size, image_size))
+        if fold:
+            cfg = self.model.pretrained_cfg
+            fold_normalisation(self.model, tuple(cfg["mean"]), tuple(cfg["std"]), mean, std)
+        elif patch_bias:
+            self.model.patch_embed.proj = grey_convolution(self.model.patch_embed.proj)
+        freeze_blocks(self.model, frozen_blocks)
+        if linear_probe:
+            freeze_all_but_heads(self.model, self._heads)
+        set_frozen_eval(self, self._heads)
+        if compile:
+            self.compile_features()
+
+    @property
+    def num_classes(self) -> int:
+        """Number of labels K."""
+        return int(self.settings["num_classes"])
 
     @property
     def num_features(self) -> int:
@@ -117,6 +114,19 @@ class VisionTransformerStudent(nn.Module):
             backend: What `torch.compile` compiles with.
         """
         self.model.forward_features = CompiledFeatures(self.model, backend)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training mode, except what is frozen."""
+        super().train(mode)
+        if mode:
+            set_frozen_eval(self, self._heads)
+        return self
+
+    @property
+    def _heads(self) -> Sequence[nn.Module]:
+        """The classification heads: one, or two of a model with a distillation token."""
+        classifier = self.model.get_classifier()
+        return classifier if isinstance(classifier, tuple) else (classifier,)
 
     @property
     def has_distillation_token(self) -> bool:
@@ -169,92 +179,33 @@ def _logits(classifier: nn.Module, features: Tensor) -> Tensor:
     return logits.float()
 
 
-def load_student(checkpoint: Path) -> VisionTransformerStudent:
-    """Load a trained student in eval mode from a checkpoint of a run; no teacher is needed.
-
-    Args:
-        checkpoint: `checkpoints/best.ckpt` of a baseline or distilled run.
-
-    Raises:
-        ValueError: If the checkpoint is not one of a student.
-    """
-    saved = _read(checkpoint)
-    # the first, random weights are overwritten: what is drawn for them must not change a training that loads the student
-    with torch.random.fork_rng(devices=[]):
-        student = VisionTransformerStudent(**saved["student"])
-    prefix = "student."
-    weights = {key.removeprefix(prefix): value for key, value in saved["state_dict"].items() if key.startswith(prefix)}
-    student.load_state_dict(weights)
-    return student.eval()
-
-
-@dataclass(frozen=True)
-class TrainedStudent:
-    """A student with everything that is needed to show it new images.
-
-    Attributes:
-        student: The network, in eval mode.
-        label_names: Labels, in the order of the logits.
-        thresholds: Float (K,), probabilities at which F1 was best on validation.
-        preparation: How files become images, see `data_modules.preparation.Preparation.describe`.
-        mean: Mean that images are normalised with.
-        std: Standard deviation.
-    """
-
-    student: VisionTransformerStudent
-    label_names: tuple[str, ...]
-    thresholds: Tensor
-    preparation: dict[str, Any]
-    mean: float
-    std: float
-
-
-def load_trained_student(checkpoint: Path) -> TrainedStudent:
-    """Load a student and how it sees images.
-
-    Args:
-        checkpoint: `checkpoints/best.ckpt` of a baseline or distilled run.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the checkpoint is not one of a student.
-    """
-    saved = _read(checkpoint)
-    seen = saved["input"]
-    return TrainedStudent(
-        load_student(checkpoint),
-        tuple(saved["label_names"]),
-        saved["state_dict"]["scores.thresholds"].float(),
-        seen["preparation"],
-        seen["mean"],
-        seen["std"],
-    )
-
-
-def student_labels(checkpoint: Path) -> tuple[str, ...]:
-    """Return the labels that a student was trained on, in the order of its logits.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the checkpoint is not one of a student.
-    """
-    return tuple(_read(checkpoint)["label_names"])
-
-
-def check_student_input(checkpoint: Path, image_size: int, mean: float, std: float) -> None:
-    """Check that a student expects images as they are served.
-
-    Raises:
-        ValueError: If size or normalisation differ.
-    """
-    saved = _read(checkpoint)
-    expected = {"image_size": saved["student"]["image_size"], **{key: saved["input"][key] for key in ("mean", "std")}}
-    found = {"image_size": image_size, "mean": mean, "std": std}
-    if found != expected:
+def _check_name(model_name: str, pretrained: bool) -> None:
+    """Check a name of timm's own; what is on a hub or in a folder is found when it is loaded."""
+    if ":" in model_name:
+        return
+    if not timm.is_model(model_name):
+        hint = did_you_mean(model_name.split(".")[0], timm.list_models())
+        raise ValueError(f"Expected a timm model name but timm knows no '{model_name}'.{hint}")
+    if pretrained and not timm.models.is_model_pretrained(model_name):
         raise ValueError(
-            f"Expected images as the student of '{checkpoint}' was trained on, {expected}, but the data give {found}."
+            f"Expected a model with pretrained weights but timm has none of '{model_name}'. Set model.student.pretrained "
+            "to false, or choose one of `timm.list_models('*vit*', pretrained=True)`."
         )
 
 
-def _read(checkpoint: Path) -> dict[str, Any]:
-    return load_of_kind(checkpoint, "student", "student")
+def _create(model_name: str, pretrained: bool, sizes: Mapping[str, int], options: Mapping[str, Option]) -> Any:
+    """Return timm's model.
+
+    Raises:
+        ValueError: If timm refuses the sizes or the options.
+    """
+    try:
+        return timm.create_model(model_name, pretrained=pretrained, **sizes, **options)
+    except TypeError as error:
+        raise ValueError(
+            f"Expected a timm vision transformer, with options that it takes, but got '{model_name}' with {dict(options)}: "
+            f"{error}. Choose one of `timm.list_models('*vit*')`."
+        ) from error
+    except AssertionError as error:  # some models check sizes themselves, with few words or none
+        settings = f"image size {sizes['img_size']} and options {dict(options)}"
+        raise ValueError(f"Expected {settings} to fit {model_name} but timm refuses them. {error}".rstrip()) from error

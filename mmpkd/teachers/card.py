@@ -230,8 +230,8 @@ def _warnings(card: TeacherCard, num_all: int) -> list[str]:
     errors = [estimate["ece"].value for estimate in card.scores.values()]
     if np.isfinite(errors).any() and np.nanmean(errors) > 0.1:
         found.append(
-            f"The teacher's probabilities are off by {np.nanmean(errors):.2f} on average; calibrate_teacher would divide its "
-            f"logits by {card.calibration_temperature:.2f}."
+            f"The teacher's probabilities are off by {np.nanmean(errors):.2f} on average; model.teacher.calibrate would divide "
+            f"its logits by {card.calibration_temperature:.2f}."
         )
     return found
 

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,14 +14,13 @@ from data_modules.batch import Batch
 from mmpkd.losses.base import FeatureStatistics
 from mmpkd.students import load_student
 from mmpkd.students.output import ModelOutput
-from mmpkd.students.vit import check_student_input, student_labels
+from mmpkd.students.trained import check_student_input, student_labels
 from mmpkd.teachers.calibration import calibration_temperature
 from mmpkd.teachers.controls import TargetsControl
 from mmpkd.teachers.run_teachers import build_targets, stored_targets
+from mmpkd.teachers.source import TeacherSource
 from mmpkd.teachers.targets import TeacherTargets, cooled, empty_targets, load_targets
 from mmpkd.teachers.teacher import FrozenTeacher, load_teacher
-
-TargetsMode = Literal["stored", "online", "image"]
 
 
 class TeacherLookup(ABC):
@@ -134,18 +132,19 @@ class ImageTeacher(TeacherLookup):
 
     Args:
         checkpoint: Checkpoint of a student's run.
-        has_privileged: Bool (N,), of the training split.
+        has_privileged: Bool (N,), of the training split. None leaves it to the batch, and teaches everyone if that does not say.
     """
 
-    def __init__(self, checkpoint: Path, has_privileged: NDArray[np.bool_]) -> None:
+    def __init__(self, checkpoint: Path, has_privileged: NDArray[np.bool_] | None) -> None:
         self.student = (load_student(checkpoint).requires_grad_(False),)
-        self.available = torch.from_numpy(has_privileged)
+        self.available = None if has_privileged is None else torch.from_numpy(has_privileged)
         self.num_features = self.student[0].num_features
 
     def to(self, device: torch.device) -> "ImageTeacher":
         """Move the teacher to a device."""
         self.student[0].to(device)
-        self.available = self.available.to(device)
+        if self.available is not None:
+            self.available = self.available.to(device)
         return self
 
     def feature_statistics(self) -> FeatureStatistics:
@@ -160,69 +159,97 @@ class ImageTeacher(TeacherLookup):
         student = self.student[0].eval()
         # the images come in the type of the student that is trained
         output = student(batch["image"].to(next(student.parameters()).dtype))
-        return ModelOutput(output.logits.float()[None], output.features.float()), self.available[batch["index"]]
+        return ModelOutput(output.logits.float()[None], output.features.float()), self._available(batch)
+
+    def _available(self, batch: Batch) -> Tensor:
+        if self.available is not None:
+            return self.available[batch["index"]]
+        everyone = torch.ones(len(batch["image"]), dtype=torch.bool, device=batch["image"].device)
+        return batch.get("has_privileged", everyone)
 
 
-def open_teacher(
-    path: Path | None,
-    mode: TargetsMode,
-    datamodule: PrivilegedDataModule,
-    device: torch.device,
-    control: TargetsControl | None = None,
-    calibrate: bool = False,
-    trust_remote_code: bool = False,
-) -> TeacherLookup:
+def open_teacher(source: TeacherSource, datamodule: PrivilegedDataModule, device: torch.device) -> TeacherLookup:
     """Open a teacher's checkpoint, or a folder of stored targets.
 
     Args:
-        path: A checkpoint file, a targets folder, or None for a control that needs no teacher.
-        mode: `stored`, `online` (the teacher runs in every step) or `image` (a student's checkpoint runs in every step).
+        source: Where the outputs come from.
         datamodule: Data of the student; its labels must be the teacher's.
         device: Where targets are computed at first use.
-        control: What replaces the stored targets.
-        calibrate: Divide the logits by the temperature that fits the validation labels best.
-        trust_remote_code: Whether Python code may run that came with the teacher's text encoder.
 
     Raises:
         FileNotFoundError: If there is nothing at the path.
-        ValueError: If labels differ, or path, mode, control and calibration do not go together.
+        ValueError: If labels differ, or a folder of targets is given where a checkpoint is needed.
     """
-    split = datamodule.splits["train"]
-    if mode != "stored" and control is not None:
-        raise ValueError(f"Expected teacher_targets 'stored' for a control but got '{mode}'.")
-    if path is not None and control is not None and not control.needs_teacher:
-        raise ValueError(
-            f"Expected no teacher for the control {type(control).__name__}, which makes its own targets. Remove it."
-        )
-    if path is None:
-        if control is None or control.needs_teacher:
-            raise ValueError(f"Expected a teacher for the control {type(control).__name__} but there is none.")
+    split, control = datamodule.splits["train"], source.control
+    if source.path is None:
+        assert control is not None  # as the source has checked
         return StoredTeacher(control(empty_targets(split, datamodule.label_names), split, datamodule.seed))
-    if path.is_dir() and (mode != "stored" or calibrate):
-        raise ValueError(
-            f"Expected a checkpoint for teacher_targets 'online' or 'image' and for calibrate_teacher but '{path}' is a folder "
-            "of targets."
-        )
-    if mode == "image":
-        if calibrate:
-            raise ValueError("Expected calibrate_teacher to be false for an image teacher.")
+    path = Path(source.path)
+    if path.is_dir():
+        return _open_folder(path, source, datamodule)
+    if source.targets == "image":
         _check_labels(student_labels(path), datamodule.label_names)
         check_student_input(path, datamodule.image_size, datamodule.mean, datamodule.std)
         return ImageTeacher(path, split.has_privileged)
-    if path.is_dir():
-        targets = load_targets(path)
-        _check_labels(tuple(targets.meta.label_names), datamodule.label_names)
-        return _stored(targets, datamodule, control)
-    teacher = load_teacher(path, trust_remote_code)
+    teacher = load_teacher(path, source.trust_remote_code)
     _check_labels(teacher.label_names, datamodule.label_names)
     teacher.teacher.encoder.check(split)
-    temperature = _fit_temperature(teacher, datamodule, device) if calibrate else 1.0
+    temperature = _fit_temperature(teacher, datamodule, device) if source.calibrate else 1.0
 
     def stored() -> StoredTeacher:
         targets = cooled(stored_targets(path, teacher, datamodule, device), temperature)
         return _stored(targets, datamodule, control)
 
-    return OnlineTeacher(teacher, stored, temperature) if mode == "online" else stored()
+    return OnlineTeacher(teacher, stored, temperature) if source.targets == "online" else stored()
+
+
+def open_running_teacher(source: TeacherSource, num_classes: int) -> TeacherLookup:
+    """Open a teacher that runs in every step, for data of which nothing but batches is known.
+
+    Args:
+        source: Where the outputs come from.
+        num_classes: Number of labels K of the student.
+
+    Raises:
+        FileNotFoundError: If there is nothing at the path.
+        ValueError: If the source needs to know the training samples, or the teacher has another number of labels.
+    """
+    if source.path is None or source.targets == "stored" or source.calibrate:
+        raise _needs_data_module("stored targets, controls and calibration")
+    path = Path(source.path)
+    if source.targets == "image":
+        names = student_labels(path)
+        lookup: TeacherLookup = ImageTeacher(path, None)
+    else:
+        teacher = load_teacher(path, source.trust_remote_code)
+        names = teacher.label_names
+        lookup = OnlineTeacher(teacher, _no_stored_targets)
+    if len(names) != num_classes:
+        raise ValueError(f"Expected a teacher of {num_classes} labels but it was trained on {list(names)}.")
+    return lookup
+
+
+def _no_stored_targets() -> StoredTeacher:
+    raise _needs_data_module("statistics of the teacher's features and its thresholds")
+
+
+def _needs_data_module(what: str) -> ValueError:
+    return ValueError(
+        f"Expected a data module of data_modules, or a subclass of PrivilegedDataModule, for {what}: they belong to samples by "
+        "name, which other data modules and loaders do not tell. With these, a teacher can run in every step "
+        "(targets='online' or 'image')."
+    )
+
+
+def _open_folder(path: Path, source: TeacherSource, datamodule: PrivilegedDataModule) -> StoredTeacher:
+    if source.targets != "stored" or source.calibrate:
+        raise ValueError(
+            "Expected a checkpoint for model.teacher.targets 'online' or 'image' and for model.teacher.calibrate but "
+            f"'{path}' is a folder of targets."
+        )
+    targets = load_targets(path)
+    _check_labels(tuple(targets.meta.label_names), datamodule.label_names)
+    return _stored(targets, datamodule, source.control)
 
 
 def _stored(targets: TeacherTargets, datamodule: PrivilegedDataModule, control: TargetsControl | None) -> StoredTeacher:

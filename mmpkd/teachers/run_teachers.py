@@ -105,7 +105,9 @@ def stored_targets(
     """
     split = datamodule.splits["train"]
     name = f"{teacher.identity.checkpoint_sha256[:12]}-{split.fingerprint()[:12]}"
-    folder = checkpoint.parent.parent / "targets" / name
+    # in a run folder, checkpoints have a folder of their own
+    home = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
+    folder = home / "targets" / name
     if not folder.is_dir():
         training_targets([teacher], datamodule, device).save(folder)
     targets = load_targets(folder)

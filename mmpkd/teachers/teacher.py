@@ -92,7 +92,7 @@ def build_teacher(manifest: dict[str, Any]) -> Teacher:
     return Teacher(encoder, len(manifest["label_names"]))
 
 
-def load_teacher(checkpoint: Path, trust_remote_code: bool = False) -> FrozenTeacher:
+def load_teacher(checkpoint: str | Path, trust_remote_code: bool = False) -> FrozenTeacher:
     """Load a trained teacher, frozen.
 
     Args:
@@ -104,14 +104,11 @@ def load_teacher(checkpoint: Path, trust_remote_code: bool = False) -> FrozenTea
         FileNotFoundError: If there is no such file.
         ValueError: If it is not the checkpoint of a teacher, or needs code that is not trusted.
     """
+    checkpoint = Path(checkpoint)
     saved = load_of_kind(checkpoint, MANIFEST, "teacher")
     manifest = saved[MANIFEST]
-    if _runs_remote_code(manifest) and not trust_remote_code:
-        raise ValueError(
-            f"Expected to trust the code that comes with the text encoder of '{checkpoint}', which runs when the teacher is "
-            "loaded. "
-            "Read it, then set model.trust_remote_code, or give --trust-remote-code."
-        )
+    if not trust_remote_code:
+        check_trusted(manifest, checkpoint)
     # the first, random weights are overwritten: what is drawn for them must not change the training that loads the teacher
     with torch.random.fork_rng(devices=[]):
         teacher = build_teacher(manifest)
@@ -121,6 +118,20 @@ def load_teacher(checkpoint: Path, trust_remote_code: bool = False) -> FrozenTea
     configuration = {name: manifest[name] for name in ("encoder", "settings")}
     identity = TeacherIdentity(sha256_of(checkpoint), _sha256(configuration), _sha256(manifest["inputs"]))
     return FrozenTeacher(teacher, tuple(manifest["label_names"]), identity)
+
+
+def check_trusted(manifest: dict[str, Any], checkpoint: str | Path) -> None:
+    """Check that a teacher needs no code that came with its text encoder.
+
+    Raises:
+        ValueError: If it does.
+    """
+    if _runs_remote_code(manifest):
+        raise ValueError(
+            f"Expected to trust the code that comes with the text encoder of '{checkpoint}', which runs when the teacher is "
+            "loaded. "
+            "Read it, then set model.teacher.trust_remote_code, or give --trust-remote-code."
+        )
 
 
 def _runs_remote_code(settings: Any) -> bool:

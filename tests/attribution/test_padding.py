@@ -18,8 +18,7 @@ from mmpkd.callbacks.localization.faithfulness import FaithfulnessMonitor
 from mmpkd.callbacks.localization.monitor import LocalizationMonitor
 from mmpkd.inference.image_maps import _panels
 from mmpkd.metrics import pointing_game
-from mmpkd.students import VisionTransformerStudent
-from mmpkd.students.vit import TrainedStudent
+from mmpkd.students import TrainedStudent, VisionTransformerStudent
 from tests.callbacks.localization_data import LABELS, MemoryData, StudentModule, make_samples, make_trainer
 
 PADS = {"dynamic_img_size": True, "dynamic_img_pad": True}
@@ -110,7 +109,7 @@ def test_maps_are_drawn_over_the_image_without_the_padding(tmp_path: Path, monke
     expected = F.interpolate(heatmap[None], 32, mode="bilinear")[0, 0, :SIDE, :SIDE]
     assert len(drawn) == 1
     torch.testing.assert_close(torch.tensor(drawn[0]), expected)
-    trained = TrainedStudent(module.student, LABELS, torch.zeros(3), {}, 0.5, 0.25)
+    trained = TrainedStudent(module.student, LABELS, torch.zeros(3), None)
     panels = _panels(trained, [AttentionRollout()], image[..., :SIDE, :SIDE], [])
     torch.testing.assert_close(torch.tensor(panels["rollout"]), expected)
 

@@ -14,10 +14,10 @@ from mmpkd.cli.lightning_cli import main
 from mmpkd.modules import ClassificationModule, DistillationModule, TeacherModule
 from mmpkd.teachers import TextEncoder
 from tests.runs import config, student
-from tests.tiny import TinyDataModule
+from tests.tiny import TinyDataModule, tiny_student
 
 NAN = float("nan")
-BASELINE = DistillationModule(2, 32, student_options={"depth": 1})
+BASELINE = DistillationModule(tiny_student())
 
 
 def say(

@@ -63,6 +63,19 @@ def test_table_has_one_row_per_pair_and_attribution(tmp_path: Path) -> None:
     assert files == {"roi_test.parquet", "roi_test_strata.csv"}  # no temporary file is left
 
 
+@pytest.mark.parametrize(("own", "of_data", "expected"), [(None, 0.3, 0.3), (0.2, 0.3, 0.2), (None, None, 0.1)])
+def test_the_area_of_a_region_is_that_of_the_data_unless_it_is_given(
+    own: float | None, of_data: float | None, expected: float
+) -> None:
+    monitor, data = LocalizationMonitor(top_area=own), MemoryData(make_samples())
+    if of_data is not None:
+        data.roi_area = of_data  # type: ignore[attr-defined]  # a data module of a user's may have none
+    trainer: Any = SimpleNamespace(datamodule=data)
+    monitor.setup(trainer, StudentModule(), "test")
+    (area,) = [score.area for score in monitor.scores if isinstance(score, IoU) and score.name == "iou_top_area"]
+    assert area == expected
+
+
 def test_row_computed_by_hand(tmp_path: Path) -> None:
     frame, _ = _test(tmp_path, LocalizationMonitor(top_area=0.2), MemoryData(make_samples()))
     row = frame[(frame["sample_id"] == "study/2") & (frame["finding"] == "Mass") & (frame["attribution"] == "rollout")]

@@ -14,7 +14,7 @@ from mmpkd.callbacks.ema import EMA
 from mmpkd.callbacks.nan_guard import NaNGuard, NonFiniteLossError, not_finite
 from mmpkd.modules import DistillationModule
 from tests.interrupt import BreakAt
-from tests.tiny import TinyDataModule
+from tests.tiny import TinyDataModule, tiny_student
 
 TRAINER: Any = SimpleNamespace(precision_plugin=SimpleNamespace(), global_step=7)
 
@@ -97,7 +97,7 @@ class BreakAndSave(Callback):
 
 
 def module() -> DistillationModule:
-    return DistillationModule(2, 32, student_options={"depth": 1, "embed_dim": 16, "num_heads": 2})
+    return DistillationModule(tiny_student(options={"depth": 1, "embed_dim": 16, "num_heads": 2}))
 
 
 def test_the_checkpoint_before_stays(tiny_root: Path, tmp_path: Path) -> None:

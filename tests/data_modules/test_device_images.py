@@ -22,7 +22,7 @@ from mmpkd.callbacks.device_images import ImagesOnDevice
 from mmpkd.commands.main import main
 from mmpkd.modules import DistillationModule
 from tests.runs import config, data, student
-from tests.tiny import TinyDataModule
+from tests.tiny import TinyDataModule, tiny_student
 
 CPU = torch.device("cpu")
 
@@ -142,7 +142,7 @@ def trainer_on_device(folder: Path, *others: Callback, **options: Any) -> Traine
 
 
 def module() -> DistillationModule:
-    return DistillationModule(2, 32, student_options={"depth": 1, "embed_dim": 16, "num_heads": 2})
+    return DistillationModule(tiny_student(options={"depth": 1, "embed_dim": 16, "num_heads": 2}))
 
 
 def test_the_loader_decodes_no_image_that_is_on_the_device(tmp_path: Path) -> None:

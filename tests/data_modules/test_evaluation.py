@@ -24,6 +24,7 @@ class Elsewhere(EvaluationReader):
     """
 
     license = "synthetic"
+    roi_area = 0.07
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
@@ -59,6 +60,7 @@ def test_there_is_a_test_split_and_nothing_to_train_on(tmp_path: Path) -> None:
     assert batch["image"].shape == (4, 1, 32, 32)
     assert "privileged" not in batch
     assert data.license == "synthetic"
+    assert data.roi_area == 0.07
     with pytest.raises(TypeError, match="Elsewhere is for evaluation only"):
         data.train_dataloader()
 

@@ -25,6 +25,7 @@ from mmpkd.modules import DistillationModule
 from mmpkd.students import VisionTransformerStudent
 from tests.gpu.device import DEVICE, MARKS, data, trainer
 from tests.metrics.test_on_device import SCORES, pairs
+from tests.tiny import tiny_student
 
 pytestmark = MARKS
 METHODS: list[AttributionMethod] = [
@@ -64,7 +65,7 @@ def test_scores_are_those_of_the_cpu(score: RoiMetric) -> None:
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
 def test_a_test_writes_its_tables(precision: str, tiny_root: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    student = DistillationModule(2, 32, student_options={"depth": 2})
+    student = DistillationModule(tiny_student(options={"depth": 2}))
     callbacks = [LocalizationMonitor(), FaithfulnessMonitor(num_steps=2), PredictionWriter()]
     run = trainer(tmp_path, *callbacks, precision=precision)
     run.fit(student, data(tiny_root))

@@ -14,14 +14,15 @@ from mmpkd.callbacks.checkpoints.rng import RNGState
 from mmpkd.callbacks.device_images import ImagesOnDevice
 from mmpkd.callbacks.ema import EMA
 from mmpkd.callbacks.nan_guard import NaNGuard, not_finite
-from mmpkd.losses import LossTerm
+from mmpkd.losses import LossTerm, Objective
 from mmpkd.modules import DistillationModule
 from mmpkd.students.vit import Option
+from mmpkd.teachers.source import TeacherSource
 from tests.data_modules.test_device_images import prepared_module
 from tests.gpu.device import DEVICE, MARKS, data, trainer
 from tests.losses.test_all import LOSSES
 from tests.losses.test_distributed import check_two_processes
-from tests.tiny import write_targets
+from tests.tiny import tiny_student, write_targets
 
 pytestmark = MARKS
 OPTIONS: dict[str, Option] = {"depth": 2, "proj_drop_rate": 0.2}
@@ -39,9 +40,11 @@ class Losses(Callback):
         self.values.append(float(outputs["loss"]))
 
 
-def module(**settings: Any) -> DistillationModule:
+def module(
+    teacher: TeacherSource | None = None, objective: Objective | None = None, **settings: Any
+) -> DistillationModule:
     torch.manual_seed(0)
-    return DistillationModule(2, 32, student_options=OPTIONS, **settings)
+    return DistillationModule(tiny_student(options=OPTIONS, **settings), teacher, objective)
 
 
 def fit(root: Path, folder: Path, *callbacks: Callback, compile: bool = False, **options: Any) -> dict[str, Tensor]:
@@ -50,7 +53,7 @@ def fit(root: Path, folder: Path, *callbacks: Callback, compile: bool = False, *
     if not targets.exists():
         write_targets(targets, root)
     extra = {name: LossTerm(make(), 0.1) for name, make in LOSSES.items() if name != "softmax_kl"}
-    student = module(teacher=str(targets), extra_losses=extra, compile=compile)
+    student = module(TeacherSource(str(targets)), Objective(extra_losses=extra), compile=compile)
     ckpt_path = options.pop("ckpt_path", None)
     trainer(folder, *callbacks, **options).fit(student, data(root), ckpt_path=ckpt_path)
     weights = {name: value.cpu() for name, value in student.state_dict().items()}
@@ -107,7 +110,7 @@ def test_images_on_the_device_are_those_of_the_loader(tmp_path: Path) -> None:
     found, expected = Losses(), Losses()
     for losses, callbacks in ((expected, []), (found, [ImagesOnDevice()])):
         torch.manual_seed(0)
-        student = DistillationModule(2, 32, student_options={"depth": 2})
+        student = DistillationModule(tiny_student(options={"depth": 2}))
         trainer(tmp_path, *callbacks, losses).fit(student, prepared)
     assert len(found.values) == 16
     torch.testing.assert_close(torch.tensor(found.values), torch.tensor(expected.values), rtol=1e-2, atol=1e-3)

@@ -29,7 +29,7 @@ class Student(nn.Module):
         self.features, self.head = nn.Linear(7, D), nn.Linear(D, K)
         multi_label = [name for name in LOSSES if name != "softmax_kl"]
         self.objective = Objective(
-            normaliser=normaliser, extra={name: LossTerm(LOSSES[name](), 0.5) for name in multi_label}
+            normaliser=normaliser, extra_losses={name: LossTerm(LOSSES[name](), 0.5) for name in multi_label}
         )
         self.objective.build(D, E)
 

@@ -14,7 +14,7 @@ B, K, D, E = 8, 3, 6, 4
 def test_the_objective_with_every_loss_runs_on_tensors_without_values() -> None:
     with FakeTensorMode():
         extra = {name: LossTerm(LOSSES[name](), 0.5) for name in LOSSES if name != "softmax_kl"}
-        objective = Objective(extra=extra, label_smoothing=0.1, temperature=2.0)
+        objective = Objective(extra_losses=extra, label_smoothing=0.1, temperature=2.0)
         objective.build(D, E)
         logits, features = torch.randn(B, K, requires_grad=True), torch.randn(B, D, requires_grad=True)
         student = ModelOutput(logits, features)

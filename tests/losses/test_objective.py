@@ -55,7 +55,7 @@ def test_every_value_is_on_the_device_of_the_loss(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("torch.autocast", lambda *_, **__: nullcontext())  # there is none for this device
     student, teacher, label, available = batch()
     extra = {"mse": LossTerm(LogitMSE(), weight=Schedule(0.1, 0.3))}
-    objective = Objective(weight=Schedule(0.2, 0.6), temperature=Schedule(4.0, 1.0), extra=extra).to("meta")
+    objective = Objective(weight=Schedule(0.2, 0.6), temperature=Schedule(4.0, 1.0), extra_losses=extra).to("meta")
     outputs = [ModelOutput(output.logits.to("meta"), output.features.to("meta")) for output in (student, teacher)]
     terms = objective(outputs[0], outputs[0], label.to("meta"), outputs[1], available.to("meta"), 0.5)
     assert {"loss", "temperature", "distillation_weight", "mse_weight"} < set(terms)
@@ -73,7 +73,7 @@ def test_multi_class_losses_are_refused_with_the_reason() -> None:
     with pytest.raises(ValueError, match="softmax over labels is wrong"):
         Objective(SoftmaxKLDivergence())
     with pytest.raises(ValueError, match="softmax over labels is wrong"):
-        Objective(extra={"softmax": LossTerm(SoftmaxKLDivergence())})
+        Objective(extra_losses={"softmax": LossTerm(SoftmaxKLDivergence())})
 
 
 def test_softmax_kl_cannot_see_what_is_wrong_with_it() -> None:
@@ -136,6 +136,6 @@ def test_label_smoothing_is_a_mixture_with_one_half() -> None:
 
 def test_weights_of_terms_may_be_scheduled() -> None:
     student, teacher, label, available = batch()
-    objective = Objective(weight=0.0, extra={"mse": LossTerm(LogitMSE(), Schedule(0.0, 2.0))})
+    objective = Objective(weight=0.0, extra_losses={"mse": LossTerm(LogitMSE(), Schedule(0.0, 2.0))})
     terms = objective(student, student, label, teacher, available, 0.5)
     torch.testing.assert_close(terms["loss"], masked_bce(student.logits, label) + terms["mse"])

@@ -41,7 +41,7 @@ from tests.runs import config, student
     ],
 )
 def test_losses_between_features_need_a_teacher_with_features(loss: DistillationLoss) -> None:
-    objective = Objective(extra={"term": LossTerm(loss)})
+    objective = Objective(extra_losses={"term": LossTerm(loss)})
     with pytest.raises(ValueError, match=f"teacher with features for {type(loss).__name__}"):
         objective.build(8, 0)
     objective.build(8, 4)
@@ -61,11 +61,11 @@ def test_a_temperature_for_a_loss_that_has_none_is_refused() -> None:
 def test_scheduled_weights_of_terms_are_logged_and_constant_ones_are_not() -> None:
     student, teacher, label, available = batch()
     extra = {"falling": LossTerm(LogitMSE(), Schedule(1.0, 0.0)), "fixed": LossTerm(HardLabels(), 0.5)}
-    terms = Objective(extra=extra)(student, student, label, teacher, available, 0.25)
+    terms = Objective(extra_losses=extra)(student, student, label, teacher, available, 0.25)
     assert terms["falling_weight"].item() == pytest.approx(0.75)
     assert "fixed_weight" not in terms
     with pytest.raises(ValueError, match="ends with '_weight'"):
-        Objective(extra={"my_weight": LossTerm(LogitMSE())})
+        Objective(extra_losses={"my_weight": LossTerm(LogitMSE())})
 
 
 def test_divided_by_the_batch_a_sample_counts_the_same_whoever_else_has_a_teacher() -> None:
@@ -75,7 +75,7 @@ def test_divided_by_the_batch_a_sample_counts_the_same_whoever_else_has_a_teache
 
     def gradient(who: torch.Tensor, normaliser: str) -> torch.Tensor:
         extra = {"mse": LossTerm(LogitMSE(), 0.5)}
-        objective = Objective(weight=1.0, normaliser=normaliser, extra=extra)  # type: ignore[arg-type]
+        objective = Objective(weight=1.0, normaliser=normaliser, extra_losses=extra)  # type: ignore[arg-type]
         loss = objective(own, own, label, teacher, who, 0.0)["loss"]
         return torch.autograd.grad(loss, logits)[0][0]
 
@@ -181,7 +181,7 @@ def test_teachers_decide_who_is_no_negative_not_students() -> None:
 def test_the_command_line_says_why_a_loss_is_refused(
     name: str, reason: str, tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = student(distillation_loss={"class_path": name})
+    settings = student(objective={"loss": {"class_path": name}})
     with pytest.raises((SystemExit, ValueError)) as error:
         main(["fit", *config(tmp_path, "run", tiny_root, settings)])
     said = " ".join((str(error.value) + capsys.readouterr().err).split())

@@ -12,8 +12,8 @@ from tests.runs import config, data, student, text_teacher
 
 # no batch norm: its statistics belong to the batch of a process
 STUDENT = {
-    "student": "vit_tiny_patch16_224",
-    "student_options": {"depth": 1, "embed_dim": 32, "num_heads": 2, "patch_size": 8},
+    "model_name": "vit_tiny_patch16_224",
+    "options": {"depth": 1, "embed_dim": 32, "num_heads": 2, "patch_size": 8},
 }
 
 
@@ -28,7 +28,12 @@ def test_two_processes_train_and_score_as_one(tmp_path: Path) -> None:
         "sp": {"loss": {"class_path": "mmpkd.losses.SimilarityPreserving"}, "weight": 1.0},
         "hint": {"loss": {"class_path": "mmpkd.losses.HintMSE"}, "weight": 0.1},
     }
-    model = student(**STUDENT, teacher=teacher, extra_losses=extra, weight_decay=0.0)
+    model = student(
+        student=STUDENT,
+        teacher={"path": teacher},
+        objective={"extra_losses": extra},
+        optimizer={"weight_decay": 0.0},
+    )
     callbacks = [
         {"class_path": "mmpkd.callbacks.localization.LocalizationMonitor"},
         {"class_path": "mmpkd.callbacks.localization.AttributionMapLogger", "init_args": {"num_images": 3}},

@@ -9,16 +9,16 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mmpkd.cli.lightning_cli import main
-from mmpkd.losses import CosineFeatureLoss, HardLabels, HintMSE
-from mmpkd.losses.objective import LossTerm
+from mmpkd.losses import CosineFeatureLoss, HardLabels, HintMSE, LossTerm, Objective
 from mmpkd.metrics.classification import auroc
 from mmpkd.modules import DistillationModule, TeacherModule
 from mmpkd.students import load_student
 from mmpkd.teachers import load_teacher
 from mmpkd.teachers.controls import LabelOracle
 from mmpkd.teachers.lookup import OnlineTeacher, StoredTeacher
+from mmpkd.teachers.source import TargetsMode, TeacherSource
 from tests.runs import config, student, text_teacher
-from tests.tiny import TinyDataModule
+from tests.tiny import TinyDataModule, tiny_student
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +60,15 @@ def fit(module: DistillationModule, root: Path, folder: Path, *callbacks: Callba
     return trainer
 
 
-def make(teacher: Path | None, **arguments: Any) -> DistillationModule:
+def make(
+    teacher: Path | None,
+    targets: TargetsMode = "stored",
+    extra: dict[str, LossTerm] | None = None,
+    calibrate: bool = False,
+) -> DistillationModule:
     torch.manual_seed(0)
-    path = None if teacher is None else str(teacher)
-    return DistillationModule(2, 32, student_options={"depth": 1}, teacher=path, **arguments)
+    source = None if teacher is None else TeacherSource(str(teacher), targets, calibrate=calibrate)
+    return DistillationModule(tiny_student(), source, Objective(extra_losses=extra))
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -71,7 +76,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def test_the_teacher_does_not_change_and_gets_no_gradient(teacher: Path, tiny_root: Path, tmp_path: Path) -> None:
-    module = make(teacher, teacher_targets="online", extra_losses={"cosine": LossTerm(CosineFeatureLoss(), 0.1)})
+    module = make(teacher, "online", {"cosine": LossTerm(CosineFeatureLoss(), 0.1)})
     before = weights(teacher)
     fit(module, tiny_root, tmp_path)
     assert isinstance(module._teacher, OnlineTeacher)
@@ -82,7 +87,7 @@ def test_the_teacher_does_not_change_and_gets_no_gradient(teacher: Path, tiny_ro
 
 def test_the_teacher_stays_in_eval_mode_whatever_train_says(teacher: Path, tiny_root: Path, tmp_path: Path) -> None:
     spy = Spy()
-    fit(make(teacher, teacher_targets="online"), tiny_root, tmp_path, spy)
+    fit(make(teacher, "online"), tiny_root, tmp_path, spy)
     assert spy.training
     assert not any(spy.training)
 
@@ -96,9 +101,9 @@ def test_a_teacher_put_into_train_mode_still_answers_in_eval_mode(teacher: Path)
 
 @pytest.mark.parametrize("mode", ["stored", "online"])
 def test_the_teacher_is_no_parameter_no_state_and_not_in_the_optimizer(
-    mode: str, teacher: Path, tiny_root: Path, tmp_path: Path
+    mode: TargetsMode, teacher: Path, tiny_root: Path, tmp_path: Path
 ) -> None:
-    module = make(teacher, teacher_targets=mode)
+    module = make(teacher, mode)
     trainer = fit(module, tiny_root, tmp_path)
     assert {name.split(".")[0] for name, _ in module.named_parameters()} == {"student"}
     optimized = {id(p) for group in trainer.optimizers[0].param_groups for p in group["params"]}
@@ -110,7 +115,7 @@ def test_the_teacher_is_no_parameter_no_state_and_not_in_the_optimizer(
 
 def test_teacher_outputs_can_be_used_by_a_feature_loss(teacher: Path, tiny_root: Path, tmp_path: Path) -> None:
     # inference tensors could not: their use in a graph raises
-    module = make(teacher, teacher_targets="online", extra_losses={"cosine": LossTerm(CosineFeatureLoss())})
+    module = make(teacher, "online", {"cosine": LossTerm(CosineFeatureLoss())})
     before = module.student.model.head.weight.clone()
     fit(module, tiny_root, tmp_path)
     assert not torch.equal(before, module.student.model.head.weight)
@@ -118,9 +123,10 @@ def test_teacher_outputs_can_be_used_by_a_feature_loss(teacher: Path, tiny_root:
 
 def test_stored_and_online_targets_give_the_same_training(teacher: Path, tiny_root: Path, tmp_path: Path) -> None:
     students = []
-    for mode in ("stored", "online"):
+    modes: tuple[TargetsMode, ...] = ("stored", "online")
+    for mode in modes:
         extra = {"cosine": LossTerm(CosineFeatureLoss(), 0.1), "hint": LossTerm(HintMSE(), 0.1)}
-        module = make(teacher, teacher_targets=mode, extra_losses=extra, calibrate_teacher=True)
+        module = make(teacher, mode, extra, calibrate=True)
         fit(module, tiny_root, tmp_path)
         students.append(torch.cat([p.flatten() for p in module.student.parameters()]))
     torch.testing.assert_close(*students, rtol=0, atol=1e-6)
@@ -145,7 +151,9 @@ def test_student_tests_predicts_and_loads_with_the_teacher_deleted(
         "cosine": {"loss": {"class_path": "mmpkd.losses.CosineFeatureLoss"}, "weight": 0.1},
         "contrast": {"loss": {"class_path": "mmpkd.losses.InfoNCE", "init_args": {"tau": 0.2}}},
     }
-    arguments = config(tmp_path, "student", tiny_root, student(teacher=str(path), extra_losses=losses))
+    arguments = config(
+        tmp_path, "student", tiny_root, student(teacher={"path": str(path)}, objective={"extra_losses": losses})
+    )
     main(["fit", *arguments])
     logged = pd.read_csv(tmp_path / "student" / "metrics.csv")["name"]
     assert {"train/cosine", "train/contrast", "train/distillation"} <= set(logged)
@@ -161,8 +169,9 @@ def test_student_tests_predicts_and_loads_with_the_teacher_deleted(
 
 def test_a_student_without_teacher_is_the_baseline(tiny_root: Path, tmp_path: Path) -> None:
     students = []
-    for arguments in ({}, {"distillation_weight": 0.9}):
-        module = make(None, **arguments)
+    for weight in (0.5, 0.9):
+        torch.manual_seed(0)
+        module = DistillationModule(tiny_student(), objective=Objective(weight=weight))
         fit(module, tiny_root, tmp_path)
         students.append(torch.cat([p.flatten() for p in module.student.parameters()]))
     torch.testing.assert_close(*students, rtol=0, atol=0)
@@ -203,8 +212,9 @@ def test_stored_and_online_targets_give_the_same_losses_in_mixed_precision(
     teacher: Path, tiny_root: Path, tmp_path: Path
 ) -> None:
     students = []
-    for mode in ("stored", "online"):
-        module = make(teacher, teacher_targets=mode, extra_losses={"cosine": LossTerm(CosineFeatureLoss(), 0.1)})
+    modes: tuple[TargetsMode, ...] = ("stored", "online")
+    for mode in modes:
+        module = make(teacher, mode, {"cosine": LossTerm(CosineFeatureLoss(), 0.1)})
         trainer = Trainer(
             max_epochs=1,
             accelerator="cpu",
@@ -222,7 +232,7 @@ def test_stored_and_online_targets_give_the_same_losses_in_mixed_precision(
 
 def test_the_hint_knows_the_statistics_of_the_teachers_features(teacher: Path, tiny_root: Path, tmp_path: Path) -> None:
     hint = HintMSE()
-    module = make(teacher, extra_losses={"hint": LossTerm(hint)})
+    module = make(teacher, extra={"hint": LossTerm(hint)})
     fit(module, tiny_root, tmp_path)
     assert isinstance(module._teacher, StoredTeacher)
     known = module._teacher.features[module._teacher.available].float()
@@ -233,13 +243,15 @@ def test_the_hint_knows_the_statistics_of_the_teachers_features(teacher: Path, t
 
 def test_hard_labels_get_the_thresholds_of_the_teacher(teacher: Path, tiny_root: Path, tmp_path: Path) -> None:
     loss = HardLabels("validation")
-    module = make(teacher, distillation_loss=loss)
+    module = DistillationModule(tiny_student(), TeacherSource(str(teacher)), Objective(loss))
     fit(module, tiny_root, tmp_path)
     assert module._teacher is not None
     assert module._teacher.thresholds is not None
     torch.testing.assert_close(loss.threshold, module._teacher.thresholds)
+    oracle = TeacherSource(control=LabelOracle())
+    module = DistillationModule(tiny_student(), oracle, Objective(HardLabels("validation")))
     with pytest.raises(ValueError, match="Expected thresholds of the teacher"):
-        fit(make(None, control=LabelOracle(), distillation_loss=HardLabels("validation")), tiny_root, tmp_path)
+        fit(module, tiny_root, tmp_path)
 
 
 def test_a_run_with_a_teacher_goes_on_where_it_was_killed(teacher: Path, tiny_root: Path, tmp_path: Path) -> None:
@@ -247,7 +259,7 @@ def test_a_run_with_a_teacher_goes_on_where_it_was_killed(teacher: Path, tiny_ro
         "hint": {"loss": {"class_path": "mmpkd.losses.HintMSE"}, "weight": 0.1},
         "contrast": {"loss": {"class_path": "mmpkd.losses.InfoNCE"}, "weight": 0.1},
     }
-    settings = student(teacher=str(teacher), extra_losses=losses, calibrate_teacher=True)
+    settings = student(teacher={"path": str(teacher), "calibrate": True}, objective={"extra_losses": losses})
     ends = []
     for name, stops in (("whole", [3]), ("parts", [1, 3])):
         for position, epochs in enumerate(stops):

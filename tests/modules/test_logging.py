@@ -12,7 +12,7 @@ from tests.runs import config, student
 def test_a_logged_value_is_that_of_its_step(tiny_root: Path, tmp_path: Path) -> None:
     # 64 samples in batches of 8: 8 steps an epoch, 16 in all, and a weight that tells the step
     control = {"class_path": "mmpkd.teachers.controls.LabelOracle"}
-    settings = student(control=control, distillation_weight={"start": 0.0, "end": 1.0})
+    settings = student(teacher={"control": control}, objective={"weight": {"start": 0.0, "end": 1.0}})
     main(["fit", *config(tmp_path, "run", tiny_root, settings, trainer={"log_every_n_steps": 3})])
     metrics = pd.read_csv(tmp_path / "run" / "metrics.csv")
     weight = metrics[metrics["name"] == "train/distillation_weight"]

@@ -13,7 +13,7 @@ from mmpkd.callbacks.checkpoints.rng import RNGState
 from mmpkd.commands.processes import PROGRAM
 from mmpkd.modules import DistillationModule
 from mmpkd.study.execution.forked import start_server
-from tests.tiny import TinyDataModule
+from tests.tiny import TinyDataModule, tiny_student
 
 NUM_TRAIN, NUM_EVAL, SEED = 12, 5, 4
 
@@ -71,7 +71,7 @@ def fit(tiny_root: Path, folder: Path, callbacks: list[Callback], **options: Any
         default_root_dir=folder,
         **options,
     )
-    module = DistillationModule(2, 32, student_options={"depth": 1, "embed_dim": 16, "num_heads": 2})
+    module = DistillationModule(tiny_student(options={"depth": 1, "embed_dim": 16, "num_heads": 2}))
     trainer.fit(module, TinyDataModule(str(tiny_root), batch_size=3, num_train=NUM_TRAIN, num_eval=NUM_EVAL))
 
 

@@ -9,16 +9,16 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mmpkd.callbacks.ema import EMA
-from mmpkd.losses import DistillationLoss, HardLabels, SigmoidKLDivergence
-from mmpkd.losses.objective import LossTerm
+from mmpkd.losses import DistillationLoss, HardLabels, LossTerm, Objective, SigmoidKLDivergence
 from mmpkd.losses.schedules import Schedule
 from mmpkd.modules import DistillationModule
 from mmpkd.students import load_student
 from mmpkd.students.output import ModelOutput
 from mmpkd.teachers.controls import LabelOracle, NoisyTargets, ShuffledTargets, TargetsControl
+from mmpkd.teachers.source import TeacherSource
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets
 from tests.losses.test_all import LOSSES, make
-from tests.tiny import NAMES, TinyDataModule
+from tests.tiny import NAMES, TinyDataModule, tiny_student
 
 THRESHOLDS = [0.3, 0.6]
 
@@ -77,18 +77,19 @@ def with_all_losses(teacher: str) -> DistillationModule:
     names = [name for name in LOSSES if name != "softmax_kl"]
     extra = {name: LossTerm(LOSSES[name](), Schedule(0.0, 0.1)) for name in names}
     extra |= {"own": LossTerm(Widening(), 0.1)}
-    return student(teacher=teacher, distillation_loss=HardLabels("validation"), extra_losses=extra)
+    return student(TeacherSource(teacher), Objective(HardLabels("validation"), extra_losses=extra))
 
 
-def student(**arguments: object) -> DistillationModule:
+def student(teacher: TeacherSource | None = None, objective: Objective | None = None) -> DistillationModule:
     torch.manual_seed(0)
-    return DistillationModule(2, 32, student_options={"depth": 1}, **arguments)  # type: ignore[arg-type]
+    return DistillationModule(tiny_student(), teacher, objective)
 
 
 def controlled(control: TargetsControl) -> Callable[[str], DistillationModule]:
     def build(teacher: str) -> DistillationModule:
         loss = HardLabels("validation") if control.needs_teacher else SigmoidKLDivergence()
-        return student(teacher=teacher if control.needs_teacher else None, control=control, distillation_loss=loss)
+        path = teacher if control.needs_teacher else None
+        return student(TeacherSource(path, control=control), Objective(loss))
 
     return build
 
@@ -136,7 +137,7 @@ def test_a_checkpoint_is_tested_loaded_and_gone_on_with(
     for tested in (build(teacher), student(), resumed):
         run().test(tested, data, ckpt_path=path, verbose=False)
         torch.testing.assert_close(tested.eval().student(images).logits, expected)
-    loaded = DistillationModule.load_from_checkpoint(path, num_classes=2, image_size=32, student_options={"depth": 1})
+    loaded = DistillationModule.load_from_checkpoint(path, student=tiny_student())
     torch.testing.assert_close(loaded.eval().student(images).logits, expected)
 
 

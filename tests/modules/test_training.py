@@ -9,15 +9,15 @@ from lightning.pytorch import Trainer
 
 from data_modules.batch import Batch
 from mmpkd.attribution.recording.compiled_features import CompiledFeatures
-from mmpkd.losses import HardLabels, LogitMSE, SigmoidKLDivergence, masked_bce
+from mmpkd.losses import HardLabels, LogitMSE, LossTerm, Objective, SigmoidKLDivergence, masked_bce
 from mmpkd.losses.base import FeatureStatistics
-from mmpkd.losses.objective import LossTerm
 from mmpkd.modules import DistillationModule
-from mmpkd.modules.base import WarmupCosine
+from mmpkd.modules.optimizer import OptimizerSettings, WarmupCosine
 from mmpkd.students.output import ModelOutput
 from mmpkd.teachers.controls import LabelOracle
 from mmpkd.teachers.lookup import TeacherLookup
-from tests.tiny import TinyDataModule
+from mmpkd.teachers.source import TeacherSource
+from tests.tiny import TinyDataModule, tiny_student
 
 
 class FixedTeacher(TeacherLookup):
@@ -44,14 +44,8 @@ def module(
     weight: float, available: list[bool], extra_losses: dict[str, LossTerm] | None = None
 ) -> tuple[DistillationModule, Batch]:
     torch.manual_seed(0)
-    student = DistillationModule(
-        2,
-        32,
-        student_options={"depth": 1},
-        distillation_weight=weight,
-        extra_losses=extra_losses,
-        control=LabelOracle(),
-    ).eval()
+    objective = Objective(weight=weight, extra_losses=extra_losses)
+    student = DistillationModule(tiny_student(), TeacherSource(control=LabelOracle()), objective).eval()
     logits = torch.tensor([[2.0, -1.0], [0.5, 0.5], [torch.nan, torch.nan]])
     student._teacher = FixedTeacher(logits, torch.tensor(available))
     label = torch.tensor([[1.0, 0.0], [torch.nan, 1.0], [0.0, 1.0]])
@@ -89,13 +83,13 @@ def test_terms_are_named_and_mixed_batches_are_finite() -> None:
 @pytest.mark.parametrize("weight", [-0.1, 1.1])
 def test_weights_outside_their_range_are_refused(weight: float) -> None:
     with pytest.raises(ValueError, match="weight"):
-        DistillationModule(2, 32, distillation_weight=weight)
+        DistillationModule(tiny_student(), objective=Objective(weight=weight))
     with pytest.raises(ValueError, match=r"Set model\.teacher"):
-        DistillationModule(2, 32, teacher_targets="online")
+        TeacherSource(targets="online")
     with pytest.raises(ValueError, match=r"losses \['mse'\].*Set model\.teacher"):
-        DistillationModule(2, 32, extra_losses={"mse": LossTerm(LogitMSE())})
+        DistillationModule(tiny_student(), objective=Objective(extra_losses={"mse": LossTerm(LogitMSE())}))
     with pytest.raises(ValueError, match="2 weights of present labels"):
-        DistillationModule(2, 32, pos_weight=[1.0])
+        DistillationModule(tiny_student(), objective=Objective(pos_weight=[1.0]))
     with pytest.raises(ValueError, match="weight of a loss"):
         LossTerm(LogitMSE(), -1.0)
 
@@ -108,7 +102,7 @@ def test_extra_losses_are_added_with_their_weights_and_named() -> None:
     expected = losses["task"] + 0.5 * losses["distillation"] + 0.5 * losses["mse"] + 2.0 * losses["hard"]
     torch.testing.assert_close(losses["loss"], expected)
     with pytest.raises(ValueError, match="other names"):
-        DistillationModule(2, 32, extra_losses={"task": LossTerm(LogitMSE())})
+        Objective(extra_losses={"task": LossTerm(LogitMSE())})
 
 
 def test_learning_rate_warms_up_linearly_and_decays_as_a_cosine_to_zero() -> None:
@@ -121,7 +115,7 @@ def test_learning_rate_warms_up_linearly_and_decays_as_a_cosine_to_zero() -> Non
 
 
 def test_norms_biases_and_embeddings_are_not_decayed(tiny_root: Path, tmp_path: Path) -> None:
-    student = DistillationModule(2, 32, student_options={"depth": 1}, weight_decay=0.05)
+    student = DistillationModule(tiny_student(), optimizer=OptimizerSettings(weight_decay=0.05))
     trainer = Trainer(
         max_steps=1,
         accelerator="cpu",
@@ -140,7 +134,9 @@ def test_norms_biases_and_embeddings_are_not_decayed(tiny_root: Path, tmp_path: 
 
 
 def test_training_in_bfloat16_with_clipped_gradients_keeps_losses_in_float32(tiny_root: Path, tmp_path: Path) -> None:
-    student = DistillationModule(2, 32, student_options={"depth": 1, "drop_path_rate": 0.1}, control=LabelOracle())
+    student = DistillationModule(
+        tiny_student(options={"depth": 1, "drop_path_rate": 0.1}), TeacherSource(control=LabelOracle())
+    )
     seen: dict[str, torch.dtype] = {}
 
     def look(_: torch.nn.Module, arguments: tuple[ModelOutput, ...], terms: dict[str, torch.Tensor]) -> None:
@@ -168,10 +164,8 @@ def test_training_in_bfloat16_with_clipped_gradients_keeps_losses_in_float32(tin
 
 
 def test_options_of_the_loss_reach_it() -> None:
-    options = {"mode": "independent", "label_smoothing": 0.2, "pos_weight": [1.0, 3.0], "normaliser": "batch"}
-    student = DistillationModule(2, 32, student_options={"depth": 1}, **options).eval()  # type: ignore[arg-type]
-    objective = student.objective
-    assert (objective.mode, objective.label_smoothing, objective.normaliser) == ("independent", 0.2, "batch")
+    objective = Objective(label_smoothing=0.2, pos_weight=[1.0, 3.0])
+    student = DistillationModule(tiny_student(), objective=objective).eval()
     batch: Batch = {"image": torch.randn(3, 1, 32, 32), "label": torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])}
     logits = student.student(batch["image"]).logits
     expected = masked_bce(logits, batch["label"], smoothing=0.2, pos_weight=torch.tensor([1.0, 3.0]))
@@ -179,6 +173,6 @@ def test_options_of_the_loss_reach_it() -> None:
 
 
 def test_a_compiled_student_is_compiled() -> None:
-    plain, compiled = (DistillationModule(2, 32, student_options={"depth": 1}, compile=c) for c in (False, True))
-    assert not isinstance(plain.student.model.forward_features, CompiledFeatures)
-    assert isinstance(compiled.student.model.forward_features, CompiledFeatures)
+    plain, compiled = (tiny_student(compile=compile) for compile in (False, True))
+    assert not isinstance(plain.model.forward_features, CompiledFeatures)
+    assert isinstance(compiled.model.forward_features, CompiledFeatures)

@@ -13,7 +13,7 @@ from mmpkd.records.fit_start import FitStart, fit_start
 
 SETTINGS: dict[str, Any] = {
     "run": {"dir": "a", "monitor": "val/auroc_macro"},
-    "model": {"init_args": {"lr": 0.1, "student_options": {}}},
+    "model": {"init_args": {"compute": 0.1, "options": {}}},
     "ckpt_path": None,
 }
 
@@ -47,11 +47,11 @@ def test_the_same_settings_go_on_and_a_finished_training_is_left_alone(folder: R
 
 
 def test_other_settings_are_refused_and_named(folder: RunFolder) -> None:
-    other = settings("model.init_args", {"lr": 0.2, "student_options": {"depth": 1}})
+    other = settings("model.init_args", {"compute": 0.2, "options": {"depth": 1}})
     with pytest.raises(ValueError, match=r"'.*run' to be free") as error:
         fit_start(folder, other, None)
-    assert "model.init_args.lr was 0.1 and is 0.2" in str(error.value)
-    assert "model.init_args.student_options.depth was None and is 1" in str(error.value)
+    assert "model.init_args.compute was 0.1 and is 0.2" in str(error.value)
+    assert "model.init_args.options.depth was None and is 1" in str(error.value)
     assert f"--ckpt_path={folder.last}" in str(error.value)
     with pytest.raises(ValueError, match=r"it is to begin from 'of_another.ckpt'"):
         fit_start(folder, SETTINGS, Path("of_another.ckpt"))
@@ -104,3 +104,16 @@ def test_a_damaged_configuration_is_named(folder: RunFolder) -> None:
     folder.config.write_text("run: [")
     with pytest.raises(ValueError, match=r"Expected a configuration in '.*config.yaml' but it is damaged"):
         fit_start(folder, SETTINGS, None)
+
+
+def test_a_folder_with_settings_of_former_names_is_refused(folder: RunFolder) -> None:
+    before = {
+        "class_path": "mmpkd.modules.DistillationModule",
+        "init_args": {"lr": 0.1, "student": "vit", "teacher": None},
+    }
+    folder.config.write_text(yaml.safe_dump({"model": before}))
+    with pytest.raises(ValueError, match=r"model\.lr is model\.optimizer\.lr now.* at commit fdf56a5"):
+        fit_start(folder, SETTINGS, folder.last)
+    now = {"class_path": "mmpkd.modules.DistillationModule", "init_args": {"student": {"init_args": {}}, "teacher": {}}}
+    folder.config.write_text(yaml.safe_dump({"model": now}))
+    assert fit_start(folder, {"model": now}, None) == FitStart(folder.last)

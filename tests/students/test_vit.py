@@ -43,9 +43,7 @@ def test_pretrained_weights_give_one_grey_channel_the_features_of_three(name: st
     mean, std = (0.48, 0.45, 0.41), (0.27, 0.26, 0.22)
     config = {"mean": mean, "std": std, "input_size": (3, 64, 64)}
     timm.models.save_for_hf(source, str(tmp_path), {"pretrained_cfg": config, "model_args": SMALL})
-    student = VisionTransformerStudent(
-        f"local-dir:{tmp_path}", 2, 64, pretrained=True, input_mean=0.41, input_std=0.18
-    ).eval()
+    student = VisionTransformerStudent(f"local-dir:{tmp_path}", 2, 64, pretrained=True, mean=0.41, std=0.18).eval()
     grey = torch.rand(2, 1, 64, 64)
     channels = torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
     expected = source.forward_features((grey - channels[0]) / channels[1])

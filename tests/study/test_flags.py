@@ -86,7 +86,7 @@ def test_a_data_module_that_overrides_name_by_its_class_is_no_file(tmp_path: Pat
 
 def test_a_command_can_be_copied_into_a_shell(tmp_path: Path) -> None:
     folder = tmp_path / "with space"
-    for run in planned(folder, "--model.student_options={depth: 2}"):
+    for run in planned(folder, "--model.student.options={depth: 2}"):
         words = shlex.split(str(first_command(run)))
         assert words[:2] == ["mmpkd", "test" if run.external else "fit"]
         assert words[2 : 2 + len(flags_of(run))] == flags_of(run)

@@ -15,6 +15,7 @@ from mmpkd.students import load_student
 from mmpkd.students.output import ModelOutput
 from mmpkd.teachers.controls import LabelOracle, NoisyTargets, ShuffledTargets
 from mmpkd.teachers.lookup import ImageTeacher, open_teacher
+from mmpkd.teachers.source import TeacherSource
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets, empty_targets
 from tests.runs import config, student
 from tests.tiny import NAMES, TinyDataModule
@@ -125,12 +126,14 @@ def test_a_control_replaces_what_the_teacher_says(
     logits = np.random.default_rng(0).normal(size=(1, len(own), 2)).astype(np.float32)
     features = np.zeros((len(own), 0), np.float16)
     TeacherTargets(logits, features, own.has_privileged, own.sample_id, TargetsMeta(list(NAMES))).save(tmp_path / "t")
-    plain, changed = (open_teacher(tmp_path / "t", "stored", data, cpu, c) for c in (None, control))
+    plain, changed = (
+        open_teacher(TeacherSource(str(tmp_path / "t"), control=given), data, cpu) for given in (None, control)
+    )
     index: Batch = {"index": torch.arange(len(own) - 1)}
     assert torch.equal(plain(index)[0].logits[0], torch.from_numpy(logits[0, :-1]))
     assert not (plain(index)[0].logits == changed(index)[0].logits).all(2).any()
     with pytest.raises(ValueError, match="Expected no teacher for the control LabelOracle"):
-        open_teacher(tmp_path / "t", "stored", data, cpu, LabelOracle())
+        TeacherSource(str(tmp_path / "t"), control=LabelOracle())
 
 
 def test_an_image_teacher_must_see_images_as_it_learned_them(tiny_root: Path, tmp_path: Path) -> None:
@@ -139,7 +142,7 @@ def test_an_image_teacher_must_see_images_as_it_learned_them(tiny_root: Path, tm
     data = TinyDataModule(str(tiny_root))
     data.mean = 0.4
     with pytest.raises(ValueError, match="Expected images as the student"):
-        open_teacher(best, "image", data, torch.device("cpu"))
+        open_teacher(TeacherSource(str(best), "image"), data, torch.device("cpu"))
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
@@ -149,7 +152,7 @@ def test_an_image_teacher_must_see_images_as_it_learned_them(tiny_root: Path, tm
 
 def test_a_control_is_found_by_the_command_line_and_changes_the_training(tiny_root: Path, tmp_path: Path) -> None:
     control = {"class_path": "mmpkd.teachers.controls.LabelOracle", "init_args": {"confidence": 0.8}}
-    main(["fit", *config(tmp_path, "oracle", tiny_root, student(control=control))])
+    main(["fit", *config(tmp_path, "oracle", tiny_root, student(teacher={"control": control}))])
     assert (tmp_path / "oracle" / "checkpoints" / "best.ckpt").is_file()
     assert "train/distillation" in (tmp_path / "oracle" / "metrics.csv").read_text()
 
@@ -158,7 +161,7 @@ def test_an_image_teacher_sees_the_augmented_image(tiny_root: Path, tmp_path: Pa
     main(["fit", *config(tmp_path, "baseline", tiny_root, student())])
     best = tmp_path / "baseline" / "checkpoints" / "best.ckpt"
     data = TinyDataModule(str(tiny_root))
-    lookup = open_teacher(best, "image", data, torch.device("cpu"))
+    lookup = open_teacher(TeacherSource(str(best), "image"), data, torch.device("cpu"))
     assert isinstance(lookup, ImageTeacher)
     images = torch.randn(3, 1, 32, 32)
     output, available = lookup({"image": images, "index": torch.tensor([0, 1, 63])})
@@ -171,7 +174,7 @@ def test_an_image_teacher_sees_the_augmented_image(tiny_root: Path, tmp_path: Pa
     assert available.tolist() == [True, True, False]  # as a teacher of the text, which the last sample lacks
     assert not output.logits.requires_grad
     assert not any(p.requires_grad for p in lookup.student[0].parameters())
-    main(["fit", *config(tmp_path, "self", tiny_root, student(teacher=str(best), teacher_targets="image"))])
+    main(["fit", *config(tmp_path, "self", tiny_root, student(teacher={"path": str(best), "targets": "image"}))])
     saved = torch.load(tmp_path / "self" / "checkpoints" / "best.ckpt", weights_only=True)
     assert not any("teacher" in key for key in saved["state_dict"])
 
@@ -179,12 +182,12 @@ def test_an_image_teacher_sees_the_augmented_image(tiny_root: Path, tmp_path: Pa
 def test_what_does_not_go_together_is_refused(tiny_root: Path, tmp_path: Path) -> None:
     data, cpu = TinyDataModule(str(tiny_root)), torch.device("cpu")
     with pytest.raises(ValueError, match="control ShuffledTargets but there is none"):
-        open_teacher(None, "stored", data, cpu, ShuffledTargets())
+        TeacherSource(control=ShuffledTargets())
     with pytest.raises(ValueError, match="'stored' for a control"):
-        open_teacher(tmp_path / "x.ckpt", "online", data, cpu, ShuffledTargets())
+        TeacherSource("x.ckpt", "online", ShuffledTargets())
     with pytest.raises(FileNotFoundError, match="checkpoint of a student"):
-        open_teacher(tmp_path / "x.ckpt", "image", data, cpu)
+        open_teacher(TeacherSource(str(tmp_path / "x.ckpt"), "image"), data, cpu)
     other = TinyDataModule(str(tiny_root), label_names=("A", "B"))
     main(["fit", *config(tmp_path, "baseline", tiny_root, student())])
     with pytest.raises(ValueError, match="teacher of the labels"):
-        open_teacher(tmp_path / "baseline" / "checkpoints" / "best.ckpt", "image", other, cpu)
+        open_teacher(TeacherSource(str(tmp_path / "baseline" / "checkpoints" / "best.ckpt"), "image"), other, cpu)

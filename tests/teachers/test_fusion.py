@@ -7,6 +7,7 @@ import torch
 from data_modules.batch import Privileged
 from mmpkd.cli.lightning_cli import main
 from mmpkd.modules import TeacherModule
+from mmpkd.modules.optimizer import TeacherOptimizerSettings
 from mmpkd.teachers import FTTransformerEncoder, FusionEncoder, TabularEncoder, Teacher, TextEncoder, load_teacher
 from mmpkd.teachers.teacher import build_teacher
 from tests.runs import config
@@ -71,7 +72,7 @@ def test_a_teacher_of_both_is_trained_by_the_command_line(tiny_root: Path, tmp_p
     encoder = {"class_path": "mmpkd.teachers.FusionEncoder", "init_args": {"text": text, "table": table, "width": 8}}
     model = {
         "class_path": "mmpkd.modules.TeacherModule",
-        "init_args": {"encoder": encoder, "lr": 5e-3, "layer_decay": 0.7},
+        "init_args": {"encoder": encoder, "optimizer": {"lr": 5e-3, "layer_decay": 0.7}},
     }
     main(["fit", *config(tmp_path, "fusion", tiny_root, model)])
     frozen = load_teacher(tmp_path / "fusion" / "checkpoints" / "best.ckpt")
@@ -99,7 +100,7 @@ def test_ft_transformer_reads_numbers_categories_or_either(tmp_path: Path) -> No
 
 def test_learning_rates_of_a_text_teacher_shrink_towards_its_embeddings(tmp_path: Path) -> None:
     encoder = TextEncoder(max_length=16, width=8, depth=2, num_heads=2)
-    module = TeacherModule(encoder, 2, lr=1.0, layer_decay=0.5)
+    module = TeacherModule(encoder, 2, TeacherOptimizerSettings(lr=1.0, layer_decay=0.5))
     encoder.build(encoder.learn(write_tiny(tmp_path, {"train": 16})["train"]))
     module.teacher = Teacher(encoder, 2)
     rate = {id(p): group.get("lr", 1.0) for group in module.parameter_groups() for p in group["params"]}

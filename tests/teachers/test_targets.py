@@ -9,7 +9,8 @@ import torch
 from data_modules.split import Split
 from mmpkd.cli.lightning_cli import main
 from mmpkd.metrics.classification import best_f1_threshold
-from mmpkd.teachers.lookup import OnlineTeacher, StoredTeacher, TargetsMode, open_teacher
+from mmpkd.teachers.lookup import OnlineTeacher, StoredTeacher, open_teacher
+from mmpkd.teachers.source import TargetsMode, TeacherSource
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets, load_targets
 from mmpkd.teachers.teacher import TeacherIdentity, load_teacher
 from tests.runs import config, text_teacher
@@ -49,7 +50,7 @@ def some_split(names: list[str], seed: int = 0) -> Split:
 
 def test_rows_are_what_the_teacher_says_about_each_sample(teacher: Path, tiny_root: Path) -> None:
     data = TinyDataModule(str(tiny_root))
-    lookup = open_teacher(teacher, "stored", data, CPU)
+    lookup = open_teacher(TeacherSource(str(teacher)), data, CPU)
     reports = data.splits["train"].report
     assert reports is not None
     index = torch.tensor([5, 0, 63])
@@ -63,7 +64,7 @@ def test_rows_are_what_the_teacher_says_about_each_sample(teacher: Path, tiny_ro
 def test_targets_are_made_once_without_opening_an_image(
     teacher: Path, tiny_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_teacher(teacher, "stored", TinyDataModule(str(tiny_root)), CPU)
+    open_teacher(TeacherSource(str(teacher)), TinyDataModule(str(tiny_root)), CPU)
     before = stored_folder(teacher).stat().st_mtime_ns
 
     def refuse(*_: object) -> None:
@@ -71,13 +72,13 @@ def test_targets_are_made_once_without_opening_an_image(
 
     monkeypatch.setattr("data_modules.preparation.read_image", refuse)
     monkeypatch.setattr("mmpkd.teachers.run_teachers.build_targets", refuse)
-    open_teacher(teacher, "stored", TinyDataModule(str(tiny_root)), CPU)
+    open_teacher(TeacherSource(str(teacher)), TinyDataModule(str(tiny_root)), CPU)
     assert stored_folder(teacher).stat().st_mtime_ns == before
 
 
 def test_other_training_data_get_targets_of_their_own(teacher: Path, tiny_root: Path, tmp_path: Path) -> None:
-    first = open_teacher(teacher, "stored", TinyDataModule(str(tiny_root)), CPU)
-    second = open_teacher(teacher, "stored", TinyDataModule(str(tmp_path), data_seed=1), CPU)
+    first = open_teacher(TeacherSource(str(teacher)), TinyDataModule(str(tiny_root)), CPU)
+    second = open_teacher(TeacherSource(str(teacher)), TinyDataModule(str(tmp_path), data_seed=1), CPU)
     assert isinstance(first, StoredTeacher)
     assert isinstance(second, StoredTeacher)
     assert not torch.equal(first.logits, second.logits)
@@ -90,12 +91,12 @@ def test_other_training_data_get_targets_of_their_own(teacher: Path, tiny_root: 
 
 def test_stale_targets_are_refused(teacher: Path, tiny_root: Path) -> None:
     data = TinyDataModule(str(tiny_root))
-    open_teacher(teacher, "stored", data, CPU)
+    open_teacher(TeacherSource(str(teacher)), data, CPU)
     meta = stored_folder(teacher) / "meta.json"
     original = meta.read_text()
     meta.write_text(original.replace(load_teacher(teacher).identity.checkpoint_sha256, "0" * 64))
     with pytest.raises(ValueError, match="Delete the folder"):
-        open_teacher(teacher, "stored", data, CPU)
+        open_teacher(TeacherSource(str(teacher)), data, CPU)
     meta.write_text(original)
 
 
@@ -118,11 +119,11 @@ def test_targets_of_an_outside_model_are_accepted_from_a_folder(tiny_root: Path,
     TeacherTargets(logits[None, order], np.zeros((n, 1), np.float16), np.ones(n, np.bool_), ids[order], meta).save(
         tmp_path / "t"
     )
-    output, available = open_teacher(tmp_path / "t", "stored", data, CPU)({"index": torch.arange(n)})
+    output, available = open_teacher(TeacherSource(str(tmp_path / "t")), data, CPU)({"index": torch.arange(n)})
     np.testing.assert_array_equal(output.logits[0].numpy(), logits)
     assert available.all()
     with pytest.raises(ValueError, match="folder of targets"):
-        open_teacher(tmp_path / "t", "online", data, CPU)
+        open_teacher(TeacherSource(str(tmp_path / "t"), "online"), data, CPU)
 
 
 def test_foreign_or_broken_targets_are_refused(tmp_path: Path) -> None:
@@ -221,14 +222,14 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, tiny_root: Path
     modes: tuple[TargetsMode, ...] = ("stored", "image")
     for mode in modes:
         with pytest.raises(ValueError, match="is none, or damaged"):
-            open_teacher(tmp_path / "notes.txt", mode, TinyDataModule(str(tiny_root)), CPU)
+            open_teacher(TeacherSource(str(tmp_path / "notes.txt"), mode), TinyDataModule(str(tiny_root)), CPU)
 
 
 def test_calibration_divides_logits_and_keeps_decisions(teacher: Path, tiny_root: Path) -> None:
     data = TinyDataModule(str(tiny_root))
-    plain = open_teacher(teacher, "stored", data, CPU)
-    calibrated = open_teacher(teacher, "stored", data, CPU, calibrate=True)
-    online = open_teacher(teacher, "online", data, CPU, calibrate=True)
+    plain = open_teacher(TeacherSource(str(teacher)), data, CPU)
+    calibrated = open_teacher(TeacherSource(str(teacher), calibrate=True), data, CPU)
+    online = open_teacher(TeacherSource(str(teacher), "online", calibrate=True), data, CPU)
     assert isinstance(plain, StoredTeacher)
     assert isinstance(calibrated, StoredTeacher)
     assert isinstance(online, OnlineTeacher)
@@ -246,7 +247,7 @@ def test_calibration_divides_logits_and_keeps_decisions(teacher: Path, tiny_root
 
 def test_stored_thresholds_are_those_of_the_validation_split(teacher: Path, tiny_root: Path) -> None:
     data = TinyDataModule(str(tiny_root))
-    lookup = open_teacher(teacher, "stored", data, CPU)
+    lookup = open_teacher(TeacherSource(str(teacher)), data, CPU)
     assert lookup.thresholds is not None
     val = data.splits["val"]
     assert val.report is not None
@@ -275,10 +276,10 @@ def test_outputs_of_a_teacher_may_enter_a_graph(teacher: Path) -> None:
 
 def test_a_lookup_moves_with_its_teacher(teacher: Path, tiny_root: Path) -> None:
     data, meta = TinyDataModule(str(tiny_root)), torch.device("meta")
-    online = open_teacher(teacher, "online", data, CPU).to(meta)
+    online = open_teacher(TeacherSource(str(teacher), "online"), data, CPU).to(meta)
     assert isinstance(online, OnlineTeacher)
     assert all(p.device == meta for p in online.teacher.teacher.parameters())
-    stored = open_teacher(teacher, "stored", data, CPU).to(meta)
+    stored = open_teacher(TeacherSource(str(teacher)), data, CPU).to(meta)
     assert isinstance(stored, StoredTeacher)
     assert stored.logits.device == stored.features.device == stored.available.device == meta
     assert copy.deepcopy(stored) is stored  # an average of the student's weights has the same teacher

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import AutoModel, BertConfig, BertModel, PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
-from mmpkd.teachers import Teacher, TextEncoder, load_teacher
+from mmpkd.teachers import Source, Teacher, TextEncoder, Windows, load_teacher
 from mmpkd.teachers.encoders.lora import LoRA
 from mmpkd.teachers.encoders.vocabulary import learn_word_tokenizer
 from mmpkd.teachers.encoders.windows import tokenize
@@ -78,7 +78,7 @@ def test_an_empty_text_has_features_and_long_texts_are_cut(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_pretrained_folder_gives_the_same_hidden_states(pooling: str, pretrained: Path, tmp_path: Path) -> None:
-    encoder = built(TextEncoder(str(pretrained), pooling=pooling, max_length=16), tmp_path)  # type: ignore[arg-type]
+    encoder = built(TextEncoder(Source(str(pretrained)), pooling=pooling, max_length=16), tmp_path)  # type: ignore[arg-type]
     ids = encoder.tokenizer.encode("bright left").ids
     reference = AutoModel.from_pretrained(pretrained).eval()
     hidden = reference(torch.tensor([ids])).last_hidden_state
@@ -87,10 +87,10 @@ def test_pretrained_folder_gives_the_same_hidden_states(pooling: str, pretrained
 
 
 def test_pretrained_encoder_is_rebuilt_without_its_folder(pretrained: Path, tmp_path: Path) -> None:
-    encoder = built(TextEncoder(str(pretrained), max_length=16), tmp_path)
+    encoder = built(TextEncoder(Source(str(pretrained)), max_length=16), tmp_path)
     assert encoder.inputs is not None
     json.dumps(encoder.inputs)
-    again = TextEncoder(**{**encoder.settings, "pretrained": "/nowhere"})
+    again = TextEncoder.from_settings({**encoder.settings, "pretrained": "/nowhere"})
     again.build(encoder.inputs)
     again.load_state_dict(encoder.state_dict())
     report = {"report": ["dark left"]}
@@ -106,7 +106,7 @@ def test_weights_in_half_precision_are_trained_in_float32(
     shutil.copytree(pretrained, folder)
     source = BertModel.from_pretrained(pretrained, add_pooling_layer=False).to(dtype)
     source.save_pretrained(folder)
-    encoder = built(TextEncoder(str(folder), lora=lora, max_length=16), tmp_path)
+    encoder = built(TextEncoder(Source(str(folder)), lora=lora, max_length=16), tmp_path)
     assert {p.dtype for p in encoder.parameters()} == {torch.float32}
     stored = source.encoder.layer[1].output.dense.weight.float()
     assert any(torch.equal(p, stored) for p in encoder.parameters())
@@ -136,28 +136,65 @@ def test_missing_weights_are_an_error_not_a_random_encoder(pretrained: Path, tmp
     weights.pop("encoder.layer.1.attention.self.query.weight")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match="1 are missing"):
-        built(TextEncoder(str(folder), max_length=16), tmp_path / "data")
+        built(TextEncoder(Source(str(folder)), max_length=16), tmp_path / "data")
 
 
 def test_frozen_encoder_has_no_trainable_parameter(pretrained: Path, tmp_path: Path) -> None:
-    encoder = built(TextEncoder(str(pretrained), freeze=True, max_length=16), tmp_path)
+    encoder = built(TextEncoder(Source(str(pretrained)), freeze=True, max_length=16), tmp_path)
     assert not any(p.requires_grad for p in encoder.parameters())
 
 
 def test_a_model_that_is_not_there_is_explained(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="Give a local folder"):
-        built(TextEncoder("nobody/no-such-model"), tmp_path)
+        built(TextEncoder(Source("nobody/no-such-model")), tmp_path)
 
 
 def test_more_tokens_than_the_encoder_has_positions_are_refused(pretrained: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at most 32"):
-        built(TextEncoder(str(pretrained), max_length=64), tmp_path)
+        built(TextEncoder(Source(str(pretrained)), max_length=64), tmp_path)
+
+
+def test_settings_are_those_of_earlier_checkpoints_and_make_the_same_encoder_again() -> None:
+    encoder = TextEncoder(Source("name", "commit", True), lora=LoRA(rank=2), max_length=64, windows=Windows(8))
+    assert encoder.settings == {
+        "pretrained": "name",
+        "revision": "commit",
+        "allow_download": True,
+        "trust_remote_code": False,
+        "freeze": False,
+        "lora": {"rank": 2, "alpha": 16.0, "dropout": 0.0, "target_modules": None},
+        "pooling": "mean",
+        "max_length": 64,
+        "long_texts": "windows",
+        "window_overlap": 8,
+        "bucket_size": 32,
+        "width": 128,
+        "depth": 2,
+        "num_heads": 4,
+        "dropout": 0.1,
+        "vocabulary_size": 8192,
+    }
+    scratch = TextEncoder()
+    assert {name: scratch.settings[name] for name in ("pretrained", "long_texts", "window_overlap")} == {
+        "pretrained": None,
+        "long_texts": "cut",
+        "window_overlap": 32,
+    }
+    for made in (encoder, scratch):
+        again = TextEncoder.from_settings(made.settings)
+        assert (again.settings, again.source, again.windows) == (made.settings, made.source, made.windows)
+
+
+@pytest.mark.parametrize("overlap", [-1, 6])
+def test_windows_that_overlap_by_no_number_of_their_tokens_are_refused(overlap: int) -> None:
+    with pytest.raises(ValueError, match=r"Expected windows\.overlap"):
+        TextEncoder(max_length=8, windows=Windows(overlap))
 
 
 def test_windows_cover_a_long_text_to_its_end(pretrained: Path, tmp_path: Path) -> None:
-    options = {"pretrained": str(pretrained), "max_length": 8}
+    options = {"pretrained": Source(str(pretrained)), "max_length": 8}
     cut = built(TextEncoder(**options), tmp_path)  # type: ignore[arg-type]
-    windows = built(TextEncoder(**options, long_texts="windows", window_overlap=2), tmp_path)  # type: ignore[arg-type]
+    windows = built(TextEncoder(**options, windows=Windows(overlap=2)), tmp_path)  # type: ignore[arg-type]
     long = "bright left dark right bright left dark right bright"
     other = long + " dark dark"
     torch.testing.assert_close(cut({"report": [long]}), cut({"report": [other]}))
@@ -238,18 +275,18 @@ def test_buckets_do_not_change_the_features(pooling: str, pretrained: Path, tmp_
     texts = ["left", "bright left dark right " * 4, "", "bright right", "dark " * 20]
     found = []
     for size in (2, 64):
-        options: dict[str, Any] = {"pooling": pooling, "max_length": 16, "window_overlap": 4, "bucket_size": size}
-        encoder = TextEncoder(str(pretrained), long_texts="windows", **options)
+        options: dict[str, Any] = {"pooling": pooling, "max_length": 16, "bucket_size": size}
+        encoder = TextEncoder(Source(str(pretrained)), windows=Windows(overlap=4), **options)
         found.append(built(encoder, tmp_path)({"report": texts}))
     torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
 
 
 def test_low_rank_changes_are_all_that_is_trained_and_come_back(pretrained: Path, tmp_path: Path) -> None:
-    encoder = built(TextEncoder(str(pretrained), lora=LoRA(rank=2), max_length=16), tmp_path)
+    encoder = built(TextEncoder(Source(str(pretrained)), lora=LoRA(rank=2), max_length=16), tmp_path)
     trained = {name for name, p in encoder.named_parameters() if p.requires_grad}
     assert trained
     assert all("lora_" in name for name in trained)
-    plain = built(TextEncoder(str(pretrained), max_length=16), tmp_path)
+    plain = built(TextEncoder(Source(str(pretrained)), max_length=16), tmp_path)
     torch.testing.assert_close(encoder({"report": TEXTS}), plain({"report": TEXTS}))
     with torch.no_grad():
         for name, p in encoder.named_parameters():
@@ -261,11 +298,11 @@ def test_low_rank_changes_are_all_that_is_trained_and_come_back(pretrained: Path
     again.encoder.load_state_dict(encoder.state_dict())
     torch.testing.assert_close(again.eval().encoder({"report": TEXTS}), encoder({"report": TEXTS}))
     with pytest.raises(ValueError, match="either"):
-        TextEncoder(str(pretrained), freeze=True, lora=LoRA())
+        TextEncoder(Source(str(pretrained)), freeze=True, lora=LoRA())
 
 
 def test_depth_counts_embeddings_layers_and_what_follows(pretrained: Path, tmp_path: Path) -> None:
-    encoder = built(TextEncoder(str(pretrained), max_length=16), tmp_path)
+    encoder = built(TextEncoder(Source(str(pretrained)), max_length=16), tmp_path)
     depth = {name: encoder.depth_of(name) for name, _ in encoder.named_parameters()}
     assert {value for name, value in depth.items() if "embeddings" in name} == {0}
     assert {value for name, value in depth.items() if ".layer.0." in name} == {1}
@@ -290,13 +327,13 @@ def test_code_of_a_model_runs_only_if_asked_for_and_with_a_warning(
     config = json.loads((folder / "config.json").read_text())
     auto = {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "own_bert", "auto_map": auto}))
-    with pytest.raises(ValueError, match=r"encoder\.trust_remote_code"):
-        built(TextEncoder(str(folder), max_length=16), tmp_path)
+    with pytest.raises(ValueError, match=r"trust_remote_code and revision of encoder\.pretrained"):
+        built(TextEncoder(Source(str(folder)), max_length=16), tmp_path)
     with caplog.at_level("WARNING", "mmpkd"):
-        trusted = built(TextEncoder(str(folder), max_length=16, trust_remote_code=True), tmp_path)
+        trusted = built(TextEncoder(Source(str(folder), trust_remote_code=True), max_length=16), tmp_path)
     assert "will run in this process" in caplog.text
     assert type(trusted.encoder).__name__ == "OwnModel"
-    plain = built(TextEncoder(str(pretrained), max_length=16), tmp_path)
+    plain = built(TextEncoder(Source(str(pretrained)), max_length=16), tmp_path)
     torch.testing.assert_close(trusted({"report": TEXTS}), plain({"report": TEXTS}))
     teacher = Teacher(trusted, 2)
     checkpoint = tmp_path / "teacher.ckpt"
@@ -323,14 +360,14 @@ def test_encoders_of_robertas_kind_take_fewer_tokens_than_they_have_positions(tm
     RobertaModel(config, add_pooling_layer=False).save_pretrained(folder)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(folder)
     with pytest.raises(ValueError, match="at most 18"):
-        built(TextEncoder(str(folder), max_length=19), tmp_path)
-    encoder = built(TextEncoder(str(folder), max_length=18), tmp_path)
+        built(TextEncoder(Source(str(folder)), max_length=19), tmp_path)
+    encoder = built(TextEncoder(Source(str(folder)), max_length=18), tmp_path)
     assert encoder({"report": ["bright left " * 30]}).isfinite().all()
 
 
 def test_a_frozen_encoder_has_no_dropout_in_training(pretrained: Path, tmp_path: Path) -> None:
-    encoder = built(TextEncoder(str(pretrained), max_length=16, freeze=True), tmp_path).train()
+    encoder = built(TextEncoder(Source(str(pretrained)), max_length=16, freeze=True), tmp_path).train()
     torch.testing.assert_close(encoder({"report": TEXTS}), encoder({"report": TEXTS}))
     assert encoder.training
-    trained = built(TextEncoder(str(pretrained), max_length=16), tmp_path).train()
+    trained = built(TextEncoder(Source(str(pretrained)), max_length=16), tmp_path).train()
     assert not torch.allclose(trained({"report": TEXTS}), trained({"report": TEXTS}))

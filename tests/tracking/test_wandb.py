@@ -47,7 +47,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Path:
         },
     ]
     stop = {"class_path": "tests.modules.stop.StopAfter", "init_args": {"epochs": 1}}
-    settings = student(teacher=str(folder / "teacher" / "checkpoints" / "best.ckpt"))
+    settings = student(teacher={"path": str(folder / "teacher" / "checkpoints" / "best.ckpt")})
     for part in ([*callbacks, stop], callbacks):
         run = {**tracked, "job_type": "distilled"}
         arguments = config(folder, "run", tiny_root, settings, run=run, trainer={"callbacks": part})
@@ -128,7 +128,7 @@ def test_group_role_tags_configuration_and_fingerprints(runs: Path, student_reco
     lineage = json.loads((runs / "run" / "run.json").read_text())["made_from"]
     assert lineage["splits"]["train"] in text
     assert lineage["teacher_sha256"] in text
-    assert "distillation_weight" in text
+    assert "warmup_fraction" in text
     assert lineage["git_commit"] is None or lineage["git_commit"] in text
 
 

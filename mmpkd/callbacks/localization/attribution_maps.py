@@ -28,7 +28,7 @@ from mmpkd.callbacks.localization.map_samples import (
 from mmpkd.callbacks.localization.monitor import LocalizationMonitor
 from mmpkd.callbacks.tables import is_due, label_names
 from mmpkd.students import load_student
-from mmpkd.students.vit import check_student_input, student_labels
+from mmpkd.students.trained import check_student_input, student_labels
 from mmpkd.tracking.media import may_log_media
 
 # score that tells hits from misses

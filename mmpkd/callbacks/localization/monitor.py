@@ -38,6 +38,7 @@ from mmpkd.records.roi_table import KEY, PAIR, stratified, summary
 
 # column of the IoU at the tuned thresholds
 TUNED = "iou_val"
+_TOP_AREA = 0.1
 
 
 class LocalizationMonitor(Callback):
@@ -60,6 +61,7 @@ class LocalizationMonitor(Callback):
             the two that are specific to a finding: gradient-weighted relevance and Grad-CAM.
         scores: Scores with different names; one of each kind by default.
         top_area: Share in (0, 1] of the frame that `iou_top_area` selects by default: a typical ROI area, never tuned on test.
+            None takes the `roi_area` of the data module, or 0.1 if it has none.
 
     Attributes:
         tables: The last per-ROI table by stage, for callbacks that come after this one.
@@ -70,7 +72,7 @@ class LocalizationMonitor(Callback):
         attributions: list[AttributionMethod] | None = None,
         test_attributions: list[AttributionMethod] | None = None,
         scores: list[RoiMetric] | None = None,
-        top_area: float = 0.1,
+        top_area: float | None = None,
     ) -> None:
         super().__init__()
         default = [AttentionRollout(), LastLayerAttention(), *(kind() for kind in BASELINE_MAPS)]
@@ -78,7 +80,8 @@ class LocalizationMonitor(Callback):
         self.test_attributions: list[AttributionMethod] = (
             [AttentionRelevance(), GradCAM()] if test_attributions is None else test_attributions
         )
-        self.scores = default_scores(top_area) if scores is None else scores
+        self.scores = default_scores(_TOP_AREA if top_area is None else top_area) if scores is None else scores
+        self._asks_data = scores is None and top_area is None
         _check_names("attributions", [method.name for method in (*self.attributions, *self.test_attributions)])
         _check_names("scores", [score.name for score in self.scores])
         if not self.attributions:
@@ -91,6 +94,13 @@ class LocalizationMonitor(Callback):
         self.tables: dict[str, pd.DataFrame] = {}
         self._stack = ExitStack()
         self._recorders: dict[HeadFusion, AttentionRecorder] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Ask the data how large their regions are."""
+        del pl_module, stage
+        if self._asks_data:
+            area = getattr(getattr(trainer, "datamodule", None), "roi_area", _TOP_AREA)
+            self.scores = default_scores(area)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the scores of baseline maps from an earlier fit."""

@@ -3,10 +3,10 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from mmpkd.cli.yaml_file import BASE, read_settings, with_bases
 from mmpkd.records import RunFolder
 from mmpkd.study.execution.command import identity_flags
 from mmpkd.study.execution.run import Run
@@ -73,7 +73,12 @@ def _files(run: Run) -> list[Path]:
 
 
 def configuration_files(config: Path) -> list[Path]:
-    """Return a configuration file and those that it names."""
-    content: dict[str, Any] = yaml.safe_load(config.read_text())
-    named = [value for value in content.values() if isinstance(value, str) and value.endswith((".yaml", ".yml"))]
-    return [config, *(config.parent / value for value in named)]
+    """Return a configuration file, those that it adds to, and those that they name."""
+    files = with_bases(config)
+    return [*files, *(named for file in files for named in _named_files(file))]
+
+
+def _named_files(config: Path) -> list[Path]:
+    settings = read_settings(config)
+    named = [settings[key] for key in settings if key != BASE]
+    return [config.parent / name for name in named if isinstance(name, str) and name.endswith((".yaml", ".yml"))]

@@ -16,6 +16,7 @@ _SET_BY_THE_STUDY = (
     "seed_everything",
     "ckpt_path",
     TEACHER,
+    f"{TEACHER}.path",
 )
 
 

@@ -20,9 +20,9 @@ class Source:
 
     Attributes:
         name: Folder or hub id.
-        revision: Commit of the hub model.
+        revision: Commit of the hub model, recommended for hub ids.
         allow_download: Whether a hub id may be downloaded; otherwise it must be in the local cache.
-        trust_remote_code: Whether Python code that comes with the model is run.
+        trust_remote_code: Run Python code that comes with the model. Off, since anyone can put code on a hub.
     """
 
     name: str
@@ -102,14 +102,14 @@ class Source:
         except OSError as error:
             raise FileNotFoundError(
                 f"Expected a Hugging Face encoder at '{self.name}' but it cannot be read ({error}). Give a "
-                f"local folder with config.json, tokenizer.json and model.safetensors, or set encoder.allow_download."
+                f"local folder with config.json, tokenizer.json and model.safetensors, or set encoder.pretrained.allow_download."
             ) from error
         except ValueError as error:
             if "trust_remote_code" not in str(error):
                 raise
             raise ValueError(
                 f"Expected a model of the transformers library but '{self.name}' comes with Python code of its own. Read the "
-                "code, then set encoder.trust_remote_code and encoder.revision; or choose another model."
+                "code, then set trust_remote_code and revision of encoder.pretrained; or choose another model."
             ) from error
 
 

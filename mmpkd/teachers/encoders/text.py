@@ -15,10 +15,9 @@ from mmpkd.teachers.encoders.base import PrivilegedEncoder
 from mmpkd.teachers.encoders.huggingface import Source, build_from_config, longest_input
 from mmpkd.teachers.encoders.lora import LoRA
 from mmpkd.teachers.encoders.vocabulary import learn_word_tokenizer
-from mmpkd.teachers.encoders.windows import encode_in_buckets, tokenize
+from mmpkd.teachers.encoders.windows import Windows, encode_in_buckets, tokenize
 
 Pooling = Literal["mean", "cls", "max"]
-LongTexts = Literal["cut", "windows"]
 _LAYER = re.compile(r"\.(?:layer|layers|h|block|blocks)\.(\d+)\.")
 
 
@@ -31,19 +30,15 @@ class TextEncoder(PrivilegedEncoder):
     teacher can be loaded on a machine without the model, unless it needs code of its own.
 
     Args:
-        pretrained: Folder or hub id of a Hugging Face encoder, or None to train from scratch. Weights that are stored in half
-            precision become float32; `trainer.precision` says what is computed in.
-        revision: Commit of the hub model, recommended for hub ids.
-        allow_download: Whether a hub id may be downloaded; otherwise it must be in the local cache.
-        trust_remote_code: Run Python code that comes with the model. Off, since anyone can put code on a hub.
+        pretrained: A Hugging Face encoder, or None to train from scratch. Weights that are stored in half precision become
+            float32; `trainer.precision` says what is computed in.
         freeze: Train the classification head only.
         lora: Train low-rank changes of the encoder's matrices only; needs peft.
         pooling: Mean over tokens, the first token, or the maximum over tokens. The pooler of a BERT is never used: most
             checkpoints lack its weights.
         max_length: Longest input in tokens.
-        long_texts: What happens to longer texts: they are `cut` at the end, or encoded in overlapping `windows`, whose features
-            are averaged (by their tokens if `pooling` is `mean`) or, with `max`, combined by the maximum.
-        window_overlap: Tokens that two windows share.
+        windows: Encode longer texts in overlapping windows, whose features are averaged (by their tokens if `pooling` is
+            `mean`) or, with `max`, combined by the maximum. None cuts them at the end.
         bucket_size: Texts that are encoded in one call; a longer batch is sorted by length, so that less is padded.
         width: Width of the model that is trained from scratch.
         depth: Its layers.
@@ -54,16 +49,12 @@ class TextEncoder(PrivilegedEncoder):
 
     def __init__(
         self,
-        pretrained: str | None = None,
-        revision: str | None = None,
-        allow_download: bool = False,
-        trust_remote_code: bool = False,
+        pretrained: Source | None = None,
         freeze: bool = False,
         lora: LoRA | None = None,
         pooling: Pooling = "mean",
         max_length: int = 128,
-        long_texts: LongTexts = "cut",
-        window_overlap: int = 32,
+        windows: Windows | None = None,
         bucket_size: int = 32,
         width: int = 128,
         depth: int = 2,
@@ -74,19 +65,21 @@ class TextEncoder(PrivilegedEncoder):
         super().__init__()
         if freeze and lora is not None:
             raise ValueError("Expected either encoder.freeze or encoder.lora but both are set.")
-        if long_texts == "windows" and not 0 <= window_overlap < max_length - 2:
-            raise ValueError(f"Expected window_overlap in [0, {max_length - 3}] but got {window_overlap}.")
+        if windows is not None and not windows.overlap < max_length - 2:
+            raise ValueError(f"Expected windows.overlap in [0, {max_length - 3}] but got {windows.overlap}.")
+        source = Source("") if pretrained is None else pretrained
+        # flat, as in the checkpoints of earlier versions: their hash is the identity of a teacher
         self.settings = {
-            "pretrained": pretrained,
-            "revision": revision,
-            "allow_download": allow_download,
-            "trust_remote_code": trust_remote_code,
+            "pretrained": None if pretrained is None else source.name,
+            "revision": source.revision,
+            "allow_download": source.allow_download,
+            "trust_remote_code": source.trust_remote_code,
             "freeze": freeze,
             "lora": None if lora is None else asdict(lora),
             "pooling": pooling,
             "max_length": max_length,
-            "long_texts": long_texts,
-            "window_overlap": window_overlap,
+            "long_texts": "cut" if windows is None else "windows",
+            "window_overlap": Windows().overlap if windows is None else windows.overlap,
             "bucket_size": bucket_size,
             "width": width,
             "depth": depth,
@@ -94,19 +87,32 @@ class TextEncoder(PrivilegedEncoder):
             "dropout": dropout,
             "vocabulary_size": vocabulary_size,
         }
-        self.source = None
-        if pretrained is not None:
-            self.source = Source(pretrained, revision, allow_download, trust_remote_code)
-        self.freeze, self.lora, self.pooling, self.max_length = freeze, lora, pooling, max_length
-        self.long_texts, self.window_overlap, self.bucket_size = long_texts, window_overlap, bucket_size
-        self.width, self.depth, self.num_heads, self.dropout = width, depth, num_heads, dropout
+        self.source = pretrained
+        self.freeze = freeze
+        self.lora = lora
+        self.pooling = pooling
+        self.max_length = max_length
+        self.windows = windows
+        self.bucket_size = bucket_size
+        self.width = width
+        self.depth = depth
+        self.num_heads = num_heads
+        self.dropout = dropout
         self.vocabulary_size = vocabulary_size
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
         """Return an encoder with the given settings."""
-        lora = settings["lora"]
-        return cls(**{**settings, "lora": None if lora is None else LoRA(**lora)})
+        flat = dict(settings)
+        name, lora = flat.pop("pretrained"), flat.pop("lora")
+        source = {option: flat.pop(option) for option in ("revision", "allow_download", "trust_remote_code")}
+        long_texts, overlap = flat.pop("long_texts"), flat.pop("window_overlap")
+        return cls(
+            pretrained=None if name is None else Source(name, **source),
+            lora=None if lora is None else LoRA(**lora),
+            windows=None if long_texts == "cut" else Windows(overlap),
+            **flat,
+        )
 
     @property
     def num_features(self) -> int:
@@ -175,9 +181,7 @@ class TextEncoder(PrivilegedEncoder):
                 f"Expected max_length of at most {longest}, as the encoder allows, but got {self.max_length}."
             )
         self.tokenizer = Tokenizer.from_str(inputs["tokenizer"])
-        self.tokenizer.enable_truncation(
-            self.max_length, stride=self.window_overlap if self.long_texts == "windows" else 0
-        )
+        self.tokenizer.enable_truncation(self.max_length, stride=0 if self.windows is None else self.windows.overlap)
         self.tokenizer.no_padding()
         self.pad = int(self.tokenizer.token_to_id(inputs["pad_token"]) or 0)
 
@@ -208,7 +212,7 @@ class TextEncoder(PrivilegedEncoder):
     def forward(self, privileged: Privileged) -> Tensor:
         """Encode B texts to features (B, D); an empty text is encoded as its special tokens."""
         texts = privileged["report"]
-        tokens, owner = tokenize(self.tokenizer, texts, self.long_texts == "windows")
+        tokens, owner = tokenize(self.tokenizer, texts, self.windows is not None)
         device = next(self.encoder.parameters()).device
         features = encode_in_buckets(self._encode, tokens, self.pad, self.bucket_size, device)
         if len(tokens) == len(texts):

@@ -1,6 +1,7 @@
 """From texts to padded batches of tokens: long texts in windows, short ones together."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import tokenizers
 import torch
@@ -8,6 +9,24 @@ from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 
 Encode = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How a text that is longer than the longest input is cut into windows.
+
+    Attributes:
+        overlap: Tokens that two windows share, >= 0.
+
+    Raises:
+        ValueError: If the overlap is negative.
+    """
+
+    overlap: int = 32
+
+    def __post_init__(self) -> None:
+        if self.overlap < 0:
+            raise ValueError(f"Expected windows.overlap of 0 or more but got {self.overlap}.")
 
 
 def tokenize(tokenizer: Tokenizer, texts: Sequence[str], windows: bool) -> tuple[list[list[int]], list[int]]:
@@ -52,7 +71,7 @@ def _windows(tokenizer: Tokenizer, whole: Encoding, size: int, overlap: int) -> 
     if covered != ids:
         raise ValueError(
             f"Expected windows that hold all {len(ids)} tokens of a text but {len(parts)} hold {len(covered)} of them, in "
-            f"tokenizers {tokenizers.__version__}. Install the release of requirements.lock, or set encoder.long_texts to 'cut'."
+            f"tokenizers {tokenizers.__version__}. Install the release of requirements.lock, or leave out encoder.windows."
         )
     return [part.ids for part in parts]
 

@@ -1,0 +1,143 @@
+"""Trained students, read from the checkpoints of their runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from data_modules.geometry import Placement
+from data_modules.preparation import Preparation
+from mmpkd.records.checkpoint import load_of_kind
+from mmpkd.students.vit import VisionTransformerStudent
+
+
+@dataclass(frozen=True)
+class TrainedStudent:
+    """A student with everything that is needed to show it new images.
+
+    Attributes:
+        student: The network, in eval mode.
+        label_names: Labels, in the order of the logits.
+        thresholds: Float (K,), probabilities at which F1 was best on validation.
+        preparation: How files become images. None if the student was trained on images of another data module than ours, or of
+            loaders, which do not say.
+    """
+
+    student: VisionTransformerStudent
+    label_names: tuple[str, ...]
+    thresholds: Tensor
+    preparation: Preparation | None
+
+    def read(self, path: Path) -> tuple[NDArray[np.float32], Placement]:
+        """Read an image file as the training read its files.
+
+        Returns:
+            Grey values, float32 (image_size, image_size) in [0, 1], and where the file lies in them.
+
+        Raises:
+            ImageReadError: If the file cannot be read completely.
+            ValueError: If it is not known how the training read files.
+        """
+        if self.preparation is None:
+            raise ValueError(
+                "Expected a student that was trained with one of our data modules, to read files as it did, but it was trained "
+                "with another one, or with loaders. Read and normalise the images yourself, and call the student."
+            )
+        return self.preparation(path)
+
+    def normalised(self, pixels: NDArray[np.float32]) -> Tensor:
+        """Return grey values (H, W) in [0, 1] as the student expects them, float32 (1, 1, H, W)."""
+        mean, std = np.float32(self.student.mean), np.float32(self.student.std)
+        return torch.from_numpy((pixels - mean) / std)[None, None]
+
+
+def load_student(checkpoint: str | Path) -> VisionTransformerStudent:
+    """Load a trained student in eval mode from a checkpoint of a run; no teacher is needed.
+
+    Args:
+        checkpoint: `checkpoints/best.ckpt` of a baseline or distilled run.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the checkpoint is not one of a student.
+    """
+    return _student_of(_read(checkpoint))
+
+
+def load_trained_student(checkpoint: str | Path) -> TrainedStudent:
+    """Load a student and how it sees images.
+
+    Args:
+        checkpoint: `checkpoints/best.ckpt` of a baseline or distilled run.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the checkpoint is not one of a student, or names code to run.
+    """
+    saved = _read(checkpoint)
+    described = saved["input"]["preparation"]
+    return TrainedStudent(
+        _student_of(saved),
+        tuple(saved["label_names"]),
+        saved["state_dict"]["scores.thresholds"].float(),
+        None if described is None else Preparation.from_description(described),
+    )
+
+
+def untrained_student(checkpoint: str | Path) -> VisionTransformerStudent:
+    """Return the student that a checkpoint describes, with random weights.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the checkpoint is not one of a student.
+    """
+    return _untrained(_read(checkpoint, mmap=True))
+
+
+def student_labels(checkpoint: Path) -> tuple[str, ...]:
+    """Return the labels that a student was trained on, in the order of its logits.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the checkpoint is not one of a student.
+    """
+    return tuple(_read(checkpoint, mmap=True)["label_names"])
+
+
+def check_student_input(checkpoint: Path, image_size: int, mean: float, std: float) -> None:
+    """Check that a student expects images as they are served.
+
+    Raises:
+        ValueError: If size or normalisation differ.
+    """
+    saved = _read(checkpoint, mmap=True)
+    expected = {"image_size": saved["student"]["image_size"], **{key: saved["input"][key] for key in ("mean", "std")}}
+    found = {"image_size": image_size, "mean": mean, "std": std}
+    if found != expected:
+        raise ValueError(
+            f"Expected images as the student of '{checkpoint}' was trained on, {expected}, but the data give {found}."
+        )
+
+
+def _read(checkpoint: str | Path, mmap: bool = False) -> dict[str, Any]:
+    return load_of_kind(Path(checkpoint), "student", "student", mmap)
+
+
+def _untrained(saved: Mapping[str, Any]) -> VisionTransformerStudent:
+    seen = saved["input"]
+    # its random weights are overwritten: drawing them must not change a training that loads the student
+    with torch.random.fork_rng(devices=[]):
+        return VisionTransformerStudent(**saved["student"], mean=seen["mean"], std=seen["std"])
+
+
+def _student_of(saved: Mapping[str, Any]) -> VisionTransformerStudent:
+    student = _untrained(saved)
+    prefix = "student."
+    weights = {key.removeprefix(prefix): value for key, value in saved["state_dict"].items() if key.startswith(prefix)}
+    student.load_state_dict(weights)
+    return student.eval()
