@@ -109,7 +109,7 @@ def _check_options(text: str) -> None:
 @pytest.mark.parametrize("block", yaml_blocks().values(), ids=yaml_blocks().keys())
 def test_a_block_of_settings_is_parsed(block: str, tmp_path: Path) -> None:
     settings = yaml.safe_load(block)
-    if "data" not in settings:
+    if not {"data", "model"} & set(settings):
         settings = {"model": {"init_args": settings}}
     (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings))
     check_command(("fit", "--config", "experiments/cxr/distill.yaml", "--config", str(tmp_path / "settings.yaml")))
