@@ -69,7 +69,7 @@ def _one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Tiny data in the layouts of all families."""
     folder = tmp_path_factory.mktemp("data")
-    write_chest_phantoms(folder / "chest", num_train=24, num_val=8, num_test=8, num_workers=0)
+    write_chest_phantoms(folder / "chest", num_train=24, num_val=12, num_test=8, num_workers=0)
     write_breast_phantoms(folder / "breast", num_train=36, num_test=8, num_workers=0)
     write_breast_phantoms(folder / "both", num_train=60, num_test=24, mass_fraction=0.5, num_workers=0)
     _write_covid(folder / "covid")
@@ -138,7 +138,7 @@ def flags(name: str, roots: dict[str, Path], encoder: Path) -> list[str]:
     elif family == "cxr":
         added = [f"--data.root={roots['chest']}"]
         if not is_real:
-            added += ["--data.num_train=24", "--data.num_val=8", "--data.num_test=8"]
+            added += ["--data.num_train=24", "--data.num_val=12", "--data.num_test=8"]
         elif "teacher" in name:
             added += [f"--model.encoder.pretrained={encoder}"]
     else:

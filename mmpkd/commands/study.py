@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,18 +95,31 @@ def _run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         for run in finished:
             check_unchanged(run)
     else:
-        from mmpkd.study.data_check import check_data_of
 
-        with locked(out) as lock:
+        def begin() -> None:
+            from mmpkd.study.data_check import check_data_of
+
             check_data_of([run for run in runs if not is_finished(run)])
             declare(plan, out, seeds)
-            outcome = _make(runs, arguments, plan, out, lock)
+
+        with locked(out) as lock:
+            outcome = _make(runs, arguments, plan, out, lock, begin)
         finished, failed = list(outcome.finished), outcome.failed
     return _report(plan, out, seeds, finished, failed)
 
 
-def _make(runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan", out: Path, lock: int) -> "Outcome":
-    """Make the runs in this process, in others (if asked for, and on several GPUs), or on a cluster."""
+def _make(
+    runs: "Sequence[Run]",
+    arguments: argparse.Namespace,
+    plan: "StudyPlan",
+    out: Path,
+    lock: int,
+    begin: Callable[[], None],
+) -> "Outcome":
+    """Make the runs in this process, in others (if asked for, and on several GPUs), or on a cluster.
+
+    `begin` is called when nothing but the data can be wrong any more.
+    """
     import torch
 
     from mmpkd.study.engines import InThisProcess, InThreads
@@ -117,8 +130,11 @@ def _make(runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan
 
     num_jobs = arguments.jobs
     if arguments.slurm is not None:
-        return run_all(runs, Slurm(out / "slurm", load_parameters(arguments.slurm), plan.name, num_jobs))
+        cluster = Slurm(out / "slurm", load_parameters(arguments.slurm), plan.name, num_jobs)
+        begin()
+        return run_all(runs, cluster)
     check_not_queued(runs)
+    begin()
     num_gpus = torch.cuda.device_count()
     if num_jobs is None and num_gpus < 2:
         from mmpkd.quick_cli import main as lightning
