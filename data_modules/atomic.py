@@ -104,9 +104,12 @@ def check_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise IsADirectoryError(f"Expected the path of a file but '{path}' is a folder.")
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
-    temporary.touch()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     temporary.unlink()
 
 

@@ -2,9 +2,11 @@
 
 import io
 import logging
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import yaml
@@ -27,7 +29,7 @@ from tests.study.tiny_study import study_arguments, write_tiny_study
 from tests.tiny import TinyDataModule
 
 
-def say(root: Path, stage: str = "fit", constant: str = "", **options: float) -> None:
+def say(root: Path, stage: str = "fit", constant: str = "", limits: Mapping[str, float] = MappingProxyType({})) -> None:
     """Check the tiny data, with a constant label in one of the splits."""
     data = TinyDataModule(str(root))
     data.serve(load_images=True, load_privileged=False)
@@ -37,7 +39,7 @@ def say(root: Path, stage: str = "fit", constant: str = "", **options: float) ->
         label[:, 0] = 1
         splits[constant] = replace(splits[constant], label=label)
     data._splits = splits
-    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, **options)  # type: ignore[arg-type]
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, **limits)  # type: ignore[arg-type]
     trainer.datamodule = data  # type: ignore[attr-defined]
     DataCheck().setup(
         trainer, DistillationModule(VisionTransformerStudent("vit_nano_patch8_64", 2, 32, options={"depth": 1})), stage
@@ -60,15 +62,23 @@ def test_a_fit_of_a_label_without_both_values_is_refused(tiny_root: Path, split:
     say(tiny_root, "validate", split)
 
 
-def test_what_is_not_validated_needs_no_labels_and_a_test_split_only_a_word(
-    tiny_root: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("split", "limits"),
+    [
+        ("test", {}),
+        ("val", {"limit_val_batches": 2}),
+        ("val", {"limit_val_batches": 0.5}),
+        ("train", {"limit_train_batches": 1}),
+        ("val", {"fast_dev_run": 1}),
+    ],
+)
+def test_a_test_split_and_a_trial_only_need_a_word(
+    tiny_root: Path, caplog: pytest.LogCaptureFixture, split: str, limits: dict[str, float]
 ) -> None:
-    say(tiny_root, constant="val", limit_val_batches=0)
-    assert not own_records(caplog)
-    say(tiny_root, constant="test")
+    say(tiny_root, constant=split, limits=limits)
     (record,) = own_records(caplog)
     assert record.levelname == "WARNING"
-    assert "labels in test" in record.message
+    assert f"labels in {split}" in record.message
 
 
 TABLE = {

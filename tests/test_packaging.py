@@ -13,7 +13,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 SMALL = [
     "--data.num_train=24",
-    "--data.num_val=8",
+    "--data.num_val=12",
     "--data.num_test=8",
     "--data.batch_size=8",
     "--trainer.max_epochs=1",

@@ -1,6 +1,6 @@
 """All checks of a data set, or those that take seconds."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.checks.contents import check_contents
@@ -46,14 +46,17 @@ def check_data(
     return DataReport(counts, tuple(problems), opened)
 
 
-def quick_problems(data: PrivilegedDataModule, splits: Mapping[str, Split]) -> list[Problem]:
+def quick_problems(
+    data: PrivilegedDataModule, splits: Mapping[str, Split], tried: Collection[str] = ()
+) -> list[Problem]:
     """Return what is wrong with splits as far as it is found without opening an image: in seconds.
 
     Args:
         data: The data module.
         splits: Its splits, as they are trained on.
+        tried: Splits of which a few samples are used to try a training: they may lack one value of a label.
     """
-    return _quick_problems(data, splits, _look_up(data, splits))
+    return _quick_problems(data, splits, _look_up(data, splits), tried)
 
 
 def _look_up(data: PrivilegedDataModule, splits: Mapping[str, Split]) -> dict[str, FileFacts]:
@@ -61,11 +64,15 @@ def _look_up(data: PrivilegedDataModule, splits: Mapping[str, Split]) -> dict[st
 
 
 def _quick_problems(
-    data: PrivilegedDataModule, splits: Mapping[str, Split], images: Mapping[str, FileFacts]
+    data: PrivilegedDataModule,
+    splits: Mapping[str, Split],
+    images: Mapping[str, FileFacts],
+    tried: Collection[str] = (),
 ) -> list[Problem]:
     problems = [*check_splits(data, splits), *check_patients(splits), *check_taken_out(splits, data.label_names)]
     for name, split in splits.items():
-        problems += check_labels(name, split, data.label_names, _severity(data, name))
+        severity: Severity = "warning" if name == "test" or name in tried else "error"
+        problems += check_labels(name, split, data.label_names, severity)
         if data.load_privileged:
             problems += check_privileged(name, split, data.label_names)
         if not data.marks_absent_labels:
@@ -75,9 +82,3 @@ def _quick_problems(
     if images:
         problems += check_same_files(splits, images)
     return problems
-
-
-def _severity(data: PrivilegedDataModule, name: str) -> Severity:
-    """Return what a label without both values is: in a test split, or a few samples to try a training, that happens."""
-    is_trial = name == "train" and data.max_train_samples is not None
-    return "warning" if name == "test" or is_trial else "error"

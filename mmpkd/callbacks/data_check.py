@@ -11,21 +11,21 @@ from data_modules.checks import quick_problems
 logger = logging.getLogger("mmpkd")
 
 
-def check_served_data(data: PrivilegedDataModule, unscored: Collection[str] = (), is_logged: bool = True) -> None:
+def check_served_data(data: PrivilegedDataModule, tried: Collection[str] = (), is_logged: bool = True) -> None:
     """Check what a data module serves: warnings are logged, and errors end the command.
 
     Neither names a sample or a patient: the logs of a run may leave this machine.
 
     Args:
         data: The data module.
-        unscored: Splits whose labels need not have both values.
+        tried: Splits of which a few samples are used to try a training, beside those that `max_train_samples` cuts; they may lack
+            one value of a label.
         is_logged: Whether this process logs.
 
     Raises:
         ValueError: If there are errors; several are also logged, one a line.
     """
-    found = quick_problems(data, data.splits)
-    found = [problem for problem in found if problem.check != "labels" or problem.split not in unscored]
+    found = quick_problems(data, data.splits, [*tried, *(["train"] if data.max_train_samples is not None else [])])
     errors = [problem for problem in found if problem.severity == "error"]
     if is_logged:
         for problem in found:
@@ -44,7 +44,7 @@ class DataCheck(Callback):
     """Checks the data at the start of a fit, as far as that takes seconds: no image is opened.
 
     Errors stop the fit, such as missing files, files that two splits share, and labels without both values in training or
-    validation. Warnings are logged.
+    validation. Warnings are logged. Where the trainer is limited to some batches, to try a training, labels may lack a value.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -54,6 +54,11 @@ class DataCheck(Callback):
             ValueError: If there are errors.
         """
         data: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        limits = {"train": trainer.limit_train_batches, "val": trainer.limit_val_batches}
         if stage == "fit":
-            unscored = ("val",) if trainer.limit_val_batches == 0 else ()
-            check_served_data(data, unscored, trainer.is_global_zero)
+            check_served_data(data, [name for name, limit in limits.items() if _is_part(limit)], trainer.is_global_zero)
+
+
+def _is_part(limit: float) -> bool:
+    """Return whether a limit of batches, a number or a share, leaves some out."""
+    return isinstance(limit, int) or limit < 1

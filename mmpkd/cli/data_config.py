@@ -93,7 +93,7 @@ class DataSettings:
         """Everything that decides which samples there are and what they hold, as text."""
         values = self.values.clone()
         for name in _OF_LOADING:
-            values.data.init_args.pop(name, None)
+            values.pop(f"data.init_args.{name}", None)
         return str(self.parser.dump(values))
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,25 +111,32 @@ def _make(
     from mmpkd.study.execution.run import is_finished
     from mmpkd.study.plan.declaration import declare
 
-    with locked(out) as lock:
+    def begin() -> None:
+        """Check the data, and declare the study: when nothing else can be wrong any more."""
         check_data_of([run for run in runs if not is_finished(run)])
         declare(plan, out, seeds)
+
+    with locked(out) as lock:
         if arguments.slurm is not None:
-            return _make_on_cluster(runs, arguments, plan, out)
-        return _make_here(runs, arguments.jobs, lock)
+            return _make_on_cluster(runs, arguments, plan, out, begin)
+        return _make_here(runs, arguments.jobs, lock, begin)
 
 
-def _make_on_cluster(runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan", out: Path) -> "Outcome":
+def _make_on_cluster(
+    runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan", out: Path, begin: Callable[[], None]
+) -> "Outcome":
     from mmpkd.commands.processes import run_lightning
     from mmpkd.study.execution.runner import run_all
     from mmpkd.study.execution.slurm import Slurm
     from mmpkd.study.execution.slurm_queue import load_parameters
 
     parameters = load_parameters(arguments.slurm)
-    return run_all(runs, Slurm(run_lightning, out / "slurm", parameters, plan.name, arguments.jobs))
+    cluster = Slurm(run_lightning, out / "slurm", parameters, plan.name, arguments.jobs)
+    begin()
+    return run_all(runs, cluster)
 
 
-def _make_here(runs: "Sequence[Run]", num_jobs: int | None, lock: int) -> "Outcome":
+def _make_here(runs: "Sequence[Run]", num_jobs: int | None, lock: int, begin: Callable[[], None]) -> "Outcome":
     """Make the runs in this process, or in others if that is asked for or there are several GPUs."""
     import torch
 
@@ -140,6 +147,7 @@ def _make_here(runs: "Sequence[Run]", num_jobs: int | None, lock: int) -> "Outco
     from mmpkd.study.execution.slurm import check_not_queued
 
     check_not_queued(runs)
+    begin()
     num_gpus = torch.cuda.device_count()
     if num_jobs is None and num_gpus < 2:
         return run_all(runs, InThisProcess(run_lightning))

@@ -19,7 +19,7 @@ def test_every_arm_runs_in_bfloat16(tmp_path: Path) -> None:
 
     flags = [flag for flag in STEP if not flag.startswith(("--trainer.accelerator", "--trainer.precision"))]
     flags += ["--trainer.precision=bf16-mixed", f"--trainer.accelerator={'gpu' if DEVICE.type == 'cuda' else 'cpu'}"]
-    flags += [f"--data.root={tmp_path / 'chest'}", "--data.num_train=24", "--data.num_val=8", "--data.num_test=8"]
+    flags += [f"--data.root={tmp_path / 'chest'}", "--data.num_train=24", "--data.num_val=12", "--data.num_test=8"]
     plan = str(REPOSITORY / "experiments" / "cxr" / "controls.yaml")
     assert study([plan, "--out", str(tmp_path / "out"), "--seeds", "0", "--", *flags]) == 0
     tables = sorted((tmp_path / "out").rglob("roi_test.parquet"))

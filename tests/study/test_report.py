@@ -121,7 +121,7 @@ def test_an_interrupted_study_ends_without_a_traceback(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mmpkd.study.execution.runner.run_all", interrupt)
+    monkeypatch.setattr("mmpkd.study.execution.data_check.check_data_of", interrupt)
     assert main([str(write_study(tmp_path, (0,))), "--out", str(tmp_path / "out")]) == 130
     assert "goes on where it stopped" in capsys.readouterr().err
 
