@@ -9,6 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 NUM_NAMED = 5
+# how floats and spreadsheets write long numbers
+_SCIENTIFIC = r"[+-]?\d\.\d+[eE]\+\d+"
 # integers up to here are exact in float64
 _LARGEST_EXACT = 2**53
 _TRUTH = {"true": "1", "false": "0"}
@@ -61,7 +63,8 @@ def identifiers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.str_]:
         Text (N,), without blanks at either end. Whole numbers have no decimal point.
 
     Raises:
-        ValueError: If a cell is blank, has several lines, or holds a number that is not whole or has lost digits as a float.
+        ValueError: If a cell is blank, has several lines, or holds a number that is not whole or has lost digits, as a float or
+            as a spreadsheet writes it.
     """
     missing = column.isna().to_numpy(dtype=np.bool_)
     if pd.api.types.is_float_dtype(column):
@@ -70,6 +73,13 @@ def identifiers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.str_]:
     _refuse(column, (text == "").to_numpy(dtype=np.bool_), f"an identifier in every row of {what}", "blank")
     several = np.array([len(name.splitlines()) > 1 for name in text], dtype=np.bool_)
     _refuse(column, several, f"identifiers of one line in {what}", "of several lines")
+    scientific = text.str.fullmatch(_SCIENTIFIC).to_numpy(dtype=np.bool_)
+    _refuse(
+        column,
+        scientific,
+        f"identifiers with all their digits in {what}",
+        "in scientific notation, which has lost some",
+    )
     return np.array(text.tolist(), dtype=np.str_)
 
 

@@ -249,6 +249,11 @@ class PreparedImages:
         step = max(1, len(files) // NUM_CHECKED)
         for row in range(0, len(files), step):
             path = files[row]
+            if self.readable[row] and not path.is_file():
+                raise StaleImagesError(
+                    f"Expected '{path}', which was prepared, to be there still, to compare its size, but there is no such file. "
+                    "Restore the original images, or mend data.root."
+                )
             if self.readable[row] and path.stat().st_size != num_bytes[row]:
                 raise StaleImagesError(
                     f"Expected '{path}' to be the file that was prepared, of {num_bytes[row]} bytes, but it has "

@@ -23,7 +23,7 @@ from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.run import Run
 from mmpkd.study.plan.flags import parse_flags
 from mmpkd.study.plan.plan_file import load_plan
-from mmpkd.study.plan.study_plan import Arm
+from mmpkd.study.plan.study_plan import Arm, External
 from tests.runs import config, student
 from tests.study.tiny_study import study_arguments, write_tiny_study
 from tests.tiny import TinyDataModule
@@ -126,9 +126,10 @@ def test_a_study_stops_before_its_first_run(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_a_study_checks_each_data_set_once(tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    checked: list[int] = []
+    checked: list[tuple[int, bool, str]] = []
     monkeypatch.setattr(
-        "mmpkd.study.execution.data_check.check_served_data", lambda data: checked.append(data.num_train)
+        "mmpkd.study.execution.data_check.check_served_data",
+        lambda data, splits: checked.append((data.num_train, data.load_images, splits[0])),
     )
     write_tiny_study(tmp_path, tiny_root)
     path = tmp_path / "distill.yaml"
@@ -137,11 +138,32 @@ def test_a_study_checks_each_data_set_once(tiny_root: Path, tmp_path: Path, monk
     path.write_text(yaml.safe_dump(content))
     plan = load_plan(tmp_path / "study.yaml")
     check_data_of(plan_runs(plan, tmp_path / "out", (0, 1), ()))
-    assert checked == [64]
+    # a teacher opens no image
+    expected = [(64, False, "train"), (64, True, "train")]
+    assert checked == expected
     baseline = replace(plan.arm("baseline"), overrides=("--data.num_train=32",))
     arms = tuple(baseline if arm.name == "baseline" else arm for arm in plan.arms)
     check_data_of(plan_runs(replace(plan, arms=arms), tmp_path / "out", (0, 1), ()))
-    assert checked == [64, 64, 32]
+    assert checked == [*expected, expected[0], (32, True, "train"), expected[1]]
+
+
+def test_a_study_needs_no_more_of_its_data_than_its_runs_read(
+    tmp_path: Path, tiny_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither images for a teacher, nor privileged input or labels that training would want of another test set."""
+    write_tiny_study(tmp_path, tiny_root)
+    module = write_table(tmp_path)
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(module))
+    plan = load_plan(tmp_path / "study.yaml")
+    external = replace(plan, external=(External("other", tmp_path / "other.yaml", ("baseline",)),))
+    runs = [run for run in plan_runs(external, tmp_path / "out", (0,), ()) if run.test_set]
+    assert runs
+    check_data_of(runs)
+    teacher = tmp_path / "teacher.yaml"
+    teacher.write_text(yaml.safe_dump({**yaml.safe_load(teacher.read_text()), "data": module}))
+    with pytest.raises(ValueError, match="labels in train"):
+        check_data_of([run for run in plan_runs(plan, tmp_path / "out", (0,), ()) if run.arm.role == "teacher"])
+    assert "files in" not in caplog.text
 
 
 def test_settings_of_data_are_merged_as_the_command_line_does(tmp_path: Path) -> None:

@@ -61,16 +61,16 @@ def check_files(name: str, split: Split, images: FileFacts) -> Iterator[Problem]
     """Yield image and mask files of a split that do not exist."""
     missing = np.flatnonzero(~images.exists).tolist()
     if missing:
-        example = split.image[missing[0]]
-        message = f"Expected all {len(split)} image files but {len(missing)} do not exist, for example '{example}'."
-        yield Problem("error", "files", name, message, len(missing), sample_examples(split, missing))
+        message = f"Expected all {len(split)} image files but {len(missing)} do not exist."
+        examples = sample_examples(split, missing)
+        yield Problem("error", "files", name, message, len(missing), examples, str(split.image[missing[0]]))
     masks = [(row, path) for row, path in _masks(split)]
     there = look_up([path for _, path in masks]).exists
     absent = [own for own, exists in zip(masks, there, strict=True) if not exists]
     if absent:
-        message = f"Expected all {len(masks)} mask files but {len(absent)} do not exist, for example '{absent[0][1]}'."
+        message = f"Expected all {len(masks)} mask files but {len(absent)} do not exist."
         rows = list(dict.fromkeys(row for row, _ in absent))
-        yield Problem("error", "files", name, message, len(absent), sample_examples(split, rows))
+        yield Problem("error", "files", name, message, len(absent), sample_examples(split, rows), str(absent[0][1]))
 
 
 def _masks(split: Split) -> Iterator[tuple[int, Path]]:

@@ -23,6 +23,7 @@ class Problem:
         message: What was expected and what was found, without identifiers of samples and patients.
         count: How many samples, patients or regions.
         examples: Identifiers of at most five.
+        example_file: Path of a file that it is about, or an empty string.
     """
 
     severity: Severity
@@ -31,6 +32,7 @@ class Problem:
     message: str
     count: int = 1
     examples: tuple[str, ...] = ()
+    example_file: str = ""
 
     def __str__(self) -> str:
         """Return check, split and message."""

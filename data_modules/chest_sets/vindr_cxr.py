@@ -133,6 +133,8 @@ class VinDrCXR(EvaluationReader):
         )
         # "No finding" has a row without a box
         boxes = boxes.dropna(subset=list(BOX))
+        # the table of labels may be one of some images only
+        boxes = boxes[boxes["image_id"].isin(present.index)]
         rows = boxes[["image_id", "class_name", *BOX]].itertuples(index=False)
         return [
             (str(image), label, BoxRegion(to_xyxy(box, "xyxy")))

@@ -23,9 +23,9 @@ def read_table(path: Path, used: Mapping[str, Sequence[str]]) -> pd.DataFrame:
         used: Columns by the setting that names them.
 
     Returns:
-        One column of text for each name, NaN where a cell is blank. Text has no blanks at either end, and columns of whole
-        numbers have no decimal point, however they are stored: pandas turns integers into floats where a cell is blank. The
-        index, `row`, has the rows of the file: the header of a CSV file is row 1, and so is the first row of a Parquet file.
+        One column of text for each name, NaN where a cell is blank. Text has no blanks at either end; see
+        `without_decimal_points` for identifiers. The index, `row`, has the rows of the file: the header of a CSV file is row 1,
+        and so is the first row of a Parquet file.
 
     Raises:
         FileNotFoundError: If there is no table.
@@ -34,8 +34,7 @@ def read_table(path: Path, used: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"Expected a table at '{path}' but there is none. Set data.path.")
     is_parquet = path.suffix == ".parquet" or _is_parquet(path)
-    frame = _read_parquet(path, used) if is_parquet else _named(path, read_cells(path), used)
-    return frame.apply(_without_decimal_point)
+    return _read_parquet(path, used) if is_parquet else _named(path, read_cells(path), used)
 
 
 def _named(path: Path, frame: pd.DataFrame, used: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -84,7 +83,8 @@ def _as_text(column: pa.ChunkedArray, name: str, path: Path) -> list[str | float
     return [cell.strip() or np.nan for cell in text]
 
 
-def _without_decimal_point(column: "pd.Series[str]") -> "pd.Series[str]":
+def without_decimal_points(column: "pd.Series[str]") -> "pd.Series[str]":
+    """Return a column of identifiers without `.0` if all are whole numbers: pandas turns integers into floats beside a blank."""
     stated = column.dropna()
     if not any(cell.endswith(".0") for cell in stated) or not all(_WHOLE.fullmatch(cell) for cell in stated):
         return column

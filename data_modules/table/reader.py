@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from data_modules.columns import binary_column, identifiers, rows_in_words, texts
 from data_modules.regions import Roi
 from data_modules.split import Split, taken_out
-from data_modules.table.files import read_table
+from data_modules.table.files import read_table, without_decimal_points
 from data_modules.table.privileged import PrivilegedColumns
 from data_modules.table.rois import RoiColumns, read_rois
 from data_modules.table.where import RowFilter
@@ -107,9 +107,11 @@ class TableReader:
 
     def _frame(self) -> pd.DataFrame:
         """Return the cells that are used, with the rows of the file as index."""
-        frame = read_table(self.path, self.used)
+        cells = read_table(self.path, self.used)
+        # rows are chosen by cells as they are written
+        frame = cells.apply(without_decimal_points)
         if self.where is not None:
-            frame = self.where(frame, self.path.name)
+            frame = frame.loc[self.where(cells, self.path.name).index]
         needed = dict.fromkeys((self.sample_column, self.patient_column, self.image_column, self.split_column))
         return frame.assign(**{name: identifiers(frame[name], self._what(name)) for name in needed})
 

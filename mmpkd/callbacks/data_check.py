@@ -11,7 +11,12 @@ from data_modules.checks import quick_problems
 logger = logging.getLogger("mmpkd")
 
 
-def check_served_data(data: PrivilegedDataModule, tried: Collection[str] = (), is_logged: bool = True) -> None:
+def check_served_data(
+    data: PrivilegedDataModule,
+    tried: Collection[str] = (),
+    is_logged: bool = True,
+    splits: Collection[str] = ("train", "val", "test"),
+) -> None:
     """Check what a data module serves: warnings are logged, and errors end the command.
 
     Neither names a sample or a patient: the logs of a run may leave this machine.
@@ -21,11 +26,13 @@ def check_served_data(data: PrivilegedDataModule, tried: Collection[str] = (), i
         tried: Splits of which a few samples are used to try a training, beside those that `max_train_samples` cuts; they may lack
             one value of a label.
         is_logged: Whether this process logs.
+        splits: Splits that are used.
 
     Raises:
         ValueError: If there are errors; several are also logged, one a line.
     """
     found = quick_problems(data, data.splits, [*tried, *(["train"] if data.max_train_samples is not None else [])])
+    found = [problem for problem in found if problem.split in (*splits, "")]
     errors = [problem for problem in found if problem.severity == "error"]
     if is_logged:
         for problem in found:

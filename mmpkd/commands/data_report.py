@@ -21,7 +21,8 @@ def show(report: DataReport, console: Console) -> None:
         where = f" in {problem.split}" if problem.split else ""
         console.print(f"[{colour}]{problem.severity}[/] {problem.check}{where}: ", end="")
         names = f" ({', '.join(problem.examples)}{', ...' if problem.count > len(problem.examples) else ''})"
-        console.print(problem.message + (names if problem.examples else ""), markup=False, highlight=False)
+        file = f", for example '{problem.example_file}'" if problem.example_file else ""
+        console.print(f"{problem.message}{names if problem.examples else ''}{file}", markup=False, highlight=False)
     warnings = len(report.problems) - report.num_errors
     console.print(f"{report.num_errors} errors, {warnings} warnings; {report.num_opened} images opened.")
 

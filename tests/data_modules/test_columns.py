@@ -39,6 +39,8 @@ def test_identifiers_are_text_whatever_pandas_made_of_them(cells: tuple[object, 
         (("p\nq", "r"), "1 cell is of several lines (row 2)"),
         ((1.5, 2.0), "1 cell is other numbers (row 2)"),
         ((2.0**53, 2.0), "1 cell is longer (row 2)"),
+        (("2.02301E+16", "p"), "1 cell is in scientific notation, which has lost some (row 2)"),
+        (("p", "2.0230101123456788e+16"), "1 cell is in scientific notation, which has lost some (row 3)"),
     ],
 )
 def test_identifiers_that_cannot_be_told_apart_are_refused_with_their_rows(

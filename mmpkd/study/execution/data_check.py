@@ -24,21 +24,27 @@ def check_data_of(runs: Sequence[Run]) -> None:
         ValueError: If there are errors.
         SystemExit: With 2, if an option is unknown or has a wrong value.
     """
-    different: dict[str, tuple[DataSettings, Run]] = {}
+    different: dict[tuple[str, str, bool], tuple[DataSettings, Run]] = {}
     for arguments, run in _by_arguments(runs).items():
         settings = DataSettings.parse(arguments.configs, arguments.flags)
-        different.setdefault(settings.of_samples, (settings, run))
+        different.setdefault((settings.of_samples, arguments.role, arguments.is_external), (settings, run))
     for settings, run in different.values():
         logger.info("checks the data of %s%s", run.arm.name, f" on {run.test_set}" if run.test_set else "")
-        check_served_data(settings.build())
+        data = settings.build()
+        # a teacher opens no image, and what it reads is checked with its own run; of other data, only the test split is used
+        is_teacher = run.arm.role == "teacher"
+        data.serve(load_images=not is_teacher, load_privileged=is_teacher)
+        check_served_data(data, splits=("test",) if run.test_set else ("train", "val", "test"))
 
 
 @dataclass(frozen=True)
 class DataArguments:
-    """Configuration files and flags that say which data a run reads."""
+    """Configuration files and flags that say which data a run reads, and what it is for."""
 
     configs: tuple[Path, ...]
     flags: tuple[str, ...]
+    role: str
+    is_external: bool
 
 
 def _by_arguments(runs: Sequence[Run]) -> dict[DataArguments, Run]:
@@ -60,4 +66,4 @@ def data_arguments(run: Run) -> DataArguments:
             flags += flag.words
     if run.external is not None:
         flags += ["--data", str(run.external.data), *run.external.overrides]
-    return DataArguments(tuple(configs), tuple(flags))
+    return DataArguments(tuple(configs), tuple(flags), run.arm.role, run.external is not None)

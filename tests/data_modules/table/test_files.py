@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_modules.table.files import read_table
+from data_modules.table.files import read_table, without_decimal_points
 
 TEXT = st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=4)
 CELLS = {
@@ -56,7 +56,9 @@ def test_cells_are_text_as_written_and_rows_are_those_of_the_file(tmp_path: Path
 
 
 def test_integers_that_became_floats_are_integers_again(tmp_path: Path) -> None:
-    frame = table(tmp_path / "t.csv", "id,file\n12.0,1.0\n,1.5\n7,2.0\n")
+    cells = table(tmp_path / "t.csv", "id,file\n12.0,1.0\n,1.5\n7,2.0\n")
+    assert cells["id"].tolist()[::2] == ["12.0", "7"]
+    frame = cells.apply(without_decimal_points)
     assert frame["id"].tolist()[::2] == ["12", "7"]
     assert frame["file"].tolist() == ["1.0", "1.5", "2.0"]
 
