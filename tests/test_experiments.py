@@ -123,7 +123,7 @@ def flags(name: str, roots: dict[str, Path], encoder: Path) -> list[str]:
     if family == "covid_cxr":
         return [f"--data.root={roots['covid']}"]
     if family == "open_i":
-        return [f"--data.root={roots['open_i']}", '--data.label_names=["Cardiomegaly","Lung Opacity"]']
+        return [f"--data.root={roots['open_i']}"]
     if family == "table":
         added = [f"--data.root={roots['table']}"]
     elif family == "cxr":

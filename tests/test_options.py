@@ -45,7 +45,8 @@ def extra_losses() -> dict[str, Any]:
     """Return the losses of all options together."""
     found: dict[str, Any] = {}
     for option in OPTIONS.values():
-        found |= option.get("model", {}).get("init_args", {}).get("extra_losses", {})
+        objective = option.get("model", {}).get("init_args", {}).get("objective", {})
+        found |= objective.get("extra_losses", {})
     return found
 
 
@@ -66,7 +67,7 @@ def test_a_student_trains_with_all_losses_a_moving_average_and_images_on_the_dev
     files = [path for split in data.splits.values() for path in split.image]
     prepare_images(tmp_path / "prepared", data.preparation, names, files, num_workers=0)
     # maps are tested elsewhere
-    overlay = {"model": {"init_args": {"extra_losses": extra_losses()}}, "trainer": {"callbacks": []}}
+    overlay = {"model": {"init_args": {"objective": {"extra_losses": extra_losses()}}}, "trainer": {"callbacks": []}}
     (tmp_path / "losses.yaml").write_text(yaml.safe_dump(overlay))
     batch = DeviceImages.batch
     served: list[Tensor] = []
@@ -98,6 +99,6 @@ def test_a_teacher_trains_with_another_encoder(
 ) -> None:
     more = []
     if option == "lora":
-        more = [f"--model.encoder.pretrained={write_text_encoder(tmp_path / 'encoder')}"]
+        more = [f"--model.encoder.pretrained.name={write_text_encoder(tmp_path / 'encoder')}"]
     saved = fit(experiment, [f"{option}.yaml"], tiny_root, tmp_path / "run", *more)
     assert [name for name in saved["state_dict"] if layers in name]

@@ -6,6 +6,7 @@ import torch
 
 from mmpkd.students import VisionTransformerStudent, load_student
 
+INPUT = {"mean": 0.5, "std": 0.25}
 SMALL = {"embed_dim": 48, "depth": 2, "num_heads": 3}
 
 
@@ -59,7 +60,7 @@ def test_a_checkpoint_of_a_folded_student_loads_without_the_pretrained_weights(t
     timm.models.save_for_hf(source, str(tmp_path / "hub"), {"model_args": {**SMALL, "img_size": 64}})
     student = VisionTransformerStudent(f"local-dir:{tmp_path / 'hub'}", 2, 64, pretrained=True)
     weights = {f"student.{name}": value for name, value in student.state_dict().items()}
-    torch.save({"student": student.settings, "state_dict": weights}, tmp_path / "x.ckpt")
+    torch.save({"student": student.settings, "input": INPUT, "state_dict": weights}, tmp_path / "x.ckpt")
     loaded = load_student(tmp_path / "x.ckpt")
     image = torch.randn(1, 1, 64, 64)
     torch.testing.assert_close(loaded(image).logits, student.eval()(image).logits)
@@ -73,7 +74,7 @@ def test_weights_in_half_precision_make_a_student_in_float32(dtype: torch.dtype,
     assert {p.dtype for p in student.parameters()} == {torch.float32}
     assert torch.equal(student.model.blocks[0].attn.qkv.weight, source.blocks[0].attn.qkv.weight.float())
     weights = {f"student.{name}": value.to(dtype) for name, value in student.state_dict().items()}
-    torch.save({"student": student.settings, "state_dict": weights}, tmp_path / "x.ckpt")
+    torch.save({"student": student.settings, "input": INPUT, "state_dict": weights}, tmp_path / "x.ckpt")
     assert {p.dtype for p in load_student(tmp_path / "x.ckpt").parameters()} == {torch.float32}
 
 
