@@ -72,7 +72,8 @@ def reserve(path: Path, num_bytes: int) -> None:
     """
     with path.open("ab") as file:
         before = file.tell()
-        missing, free = num_bytes - before, shutil.disk_usage(path.parent).free
+        missing = num_bytes - before
+        free = shutil.disk_usage(path.parent).free
         if missing > free:
             raise DiskFullError(
                 errno.ENOSPC,

@@ -89,15 +89,18 @@ class PrivilegedDataModule(LightningDataModule):
         super().__init__()
         check_label_names(label_names, self.label_setting)
         self.label_names = tuple(label_names)
-        self.image_size, self.batch_size, self.num_workers, self.seed = (
-            image_size,
-            batch_size,
-            num_workers,
-            seed,
-        )
-        self.mean, self.std, self.resize, self.augmentation = mean, std, resize, augmentation
-        self._load_images, self._load_privileged = load_images, load_privileged
-        self.cache_images, self.max_train_samples = cache_images, max_train_samples
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.mean = mean
+        self.std = std
+        self.resize = resize
+        self.augmentation = augmentation
+        self._load_images = load_images
+        self._load_privileged = load_privileged
+        self.cache_images = cache_images
+        self.max_train_samples = max_train_samples
         self.grey_range: GreyRange = grey_range
         self.prepared = None if prepared is None else Path(prepared)
         self._splits: Mapping[str, Split] | None = None
@@ -190,7 +193,8 @@ class PrivilegedDataModule(LightningDataModule):
 
     def serve(self, load_images: bool, load_privileged: bool) -> None:
         """Say what is read, instead of asking the module that is trained. To be called before the splits are read."""
-        self._load_images, self._load_privileged = load_images, load_privileged
+        self._load_images = load_images
+        self._load_privileged = load_privileged
 
     def use_form(self, form: PrivilegedForm) -> None:
         """Give the privileged information another form. To be called before the splits are read."""
@@ -356,7 +360,8 @@ class PrivilegedDataModule(LightningDataModule):
         """Return the position in the training data: the epoch and the samples of it that all processes have served."""
         if self.trainer is None:
             return {}
-        loop, epoch = self.trainer.fit_loop, self.trainer.current_epoch
+        loop = self.trainer.fit_loop
+        epoch = self.trainer.current_epoch
         batch: int = loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
         if batch >= loop.max_batches:
             return {"epoch": epoch + 1, "samples": 0}

@@ -42,8 +42,12 @@ class PrivilegedDataset(Dataset[Sample]):
         cache_images: bool = False,
         prepared: PreparedImages | None = None,
     ) -> None:
-        self.split, self.transform, self.preparation = split, transform, preparation
-        self.load_images, self.load_privileged, self.prepared = load_images, load_privileged, prepared
+        self.split = split
+        self.transform = transform
+        self.preparation = preparation
+        self.load_images = load_images
+        self.load_privileged = load_privileged
+        self.prepared = prepared
         pixels = preparation.image_size**2
         self._images = SharedCache(np.full(len(split), 4 * pixels)) if cache_images and load_images else None
         # a mask file may have as many pixels as a film: it is read once, and kept with 8 pixels a byte
@@ -63,7 +67,9 @@ class PrivilegedDataset(Dataset[Sample]):
         """
         epoch, index = key if isinstance(key, tuple) else (0, key)
         split = self.split
-        image, roi_mask, roi_label = None, None, None
+        image = None
+        roi_mask = None
+        roi_label = None
         if self.load_images:
             prepared, masks = self._prepared(index)
             image, moved = self.transform(prepared, epoch, index, list(masks))
@@ -87,7 +93,8 @@ class PrivilegedDataset(Dataset[Sample]):
     def _prepared(self, index: int) -> tuple[Image, NDArray[np.bool_]]:
         """Return the image in the network frame, in [0, 1], and the masks (r, H, W) of its ROIs."""
         side = self.preparation.image_size
-        kept, packed = None if self._images is None else self._images.get(index), self._masks.get(index)
+        kept = None if self._images is None else self._images.get(index)
+        packed = self._masks.get(index)
         if kept is not None and packed is not None:
             return kept.view(np.float32).reshape(side, side), self._unpacked(packed)
         image, placement = self._read(index)

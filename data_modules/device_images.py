@@ -40,7 +40,10 @@ class DeviceImages:
         seed: int,
         device: torch.device,
     ) -> None:
-        side, self.seed, self.mean, self.std = prepared.meta.side, seed, mean, std
+        side = prepared.meta.side
+        self.seed = seed
+        self.mean = mean
+        self.std = std
         self.augmentation = augmentation
         self.scale = 1 / float(np.iinfo(prepared.meta.depth).max)
         self.pixels = torch.empty((len(prepared), side, side), dtype=_TYPES[prepared.meta.depth], device=device)
@@ -111,7 +114,8 @@ def draw_changes(augmentation: Augmentation, side: int, seed: int, epoch: int, i
         epoch: Epoch.
         index: Int64 (B,), positions in the split.
     """
-    a, most = augmentation, round(augmentation.shift * side)
+    a = augmentation
+    most = round(augmentation.shift * side)
     u = uniform(seed, epoch, index, 7)
     signed = 2 * u - 1
     return Changes(
@@ -151,9 +155,11 @@ def augment(image: Tensor, augmentation: Augmentation, seed: int, epoch: int, in
 def warp(image: Tensor, changes: Changes) -> Tensor:
     """Mirror each image (B, 1, H, H), scale and rotate it about its centre, then shift it; the border is repeated."""
     side = image.shape[-1]
-    shift_x, shift_y = 2 * changes.shift_x / side, 2 * changes.shift_y / side
+    shift_x = 2 * changes.shift_x / side
+    shift_y = 2 * changes.shift_y / side
     angle = torch.deg2rad(changes.angle)
-    cos, sin = angle.cos() / changes.scale, angle.sin() / changes.scale
+    cos = angle.cos() / changes.scale
+    sin = angle.sin() / changes.scale
     # from where each pixel is taken, in the reverse order: shift back, turn back, mirror
     rows = [
         torch.stack([cos, -sin, sin * shift_y - cos * shift_x], dim=1) * changes.mirror[:, None],

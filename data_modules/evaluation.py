@@ -127,7 +127,8 @@ class EvaluationDataModule(PrivilegedDataModule):
             prepared=prepared,
             grey_range=grey_range,
         )
-        self.reader, self.missing_images = reader, missing_images
+        self.reader = reader
+        self.missing_images = missing_images
         self.license = reader.license  # type: ignore[misc]  # that of the data set
         self.roi_area = reader.roi_area
 
@@ -143,7 +144,8 @@ class EvaluationDataModule(PrivilegedDataModule):
             ValueError: If the set annotates none of the labels.
         """
         found = self.reader.read()
-        names, patients = _identifiers(found.sample_id, "samples"), _identifiers(found.patient_id, "patients")
+        names = _identifiers(found.sample_id, "samples")
+        patients = _identifiers(found.patient_id, "patients")
         exists = np.array([path.is_file() for path in found.files], dtype=np.bool_)
         if not exists.all() and self.missing_images == "error":
             example = found.files[int(np.flatnonzero(~exists)[0])]

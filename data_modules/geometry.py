@@ -38,7 +38,8 @@ def to_xyxy(box: Sequence[float], box_format: BoxFormat, size: Size | None = Non
     if box_format == "yxyx":
         a, b, c, d = b, a, d, c
     elif box_format.startswith("xywh"):
-        c, d = a + c, b + d
+        c = a + c
+        d = b + d
     if box_format.endswith("_normalised") and max(map(abs, (a, b, c, d))) > MAX_FRACTION:
         raise ValueError(
             f"Expected a box as fractions of width and height ({box_format}) but got {list(box)}: these are pixels. Set the "
@@ -48,7 +49,10 @@ def to_xyxy(box: Sequence[float], box_format: BoxFormat, size: Size | None = Non
         return a, b, c, d
     height, width = size
     if box_format.endswith("_normalised"):
-        a, b, c, d = a * width, b * height, c * width, d * height
+        a = a * width
+        b = b * height
+        c = c * width
+        d = d * height
     return (
         min(max(a, 0.0), width),
         min(max(b, 0.0), height),
@@ -93,7 +97,8 @@ class Window:
 
     def scaled(self, source: Size, target: Size) -> "Window":
         """Return the same window on a copy of the image that has another size."""
-        y, x = target[0] / source[0], target[1] / source[1]
+        y = target[0] / source[0]
+        x = target[1] / source[1]
         return Window((self.rows[0] * y, self.rows[1] * y), (self.columns[0] * x, self.columns[1] * x), self.flip)
 
 
@@ -131,15 +136,19 @@ class Placement:
         Returns:
             (N, 2) as (x, y) in pixels of the canvas; points outside the window land outside the content.
         """
-        (y0, y1), (x0, x1) = self.window.rows, self.window.columns
-        u, v = (points[:, 0] - x0) / (x1 - x0), (points[:, 1] - y0) / (y1 - y0)
+        (y0, y1) = self.window.rows
+        (x0, x1) = self.window.columns
+        u = (points[:, 0] - x0) / (x1 - x0)
+        v = (points[:, 1] - y0) / (y1 - y0)
         u = 1 - u if self.window.flip else u
         return np.stack([self.offset[1] + u * self.content[1], self.offset[0] + v * self.content[0]], axis=1)
 
     def to_frame(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map points (N, 2) as (x, y) from the canvas back to the file: the inverse of `to_canvas`."""
-        (y0, y1), (x0, x1) = self.window.rows, self.window.columns
-        u, v = (points[:, 0] - self.offset[1]) / self.content[1], (points[:, 1] - self.offset[0]) / self.content[0]
+        (y0, y1) = self.window.rows
+        (x0, x1) = self.window.columns
+        u = (points[:, 0] - self.offset[1]) / self.content[1]
+        v = (points[:, 1] - self.offset[0]) / self.content[0]
         u = 1 - u if self.window.flip else u
         return np.stack([x0 + u * (x1 - x0), y0 + v * (y1 - y0)], axis=1)
 
@@ -168,7 +177,8 @@ class Placement:
             Float32 (side, side).
         """
         window = self.window.scaled(self.frame, (image.shape[0], image.shape[1]))
-        (y0, y1), (x0, x1) = window.rows, window.columns
+        (y0, y1) = window.rows
+        (x0, x1) = window.columns
         cropped = image[round(y0) : round(y1), round(x0) : round(x1)][:, :: -1 if window.flip else 1]
         return self.pad(_resize(np.ascontiguousarray(cropped), self.content))
 
@@ -188,7 +198,8 @@ def place(frame: Size, window: Window, side: int, resize: Resize) -> Placement:
     Raises:
         ValueError: If the window is empty.
     """
-    height, width = window.rows[1] - window.rows[0], window.columns[1] - window.columns[0]
+    height = window.rows[1] - window.rows[0]
+    width = window.columns[1] - window.columns[0]
     if height <= 0 or width <= 0:
         raise ValueError(f"Expected a window with pixels but got rows {window.rows} and columns {window.columns}.")
     if resize == "stretch":

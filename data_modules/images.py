@@ -191,7 +191,8 @@ def _grey(image: Image.Image, grey_range: GreyRange) -> NDArray[np.float32]:
 
 def _wide(pixels: NDArray[Any], grey_range: GreyRange) -> NDArray[np.float32]:
     """Scale pixels of 16 bits, or of 32 bit floats, which have no scale of their own."""
-    low, high = float(pixels.min()), float(pixels.max())
+    low = float(pixels.min())
+    high = float(pixels.max())
     is_float = pixels.dtype.kind == "f"
     if not np.isfinite(low + high) or not (is_float or 0 <= low <= high <= 65535):
         raise DecodeError(f"its values reach from {low:g} to {high:g} where 0 to 65535 is expected")

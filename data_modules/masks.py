@@ -63,7 +63,8 @@ def bright(values: NDArray[Any]) -> Mask:
     Raises:
         MaskError: If values are not finite, if none of several is dark, or if they number regions.
     """
-    low, high = float(values.min()), float(values.max())
+    low = float(values.min())
+    high = float(values.max())
     if not np.isfinite(low + high):
         raise MaskError("its values are not finite")
     if low < high and 2 * low > high:

@@ -108,7 +108,8 @@ def verify_images(folder: Path) -> list[str]:
     Returns:
         Identifiers of images that differ: their pixels were changed or lost after they were written.
     """
-    meta, index = PreparedMeta.load(folder), PreparedIndex.load(folder / "index.npz")
+    meta = PreparedMeta.load(folder)
+    index = PreparedIndex.load(folder / "index.npz")
     pixels = open_pixels(folder, meta)
     ready = np.flatnonzero(index.status == Status.READY)
     return [str(index.sample_id[row]) for row in ready if checksum(pixels[row]) != index.checksum[row]]
@@ -117,7 +118,8 @@ def verify_images(folder: Path) -> list[str]:
 def _check_same(folder: Path, preparation: Preparation, depth: Depth) -> None:
     if not (folder / "meta.json").is_file():
         return
-    found, wanted = PreparedMeta.load(folder), (describe(preparation), depth)
+    found = PreparedMeta.load(folder)
+    wanted = (describe(preparation), depth)
     if (found.settings, found.depth) != wanted:
         raise StaleImagesError(
             f"Expected images prepared with\n  {wanted[0]} as {depth}\nin '{folder}' but they were prepared with\n"
@@ -127,7 +129,8 @@ def _check_same(folder: Path, preparation: Preparation, depth: Depth) -> None:
 
 def _resume(folder: Path, sample_id: NDArray[np.str_]) -> tuple[PreparedIndex, dict[str, str]]:
     """Read the index, what was finished since it was written, and the errors; add the samples that are new."""
-    path, errors = folder / "index.npz", folder / "errors.json"
+    path = folder / "index.npz"
+    errors = folder / "errors.json"
     index = PreparedIndex.load(path) if path.is_file() else PreparedIndex.pending(sample_id[:0])
     parts = [PreparedIndex.load(part) for part in sorted((folder / "parts").glob("[0-9]*.npz"))]
     if parts:
@@ -165,7 +168,8 @@ def _run_all(
 
 def _run(job: _Job) -> tuple[PreparedIndex, dict[str, str]]:
     """Prepare some images and write their pixels; runs in a process of its own."""
-    part, failed = PreparedIndex.pending(job.sample_id), {}
+    part = PreparedIndex.pending(job.sample_id)
+    failed = {}
     # a decoder that ends the process leaves no other trace of the file that it failed on
     now = job.folder / "parts" / f"{os.getpid()}.now"
     path = job.folder / "images.bin"
@@ -182,8 +186,10 @@ def _run(job: _Job) -> tuple[PreparedIndex, dict[str, str]]:
             values = quantise(image, job.meta.depth)
             pixels.seek(int(row) * values.nbytes)
             pixels.write(values.tobytes())
-            part.status[i], part.num_bytes[i] = Status.READY, file.stat().st_size
-            part.checksum[i], part.geometry[i] = checksum(values), pack(placement)
+            part.status[i] = Status.READY
+            part.num_bytes[i] = file.stat().st_size
+            part.checksum[i] = checksum(values)
+            part.geometry[i] = pack(placement)
         pixels.flush()
         os.fsync(pixels.fileno())  # before the index says that they are there
     now.unlink()

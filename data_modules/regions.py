@@ -66,7 +66,8 @@ class EllipseRegion:
         x0, y0, x1, y1 = self.box
         if x1 <= x0 or y1 <= y0:
             return np.zeros((len(ys), len(xs)), dtype=np.bool_)
-        u, v = (2 * xs - x0 - x1) / (x1 - x0), (2 * ys - y0 - y1) / (y1 - y0)
+        u = (2 * xs - x0 - x1) / (x1 - x0)
+        v = (2 * ys - y0 - y1) / (y1 - y0)
         return np.asarray(v[:, None] ** 2 + u[None, :] ** 2 <= 1, dtype=np.bool_)
 
 
@@ -90,7 +91,8 @@ class PolygonRegion:
         end = np.roll(start, -1, axis=0)
         for row, y in enumerate(ys):
             crossing = (start[:, 1] <= y) != (end[:, 1] <= y)
-            a, b = start[crossing], end[crossing]
+            a = start[crossing]
+            b = end[crossing]
             at = np.sort(a[:, 0] + (y - a[:, 1]) / (b[:, 1] - a[:, 1]) * (b[:, 0] - a[:, 0]))
             mask[row] = np.searchsorted(at, xs, side="right") % 2 == 1
         return mask
@@ -259,7 +261,8 @@ def draw_roi(roi: Roi, placement: Placement) -> NDArray[np.bool_]:
     if not roi.squeezed:
         check_scale("the image", placement.frame, frame)
     xs, ys = placement.centres()
-    xs, ys = xs * frame[1] / placement.frame[1], ys * frame[0] / placement.frame[0]
+    xs = xs * frame[1] / placement.frame[1]
+    ys = ys * frame[0] / placement.frame[0]
     mask = np.zeros((len(ys), len(xs)), dtype=np.bool_)
     for region in roi.regions:
         mask |= region.draw(xs, ys, frame)
@@ -281,7 +284,8 @@ def lies_mirrored(roi: Roi, placement: Placement) -> bool:
 
 
 def _look_up(mask: NDArray[np.bool_], xs: Axis, ys: Axis, frame: Size) -> NDArray[np.bool_]:
-    columns, rows = np.floor(xs * mask.shape[1] / frame[1]), np.floor(ys * mask.shape[0] / frame[0])
+    columns = np.floor(xs * mask.shape[1] / frame[1])
+    rows = np.floor(ys * mask.shape[0] / frame[0])
     inside = ((rows >= 0) & (rows < mask.shape[0]))[:, None] & ((columns >= 0) & (columns < mask.shape[1]))[None, :]
     row, column = (np.clip(v, 0, n - 1).astype(np.int64) for v, n in zip((rows, columns), mask.shape, strict=True))
     return np.asarray(mask[row[:, None], column[None, :]] & inside, dtype=np.bool_)
@@ -290,7 +294,8 @@ def _look_up(mask: NDArray[np.bool_], xs: Axis, ys: Axis, frame: Size) -> NDArra
 def _uncompress(text: str) -> list[int]:
     """Return the run lengths of COCO's text: 5 bits a character, low first, from the third as differences to two before."""
     runs: list[int] = []
-    value, shift = 0, 0
+    value = 0
+    shift = 0
     for character in text:
         code = ord(character) - 48
         value |= (code & 31) << shift
@@ -300,5 +305,6 @@ def _uncompress(text: str) -> list[int]:
         if code & 16:
             value -= 1 << shift
         runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-        value, shift = 0, 0
+        value = 0
+        shift = 0
     return runs

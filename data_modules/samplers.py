@@ -48,8 +48,11 @@ class EpochSampler(DistributedSampler[Key]):
     ) -> None:
         # of the data set, only the size is used
         super().__init__(cast("Dataset[Any]", range(num_samples)), world_size, rank, shuffle, seed)
-        self.num_samples, self.world_size = num_samples, world_size
-        self.epoch, self.start_epoch, self.start_sample = start_epoch, start_epoch, start_sample
+        self.num_samples = num_samples
+        self.world_size = world_size
+        self.epoch = start_epoch
+        self.start_epoch = start_epoch
+        self.start_sample = start_sample
         self.batch_size = batch_size
 
     def set_epoch(self, epoch: int) -> None:
@@ -67,7 +70,8 @@ class EpochSampler(DistributedSampler[Key]):
         """Number of samples that this rank gets, in a shuffled order, of the epoch to begin with."""
         if not self.start_sample:
             return len(self)
-        share, left = self.num_samples // self.world_size, (self.num_samples - self.start_sample) // self.world_size
+        share = self.num_samples // self.world_size
+        left = (self.num_samples - self.start_sample) // self.world_size
         if left % self.batch_size == share % self.batch_size:
             left = self._whole_batches(left)  # as before the interruption: what any epoch leaves out is left out
         return min(left, len(self))

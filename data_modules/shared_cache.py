@@ -30,7 +30,8 @@ class SharedCache:
         self._written[np.diff(self._start) == 0] = 1
 
     def _attach(self, memory: Arena) -> None:
-        self._memory, count = memory, len(self._start) - 1
+        self._memory = memory
+        count = len(self._start) - 1
         self._bytes = np.frombuffer(self._memory.buffer, np.uint8, int(self._start[-1]))
         # one byte each, at the end; new memory is zero
         self._written = np.frombuffer(self._memory.buffer, np.uint8, count, int(self._start[-1]))

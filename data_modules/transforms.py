@@ -75,7 +75,9 @@ class SampleTransform:
     ) -> None:
         if std <= 0:
             raise ValueError(f"Expected a positive standard deviation of grey values but got {std}.")
-        self.mean, self.std, self.seed = np.float32(mean), np.float32(std), seed
+        self.mean = np.float32(mean)
+        self.std = np.float32(std)
+        self.seed = seed
         self._augment = None if augmentation is None else build_augmentation(augmentation, image_size)
 
     def __call__(
@@ -98,7 +100,8 @@ class SampleTransform:
             # one stream for all steps: `set_random_seed` gives each its own from the same seed, and a shift would tell the gain
             self._augment.set_random_state(np.random.default_rng(seed), random.Random(seed))
             result = self._augment(image=image, masks=[mask.astype(np.uint8) for mask in masks])
-            image, moved = result["image"], [np.asarray(mask, dtype=np.bool_) for mask in result["masks"]]
+            image = result["image"]
+            moved = [np.asarray(mask, dtype=np.bool_) for mask in result["masks"]]
         return np.ascontiguousarray((image - self.mean) / self.std, dtype=np.float32)[None], moved
 
 

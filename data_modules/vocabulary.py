@@ -58,7 +58,8 @@ class Vocabulary:
         """
         values = np.zeros((len(found), len(self.labels)), dtype=np.float32)
         for column, label in enumerate(self.labels):
-            present, possible = set(self.stated[label]), set(self.unresolved.get(label, ()))
+            present = set(self.stated[label])
+            possible = set(self.unresolved.get(label, ()))
             for row, names in enumerate(found):
                 if not present.isdisjoint(names):
                     values[row, column] = 1

@@ -13,7 +13,9 @@ from data_modules.preparation import Image
 # long side of the image in which the breast is looked for: the outline needs no more, and films have 5,000 pixels
 SEARCH_SIDE = 512
 # a white stripe of the film's border: so bright, along so much of a row or column, and so close to the edge of the image
-STRIPE_BRIGHTNESS, STRIPE_LENGTH, STRIPE_DEPTH = 0.95, 0.9, 0.1
+STRIPE_BRIGHTNESS = 0.95
+STRIPE_LENGTH = 0.9
+STRIPE_DEPTH = 0.1
 
 
 @dataclass(frozen=True)
@@ -75,14 +77,16 @@ class PrepareBreast:
             return image, whole(size)
         # The breast lies towards its chest wall. Only the whole frame tells: within the crop it is centred by itself.
         centre = float((breast.sum(axis=0) * (np.arange(breast.shape[1]) + 0.5)).sum() / breast.sum())
-        rows, columns = self._window(breast, 1, size[0]), self._window(breast, 0, size[1])
+        rows = self._window(breast, 1, size[0])
+        columns = self._window(breast, 0, size[1])
         return image, Window(rows, columns, flip=centre > breast.shape[1] / 2)
 
     def _window(self, breast: NDArray[np.bool_], axis: int, length: int) -> tuple[int, int]:
         """Return the extent of the component along the other axis, in pixels of the full image."""
         occupied = np.flatnonzero(breast.any(axis=axis))
         scale = length / breast.shape[1 - axis]
-        first, last = occupied[0] * scale, (occupied[-1] + 1) * scale
+        first = occupied[0] * scale
+        last = (occupied[-1] + 1) * scale
         margin = self.margin * (last - first)
         return max(0, int(first - margin)), min(length, int(np.ceil(last + margin)))
 
@@ -122,7 +126,8 @@ def find_border(image: Image) -> NDArray[np.bool_]:
     for axis in (0, 1):
         white = (image > STRIPE_BRIGHTNESS).mean(axis=1 - axis) >= STRIPE_LENGTH
         depth = int(np.ceil(STRIPE_DEPTH * len(white)))
-        first, last = np.flatnonzero(white[:depth]), np.flatnonzero(white[::-1][:depth])
+        first = np.flatnonzero(white[:depth])
+        last = np.flatnonzero(white[::-1][:depth])
         lines = np.arange(len(white))
         # one more line on the inner side: it is a mixture of border and film
         stripe = lines <= first[-1] + 1 if len(first) else np.zeros(len(white), np.bool_)

@@ -143,11 +143,16 @@ class CBISDDSMDataModule(PrivilegedDataModule):
             max_train_samples=max_train_samples,
             grey_range=grey_range,
         )
-        self.root, self.abnormality, self.unit = Path(root), abnormality, unit
+        self.root = Path(root)
+        self.abnormality = abnormality
+        self.unit = unit
         self.preset: str = columns
-        self.columns, self.missing_indicator = preset_columns(columns, abnormality), missing_indicator
-        self.without_callback, self.missing_images = without_callback, missing_images
-        self.val_fraction, self.split_seed = val_fraction, split_seed
+        self.columns = preset_columns(columns, abnormality)
+        self.missing_indicator = missing_indicator
+        self.without_callback = without_callback
+        self.missing_images = missing_images
+        self.val_fraction = val_fraction
+        self.split_seed = split_seed
         self.roi_abnormalities = roi_abnormalities
         self._breast: PrepareBreast | None = None
         if crop_breast or remove_background or window_percentiles is not None:

@@ -30,7 +30,8 @@ MAX_DEPTH = 4
 # headers come from many small reads, often over a network: threads wait, they do not compute
 NUM_THREADS = 8
 # a JPEG mask: this share of its pixels lies within so much of the darkest or the brightest grey value
-NEARLY_ALL, RINGING = 0.99, 10 / 255
+NEARLY_ALL = 0.99
+RINGING = 10 / 255
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ class ImageTree:
     """
 
     def __init__(self, root: Path, files: Callable[[str], list[Path]]) -> None:
-        self.root, self._files = root, files
+        self.root = root
+        self._files = files
         self._headers: dict[str, list[_Header]] = {}
 
     def images(self, folders: Sequence[Sequence[str]]) -> list[Path | None]:
@@ -239,7 +241,8 @@ def _is_mask(path: Path) -> bool:
 def _is_nearly_binary(path: Path) -> bool:
     """Return whether nearly all pixels are close to the darkest or the brightest: JPEG rings at the edges of a mask."""
     pixels, _ = read_image(path)
-    low, high = float(pixels.min()), float(pixels.max())
+    low = float(pixels.min())
+    high = float(pixels.max())
     near = (pixels <= low + RINGING) | (pixels >= high - RINGING)
     return high - low > 2 * RINGING and float(near.mean()) >= NEARLY_ALL
 

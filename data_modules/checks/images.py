@@ -17,7 +17,8 @@ from data_modules.split import Split
 # points a side of the grid on which regions are looked for around an image
 GRID = 256
 # the part of the grey scale that values of 14 bits reach in a file of 16, and that of 12 bits, which comes out nearly black
-DIM, BLACK = 1 / 4, 1 / 16
+DIM = 1 / 4
+BLACK = 1 / 16
 _CHECKS: tuple[tuple[str, Severity, str, str], ...] = (
     ("unreadable", "error", "images", "Expected images that can be read but {n} cannot, for example: {first}"),
     ("unplaced", "error", "regions", "Expected regions that can be placed on their image but {n} cannot: {first}"),

@@ -19,7 +19,8 @@ def check_labels(name: str, split: Split, label_names: Sequence[str], severity: 
         severity: What that is.
     """
     for label, column in zip(label_names, split.label.T, strict=True):
-        values, count = stated_values(column), int((~np.isnan(column)).sum())
+        values = stated_values(column)
+        count = int((~np.isnan(column)).sum())
         if not values:
             yield Problem(severity, "labels", name, f"Expected values of '{label}' but none is stated.", len(column))
         elif len(values) == 1:

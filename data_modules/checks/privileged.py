@@ -64,8 +64,10 @@ def binary_areas(columns: NDArray[np.float32], labels: NDArray[np.float32]) -> N
     Returns:
         Float64 (M, K).
     """
-    present, absent = (labels == 1).astype(np.float32), (labels == 0).astype(np.float32)
-    num_present, num_absent = present.sum(axis=0, dtype=np.float64), absent.sum(axis=0, dtype=np.float64)
+    present = (labels == 1).astype(np.float32)
+    absent = (labels == 0).astype(np.float32)
+    num_present = present.sum(axis=0, dtype=np.float64)
+    num_absent = absent.sum(axis=0, dtype=np.float64)
     sensitivity = (columns.T @ present) / np.maximum(num_present, 1)
     false_alarms = (columns.T @ absent) / np.maximum(num_absent, 1)
     enough = np.minimum(num_present, num_absent) >= LEAST

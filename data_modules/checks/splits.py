@@ -57,7 +57,8 @@ def check_taken_out(splits: Mapping[str, Split], label_names: tuple[str, ...]) -
         return
     train = splits["train"]
     for name, column in zip(label_names, train.label.T, strict=True):
-        taken, left = train.counts.get(taken_out(name), 0), int((column == 1).sum())
+        taken = train.counts.get(taken_out(name), 0)
+        left = int((column == 1).sum())
         if taken and left < max(FEW, taken):
             message = (
                 f"Expected positives of '{name}' to learn from but {left} of {left + taken} are left: the others are of patients "

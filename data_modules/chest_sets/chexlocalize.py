@@ -45,7 +45,9 @@ class CheXlocalize(EvaluationReader):
     def __init__(
         self, root: Path, split: Literal["val", "test"] = "test", annotation: Literal["contours", "masks"] = "contours"
     ) -> None:
-        self.root, self.split, self.annotation = Path(root), split, annotation
+        self.root = Path(root)
+        self.split = split
+        self.annotation = annotation
 
     def read(self) -> Annotated:
         """Read labels and regions."""
@@ -55,7 +57,8 @@ class CheXlocalize(EvaluationReader):
         labels["Path"] = identifiers(labels["Path"], "column 'Path' of the labels")
         keys = labels["Path"].map(lambda path: "_".join(Path(path).with_suffix("").parts[-3:]))
         frontal = keys.str.endswith("frontal")
-        labels, keys = labels[frontal], keys[frontal]
+        labels = labels[frontal]
+        keys = keys[frontal]
         kind = "annotations" if self.annotation == "contours" else "segmentations"
         content: dict[str, dict[str, Any]] = read_json(find_file(self.root, f"gt_{kind}_{self.split}.json"))
         # a finding without a column is not annotated

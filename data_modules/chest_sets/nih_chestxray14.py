@@ -62,7 +62,8 @@ class NIHChestXray14(EvaluationReader):
     roi_area: ClassVar[float] = 0.15
 
     def __init__(self, root: Path, images: Literal["boxed", "test_list"] = "boxed") -> None:
-        self.root, self.images = Path(root), images
+        self.root = Path(root)
+        self.images = images
 
     def read(self) -> Annotated:
         """Read labels and boxes."""

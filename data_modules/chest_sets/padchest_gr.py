@@ -57,7 +57,9 @@ class PadChestGR(EvaluationReader):
         split: Literal["train", "validation", "test", "all"] = "all",
         box_format: Literal["xyxy_normalised", "xywh_normalised"] = "xyxy_normalised",
     ) -> None:
-        self.root, self.split, self.box_format = Path(root), split, box_format
+        self.root = Path(root)
+        self.split = split
+        self.box_format = box_format
 
     def read(self) -> Annotated:
         """Read reports, table and boxes."""

@@ -97,8 +97,12 @@ class VinDrCXR(EvaluationReader):
     ) -> None:
         if min_readers < 1:
             raise ValueError(f"Expected min_readers of 1 or more but got {min_readers}.")
-        self.root, self.split, self.min_readers = Path(root), split, min_readers
-        self.annotation_size, self.squeezed, self.with_regions = annotation_size, squeezed, with_regions
+        self.root = Path(root)
+        self.split = split
+        self.min_readers = min_readers
+        self.annotation_size = annotation_size
+        self.squeezed = squeezed
+        self.with_regions = with_regions
 
     def read(self) -> Annotated:
         """Read labels and boxes."""

@@ -9,7 +9,8 @@ INDEX_NAME = "DICOMDIR"
 _GROUPS = {b"\x02\x00": "little", b"\x08\x00": "little", b"\x00\x02": "big", b"\x00\x08": "big"}
 _FIRST_VRS = (b"UL", b"OB", b"CS", b"UI", b"DA", b"TM", b"DT", b"LO", b"SH")
 # elements of these groups that come first are below this, and their values are short
-_MAX_ELEMENT, _MAX_LENGTH = 0x20, 256
+_MAX_ELEMENT = 0x20
+_MAX_LENGTH = 256
 
 
 def is_dicom(path: Path) -> bool:

@@ -6,7 +6,10 @@ from data_modules.decoding import DecodeError
 
 # of JPEG (ITU-T T.81, table B.1), without the three markers that lie between them; of JPEG-LS (T.87)
 _STARTS_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
-_HUFFMAN_TABLE, _START_OF_SCAN, _FILL, _JPEG_LS = 0xC4, 0xDA, 0xFF, 0xF7
+_HUFFMAN_TABLE = 0xC4
+_START_OF_SCAN = 0xDA
+_FILL = 0xFF
+_JPEG_LS = 0xF7
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ def read_jpeg_frame(stream: bytes) -> JpegFrame:
     segments: dict[int, bytes] = {}
     position = 2  # after the start of the image
     while _START_OF_SCAN not in segments:
-        marker, length = stream[position + 1 : position + 2], _word(stream, position + 2)
+        marker = stream[position + 1 : position + 2]
+        length = _word(stream, position + 2)
         if stream[position : position + 1] != b"\xff" or not marker or (marker[0] != _FILL and length < 2):
             raise DecodeError(f"its JPEG stream is broken at byte {position}")
         if marker[0] == _FILL:

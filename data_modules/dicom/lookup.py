@@ -91,9 +91,11 @@ class Window:
 
     def __call__(self, values: Values) -> Values:
         """Transform values of any shape."""
-        center, width = self.center, self.width
+        center = self.center
+        width = self.width
         if self.function == "LINEAR":
-            center, width = center - 0.5, width - 1
+            center = center - 0.5
+            width = width - 1
         grey: Values
         if self.function == "SIGMOID":
             # the logistic function of the standard, in a form that does not overflow
@@ -123,7 +125,8 @@ def read_modality(dataset: "pydicom.Dataset", limits: Limits) -> Rescale | LookU
     table = read_table(dataset, "ModalityLUTSequence", limits)
     if table is not None:
         return table
-    slope, intercept = _one(dataset, "RescaleSlope", 1.0), _one(dataset, "RescaleIntercept", 0.0)
+    slope = _one(dataset, "RescaleSlope", 1.0)
+    intercept = _one(dataset, "RescaleIntercept", 0.0)
     if slope == 0:
         raise DecodeError("RescaleSlope is 0, which makes all pixels equal")
     return Rescale(slope, intercept)
@@ -144,7 +147,8 @@ def read_voi(dataset: "pydicom.Dataset", limits: Limits) -> LookUpTable | Window
     table = read_table(dataset, "VOILUTSequence", limits)
     if table is not None:
         return table
-    centers, widths = read_numbers(dataset, "WindowCenter"), read_numbers(dataset, "WindowWidth")
+    centers = read_numbers(dataset, "WindowCenter")
+    widths = read_numbers(dataset, "WindowWidth")
     if not centers or not widths or widths[0] == 0:
         return None
     name = read_text(dataset, "VOILUTFunction") or "LINEAR"
@@ -170,7 +174,8 @@ def read_table(dataset: "pydicom.Dataset", keyword: str, limits: Limits) -> Look
     item = read_item(dataset, keyword)
     if item is None:
         return None
-    descriptor, data = read_integers(item, "LUTDescriptor"), read_values(item, "LUTData")
+    descriptor = read_integers(item, "LUTDescriptor")
+    data = read_values(item, "LUTData")
     if not descriptor and not data:
         return None
     if len(descriptor) != 3 or not 8 <= descriptor[2] <= 16:
@@ -178,7 +183,8 @@ def read_table(dataset: "pydicom.Dataset", keyword: str, limits: Limits) -> Look
             f"the LUTDescriptor of {keyword} is {descriptor} where a count, a value and bits are expected"
         )
     # they are unsigned and signed 16 bit numbers, whichever of the two the element says that they are
-    count, first = descriptor[0] % 2**16 or 2**16, descriptor[1]
+    count = descriptor[0] % 2**16 or 2**16
+    first = descriptor[1]
     if first >= 2**15 and limits[0] < 0:
         first -= 2**16
     is_little = dataset.original_encoding[1] is not False

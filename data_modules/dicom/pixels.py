@@ -85,7 +85,8 @@ def read_format(dataset: "pydicom.Dataset") -> PixelFormat:
     size = read_required(dataset, "Rows"), read_required(dataset, "Columns")
     if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
         raise DecodeError(f"it declares {size[0]} x {size[1]} pixels (height x width)")
-    allocated, bits = read_required(dataset, "BitsAllocated"), read_required(dataset, "BitsStored")
+    allocated = read_required(dataset, "BitsAllocated")
+    bits = read_required(dataset, "BitsStored")
     if not 1 <= bits <= allocated:
         raise DecodeError(f"BitsStored is {bits} where 1 to {allocated} (BitsAllocated) is expected")
     representation = read_required(dataset, "PixelRepresentation")
@@ -163,7 +164,8 @@ def _checked(pixels: NDArray[np.integer[Any]], form: PixelFormat) -> NDArray[np.
         raise DecodeError(
             f"its pixels have the shape {pixels.shape} where one two-dimensional frame, {expected}, is expected"
         )
-    low, high = int(pixels.min()), int(pixels.max())
+    low = int(pixels.min())
+    high = int(pixels.max())
     if low < form.limits[0] or high > form.limits[1]:
         raise DecodeError(
             f"its pixels reach from {low} to {high}, beyond the {form.bits} bits that BitsStored declares"
@@ -172,7 +174,8 @@ def _checked(pixels: NDArray[np.integer[Any]], form: PixelFormat) -> NDArray[np.
 
 
 def _read_photometric(dataset: "pydicom.Dataset") -> str:
-    name, samples = read_text(dataset, "PhotometricInterpretation"), read_required(dataset, "SamplesPerPixel")
+    name = read_text(dataset, "PhotometricInterpretation")
+    samples = read_required(dataset, "SamplesPerPixel")
     if name not in (GREY if samples == 1 else COLOUR if samples == 3 else ()):
         raise DecodeError(
             f"PhotometricInterpretation is {name or 'missing'} with {samples} samples a pixel, where "
@@ -183,7 +186,8 @@ def _read_photometric(dataset: "pydicom.Dataset") -> str:
 
 def _read_padding(dataset: "pydicom.Dataset", form: PixelFormat) -> tuple[int, int] | None:
     """Return the stored values, both ends included, that mark what is no part of the exposure, PS3.3 C.7.5.1.1.2."""
-    value, limit = read_integer(dataset, "PixelPaddingValue"), read_integer(dataset, "PixelPaddingRangeLimit")
+    value = read_integer(dataset, "PixelPaddingValue")
+    limit = read_integer(dataset, "PixelPaddingRangeLimit")
     if value is None:
         if limit is not None:
             raise DecodeError("it has a PixelPaddingRangeLimit but no PixelPaddingValue")

@@ -98,9 +98,11 @@ def read_rois(
     """
     # `ROI_coords` in pixels of the DICOM file name the last row and column of a box
     boxes = images[column].map(lambda cell: read_boxes(cell, column == BOXES and roi_frame == "dicom"))
-    boxed, malignant = boxes.map(bool), images["label"] == 1
+    boxed = boxes.map(bool)
+    malignant = images["label"] == 1
     counts = {"boxes_without_cancer": int((boxed & ~malignant).sum())}
-    images, boxes = images[boxed & malignant], boxes[boxed & malignant]
+    images = images[boxed & malignant]
+    boxes = boxes[boxed & malignant]
     mirrored = np.zeros(len(images), dtype=np.bool_)
     if roi_frame != image_frame:
         mirrored, counts["boxes_mirrored_by_side"] = were_mirrored(images, images["file"].tolist())

@@ -146,12 +146,18 @@ class EMBEDDataModule(PrivilegedDataModule):
             raise ValueError(
                 f"Expected fractions that leave patients to train on but got {val_fraction} and {test_fraction}."
             )
-        self.root, self.image_prefix, self.unproven = Path(root), image_prefix, unproven
+        self.root = Path(root)
+        self.image_prefix = image_prefix
+        self.unproven = unproven
         self.categorical, self.numeric = COLUMNS[columns]
-        self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
+        self.val_fraction = val_fraction
+        self.test_fraction = test_fraction
+        self.split_seed = split_seed
         self.missing_images = missing_images
-        self.roi_frame, self.image_frame = roi_frame, image_frame
-        self.annotation_size, self.with_regions = annotation_size, with_regions
+        self.roi_frame = roi_frame
+        self.image_frame = image_frame
+        self.annotation_size = annotation_size
+        self.with_regions = with_regions
 
     def preprocess(self) -> Preprocess:
         """Crop to the breast."""
@@ -218,9 +224,11 @@ class EMBEDDataModule(PrivilegedDataModule):
         """Return the split of every row, drawn by patient."""
         unique = np.sort(patients.unique())
         order = np.random.default_rng(self.split_seed).permutation(len(unique))
-        num_test, num_val = round(self.test_fraction * len(unique)), round(self.val_fraction * len(unique))
+        num_test = round(self.test_fraction * len(unique))
+        num_val = round(self.val_fraction * len(unique))
         drawn = np.full(len(unique), "train", dtype="<U5")
-        drawn[order[:num_test]], drawn[order[num_test : num_test + num_val]] = "test", "val"
+        drawn[order[:num_test]] = "test"
+        drawn[order[num_test : num_test + num_val]] = "val"
         return np.asarray(drawn[np.searchsorted(unique, patients)], dtype=np.str_)
 
     def _split(self, rows: pd.DataFrame, codes: Mapping[str, list[str]], rois: Mapping[str, Roi]) -> Split:
@@ -242,7 +250,8 @@ class EMBEDDataModule(PrivilegedDataModule):
 
 def _without_unknown(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     """Return the images of women's breasts with a label, and how many others there are."""
-    male, unknown = rows["tissueden"] == MALE, rows["label"].isna()
+    male = rows["tissueden"] == MALE
+    unknown = rows["label"].isna()
     counts = {
         "dropped_male": int(male.sum()),
         "dropped_pathology_side_unknown": int((~male & unknown & rows["side_unknown"]).sum()),

@@ -30,7 +30,8 @@ OPTIONAL = ("ROI_coords", "DCM_ROI_coords", "PNG_ROI_coords", "PNG_flipped", "Pa
 KEYS = ["empi_anon", "acc_anon", "laterality"]
 # path_severity: 0 invasive and 1 non-invasive cancer, 2 high-risk, 3 borderline, 4 benign. 5 and 6 change their meaning from
 # release to release (negative and non-breast cancer, or non-breast cancer and invalid): they prove nothing
-CANCER, NO_CANCER = (0, 1), (2, 3, 4)
+CANCER = (0, 1)
+NO_CANCER = (2, 3, 4)
 # assessments that end with no suspicion: negative, benign
 NEGATIVE = ("N", "B")
 # tissueden of a normal male
@@ -89,7 +90,8 @@ def read_findings(root: Path) -> tuple[pd.DataFrame, dict[str, int]]:
         ValueError: If a column is missing.
     """
     findings = _read(find_table(root, "clinical"), CLINICAL)
-    side, proven_side = _code(findings["side"]), _code(findings["bside"])
+    side = _code(findings["side"])
+    proven_side = _code(findings["bside"])
     severity = pd.to_numeric(findings["path_severity"], errors="coerce")
     cancer = severity.map(dict.fromkeys(CANCER, 1.0) | dict.fromkeys(NO_CANCER, 0.0))
     breasts = []

@@ -66,8 +66,11 @@ class INbreast(EvaluationReader):
     ) -> None:
         self.names = tuple(kind_of(name) for name in names)
         check_names(self.names, KINDS, "kinds of contours")
-        self.root, self.min_birads = Path(root), min_birads
-        self.annotation_size, self.squeezed, self.with_regions = annotation_size, squeezed, with_regions
+        self.root = Path(root)
+        self.min_birads = min_birads
+        self.annotation_size = annotation_size
+        self.squeezed = squeezed
+        self.with_regions = with_regions
 
     def preprocess(self) -> Preprocess:
         """Crop to the breast."""
@@ -112,7 +115,8 @@ class INbreast(EvaluationReader):
 
     def _regions(self, path: Path, malignant: bool) -> tuple[list[PolygonRegion], Counter[str]]:
         """Return the regions of an image, and how many contours were left out, by reason."""
-        regions, counts = [], Counter[str]()
+        regions = []
+        counts = Counter[str]()
         for name, corners in read_contours(path) if path.is_file() else ():
             if kind_of(name) not in self.names:
                 counts[f"contours_named_{name.lower() or 'nothing'}"] += 1

@@ -67,7 +67,10 @@ class VinDrMammo(EvaluationReader):
         min_birads: int = 4,
     ) -> None:
         check_names(categories, CATEGORIES, "categories of findings")
-        self.root, self.split, self.categories, self.min_birads = Path(root), split, categories, min_birads
+        self.root = Path(root)
+        self.split = split
+        self.categories = categories
+        self.min_birads = min_birads
 
     def preprocess(self) -> Preprocess:
         """Crop to the breast."""

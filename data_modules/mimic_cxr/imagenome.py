@@ -96,7 +96,8 @@ def read_imagenome_gold(folder: Path, label_names: Sequence[str]) -> Annotations
         (str(image), str(finding), BoxRegion(to_xyxy(box, "xyxy")))
         for image, finding, *box in joined.loc[~empty, ["image_id", "finding", *ORIGINAL]].itertuples(index=False)
     )
-    rois, counts = join_regions(rows, label_names, {}), {"empty_boxes": int(empty.sum())}
+    rois = join_regions(rows, label_names, {})
+    counts = {"empty_boxes": int(empty.sum())}
     return Annotations(rois, frozenset(boxes["image_id"]), VOCABULARY.labels, counts=counts)
 
 
@@ -128,7 +129,8 @@ def read_imagenome_silver(folder: Path, label_names: Sequence[str], images: Coll
 
 def _graphs(folder: Path, images: Collection[str]) -> Iterator[tuple[str, dict[str, Any] | None]]:
     """Yield images with their scene graphs, None where there is none."""
-    unpacked, archive = folder / "scene_graph", folder / "scene_graph.zip"
+    unpacked = folder / "scene_graph"
+    archive = folder / "scene_graph.zip"
     if unpacked.is_dir():
         for image in images:
             path = unpacked / f"{image}_SceneGraph.json"

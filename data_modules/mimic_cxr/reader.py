@@ -119,7 +119,8 @@ class MIMICCXRReader:
     def _official_counts(self, everyone: pd.DataFrame, name: str) -> dict[str, int]:
         """Return what the official split holds here, next to the published counts."""
         rows = everyone[everyone["split"].map(SPLITS) == name]
-        frontal, unknown = rows["view"].isin(FRONTAL), rows["view"] == ""
+        frontal = rows["view"].isin(FRONTAL)
+        unknown = rows["view"] == ""
         found = {"images": len(rows), "frontal": int(frontal.sum()), "patients": int(rows["subject_id"].nunique())}
         counts = {}
         for what, number in found.items():

@@ -67,7 +67,8 @@ def read_reports(root: Path, subject_id: Sequence[int], study_id: Sequence[int],
         FileNotFoundError: If the folder has none of the three.
     """
     pairs = dict(zip(map(int, study_id), map(int, subject_id), strict=True))
-    sectioned, archive = find_nearest(root, SECTIONED, f"{SECTIONED}.gz"), find_nearest(root, ARCHIVE)
+    sectioned = find_nearest(root, SECTIONED, f"{SECTIONED}.gz")
+    archive = find_nearest(root, ARCHIVE)
     tree = find_base(root, [report_name(subject, study) for study, subject in pairs.items()])
     if not (sectioned or archive or tree or (root / "files").is_dir()):
         raise FileNotFoundError(

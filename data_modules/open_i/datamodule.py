@@ -67,7 +67,9 @@ class OpenIDataModule(PrivilegedDataModule):
             raise ValueError(
                 f"Expected positive fractions that leave reports for training but got {val_fraction} and {test_fraction}."
             )
-        self.root, self.text, self.split_seed = Path(root), text, split_seed
+        self.root = Path(root)
+        self.text = text
+        self.split_seed = split_seed
         self.fractions = (val_fraction, test_fraction)
 
     @property

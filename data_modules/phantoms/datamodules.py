@@ -84,7 +84,9 @@ class ChestPhantomDataModule(MIMICCXRDataModule):
         # phantoms are no part of the data set whose counts were published
         self.reader = replace(self.reader, show_published=False)
         self.counts = (num_train, num_val, num_test)
-        self.file_size, self.phantom_seed, self.label_noise = file_size, phantom_seed, label_noise
+        self.file_size = file_size
+        self.phantom_seed = phantom_seed
+        self.label_noise = label_noise
 
     @property
     def marks_absent_labels(self) -> bool:
@@ -169,7 +171,8 @@ class BreastPhantomDataModule(CBISDDSMDataModule):
             max_train_samples=max_train_samples,
         )
         self.counts = (num_train, num_test)
-        self.file_size, self.phantom_seed = file_size, phantom_seed
+        self.file_size = file_size
+        self.phantom_seed = phantom_seed
 
     def read_splits(self) -> Mapping[str, Split]:
         """Write the phantoms if they are not there, and read them."""

@@ -144,7 +144,8 @@ def bounding_box(mask: BoolImage) -> Box | None:
         return None
     rows = np.flatnonzero(mask.any(axis=1))
     columns = np.flatnonzero(mask.any(axis=0))
-    x, y = int(columns[0]), int(rows[0])
+    x = int(columns[0])
+    y = int(rows[0])
     return Box(x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y)
 
 

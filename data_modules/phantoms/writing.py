@@ -34,7 +34,8 @@ def write_once(root: Path, settings: dict[str, Any], write: Callable[[], None]) 
 
 
 def _write_once(root: Path, wanted: dict[str, Any], write: Callable[[], None]) -> None:
-    manifest, started = root / MANIFEST, root / STARTED
+    manifest = root / MANIFEST
+    started = root / STARTED
     if manifest.is_file():
         found = read_json(manifest)
         differing = sorted(key for key in wanted if found.get(key) != wanted[key])

@@ -167,7 +167,8 @@ def _read(column: "pd.Series[str]", kind: Kind, file: str) -> "pd.Series[Any] | 
     if kind == "number":
         return numbers(column, f"column '{column.name}' of '{file}', which data.where compares with a number,")
     stated = column.dropna()
-    is_truth, is_numbers = stated.str.lower().isin(("true", "false")).all(), not np.isnan(to_numbers(stated)).any()
+    is_truth = stated.str.lower().isin(("true", "false")).all()
+    is_numbers = not np.isnan(to_numbers(stated)).any()
     if kind == "text" or stated.empty or not is_numbers:
         return pd.Series(column.tolist(), index=column.index)
     values = to_numbers(column)

@@ -73,7 +73,8 @@ def user_error(error: Exception) -> str | None:
     it: the line in that code is what matters.
     """
     cause = _cause(error)
-    message, sites = _message(cause), _sites(cause)
+    message = _message(cause)
+    sites = _sites(cause)
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(cause).__mro__}
     is_checked = message.startswith("Expected ") and bool(sites) and _is_ours(sites[-1])
     is_file = isinstance(cause, OSError) and (

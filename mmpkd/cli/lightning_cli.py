@@ -69,7 +69,8 @@ class MMPKDCLI(LightningCLI):
     """
 
     def __init__(self, command: str | None, resources: ExitStack, **options: Any) -> None:
-        self._command, self._resources = command, resources
+        self._command = command
+        self._resources = resources
         super().__init__(ClassificationModule, PrivilegedDataModule, **options)
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # a static method of Lightning's
@@ -126,7 +127,8 @@ class MMPKDCLI(LightningCLI):
         Raises:
             AlreadyTrainedError: If the folder holds the finished training that is asked for.
         """
-        config, folder = self.config[self.subcommand], self.folder
+        config = self.config[self.subcommand]
+        folder = self.folder
         own = {"best": folder.best, "last": folder.last}  # as Lightning calls them
         given = None if config.ckpt_path is None else own.get(config.ckpt_path, Path(config.ckpt_path))
         if self.subcommand == "fit" and not config.trainer.fast_dev_run:
@@ -213,7 +215,8 @@ class MMPKDCLI(LightningCLI):
     def _loggers(self, configured: object) -> list[Logger]:
         if configured is False:
             return []
-        run, folder = self.run, self.folder.path
+        run = self.run
+        folder = self.folder.path
         name = os.environ.get("WANDB_NAME") or run_name(folder)
         tracker = wandb_logger(
             folder,
@@ -261,7 +264,8 @@ def main(args: Sequence[str] | None = None) -> None:
     find_user_code()
     start_logging()
     quieten()
-    exit_code, resources = 1, ExitStack()
+    exit_code = 1
+    resources = ExitStack()
     try:
         given = sys.argv[1:] if args is None else list(args)
         MMPKDCLI(

@@ -95,7 +95,8 @@ def check_trainer(trainer: Any, command: str) -> None:
         value = getattr(trainer, name)
         if is_refused(value):
             raise ValueError(f"Expected {text.format(_name(value))}")
-    epochs, every = trainer.max_epochs, trainer.check_val_every_n_epoch
+    epochs = trainer.max_epochs
+    every = trainer.check_val_every_n_epoch
     if command == "fit" and every is not None and epochs is not None and 0 < epochs < every:
         raise ValueError(
             f"Expected trainer.check_val_every_n_epoch of at most {epochs}, the number of epochs, but got {every}: without a "

@@ -122,7 +122,8 @@ def experiments_folder() -> Path:
 
 
 def _run(options: argparse.Namespace, _: Sequence[str]) -> int:
-    source, target = experiments_folder(), options.folder / "experiments"
+    source = experiments_folder()
+    target = options.folder / "experiments"
     starts = {name: STARTS[name] for name in STARTS if name in (options.data or ["phantoms"])}
     patterns = [_COMMON, *(pattern for start in starts.values() for pattern in start.files)]
     files = sorted(set(_matches(source, patterns)))

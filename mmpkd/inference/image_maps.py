@@ -105,7 +105,8 @@ def _attribute(trained: TrainedStudent, files: Sequence[Named], options: argpars
     trained.student.to(device)
     methods = [METHODS[name]() for name in options.attribution]
     options.out.mkdir(parents=True, exist_ok=True)
-    rows, unreadable = [], 0
+    rows = []
+    unreadable = 0
     for file in track(files, "attribute", disable=not sys.stderr.isatty()):
         try:
             pixels, placement = trained.read(file.path)
@@ -161,7 +162,8 @@ def _write(
     options: argparse.Namespace,
 ) -> None:
     """Write a figure of the part of the frame that holds the image, at the image's own proportions."""
-    (top, left), (height, width) = placement.offset, placement.content
+    (top, left) = placement.offset
+    (height, width) = placement.content
     inside = slice(top, top + height), slice(left, left + width)
     window = placement.window
     aspect = ((window.rows[1] - window.rows[0]) / height) / ((window.columns[1] - window.columns[0]) / width)

@@ -82,7 +82,9 @@ class Objective(Float32Buffers, nn.Module):
         weights = None if pos_weight is None else torch.tensor(pos_weight, dtype=torch.float32)
         self.register_buffer("pos_weight", weights, persistent=False)
         self.distillation_loss = loss or SigmoidKLDivergence()
-        self.weight, self.mode, self.label_smoothing = constant(weight), mode, label_smoothing
+        self.weight = constant(weight)
+        self.mode = mode
+        self.label_smoothing = label_smoothing
         self.temperature = None if temperature is None else constant(temperature)
         terms = extra_losses or {}
         self.extra = nn.ModuleDict({name: term.loss for name, term in terms.items()})

@@ -103,7 +103,8 @@ class InfoNCE(DistillationLoss):
         super().__init__()
         if not tau > 0:
             raise ValueError(f"Expected tau > 0 but got {tau}.")
-        self.tau, self.duplicate = tau, duplicate
+        self.tau = tau
+        self.duplicate = duplicate
 
     def build(self, student_features: int, teacher_features: int) -> None:
         """Make the projection of the student's features."""
@@ -111,7 +112,8 @@ class InfoNCE(DistillationLoss):
 
     def reduce(self, student: ModelOutput, teacher: ModelOutput, available: Tensor) -> Tensor:
         """Return the mean over samples of both cross-entropies."""
-        first, second = _unit(self.projection(student.features)), _unit(teacher.features)
+        first = _unit(self.projection(student.features))
+        second = _unit(teacher.features)
         own = torch.eye(len(first), dtype=torch.bool, device=first.device)
         excluded = (second @ second.T > self.duplicate) | ~(available[:, None] & available[None, :])
         similarity = (first @ second.T / self.tau).masked_fill(excluded & ~own, -torch.inf)
@@ -146,7 +148,9 @@ class SigmoidDIST(DistillationLoss):
                 "Expected temperature > 0, over_batch > 0, over_labels >= 0 and min_samples >= 3 but got "
                 f"{temperature}, {over_batch}, {over_labels} and {min_samples}."
             )
-        self.temperature, self.over_batch, self.over_labels = temperature, over_batch, over_labels
+        self.temperature = temperature
+        self.over_batch = over_batch
+        self.over_labels = over_labels
         self.min_samples = min_samples
 
     def reduce(self, student: ModelOutput, teacher: ModelOutput, available: Tensor) -> Tensor:

@@ -34,7 +34,8 @@ class SigmoidKLDivergence(PerSampleLoss):
     def per_sample(self, student: ModelOutput, teacher: ModelOutput) -> Tensor:
         """Return the mean over labels of the scaled binary KL divergence, float32 (B,)."""
         check_logits(student, teacher)
-        s, t = student.logits / self.temperature, teacher.logits / self.temperature
+        s = student.logits / self.temperature
+        t = teacher.logits / self.temperature
         p = t.sigmoid()
         positive = p * (F.logsigmoid(t) - F.logsigmoid(s))
         negative = (1 - p) * (F.logsigmoid(-t) - F.logsigmoid(-s))

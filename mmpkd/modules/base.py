@@ -157,7 +157,8 @@ class ClassificationModule(LightningModule):
         It differs from the number of steps that were made if they were made with another batch size, number of processes or
         accumulation of gradients.
         """
-        loop, trainer = self.trainer.fit_loop, self.trainer
+        loop = self.trainer.fit_loop
+        trainer = self.trainer
         steps_per_epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
         if self._total_steps != steps_per_epoch * (trainer.max_epochs or 0):
             return self.global_step  # the number of steps is given, not that of epochs

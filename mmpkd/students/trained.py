@@ -52,7 +52,8 @@ class TrainedStudent:
 
     def normalised(self, pixels: NDArray[np.float32]) -> Tensor:
         """Return grey values (H, W) in [0, 1] as the student expects them, float32 (1, 1, H, W)."""
-        mean, std = np.float32(self.student.mean), np.float32(self.student.std)
+        mean = np.float32(self.student.mean)
+        std = np.float32(self.student.std)
         return torch.from_numpy((pixels - mean) / std)[None, None]
 
 

@@ -146,8 +146,10 @@ class VisionTransformerStudent(nn.Module):
             output = self(image)
             return output, output
         tokens = self.model.forward_features(image)
-        classifier, distilled = self.model.head, self.model.head_dist
-        features, distilled_features = tokens[:, 0], tokens[:, 1]
+        classifier = self.model.head
+        distilled = self.model.head_dist
+        features = tokens[:, 0]
+        distilled_features = tokens[:, 1]
         return (
             ModelOutput(_logits(classifier, self.model.head_drop(features)), features),
             ModelOutput(_logits(distilled, self.model.head_drop(distilled_features)), distilled_features),

@@ -40,8 +40,10 @@ def boosted_targets(datamodule: PrivilegedDataModule, num_folds: int, seed: int 
     Raises:
         ValueError: If the training split has no table.
     """
-    train, val = datamodule.splits["train"], datamodule.splits["val"]
-    x, x_val = _columns(train), _columns(val)
+    train = datamodule.splits["train"]
+    val = datamodule.splits["val"]
+    x = _columns(train)
+    x_val = _columns(val)
     folds = patient_folds(train.patient_id, num_folds)
     num_labels = train.label.shape[1]
     logits = np.zeros((len(train), num_labels), np.float32)

@@ -25,7 +25,8 @@ def calibration_temperature(logits: NDArray[np.float32], label: NDArray[np.float
     stated = ~np.isnan(label)
     if not stated.any():
         raise ValueError("Expected stated labels to calibrate a teacher with but there are none.")
-    z, y = logits[stated].astype(np.float64), label[stated].astype(np.float64)
+    z = logits[stated].astype(np.float64)
+    y = label[stated].astype(np.float64)
 
     def cross_entropy(log_temperature: float) -> float:
         scaled = z / np.exp(log_temperature)

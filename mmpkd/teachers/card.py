@@ -132,7 +132,8 @@ def _card(
     datamodule: PrivilegedDataModule,
     student_auroc: float | None,
 ) -> TeacherCard:
-    split, names = datamodule.splits[split_name], datamodule.label_names
+    split = datamodule.splits[split_name]
+    names = datamodule.label_names
     known = np.flatnonzero(targets.available)
     if not len(known):
         raise ValueError(f"Expected samples with privileged input in '{split_name}' but there are none.")

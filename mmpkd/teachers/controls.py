@@ -101,7 +101,8 @@ class NoisyTargets(TargetsControl):
         self, values: NDArray[np.float32], available: NDArray[np.bool_], rng: np.random.Generator
     ) -> NDArray[np.float32]:
         known = np.asarray(values)[available]
-        mean, std = known.mean(axis=0), known.std(axis=0)
+        mean = known.mean(axis=0)
+        std = known.std(axis=0)
         noise = rng.standard_normal(values.shape, dtype=np.float32)
         mixed = mean + np.sqrt(1 - self.share) * (values - mean) + np.sqrt(self.share) * std * noise
         return np.where(available[:, None], mixed, values).astype(np.float32)

@@ -127,7 +127,8 @@ def _words(text: str) -> set[str]:
 
 
 def _missing(split: Split) -> tuple[list[str], NDArray[np.float32]]:
-    names, columns = ["any privileged input"], [~split.has_privileged]
+    names = ["any privileged input"]
+    columns = [~split.has_privileged]
     if split.table is not None:
         table = split.table
         for position, name in enumerate(table.numeric_names):

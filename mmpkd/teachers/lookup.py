@@ -68,7 +68,8 @@ class StoredTeacher(TeacherLookup):
 
     def to(self, device: torch.device) -> "StoredTeacher":
         """Move the targets to a device."""
-        self.logits, self.features = self.logits.to(device), self.features.to(device)
+        self.logits = self.logits.to(device)
+        self.features = self.features.to(device)
         self.available = self.available.to(device)
         return self
 
@@ -95,7 +96,9 @@ class OnlineTeacher(TeacherLookup):
     """
 
     def __init__(self, teacher: FrozenTeacher, stored: Callable[[], StoredTeacher], temperature: float = 1.0) -> None:
-        self.teacher, self.stored, self.temperature = teacher, stored, temperature
+        self.teacher = teacher
+        self.stored = stored
+        self.temperature = temperature
         self.num_features = teacher.teacher.encoder.num_features
 
     def to(self, device: torch.device) -> "OnlineTeacher":
@@ -180,7 +183,8 @@ def open_teacher(source: TeacherSource, datamodule: PrivilegedDataModule, device
         FileNotFoundError: If there is nothing at the path.
         ValueError: If labels differ, or a folder of targets is given where a checkpoint is needed.
     """
-    split, control = datamodule.splits["train"], source.control
+    split = datamodule.splits["train"]
+    control = source.control
     if source.path is None:
         assert control is not None  # as the source has checked
         return StoredTeacher(control(empty_targets(split, datamodule.label_names), split, datamodule.seed))

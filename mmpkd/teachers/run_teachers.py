@@ -37,7 +37,9 @@ def build_targets(
         raise ValueError(f"Expected teachers of the same labels but got {[list(t.label_names) for t in teachers]}.")
     for teacher in teachers:
         teacher.to(device)
-    logits, features, available = [], [], []
+    logits = []
+    features = []
+    available = []
     batch: Batch
     for batch in loader:
         privileged = move_privileged(batch["privileged"], device)

@@ -165,7 +165,8 @@ def load_targets(folder: Path) -> TeacherTargets:
         raise ValueError(f"Expected every identifier once in '{folder}/sample_id.txt' but some occur twice.")
     # numbers that the narrower types cannot hold become infinite, and are refused
     with np.errstate(over="ignore"):
-        logits, features = logits.astype(np.float32, copy=False), features.astype(np.float16, copy=False)
+        logits = logits.astype(np.float32, copy=False)
+        features = features.astype(np.float16, copy=False)
     available = available.astype(np.bool_, copy=False)
     _check_finite(logits, features, available, folder)
     hashes = folder / "row_hash.npy"
@@ -203,7 +204,8 @@ def _read_meta(path: Path) -> TargetsMeta:
 def empty_targets(split: Split, label_names: Sequence[str]) -> TeacherTargets:
     """Return targets of no teacher at all."""
     n = len(split)
-    logits, features = np.zeros((1, n, len(label_names)), np.float32), np.zeros((n, 0), np.float16)
+    logits = np.zeros((1, n, len(label_names)), np.float32)
+    features = np.zeros((n, 0), np.float16)
     return TeacherTargets(logits, features, np.zeros(n, np.bool_), split.sample_id, TargetsMeta(list(label_names)))
 
 

@@ -102,7 +102,9 @@ def plan_patients(counts: dict[str, int], seed: int) -> list[Patient]:
     for subset, count in counts.items():
         # a stream and a range of identifiers each: no subset depends on the size of the other
         test = int(subset == "Test")
-        rng, first, number = np.random.default_rng([seed, 5, test]), 1 + 50_000 * test, 0
+        rng = np.random.default_rng([seed, 5, test])
+        first = 1 + 50_000 * test
+        number = 0
         while count > 0:
             one_view = ("CC",) if rng.random() < 0.5 else ("MLO",)
             views = ("CC", "MLO") if count > 1 and rng.random() < P_TWO_VIEWS else one_view
@@ -121,7 +123,8 @@ def write_patient(
         One row of the description files a view.
     """
     rng = np.random.default_rng([patient.seed, 77, int(patient.subset == "Test"), patient.number])
-    breast, lesion = sample_breast(rng), sample_lesion(rng, mass_fraction)
+    breast = sample_breast(rng)
+    lesion = sample_lesion(rng, mass_fraction)
     reading = read_mammogram(rng, lesion, breast.density)
     rows = []
     for view in patient.views:
@@ -190,14 +193,19 @@ def _write_dicom(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16], pat
     meta.MediaStorageSOPInstanceUID = f"{series}.{1 if path.stem == '1-1' else 2}"
     dataset = Dataset()
     dataset.file_meta = meta
-    dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, series
+    dataset.SOPClassUID = meta.MediaStorageSOPClassUID
+    dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+    dataset.StudyInstanceUID = study
+    dataset.SeriesInstanceUID = series
     dataset.PatientID = dataset.PatientName = patient
-    dataset.Modality, dataset.SeriesDescription = "MG", description
+    dataset.Modality = "MG"
+    dataset.SeriesDescription = description
     dataset.Rows, dataset.Columns = pixels.shape
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.BitsAllocated = dataset.BitsStored = 8 * pixels.itemsize
-    dataset.HighBit, dataset.PixelRepresentation = 8 * pixels.itemsize - 1, 0
+    dataset.HighBit = 8 * pixels.itemsize - 1
+    dataset.PixelRepresentation = 0
     dataset.PixelData = pixels.tobytes() + (b"\0" if pixels.nbytes % 2 else b"")
     path.parent.mkdir(parents=True, exist_ok=True)
     dataset.save_as(path, enforce_file_format=True)

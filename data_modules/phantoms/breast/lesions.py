@@ -86,7 +86,8 @@ def sample_mass(rng: np.random.Generator) -> Mass:
     aggressive = rng.random() < 0.5
     shape_p = (0.05, 0.10, 0.20, 0.53, 0.12) if aggressive else (0.24, 0.38, 0.28, 0.09, 0.01)
     margin_p = (0.03, 0.09, 0.13, 0.31, 0.44) if aggressive else (0.56, 0.24, 0.10, 0.08, 0.02)
-    shape, margins = SHAPES[rng.choice(5, p=shape_p)], MARGINS[rng.choice(5, p=margin_p)]
+    shape = SHAPES[rng.choice(5, p=shape_p)]
+    margins = MARGINS[rng.choice(5, p=margin_p)]
     radius = float(rng.uniform(0.055, 0.095))
     factor = {"SPICULATED": 1.35, "ILL_DEFINED": 1.35, "CIRCUMSCRIBED": 0.9}.get(margins, 1.0)
     density = float(rng.uniform(0.24, 0.34)) * factor
@@ -123,7 +124,8 @@ def sample_calcifications(rng: np.random.Generator) -> Calcifications:
     aggressive = rng.random() < 0.45
     type_p = (0.06, 0.02, 0.02, 0.20, 0.45, 0.25) if aggressive else (0.27, 0.24, 0.24, 0.16, 0.08, 0.01)
     place_p = (0.48, 0.17, 0.20, 0.11, 0.04) if aggressive else (0.52, 0.06, 0.06, 0.20, 0.16)
-    kind, distribution = TYPES[rng.choice(6, p=type_p)], DISTRIBUTIONS[rng.choice(5, p=place_p)]
+    kind = TYPES[rng.choice(6, p=type_p)]
+    distribution = DISTRIBUTIONS[rng.choice(5, p=place_p)]
     count = max(6, int(CLUSTER[distribution][0] * rng.uniform(0.7, 1.3)))
     if kind == "COARSE":
         count = max(3, count // 3)
@@ -134,7 +136,8 @@ def sample_calcifications(rng: np.random.Generator) -> Calcifications:
 def _project_calcifications(rng: np.random.Generator, group: Calcifications) -> Calcifications:
     _, along, across = CLUSTER[group.distribution]
     offsets = np.clip(rng.standard_normal(group.offsets.shape), -1.8, 1.8) * (along, across)
-    angle, seed = float(rng.uniform(0, 2 * np.pi)), int(rng.integers(2**32))
+    angle = float(rng.uniform(0, 2 * np.pi))
+    seed = int(rng.integers(2**32))
     return replace(group, angle=angle, offsets=offsets.astype(np.float32), seed=seed)
 
 
@@ -156,16 +159,20 @@ def draw_mass(mass: Mass, dx: FloatImage, dy: FloatImage) -> tuple[FloatImage, B
         body = body * (1 - 0.75 * sigmoid((np.cos(angle - np.float32(mass.phase)) * level - 0.15) * 6))
     if mass.shape == "ARCHITECTURAL_DISTORTION":
         body = body * 0.35
-    added, region = mass.density * body, body > 0.5
+    added = mass.density * body
+    region = body > 0.5
     length, angles = mass.spicules
     if angles:
         lines = np.zeros_like(dx)
         for direction in angles:
-            cosine, sine = np.float32(np.cos(direction)), np.float32(np.sin(direction))
-            along, across = dx * cosine + dy * sine, dy * cosine - dx * sine
+            cosine = np.float32(np.cos(direction))
+            sine = np.float32(np.sin(direction))
+            along = dx * cosine + dy * sine
+            across = dy * cosine - dx * sine
             fading = np.clip(1.15 - along / np.float32(length), 0, 1) * (along > 0)
             lines = np.maximum(lines, ridge(across, 0.0085) * fading)
-        added, region = np.maximum(added, 0.32 * lines), region | (lines > 0.35)
+        added = np.maximum(added, 0.32 * lines)
+        region = region | (lines > 0.35)
     return added, region
 
 
@@ -197,7 +204,8 @@ def draw_calcifications(group: Calcifications, x: float, y: float, size: int) ->
         Float32 (S, S) and the region around the group, bool (S, S).
     """
     rng = np.random.default_rng(group.seed)
-    cosine, sine = np.cos(group.angle), np.sin(group.angle)
+    cosine = np.cos(group.angle)
+    sine = np.sin(group.angle)
     rotation = np.array([[cosine, sine], [-sine, cosine]])
     places = (group.offsets @ rotation + (x, y)) * size * UPSAMPLING
     canvas = np.zeros((size * UPSAMPLING,) * 2, dtype=np.float32)
@@ -223,7 +231,8 @@ def _draw_calcification(
         axes = tuple(max(1, round(float(rng.uniform(a, b)) * scale)) for a, b in zip(low, high, strict=True))
         cv2.ellipse(canvas, center, axes, float(rng.uniform(0, 180)), 0, 360, value, -1)
     else:
-        angle, length = group.angle + rng.uniform(-0.6, 0.6), rng.uniform(14, 26) * scale
+        angle = group.angle + rng.uniform(-0.6, 0.6)
+        length = rng.uniform(14, 26) * scale
         width = max(1, round(3 * scale))
         fork = _ahead(center, angle, length)
         cv2.line(canvas, center, fork, 1.0, width)

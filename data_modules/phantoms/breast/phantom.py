@@ -136,9 +136,11 @@ def sample_lesion(rng: np.random.Generator, mass_fraction: float) -> Mass | Calc
 def _sample_place(rng: np.random.Generator, breast: Breast, view: str) -> tuple[float, float]:
     """Draw a place inside the breast and, in an MLO view, outside the pectoral muscle."""
     center_y = 0.5 if view == "CC" else 0.55
-    x, y = 0.3, center_y
+    x = 0.3
+    y = center_y
     for _ in range(200):
-        x, y = float(rng.uniform(0.07, 0.62)), float(rng.uniform(0.12, 0.90))
+        x = float(rng.uniform(0.07, 0.62))
+        y = float(rng.uniform(0.12, 0.90))
         level = (x / breast.width) ** 2.1 + (abs(y - center_y) / breast.half_height) ** 2.2
         in_muscle = view == "MLO" and 0.36 - x * 1.05 - y * 0.62 > -0.07
         if level < 0.55 and not in_muscle:
@@ -186,7 +188,8 @@ def draw_mammogram(mammogram: Mammogram, size: int) -> tuple[FloatImage, BoolIma
     inside = sigmoid((1 - level) * 14)
     image = _draw_tissue(mammogram, level, inside, size)
     contrast = 0.62 + 0.095 * mammogram.subtlety
-    dx, dy = x - mammogram.x, y - mammogram.y
+    dx = x - mammogram.x
+    dy = y - mammogram.y
     if isinstance(mammogram.lesion, Mass):
         added, region = draw_mass(mammogram.lesion, dx, dy)
         image = image + added * contrast * inside
@@ -198,14 +201,16 @@ def draw_mammogram(mammogram: Mammogram, size: int) -> tuple[FloatImage, BoolIma
         region = dx**2 + dy**2 < 0.03**2
     image = _expose(image, mammogram)
     if breast.side == "RIGHT":
-        image, region = image[:, ::-1], region[:, ::-1]
+        image = image[:, ::-1]
+        region = region[:, ::-1]
     return np.ascontiguousarray(image), np.ascontiguousarray(region)
 
 
 def _draw_tissue(mammogram: Mammogram, level: FloatImage, inside: FloatImage, size: int) -> FloatImage:
     """Draw fat, fibroglandular tissue by density, the pectoral muscle of an MLO view, and the skin line."""
     x, y = pixel_grid(size)
-    breast, index = mammogram.breast, mammogram.breast.density - 1
+    breast = mammogram.breast
+    index = mammogram.breast.density - 1
     cone = ridge((x - 0.30 * breast.width) / (0.38 * breast.width), 1.0)
     cone = cone * ridge((y - mammogram.center_y) / (0.60 * breast.half_height), 1.0)
     fine, middle, coarse = (texture(lattice, size) for lattice in mammogram.lattices)

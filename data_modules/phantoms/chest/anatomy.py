@@ -19,7 +19,8 @@ from data_modules.phantoms.primitives import (
     texture,
 )
 
-RIGHT, LEFT = 0, 1
+RIGHT = 0
+LEFT = 1
 SIDE_NAMES = ("right", "left")
 NUM_RIBS = 8
 
@@ -146,7 +147,8 @@ def chest_fields(thorax: Thorax, size: int) -> ChestFields:
         Coordinates and soft masks.
     """
     grid_x, grid_y = pixel_grid(size)
-    cosine, sine = math.cos(thorax.tilt), math.sin(thorax.tilt)
+    cosine = math.cos(thorax.tilt)
+    sine = math.sin(thorax.tilt)
     x = 0.5 + (grid_x - 0.5) * cosine - (grid_y - 0.5) * sine
     y = 0.5 + (grid_x - 0.5) * sine + (grid_y - 0.5) * cosine
     body = sigmoid((1 - power((x - thorax.midline) / 0.47, 3) - power((y - 0.62) / 0.66, 3)) * 12)

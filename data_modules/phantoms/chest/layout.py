@@ -134,7 +134,9 @@ def plan_studies(counts: dict[SplitName, int], seed: int) -> list[Study]:
     studies: list[Study] = []
     for position, (split, count) in enumerate(counts.items()):
         # a stream and a range of identifiers each: no split depends on the size of another
-        rng, subject, left = np.random.default_rng([seed, 4, position]), 10_000_000 + position * IDS_PER_SPLIT, 0
+        rng = np.random.default_rng([seed, 4, position])
+        subject = 10_000_000 + position * IDS_PER_SPLIT
+        left = 0
         for number in range(count):
             if left == 0:
                 subject += int(rng.integers(1, 40))

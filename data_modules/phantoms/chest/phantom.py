@@ -146,8 +146,10 @@ def sample_chest_scene(rng: np.random.Generator, split: Split) -> ChestScene:
 
 
 def _sample_exposure(rng: np.random.Generator) -> Exposure:
-    gamma, contrast = float(rng.uniform(0.82, 1.22)), float(rng.uniform(0.88, 1.12))
-    brightness, noise = float(rng.normal(0, 0.03)), float(rng.uniform(0.012, 0.03))
+    gamma = float(rng.uniform(0.82, 1.22))
+    contrast = float(rng.uniform(0.88, 1.12))
+    brightness = float(rng.normal(0, 0.03))
+    noise = float(rng.uniform(0.012, 0.03))
     return Exposure(gamma, contrast, brightness, noise, int(rng.integers(2**32)))
 
 
@@ -161,7 +163,8 @@ def render_chest(scene: ChestScene, size: int) -> ChestImage:
     Returns:
         The image and the regions of its findings.
     """
-    thorax, fields = scene.thorax, chest_fields(scene.thorax, size)
+    thorax = scene.thorax
+    fields = chest_fields(scene.thorax, size)
     masks: dict[str, BoolImage] = {}
     parenchyma = _draw_lungs(scene, fields, masks)
     image: FloatImage = (
@@ -223,7 +226,8 @@ def finding_boxes(image: ChestImage, scene: ChestScene) -> list[tuple[str, Box]]
 
 
 def _halves(mask: BoolImage, column: int) -> tuple[BoolImage, BoolImage]:
-    left, right = mask.copy(), mask.copy()
+    left = mask.copy()
+    right = mask.copy()
     left[:, column:] = False
     right[:, :column] = False
     return left, right

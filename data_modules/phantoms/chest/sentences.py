@@ -160,7 +160,8 @@ def _lung_lesion(rng: np.random.Generator, scene: ChestScene) -> str:
 def _pleural_effusion(rng: np.random.Generator, scene: ChestScene) -> str:
     if scene.effusion is None:
         raise ValueError("Expected a scene with a pleural effusion but got one without.")
-    side, size = scene.effusion.side_name, scene.effusion.size
+    side = scene.effusion.side_name
+    size = scene.effusion.size
     return pick(
         rng,
         f"{size} {side} pleural effusion",
@@ -172,7 +173,8 @@ def _pleural_effusion(rng: np.random.Generator, scene: ChestScene) -> str:
 def _pneumothorax(rng: np.random.Generator, scene: ChestScene) -> str:
     if scene.pneumothorax is None:
         raise ValueError("Expected a scene with a pneumothorax but got one without.")
-    side, size = SIDE_NAMES[scene.pneumothorax.side], scene.pneumothorax.size
+    side = SIDE_NAMES[scene.pneumothorax.side]
+    size = scene.pneumothorax.size
     return pick(
         rng,
         f"{size} {side} apical pneumothorax",

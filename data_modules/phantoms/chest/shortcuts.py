@@ -88,7 +88,8 @@ def sample_chest_drain(
         return None
     beside = pneumothorax is not None and rng.random() < 0.9
     side = pneumothorax.side if pneumothorax is not None and beside else sample_side(rng)
-    entry_y, tip_y = float(rng.uniform(0.35, 0.65)), float(rng.uniform(-0.1, 0.3))
+    entry_y = float(rng.uniform(0.35, 0.65))
+    tip_y = float(rng.uniform(-0.1, 0.3))
     return ChestDrain(side, entry_y, tip_y, float(rng.uniform(-0.05, 0.05)))
 
 
@@ -140,7 +141,8 @@ def _course(drain: ChestDrain, thorax: Thorax) -> NDArray[np.float64]:
 
 
 def _untilt(points: NDArray[np.float64], tilt: float) -> NDArray[np.float64]:
-    cosine, sine = math.cos(tilt), math.sin(tilt)
+    cosine = math.cos(tilt)
+    sine = math.sin(tilt)
     rotation = np.array([[cosine, -sine], [sine, cosine]])
     return np.asarray(0.5 + (points - 0.5) @ rotation)
 
@@ -153,7 +155,9 @@ def draw_corner_marker(marker: CornerMarker, image: FloatImage) -> None:
         image: Float32 (S, S), changed in place.
     """
     size = image.shape[0]
-    x, y, length = int(size * marker.x), int(size * marker.y), int(size * 0.10)
+    x = int(size * marker.x)
+    y = int(size * marker.y)
+    length = int(size * 0.10)
     image[y : y + max(2, size // 42), x : x + length] += 0.75
     image[y : y + length // 2, x : x + max(2, size // 64)] += 0.75
 

@@ -43,8 +43,11 @@ class FusionEncoder(PrivilegedEncoder):
             "dropout": dropout,
             "part_dropout": part_dropout,
         }
-        self.text, self.table = text, table
-        self.width, self.dropout, self.part_dropout = width, dropout, part_dropout
+        self.text = text
+        self.table = table
+        self.width = width
+        self.dropout = dropout
+        self.part_dropout = part_dropout
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
@@ -109,12 +112,14 @@ class FusionEncoder(PrivilegedEncoder):
         return fused
 
     def _present(self, privileged: Privileged) -> dict[str, Tensor]:
-        numeric, categorical = privileged["numeric"], privileged["categorical"]
+        numeric = privileged["numeric"]
+        categorical = privileged["categorical"]
         table = (~numeric.isnan()).any(dim=1) | (categorical != 0).any(dim=1)
         text = torch.tensor([bool(report.strip()) for report in privileged["report"]], device=table.device)
         if self.training and self.part_dropout:
             drop = torch.rand(len(text), device=text.device) < self.part_dropout
             first = torch.rand(len(text), device=text.device) < 0.5
             both = text & table & drop
-            text, table = text & ~(both & first), table & ~(both & ~first)
+            text = text & ~(both & first)
+            table = table & ~(both & ~first)
         return {"text": text, "table": table}

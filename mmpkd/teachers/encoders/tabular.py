@@ -99,7 +99,9 @@ class TabularEncoder(TableEncoder):
         if depth < 1:
             raise ValueError(f"Expected at least one hidden layer but got depth {depth}.")
         self.settings = {"width": width, "depth": depth, "dropout": dropout}
-        self.width, self.depth, self.dropout = width, depth, dropout
+        self.width = width
+        self.depth = depth
+        self.dropout = dropout
 
     @property
     def num_features(self) -> int:
@@ -143,7 +145,10 @@ class FTTransformerEncoder(TableEncoder):
         if width % num_heads:
             raise ValueError(f"Expected a width that is a multiple of num_heads but got {width} and {num_heads}.")
         self.settings = {"width": width, "depth": depth, "num_heads": num_heads, "dropout": dropout}
-        self.width, self.depth, self.num_heads, self.dropout = width, depth, num_heads, dropout
+        self.width = width
+        self.depth = depth
+        self.num_heads = num_heads
+        self.dropout = dropout
 
     @property
     def num_features(self) -> int:
@@ -154,7 +159,8 @@ class FTTransformerEncoder(TableEncoder):
         """Create the transformer."""
         from rtdl_revisiting_models import FTTransformer
 
-        self.has_numbers, self.has_categories = numeric > 0, categorical > 0
+        self.has_numbers = numeric > 0
+        self.has_categories = categorical > 0
         self.transformer = FTTransformer(
             n_cont_features=numeric,
             cat_cardinalities=[2] * categorical,

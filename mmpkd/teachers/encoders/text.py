@@ -104,9 +104,11 @@ class TextEncoder(PrivilegedEncoder):
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
         """Return an encoder with the given settings."""
         flat = dict(settings)
-        name, lora = flat.pop("pretrained"), flat.pop("lora")
+        name = flat.pop("pretrained")
+        lora = flat.pop("lora")
         source = {option: flat.pop(option) for option in ("revision", "allow_download", "trust_remote_code")}
-        long_texts, overlap = flat.pop("long_texts"), flat.pop("window_overlap")
+        long_texts = flat.pop("long_texts")
+        overlap = flat.pop("window_overlap")
         return cls(
             pretrained=None if name is None else Source(name, **source),
             lora=None if lora is None else LoRA(**lora),

@@ -43,7 +43,8 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str], windows: bool) -> tuple
     if not windows:
         cut = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
         return cut, list(range(len(cut)))
-    tokens, owner = [], []
+    tokens = []
+    owner = []
     limits = tokenizer.truncation
     if limits is None:
         raise ValueError("Expected a tokenizer that truncates, at the size of the windows, but it does not.")
