@@ -5,6 +5,7 @@ A mask has two levels. Where a file leaves open which of them is the region, it 
 
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -15,6 +16,8 @@ WIDE_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 MAX_NUMBER = 31
 # how far the channels of grey, or of one colour, differ where JPEG or smoothed edges disturb them
 NOISE = 16
+# the share of the way from background to region that compression does not reach on an area
+DARK = 0.15
 Mask = NDArray[np.bool_]
 
 
@@ -61,7 +64,8 @@ def bright(values: NDArray[Any]) -> Mask:
         Bool (h, w).
 
     Raises:
-        MaskError: If values are not finite, if none of several is dark, or if they number regions.
+        MaskError: If values are not finite, if none of several is dark, if they number regions, or if there is a darker area
+            beside the bright one.
     """
     low = float(values.min())
     high = float(values.max())
@@ -73,7 +77,21 @@ def bright(values: NDArray[Any]) -> Mask:
         numbers = np.unique(values)
         if len(numbers) > 2:
             raise MaskError(f"it holds {len(numbers)} values up to {high:g}: a mask of each region is expected")
-    return np.asarray(values > max(high / 2, 0), dtype=np.bool_)
+    region = np.asarray(values > max(high / 2, 0), dtype=np.bool_)
+    # what smoothing and compression leave between background and region varies, or is a thin rim
+    darker = _is_flat(values) & ~region & (values > low + DARK * (high - low))
+    if darker.any():
+        raise MaskError(
+            f"beside what is bright it holds an area of the value {float(values[darker][0]):g}, of {high:g}"
+        )
+    return region
+
+
+def _is_flat(values: NDArray[Any]) -> Mask:
+    """Return where a pixel and its eight neighbours have one value."""
+    window = np.ones((3, 3), dtype=np.uint8)
+    single = np.asarray(values, dtype=np.float32)
+    return np.asarray(cv2.erode(single, window) == cv2.dilate(single, window), dtype=np.bool_)
 
 
 def _opaque(colours: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> Mask:

@@ -138,3 +138,36 @@ def test_dicom_masks_have_two_levels_and_the_polarity_of_the_file(tmp_path: Path
     np.testing.assert_array_equal(read_mask(inverted), TRUTH)
     with pytest.raises(ImageReadError, match="mask of two grey levels is expected"):
         read_mask(write_dicom(tmp_path / "c.dcm", np.arange(1200, dtype=np.uint16).reshape(40, 30), 16))
+
+
+OTHER = np.zeros((40, 30), bool)
+OTHER[25:32, 5:25] = True
+
+
+def two_regions(second: tuple[int, int, int]) -> Image.Image:
+    """Return a colour image of a red region and another one."""
+    return Image.fromarray(np.where(OTHER[..., None], second, np.where(TRUTH[..., None], RED, BLACK)).astype(np.uint8))
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16", "P"])
+@pytest.mark.parametrize("value", [85, 127])
+def test_a_second_region_that_is_darker_is_not_lost(mode: str, value: int) -> None:
+    values = np.where(OTHER, value, np.where(TRUTH, 255, 0))
+    image = Image.fromarray(values.astype(np.uint16 if mode == "I;16" else np.uint8))
+    image = image.convert("P") if mode == "P" else image
+    with pytest.raises(MaskError, match=f"an area of the value {value}, of 255"):
+        region_of(image)
+
+
+@pytest.mark.parametrize("second", [(0, 0, 120), (0, 120, 0), (120, 0, 0)])
+def test_a_second_region_of_a_darker_colour_is_not_lost(second: tuple[int, int, int]) -> None:
+    with pytest.raises(MaskError, match="an area of the value 120, of 255"):
+        region_of(two_regions(second))
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.7, 2])
+@pytest.mark.parametrize("resample", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.BOX])
+def test_a_smoothed_edge_is_no_second_region(factor: float, resample: Image.Resampling) -> None:
+    image = levels(255, 0, np.uint8)
+    resized = image.resize((round(30 * factor), round(40 * factor)), resample)
+    assert region_of(resized).mean() == pytest.approx(TRUTH.mean(), abs=0.03)
