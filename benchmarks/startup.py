@@ -26,7 +26,7 @@ from mmpkd.commands.main import OWN_COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 TORCH, LIGHTNING = "import torch", "import lightning.pytorch.cli"
-SIZES = {"num_train": 64, "num_val": 8, "num_test": 8}
+SIZES = {"num_train": 64, "num_val": 32, "num_test": 32}
 
 
 class StopAfterFirstStep(Callback):
