@@ -65,7 +65,7 @@ class Slurm:
         queued_jobs()  # now, where a failure costs nothing
 
     def start(self, runs: Sequence[Run]) -> None:
-        """Submit runs as an array, without those that have a job in the queue.
+        """Submit runs as an array, without those that have a job in the queue or that a job has just finished.
 
         Raises:
             StudyError: If a job in the queue was submitted with other settings, or sbatch refuses.
@@ -74,8 +74,9 @@ class Slurm:
         while any(_job_state(run, queue) == "COMPLETING" for run in runs):
             time.sleep(self._poll)  # it was cancelled or has just failed
             queue = self._queue()
+        unfinished = [run for run in runs if not is_finished(run)]
         new = []
-        for run in runs:
+        for run in unfinished:
             job = read_job(run)
             if job is None or job.key not in queue:
                 new.append(run)
@@ -87,9 +88,9 @@ class Slurm:
                     f"Expected the job of {run.name} in the queue to have the settings of the study but they changed since. "
                     f"Change them back, or cancel it: scancel --name={job.name}"
                 )
-        self._running += runs
-        if len(new) < len(runs):
-            logger.info("%d of them have a job in the queue already", len(runs) - len(new))
+        self._running += runs  # also those that a job has finished since they were chosen: `wait` reports them
+        if len(new) < len(unfinished):
+            logger.info("%d of them have a job in the queue already", len(unfinished) - len(new))
         if new:
             self._submit(new)
 

@@ -49,6 +49,15 @@ def test_a_study_that_starts_again_waits_for_its_jobs(tmp_path: Path, held: Path
     assert again.wait() == [EndedRun(second, None)]
 
 
+def test_a_run_that_a_job_finished_in_the_meantime_is_not_submitted_again(tmp_path: Path, held: Path) -> None:
+    run = planned(tmp_path)[0]
+    write_done(run)
+    jobs = engine(tmp_path)
+    jobs.start([run])
+    assert names(held) == []
+    assert jobs.wait() == [EndedRun(run, None)]
+
+
 def test_jobs_do_not_inherit_the_job_that_a_study_runs_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     monkeypatch.setenv("SLURM_CONF", "/somewhere/slurm.conf")
