@@ -65,8 +65,9 @@ def is_rescaled(first: Size, second: Size) -> bool:
     """Return whether one of two images can be a copy of the other at another scale: neither cropped nor squeezed.
 
     The longer side sets the scale, and the other side agrees with it within one pixel of the smaller image, however a
-    program rounds. Two images with a side in common have one scale: their other sides differ by at most one pixel. Sizes
-    alone cannot tell a copy from a crop that keeps the proportions.
+    program rounds. Two images with a side in common are at one scale: more than one pixel between their other sides is a
+    crop, although rounding could hide so small a change of scale. Sizes alone cannot tell a copy from a crop that keeps the
+    proportions.
 
     Args:
         first: (height, width) in pixels.
