@@ -1,12 +1,13 @@
 """Check names of columns and values before they are used; messages name the nearest known name, and the rows of the file."""
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
+from data_modules.suggestion import did_you_mean
 
 NUM_NAMED = 5
 # how floats and spreadsheets write long numbers
@@ -29,8 +30,7 @@ def check_names(names: Iterable[str], known: Sequence[str], what: str) -> None:
     """
     unknown = [name for name in names if name not in known]
     if unknown:
-        near = difflib.get_close_matches(unknown[0], list(known), n=1, cutoff=0.6)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
+        hint = did_you_mean(unknown[0], known)
         raise ValueError(f"Expected names of {what} but got {unknown}.{hint} There are: {', '.join(known)}.")
 
 

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from data_modules.hashing import MASK, scramble, to_uniform
 from data_modules.prepared import PreparedImages
 from data_modules.transforms import Augmentation
 
 # images copied to the device at once
 CHUNK = 1024
-_MASK = 0xFFFFFFFF
 
 
 class DeviceImages:
@@ -178,17 +178,10 @@ def adjust(image: Tensor, changes: Changes) -> Tensor:
 def uniform(seed: int, epoch: int, index: Tensor, count: int) -> Tensor:
     """Return float32 (B, count) in [0, 1) that depend on seed, epoch and index alone, on any device.
 
-    Each number is the lowbias32 hash (https://nullprogram.com/blog/2018/07/31/) of the four integers, one after the other.
+    Each number is the hash of the four integers, one after the other; see `scramble`.
     """
-    state = _mix(index.long() & _MASK)
+    state = scramble(index.long() & MASK)
     for number in (epoch, seed):
-        state = _mix((state + 0x9E3779B9 * (number + 1)) & _MASK)
+        state = scramble((state + 0x9E3779B9 * (number + 1)) & MASK)
     column = torch.arange(1, count + 1, device=index.device)
-    bits = _mix((state[:, None] + 0x85EBCA6B * column) & _MASK)
-    return (bits >> 8).to(torch.float32) / 2**24
-
-
-def _mix(value: Tensor) -> Tensor:
-    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
-        value = ((value ^ (value >> shift)) * factor) & _MASK
-    return value ^ (value >> 16)
+    return to_uniform(scramble((state[:, None] + 0x85EBCA6B * column) & MASK))

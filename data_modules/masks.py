@@ -79,7 +79,10 @@ def bright(values: NDArray[Any]) -> Mask:
             raise MaskError(f"it holds {len(numbers)} values up to {high:g}: a mask of each region is expected")
     region = np.asarray(values > max(high / 2, 0), dtype=np.bool_)
     # what smoothing and compression leave between background and region varies, or is a thin rim
-    darker = _is_flat(values) & ~region & (values > low + DARK * (high - low))
+    darker = ~region & (values > low + DARK * (high - low))
+    # most masks have two levels only: their neighbours are not looked at
+    if darker.any():
+        darker &= _is_flat(values)
     if darker.any():
         raise MaskError(
             f"beside what is bright it holds an area of the value {float(values[darker][0]):g}, of {high:g}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from data_modules.checks.report import Problem, Severity, sample_examples
 from data_modules.geometry import Placement
-from data_modules.images import ImageReadError, is_binary, read_image
+from data_modules.images import ImageReadError, is_binary, read_image, used_range
 from data_modules.parallel import parallel
 from data_modules.preparation import Image, Preparation
 from data_modules.regions import MaskRegion, Roi, draw_roi, lies_mirrored
@@ -126,7 +126,7 @@ def _brightest(path: Path, image: Image) -> float:
     """Return the brightest pixel of a file, as a part of its grey scale, if the image that was made of it is dim, and else 1."""
     if image.max() > DIM:
         return 1.0
-    return float(read_image(path, grey_range="declared")[0].max())
+    return used_range(path)[1]
 
 
 def _extent(roi: Roi, placement: Placement) -> tuple[float, bool]:

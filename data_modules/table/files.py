@@ -24,7 +24,7 @@ def read_table(path: Path, used: Mapping[str, Sequence[str]]) -> pd.DataFrame:
 
     Returns:
         One column of text for each name, NaN where a cell is blank. Text has no blanks at either end; see
-        `without_decimal_points` for identifiers. The index, `row`, has the rows of the file: the header of a CSV file is row 1,
+        `without_decimal_points` for whole numbers. The index, `row`, has the rows of the file: the header of a CSV file is row 1,
         and so is the first row of a Parquet file.
 
     Raises:
@@ -84,7 +84,7 @@ def _as_text(column: pa.ChunkedArray, name: str, path: Path) -> list[str | float
 
 
 def without_decimal_points(column: "pd.Series[str]") -> "pd.Series[str]":
-    """Return a column of identifiers without `.0` if all are whole numbers: pandas turns integers into floats beside a blank."""
+    """Return a column of cells without `.0` if all are whole numbers: pandas turns integers into floats beside a blank."""
     stated = column.dropna()
     if not any(cell.endswith(".0") for cell in stated) or not all(_WHOLE.fullmatch(cell) for cell in stated):
         return column

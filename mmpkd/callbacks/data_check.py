@@ -31,7 +31,9 @@ def check_served_data(
     Raises:
         ValueError: If there are errors; several are also logged, one a line.
     """
-    found = quick_problems(data, data.splits, [*tried, *(["train"] if data.max_train_samples is not None else [])])
+    used = {name: split for name, split in data.splits.items() if name in splits}
+    found = quick_problems(data, used, [*tried, *(["train"] if data.max_train_samples is not None else [])])
+    # a split that is not used may be missing
     found = [problem for problem in found if problem.split in (*splits, "")]
     errors = [problem for problem in found if problem.severity == "error"]
     if is_logged:

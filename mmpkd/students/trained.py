@@ -130,11 +130,10 @@ def _read(checkpoint: str | Path, mmap: bool = False) -> dict[str, Any]:
 
 
 def _untrained(saved: Mapping[str, Any]) -> VisionTransformerStudent:
-    seen = saved.get("input", {})
-    normalisation = {name: seen[name] for name in ("mean", "std") if name in seen}
+    seen = saved["input"]
     # its random weights are overwritten: drawing them must not change a training that loads the student
     with torch.random.fork_rng(devices=[]):
-        return VisionTransformerStudent(**saved["student"], **normalisation)
+        return VisionTransformerStudent(**saved["student"], mean=seen["mean"], std=seen["std"])
 
 
 def _student_of(saved: Mapping[str, Any]) -> VisionTransformerStudent:

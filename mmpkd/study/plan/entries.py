@@ -1,6 +1,5 @@
 """Parts of a study file, read into dataclasses by jsonargparse."""
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, g
 
 from jsonargparse import ArgumentError, ArgumentParser
 
+from data_modules.suggestion import did_you_mean
 from mmpkd.study.plan.study_plan import StudyError
 
 if TYPE_CHECKING:
@@ -85,12 +85,6 @@ def mapping(entry: object) -> dict[str, Any]:
     if not isinstance(entry, Mapping) or not entry:
         raise StudyError(f"Expected a mapping (key: value) but got {entry!r}.")
     return {str(key): value for key, value in entry.items()}
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ` Did you mean ...?` with the nearest known word, or an empty text."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _value(key: str, value: object, hint: Any) -> Any:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from data_modules.suggestion import did_you_mean
 from mmpkd.study.plan.domains import domain_of
-from mmpkd.study.plan.entries import did_you_mean
 from mmpkd.study.plan.study_plan import StudyError, StudyPlan
 
 
