@@ -24,8 +24,8 @@ from timing import measure, show
 from torch.utils.data import DataLoader
 from torchvision.transforms import Compose
 
+from data_modules.images.prepare import prepare_images
 from data_modules.mimic_cxr import MIMICCXRDataModule
-from data_modules.prepare import prepare_images
 
 FRAME = (3056, 2544)
 FINDINGS = ("Atelectasis", "Edema")

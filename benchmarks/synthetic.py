@@ -11,15 +11,15 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from data_modules.base import License, PrivilegedDataModule
 from data_modules.batch import Batch
-from data_modules.prepared import PreparedMeta
+from data_modules.images.prepared import PreparedMeta
+from data_modules.images.transforms import Augmentation
 from data_modules.split import Split
-from data_modules.transforms import Augmentation
 
 NAMES = tuple(f"Finding {k}" for k in range(5))
 
 
 class RandomImages:
-    """Random 8-bit images, in place of `data_modules.prepared.PreparedImages`.
+    """Random 8-bit images, in place of `data_modules.images.prepared.PreparedImages`.
 
     Args:
         num_images: Number of images N.

@@ -17,7 +17,7 @@ import torch
 from timing import optimizer_step
 
 from data_modules.batch import Batch
-from data_modules.processors import num_processors
+from data_modules.processes.processors import num_processors
 from mmpkd.modules import DistillationModule
 from mmpkd.students import VisionTransformerStudent
 

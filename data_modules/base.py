@@ -19,14 +19,14 @@ from data_modules.batch import Sample, collate
 from data_modules.dataset import PrivilegedDataset
 from data_modules.forms import PrivilegedForm
 from data_modules.frames import check_frames
-from data_modules.geometry import Resize
-from data_modules.images import GreyRange
+from data_modules.images.geometry import Resize
+from data_modules.images.image_file import GreyRange
+from data_modules.images.preparation import Preparation, Preprocess
+from data_modules.images.prepared import PreparedImages
+from data_modules.images.transforms import Augmentation, SampleTransform
 from data_modules.labels import check_label_names
-from data_modules.preparation import Preparation, Preprocess
-from data_modules.prepared import PreparedImages
 from data_modules.samplers import EpochSampler, Key, RowSampler
 from data_modules.split import Split, check_disjoint_patients, patient_folds
-from data_modules.transforms import Augmentation, SampleTransform
 
 License = Literal["credentialed", "open", "synthetic"]
 # the epoch that a training begins in, and the samples of it that were served before

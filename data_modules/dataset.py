@@ -7,15 +7,15 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from data_modules.batch import Sample
-from data_modules.geometry import Placement
-from data_modules.images import ImageReadError
-from data_modules.preparation import Image, Preparation
-from data_modules.prepared import PreparedImages
-from data_modules.regions import draw_roi
+from data_modules.images.geometry import Placement
+from data_modules.images.image_file import ImageReadError
+from data_modules.images.preparation import Image, Preparation
+from data_modules.images.prepared import PreparedImages
+from data_modules.images.regions import draw_roi
+from data_modules.images.transforms import SampleTransform
+from data_modules.processes.shared_cache import SharedCache
 from data_modules.samplers import Key
-from data_modules.shared_cache import SharedCache
 from data_modules.split import Split
-from data_modules.transforms import SampleTransform
 
 
 class PrivilegedDataset(Dataset[Sample]):

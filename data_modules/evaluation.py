@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from data_modules.base import License, PrivilegedDataModule
 from data_modules.columns import identifiers, texts
-from data_modules.geometry import Resize, Size
-from data_modules.images import GreyRange
-from data_modules.preparation import Preprocess
-from data_modules.regions import Region, join_regions
+from data_modules.images.geometry import Resize, Size
+from data_modules.images.image_file import GreyRange
+from data_modules.images.preparation import Preprocess
+from data_modules.images.regions import Region, join_regions
 from data_modules.split import Split
 
 logger = logging.getLogger("mmpkd")

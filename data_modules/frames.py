@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from data_modules.columns import check_names
-from data_modules.csv_file import read_csv
-from data_modules.dicom import is_dicom
-from data_modules.geometry import Size
-from data_modules.images import read_size
-from data_modules.regions import MaskRegion, Roi, check_scale
+from data_modules.files.csv_file import read_csv
+from data_modules.images.dicom import is_dicom
+from data_modules.images.geometry import Size
+from data_modules.images.image_file import read_size
+from data_modules.images.regions import MaskRegion, Roi, check_scale
 from data_modules.split import Split
 
 # names of height and width: ours, and those of the tables that come with resized copies on Kaggle

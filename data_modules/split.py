@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data_modules.regions import Roi
+from data_modules.images.regions import Roi
 
 
 def taken_out(label: str) -> str:

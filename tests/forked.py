@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from mmpkd.commands.processes import PROGRAM
+from mmpkd.commands.processes.run import PROGRAM
 from mmpkd.study.execution.forked import start_command
 
 

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from data_modules.batch import Batch
-from data_modules.json_file import write_json
+from data_modules.files.json_file import write_json
 
 
 class SignalAt(Callback):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from data_modules.images import ImageReadError
+from data_modules.images.image_file import ImageReadError
 
 Result = TypeVar("Result")
 

@@ -11,8 +11,8 @@ import yaml
 from PIL import Image
 
 from data_modules.cbis_ddsm.breast import PrepareBreast
+from data_modules.images.preparation import Preparation
 from data_modules.phantoms import write_breast_phantoms
-from data_modules.preparation import Preparation
 from mmpkd.attribution import AttentionRollout
 from mmpkd.cli.lightning_cli import main
 from mmpkd.commands.attribute import ATTRIBUTIONS

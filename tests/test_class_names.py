@@ -46,7 +46,7 @@ def _everything() -> None:
     """Import all of our modules but those that do something when they are imported."""
     for package in (data_modules, mmpkd):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if module.name != "mmpkd.commands.preload" and not module.name.endswith("__main__"):
+            if module.name != "mmpkd.commands.processes.preload" and not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
 
 

@@ -11,8 +11,8 @@ from lightning.pytorch.trainer import call
 from torch import nn
 from torch._utils import ExceptionWrapper
 
-from data_modules.images import ImageReadError
-from data_modules.prepare import verify_images
+from data_modules.images.image_file import ImageReadError
+from data_modules.images.prepare import verify_images
 from mmpkd.cli.error_lines import place_in_users_code, run_with_error_line, take_debug, user_error
 from mmpkd.losses import schedules
 from mmpkd.losses.schedules import Schedule

@@ -15,7 +15,7 @@ from data_modules.phantoms import write_breast_phantoms, write_chest_phantoms
 from mmpkd.callbacks.localization.map_samples import choose_fixed
 from mmpkd.cli.data_config import load_data_module
 from mmpkd.cli.lightning_cli import main
-from mmpkd.commands.processes import run_lightning
+from mmpkd.commands.processes.run import run_lightning
 from mmpkd.commands.study import main as study
 from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs

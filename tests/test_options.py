@@ -11,8 +11,8 @@ import torch
 import yaml
 from torch import Tensor
 
-from data_modules.device_images import DeviceImages
-from data_modules.prepare import prepare_images
+from data_modules.images.device_images import DeviceImages
+from data_modules.images.prepare import prepare_images
 from mmpkd import losses
 from mmpkd.cli.lightning_cli import main
 from tests.tiny import TinyDataModule, write_targets, write_text_encoder

@@ -27,7 +27,7 @@ from mmpkd.teachers.lookup import StoredTeacher
 from mmpkd.teachers.source import TeacherSource
 from mmpkd.teachers.targets import load_targets
 from mmpkd.teachers.teacher import FrozenTeacher, Teacher, TeacherIdentity, move_privileged
-from tests.data_modules.test_device_images import prepared_module
+from tests.data_modules.images.test_device_images import prepared_module
 from tests.losses.test_all import LOSSES
 from tests.pretended_device import DEVICE, MixedDevicesError, PretendedDevice, PretendedStrategy
 from tests.tiny import TinyDataModule, tiny_student, write_targets

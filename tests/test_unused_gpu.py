@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmpkd.cli import unused_gpu
-from mmpkd.cli.unused_gpu import warn_of_unused_gpu
+from mmpkd.numerics import unused_gpu
+from mmpkd.numerics.unused_gpu import warn_of_unused_gpu
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from mmpkd.cli.user_code import find_user_code
 FIND = """\
 from mmpkd.cli.user_code import find_user_code
 find_user_code()
-import data_modules.json_file
+import data_modules.files.json_file
 from data_modules.mine import NAME
 from my_data import PLACE
 print(NAME, PLACE)

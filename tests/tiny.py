@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from data_modules.base import License, PrivilegedDataModule
-from data_modules.regions import BoxRegion, Roi
+from data_modules.images.regions import BoxRegion, Roi
+from data_modules.images.transforms import Augmentation
 from data_modules.split import Split, Table
-from data_modules.transforms import Augmentation
 from mmpkd.students import VisionTransformerStudent
 from mmpkd.teachers.encoders.vocabulary import learn_word_tokenizer
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_modules.geometry import Window, whole
-from data_modules.images import rescale
-from data_modules.preparation import Image
+from data_modules.images.geometry import Window, whole
+from data_modules.images.image_file import rescale
+from data_modules.images.preparation import Image
 
 # long side of the image in which the breast is looked for: the outline needs no more, and films have 5,000 pixels
 SEARCH_SIDE = 512

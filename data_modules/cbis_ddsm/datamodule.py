@@ -25,11 +25,11 @@ from data_modules.cbis_ddsm.samples import (
 )
 from data_modules.cbis_ddsm.split import assign_subsets
 from data_modules.cbis_ddsm.tables import Abnormality, read_tables
-from data_modules.geometry import Resize
-from data_modules.images import GreyRange
-from data_modules.preparation import Preprocess
+from data_modules.images.geometry import Resize
+from data_modules.images.image_file import GreyRange
+from data_modules.images.preparation import Preprocess
+from data_modules.images.transforms import Augmentation
 from data_modules.split import Split
-from data_modules.transforms import Augmentation
 
 WithoutCallback = Literal["benign", "drop", "own_class"]
 

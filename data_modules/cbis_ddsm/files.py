@@ -15,9 +15,9 @@ from typing import Literal
 
 import pandas as pd
 
-from data_modules.dicom import is_dicom, list_dicom
-from data_modules.geometry import is_rescaled
-from data_modules.images import is_binary, read_dicom_pixels, read_identity, read_image
+from data_modules.images.dicom import is_dicom, list_dicom
+from data_modules.images.geometry import is_rescaled
+from data_modules.images.image_file import is_binary, read_dicom_pixels, read_identity, read_image
 
 MaskStatus = Literal["same_size", "rescaled", "mismatched", "missing", "ambiguous"]
 # from good to bad

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data_modules.cbis_ddsm.descriptors import Columns, encode
 from data_modules.cbis_ddsm.files import STATUSES, USABLE, ImageTree, MaskStatus
-from data_modules.regions import MaskRegion, Roi
+from data_modules.images.regions import MaskRegion, Roi
 from data_modules.split import Split, Table
 
 Unit = Literal["image", "abnormality"]

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pandas as pd
 
-from data_modules.csv_file import read_csv
+from data_modules.files.csv_file import read_csv
 
 Kind = Literal["mass", "calc"]
 Abnormality = Literal["mass", "calc", "both"]

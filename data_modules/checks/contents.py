@@ -8,7 +8,7 @@ import numpy as np
 
 from data_modules.checks.files import FileFacts, shared
 from data_modules.checks.report import Problem
-from data_modules.parallel import parallel
+from data_modules.processes.parallel import parallel
 from data_modules.split import Split
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from data_modules.checks.report import Problem, Severity, sample_examples
-from data_modules.geometry import Placement
-from data_modules.images import ImageReadError, is_binary, read_image, used_range
-from data_modules.parallel import parallel
-from data_modules.preparation import Image, Preparation
-from data_modules.regions import MaskRegion, Roi, draw_roi, lies_mirrored
+from data_modules.images.geometry import Placement
+from data_modules.images.image_file import ImageReadError, is_binary, read_image, used_range
+from data_modules.images.preparation import Image, Preparation
+from data_modules.images.regions import MaskRegion, Roi, draw_roi, lies_mirrored
+from data_modules.processes.parallel import parallel
 from data_modules.split import Split
 
 # points a side of the grid on which regions are looked for around an image

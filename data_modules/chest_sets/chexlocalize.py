@@ -8,13 +8,13 @@ import numpy as np
 
 from data_modules.base import License
 from data_modules.columns import binary_column, check_names, identifiers
-from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader
-from data_modules.folders import find_base, find_file
-from data_modules.geometry import Size
-from data_modules.json_file import read_json
+from data_modules.files.csv_file import read_csv
+from data_modules.files.folders import find_base, find_file
+from data_modules.files.json_file import read_json
+from data_modules.images.geometry import Size
+from data_modules.images.regions import PolygonRegion, Region, RLERegion
 from data_modules.mimic_cxr.labels import FINDINGS, RENAMED
-from data_modules.regions import PolygonRegion, Region, RLERegion
 
 # what releases call the folder of a split
 FOLDERS = {"val": ("valid", "val"), "test": ("test",)}

@@ -7,11 +7,11 @@ import pandas as pd
 
 from data_modules.base import License
 from data_modules.columns import check_names, identifiers
-from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader
-from data_modules.folders import find_file, walk_folders
-from data_modules.geometry import to_xyxy
-from data_modules.regions import BoxRegion
+from data_modules.files.csv_file import read_csv
+from data_modules.files.folders import find_file, walk_folders
+from data_modules.images.geometry import to_xyxy
+from data_modules.images.regions import BoxRegion
 from data_modules.vocabulary import Vocabulary
 
 # the box list and the table spell an infiltrate differently; fibrosis may be of the lung or of the pleura

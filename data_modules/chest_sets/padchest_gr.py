@@ -9,12 +9,12 @@ import pandas as pd
 from data_modules.base import License
 from data_modules.chest_sets.padchest_names import VOCABULARY
 from data_modules.columns import check_names
-from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader
-from data_modules.folders import find_base, find_file
-from data_modules.geometry import to_xyxy
-from data_modules.json_file import load_json
-from data_modules.regions import BoxRegion, Region
+from data_modules.files.csv_file import read_csv
+from data_modules.files.folders import find_base, find_file
+from data_modules.files.json_file import load_json
+from data_modules.images.geometry import to_xyxy
+from data_modules.images.regions import BoxRegion, Region
 
 REPORTS = "grounded_reports_*.json"
 TABLES = ("master_table.csv", "master_table.csv.zip", "master_table.csv.gz")

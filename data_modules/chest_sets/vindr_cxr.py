@@ -9,12 +9,12 @@ import pandas as pd
 
 from data_modules.base import License
 from data_modules.columns import check_names
-from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader
-from data_modules.folders import find_base, find_file
+from data_modules.files.csv_file import read_csv
+from data_modules.files.folders import find_base, find_file
 from data_modules.frames import annotated_frames
-from data_modules.geometry import to_xyxy
-from data_modules.regions import BoxRegion, Region
+from data_modules.images.geometry import to_xyxy
+from data_modules.images.regions import BoxRegion, Region
 from data_modules.vocabulary import Vocabulary
 
 # a shifted mediastinum is not an enlarged one; fibrosis may be of the lung or of the pleura, a calcification may be a granuloma

@@ -10,8 +10,8 @@ import pandas as pd
 from data_modules.embed.files import Frame
 from data_modules.embed.mirroring import were_mirrored
 from data_modules.frames import annotated_frames, frames_by_image
-from data_modules.geometry import Size, to_xyxy
-from data_modules.regions import BoxRegion, Roi, mirror
+from data_modules.images.geometry import Size, to_xyxy
+from data_modules.images.regions import BoxRegion, Roi, mirror
 
 # newer tables hold both
 BOXES_IN: dict[Frame, str] = {"dicom": "DCM_ROI_coords", "png": "PNG_ROI_coords"}

@@ -29,12 +29,12 @@ from data_modules.embed.tables import (
     split_values,
 )
 from data_modules.evaluation import MissingImages
-from data_modules.geometry import Resize
-from data_modules.images import GreyRange
-from data_modules.preparation import Preprocess
-from data_modules.regions import Roi
+from data_modules.images.geometry import Resize
+from data_modules.images.image_file import GreyRange
+from data_modules.images.preparation import Preprocess
+from data_modules.images.regions import Roi
+from data_modules.images.transforms import Augmentation
 from data_modules.split import Split
-from data_modules.transforms import Augmentation
 
 
 class EMBEDDataModule(PrivilegedDataModule):

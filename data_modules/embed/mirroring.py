@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data_modules.dicom import is_dicom
-from data_modules.images import ImageReadError
-from data_modules.preparation import Preparation
-from data_modules.regions import Roi, lies_mirrored, mirror
+from data_modules.images.dicom import is_dicom
+from data_modules.images.image_file import ImageReadError
+from data_modules.images.preparation import Preparation
+from data_modules.images.regions import Roi, lies_mirrored, mirror
 from data_modules.split import Split
 
 # images of other views were never mirrored

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data_modules.columns import check_names, identifiers
-from data_modules.csv_file import read_csv
+from data_modules.files.csv_file import read_csv
 from data_modules.split import Table
 
 Preset = Literal["descriptors", "descriptors_density", "with_assessment", "nuisance"]

@@ -10,14 +10,14 @@ import pandas as pd
 from data_modules.base import License
 from data_modules.cbis_ddsm.breast import PrepareBreast
 from data_modules.columns import check_names
-from data_modules.csv_file import read_csv
-from data_modules.dicom import list_dicom
 from data_modules.evaluation import Annotated, EvaluationReader
-from data_modules.folders import find_file
+from data_modules.files.csv_file import read_csv
+from data_modules.files.folders import find_file
 from data_modules.frames import annotated_frames
+from data_modules.images.dicom import list_dicom
+from data_modules.images.preparation import Preprocess
+from data_modules.images.regions import PolygonRegion, Region
 from data_modules.mammography_sets.contours import KINDS, kind_of, read_contours
-from data_modules.preparation import Preprocess
-from data_modules.regions import PolygonRegion, Region
 
 COLUMNS = ("File Name", "Bi-Rads", "ACR", "View")
 # fewer points enclose nothing: single calcifications are marked by one

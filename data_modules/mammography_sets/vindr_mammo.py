@@ -10,13 +10,13 @@ import pandas as pd
 from data_modules.base import License
 from data_modules.cbis_ddsm.breast import PrepareBreast
 from data_modules.columns import check_names, identifiers, texts
-from data_modules.csv_file import read_csv
 from data_modules.evaluation import Annotated, EvaluationReader
-from data_modules.folders import find_file
+from data_modules.files.csv_file import read_csv
+from data_modules.files.folders import find_file
 from data_modules.frames import frames_by_image
-from data_modules.geometry import to_xyxy
-from data_modules.preparation import Preprocess
-from data_modules.regions import BoxRegion, Region
+from data_modules.images.geometry import to_xyxy
+from data_modules.images.preparation import Preprocess
+from data_modules.images.regions import BoxRegion, Region
 
 BOX = ("xmin", "ymin", "xmax", "ymax")
 COLUMNS = ("study_id", "image_id", "view_position", "height", "width", "breast_birads", "breast_density")

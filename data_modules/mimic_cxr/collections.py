@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from lightning.pytorch.utilities import rank_zero_only
 
-from data_modules.folders import MAX_DEPTH, MAX_FOLDERS, by_version, walk_folders
+from data_modules.files.folders import MAX_DEPTH, MAX_FOLDERS, by_version, walk_folders
 from data_modules.mimic_cxr.imagenome import read_imagenome_gold
 from data_modules.mimic_cxr.ms_cxr import find_ms_cxr, read_ms_cxr
 from data_modules.mimic_cxr.reflacx import read_reflacx

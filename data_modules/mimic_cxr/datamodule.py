@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import ClassVar
 
 from data_modules.base import License, PrivilegedDataModule
-from data_modules.geometry import Resize
-from data_modules.images import GreyRange
+from data_modules.images.geometry import Resize
+from data_modules.images.image_file import GreyRange
+from data_modules.images.transforms import Augmentation
 from data_modules.mimic_cxr.labels import Blank, Uncertainty
 from data_modules.mimic_cxr.ms_cxr import MS_CXR_FINDINGS
 from data_modules.mimic_cxr.reader import ImageFormat, Labeler, MIMICCXRReader, RoiSplit, TestLabels
 from data_modules.mimic_cxr.reports import TextMode
 from data_modules.mimic_cxr.rois import RoiSource
 from data_modules.split import Split
-from data_modules.transforms import Augmentation
 
 
 class MIMICCXRDataModule(PrivilegedDataModule):

@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from data_modules.csv_file import read_csv
-from data_modules.folders import find_file
+from data_modules.files.csv_file import read_csv
+from data_modules.files.folders import find_file
 
 
 def find_table(root: Path, pattern: str) -> Path:

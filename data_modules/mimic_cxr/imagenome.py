@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from data_modules.columns import identifiers
-from data_modules.geometry import to_xyxy
-from data_modules.json_file import read_json
+from data_modules.files.json_file import read_json
+from data_modules.images.geometry import to_xyxy
+from data_modules.images.regions import BoxRegion, Region, join_regions
 from data_modules.mimic_cxr.files import read_table
 from data_modules.mimic_cxr.rois import Annotations
-from data_modules.regions import BoxRegion, Region, join_regions
 from data_modules.vocabulary import Vocabulary
 
 # names of findings and devices in the scene graphs, in lower case, by the words of CheXpert's labeler

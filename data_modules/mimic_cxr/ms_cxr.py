@@ -6,13 +6,13 @@ from pathlib import Path
 import pandas as pd
 
 from data_modules.columns import identifiers
-from data_modules.folders import files_in
+from data_modules.files.folders import files_in
+from data_modules.files.json_file import read_json
 from data_modules.frames import frames_by_image
-from data_modules.geometry import to_xyxy
-from data_modules.json_file import read_json
+from data_modules.images.geometry import to_xyxy
+from data_modules.images.regions import BoxRegion, join_regions
 from data_modules.mimic_cxr.files import read_table
 from data_modules.mimic_cxr.rois import Annotations
-from data_modules.regions import BoxRegion, join_regions
 
 # A file of release 0.1 is named 1.0.0: the name tells no version.
 PATTERN = "MS_CXR_Local_Alignment_v*"

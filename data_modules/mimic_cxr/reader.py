@@ -11,9 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data_modules.columns import identifiers
-from data_modules.folders import find_base
+from data_modules.files.folders import find_base
 from data_modules.frames import frames_by_image
-from data_modules.geometry import Size
+from data_modules.images.geometry import Size
+from data_modules.images.regions import Roi
 from data_modules.mimic_cxr.collections import Collections, find_collections, say_foreign
 from data_modules.mimic_cxr.files import find_table, read_table
 from data_modules.mimic_cxr.imagenome import read_imagenome_silver
@@ -21,7 +22,6 @@ from data_modules.mimic_cxr.labels import Blank, Uncertainty, read_labels, resol
 from data_modules.mimic_cxr.reports import Reports, TextMode, read_reports
 from data_modules.mimic_cxr.rois import Annotations, RoiSource
 from data_modules.mimic_cxr.views import FRONTAL, resolve_views
-from data_modules.regions import Roi
 from data_modules.split import Split
 
 Labeler = Literal["chexpert", "negbio"]

@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from data_modules.columns import identifiers
-from data_modules.folders import files_in
+from data_modules.files.folders import files_in
 from data_modules.frames import frames_by_image
+from data_modules.images.regions import EllipseRegion, Region, join_regions
 from data_modules.mimic_cxr.files import read_table
 from data_modules.mimic_cxr.rois import Annotations
-from data_modules.regions import EllipseRegion, Region, join_regions
 from data_modules.vocabulary import Vocabulary
 
 # The names of phase 1 and of phases 2 and 3 differ; a name stands for the same finding in all phases that have it.

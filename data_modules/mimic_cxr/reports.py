@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from data_modules.csv_file import read_csv
-from data_modules.folders import find_base, find_nearest
+from data_modules.files.csv_file import read_csv
+from data_modules.files.folders import find_base, find_nearest
 from data_modules.mimic_cxr.masking import mask_labels
 from data_modules.mimic_cxr.sections import join_sections, parse_sections
 

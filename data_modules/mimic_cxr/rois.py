@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from data_modules.geometry import Size
-from data_modules.regions import Roi
+from data_modules.images.geometry import Size
+from data_modules.images.regions import Roi
 
 RoiSource = Literal["ms_cxr", "imagenome_gold", "imagenome_silver", "reflacx", "none"]
 

@@ -8,13 +8,13 @@ from typing import ClassVar
 from data_modules.base import License
 from data_modules.cbis_ddsm import CBISDDSMDataModule
 from data_modules.cbis_ddsm.descriptors import Preset as Columns
+from data_modules.images.transforms import Augmentation
 from data_modules.mimic_cxr import MIMICCXRDataModule
 from data_modules.phantoms.breast.layout import write_breast_phantoms
 from data_modules.phantoms.chest.labels import LabelNoise
 from data_modules.phantoms.chest.layout import write_chest_phantoms
 from data_modules.phantoms.chest.phantom import FINDINGS
 from data_modules.split import Split
-from data_modules.transforms import Augmentation
 
 
 class ChestPhantomDataModule(MIMICCXRDataModule):

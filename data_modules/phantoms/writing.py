@@ -7,7 +7,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from data_modules.json_file import json_text, read_json
+from data_modules.files.json_file import json_text, read_json
 
 MANIFEST = "phantoms.json"
 STARTED = ".phantoms-started.json"

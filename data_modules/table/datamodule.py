@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from data_modules.base import License, PrivilegedDataModule
-from data_modules.geometry import BoxFormat, Resize
-from data_modules.images import GreyRange
+from data_modules.images.geometry import BoxFormat, Resize
+from data_modules.images.image_file import GreyRange
+from data_modules.images.transforms import Augmentation
 from data_modules.split import Split
 from data_modules.table.privileged import PrivilegedColumns
 from data_modules.table.reader import RoiPatients, TableReader
 from data_modules.table.rois import RoiColumns
 from data_modules.table.where import RowFilter
-from data_modules.transforms import Augmentation
 
 
 class TableDataModule(PrivilegedDataModule):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_modules.columns import check_names
-from data_modules.csv_file import read_cells
+from data_modules.files.csv_file import read_cells
 
 _WHOLE = re.compile(r"[+-]?\d+(\.0)?")
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data_modules.columns import binary_column, identifiers, rows_in_words, texts
-from data_modules.regions import Roi
+from data_modules.images.regions import Roi
 from data_modules.split import Split, taken_out
 from data_modules.table.files import read_table, without_decimal_points
 from data_modules.table.privileged import PrivilegedColumns

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data_modules.columns import check_names, numbers, rows_in_words
-from data_modules.geometry import BoxFormat, to_xyxy
-from data_modules.regions import BoxRegion, EllipseRegion, MaskRegion, Region, Roi
+from data_modules.images.geometry import BoxFormat, to_xyxy
+from data_modules.images.regions import BoxRegion, EllipseRegion, MaskRegion, Region, Roi
 
 Found = list[tuple[int, Region]]
 

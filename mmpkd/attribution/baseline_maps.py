@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from data_modules.hashing import MASK, scramble, to_uniform
+from data_modules.images.hashing import MASK, scramble, to_uniform
 from mmpkd.attribution.base import AttributionMethod, ClassAttribution, check_labels
 from mmpkd.attribution.layout import patch_grid
 

@@ -7,7 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.batch import Batch
-from data_modules.device_images import DeviceImages
+from data_modules.images.device_images import DeviceImages
 
 logger = logging.getLogger("mmpkd")
 

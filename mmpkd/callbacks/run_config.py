@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
 
-from data_modules.atomic import write_text
+from data_modules.files.atomic import write_text
 from mmpkd.callbacks.record import lineage
 from mmpkd.callbacks.tables import run_folder
 

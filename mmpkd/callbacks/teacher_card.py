@@ -9,7 +9,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
 from data_modules.base import PrivilegedDataModule
-from data_modules.json_file import write_json
+from data_modules.files.json_file import write_json
 from mmpkd.callbacks.checkpoints.best_checkpoint import best_checkpoint
 from mmpkd.callbacks.tables import run_folder
 from mmpkd.modules import DistillationModule

@@ -17,8 +17,8 @@ _INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "pureli
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 # by name: a command that fails early has not imported them
 _KINDS = {
-    "data_modules.atomic.DiskFullError",
-    "data_modules.images.ImageReadError",
+    "data_modules.files.atomic.DiskFullError",
+    "data_modules.images.image_file.ImageReadError",
     "huggingface_hub.errors.LocalEntryNotFoundError",
     "wandb.errors.errors.Error",
     "mmpkd.study.plan.study_plan.StudyError",

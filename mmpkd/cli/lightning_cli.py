@@ -18,8 +18,8 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from data_modules.atomic import remove_unfinished
 from data_modules.base import PrivilegedDataModule
+from data_modules.files.atomic import remove_unfinished
 from data_modules.forms import PrivilegedForm
 from mmpkd.callbacks.checkpoints.best_checkpoint import BestCheckpoint
 from mmpkd.callbacks.checkpoints.last_checkpoint import LastCheckpoint
@@ -40,9 +40,9 @@ from mmpkd.cli.parser import SuggestingParser
 from mmpkd.cli.run_options import RunOptions
 from mmpkd.cli.terminal import quieten, start_logging
 from mmpkd.cli.trainer_options import check_monitor, check_trainer, users_callbacks, users_loggers, users_plugins
-from mmpkd.cli.unused_gpu import warn_of_unused_gpu
 from mmpkd.cli.user_code import find_user_code
 from mmpkd.modules import ClassificationModule
+from mmpkd.numerics.unused_gpu import warn_of_unused_gpu
 from mmpkd.records import RunFolder
 from mmpkd.records.checkpoint import SafeCheckpointIO, load_of_kind
 from mmpkd.records.fit_start import fit_start

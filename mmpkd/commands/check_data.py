@@ -19,9 +19,9 @@ def main(argv: Sequence[str]) -> int:
 def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     from rich.console import Console
 
-    from data_modules.atomic import check_writable
     from data_modules.checks import check_data
-    from data_modules.json_file import write_json
+    from data_modules.files.atomic import check_writable
+    from data_modules.files.json_file import write_json
     from mmpkd.cli.data_config import load_data_module
     from mmpkd.commands.data_report import show
 

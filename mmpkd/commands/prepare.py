@@ -38,7 +38,7 @@ def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 def _prepare(data: "PrivilegedDataModule", folder: Path, options: argparse.Namespace) -> int:
     import numpy as np
 
-    from data_modules.prepare import prepare_images
+    from data_modules.images.prepare import prepare_images
 
     splits = data.splits.values()
     names = np.concatenate([split.sample_id for split in splits])
@@ -55,7 +55,7 @@ def _prepare(data: "PrivilegedDataModule", folder: Path, options: argparse.Names
 
 
 def _verify(folder: Path) -> int:
-    from data_modules.prepare import verify_images
+    from data_modules.images.prepare import verify_images
 
     wrong = verify_images(folder)
     if wrong:

@@ -11,8 +11,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from data_modules.atomic import check_writable
 from data_modules.base import PrivilegedDataModule
+from data_modules.files.atomic import check_writable
 from mmpkd.cli.data_config import load_data_module
 from mmpkd.metrics.classification import auroc
 from mmpkd.study.execution.attempt import continue_fit
@@ -42,7 +42,7 @@ def cross_fit(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     # the other actions need no trainer
     from mmpkd.cli.quick import main as lightning
     from mmpkd.commands.fold_check import check_fold_runs
-    from mmpkd.commands.processes import run_lightning
+    from mmpkd.commands.processes.run import run_lightning
 
     _must_be_new(options.out)
     runs = fold_runs(options.config, options.out, options.folds, overrides)

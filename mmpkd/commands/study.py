@@ -125,10 +125,10 @@ def _make(
 def _make_on_cluster(
     runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan", out: Path, begin: Callable[[], None]
 ) -> "Outcome":
-    from mmpkd.commands.processes import run_lightning
+    from mmpkd.commands.processes.run import run_lightning
     from mmpkd.study.execution.runner import run_all
-    from mmpkd.study.execution.slurm import Slurm
-    from mmpkd.study.execution.slurm_queue import load_parameters
+    from mmpkd.study.execution.slurm.engine import Slurm
+    from mmpkd.study.execution.slurm.queue import load_parameters
 
     parameters = load_parameters(arguments.slurm)
     cluster = Slurm(run_lightning, out / "slurm", parameters, plan.name, arguments.jobs)
@@ -140,11 +140,11 @@ def _make_here(runs: "Sequence[Run]", num_jobs: int | None, lock: int, begin: Ca
     """Make the runs in this process, or in others if that is asked for or there are several GPUs."""
     import torch
 
-    from mmpkd.commands.processes import PROGRAM, run_lightning
+    from mmpkd.commands.processes.run import PROGRAM, run_lightning
     from mmpkd.study.execution.engines import InThisProcess, InThreads
     from mmpkd.study.execution.processes import LocalProcesses
     from mmpkd.study.execution.runner import run_all
-    from mmpkd.study.execution.slurm import check_not_queued
+    from mmpkd.study.execution.slurm.engine import check_not_queued
 
     check_not_queued(runs)
     begin()

@@ -20,8 +20,8 @@ def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     import torch
     from rich.console import Console
 
-    from data_modules.atomic import check_writable
-    from data_modules.json_file import write_json
+    from data_modules.files.atomic import check_writable
+    from data_modules.files.json_file import write_json
     from mmpkd.cli.data_config import load_data_module
     from mmpkd.teachers.card import show, student_auroc, teacher_card
     from mmpkd.teachers.teacher import load_teacher

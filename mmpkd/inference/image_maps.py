@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
-from data_modules.dicom import SUFFIXES as DICOM_SUFFIXES
-from data_modules.dicom import is_dicom_file
-from data_modules.geometry import Placement
-from data_modules.images import ImageReadError
+from data_modules.images.dicom import SUFFIXES as DICOM_SUFFIXES
+from data_modules.images.dicom import is_dicom_file
+from data_modules.images.geometry import Placement
+from data_modules.images.image_file import ImageReadError
 from mmpkd.attribution import (
     AttentionRelevance,
     AttentionRollout,

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from data_modules.images import ImageReadError
+from data_modules.images.image_file import ImageReadError
 from mmpkd.inference.image_maps import find_images
 from mmpkd.students import TrainedStudent, load_trained_student
 

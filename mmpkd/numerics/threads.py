@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from data_modules.processors import num_processors
+from data_modules.processes.processors import num_processors
 
 # number of parameters below which a model runs on one thread
 SMALL = 5_000_000

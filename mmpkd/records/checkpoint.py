@@ -14,7 +14,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from torch import Tensor
 
-from data_modules.atomic import replacing
+from data_modules.files.atomic import replacing
 from mmpkd.records.run_folder import LAST, PREVIOUS, RunFolder
 
 logger = logging.getLogger("mmpkd")

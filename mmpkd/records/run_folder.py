@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from data_modules.json_file import read_json, write_json
+from data_modules.files.json_file import read_json, write_json
 from mmpkd.records.run_state import RunState
 
 LAST = "last.ckpt"

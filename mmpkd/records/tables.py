@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_modules.atomic import replacing
+from data_modules.files.atomic import replacing
 
 _CHECKPOINT = b"mmpkd.checkpoint"
 

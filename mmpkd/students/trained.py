@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data_modules.geometry import Placement
-from data_modules.preparation import Preparation
+from data_modules.images.geometry import Placement
+from data_modules.images.preparation import Preparation
 from mmpkd.records.checkpoint import load_of_kind
 from mmpkd.students.vit import VisionTransformerStudent
 

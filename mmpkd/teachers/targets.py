@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from data_modules.array_file import read_array
-from data_modules.json_file import json_text, read_json
+from data_modules.files.array_file import read_array
+from data_modules.files.json_file import json_text, read_json
 from data_modules.split import Split
 from mmpkd.teachers.teacher import FrozenTeacher, TeacherIdentity
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 
-from data_modules.json_file import json_text
+from data_modules.files.json_file import json_text
 from mmpkd.tracking.hidden_paths import hide_paths
 
 logger = logging.getLogger("mmpkd")

@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from data_modules.atomic import write_text
+from data_modules.files.atomic import write_text
 from mmpkd.records import RunFolder
 
 

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from data_modules.batch import Sample
-from data_modules.regions import Roi
+from data_modules.images.regions import Roi
 from mmpkd.attribution import AllOnes, AttentionRollout, GradCAM, crop_to_image, pad_to_patches, patch_grid
 from mmpkd.callbacks.localization import attribution_maps
 from mmpkd.callbacks.localization.faithfulness import FaithfulnessMonitor

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
-from data_modules.regions import Roi
+from data_modules.images.regions import Roi
 from mmpkd.attribution import AttentionRollout, GradCAM, RandomMap
 from mmpkd.callbacks.localization.faithfulness import FaithfulnessMonitor
 from mmpkd.callbacks.localization.map_samples import rank

@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from data_modules.batch import Batch
-from data_modules.regions import BoxRegion, Roi
+from data_modules.images.regions import BoxRegion, Roi
 from data_modules.split import Split
 from mmpkd.attribution import (
     AllOnes,

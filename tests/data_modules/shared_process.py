@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_modules.shared_cache import SharedCache
+from data_modules.processes.shared_cache import SharedCache
 
 
 def put(cache: SharedCache, index: int, value: int) -> None:

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from data_modules.batch import Sample, collate
 from data_modules.cbis_ddsm.breast import PrepareBreast
 from data_modules.dataset import PrivilegedDataset
-from data_modules.preparation import Preparation
-from data_modules.regions import BoxRegion, Roi
+from data_modules.images.preparation import Preparation
+from data_modules.images.regions import BoxRegion, Roi
+from data_modules.images.transforms import Augmentation, SampleTransform, build_augmentation
 from data_modules.samplers import EpochSampler
 from data_modules.split import Split, check_disjoint_patients
-from data_modules.transforms import Augmentation, SampleTransform, build_augmentation
 from tests.tiny import TinyDataModule, write_tiny
 
 
@@ -59,7 +59,7 @@ def test_privileged_batches_open_no_image(tiny_root: Path, monkeypatch: pytest.M
     def refuse(*_: object) -> None:
         raise AssertionError("an image was opened")
 
-    monkeypatch.setattr("data_modules.preparation.read_image", refuse)
+    monkeypatch.setattr("data_modules.images.preparation.read_image", refuse)
     batches = list(data.privileged_dataloader("train"))
     assert torch.cat([batch["index"] for batch in batches]).tolist() == list(range(64))
     assert "image" not in batches[0]

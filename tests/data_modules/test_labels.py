@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_modules.json_file import json_text, write_json
+from data_modules.files.json_file import json_text, write_json
 from data_modules.labels import check_label_names, metric_name, without_both_values
 from tests.tiny import TinyDataModule
 

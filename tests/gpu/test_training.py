@@ -8,8 +8,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from data_modules.device_images import augment
-from data_modules.transforms import Augmentation
+from data_modules.images.device_images import augment
+from data_modules.images.transforms import Augmentation
 from mmpkd.callbacks.checkpoints.rng import RNGState
 from mmpkd.callbacks.device_images import ImagesOnDevice
 from mmpkd.callbacks.ema import EMA
@@ -18,7 +18,7 @@ from mmpkd.losses import LossTerm, Objective
 from mmpkd.modules import DistillationModule
 from mmpkd.students.vit import Option
 from mmpkd.teachers.source import TeacherSource
-from tests.data_modules.test_device_images import prepared_module
+from tests.data_modules.images.test_device_images import prepared_module
 from tests.gpu.device import DEVICE, MARKS, data, trainer
 from tests.losses.test_all import LOSSES
 from tests.losses.test_distributed import check_two_processes

@@ -9,7 +9,7 @@ from torch.multiprocessing.spawn import start_processes
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_map
 
-from mmpkd.commands.processes import PROGRAM
+from mmpkd.commands.processes.run import PROGRAM
 from mmpkd.losses import LossTerm, Objective
 from mmpkd.losses.objective import Normaliser
 from mmpkd.students.output import ModelOutput

@@ -10,7 +10,7 @@ from torch.multiprocessing.spawn import start_processes
 
 from data_modules.batch import Batch
 from mmpkd.callbacks.checkpoints.rng import RNGState
-from mmpkd.commands.processes import PROGRAM
+from mmpkd.commands.processes.run import PROGRAM
 from mmpkd.modules import DistillationModule
 from mmpkd.study.execution.forked import start_server
 from tests.tiny import TinyDataModule, tiny_student

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_modules.atomic import remove_unfinished
-from mmpkd.commands.processes import PROGRAM
+from data_modules.files.atomic import remove_unfinished
+from mmpkd.commands.processes.run import PROGRAM
 from mmpkd.records.checkpoint import SafeCheckpointIO
 from mmpkd.study.execution.forked import start_server
 

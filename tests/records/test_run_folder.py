@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_modules.array_file import read_array, read_arrays
-from data_modules.json_file import read_json, write_json
+from data_modules.files.array_file import read_array, read_arrays
+from data_modules.files.json_file import read_json, write_json
 from mmpkd.records import Lineage, RunFolder, RunState, StudyRecord, TestRecord, TrainingRecord
 from mmpkd.records.tables import read_table, write_table
 

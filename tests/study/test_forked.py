@@ -16,8 +16,8 @@ import pytest
 import torch
 
 import mmpkd
-from data_modules.json_file import write_json
-from mmpkd.commands.processes import PROGRAM
+from data_modules.files.json_file import write_json
+from mmpkd.commands.processes.run import PROGRAM
 from mmpkd.study.execution.forked import start_command, start_server
 from mmpkd.study.plan.study_plan import StudyError
 from tests.forked import finish, start
@@ -108,7 +108,7 @@ def test_a_temporary_folder_with_too_long_a_path_is_named(monkeypatch: pytest.Mo
 SCRIPT = """
 import sys
 from pathlib import Path
-from mmpkd.commands.processes import PROGRAM
+from mmpkd.commands.processes.run import PROGRAM
 from mmpkd.study.execution import forked
 forked.METHOD = sys.argv[1]
 process = forked.start_command(PROGRAM, ["--version"], Path("log.txt"))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmpkd.commands.processes import PROGRAM
+from mmpkd.commands.processes.run import PROGRAM
 from mmpkd.study.execution.command import RunCommand
 from mmpkd.study.execution.engines import InThreads
 from mmpkd.study.execution.processes import LocalProcesses, locked

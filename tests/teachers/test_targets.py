@@ -70,7 +70,7 @@ def test_targets_are_made_once_without_opening_an_image(
     def refuse(*_: object) -> None:
         raise AssertionError("an image was opened, or a target computed again")
 
-    monkeypatch.setattr("data_modules.preparation.read_image", refuse)
+    monkeypatch.setattr("data_modules.images.preparation.read_image", refuse)
     monkeypatch.setattr("mmpkd.teachers.run_teachers.build_targets", refuse)
     open_teacher(TeacherSource(str(teacher)), TinyDataModule(str(tiny_root)), CPU)
     assert stored_folder(teacher).stat().st_mtime_ns == before

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from data_modules.parallel import parallel
 from data_modules.phantoms.breast.lesions import Mass
 from data_modules.phantoms.breast.phantom import (
     Mammogram,
@@ -25,6 +24,7 @@ from data_modules.phantoms.breast.phantom import (
 )
 from data_modules.phantoms.primitives import bounding_box
 from data_modules.phantoms.writing import write_once
+from data_modules.processes.parallel import parallel
 
 Preset = Literal["default", "hard"]
 MAMMOGRAPHY = "1.2.840.10008.5.1.4.1.1.1.2"

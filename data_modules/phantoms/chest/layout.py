@@ -11,13 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from data_modules.parallel import parallel
 from data_modules.phantoms.chest.labels import LabelNoise, observed_labels
 from data_modules.phantoms.chest.phantom import FINDINGS, finding_boxes, render_chest, sample_chest_scene
 from data_modules.phantoms.chest.phantom import Split as SplitName
 from data_modules.phantoms.chest.report import View, write_report
 from data_modules.phantoms.primitives import Box
 from data_modules.phantoms.writing import write_once
+from data_modules.processes.parallel import parallel
 
 Preset = Literal["default", "hard"]
 CHEXPERT_COLUMNS = (

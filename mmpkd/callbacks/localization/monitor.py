@@ -11,8 +11,8 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
-from data_modules.atomic import write_text
 from data_modules.batch import Batch
+from data_modules.files.atomic import write_text
 from mmpkd.attribution import (
     BASELINE_MAPS,
     AttentionMethod,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data_modules.processors import num_processors
+from data_modules.processes.processors import num_processors
 from mmpkd.cli.error_lines import DEBUG
 from mmpkd.records.lock import hold
 from mmpkd.study.execution.command import RunCommand

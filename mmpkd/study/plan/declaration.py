@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from data_modules.json_file import read_json, write_json
+from data_modules.files.json_file import read_json, write_json
 from mmpkd.study.plan.study_plan import StudyPlan
 
 FILE = "declared.json"

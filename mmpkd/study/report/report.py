@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data_modules.atomic import write_text
+from data_modules.files.atomic import write_text
 from mmpkd.study.analysis.conclusions import Conclusions, Unanswered, conclude
 from mmpkd.study.analysis.run_tables import RunTables, read_run, tested_on
 from mmpkd.study.execution.run import FailedRun, Run

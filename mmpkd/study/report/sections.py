@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from data_modules.json_file import read_json
+from data_modules.files.json_file import read_json
 from mmpkd.records.roi_table import stratified
 from mmpkd.study.analysis.run_tables import RunTables
 from mmpkd.study.analysis.scores import ALL, results_table

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data_modules.cbis_ddsm.breast import PrepareBreast, find_breast
-from data_modules.geometry import Window
-from data_modules.images import read_image, read_mask
-from data_modules.preparation import Preparation
-from data_modules.regions import MaskRegion, Roi, draw_roi
+from data_modules.images.geometry import Window
+from data_modules.images.image_file import read_image, read_mask
+from data_modules.images.preparation import Preparation
+from data_modules.images.regions import MaskRegion, Roi, draw_roi
 
 
 def _film(side: str, size: tuple[int, int] = (120, 100)) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

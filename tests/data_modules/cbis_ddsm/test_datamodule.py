@@ -7,7 +7,7 @@ import torch
 
 from data_modules.batch import Batch
 from data_modules.cbis_ddsm import CBISDDSMDataModule
-from data_modules.images import ImageReadError
+from data_modules.images.image_file import ImageReadError
 from tests.data.cbis_ddsm.data import Lesion, Pixels, example, write_images, write_tables
 
 LESIONS = example()

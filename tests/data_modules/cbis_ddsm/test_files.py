@@ -8,7 +8,7 @@ import pytest
 
 from data_modules.cbis_ddsm import files
 from data_modules.cbis_ddsm.files import DicomFiles, ImageTree, Mask
-from data_modules.images import ImageReadError, read_mask
+from data_modules.images.image_file import ImageReadError, read_mask
 from tests.data.cbis_ddsm.data import Form, Lesion, Pixels, series_path, write_dicom, write_images
 
 LESION = Lesion("P_00001")

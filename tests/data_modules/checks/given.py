@@ -9,7 +9,7 @@ import numpy as np
 
 from data_modules.base import License, PrivilegedDataModule
 from data_modules.checks import DataReport, Problem, check_data
-from data_modules.images import GreyRange
+from data_modules.images.image_file import GreyRange
 from data_modules.split import Split, Table
 from tests.tiny import NAMES, write_tiny
 

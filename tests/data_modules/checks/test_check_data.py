@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_modules.atomic import DiskFullError
-from data_modules.regions import BoxRegion, Region, Roi
+from data_modules.files.atomic import DiskFullError
+from data_modules.images.regions import BoxRegion, Region, Roi
 from data_modules.split import Split, Table
 from mmpkd.commands.main import main
 from tests.data_modules.checks.given import check, problem
@@ -162,7 +162,7 @@ def test_the_table_is_shown_also_if_the_file_cannot_be_written_any_more(
     def full(path: Path, content: object) -> None:
         raise DiskFullError(errno.ENOSPC, f"Expected room for '{path}'")
 
-    monkeypatch.setattr("data_modules.json_file.write_json", full)
+    monkeypatch.setattr("data_modules.files.json_file.write_json", full)
     config = tmp_path / "data.yaml"
     config.write_text(TABLE.format(root=tmp_path))
     assert main(["check-data", str(config), "--json", str(tmp_path / "report.json")]) == 1

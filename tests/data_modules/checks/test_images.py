@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from data_modules.regions import BoxRegion, MaskRegion, Region, Roi
+from data_modules.images.regions import BoxRegion, MaskRegion, Region, Roi
 from data_modules.split import Split
 from tests.data_modules.checks.given import check, check_declared, only, problem
 

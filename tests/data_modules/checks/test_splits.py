@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_modules.checks import quick_problems
-from data_modules.regions import BoxRegion, Roi
+from data_modules.images.regions import BoxRegion, Roi
 from data_modules.split import Split, taken_out
 from tests.data_modules.checks.given import Given, check, only, problem
 

@@ -6,7 +6,7 @@ import pytest
 from data_modules.chest_sets import NIHChestXray14
 from data_modules.chest_sets.nih_chestxray14 import read_boxes
 from data_modules.evaluation import EvaluationDataModule
-from data_modules.regions import BoxRegion
+from data_modules.images.regions import BoxRegion
 from tests.data.chest_sets.data import write_nih
 from tests.real import real_data
 

@@ -7,7 +7,7 @@ import pytest
 
 from data_modules.chest_sets import PadChestGR
 from data_modules.evaluation import Annotated, EvaluationDataModule
-from data_modules.regions import BoxRegion
+from data_modules.images.regions import BoxRegion
 from tests.data.chest_sets.data import write_grounded_reports, write_padchest_gr
 
 LABELS = ("Atelectasis", "Pleural Effusion", "Pneumonia")

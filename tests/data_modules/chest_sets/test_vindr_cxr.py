@@ -5,7 +5,7 @@ import pytest
 
 from data_modules.chest_sets import VinDrCXR
 from data_modules.evaluation import EvaluationDataModule
-from data_modules.regions import BoxRegion
+from data_modules.images.regions import BoxRegion
 from data_modules.split import Split
 from tests.data.chest_sets.data import write_vindr_cxr
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from data_modules.embed.boxes import box_column, read_boxes
 from data_modules.embed.files import image_files, relative_paths
 from data_modules.embed.mirroring import were_mirrored
-from data_modules.regions import BoxRegion
+from data_modules.images.regions import BoxRegion
 from tests.data.cbis_ddsm.data import write_dicom
 
 

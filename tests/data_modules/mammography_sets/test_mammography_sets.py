@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from data_modules.evaluation import EvaluationDataModule, EvaluationReader
+from data_modules.images.regions import BoxRegion, PolygonRegion
 from data_modules.mammography_sets import INbreast, VinDrMammo
 from data_modules.mammography_sets.contours import read_contours
-from data_modules.regions import BoxRegion, PolygonRegion
 from tests.data.mammography_sets.data import SQUARE, write_contours, write_inbreast, write_vindr_mammo
 
 

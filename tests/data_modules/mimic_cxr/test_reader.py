@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data_modules.images.regions import BoxRegion
 from data_modules.mimic_cxr import MIMICCXRDataModule
-from data_modules.regions import BoxRegion
 from tests.data.mimic_cxr.data import (
     FRAME,
     ROWS,

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_modules.images.regions import BoxRegion, EllipseRegion
 from data_modules.mimic_cxr import MIMICCXRDataModule
 from data_modules.mimic_cxr.imagenome import read_imagenome_gold, read_imagenome_silver
 from data_modules.mimic_cxr.labels import FINDINGS as CHEXPERT
-from data_modules.regions import BoxRegion, EllipseRegion
 from data_modules.split import Split
 from tests.data.mimic_cxr.data import (
     FRAME,

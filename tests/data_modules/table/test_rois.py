@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from data_modules.regions import BoxRegion, EllipseRegion, MaskRegion, Roi
+from data_modules.images.regions import BoxRegion, EllipseRegion, MaskRegion, Roi
 from data_modules.table.rois import RoiColumns, read_rois
 
 CIRCLE = ("cx", "cy", "r")

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data_modules.regions import BoxRegion
+from data_modules.images.regions import BoxRegion
 from data_modules.table import TableDataModule
 from tests.real import real_data
 

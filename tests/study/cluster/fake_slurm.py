@@ -24,8 +24,8 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from data_modules.json_file import write_json
-from mmpkd.commands.processes import PROGRAM
+from data_modules.files.json_file import write_json
+from mmpkd.commands.processes.run import PROGRAM
 from mmpkd.study.execution.forked import print_to, start_server
 
 NODE = "node"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mmpkd.commands.processes import run_lightning
+from mmpkd.commands.processes.run import run_lightning
 from mmpkd.commands.study import main
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.run import EndedRun
-from mmpkd.study.execution.slurm import Slurm, check_not_queued
-from mmpkd.study.execution.slurm_queue import load_parameters, outside_jobs, slurm_executor
+from mmpkd.study.execution.slurm.engine import Slurm, check_not_queued
+from mmpkd.study.execution.slurm.queue import load_parameters, outside_jobs, slurm_executor
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.plan.study_plan import StudyError
 from tests.study.cluster.stand_in import on_path, write_done

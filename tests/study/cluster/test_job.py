@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from data_modules.json_file import write_json
-from mmpkd.commands.processes import run_lightning
+from data_modules.files.json_file import write_json
+from mmpkd.commands.processes.run import run_lightning
 from mmpkd.records import RunFolder, StudyRecord, TrainingRecord
 from mmpkd.study.execution.attempt import failure, record_failure
 from mmpkd.study.execution.fingerprint import run_fingerprint
-from mmpkd.study.execution.job_record import JobRecord, write_job
 from mmpkd.study.execution.run import Run
-from mmpkd.study.execution.slurm_job import SlurmJob
+from mmpkd.study.execution.slurm.job import SlurmJob
+from mmpkd.study.execution.slurm.job_record import JobRecord, write_job
 from tests.study.cluster.stand_in import on_path, write_done
 from tests.study.synthetic import planned, write_study
 

@@ -1,0 +1,1 @@
+"""From image files and annotations to the frame of the network."""

@@ -1,0 +1,187 @@
+"""Prepared images in the memory of a device, with the augmentation there: a loader then serves labels and indices only."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from data_modules.images.hashing import MASK, scramble, to_uniform
+from data_modules.images.prepared import PreparedImages
+from data_modules.images.transforms import Augmentation
+
+# images copied to the device at once
+CHUNK = 1024
+
+
+class DeviceImages:
+    """All images of a split on one device, as stored.
+
+    The random changes of a sample depend on (seed, epoch, index) alone, as in `SampleTransform`, and mean the same, but come from
+    another stream: a run with and one without draw other changes from the same family, and differ in nothing else.
+
+    Args:
+        prepared: Prepared images of the split.
+        augmentation: What may change, or None.
+        mean: Mean of the grey values in [0, 1].
+        std: Their standard deviation, > 0.
+        seed: Seed of all random streams.
+        device: Where the images are kept.
+    """
+
+    def __init__(
+        self,
+        prepared: PreparedImages,
+        augmentation: Augmentation | None,
+        mean: float,
+        std: float,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        side = prepared.meta.side
+        self.seed = seed
+        self.mean = mean
+        self.std = std
+        self.augmentation = augmentation
+        self.scale = 1 / float(np.iinfo(prepared.meta.depth).max)
+        self.pixels = torch.empty((len(prepared), side, side), dtype=_TYPES[prepared.meta.depth], device=device)
+        for start in range(0, len(prepared), CHUNK):
+            rows = np.arange(start, min(start + CHUNK, len(prepared)))
+            self.pixels[start : start + len(rows)] = torch.from_numpy(_signed(prepared.stored(rows))).to(device)
+
+    def batch(self, index: Tensor, epoch: int) -> Tensor:
+        """Return normalised images.
+
+        Args:
+            index: Int64 (B,), positions in the split.
+            epoch: Epoch that the samples are drawn in.
+
+        Returns:
+            Float32 (B, 1, H, W).
+        """
+        index = index.to(self.pixels.device)
+        stored = self.pixels[index]
+        image = (
+            (stored.int() & 0xFFFF if stored.dtype == torch.int16 else stored)
+            .to(torch.float32)
+            .mul(self.scale)[:, None]
+        )
+        if self.augmentation is not None:
+            image = augment(image, self.augmentation, self.seed, epoch, index)
+        return (image - self.mean) / self.std
+
+
+# torch has no arithmetic for uint16: the bits are kept in int16
+_TYPES = {"uint8": torch.uint8, "uint16": torch.int16}
+
+
+def _signed(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+    return pixels.view(np.int16) if pixels.dtype == np.uint16 else pixels
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What changes in each of B images, float32 (B,) each.
+
+    Attributes:
+        shift_x: Pixels to the right.
+        shift_y: Pixels downwards.
+        scale: Factor of the size.
+        angle: Degrees, counterclockwise.
+        mirror: -1 for a left-right flip, otherwise 1.
+        gain: Factor of the grey values.
+        offset: What is added to them.
+    """
+
+    shift_x: Tensor
+    shift_y: Tensor
+    scale: Tensor
+    angle: Tensor
+    mirror: Tensor
+    gain: Tensor
+    offset: Tensor
+
+
+def draw_changes(augmentation: Augmentation, side: int, seed: int, epoch: int, index: Tensor) -> Changes:
+    """Draw what changes, from (seed, epoch, index) alone.
+
+    Args:
+        augmentation: What may change.
+        side: Side of the images in pixels.
+        seed: Seed of the run.
+        epoch: Epoch.
+        index: Int64 (B,), positions in the split.
+    """
+    a = augmentation
+    most = round(augmentation.shift * side)
+    u = uniform(seed, epoch, index, 7)
+    signed = 2 * u - 1
+    return Changes(
+        # every whole number of pixels with the same probability, those at the ends, too
+        shift_x=torch.floor(u[:, 0] * (2 * most + 1)) - most,
+        shift_y=torch.floor(u[:, 1] * (2 * most + 1)) - most,
+        scale=1 + a.scale * signed[:, 2],
+        angle=a.rotate * signed[:, 3],
+        mirror=torch.where(u[:, 4] < a.horizontal_flip, -1.0, 1.0),
+        gain=1 + a.contrast * signed[:, 5],
+        offset=a.brightness * signed[:, 6],
+    )
+
+
+def augment(image: Tensor, augmentation: Augmentation, seed: int, epoch: int, index: Tensor) -> Tensor:
+    """Change each image at random, as `Augmentation` says.
+
+    Args:
+        image: Float32 (B, 1, H, H) in [0, 1].
+        augmentation: What may change.
+        seed: Seed of the run.
+        epoch: Epoch.
+        index: Int64 (B,), positions in the split.
+
+    Returns:
+        Float32 (B, 1, H, H) in [0, 1].
+    """
+    a = augmentation
+    changes = draw_changes(a, image.shape[-1], seed, epoch, index)
+    if a.shift or a.scale or a.rotate or a.horizontal_flip:
+        image = warp(image, changes)
+    if a.contrast or a.brightness:
+        image = adjust(image, changes)
+    return image
+
+
+def warp(image: Tensor, changes: Changes) -> Tensor:
+    """Mirror each image (B, 1, H, H), scale and rotate it about its centre, then shift it; the border is repeated."""
+    side = image.shape[-1]
+    shift_x = 2 * changes.shift_x / side
+    shift_y = 2 * changes.shift_y / side
+    angle = torch.deg2rad(changes.angle)
+    cos = angle.cos() / changes.scale
+    sin = angle.sin() / changes.scale
+    # from where each pixel is taken, in the reverse order: shift back, turn back, mirror
+    rows = [
+        torch.stack([cos, -sin, sin * shift_y - cos * shift_x], dim=1) * changes.mirror[:, None],
+        torch.stack([sin, cos, -sin * shift_x - cos * shift_y], dim=1),
+    ]
+    grid = F.affine_grid(torch.stack(rows, dim=1), list(image.shape), align_corners=False)
+    return F.grid_sample(image, grid, padding_mode="border", align_corners=False)
+
+
+def adjust(image: Tensor, changes: Changes) -> Tensor:
+    """Multiply the grey values of each image (B, 1, H, H) by its gain, and add its offset; they stay in [0, 1]."""
+    gain, offset = (value[:, None, None, None] for value in (changes.gain, changes.offset))
+    return (image * gain + offset).clamp(0, 1)
+
+
+def uniform(seed: int, epoch: int, index: Tensor, count: int) -> Tensor:
+    """Return float32 (B, count) in [0, 1) that depend on seed, epoch and index alone, on any device.
+
+    Each number is the hash of the four integers, one after the other; see `scramble`.
+    """
+    state = scramble(index.long() & MASK)
+    for number in (epoch, seed):
+        state = scramble((state + 0x9E3779B9 * (number + 1)) & MASK)
+    column = torch.arange(1, count + 1, device=index.device)
+    return to_uniform(scramble((state[:, None] + 0x85EBCA6B * column) & MASK))

@@ -1,0 +1,1 @@
+"""Work and memory that processes of one machine share."""

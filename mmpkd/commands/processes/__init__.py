@@ -1,0 +1,1 @@
+"""Processes in which the Lightning command line runs."""

@@ -1,0 +1,1 @@
+"""The runs of a study as jobs of a cluster under SLURM."""
