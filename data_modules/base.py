@@ -62,6 +62,8 @@ class PrivilegedDataModule(LightningDataModule):
     license: ClassVar[License] = "credentialed"
     # share of the frame that a typical region takes: what `iou_top_area` selects of a map
     roi_area: float = 0.1
+    # share that the union of an image's regions takes, or None for that of one region: what it selects where unions are scored
+    roi_union_area: float | None = None
     in_chans: ClassVar[int] = 1
     expected_splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
     # where labels are named, and what decides which samples there are, for messages

@@ -56,10 +56,15 @@ class Annotated:
 
 
 class EvaluationReader(ABC):
-    """Reads one data set for evaluation. A subclass documents access, citation and traps, and sets `license` and `roi_area`."""
+    """Reads one data set for evaluation.
+
+    A subclass documents access, citation and traps, and sets `license`, `roi_area` and, where images have several regions,
+    `roi_union_area`.
+    """
 
     license: ClassVar[License] = "credentialed"
     roi_area: ClassVar[float] = 0.1
+    roi_union_area: ClassVar[float | None] = None
 
     @abstractmethod
     def read(self) -> Annotated:
@@ -131,6 +136,7 @@ class EvaluationDataModule(PrivilegedDataModule):
         self.missing_images = missing_images
         self.license = reader.license  # type: ignore[misc]  # that of the data set
         self.roi_area = reader.roi_area
+        self.roi_union_area = reader.roi_union_area
 
     def preprocess(self) -> Preprocess | None:
         """Return what the data set needs before images are resized."""

@@ -59,6 +59,7 @@ class TableDataModule(PrivilegedDataModule):
             of the range that the file declares (`declared`).
         prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
         roi_area: Share in (0, 1] of the frame that a typical region takes: what `iou_top_area` selects of a map.
+        roi_union_area: The same of the union of an image's regions; None for `roi_area`.
     """
 
     label_setting: ClassVar[str] = "data.label_columns"
@@ -105,6 +106,7 @@ class TableDataModule(PrivilegedDataModule):
         grey_range: GreyRange = "observed",
         prepared: Path | None = None,
         roi_area: float = 0.1,
+        roi_union_area: float | None = None,
     ) -> None:
         super().__init__(
             label_names=tuple(label_columns),
@@ -121,9 +123,11 @@ class TableDataModule(PrivilegedDataModule):
             grey_range=grey_range,
             prepared=prepared,
         )
-        if not 0 < roi_area <= 1:
-            raise ValueError(f"Expected data.roi_area in (0, 1] but got {roi_area}.")
+        for name, area in {"roi_area": roi_area, "roi_union_area": roi_union_area}.items():
+            if area is not None and not 0 < area <= 1:
+                raise ValueError(f"Expected data.{name} in (0, 1] but got {area}.")
         self.roi_area = roi_area
+        self.roi_union_area = roi_union_area
         self.license = data_license  # type: ignore[misc]  # the class of the data is the user's to state here
         rois = None
         if mask_pattern or mask_columns or box_columns or ellipse_columns or circle_columns:

@@ -2,7 +2,16 @@
 
 from mmpkd.attribution.attention_method import AttentionMethod, prefix_mass
 from mmpkd.attribution.base import AttributionMethod, ClassAttribution
-from mmpkd.attribution.baseline_maps import BASELINE_MAPS, AllOnes, CenterGaussian, ImageIntensity, MeanRoi, RandomMap
+from mmpkd.attribution.baseline_maps import (
+    BASELINE_MAPS,
+    AllOnes,
+    CenterGaussian,
+    ImageIntensity,
+    LearnedMap,
+    MeanRoi,
+    MeanRoiAll,
+    RandomMap,
+)
 from mmpkd.attribution.grad_cam import GradCAM, grad_cam
 from mmpkd.attribution.heatmap import is_constant, min_max, resize_heatmap, upsample
 from mmpkd.attribution.last_layer import LastLayerAttention, attention_heads
@@ -25,7 +34,9 @@ __all__ = [
     "GradCAM",
     "ImageIntensity",
     "LastLayerAttention",
+    "LearnedMap",
     "MeanRoi",
+    "MeanRoiAll",
     "RandomMap",
     "RecordedAttention",
     "TokenLayout",

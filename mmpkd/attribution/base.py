@@ -18,10 +18,13 @@ class AttributionMethod(ABC):
     Attributes:
         name: Short name, used in metric keys, tables and file names.
         is_baseline: Whether the map is a baseline map, which does not depend on the student and never changes.
+        is_of_finding: Whether the map depends on the finding. One that does not can be scored against the union of an image's
+            regions; scores of the two kinds are not compared with each other.
     """
 
     name: str
     is_baseline: ClassVar[bool] = False
+    is_of_finding: ClassVar[bool] = False
 
     @property
     def title(self) -> str:
@@ -43,6 +46,8 @@ class AttributionMethod(ABC):
 
 class ClassAttribution(AttributionMethod):
     """Says how much each patch of an image matters to a student's logit of one finding."""
+
+    is_of_finding = True
 
     @abstractmethod
     def of_label(self, student: nn.Module, image: Tensor, label: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ They go through the same code as every other map, and so give the level that a s
 """
 
 import math
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -93,15 +94,12 @@ class ImageIntensity(AttributionMethod):
         return patches - patches.amin((1, 2), keepdim=True)
 
 
-class MeanRoi(ClassAttribution):
-    """The mean ROI of a finding in the validation split: where the finding usually lies, whatever the image shows.
+class LearnedMap(AttributionMethod):
+    """A baseline map that `LocalizationMonitor` learns from the regions of interest (ROIs) of the validation split.
 
-    `LocalizationMonitor` learns it in validation, keeps it in the student's checkpoint, and scores it in test. A finding
-    without any ROI gets the mean over all ROIs.
+    It is kept in the student's checkpoint and scored in test.
     """
 
-    name = "mean_roi"
-    title = "Mean ROI"
     is_baseline = True
 
     def __init__(self) -> None:
@@ -109,40 +107,111 @@ class MeanRoi(ClassAttribution):
 
     @property
     def is_learned(self) -> bool:
-        """Whether mean ROIs were learned or loaded."""
+        """Whether the map was learned or loaded."""
         return self._mean is not None
 
+    @property
+    def mean(self) -> Tensor:
+        """Float32, what was learned, on the CPU.
+
+        Raises:
+            RuntimeError: If nothing was learned.
+        """
+        if self._mean is None:
+            raise RuntimeError(
+                "Expected mean ROIs but none were learned. Run a validation with LocalizationMonitor first."
+            )
+        return self._mean
+
     def learn(self, total: Tensor, num_rois: Tensor) -> None:
-        """Compute the mean ROIs.
+        """Learn from the ROIs of a validation.
 
         Args:
             total: Float (K, h, w), sum over ROIs of the share of each patch that they cover.
             num_rois: Float or int (K,), number of ROIs of each finding, not all 0.
         """
-        pooled = total.sum(0) / num_rois.sum()  # (h, w)
-        own = total / num_rois.clamp(min=1)[:, None, None]  # (K, h, w)
-        self._mean = torch.where((num_rois > 0)[:, None, None], own, pooled).float().cpu()
+        self._mean = self.mean_of(total, num_rois).float().cpu()
+
+    @abstractmethod
+    def mean_of(self, total: Tensor, num_rois: Tensor) -> Tensor:
+        """Return what to keep of the sums that `learn` is given."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the mean ROIs for a checkpoint; empty if none were learned."""
+        """Return what was learned for a checkpoint; empty if nothing was."""
         return {} if self._mean is None else {"mean": self._mean}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Load the mean ROIs that `state_dict` returned."""
+        """Load what `state_dict` returned."""
         self._mean = state.get("mean")
+
+
+class MeanRoi(LearnedMap, ClassAttribution):
+    """The mean ROI of a finding in the validation split: where the finding usually lies, whatever the image shows.
+
+    A finding without any ROI gets the mean over all ROIs. Attributions that are specific to a finding are compared with it.
+
+    Example:
+        >>> import torch
+        >>> method = MeanRoi()
+        >>> method.learn(torch.tensor([[[3.0, 0.0]], [[0.0, 1.0]]]), torch.tensor([3, 1]))
+        >>> method.of_label(nn.Identity(), torch.zeros(1, 1, 8, 16), torch.tensor([1]))
+        tensor([[[0., 1.]]])
+    """
+
+    name = "mean_roi"
+    title = "Mean ROI"
+
+    def mean_of(self, total: Tensor, num_rois: Tensor) -> Tensor:
+        """Return the mean ROI of each finding, (K, h, w)."""
+        own = total / num_rois.clamp(min=1)[:, None, None]
+        return torch.where((num_rois > 0)[:, None, None], own, _mean_of_all(total, num_rois))
 
     def of_label(self, student: nn.Module, image: Tensor, label: Tensor) -> Tensor:
         """Return the mean ROI of one finding per image, (B, h, w) in [0, 1]; see `ClassAttribution`."""
         del student
-        if self._mean is None:
-            raise RuntimeError(
-                "Expected mean ROIs but none were learned. Run a validation with LocalizationMonitor first."
-            )
-        check_labels(label, len(image), len(self._mean))
-        return self._mean.to(image.device)[label]
+        check_labels(label, len(image), len(self.mean))
+        return self.mean.to(image.device)[label]
 
 
-BASELINE_MAPS: tuple[type[AttributionMethod], ...] = (AllOnes, RandomMap, CenterGaussian, ImageIntensity, MeanRoi)
+class MeanRoiAll(LearnedMap):
+    """The mean ROI of all findings in the validation split: where findings usually lie, whatever the image shows.
+
+    Each ROI counts once, whichever finding it is of. Attributions that are the same for every finding are compared with it.
+
+    Example:
+        >>> import torch
+        >>> method = MeanRoiAll()
+        >>> method.learn(torch.tensor([[[3.0, 0.0]], [[0.0, 1.0]]]), torch.tensor([3, 1]))
+        >>> method(nn.Identity(), torch.zeros(1, 1, 8, 16))
+        tensor([[[0.7500, 0.2500]]])
+    """
+
+    name = "mean_roi_all"
+    title = "Mean ROI of all findings"
+
+    def mean_of(self, total: Tensor, num_rois: Tensor) -> Tensor:
+        """Return the mean over all ROIs, (h, w)."""
+        return _mean_of_all(total, num_rois)
+
+    def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
+        """Return the mean ROI, (B, h, w) in [0, 1]; see `AttributionMethod`."""
+        del student
+        return self.mean.to(image.device).expand(len(image), -1, -1)
+
+
+BASELINE_MAPS: tuple[type[AttributionMethod], ...] = (
+    AllOnes,
+    RandomMap,
+    CenterGaussian,
+    ImageIntensity,
+    MeanRoi,
+    MeanRoiAll,
+)
+
+
+def _mean_of_all(total: Tensor, num_rois: Tensor) -> Tensor:
+    """Return the mean over the ROIs of all findings, (h, w)."""
+    return total.sum(0) / num_rois.sum()
 
 
 def _grid(student: nn.Module, image: Tensor) -> tuple[int, int]:

@@ -1,10 +1,17 @@
-"""The per-ROI table of a run: one row an (image, finding) pair and attribution, with what results can be broken down by."""
+"""The two tables of localization of a run, with what results can be broken down by.
+
+The table of regions has one row an (image, finding) pair and attribution. That of unions has one row an image and attribution:
+the union of the image's regions, with `ANY` as its finding, for attributions that are the same for all findings of an image.
+Both have the same columns.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from mmpkd.records.run_folder import RunFolder
 
 PAIR = ("sample_id", "finding")
 KEY = (*PAIR, "attribution")
@@ -13,6 +20,33 @@ KNOWN = (*KEY, "patient_id", "area", "num_regions", "target", "probability", "re
 # what it tells about the heatmap, besides scores
 DIAGNOSTICS = ("prefix_mass", "constant", "undefined")
 STRATUM = "stratum/"
+# the finding of a row of unions
+ANY = "any"
+# the last commit that reads checkpoints and run folders without unions
+LAST_COMMIT_WITHOUT_UNIONS = "15853fb"
+
+
+def is_of_unions(frame: pd.DataFrame) -> bool:
+    """Return whether a table of localization is that of unions."""
+    return bool((frame["finding"] == ANY).all())
+
+
+def check_unions(folder: RunFolder, stage: str) -> None:
+    """Check that a run whose regions were scored has the table of unions, too.
+
+    Args:
+        folder: Folder of the run.
+        stage: `val` or `test`.
+
+    Raises:
+        ValueError: If the run is of an older version, which had no such table.
+    """
+    if folder.rois(stage).is_file() and not folder.unions(stage).is_file():
+        raise ValueError(
+            f"Expected '{folder.unions(stage)}' beside '{folder.rois(stage).name}' but the run is of an older version, "
+            f"which did not score unions of regions. Train it again in another folder (--run.dir), or read this one at commit "
+            f"{LAST_COMMIT_WITHOUT_UNIONS}."
+        )
 
 
 def score_columns(frame: pd.DataFrame) -> list[str]:
@@ -24,13 +58,15 @@ def stratified(frame: pd.DataFrame) -> pd.DataFrame:
     """Return mean scores by what results can be broken down by.
 
     Args:
-        frame: A per-ROI table.
+        frame: A table of regions, or of unions.
 
     Returns:
         Columns stratum, value, attribution, num_roi, num_patients, and the scores. Strata are the finding, thirds of the ROI
         area, the number of regions, whether the finding was recognised, and those of the data set; unknown values are left out.
+        Unions have no finding.
     """
-    groups = {"finding": frame["finding"], "area": _thirds(frame["area"])}
+    groups = {} if is_of_unions(frame) else {"finding": frame["finding"]}
+    groups["area"] = _thirds(frame["area"])
     if "num_regions" in frame:
         groups["num_regions"] = frame["num_regions"].clip(upper=3).map({1: "1", 2: "2", 3: "3 or more"})
     groups["recognised"] = frame["recognised"].map({1.0: "yes", 0.0: "no"})
@@ -58,10 +94,19 @@ def _thirds(area: "pd.Series[float]") -> "pd.Series[str]":
 
 
 def summary(frame: pd.DataFrame, stage: str) -> dict[str, float]:
-    """Return the logged values, `<stage>/<attribution>/<score>`; a score that is undefined for every pair is left out."""
+    """Return the logged values; a score that is undefined for every row is left out.
+
+    Args:
+        frame: A table of regions, or of unions.
+        stage: `val` or `test`.
+
+    Returns:
+        Means over regions as `<stage>/<attribution>/<score>`, or over unions as `<stage>/<attribution>/union/<score>`.
+    """
     values: dict[str, float] = {}
+    part = "/union" if is_of_unions(frame) else ""
     for name, rows in frame.groupby("attribution"):
-        prefix = f"{stage}/{name}"
+        prefix = f"{stage}/{name}{part}"
         means: Mapping[Any, float] = rows[[*score_columns(frame), "prefix_mass"]].mean().dropna().to_dict()
         values.update({f"{prefix}/{score}": float(mean) for score, mean in means.items()})
         values[f"{prefix}/num_roi"] = float(len(rows))

@@ -98,6 +98,14 @@ class RunFolder:
         """Means of that table by stratum."""
         return self.path / f"roi_{stage}_strata.csv"
 
+    def unions(self, stage: str) -> Path:
+        """Table of localization, one row an image and attribution: the union of the image's regions."""
+        return self.path / f"roi_union_{stage}.parquet"
+
+    def union_strata(self, stage: str) -> Path:
+        """Means of that table by stratum."""
+        return self.path / f"roi_union_{stage}_strata.csv"
+
     def maps(self, stage: str) -> Path:
         """Folder of attribution maps."""
         return self.path / "maps" / stage

@@ -49,6 +49,17 @@ def test_images_are_chosen_by_their_hash(tmp_path: Path) -> None:
     assert set(frame["sample_id"]) == set(chosen) - {"study/6"}
 
 
+def test_more_steps_than_patches_are_refused_before_anything_long(tmp_path: Path) -> None:
+    module, passes = StudentModule(), []
+    module.student.register_forward_hook(lambda *_: passes.append(1))
+    trainer = make_trainer(tmp_path, [FaithfulnessMonitor([RandomMap()], num_steps=17)], max_epochs=1)
+    with pytest.raises(ValueError, match="Expected 1 to 16 num_steps of FaithfulnessMonitor") as error:
+        trainer.fit(module, datamodule=data())
+    assert "\n" not in str(error.value)
+    assert not passes
+    FaithfulnessMonitor(num_steps=16).setup(trainer, module, "test")
+
+
 @pytest.mark.parametrize(
     "options",
     [{"attributions": []}, {"num_steps": 0}, {"max_images": 0}, {"attributions": [RandomMap(), RandomMap(1)]}],

@@ -18,6 +18,7 @@ from mmpkd.metrics import (
     default_scores,
     patch_ceiling,
 )
+from mmpkd.metrics.iou import iou_above_bytes
 from tests.pretended_device import DEVICE, MixedDevicesError, PretendedDevice
 
 G = torch.Generator().manual_seed(0)
@@ -88,7 +89,7 @@ def test_what_validation_learns_is_equal_on_both() -> None:
     with PretendedDevice():
         for move in (torch.clone, there):
             tuning, sums = ThresholdTuning(), MeanRoiSums()
-            tuning.add("rollout", ["a", "b", "a", "b", "b"], pairs(move))
+            tuning.add("rollout", ["a", "b", "a", "b", "b"], iou_above_bytes(pairs(move)))
             tuning.finish()
             sums.add(move(MASK), move(torch.tensor([0, 1, 0, 1, 1])), (7, 7), 2)
             ceiling = patch_ceiling(move(MASK), (7, 7)).cpu()

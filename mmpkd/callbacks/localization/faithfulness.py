@@ -15,7 +15,10 @@ from mmpkd.attribution import (
     LastLayerAttention,
     RandomMap,
     pad_to_patches,
+    patch_grid,
 )
+from mmpkd.attribution.layout import backbone
+from mmpkd.attribution.padding import padded_size
 from mmpkd.callbacks.localization.heatmaps import student_of
 from mmpkd.callbacks.localization.map_samples import rank
 from mmpkd.callbacks.tables import Rows, label_names, run_folder, save_table
@@ -33,7 +36,7 @@ class FaithfulnessMonitor(Callback):
     Args:
         attributions: Attribution methods, with different names. By default rollout, last-layer attention, gradient-weighted
             relevance, Grad-CAM, and a random map.
-        num_steps: Number of steps of a curve; each costs two forward passes.
+        num_steps: Number of steps of a curve, up to the number of patches; each costs two forward passes.
         max_images: Maximum number of images, chosen by a hash of their identifiers.
     """
 
@@ -53,6 +56,26 @@ class FaithfulnessMonitor(Callback):
         self.max_images = max_images
         self._rows = Rows()
         self._chosen: set[str] = set()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Check that each step has a patch to change, before any long work.
+
+        Raises:
+            ValueError: If the student has fewer patches than there are steps.
+        """
+        del stage
+        side: int | None = getattr(getattr(trainer, "datamodule", None), "image_size", None)
+        student = getattr(pl_module, "student", None)
+        # a user's own data module may not say how large its images are
+        if side is None or student is None or not hasattr(backbone(student), "patch_embed"):
+            return
+        rows, columns = patch_grid(student, padded_size(student, (side, side)))
+        if self.num_steps > rows * columns:
+            raise ValueError(
+                f"Expected 1 to {rows * columns} num_steps of FaithfulnessMonitor, the number of patches of an image of {side} x "
+                f"{side} pixels, but got {self.num_steps}. Give fewer steps, larger images (data.image_size), or a model with "
+                "smaller patches."
+            )
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the images."""

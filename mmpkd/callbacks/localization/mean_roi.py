@@ -1,4 +1,4 @@
-"""Sums of the ROIs of a validation, from which the mean ROI of each finding is learned."""
+"""Sums of the ROIs of a validation, from which mean ROIs are learned."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmpkd.attribution import AttributionMethod, MeanRoi
+from mmpkd.attribution import AttributionMethod, LearnedMap
 from mmpkd.callbacks.tables import all_gather
 
 
@@ -35,7 +35,7 @@ class MeanRoiSums:
         self._num_rois.index_add_(0, label.cpu(), is_present.long())
 
     def finish(self, methods: Iterable[AttributionMethod]) -> None:
-        """Teach the means of all processes to each `MeanRoi`, and reset the sums.
+        """Teach the means of all processes to each `LearnedMap`, and reset the sums.
 
         Methods keep their means if no ROI was added.
         """
@@ -47,5 +47,5 @@ class MeanRoiSums:
         total = sum(part[0] for part in parts)
         num_rois = sum(part[1] for part in parts)
         for method in methods:
-            if isinstance(method, MeanRoi) and int(num_rois.sum()):
+            if isinstance(method, LearnedMap) and int(num_rois.sum()):
                 method.learn(total, num_rois)

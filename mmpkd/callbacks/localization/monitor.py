@@ -1,18 +1,15 @@
 """Scores of attributions against the regions that a radiologist marked."""
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import pandas as pd
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from data_modules.batch import Batch
-from data_modules.files.atomic import write_text
 from mmpkd.attribution import (
     BASELINE_MAPS,
     AttentionMethod,
@@ -23,21 +20,21 @@ from mmpkd.attribution import (
     ClassAttribution,
     GradCAM,
     LastLayerAttention,
-    MeanRoi,
+    LearnedMap,
     patch_grid,
-    prefix_mass,
 )
 from mmpkd.attribution.recording.weights import HeadFusion
 from mmpkd.callbacks.localization.heatmaps import heatmaps_of_pairs, student_of, with_whole_patches
 from mmpkd.callbacks.localization.mean_roi import MeanRoiSums
-from mmpkd.callbacks.localization.pair_columns import pair_columns
-from mmpkd.callbacks.localization.tuning import ThresholdTuning
-from mmpkd.callbacks.tables import Rows, is_due, run_folder, save_table
-from mmpkd.metrics import HeatmapPairs, RoiMetric, Rois, default_scores, patch_ceiling
-from mmpkd.records.roi_table import KEY, PAIR, stratified, summary
+from mmpkd.callbacks.localization.pair_columns import Columns, pair_columns
+from mmpkd.callbacks.localization.score_table import ScoreTable
+from mmpkd.callbacks.localization.scoring import Part, score_parts
+from mmpkd.callbacks.localization.table_output import write_and_log
+from mmpkd.callbacks.localization.unions import Unions, union_columns, unions_of
+from mmpkd.callbacks.tables import is_due
+from mmpkd.metrics import HeatmapPairs, IoU, RoiMetric, Rois, default_scores, patch_ceiling
+from mmpkd.records.roi_table import LAST_COMMIT_WITHOUT_UNIONS
 
-# column of the IoU at the tuned thresholds
-TUNED = "iou_val"
 _TOP_AREA = 0.1
 
 
@@ -49,22 +46,31 @@ class LocalizationMonitor(Callback):
     strata of the data set. `roi_<stage>_strata.csv` has means by stratum. Means are logged as `<stage>/<attribution>/<score>`,
     with `num_roi`, `num_undefined` and `num_constant` (heatmaps of one value).
 
+    Attributions that are the same for all findings of an image are also scored against the union of its ROIs. The table
+    `roi_union_<stage>.parquet` has one row per image and attribution and the same columns; means are logged as
+    `<stage>/<attribution>/union/<score>`. Both tables come from the same heatmaps.
+
     Attention is recorded in the module's own forward pass; other attributions run their own. Baseline maps are the same in
-    every epoch and are scored once per fit. Nothing learns from an ROI but the thresholds of `iou_val` and the mean ROIs: both
-    are learned by finding in validation, saved in the checkpoint of the same weights, and used in test. This happens in every
-    validation, since each one may turn out to be that of the best checkpoint.
+    every epoch and are scored once per fit. Nothing learns from an ROI but the thresholds of `iou_val`, by finding and for
+    unions, and the mean ROIs, by finding and of all findings. They are learned in validation, saved in the checkpoint of the
+    same weights, and used in test. This happens in every validation, since each one may turn out to be that of the best
+    checkpoint.
 
     Args:
         attributions: Attribution methods with different names. By default attention rollout, last-layer attention, and the
-            baseline maps: all ones, random, centre Gaussian, image intensity, mean ROI of the validation split.
+            baseline maps: all ones, random, centre Gaussian, image intensity, and mean ROIs of the validation split, by finding
+            and of all findings.
         test_attributions: Further methods in test only, where their cost counts once; they have no tuned threshold. By default
             the two that are specific to a finding: gradient-weighted relevance and Grad-CAM.
         scores: Scores with different names; one of each kind by default.
         top_area: Share in (0, 1] of the frame that `iou_top_area` selects by default: a typical ROI area, never tuned on test.
             None takes the `roi_area` of the data module, or 0.1 if it has none.
+        union_top_area: The same for unions of ROIs. None takes the `roi_union_area` of the data module, or what is selected for
+            an ROI if it has none. If `scores` are given, None leaves them as they are.
 
     Attributes:
-        tables: The last per-ROI table by stage, for callbacks that come after this one.
+        tables: The last table of ROIs by stage, for callbacks that come after this one.
+        union_tables: The last table of unions by stage.
     """
 
     def __init__(
@@ -73,6 +79,7 @@ class LocalizationMonitor(Callback):
         test_attributions: list[AttributionMethod] | None = None,
         scores: list[RoiMetric] | None = None,
         top_area: float | None = None,
+        union_top_area: float | None = None,
     ) -> None:
         super().__init__()
         default = [AttentionRollout(), LastLayerAttention(), *(kind() for kind in BASELINE_MAPS)]
@@ -81,37 +88,42 @@ class LocalizationMonitor(Callback):
             [AttentionRelevance(), GradCAM()] if test_attributions is None else test_attributions
         )
         self.scores = default_scores(_TOP_AREA if top_area is None else top_area) if scores is None else scores
+        self.union_scores = _with_top_area(self.scores, union_top_area)
         self._asks_data = scores is None and top_area is None
+        self._asks_data_of_unions = scores is None and union_top_area is None
+        self._union_top_area = union_top_area
         _check_names("attributions", [method.name for method in (*self.attributions, *self.test_attributions)])
         _check_names("scores", [score.name for score in self.scores])
         if not self.attributions:
             raise ValueError(f"Expected an attribution but got {attributions}.")
-        self._tuning = ThresholdTuning()
+        self._regions = ScoreTable()
+        self._unions = ScoreTable()
         self._mean_roi = MeanRoiSums()
-        self._pairs = Rows()
-        self._scored = Rows()
-        self._baseline_scores: pd.DataFrame | None = None
         self.tables: dict[str, pd.DataFrame] = {}
+        self.union_tables: dict[str, pd.DataFrame] = {}
         self._stack = ExitStack()
         self._recorders: dict[HeadFusion, AttentionRecorder] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Ask the data how large their regions are."""
         del pl_module, stage
+        data = getattr(trainer, "datamodule", None)
         if self._asks_data:
-            area = getattr(getattr(trainer, "datamodule", None), "roi_area", _TOP_AREA)
-            self.scores = default_scores(area)
+            self.scores = default_scores(getattr(data, "roi_area", _TOP_AREA))
+        area = getattr(data, "roi_union_area", None) if self._asks_data_of_unions else self._union_top_area
+        self.union_scores = _with_top_area(self.scores, area)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the scores of baseline maps from an earlier fit."""
         del trainer, pl_module
-        self._baseline_scores = None
+        self._regions.forget_baselines()
+        self._unions.forget_baselines()
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start new tables."""
         del trainer, pl_module
-        self._pairs = Rows()
-        self._scored = Rows()
+        self._regions.start()
+        self._unions.start()
 
     on_test_epoch_start = on_validation_epoch_start
 
@@ -156,18 +168,19 @@ class LocalizationMonitor(Callback):
         grid = patch_grid(student, (int(batch["image"].shape[-2]), int(batch["image"].shape[-1])))
         # a map for all findings is made once per image with an ROI, and one that is specific to a finding once per pair
         rows, place = torch.unique(batch["roi_sample"], return_inverse=True)
-        rois = Rois(batch["roi_mask"], place)
+        unions = unions_of(batch["roi_mask"], place)
+        rois = Rois(torch.cat((batch["roi_mask"], unions.mask)), torch.cat((place, unions.image)))
         rois_of_pairs = Rois(batch["roi_mask"])
-        self._pairs.add({**known, "area": rois.area, "iou_ceiling": patch_ceiling(rois.mask, grid)})
+        parts = self._parts(known, unions, rois, grid)
         if stage == "val":
-            self._mean_roi.add(rois.mask, batch["roi_label"], grid, batch["label"].shape[1])
+            self._mean_roi.add(rois_of_pairs.mask, batch["roi_label"], grid, batch["label"].shape[1])
         for method in self._methods(trainer):
             with torch.no_grad(), trainer.precision_plugin.forward_context():
                 if isinstance(method, ClassAttribution):
                     pairs = HeatmapPairs(heatmaps_of_pairs(method, student, batch), rois_of_pairs)
                 else:
                     pairs = HeatmapPairs(self._heatmap(method, student, batch["image"][rows]), rois)
-            self._scored.add({name: known[name] for name in PAIR} | self._score(method, pairs, known, stage))
+            score_parts(method, pairs, parts[:1] if method.is_of_finding else parts, stage)
         self._recorders = {}
 
     on_test_batch_end = on_validation_batch_end
@@ -180,7 +193,8 @@ class LocalizationMonitor(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the means, write the validation table, and learn thresholds and mean ROIs."""
         if is_due(trainer):
-            self._tuning.finish()
+            self._regions.tuning.finish()
+            self._unions.tuning.finish()
             self._mean_roi.finish(self.attributions)
             self._finish(trainer, pl_module)
 
@@ -190,24 +204,38 @@ class LocalizationMonitor(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the thresholds and mean ROIs that were learned in validation."""
-        means = {method.name: method.state_dict() for method in self.attributions if isinstance(method, MeanRoi)}
-        return {"thresholds": self._tuning.thresholds, "mean_roi": means}
+        means = {method.name: method.state_dict() for method in self.attributions if isinstance(method, LearnedMap)}
+        return {
+            "thresholds": self._regions.tuning.thresholds,
+            "union_thresholds": self._unions.tuning.thresholds,
+            "mean_roi": means,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load the thresholds and mean ROIs that `state_dict` returned."""
-        self._tuning.thresholds = state_dict["thresholds"]
+        """Load the thresholds and mean ROIs that `state_dict` returned.
+
+        Raises:
+            ValueError: If the checkpoint is of an older version, which learned nothing for unions.
+        """
+        if "union_thresholds" not in state_dict:
+            raise ValueError(
+                "Expected a checkpoint with thresholds for unions of regions but it is of an older version, which had none. "
+                f"Train it again in another folder (--run.dir), or use it at commit {LAST_COMMIT_WITHOUT_UNIONS}."
+            )
+        self._regions.tuning.thresholds = state_dict["thresholds"]
+        self._unions.tuning.thresholds = state_dict["union_thresholds"]
         for method in self.attributions:
-            if isinstance(method, MeanRoi) and method.name in state_dict["mean_roi"]:
+            if isinstance(method, LearnedMap) and method.name in state_dict["mean_roi"]:
                 method.load_state_dict(state_dict["mean_roi"][method.name])
 
     def _methods(self, trainer: Trainer) -> list[AttributionMethod]:
         """Return the methods to score now: baseline maps once per fit, and mean ROIs once they are learned."""
         if _stage(trainer) == "test":
             methods = [*self.attributions, *self.test_attributions]
-            return [method for method in methods if not isinstance(method, MeanRoi) or method.is_learned]
-        are_scored = self._baseline_scores is not None and trainer.state.fn == TrainerFn.FITTING
+            return [method for method in methods if not isinstance(method, LearnedMap) or method.is_learned]
+        are_scored = self._regions.has_baselines and trainer.state.fn == TrainerFn.FITTING
         # mean ROIs are not scored in validation, on the ROIs that they are learned from
-        methods = [method for method in self.attributions if not isinstance(method, MeanRoi)]
+        methods = [method for method in self.attributions if not isinstance(method, LearnedMap)]
         return [method for method in methods if not method.is_baseline or not are_scored]
 
     def _has_work(self, trainer: Trainer, batch: Batch) -> bool:
@@ -219,54 +247,38 @@ class LocalizationMonitor(Callback):
         size = (int(image.shape[-2]), int(image.shape[-1]))
         return method.heatmap(self._recorders[method.head_fusion].result(size))
 
-    def _score(
-        self, method: AttributionMethod, pairs: HeatmapPairs, known: dict[str, Tensor | Sequence[str]], stage: str
-    ) -> dict[str, Tensor | Sequence[str]]:
-        lost = torch.full_like(pairs.rois.area, torch.nan)
-        if isinstance(method, AttentionMethod):
-            lost = pairs.per_roi(prefix_mass(pairs.heatmap))
-        findings = [str(name) for name in known["finding"]]
-        columns = {score.name: score.score(pairs) for score in self.scores}
-        if stage == "val":
-            self._tuning.add(method.name, findings, pairs)
-        else:
-            columns[TUNED] = self._tuning.score(method.name, findings, pairs)
-        return {
-            "attribution": [method.name] * len(findings),
-            **columns,
-            "prefix_mass": lost,
-            "constant": pairs.per_roi(pairs.constant),
-            "undefined": pairs.undefined,
-        }
+    def _parts(self, known: Columns, unions: Unions, rois: Rois, grid: tuple[int, int]) -> list[Part]:
+        """Start the rows of a batch in both tables; return the parts of its ROIs: regions, then unions if there are any."""
+        num_regions = len(rois) - len(unions)
+        parts = [Part(self._regions, self.scores, known, slice(num_regions))]
+        if len(unions):
+            own = union_columns(known, unions)
+            parts.append(Part(self._unions, self.union_scores, own, slice(num_regions, None)))
+        ceiling = patch_ceiling(rois.mask, grid)
+        for part in parts:
+            part.table.add({**part.known, "area": rois.area[part.rows], "iou_ceiling": ceiling[part.rows]})
+        return parts
 
     def _finish(self, trainer: Trainer, pl_module: LightningModule) -> None:
         stage = _stage(trainer)
-        known = self._pairs.gather(PAIR)
-        scored = self._scored.gather(KEY)
-        if known.empty:
-            return  # without any ROI in the split, there is no table
-        if trainer.state.fn == TrainerFn.FITTING:
-            scored = self._with_baselines(scored)
-        frame = known.merge(scored, on=list(PAIR)).sort_values(list(KEY), kind="stable", ignore_index=True)
-        self.tables[stage] = frame
-        # every process has the whole table and logs the same values
-        pl_module.log_dict(summary(frame, stage), sync_dist=True)
-        folder = run_folder(trainer)
-        save_table(trainer, frame, folder.rois(stage))
-        if trainer.is_global_zero:
-            strata = stratified(frame)
-            write_text(folder.strata(stage), strata.to_csv(index=False))
-            for logger in trainer.loggers:
-                if isinstance(logger, WandbLogger) and stage == "test":
-                    logger.log_table("test/localization_by_stratum", dataframe=strata)
-
-    def _with_baselines(self, scored: pd.DataFrame) -> pd.DataFrame:
-        """Return the scores of an epoch with those of the baseline maps, which are computed in the first epoch."""
-        if self._baseline_scores is not None:
-            return pd.concat([scored, self._baseline_scores], ignore_index=True)
         baselines = {method.name for method in self.attributions if method.is_baseline}
-        self._baseline_scores = scored[scored["attribution"].isin(baselines)]
-        return scored
+        kept = baselines if trainer.state.fn == TrainerFn.FITTING else None
+        regions = self._regions.gather(kept)
+        unions = self._unions.gather(kept)
+        if regions.empty:
+            return  # without any ROI in the split, there is no table
+        self.tables[stage] = regions
+        self.union_tables[stage] = unions
+        write_and_log(trainer, pl_module, regions, stage)
+        # empty if no attribution is the same for all findings: every run with a table of regions has one of unions
+        write_and_log(trainer, pl_module, unions, stage, of_unions=True)
+
+
+def _with_top_area(scores: list[RoiMetric], area: float | None) -> list[RoiMetric]:
+    """Return the scores, with another area for `iou_top_area` unless it is None."""
+    if area is None:
+        return scores
+    return [IoU("top_area", area) if score.name == "iou_top_area" else score for score in scores]
 
 
 def _stage(trainer: Trainer) -> str:

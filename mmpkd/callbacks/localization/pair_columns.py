@@ -11,10 +11,12 @@ from data_modules.split import Split
 from mmpkd.callbacks.tables import label_names
 from mmpkd.records.roi_table import STRATUM
 
+Columns = dict[str, Tensor | Sequence[str]]
+
 
 def pair_columns(
     trainer: Trainer, pl_module: LightningModule, batch: Batch, probability: Tensor, stage: str
-) -> dict[str, Tensor | Sequence[str]]:
+) -> Columns:
     """Return the columns of each (image, finding) pair of a batch that are the same for every attribution.
 
     Args:
@@ -32,7 +34,7 @@ def pair_columns(
     findings = batch["roi_label"].tolist()
     own = probability[batch["roi_sample"], batch["roi_label"]]
     target = batch["label"][batch["roi_sample"], batch["roi_label"]]
-    columns: dict[str, Tensor | Sequence[str]] = {
+    columns: Columns = {
         "sample_id": [batch["sample_id"][row] for row in samples],
         "finding": [names[finding] for finding in findings],
         "patient_id": [batch["patient_id"][row] for row in samples],

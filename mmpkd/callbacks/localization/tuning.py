@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from mmpkd.callbacks.tables import all_gather
-from mmpkd.metrics import HeatmapPairs
-from mmpkd.metrics.iou import iou_above_byte, iou_above_bytes
 
 # key of the threshold over all findings
 POOLED = ""
+# instead of a threshold that was not learned
+UNTUNED = -1
 
 
 class ThresholdTuning:
@@ -26,18 +26,18 @@ class ThresholdTuning:
         self.thresholds: dict[str, dict[str, int]] = {}
         self._sums: dict[str, dict[str, Tensor]] = {}
 
-    def add(self, attribution: str, findings: Sequence[str], pairs: HeatmapPairs) -> None:
+    def add(self, attribution: str, findings: Sequence[str], curves: Tensor) -> None:
         """Add the ROIs of a validation batch.
 
         Args:
             attribution: Name of the attribution.
             findings: Finding of each ROI.
-            pairs: Heatmaps of the attribution, and the ROIs.
+            curves: Float (R, 255), IoU of each ROI at every threshold; NaN for those to leave out.
         """
-        curves = iou_above_bytes(pairs).cpu().double()  # (R, 255)
+        curves = curves.cpu().double()
         own = self._sums.setdefault(attribution, {})
-        for finding, curve, undefined in zip(findings, curves, pairs.undefined.tolist(), strict=True):
-            if not undefined:
+        for finding, curve, is_undefined in zip(findings, curves, curves.isnan().any(1).tolist(), strict=True):
+            if not is_undefined:
                 for name in (finding, POOLED):
                     own[name] = own.get(name, torch.zeros_like(curve)) + curve
 
@@ -56,13 +56,16 @@ class ThresholdTuning:
         for attribution, totals in gathered.items():
             self.thresholds[attribution] = {finding: _middle_of_best(total) for finding, total in totals.items()}
 
-    def score(self, attribution: str, findings: Sequence[str], pairs: HeatmapPairs) -> Tensor:
-        """Return the IoU of each ROI at its tuned threshold, float32 (R,); NaN if the attribution has no tuned thresholds."""
+    def thresholds_of(self, attribution: str, findings: Sequence[str]) -> list[int]:
+        """Return the threshold of each ROI, or `UNTUNED` if the attribution has none.
+
+        Args:
+            attribution: Name of the attribution.
+            findings: Finding of each ROI.
+        """
         tuned: Mapping[str, int] = self.thresholds.get(attribution, {})
-        if POOLED not in tuned:
-            return torch.full_like(pairs.rois.area, torch.nan)
-        chosen = [tuned.get(finding, tuned[POOLED]) for finding in findings]
-        return iou_above_byte(pairs, torch.tensor(chosen, dtype=torch.int64, device=pairs.rois.mask.device))
+        pooled = tuned.get(POOLED, UNTUNED)
+        return [tuned.get(finding, pooled) for finding in findings]
 
 
 def _middle_of_best(total: Tensor) -> int:

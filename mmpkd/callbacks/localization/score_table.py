@@ -1,0 +1,70 @@
+"""A table of localization while it grows, batch by batch, with what its own unit learns in validation."""
+
+from collections.abc import Collection
+
+import pandas as pd
+
+from mmpkd.callbacks.localization.pair_columns import Columns
+from mmpkd.callbacks.localization.tuning import ThresholdTuning
+from mmpkd.callbacks.tables import Rows
+from mmpkd.records.roi_table import KEY, PAIR
+
+
+class ScoreTable:
+    """The table of regions or that of unions.
+
+    Attributes:
+        tuning: Thresholds of this unit.
+    """
+
+    def __init__(self) -> None:
+        self.tuning = ThresholdTuning()
+        self._known = Rows()
+        self._scored = Rows()
+        self._baselines: pd.DataFrame | None = None
+
+    @property
+    def has_baselines(self) -> bool:
+        """Whether scores of baseline maps are kept from an earlier epoch of a fit."""
+        return self._baselines is not None
+
+    def forget_baselines(self) -> None:
+        """Forget the scores of baseline maps."""
+        self._baselines = None
+
+    def start(self) -> None:
+        """Start again without rows."""
+        self._known = Rows()
+        self._scored = Rows()
+
+    def add(self, known: Columns) -> None:
+        """Add the columns of a batch that are the same for every attribution."""
+        self._known.add(known)
+
+    def add_scores(self, attribution: str, known: Columns, columns: Columns) -> None:
+        """Add the scores of one attribution in a batch, for the rows that `add` was given."""
+        names = [attribution] * len(known["finding"])
+        self._scored.add({name: known[name] for name in PAIR} | {"attribution": names} | columns)
+
+    def gather(self, kept: Collection[str] | None) -> pd.DataFrame:
+        """Return the table of all processes and start again without rows.
+
+        This is a collective: every process must call it.
+
+        Args:
+            kept: Attributions whose scores are the same in every epoch of a fit: those of its first epoch are kept for the next
+                ones. None outside a fit.
+        """
+        known = self._known.gather(PAIR)
+        scored = self._scored.gather(KEY)
+        if scored.empty:
+            return scored
+        if kept:
+            scored = self._with_kept(scored, kept)
+        return known.merge(scored, on=list(PAIR)).sort_values(list(KEY), kind="stable", ignore_index=True)
+
+    def _with_kept(self, scored: pd.DataFrame, kept: Collection[str]) -> pd.DataFrame:
+        if self._baselines is not None:
+            return pd.concat([scored, self._baselines], ignore_index=True)
+        self._baselines = scored[scored["attribution"].isin(kept)]
+        return scored

@@ -1,0 +1,78 @@
+"""Scores of one attribution in a batch: those of regions and those of unions of regions from the same heatmaps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmpkd.attribution import AttentionMethod, AttributionMethod, prefix_mass
+from mmpkd.callbacks.localization.pair_columns import Columns
+from mmpkd.callbacks.localization.score_table import ScoreTable
+from mmpkd.callbacks.localization.tuning import UNTUNED
+from mmpkd.metrics import HeatmapPairs, RoiMetric
+from mmpkd.metrics.iou import iou_above_byte, iou_above_bytes
+
+# column of the IoU at the tuned thresholds
+TUNED = "iou_val"
+
+
+@dataclass(frozen=True)
+class Part:
+    """ROIs of a batch that belong to one table.
+
+    Attributes:
+        table: The table.
+        scores: Scores with different names.
+        known: Columns that are the same for every attribution.
+        rows: Which ROIs they are.
+    """
+
+    table: ScoreTable
+    scores: Sequence[RoiMetric]
+    known: Columns
+    rows: slice
+
+    @property
+    def findings(self) -> list[str]:
+        """Finding of each ROI."""
+        return [str(name) for name in self.known["finding"]]
+
+
+def score_parts(method: AttributionMethod, pairs: HeatmapPairs, parts: Sequence[Part], stage: str) -> None:
+    """Add the scores of an attribution to the tables, and learn thresholds in validation.
+
+    Args:
+        method: The attribution.
+        pairs: Its heatmaps and the ROIs of all parts.
+        parts: The parts, in the order of the ROIs.
+        stage: `val` or `test`.
+    """
+    # a score that both tables have is computed once
+    scores = {id(score): score for part in parts for score in part.scores}
+    values = {key: score.score(pairs) for key, score in scores.items()}
+    shared = _diagnostics(method, pairs)
+    if stage == "val":
+        curves = iou_above_bytes(pairs).cpu()
+        for part in parts:
+            part.table.tuning.add(method.name, part.findings, curves[part.rows])
+    else:
+        shared = {TUNED: _at_tuned_thresholds(method.name, pairs, parts), **shared}
+    for part in parts:
+        columns: Columns = {score.name: values[id(score)][part.rows] for score in part.scores}
+        columns |= {name: value[part.rows] for name, value in shared.items()}
+        part.table.add_scores(method.name, part.known, columns)
+
+
+def _diagnostics(method: AttributionMethod, pairs: HeatmapPairs) -> dict[str, Tensor]:
+    lost = torch.full_like(pairs.rois.area, torch.nan)
+    if isinstance(method, AttentionMethod):
+        lost = pairs.per_roi(prefix_mass(pairs.heatmap))
+    return {"prefix_mass": lost, "constant": pairs.per_roi(pairs.constant), "undefined": pairs.undefined}
+
+
+def _at_tuned_thresholds(attribution: str, pairs: HeatmapPairs, parts: Sequence[Part]) -> Tensor:
+    """Return the IoU of each ROI at the threshold of its unit, float32 (R,); NaN where none was tuned."""
+    chosen = [threshold for part in parts for threshold in part.table.tuning.thresholds_of(attribution, part.findings)]
+    threshold = torch.tensor(chosen, dtype=torch.int64, device=pairs.rois.mask.device)
+    return iou_above_byte(pairs, threshold).masked_fill(threshold == UNTUNED, torch.nan)

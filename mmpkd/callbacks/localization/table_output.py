@@ -1,0 +1,38 @@
+"""What is written and logged of a table of localization at the end of an epoch."""
+
+import pandas as pd
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
+
+from data_modules.files.atomic import write_text
+from mmpkd.callbacks.tables import run_folder, save_table
+from mmpkd.records.roi_table import stratified, summary
+
+
+def write_and_log(
+    trainer: Trainer, pl_module: LightningModule, frame: pd.DataFrame, stage: str, of_unions: bool = False
+) -> None:
+    """Write a table and its means by stratum into the run folder, and log its means.
+
+    Args:
+        trainer: The trainer.
+        pl_module: Module that logs.
+        frame: The table of all processes. Of an empty one, there are no means.
+        stage: `val` or `test`.
+        of_unions: Whether it is the table of unions.
+    """
+    folder = run_folder(trainer)
+    save_table(trainer, frame, folder.unions(stage) if of_unions else folder.rois(stage))
+    if frame.empty:
+        return
+    # every process has the whole table and logs the same values
+    pl_module.log_dict(summary(frame, stage), sync_dist=True)
+    if not trainer.is_global_zero:
+        return
+    strata = stratified(frame)
+    path = folder.union_strata(stage) if of_unions else folder.strata(stage)
+    write_text(path, strata.to_csv(index=False))
+    key = "union_localization_by_stratum" if of_unions else "localization_by_stratum"
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger) and stage == "test":
+            logger.log_table(f"test/{key}", dataframe=strata)

@@ -1,0 +1,83 @@
+"""Unions of the regions of an image, for attributions that are the same for all of its findings."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmpkd.callbacks.localization.pair_columns import Columns
+from mmpkd.records.roi_table import ANY, STRATUM
+
+
+@dataclass(frozen=True)
+class Unions:
+    """The unions of U images of a batch; images without any pixel in a region have none.
+
+    Attributes:
+        mask: Bool (U, H, W).
+        image: Int64 (U,), the image that each union belongs to.
+        members: Bool (U, R), which regions it is made of; empty regions belong to none.
+    """
+
+    mask: Tensor
+    image: Tensor
+    members: Tensor
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+
+def unions_of(mask: Tensor, image: Tensor) -> Unions:
+    """Return the union of the regions of each image.
+
+    Args:
+        mask: Bool (R, H, W).
+        image: Int64 (R,), the image that each region belongs to.
+    """
+    is_present = mask.flatten(1).any(1)
+    images = torch.unique(image[is_present])
+    members = (image == images[:, None]) & is_present
+    # sums of integers, which no setting rounds
+    row = torch.searchsorted(images, image[is_present])
+    count = torch.zeros(len(images), *mask.shape[1:], dtype=torch.int32, device=mask.device)
+    count.index_add_(0, row, mask[is_present].int())
+    return Unions(count > 0, images, members)
+
+
+def union_columns(known: Columns, unions: Unions) -> Columns:
+    """Return the columns of unions that are the same for every attribution.
+
+    Args:
+        known: Columns of the R regions, as from `pair_columns`.
+        unions: Unions of these regions.
+
+    Returns:
+        The same columns: the highest probability of an image's findings, whether any of them is present and whether any was
+        recognised (NaN if that depends on one that is not known), and the number of their regions.
+    """
+    first = unions.members.int().argmax(1).tolist()
+    columns: Columns = {"finding": [ANY] * len(unions)}
+    for name, values in known.items():
+        if isinstance(values, Tensor):
+            columns[name] = _REDUCE[name](values.to(unions.members.device), unions.members)
+        elif name in ("sample_id", "patient_id") or name.startswith(STRATUM):
+            columns[name] = [values[region] for region in first]
+    return {name: columns[name] for name in known}
+
+
+def _highest(values: Tensor, members: Tensor) -> Tensor:
+    return values.expand(members.shape).masked_fill(~members, -torch.inf).amax(1)
+
+
+def _any(values: Tensor, members: Tensor) -> Tensor:
+    """Return 1 where a value is 1, else NaN where one is not known, else 0."""
+    is_one = (members & (values > 0.5)).any(1)
+    is_unknown = (members & values.isnan()).any(1)
+    return torch.where(is_one, 1.0, torch.where(is_unknown, torch.nan, 0.0))
+
+
+def _sum(values: Tensor, members: Tensor) -> Tensor:
+    return (values * members).sum(1)
+
+
+_REDUCE = {"probability": _highest, "target": _any, "recognised": _any, "num_regions": _sum}
