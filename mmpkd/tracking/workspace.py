@@ -84,10 +84,19 @@ def _losses() -> ws.Section:
 def _test() -> ws.Section:
     bars: list[Any] = [wr.BarPlot(title="AUROC, mean over labels", metrics=["test/auroc_macro"])]
     bars += [_score_bars(score, title) for score, title in SCORES.items()]
+    bars += [_union_bars(score, title) for score, title in SCORES.items()]
     bars.append(wr.WeavePanelSummaryTable(table_name="test/localization_by_stratum"))
+    bars.append(wr.WeavePanelSummaryTable(table_name="test/union_localization_by_stratum"))
     return ws.Section(name="Test", panels=bars)
 
 
 def _score_bars(score: str, title: str) -> wr.BarPlot:
-    names = (*STUDENT, "relevance", "grad_cam", *BASELINES, "mean_roi")
+    names = (*STUDENT, "relevance", "grad_cam", *BASELINES, "mean_roi", "mean_roi_all")
     return wr.BarPlot(title=f"{title}, test", metrics=[f"test/{name}/{score}" for name in names])
+
+
+def _union_bars(score: str, title: str) -> wr.BarPlot:
+    names = (*STUDENT, *BASELINES, "mean_roi_all")
+    return wr.BarPlot(
+        title=f"{title}, union of regions, test", metrics=[f"test/{name}/union/{score}" for name in names]
+    )
