@@ -197,12 +197,15 @@ def test_what_is_known_of_a_union(drawn: tuple[list[int], NDArray[np.bool_], dic
     assert list(found) == list(columns)
     members = {i: [row for row, own in enumerate(images) if own == i and mask[row].any()] for i in range(3)}
     members = {i: rows for i, rows in members.items() if rows}
-    assert unions.image.tolist() == list(members)
+    assert unions.image[unions.place].tolist() == list(members)
+    joined = sum(len(rows) > 1 for rows in members.values())
+    assert len(unions.mask) == len(unions.image) == len(images) + joined  # no mask is scored twice
+    np.testing.assert_array_equal(unions.mask[: len(images)], mask)
     assert found["finding"] == ["any"] * len(members)
     assert found["sample_id"] == [f"s{i}" for i in members]
     assert found["stratum/view"] == [f"v{i}" for i in members]
     for place, rows in enumerate(members.values()):
-        np.testing.assert_array_equal(unions.mask[place], mask[rows].any(0))
+        np.testing.assert_array_equal(unions.mask[unions.place[place]], mask[rows].any(0))
         assert found["probability"][place] == known["probability"][rows].max()
         assert found["num_regions"][place] == sum(row + 1 for row in rows)
         for name in ("target", "recognised"):

@@ -169,7 +169,7 @@ class LocalizationMonitor(Callback):
         # a map for all findings is made once per image with an ROI, and one that is specific to a finding once per pair
         rows, place = torch.unique(batch["roi_sample"], return_inverse=True)
         unions = unions_of(batch["roi_mask"], place)
-        rois = Rois(torch.cat((batch["roi_mask"], unions.mask)), torch.cat((place, unions.image)))
+        rois = Rois(unions.mask, unions.image)
         rois_of_pairs = Rois(batch["roi_mask"])
         parts = self._parts(known, unions, rois, grid)
         if stage == "val":
@@ -249,11 +249,10 @@ class LocalizationMonitor(Callback):
 
     def _parts(self, known: Columns, unions: Unions, rois: Rois, grid: tuple[int, int]) -> list[Part]:
         """Start the rows of a batch in both tables; return the parts of its ROIs: regions, then unions if there are any."""
-        num_regions = len(rois) - len(unions)
-        parts = [Part(self._regions, self.scores, known, slice(num_regions))]
+        regions = torch.arange(len(known["finding"]), device=rois.mask.device)
+        parts = [Part(self._regions, self.scores, known, regions)]
         if len(unions):
-            own = union_columns(known, unions)
-            parts.append(Part(self._unions, self.union_scores, own, slice(num_regions, None)))
+            parts.append(Part(self._unions, self.union_scores, union_columns(known, unions), unions.place))
         ceiling = patch_ceiling(rois.mask, grid)
         for part in parts:
             part.table.add({**part.known, "area": rois.area[part.rows], "iou_ceiling": ceiling[part.rows]})

@@ -25,13 +25,13 @@ class Part:
         table: The table.
         scores: Scores with different names.
         known: Columns that are the same for every attribution.
-        rows: Which ROIs they are.
+        rows: Int64 (n,), which ROIs they are.
     """
 
     table: ScoreTable
     scores: Sequence[RoiMetric]
     known: Columns
-    rows: slice
+    rows: Tensor
 
     @property
     def findings(self) -> list[str]:
@@ -45,7 +45,7 @@ def score_parts(method: AttributionMethod, pairs: HeatmapPairs, parts: Sequence[
     Args:
         method: The attribution.
         pairs: Its heatmaps and the ROIs of all parts.
-        parts: The parts, in the order of the ROIs.
+        parts: The parts; the same ROI may be in several.
         stage: `val` or `test`.
     """
     # a score that both tables have is computed once
@@ -53,13 +53,13 @@ def score_parts(method: AttributionMethod, pairs: HeatmapPairs, parts: Sequence[
     values = {key: score.score(pairs) for key, score in scores.items()}
     shared = _diagnostics(method, pairs)
     if stage == "val":
-        curves = iou_above_bytes(pairs).cpu()
-        for part in parts:
-            part.table.tuning.add(method.name, part.findings, curves[part.rows])
-    else:
-        shared = {TUNED: _at_tuned_thresholds(method.name, pairs, parts), **shared}
+        curves = iou_above_bytes(pairs)
     for part in parts:
         columns: Columns = {score.name: values[id(score)][part.rows] for score in part.scores}
+        if stage == "val":
+            part.table.tuning.add(method.name, part.findings, curves[part.rows])
+        else:
+            columns[TUNED] = _at_tuned_thresholds(method.name, pairs, part)
         columns |= {name: value[part.rows] for name, value in shared.items()}
         part.table.add_scores(method.name, part.known, columns)
 
@@ -71,8 +71,9 @@ def _diagnostics(method: AttributionMethod, pairs: HeatmapPairs) -> dict[str, Te
     return {"prefix_mass": lost, "constant": pairs.per_roi(pairs.constant), "undefined": pairs.undefined}
 
 
-def _at_tuned_thresholds(attribution: str, pairs: HeatmapPairs, parts: Sequence[Part]) -> Tensor:
-    """Return the IoU of each ROI at the threshold of its unit, float32 (R,); NaN where none was tuned."""
-    chosen = [threshold for part in parts for threshold in part.table.tuning.thresholds_of(attribution, part.findings)]
-    threshold = torch.tensor(chosen, dtype=torch.int64, device=pairs.rois.mask.device)
-    return iou_above_byte(pairs, threshold).masked_fill(threshold == UNTUNED, torch.nan)
+def _at_tuned_thresholds(attribution: str, pairs: HeatmapPairs, part: Part) -> Tensor:
+    """Return the IoU of each ROI of a part at the threshold of its unit, float32 (n,); NaN where none was tuned."""
+    chosen = torch.tensor(part.table.tuning.thresholds_of(attribution, part.findings), dtype=torch.int64)
+    chosen = chosen.to(part.rows.device)
+    threshold = torch.zeros(len(pairs.rois), dtype=torch.int64, device=chosen.device).index_copy(0, part.rows, chosen)
+    return iou_above_byte(pairs, threshold)[part.rows].masked_fill(chosen == UNTUNED, torch.nan)

@@ -11,24 +11,28 @@ from mmpkd.records.roi_table import ANY, STRATUM
 
 @dataclass(frozen=True)
 class Unions:
-    """The unions of U images of a batch; images without any pixel in a region have none.
+    """The unions of U images of a batch, and the regions and unions that there are to score.
+
+    An image without any pixel in a region has no union. A union of one region is that region, and is scored once.
 
     Attributes:
-        mask: Bool (U, H, W).
-        image: Int64 (U,), the image that each union belongs to.
-        members: Bool (U, R), which regions it is made of; empty regions belong to none.
+        members: Bool (U, R), which regions each union is made of; empty regions belong to none.
+        mask: Bool (R + V, H, W), the regions, and the unions of several of them.
+        image: Int64 (R + V,), the image that each mask belongs to.
+        place: Int64 (U,), the mask of each union.
     """
 
+    members: Tensor
     mask: Tensor
     image: Tensor
-    members: Tensor
+    place: Tensor
 
     def __len__(self) -> int:
-        return len(self.image)
+        return len(self.members)
 
 
 def unions_of(mask: Tensor, image: Tensor) -> Unions:
-    """Return the union of the regions of each image.
+    """Return the union of the regions of each image, in the order of images.
 
     Args:
         mask: Bool (R, H, W).
@@ -37,11 +41,13 @@ def unions_of(mask: Tensor, image: Tensor) -> Unions:
     is_present = mask.flatten(1).any(1)
     images = torch.unique(image[is_present])
     members = (image == images[:, None]) & is_present
-    # sums of integers, which no setting rounds
+    is_joined = members.sum(1) > 1
+    place = torch.where(is_joined, len(mask) - 1 + is_joined.cumsum(0), members.int().argmax(1))
+    # a region belongs to one union at most, so that sums of integers join them without a loop
     row = torch.searchsorted(images, image[is_present])
     count = torch.zeros(len(images), *mask.shape[1:], dtype=torch.int32, device=mask.device)
     count.index_add_(0, row, mask[is_present].int())
-    return Unions(count > 0, images, members)
+    return Unions(members, torch.cat((mask, count[is_joined] > 0)), torch.cat((image, images[is_joined])), place)
 
 
 def union_columns(known: Columns, unions: Unions) -> Columns:
