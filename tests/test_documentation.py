@@ -25,7 +25,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("package", ["mmpkd.attribution", "mmpkd.metrics"])
+@pytest.mark.parametrize("package", ["mmpkd.attribution", "mmpkd.losses", "mmpkd.metrics"])
 def test_every_public_function_has_an_example(package: str) -> None:
     module = import_module(package)
     exported = [getattr(module, name) for name in module.__all__]
