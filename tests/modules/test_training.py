@@ -101,7 +101,7 @@ def test_extra_losses_are_added_with_their_weights_and_named() -> None:
     assert set(losses) == {"loss", "task", "distillation", "mse", "hard", "distillation_weight"}
     expected = losses["task"] + 0.5 * losses["distillation"] + 0.5 * losses["mse"] + 2.0 * losses["hard"]
     torch.testing.assert_close(losses["loss"], expected)
-    with pytest.raises(ValueError, match="other names"):
+    with pytest.raises(ValueError, match="names of extra losses"):
         Objective(extra_losses={"task": LossTerm(LogitMSE())})
 
 
