@@ -45,7 +45,7 @@ def places(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Places:
         (
             "fit",
             "--model.student.model_name=resnet18",
-            "Expected a timm vision transformer, with options that it takes",
+            "Expected a timm vision transformer and options that it takes",
         ),
         ("fit", "--model.teacher=STUDENT", "Expected the checkpoint of a teacher but"),
         ("fit", "--ckpt_path=TEXT", "is none, or damaged."),

@@ -1,4 +1,4 @@
-"""Which parts of a student are trained."""
+"""Freezing parts of a student."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 def freeze_all_but_heads(model: nn.Module, heads: Sequence[nn.Module]) -> None:
-    """Freeze everything but the classification heads: a linear probe."""
+    """Freeze everything except the classification heads (linear probing)."""
     model.requires_grad_(False)
     for head in heads:
         head.requires_grad_(True)
@@ -16,8 +16,8 @@ def freeze_blocks(model: nn.Module, count: int) -> None:
     """Freeze the patch embedding, the position embedding, the prefix tokens and the first blocks.
 
     Args:
-        model: A vision transformer of timm's.
-        count: Number of blocks; 0 freezes nothing.
+        model: A timm vision transformer.
+        count: Number of blocks to freeze; 0 freezes nothing.
 
     Raises:
         ValueError: If the model has fewer blocks.
@@ -36,9 +36,9 @@ def freeze_blocks(model: nn.Module, count: int) -> None:
 
 
 def set_frozen_eval(model: nn.Module, heads: Sequence[nn.Module]) -> None:
-    """Put every part that is not trained into eval mode: no dropout, no new statistics of batch norm.
+    """Put all frozen parts into eval mode, without dropout and without updates of batch norm statistics.
 
-    If only the heads are trained, that is everything before them: the features are then what they are at test time.
+    If only the heads are trained, everything before them is in eval mode, so the features are the same as at test time.
     """
     for module in model.modules():
         parameters = list(module.parameters())

@@ -250,7 +250,7 @@ def test_hard_labels_get_the_thresholds_of_the_teacher(teacher: Path, tiny_root:
     torch.testing.assert_close(loss.threshold, module._teacher.thresholds)
     oracle = TeacherSource(control=LabelOracle())
     module = DistillationModule(tiny_student(), oracle, Objective(HardLabels("validation")))
-    with pytest.raises(ValueError, match="Expected thresholds of the teacher"):
+    with pytest.raises(ValueError, match="Expected the teacher's thresholds"):
         fit(module, tiny_root, tmp_path)
 
 

@@ -88,7 +88,7 @@ def test_weights_outside_their_range_are_refused(weight: float) -> None:
         TeacherSource(targets="online")
     with pytest.raises(ValueError, match=r"losses \['mse'\].*Set model\.teacher"):
         DistillationModule(tiny_student(), objective=Objective(extra_losses={"mse": LossTerm(LogitMSE())}))
-    with pytest.raises(ValueError, match="2 weights of present labels"):
+    with pytest.raises(ValueError, match="`pos_weight` with 2 weights"):
         DistillationModule(tiny_student(), objective=Objective(pos_weight=[1.0]))
     with pytest.raises(ValueError, match="weight of a loss"):
         LossTerm(LogitMSE(), -1.0)

@@ -141,7 +141,7 @@ def test_an_image_teacher_must_see_images_as_it_learned_them(tiny_root: Path, tm
     best = tmp_path / "baseline" / "checkpoints" / "best.ckpt"
     data = TinyDataModule(str(tiny_root))
     data.mean = 0.4
-    with pytest.raises(ValueError, match="Expected images as the student"):
+    with pytest.raises(ValueError, match="Expected images like the training images"):
         open_teacher(TeacherSource(str(best), "image"), data, torch.device("cpu"))
     torch.manual_seed(0)
     expected = torch.rand(3)
