@@ -107,7 +107,7 @@ def test_a_teacher_of_images_teaches_everyone_if_nothing_else_is_said(baseline: 
         False,
         True,
     ]
-    with pytest.raises(ValueError, match="Expected a teacher of 3 labels"):
+    with pytest.raises(ValueError, match="Expected a teacher with 3 labels"):
         open_running_teacher(TeacherSource(str(baseline), "image"), 3)
 
 

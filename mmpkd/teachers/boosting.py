@@ -1,4 +1,4 @@
-"""Gradient boosting on privileged columns, as a teacher that comes as stored targets."""
+"""Gradient boosting on privileged columns, as a teacher in the form of stored targets."""
 
 from dataclasses import dataclass
 
@@ -15,11 +15,11 @@ LIMIT = 1e-4
 
 @dataclass(frozen=True)
 class Boosted:
-    """A boosted teacher.
+    """The outputs of a boosted teacher.
 
     Attributes:
-        targets: Out-of-fold logits of the training split; no features.
-        validation: Logits (N, K) of the validation split, by trees that were grown on the whole training split.
+        targets: Out-of-fold logits of the training split, without features.
+        validation: Logits (N, K) of the validation split, from trees fitted to the whole training split.
     """
 
     targets: TeacherTargets
@@ -27,14 +27,13 @@ class Boosted:
 
 
 def boosted_targets(datamodule: PrivilegedDataModule, num_folds: int, seed: int = 0) -> Boosted:
-    """Grow trees for each label on the columns, and predict each training sample by trees that did not see its patient.
+    """Fit gradient-boosted trees for each label, and predict each training sample with trees that did not see its patient.
 
-    Missing numbers stay missing: the trees decide about them. A label that is never present, or never absent, in the training
-    of a fold is predicted by its frequency.
+    Trees handle missing numbers themselves. If a label is constant in the training folds, its frequency is predicted.
 
     Args:
         datamodule: Data with a table.
-        num_folds: Folds of patients, >= 2.
+        num_folds: Number of patient folds, >= 2.
         seed: Seed of the trees.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What gives a label away without any understanding: single features, and whether something is missing."""
+"""Label leaks: single features, or missing values, that predict a label almost on their own."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ from data_modules.split import Split, Table
 from mmpkd.metrics.classification import auroc
 
 MIN_COUNT = 10
-# enough to find a feature that tells a label, and no matrix of words of a whole collection
+# enough to find a feature that predicts a label, without a word matrix of the whole data set
 MAX_SAMPLES = 5000
 
 
@@ -23,7 +23,7 @@ class Leak:
     Attributes:
         label: The label.
         feature: The feature.
-        auroc: AUROC on validation samples, of the feature or of its opposite, whichever was better in training.
+        auroc: AUROC on validation samples of the feature, or of its negative if that was better in training.
     """
 
     label: str
@@ -32,10 +32,15 @@ class Leak:
 
 
 def single_features(train: Split, val: Split, label_names: tuple[str, ...]) -> list[Leak]:
-    """Return, for each label, the single feature that separates it best in training, with its AUROC in validation.
+    """Return the best single feature of each label, chosen by AUROC on training samples and scored on validation samples.
 
-    Features are the columns of the table, the words of the text, and its length. Only samples with privileged input count, and of
-    these at most 5,000.
+    Features are the columns of the table, the words of the text, and the length of the text. At most 5,000 samples with
+    privileged input are used.
+
+    Args:
+        train: Training split, on which features are chosen.
+        val: Split on which they are scored.
+        label_names: Names of the K labels.
     """
     train, val = (_sample(split, np.flatnonzero(split.has_privileged)) for split in (train, val))
     if not len(train) or not len(val):
@@ -49,10 +54,15 @@ def _sample(split: Split, rows: NDArray[np.int64]) -> Split:
 
 
 def missing_values(train: Split, val: Split, label_names: tuple[str, ...]) -> list[Leak]:
-    """Return, for each label, what is missing that separates it best in training, with its AUROC in validation.
+    """Return the missing value that predicts each label best, chosen on training samples and scored on validation samples.
 
-    That is: all privileged input, a number, or all values of a categorical column. What is missing in fewer than ten training
-    samples, or present in fewer, is left out.
+    What can be missing is the whole privileged input, a number, or all values of a categorical column. Values that are missing
+    in fewer than ten training samples, or present in fewer than ten, are left out.
+
+    Args:
+        train: Training split, on which missing values are chosen.
+        val: Split on which they are scored.
+        label_names: Names of the K labels.
     """
     names, first = _missing(train)
     second = _missing(val)[1]
@@ -108,8 +118,8 @@ def _features(train: Split, val: Split) -> tuple[list[str], NDArray[np.float32],
 
 
 def _mean_where_missing(table: Table, train: Table) -> NDArray[np.float32]:
-    stated = np.isfinite(train.numeric)
-    mean = np.where(stated, train.numeric, 0).sum(axis=0) / np.maximum(stated.sum(axis=0), 1)
+    is_known = np.isfinite(train.numeric)
+    mean = np.where(is_known, train.numeric, 0).sum(axis=0) / np.maximum(is_known.sum(axis=0), 1)
     return np.where(np.isfinite(table.numeric), table.numeric, mean).astype(np.float32)
 
 
@@ -134,6 +144,7 @@ def _missing(split: Split) -> tuple[list[str], NDArray[np.float32]]:
         for position, name in enumerate(table.numeric_names):
             names.append(name)
             columns.append(np.isnan(table.numeric[:, position]))
+        # multi-hot columns `name=value` of the same name: all zero if the name has no value
         groups: dict[str, list[int]] = {}
         for position, name in enumerate(table.categorical_names):
             groups.setdefault(name.partition("=")[0], []).append(position)

@@ -199,7 +199,7 @@ def test_a_student_is_no_teacher(tmp_path: Path, tiny_root: Path) -> None:
 
 def test_a_teacher_of_other_labels_is_refused(teacher: Path, tiny_root: Path, tmp_path: Path) -> None:
     trainer = Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path, enable_progress_bar=False)
-    with pytest.raises(ValueError, match="Expected a teacher of the labels"):
+    with pytest.raises(ValueError, match="Expected a teacher with the labels"):
         trainer.fit(make(teacher), TinyDataModule(str(tiny_root), label_names=("Right Finding", "Left Finding")))
 
 

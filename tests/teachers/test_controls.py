@@ -189,5 +189,5 @@ def test_what_does_not_go_together_is_refused(tiny_root: Path, tmp_path: Path) -
         open_teacher(TeacherSource(str(tmp_path / "x.ckpt"), "image"), data, cpu)
     other = TinyDataModule(str(tiny_root), label_names=("A", "B"))
     main(["fit", *config(tmp_path, "baseline", tiny_root, student())])
-    with pytest.raises(ValueError, match="teacher of the labels"):
+    with pytest.raises(ValueError, match="teacher with the labels"):
         open_teacher(TeacherSource(str(tmp_path / "baseline" / "checkpoints" / "best.ckpt"), "image"), other, cpu)
