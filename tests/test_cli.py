@@ -213,7 +213,7 @@ def test_the_terminal_shows_nothing_that_a_user_can_do_nothing_about(tiny_root: 
     # again, from where it stopped
     assert finish(start(["fit", *arguments, "--trainer.max_epochs=2", "--ckpt_path", str(last)], log)) == 0
     assert re.findall(r"epoch \d of \d", log.read_text()) == ["epoch 1 of 1", "epoch 2 of 2"]
-    again = ["goes on with other settings: trainer.max_epochs was 1 and is 2", f"goes on from {last}"]
+    again = ["resumes with changed settings: trainer.max_epochs was 1 and is 2", f"goes on from {last}"]
     assert [line.split(" ", 1)[1] for line in log.read_text().splitlines() if "epoch " not in line] == again
     assert len(log.read_text().splitlines()) == 4
 

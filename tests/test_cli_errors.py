@@ -48,7 +48,7 @@ def places(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Places:
             "Expected a timm vision transformer and options that it takes",
         ),
         ("fit", "--model.teacher=STUDENT", "Expected the checkpoint of a teacher but"),
-        ("fit", "--ckpt_path=TEXT", "is none, or damaged."),
+        ("fit", "--ckpt_path=TEXT", "is damaged, or not a checkpoint."),
         ("test", "--ckpt_path=TEACHER", "Expected the checkpoint of a student"),
         ("test", "--ckpt_path=STUDENT --data.label_names=[A,B]", "['Left Finding', 'Right Finding']"),
         ("test", "--ckpt_path=STUDENT --model.student.options.depth=2", "student.model.blocks.1"),

@@ -221,7 +221,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, tiny_root: Path
     (tmp_path / "notes.txt").write_text("not a checkpoint")
     modes: tuple[TargetsMode, ...] = ("stored", "image")
     for mode in modes:
-        with pytest.raises(ValueError, match="is none, or damaged"):
+        with pytest.raises(ValueError, match="is damaged, or not a checkpoint"):
             open_teacher(TeacherSource(str(tmp_path / "notes.txt"), mode), TinyDataModule(str(tiny_root)), CPU)
 
 
