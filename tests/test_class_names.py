@@ -18,7 +18,7 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.evaluation import EvaluationReader
 from data_modules.forms import PrivilegedForm
 from mmpkd.attribution import AttributionMethod
-from mmpkd.cli import class_names, lightning_cli
+from mmpkd.cli import class_names, run_parts
 from mmpkd.cli.class_names import class_modules, import_named
 from mmpkd.cli.data_config import load_data_module
 from mmpkd.losses import DistillationLoss
@@ -63,7 +63,7 @@ def test_every_class_that_a_configuration_can_name_has_a_short_name(base: type) 
     offered = {
         kind.__name__: kind.__module__
         for kind in ours
-        if not inspect.isabstract(kind) and kind.__name__ not in vars(lightning_cli)  # what every run has anyway
+        if not inspect.isabstract(kind) and kind.__name__ not in vars(run_parts)  # what every run has anyway
     }
     assert offered
     assert {name: class_modules().get(name) for name in offered} == offered

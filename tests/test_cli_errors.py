@@ -115,7 +115,7 @@ def test_an_unknown_or_shortened_option_is_refused_in_one_line_with_the_whole_na
         ("data: module 'data_modules.table' has no attribute 'TableDataModul'", "'TableDataModule'"),
         (
             "data: Expected a dot import path string: TextEncoder",
-            "mmpkd.teachers.encoders.text.TextEncoder is of another kind",
+            "mmpkd.teachers.encoders.text.TextEncoder is not allowed here",
         ),
     ],
 )
@@ -168,7 +168,7 @@ def test_an_unknown_class_is_no_path() -> None:
     ("content", "words"),
     [
         ("", "Expected settings in 'PATH', such as `model:`, but it holds nothing."),
-        ("- 1", "Expected settings in 'PATH', such as `model:`, but it holds [1]."),
+        ("- 1", "Expected settings in 'PATH', such as `model:`, but it contains [1]."),
         ("a: [1\nb: }", "Expected YAML in 'PATH' but got: while parsing a flow sequence line 1, column 4"),
     ],
 )

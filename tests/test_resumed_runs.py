@@ -192,7 +192,7 @@ def test_a_finished_training_stays_as_it_is(
     with caplog.at_level("INFO", "mmpkd"):
         main(["fit", *arguments(accumulated.path.parent, tiny_root, ACCUMULATING), *more])
     assert contents(accumulated) == before
-    assert (f"'{accumulated.path}' holds this training, and it is finished" in caplog.text) == (not more)
+    assert (f"'{accumulated.path}' contains this training, and it is finished" in caplog.text) == (not more)
 
 
 def test_a_second_training_is_kept_out_of_a_folder(accumulated: RunFolder, tiny_root: Path) -> None:

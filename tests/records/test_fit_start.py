@@ -48,7 +48,7 @@ def test_the_same_settings_go_on_and_a_finished_training_is_left_alone(folder: R
 
 def test_other_settings_are_refused_and_named(folder: RunFolder) -> None:
     other = settings("model.init_args", {"compute": 0.2, "options": {"depth": 1}})
-    with pytest.raises(ValueError, match=r"'.*run' to be free") as error:
+    with pytest.raises(ValueError, match=r"'.*run' to be empty") as error:
         fit_start(folder, other, None)
     assert "model.init_args.compute was 0.1 and is 0.2" in str(error.value)
     assert "model.init_args.options.depth was None and is 1" in str(error.value)

@@ -264,7 +264,9 @@ def test_windows_that_lose_a_part_of_a_text_are_refused() -> None:
     tokenizer.enable_truncation(16, stride=4)
     limits = tokenizer.truncation
     broken: Any = LosesWindows(tokenizer, in_the_end=True)
-    with pytest.raises(ValueError, match=r"all 60 tokens of a text but 1 windows contain 14 of them, in tokenizers .* Install"):
+    with pytest.raises(
+        ValueError, match=r"all 60 tokens of a text but 1 windows contain 14 of them, in tokenizers .* Install"
+    ):
         tokenize(broken, [" ".join(WORDS)], True)
     assert tokenizer.truncation == limits
     assert tokenize(broken, ["word1 word2", ""], True)[1] == [0, 1]
