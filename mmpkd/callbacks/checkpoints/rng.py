@@ -53,7 +53,7 @@ class RNGState(Callback):
             return
         if saved:
             logger.info(
-                "The checkpoint is of %d processes and this run has %d: their random streams start again",
+                "The checkpoint was saved by %d processes and this run has %d: random streams start anew",
                 len(saved),
                 trainer.world_size,
             )
