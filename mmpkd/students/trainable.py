@@ -12,26 +12,28 @@ def freeze_all_but_heads(model: nn.Module, heads: Sequence[nn.Module]) -> None:
         head.requires_grad_(True)
 
 
-def freeze_blocks(model: nn.Module, count: int) -> None:
+def freeze_blocks(model: nn.Module, num_blocks: int) -> None:
     """Freeze the patch embedding, the position embedding, the prefix tokens and the first blocks.
 
     Args:
         model: A timm vision transformer.
-        count: Number of blocks to freeze; 0 freezes nothing.
+        num_blocks: Number of blocks to freeze; 0 freezes nothing.
 
     Raises:
         ValueError: If the model has fewer blocks.
     """
-    if not count:
+    if not num_blocks:
         return
     blocks = getattr(model, "blocks", ())
-    if not 0 < count <= len(blocks):
-        raise ValueError(f"Expected frozen_blocks in [0, {len(blocks)}], the blocks of this model, but got {count}.")
+    if not 0 < num_blocks <= len(blocks):
+        raise ValueError(
+            f"Expected frozen_blocks in [0, {len(blocks)}], the blocks of this model, but got {num_blocks}."
+        )
     for name in ("patch_embed", "pos_embed", "cls_token", "reg_token", "dist_token", "norm_pre"):
         part = getattr(model, name, None)
         if part is not None:
             part.requires_grad_(False)
-    for block in blocks[:count]:
+    for block in blocks[:num_blocks]:
         block.requires_grad_(False)
 
 

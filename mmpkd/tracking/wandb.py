@@ -115,9 +115,6 @@ def wandb_logger(
         tags: Tags.
         media: Whether images may be logged to W&B: `auto`, `local` or `upload`.
         system_metrics: Whether memory and utilisation of GPU and CPU are recorded.
-
-    Returns:
-        The logger, or None if `disabled`.
     """
     if mode == "disabled":
         return None

@@ -70,26 +70,6 @@ class TextEncoder(PrivilegedEncoder):
             raise ValueError("Expected either encoder.freeze or encoder.lora but both are set.")
         if windows is not None and not windows.overlap < max_length - 2:
             raise ValueError(f"Expected windows.overlap in [0, {max_length - 3}] but got {windows.overlap}.")
-        source = Source("") if pretrained is None else pretrained
-        # flat, as in earlier versions: the hash of these settings is part of a teacher's identity
-        self.settings = {
-            "pretrained": None if pretrained is None else source.name,
-            "revision": source.revision,
-            "allow_download": source.allow_download,
-            "trust_remote_code": source.trust_remote_code,
-            "freeze": freeze,
-            "lora": None if lora is None else asdict(lora),
-            "pooling": pooling,
-            "max_length": max_length,
-            "long_texts": "cut" if windows is None else "windows",
-            "window_overlap": Windows().overlap if windows is None else windows.overlap,
-            "bucket_size": bucket_size,
-            "width": width,
-            "depth": depth,
-            "num_heads": num_heads,
-            "dropout": dropout,
-            "vocabulary_size": vocabulary_size,
-        }
         self.source = pretrained
         self.freeze = freeze
         self.lora = lora
@@ -102,6 +82,30 @@ class TextEncoder(PrivilegedEncoder):
         self.num_heads = num_heads
         self.dropout = dropout
         self.vocabulary_size = vocabulary_size
+        self.settings = self._flat_settings()
+
+    def _flat_settings(self) -> dict[str, Any]:
+        """Return the constructor arguments as primitives."""
+        source = Source("") if self.source is None else self.source
+        # flat, as in earlier versions: the hash of these settings is part of a teacher's identity
+        return {
+            "pretrained": None if self.source is None else source.name,
+            "revision": source.revision,
+            "allow_download": source.allow_download,
+            "trust_remote_code": source.trust_remote_code,
+            "freeze": self.freeze,
+            "lora": None if self.lora is None else asdict(self.lora),
+            "pooling": self.pooling,
+            "max_length": self.max_length,
+            "long_texts": "cut" if self.windows is None else "windows",
+            "window_overlap": Windows().overlap if self.windows is None else self.windows.overlap,
+            "bucket_size": self.bucket_size,
+            "width": self.width,
+            "depth": self.depth,
+            "num_heads": self.num_heads,
+            "dropout": self.dropout,
+            "vocabulary_size": self.vocabulary_size,
+        }
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
