@@ -26,7 +26,7 @@ def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     from mmpkd.commands.data_report import show
 
     if options.json is not None:
-        check_writable(options.json)
+        check_writable(options.json)  # before the check, which can take long
     data = load_data_module(options.config, overrides)
     max_images = None if options.images == "all" else int(options.images)
     report = check_data(data, max_images, options.num_workers, options.deep)

@@ -40,6 +40,7 @@ def check_fold_runs(runs: Sequence[Run], lightning: Callable[[Sequence[str]], No
 
 def _all_settings(run: Run, lightning: Callable[[Sequence[str]], None]) -> str:
     """Return the complete configuration of a run as YAML."""
+    # `--print_config` prints to stdout and exits with status 0
     printed = io.StringIO()
     try:
         with redirect_stdout(printed):

@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args[0] == "--version":
         sys.stdout.write(f"mmpkd {version('mmpkd')}\n")
         return 0
+    # `mmpkd --debug COMMAND` is the same as `mmpkd COMMAND --debug`
     if args[0] == DEBUG and len(args) > 1:
         args[:2] = [args[1], DEBUG]
     if args[0] in OWN_COMMANDS:

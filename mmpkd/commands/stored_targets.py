@@ -66,6 +66,7 @@ def boost(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     boosted = boosted_targets(data, options.folds, options.seed)
     val = data.splits["val"]
     train = data.splits["train"]
+    # trees also predict samples without privileged input, but such predictions are never used
     known = np.flatnonzero(val.has_privileged)
     table = Table("Label", "training, out-of-fold", "validation", title="AUROC of the boosted teacher")
     own = auroc(torch.from_numpy(boosted.targets.logits[0]), torch.from_numpy(train.label))
@@ -155,6 +156,7 @@ def _teacher(options: argparse.Namespace, checkpoint: Path) -> FrozenTeacher:
 def _must_be_new(out: Path) -> None:
     if out.exists():
         raise FileExistsError(f"Expected a new folder but '{out}' exists. Delete it, or use another one.")
+    # before teachers are trained or run
     check_writable(out)
 
 

@@ -91,6 +91,7 @@ def find_images(paths: Sequence[Path]) -> list[Named]:
         raise FileNotFoundError(
             f"Expected images ({', '.join(SUFFIXES)} or DICOM) in {[str(p) for p in paths]} but there are none."
         )
+    # files of different folders may have the same name
     taken: dict[str, int] = {}
     named = []
     for file in found:
@@ -144,6 +145,7 @@ def _panels(
     trained: TrainedStudent, methods: Sequence[AttributionMethod], image: Tensor, findings: Sequence[int]
 ) -> dict[str, NDArray[np.float32]]:
     student = trained.student
+    # maps cover the padded image, figures show the image without padding
     padded = pad_to_patches(student, image)
     panels = {}
     for method in methods:

@@ -39,6 +39,7 @@ def infer(
     files = [file.path for file in find_images(given)]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trained.student.to(device)
+    # NaN remains where a file cannot be read
     probability = np.full((len(files), len(trained.label_names)), np.nan, dtype=np.float32)
     for start in range(0, len(files), batch_size):
         images = {row: _image(trained, files[row]) for row in range(start, min(start + batch_size, len(files)))}

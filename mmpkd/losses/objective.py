@@ -217,6 +217,7 @@ class Objective(Float32Buffers, nn.Module):
         scale: float | Tensor = 1.0
         if self.normaliser == "batch":
             scale = share(covered.sum(), torch.ones_like(covered).sum())
+        # (B,): a sample without a teacher keeps its full task loss
         task_weight = 1 - weight * covered if self.mode == "complementary" else None
         terms = {
             "task": self.task(task.logits, label, task_weight),

@@ -33,6 +33,7 @@ class ClassificationModule(LightningModule):
         self.num_classes = num_classes
         self.optimizer_settings = optimizer
         self._total_steps = 0
+        # difference between the step of the schedule and Lightning's own, see `_scheduled_step`
         self._steps_before = 0
         self._group_settings: list[dict[str, Any]] = []
         self.scores = MultilabelScores(num_classes)
@@ -80,7 +81,7 @@ class ClassificationModule(LightningModule):
         return {"probability": self.predict(batch).logits.float().sigmoid()}
 
     def _evaluate(self, batch: Batch) -> dict[str, Tensor]:
-        probability = self.predict(batch).logits.float().sigmoid()
+        probability = self.predict(batch).logits.float().sigmoid()  # (B, K)
         self.scores.update(probability, self.evaluation_label(batch))
         return {"probability": probability}
 
@@ -145,6 +146,7 @@ class ClassificationModule(LightningModule):
         schedule = self.lr_schedulers()
         if not isinstance(schedule, LambdaLR):
             return
+        # a checkpoint restores the old settings in both places
         schedule.base_lrs = [settings["initial_lr"] for settings in self._group_settings]
         for group, settings, multiplier in zip(
             schedule.optimizer.param_groups, self._group_settings, schedule.lr_lambdas, strict=True

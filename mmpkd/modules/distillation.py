@@ -99,6 +99,7 @@ class DistillationModule(ClassificationModule):
             self._teacher = open_teacher(self.teacher_source, datamodule, self.trainer.strategy.root_device)
         else:
             self._teacher = open_running_teacher(self.teacher_source, self.num_classes)
+        # before the optimizer is created: projections are trained, too
         self.objective.build(self.student.num_features, self._teacher.num_features)
         if self.objective.needs_statistics:
             self.objective.set_statistics(self._teacher.feature_statistics())
@@ -147,6 +148,7 @@ class DistillationModule(ClassificationModule):
             no_weight_decay_list=self.student.model.no_weight_decay(),
             layer_decay=settings.layer_decay,
         )
+        # timm gives a factor for each group; AdamW needs the learning rate itself
         scaled = [{**group, "lr": settings.lr * group["lr_scale"]} for group in groups]
         of_losses = param_groups_weight_decay(self.objective, settings.weight_decay)
         return [*scaled, *(group for group in of_losses if group["params"])]

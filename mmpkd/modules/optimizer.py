@@ -63,6 +63,6 @@ class WarmupCosine:
     def __call__(self, step: int) -> float:
         """Return the multiplier for a step, counted from 0."""
         if step < self.warmup_steps:
-            return (step + 1) / self.warmup_steps
+            return (step + 1) / self.warmup_steps  # not 0 at the first step
         progress = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
         return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))

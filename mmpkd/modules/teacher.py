@@ -129,6 +129,7 @@ class TeacherModule(ClassificationModule):
         encoder = self.teacher.encoder
         named = [(name, p) for name, p in encoder.named_parameters() if p.requires_grad]
         top = max([encoder.depth_of(name) for name, _ in named], default=0)
+        # by depth, and by whether there is weight decay: not for biases and norms, which are vectors
         groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
         for name, parameter in named:
             groups.setdefault((encoder.depth_of(name), parameter.ndim > 1), []).append(parameter)

@@ -64,6 +64,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
         before = found.stat() if found.is_file() else None
         saved = load(found, map_location)
         self.sha256 = sha256_of(found)
+        # a training may have replaced the file between reading and hashing
         after = found.stat()
         if before is None or (before.st_ino, before.st_mtime_ns) != (after.st_ino, after.st_mtime_ns):
             raise ValueError(f"Expected '{found}' to stay the same but it was replaced while it was read. Try again.")

@@ -72,6 +72,7 @@ def fit_start(folder: RunFolder, settings: Mapping[str, Any], ckpt_path: Path | 
             or all of its checkpoints are damaged.
     """
     own = [path for path in (folder.last, folder.previous, folder.best) if path.is_file()]
+    # whether the user names one of the folder's own checkpoints, which allows changed settings
     is_own = ckpt_path is not None and ckpt_path.resolve().parent == folder.checkpoints.resolve()
     if not own and not is_own:
         return FitStart(ckpt_path)

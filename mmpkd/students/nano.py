@@ -40,7 +40,7 @@ class ConvolutionalPatchEmbed(PatchEmbed):  # type: ignore[misc]
             strict_img_size=strict_img_size,
             **timm_options,
         )
-        depth = int(math.log2(patch_size))
+        depth = int(math.log2(patch_size))  # every convolution halves the resolution
         if 2**depth != patch_size:
             raise ValueError(f"Expected a patch size that is a power of two but got {patch_size}.")
         layers: list[nn.Module] = []

@@ -44,10 +44,12 @@ def set_frozen_eval(model: nn.Module, heads: Sequence[nn.Module]) -> None:
     """
     for module in model.modules():
         parameters = list(module.parameters())
+        # a module without parameters, such as dropout, follows the modules around it
         if parameters and not any(parameter.requires_grad for parameter in parameters):
             module.eval()
     within_heads = [module for head in heads for module in head.modules()]
     of_heads = {id(parameter) for module in within_heads for parameter in module.parameters()}
     if all(id(parameter) in of_heads for parameter in model.parameters() if parameter.requires_grad):
+        # including modules without parameters; `eval` would also reach the heads inside them
         for module in set(model.modules()) - set(within_heads):
             module.training = False

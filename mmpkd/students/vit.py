@@ -86,6 +86,7 @@ class VisionTransformerStudent(nn.Module):
             fold_normalisation(self.model, tuple(cfg["mean"]), tuple(cfg["std"]), mean, std)
         elif patch_bias:
             self.model.patch_embed.proj = grey_convolution(self.model.patch_embed.proj)
+        # after folding, which replaces the patch embedding
         freeze_blocks(self.model, frozen_blocks)
         if linear_probe:
             freeze_all_but_heads(self.model, self._heads)
@@ -154,8 +155,8 @@ class VisionTransformerStudent(nn.Module):
         tokens = self.model.forward_features(image)  # (B, N, D)
         classifier = self.model.head
         distilled = self.model.head_dist
-        features = tokens[:, 0]
-        distilled_features = tokens[:, 1]
+        features = tokens[:, 0]  # (B, D), the class token
+        distilled_features = tokens[:, 1]  # (B, D), the distillation token
         return (
             ModelOutput(_logits(classifier, self.model.head_drop(features)), features),
             ModelOutput(_logits(distilled, self.model.head_drop(distilled_features)), distilled_features),

@@ -10,6 +10,7 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.split import Split, patient_folds
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets
 
+# probabilities are clipped to [LIMIT, 1 - LIMIT]: a constant label has probability 0 or 1, whose logit is infinite
 LIMIT = 1e-4
 
 
@@ -41,15 +42,15 @@ def boosted_targets(datamodule: PrivilegedDataModule, num_folds: int, seed: int 
     """
     train = datamodule.splits["train"]
     val = datamodule.splits["val"]
-    x = _columns(train)
+    x = _columns(train)  # (N, F)
     x_val = _columns(val)
-    folds = patient_folds(train.patient_id, num_folds)
+    folds = patient_folds(train.patient_id, num_folds)  # (N,), the fold of each sample
     num_labels = train.label.shape[1]
     logits = np.zeros((len(train), num_labels), np.float32)
     validation = np.zeros((len(val), num_labels), np.float32)
     for label in range(num_labels):
         y = train.label[:, label]
-        usable = ~np.isnan(y) & train.has_privileged
+        usable = ~np.isnan(y) & train.has_privileged  # (N,)
         for fold in range(num_folds):
             held_out = folds == fold
             logits[held_out, label] = _fit_predict(x[usable & ~held_out], y[usable & ~held_out], x[held_out], seed)
@@ -60,6 +61,7 @@ def boosted_targets(datamodule: PrivilegedDataModule, num_folds: int, seed: int 
         num_folds=num_folds,
         source="mmpkd: sklearn.ensemble.HistGradientBoostingClassifier",
     )
+    # trees have no feature vector
     features = np.zeros((len(train), 0), np.float16)
     targets = TeacherTargets(logits[None], features, train.has_privileged, train.sample_id, meta, train.row_hashes)
     return Boosted(targets, validation)

@@ -173,9 +173,10 @@ def _as_read(split: Split, reads: Sequence[str]) -> Split:
 
 
 def _scores(probability: Floats, split: Split, names: tuple[str, ...]) -> dict[str, dict[str, Estimate]]:
-    patient = np.unique(split.patient_id, return_inverse=True)[1].reshape(-1)
+    # patients are resampled, not samples: samples of a patient are not independent
+    patient = np.unique(split.patient_id, return_inverse=True)[1].reshape(-1)  # (N,)
     weights = resampled_weights(int(patient.max()) + 1, NUM_REPLICATES, 0)[:, patient]
-    weights = np.concatenate([np.ones((1, len(patient))), weights])
+    weights = np.concatenate([np.ones((1, len(patient))), weights])  # (1 + replicates, N)
     return {name: _label_scores(probability[:, k], split.label[:, k], weights) for k, name in enumerate(names)}
 
 

@@ -32,6 +32,7 @@ def out_of_fold_targets(
     """
     split = datamodule.splits["train"]
     folds = patient_folds(split.patient_id, len(teachers))
+    # every teacher predicts all samples; only the predictions for its own fold are kept
     parts = [build_targets([teacher], datamodule.privileged_dataloader("train"), split, device) for teacher in teachers]
     rows = np.arange(len(split))
     return replace(

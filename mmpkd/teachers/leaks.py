@@ -66,8 +66,8 @@ def missing_values(train: Split, val: Split, label_names: tuple[str, ...]) -> li
     """
     names, first = _missing(train)
     second = _missing(val)[1]
-    count = first.sum(axis=0)
-    usable = (count >= MIN_COUNT) & (count <= len(train) - MIN_COUNT)
+    num_missing = first.sum(axis=0)  # (columns,)
+    usable = (num_missing >= MIN_COUNT) & (num_missing <= len(train) - MIN_COUNT)
     names = [name for name, keep in zip(names, usable, strict=True) if keep]
     return _best(names, first[:, usable], second[:, usable], train.label, val.label, label_names)
 
@@ -85,6 +85,7 @@ def _best(
         in_training, in_validation = (
             _auroc_of_columns(x, y[:, position]) for x, y in ((first, train_label), (second, val_label))
         )
+        # a feature with an AUROC far below 0.5 predicts the label as well as one far above
         distance = np.abs(np.nan_to_num(in_training, nan=0.5) - 0.5)
         if not len(distance):
             continue
@@ -95,11 +96,13 @@ def _best(
 
 
 def _auroc_of_columns(columns: NDArray[np.float32], label: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the AUROC of every column (N, C) as a classifier of one label (N,), float64 (C,)."""
     target = torch.from_numpy(label)[:, None].expand(-1, columns.shape[1])
     return np.asarray(auroc(torch.from_numpy(np.nan_to_num(columns, nan=0.0)), target).numpy())
 
 
 def _features(train: Split, val: Split) -> tuple[list[str], NDArray[np.float32], NDArray[np.float32]]:
+    """Return the names of C features and their values in training (N, C) and validation samples."""
     names: list[str] = []
     first: list[NDArray[np.float32]] = []
     second: list[NDArray[np.float32]] = []
@@ -128,6 +131,7 @@ def _word_columns(words: list[set[str]], vocabulary: list[str], texts: object) -
     columns = np.zeros((len(words), len(vocabulary) + 1), dtype=np.float32)
     for row, found in enumerate(words):
         columns[row, [position[word] for word in found if word in position]] = 1
+    # the last column is the length of the text in characters
     columns[:, -1] = [len(text) for text in texts]  # type: ignore[attr-defined]
     return columns
 

@@ -83,12 +83,12 @@ class StoredTeacher(TeacherLookup):
         """Return the statistics of the stored features."""
         if not self.num_features:
             raise ValueError("Expected teacher features for a loss between features but the targets have none.")
-        known = self.features[self.available].float()
+        known = self.features[self.available].float()  # (n, D)
         return FeatureStatistics(known.mean(0), known.std(0, correction=0))
 
     def __call__(self, batch: Batch) -> tuple[ModelOutput, Tensor]:
         """Return the targets of the batch's samples."""
-        index = batch["index"]
+        index = batch["index"]  # (B,), positions in the training split
         return ModelOutput(self.logits[:, index], self.features[index].float()), self.available[index]
 
 
@@ -273,6 +273,7 @@ def _stored(targets: TeacherTargets, datamodule: PrivilegedDataModule, control: 
 
 def _fit_temperature(teacher: FrozenTeacher, datamodule: PrivilegedDataModule, device: torch.device) -> float:
     split = datamodule.splits["val"]
+    # on the validation split: an overfitted teacher looks calibrated on its training samples
     targets = build_targets([teacher], datamodule.privileged_dataloader("val"), split, device)
     return calibration_temperature(targets.logits[0][targets.available], split.label[targets.available])
 

@@ -45,10 +45,11 @@ def build_targets(
         privileged = move_privileged(batch["privileged"], device)
         outputs = []
         for teacher in teachers:
+            # teachers of an ensemble may differ in size
             with suitable_threads(teacher.teacher, device):
                 outputs.append(teacher(privileged))
-        logits.append(torch.stack([output.logits for output in outputs]).cpu().numpy())
-        features.append(torch.cat([output.features for output in outputs], dim=1).cpu().half().numpy())
+        logits.append(torch.stack([output.logits for output in outputs]).cpu().numpy())  # (M, B, K)
+        features.append(torch.cat([output.features for output in outputs], dim=1).cpu().half().numpy())  # (B, D)
         available.append(batch["has_privileged"].numpy())
     return TeacherTargets(
         np.concatenate(logits, axis=1),
@@ -90,7 +91,7 @@ def _thresholds(targets: TeacherTargets, split: Split) -> list[float] | None:
     known = np.flatnonzero(targets.available)
     if not len(known):
         return None
-    probability = torch.from_numpy(targets.logits[:, known]).sigmoid().mean(0)
+    probability = torch.from_numpy(targets.logits[:, known]).sigmoid().mean(0)  # (n, K), mean over teachers
     return [float(value) for value in best_f1_threshold(probability, torch.from_numpy(split.label[known]))]
 
 

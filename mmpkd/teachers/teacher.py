@@ -33,7 +33,7 @@ class Teacher(nn.Module):
 
     def forward(self, privileged: Privileged) -> ModelOutput:
         """Return logits, float32 (B, K), and features (B, D)."""
-        features = self.encoder(privileged)
+        features = self.encoder(privileged)  # (B, D)
         return ModelOutput(self.head(features), features)
 
     def manifest(self, label_names: tuple[str, ...]) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class FrozenTeacher:
     @torch.no_grad()
     def __call__(self, privileged: Privileged) -> ModelOutput:
         """Return logits (B, K) and features (B, D) without a graph, in float32 whatever the student's precision."""
-        self.teacher.eval()
+        self.teacher.eval()  # again, in case `train` was called on the network
         with torch.autocast(next(self.teacher.parameters()).device.type, enabled=False):
             return ModelOutput(*(value.float() for value in self.teacher(privileged)))
 
@@ -115,6 +115,7 @@ def load_teacher(checkpoint: str | Path, trust_remote_code: bool = False) -> Fro
     prefix = "teacher."
     weights = {key.removeprefix(prefix): value for key, value in saved["state_dict"].items() if key.startswith(prefix)}
     teacher.load_state_dict(weights)
+    # separate hashes, so that a mismatch of stored targets can say what has changed
     configuration = {name: manifest[name] for name in ("encoder", "settings")}
     identity = TeacherIdentity(sha256_of(checkpoint), _sha256(configuration), _sha256(manifest["inputs"]))
     return FrozenTeacher(teacher, tuple(manifest["label_names"]), identity)

@@ -105,7 +105,7 @@ class FusionEncoder(PrivilegedEncoder):
         missing = sorted({"report", "numeric", "categorical"} - set(privileged))
         if missing:
             raise ValueError(f"Expected text and a table for a teacher on both but the data lack {missing}.")
-        features = {"text": self.text(privileged), "table": self.table(privileged)}
+        features = {"text": self.text(privileged), "table": self.table(privileged)}  # (B, D_text) and (B, D_table)
         present = self._present(privileged)
         parts = [
             torch.where(present[name][:, None], self.norms[name](value), self.missing[name])
@@ -118,10 +118,11 @@ class FusionEncoder(PrivilegedEncoder):
         """Return which samples have text and which have a table, bool (B,) each, after random dropping in training."""
         numeric = privileged["numeric"]
         categorical = privileged["categorical"]
-        table = (~numeric.isnan()).any(dim=1) | (categorical != 0).any(dim=1)
+        table = (~numeric.isnan()).any(dim=1) | (categorical != 0).any(dim=1)  # (B,)
         text = torch.tensor([bool(report.strip()) for report in privileged["report"]], device=table.device)
         if self.training and self.part_dropout:
             drop = torch.rand(len(text), device=text.device) < self.part_dropout
+            # at most one part is dropped: a sample never loses both
             first = torch.rand(len(text), device=text.device) < 0.5
             both = text & table & drop
             text = text & ~(both & first)

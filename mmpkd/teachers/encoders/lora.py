@@ -27,6 +27,7 @@ class LoRA:
         Raises:
             ImportError: If peft is not installed.
         """
+        # an optional dependency
         try:
             from peft import LoraConfig, get_peft_model
         except ImportError as error:

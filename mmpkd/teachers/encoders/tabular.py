@@ -40,6 +40,7 @@ class TableEncoder(Float32Buffers, PrivilegedEncoder):
             "numeric_names": list(table.numeric_names),
             "categorical_names": list(table.categorical_names),
             "mean": mean.astype(float).tolist(),
+            # a constant column is only centred
             "std": np.where(std > 0, std, 1.0).astype(float).tolist(),
         }
 
@@ -79,7 +80,7 @@ class TableEncoder(Float32Buffers, PrivilegedEncoder):
 
     def forward(self, privileged: Privileged) -> Tensor:
         """Encode numeric (B, F) and multi-hot (B, M) columns to features (B, D)."""
-        numeric = ((privileged["numeric"] - self.mean) / self.std).nan_to_num(0.0)
+        numeric = ((privileged["numeric"] - self.mean) / self.std).nan_to_num(0.0)  # (B, F), 0 is the training mean
         dtype = next(self.parameters()).dtype  # statistics are float32, weights may be in half precision
         return self.encode(numeric.to(dtype), privileged["categorical"].to(dtype))
 

@@ -102,6 +102,7 @@ def encode_in_buckets(
         Features (B, D) in the order of the sequences.
     """
     order = list(range(len(tokens)))
+    # a single bucket is padded to the longest sequence in any order
     if len(tokens) > bucket_size:
         order.sort(key=lambda position: len(tokens[position]))
     parts = []
