@@ -167,7 +167,7 @@ def test_an_unknown_class_is_no_path() -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "Expected settings in 'PATH', such as `model:`, but it holds nothing."),
+        ("", "Expected settings in 'PATH', such as `model:`, but it contains nothing."),
         ("- 1", "Expected settings in 'PATH', such as `model:`, but it contains [1]."),
         ("a: [1\nb: }", "Expected YAML in 'PATH' but got: while parsing a flow sequence line 1, column 4"),
     ],

@@ -58,7 +58,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
         """
         if weights_only is False:
             raise ValueError(
-                "Expected weights_only to be true or unset but got false: checkpoints hold no other objects."
+                "Expected weights_only to be true or unset but got false: checkpoints contain only tensors and primitives."
             )
         found = Path(path)
         before = found.stat() if found.is_file() else None

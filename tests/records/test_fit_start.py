@@ -112,7 +112,7 @@ def test_a_folder_with_settings_of_former_names_is_refused(folder: RunFolder) ->
         "init_args": {"lr": 0.1, "student": "vit", "teacher": None},
     }
     folder.config.write_text(yaml.safe_dump({"model": before}))
-    with pytest.raises(ValueError, match=r"model\.lr is model\.optimizer\.lr now.* at commit fdf56a5"):
+    with pytest.raises(ValueError, match=r"model\.lr is now model\.optimizer\.lr.* at commit fdf56a5"):
         fit_start(folder, SETTINGS, folder.last)
     now = {"class_path": "mmpkd.modules.DistillationModule", "init_args": {"student": {"init_args": {}}, "teacher": {}}}
     folder.config.write_text(yaml.safe_dump({"model": now}))
