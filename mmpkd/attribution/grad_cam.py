@@ -152,8 +152,8 @@ def _as_planes(model: nn.Module, value: Tensor, image: Tensor) -> Tensor:
     # if both orders fit, the shape is ambiguous
     if len(value) != len(image) or (is_channels_last == is_channels_first and not is_sequence):
         raise RuntimeError(
-            f"Expected the last attention of {architecture(model)} to get {prefix} prefix tokens and {rows} x {columns} patches "
-            f"as (B, N, C), (B, h, w, C) or (B, C, h, w) but it got {tuple(value.shape)}. "
+            f"Expected {prefix} prefix tokens and {rows} x {columns} patches as input of the last attention of "
+            f"{architecture(model)}, as (B, N, C), (B, h, w, C) or (B, C, h, w), but got {tuple(value.shape)}. "
             "Choose another model, or remove grad_cam from the attributions."
         )
     check_whole(size, (reduction, reduction))

@@ -79,7 +79,7 @@ def test_every_layout_equals_the_plain_formula(
             {**WINDOWS, "img_size": 60},
             60,
             ValueError,
-            "whole patches, 8 x 8 .* got 60 x 60",
+            "whole patches of 8 x 8 .* got 60 x 60",
         ),
     ],
 )
