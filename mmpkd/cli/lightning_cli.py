@@ -81,7 +81,7 @@ class MMPKDCLI(LightningCLI):
         """Do nothing. Lightning would let hyper-parameters in a checkpoint override flags and files."""
 
     def before_instantiate_classes(self) -> None:
-        """Prepare the run's folder."""
+        """Prepare the folder of the run, and choose the checkpoint to start from."""
         self.run: RunOptions = self.config_run()
         self.folder = RunFolder(sweep_folder(Path(self.run.dir)))
         is_trial = bool(self.config[self.subcommand].trainer.fast_dev_run)

@@ -13,7 +13,7 @@ from data_modules.columns import check_names
 from mmpkd.callbacks.label_check import scores_by_labels
 
 _SHARDS = re.compile(r"fsdp|deepspeed|model_?parallel", re.IGNORECASE)
-# name, what is refused, and what to do; {} is the value
+# name, which values are refused, and the message; {} is the value
 _REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     (
         "default_root_dir",

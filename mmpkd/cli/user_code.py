@@ -19,7 +19,9 @@ def find_user_code() -> None:
     if folder not in (Path(entry).resolve() for entry in sys.path):
         sys.path.append(str(folder))
     theirs = folder / "data_modules"
-    is_checkout = (folder / "mmpkd" / "__init__.py").is_file()  # its data_modules belongs to its own mmpkd
+    is_checkout = (
+        folder / "mmpkd" / "__init__.py"
+    ).is_file()  # the data_modules of a checkout belongs to its own mmpkd
     if is_checkout or not theirs.is_dir() or str(theirs) in data_modules.__path__:
         return
     shared = sorted(_modules(theirs) & _modules(Path(data_modules.__path__[0])))

@@ -127,7 +127,7 @@ def best_f1_threshold(preds: Tensor, target: Tensor) -> Tensor:
     num_hits = _num_at_least(scores, positive)
     f1 = 2 * num_hits.double() / (num_predicted + positive.sum(1, keepdim=True)).clamp_min(1)
     f1 = f1.masked_fill(~is_known, -1.0)
-    # several scores may reach the same F1
+    # several scores may share the highest F1; the largest of them is chosen
     best = f1 >= f1.max(dim=1, keepdim=True).values
     threshold = scores.masked_fill(~best, -torch.inf).max(dim=1).values
     return threshold.masked_fill(_undefined(positive, negative), 0.5)

@@ -144,7 +144,7 @@ class IoU(RoiMetric):
         self.name = f"iou_{threshold:g}" if is_number else f"iou_{threshold}"
 
     def score(self, pairs: HeatmapPairs) -> Tensor:
-        """Return the score of each ROI."""
+        """Return the score of each ROI, float32 (R,)."""
         if self.threshold == "top_area":
             num_selected = torch.full_like(pairs.rois.num_pixels, max(1, round(self.area * pairs.levels.shape[1])))
             num_hits = pairs.expected_hits(num_selected)

@@ -1,4 +1,4 @@
-"""The base class of localization scores."""
+"""Base class of localization scores."""
 
 from abc import abstractmethod
 

@@ -79,7 +79,7 @@ def fit_start(folder: RunFolder, settings: Mapping[str, Any], ckpt_path: Path | 
     before = _settings_of(folder)
     changed = _changed_settings(before, settings)
     if ckpt_path is not None and not is_own and str(ckpt_path) == before.get("ckpt_path"):
-        ckpt_path = None  # the same command again
+        ckpt_path = None  # the user repeats the same command
     if folder.is_trained and not changed and (is_own or ckpt_path is None):
         return FitStart(None, is_complete=True)
     if is_own:

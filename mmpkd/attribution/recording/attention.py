@@ -1,4 +1,4 @@
-"""Recorder of the attention of an unmodified timm transformer."""
+"""Recording the attention of an unmodified timm transformer."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack

@@ -49,7 +49,7 @@ class LastCheckpoint(Checkpoint):
         self._boundary: StepBoundary | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the untrained model if the fit has no training batch on purpose."""
+        """Save the untrained model if the fit is configured without training batches."""
         del pl_module
         if trainer.limit_train_batches == 0:
             trainer.save_checkpoint(self.folder.best)
