@@ -115,7 +115,7 @@ def test_without_a_checkpoint_the_best_model_of_the_run_is_scored(
 
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])
 def test_an_untrained_model_is_not_scored(command: str, tiny_root: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="Train it first, or give --ckpt_path"):
+    with pytest.raises(FileNotFoundError, match="Train it first, or pass --ckpt_path"):
         main([command, *config(tmp_path, "run", tiny_root, student())])
     assert not (tmp_path / "run").exists()
 
@@ -213,7 +213,7 @@ def test_the_terminal_shows_nothing_that_a_user_can_do_nothing_about(tiny_root: 
     # again, from where it stopped
     assert finish(start(["fit", *arguments, "--trainer.max_epochs=2", "--ckpt_path", str(last)], log)) == 0
     assert re.findall(r"epoch \d of \d", log.read_text()) == ["epoch 1 of 1", "epoch 2 of 2"]
-    again = ["goes on with other settings: trainer.max_epochs was 1 and is 2", f"goes on from {last}"]
+    again = ["resumes with changed settings: trainer.max_epochs was 1 and is 2", f"resumes from {last}"]
     assert [line.split(" ", 1)[1] for line in log.read_text().splitlines() if "epoch " not in line] == again
     assert len(log.read_text().splitlines()) == 4
 
@@ -247,5 +247,5 @@ def test_identifiers_are_hashed_on_request_in_all_that_a_run_writes(
 @pytest.mark.parametrize("monitor", ["val/rollout/iou_top_area", "val/last_layer/pointing_game", "train/loss"])
 def test_localization_cannot_choose_a_checkpoint(monitor: str, tiny_root: Path, tmp_path: Path) -> None:
     arguments = config(tmp_path, "run", tiny_root, student())
-    with pytest.raises(ValueError, match=r"Expected run\.monitor to be a validation score of classification"):
+    with pytest.raises(ValueError, match=r"Expected run\.monitor to be a classification score on the validation split"):
         main(["fit", *arguments, f"--run.monitor={monitor}"])

@@ -45,10 +45,10 @@ def places(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Places:
         (
             "fit",
             "--model.student.model_name=resnet18",
-            "Expected a timm vision transformer, with options that it takes",
+            "Expected a timm vision transformer and options that it takes",
         ),
         ("fit", "--model.teacher=STUDENT", "Expected the checkpoint of a teacher but"),
-        ("fit", "--ckpt_path=TEXT", "is none, or damaged."),
+        ("fit", "--ckpt_path=TEXT", "is damaged, or not a checkpoint."),
         ("test", "--ckpt_path=TEACHER", "Expected the checkpoint of a student"),
         ("test", "--ckpt_path=STUDENT --data.label_names=[A,B]", "['Left Finding', 'Right Finding']"),
         ("test", "--ckpt_path=STUDENT --model.student.options.depth=2", "student.model.blocks.1"),
@@ -115,7 +115,7 @@ def test_an_unknown_or_shortened_option_is_refused_in_one_line_with_the_whole_na
         ("data: module 'data_modules.table' has no attribute 'TableDataModul'", "'TableDataModule'"),
         (
             "data: Expected a dot import path string: TextEncoder",
-            "mmpkd.teachers.encoders.text.TextEncoder is of another kind",
+            "mmpkd.teachers.encoders.text.TextEncoder is not allowed here",
         ),
     ],
 )
@@ -167,8 +167,8 @@ def test_an_unknown_class_is_no_path() -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "Expected settings in 'PATH', such as `model:`, but it holds nothing."),
-        ("- 1", "Expected settings in 'PATH', such as `model:`, but it holds [1]."),
+        ("", "Expected settings in 'PATH', such as `model:`, but it contains nothing."),
+        ("- 1", "Expected settings in 'PATH', such as `model:`, but it contains [1]."),
         ("a: [1\nb: }", "Expected YAML in 'PATH' but got: while parsing a flow sequence line 1, column 4"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import re
 from importlib import import_module
-from inspect import isfunction
+from inspect import isclass, isfunction
 from pathlib import Path
 
 import pytest
@@ -25,10 +25,19 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("package", ["mmpkd.attribution", "mmpkd.metrics"])
+@pytest.mark.parametrize("package", ["mmpkd.attribution", "mmpkd.losses", "mmpkd.metrics"])
 def test_every_public_function_has_an_example(package: str) -> None:
     module = import_module(package)
     exported = [getattr(module, name) for name in module.__all__]
     functions = [value for value in exported if isfunction(value)]
     assert functions
     assert [function.__name__ for function in functions if ">>> " not in (function.__doc__ or "")] == []
+
+
+@pytest.mark.parametrize("package", ["mmpkd.losses", "mmpkd.metrics"])
+def test_every_public_class_has_an_example(package: str) -> None:
+    module = import_module(package)
+    exported = [getattr(module, name) for name in module.__all__]
+    classes = [value for value in exported if isclass(value)]
+    assert classes
+    assert [kind.__name__ for kind in classes if ">>> " not in (kind.__doc__ or "")] == []

@@ -31,7 +31,7 @@ def named_files(text: str) -> list[str]:
 def test_every_start_is_whole(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     project = tmp_path / "not" / "there"
     assert main(["init", str(project), "--data", name]) == 0
-    assert f"{project}/experiments/README.md says what to type next" in capsys.readouterr().out
+    assert f"See {project}/experiments/README.md for what to run next" in capsys.readouterr().out
     files = sorted(project.rglob("*.yaml"))
     for path in files:
         content = yaml.safe_load(path.read_text())

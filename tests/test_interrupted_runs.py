@@ -166,7 +166,7 @@ def test_a_stopped_run_saves_and_exits_with_the_signals_code(
 
 def test_a_gradient_that_is_not_finite_stops_before_the_weights(tiny_root: Path, tmp_path: Path) -> None:
     args = arguments(tmp_path, "run", tiny_root)
-    with pytest.raises(NonFiniteLossError, match="in step 7"):
+    with pytest.raises(NonFiniteLossError, match="at step 7"):
         main(["fit", *args, "--trainer.callbacks+=tests.interrupt.BreakAt", "--trainer.callbacks.step=7"])
     saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 6

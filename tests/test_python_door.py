@@ -107,7 +107,7 @@ def test_a_teacher_of_images_teaches_everyone_if_nothing_else_is_said(baseline: 
         False,
         True,
     ]
-    with pytest.raises(ValueError, match="Expected a teacher of 3 labels"):
+    with pytest.raises(ValueError, match="Expected a teacher with 3 labels"):
         open_running_teacher(TeacherSource(str(baseline), "image"), 3)
 
 
@@ -176,7 +176,7 @@ def test_predictions_of_files_are_those_of_the_data_module(
 def test_files_are_not_read_for_a_student_of_other_images(tiny_root: Path, tmp_path: Path) -> None:
     path = saved(student(), tmp_path, OwnData(tiny_root))
     Image.new("L", (40, 40)).save(tmp_path / "image.png")
-    with pytest.raises(ValueError, match="Expected a student that was trained with one of our data modules"):
+    with pytest.raises(ValueError, match="Expected a student trained with a data module of `data_modules`"):
         mmpkd.infer(path, tmp_path / "image.png")
 
 

@@ -192,7 +192,7 @@ def test_a_finished_training_stays_as_it_is(
     with caplog.at_level("INFO", "mmpkd"):
         main(["fit", *arguments(accumulated.path.parent, tiny_root, ACCUMULATING), *more])
     assert contents(accumulated) == before
-    assert (f"'{accumulated.path}' holds this training, and it is finished" in caplog.text) == (not more)
+    assert (f"'{accumulated.path}' contains this training, and it is finished" in caplog.text) == (not more)
 
 
 def test_a_second_training_is_kept_out_of_a_folder(accumulated: RunFolder, tiny_root: Path) -> None:
@@ -274,7 +274,7 @@ def test_fewer_epochs_than_are_trained_are_refused_and_nothing_is_touched(
         ValueError, match=r"trainer\.max_epochs of at least 2, the number of epochs trained so far, but got 1"
     ):
         go_on(args, accumulated, "--trainer.max_epochs=1")
-    with pytest.raises(ValueError, match="of the weights differ"):
+    with pytest.raises(ValueError, match="weights differ"):
         go_on(args, accumulated, "--model.init_args.student.options.depth=2")
     after = contents(accumulated)
     state = accumulated.path / "run.json"

@@ -42,9 +42,9 @@ def settings(**changed: Any) -> SimpleNamespace:
     ("setting", "advice"),
     [
         ({"default_root_dir": "elsewhere"}, "Set --run.dir"),
-        ({"enable_checkpointing": False}, "`best.ckpt` is what is tested"),
-        ({"use_distributed_sampler": True}, "the data module shares the samples out itself"),
-        ({"model_registry": "mine"}, "a run uploads no checkpoint"),
+        ({"enable_checkpointing": False}, "tests need `best.ckpt`"),
+        ({"use_distributed_sampler": True}, "the data module itself distributes samples"),
+        ({"model_registry": "mine"}, "a run does not upload checkpoints"),
         ({"barebones": True}, "Leave it out"),
         ({"strategy": "fsdp"}, "Set auto or ddp"),
         ({"strategy": "deepspeed_stage_3_offload"}, "Set auto or ddp"),
@@ -79,10 +79,10 @@ def test_a_refused_setting_ends_the_command_before_anything_is_made(tiny_root: P
 
 
 def test_other_ways_to_write_checkpoints_and_to_use_wandb_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="the run's own survives kills"):
+    with pytest.raises(ValueError, match="a run has its own, which writes atomically"):
         users_plugins([AsyncCheckpointIO()])
     assert users_plugins(None) == []
-    with pytest.raises(ValueError, match="learning rate and resumes count equal steps"):
+    with pytest.raises(ValueError, match="learning rate schedule and resumes"):
         users_callbacks(GradientAccumulationScheduler({0: 2}))
     with pytest.raises(ValueError, match=r"Set --run\.wandb"):
         users_loggers([WandbLogger(save_dir=tmp_path, offline=True)])

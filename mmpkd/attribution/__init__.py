@@ -1,4 +1,4 @@
-"""Attribution: where a student looks, as heatmaps on its patch grid."""
+"""Attributions: heatmaps on the patch grid that show where a student looks."""
 
 from mmpkd.attribution.attention_method import AttentionMethod, prefix_mass
 from mmpkd.attribution.base import AttributionMethod, ClassAttribution

@@ -1,4 +1,4 @@
-"""The base class of attributions that are read from recorded attention: rollout and last-layer attention."""
+"""Base class of attributions that are computed from recorded attention: rollout and last-layer attention."""
 
 from abc import abstractmethod
 
@@ -10,10 +10,21 @@ from mmpkd.attribution.recording.weights import HeadFusion, check_head_fusion
 
 
 class AttentionMethod(AttributionMethod):
-    """An attribution that needs only the attention of one forward pass. Several methods can share the recording.
+    """An attribution that needs only the attention of one forward pass. Several methods can share one recording.
 
     Args:
         head_fusion: How to fuse heads: `mean`, `max` or `min`.
+
+    Example:
+        >>> import timm
+        >>> import torch
+        >>> class FirstLayer(AttentionMethod):
+        ...     name = "first_layer"
+        ...     def token_relevance(self, recorded):
+        ...         return recorded.layers[0][:, 0]  # the row of the class token
+        >>> model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1)
+        >>> FirstLayer()(model, torch.zeros(1, 3, 32, 32)).shape
+        torch.Size([1, 2, 2])
     """
 
     def __init__(self, head_fusion: HeadFusion = "mean") -> None:
@@ -22,10 +33,10 @@ class AttentionMethod(AttributionMethod):
 
     @abstractmethod
     def token_relevance(self, recorded: RecordedAttention) -> Tensor:
-        """Return the relevance of every token, float32 (B, N), values >= 0, rows sum to 1."""
+        """Return the relevance of every token, float32 (B, N), values >= 0; each row sums to 1."""
 
     def heatmap(self, recorded: RecordedAttention) -> Tensor:
-        """Return the relevance of the patches, float32 (B, h, w). The rest of the sum of 1 lies on prefix tokens."""
+        """Return the relevance of the patches, float32 (B, h, w). It sums to less than 1 if prefix tokens have some too."""
         layout = recorded.layout
         patches = self.token_relevance(recorded)[:, layout.num_prefix_tokens :]  # (B, h*w)
         return patches.reshape(-1, *layout.grid)
@@ -36,7 +47,7 @@ class AttentionMethod(AttributionMethod):
 
 
 def prefix_mass(heatmap: Tensor) -> Tensor:
-    """Return the share of relevance that lies on prefix tokens instead of patches.
+    """Return the share of the relevance that lies on prefix tokens rather than patches.
 
     Args:
         heatmap: Float (B, h, w), heatmaps of an `AttentionMethod`.

@@ -1,4 +1,4 @@
-"""Base classes of attributions, with the checks and the modes that all of them share."""
+"""Base classes of attributions, and the checks and context managers that they share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 
 class AttributionMethod(ABC):
-    """Says how much each patch of an image matters to a student.
+    """Computes how much each patch of an image matters to a student.
 
-    A method is configured by plain values and can be built from YAML by its `class_path`. Its map is the same for every finding.
+    A method takes plain values as arguments, so YAML can build it by `class_path`. Its map is the same for all findings;
     `ClassAttribution` is the base class of methods with one map per finding.
 
     Attributes:
@@ -20,6 +20,16 @@ class AttributionMethod(ABC):
         is_baseline: Whether the map is a baseline map, which does not depend on the student and never changes.
         is_of_finding: Whether the map depends on the finding. One that does not can be scored against the union of an image's
             regions; scores of the two kinds are not compared with each other.
+
+    Example:
+        >>> import torch
+        >>> class BrightPatches(AttributionMethod):
+        ...     name = "bright_patches"
+        ...     def __call__(self, student, image):
+        ...         return nn.functional.avg_pool2d(image.mean(1), 16)  # patches of 16 x 16 pixels
+        >>> BrightPatches()(nn.Identity(), torch.ones(1, 3, 32, 48))
+        tensor([[[1., 1., 1.],
+                 [1., 1., 1.]]])
     """
 
     name: str
@@ -28,7 +38,7 @@ class AttributionMethod(ABC):
 
     @property
     def title(self) -> str:
-        """The name as it is written in reports and figures."""
+        """The name as shown in reports and figures."""
         return self.name.replace("_", " ")
 
     @abstractmethod
@@ -36,7 +46,7 @@ class AttributionMethod(ABC):
         """Compute heatmaps.
 
         Args:
-            student: A student, or a timm vision transformer. It is left unchanged, including its training flags.
+            student: A student, or a timm vision transformer. It is not changed; its modules stay in train or eval mode.
             image: Float (B, C, H, W), normalised.
 
         Returns:
@@ -45,7 +55,21 @@ class AttributionMethod(ABC):
 
 
 class ClassAttribution(AttributionMethod):
-    """Says how much each patch of an image matters to a student's logit of one finding."""
+    """Computes how much each patch of an image matters to a student's logit of one finding.
+
+    Example:
+        >>> import torch
+        >>> class HalfImage(ClassAttribution):
+        ...     name = "half_image"
+        ...     def of_label(self, student, image, label):
+        ...         left = (label == 0).float()  # finding 0 is on the left, all others on the right
+        ...         return torch.stack([left, 1 - left], dim=1)[:, None]
+        >>> student = nn.Sequential(nn.Flatten(), nn.LazyLinear(2))
+        >>> HalfImage()(student, torch.ones(1, 1, 4, 4))  # one map for each of the two findings
+        tensor([[[[1., 0.]],
+        <BLANKLINE>
+                 [[0., 1.]]]])
+    """
 
     is_of_finding = True
 
@@ -54,16 +78,16 @@ class ClassAttribution(AttributionMethod):
         """Compute one heatmap per image, each for one finding.
 
         Args:
-            student: A student, or a timm model. It is left unchanged, including its training flags.
+            student: A student, or a timm model. It is not changed; its modules stay in train or eval mode.
             image: Float (B, C, H, W), normalised.
-            label: Int64 (B,), the finding to explain in each image, as an index of the labels.
+            label: Int64 (B,), index of the finding to explain in each image.
 
         Returns:
             Float32 (B, h, w), values >= 0, not normalised.
         """
 
     def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
-        """Compute heatmaps of every finding, float32 (B, K, h, w); see `AttributionMethod`."""
+        """Compute the heatmaps of all findings, float32 (B, K, h, w); see `AttributionMethod`."""
         with evaluating(student), torch.no_grad():
             num_labels = logits_of(student(image)).shape[1]
         labels = (torch.full((len(image),), k, dtype=torch.int64, device=image.device) for k in range(num_labels))
@@ -71,7 +95,11 @@ class ClassAttribution(AttributionMethod):
 
 
 def logits_of(output: object) -> Tensor:
-    """Return the logits (B, K) in the output of a student or a timm model."""
+    """Return the logits (B, K) in the output of a student or a timm model.
+
+    Raises:
+        TypeError: If the output is no tensor and has no `logits`.
+    """
     logits = getattr(output, "logits", output)
     if not isinstance(logits, Tensor):
         raise TypeError(f"Expected a model that returns logits but it returned {type(output).__name__}.")
@@ -79,7 +107,7 @@ def logits_of(output: object) -> Tensor:
 
 
 def check_images(image: Tensor) -> None:
-    """Raise a ValueError unless there is at least one image (C, H, W)."""
+    """Raise a ValueError unless the shape is (B, C, H, W) with B >= 1."""
     if image.ndim != 4 or not len(image):
         raise ValueError(f"Expected images (B, C, H, W), at least one, but got {tuple(image.shape)}.")
 
@@ -88,14 +116,15 @@ def check_labels(label: Tensor, num_images: int, num_labels: int) -> None:
     """Raise a ValueError unless there is one valid label per image."""
     if label.shape != (num_images,) or label.dtype != torch.int64 or bool(((label < 0) | (label >= num_labels)).any()):
         raise ValueError(
-            f"Expected `label` to be int64 and {num_images} of the {num_labels} labels but got {label.dtype} {label.tolist()}."
+            f"Expected `label` to be int64 with {num_images} values in [0, {num_labels - 1}] but got {label.dtype} "
+            f"{label.tolist()}."
         )
 
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module in eval mode, and each of its submodules back in its own mode afterwards."""
-    # modes differ: frozen blocks of a student stay in eval mode while the rest is trained
+    """Put a module in eval mode, and restore the mode of each submodule on exit."""
+    # the modes can differ: frozen blocks of a student stay in eval mode while the rest is trained
     flags = [(child, child.training) for child in module.modules()]
     module.eval()
     try:
@@ -107,12 +136,12 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def differentiating(module: nn.Module) -> Iterator[None]:
-    """Record gradients of activations but not of weights, with the module in eval mode.
+    """Enable gradients of activations but not of weights, with the module in eval mode.
 
-    This also works within `torch.inference_mode`. Gradient checkpointing (timm's `set_grad_checkpointing`) is off meanwhile.
+    This also works inside `torch.inference_mode`. Gradient checkpointing (timm's `set_grad_checkpointing`) is switched off.
     """
     wanted = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    # checkpointing runs blocks again in the backward pass, and hooks would see each of them twice
+    # checkpointing runs blocks a second time in the backward pass, so hooks would fire twice
     checkpointing = [child for child in module.modules() if getattr(child, "grad_checkpointing", False)]
     with evaluating(module), torch.inference_mode(False), torch.enable_grad():
         for parameter in wanted:
@@ -129,18 +158,21 @@ def differentiating(module: nn.Module) -> Iterator[None]:
 
 
 def gradients_of_logit(output: object, label: Tensor, activations: list[Tensor]) -> list[Tensor]:
-    """Return the gradients of the chosen logit of each sample with respect to activations.
+    """Return the gradient of one logit per sample with respect to activations.
 
     Args:
         output: Output of the model.
-        label: Int64 (B,), the logit to differentiate in each sample.
+        label: Int64 (B,), index of the logit to differentiate in each sample.
         activations: Tensors of the graph, of any shape.
+
+    Returns:
+        Gradients of the same shapes.
 
     Raises:
         ValueError: If the model has no such label.
     """
     logits = logits_of(output)
     check_labels(label, *logits.shape)
-    # a sample's logit depends on its own activations only, so the gradient of the sum holds that of each sample
+    # a logit depends only on activations of its own sample, so one backward pass of the sum gives all gradients
     chosen = logits.float().gather(1, label[:, None]).sum()
     return list(torch.autograd.grad(chosen, activations))

@@ -13,13 +13,13 @@ from mmpkd.attribution.recording.calls import eager
 
 
 def grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
-    """Weight channels by their mean gradient, and keep the positive part of the sum.
+    """Sum channels weighted by their mean gradient, and keep the positive part.
 
     Source: Selvaraju et al. 2017, eq. 1 and 2, https://arxiv.org/abs/1610.02391.
 
     Args:
         activation: Float (B, C, h, w).
-        gradient: Float (B, C, h, w), gradient of a logit with respect to it.
+        gradient: Float (B, C, h, w), gradient of a logit with respect to the activation.
 
     Returns:
         Float32 (B, h, w), values >= 0.
@@ -46,11 +46,18 @@ def grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
 class GradCAM(ClassAttribution):
     """Grad-CAM (Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391) of one finding, at the input of the last attention.
 
-    The activation is the output of the norm before that attention, or the input of the block where norms come after it. No
-    later layer would do: after the last attention, the patches of a model whose head reads the class token have no gradient.
-    In blocks of parallel attentions, the channels of all their norms count.
+    The activation is the output of the norm before that attention, or the input of the block if its norms come afterwards. A
+    later layer would not work: after the last attention, patches have no gradient if the head reads only the class token. In
+    blocks with parallel attentions, the channels of all norms are used.
 
-    No attention maps are needed, so windowed and reduced attention work too (Swin, PVT, Twins).
+    Grad-CAM needs no attention maps, so it also works for windowed and reduced attention (Swin, PVT, Twins).
+
+    Example:
+        >>> import torch
+        >>> import timm
+        >>> model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, num_classes=3)
+        >>> GradCAM().of_label(model, torch.zeros(2, 3, 32, 32), label=torch.tensor([0, 2])).shape
+        torch.Size([2, 2, 2])
     """
 
     name = "grad_cam"
@@ -60,8 +67,8 @@ class GradCAM(ClassAttribution):
 
         Raises:
             TypeError: If no block of the model has a norm and an attention, as in a convolutional network.
-            RuntimeError: If the input of the last attention is not one vector per patch, as where windows are cut out before.
-            ValueError: If there is no image, its patches are not whole, or the model has no such label.
+            RuntimeError: If the input of the last attention is not one vector per patch, for example if it is cut into windows.
+            ValueError: If there is no image, its size is not a multiple of the patch size, or the model has no such label.
         """
         check_images(image)
         model = backbone(student)
@@ -69,14 +76,14 @@ class GradCAM(ClassAttribution):
         kept: list[Tensor] = []
 
         def keep(value: Tensor) -> Tensor:
-            # weights need no gradient meanwhile, so the graph begins at the first value that is kept
+            # weights have no gradient here, so the graph starts at the first activation that is kept
             kept.append(value if value.requires_grad else value.requires_grad_())
             return value
 
         with differentiating(student), eager(model), ExitStack() as stack:
             for branch in branches:
                 stack.callback(_watch(branch, keep).remove)
-            # clones: tensors that were made in inference mode cannot take part in autograd
+            # clones, because tensors created in inference mode cannot be used in autograd
             logits = student(image.clone())
             gradients = gradients_of_logit(logits, label.clone(), kept)
         activation_planes = [_as_planes(model, value.detach(), image) for value in kept]
@@ -86,10 +93,10 @@ class GradCAM(ClassAttribution):
 
 
 def last_attentions(model: nn.Module) -> list[nn.Module]:
-    """Return the last block that has a norm and an attention, or its branches if it has parallel attentions.
+    """Return the last block with a norm and an attention, or its branches if it has parallel attentions.
 
     Raises:
-        TypeError: If the model has no such block, as a convolutional network.
+        TypeError: If the model has no such block, as in a convolutional network.
 
     Example:
         >>> import timm
@@ -100,7 +107,7 @@ def last_attentions(model: nn.Module) -> list[nn.Module]:
     found = [block for block in model.modules() if _norm(block) is not None and _attention(block) is not None]
     if not found:
         raise TypeError(
-            f"Expected a transformer whose blocks have a norm and an attention but got {architecture(model)}. "
+            f"Expected a transformer with a norm and an attention in its blocks but got {architecture(model)}. "
             "Choose another model, or remove grad_cam from the attributions."
         )
     side_by_side = getattr(getattr(model, "blocks", (None,))[-1], "attns", None)
@@ -109,7 +116,7 @@ def last_attentions(model: nn.Module) -> list[nn.Module]:
 
 def _norm(block: nn.Module) -> nn.Module | None:
     children = dict(block.named_children())
-    # `in_norm` is timm's ParallelScalingBlock, `norm` beside `attn` a branch of its ParallelThingsBlock
+    # `in_norm` is in timm's ParallelScalingBlock, `norm` next to `attn` in a branch of its ParallelThingsBlock
     names = ("norm1", "in_norm", "norm") if "attn" in children else ("norm1", "in_norm")
     return next((children[name] for name in names if name in children), None)
 
@@ -122,10 +129,10 @@ def _attention(block: nn.Module) -> nn.Module | None:
 
 
 def _watch(block: nn.Module, keep: Callable[[Tensor], Tensor]) -> RemovableHandle:
-    """Pass the input of a block's attention to a function, and let the block continue with the function's result."""
+    """Replace the input of a block's attention by what `keep` returns for it."""
     norm = _norm(block)
     attention = _attention(block)
-    # timm's blocks hold their parts in the order in which they run
+    # timm's blocks register their children in the order in which they run
     is_before = norm is next(child for child in block.children() if child in (norm, attention))
     if norm is not None and is_before:
         return norm.register_forward_hook(lambda module, args, output: keep(output))
@@ -133,7 +140,7 @@ def _watch(block: nn.Module, keep: Callable[[Tensor], Tensor]) -> RemovableHandl
 
 
 def _as_planes(model: nn.Module, value: Tensor, image: Tensor) -> Tensor:
-    """Return tokens (B, N, C), or a map (B, h, w, C) or (B, C, h, w), as (B, C, h, w) without prefix tokens."""
+    """Return tokens (B, N, C) or a map (B, h, w, C) or (B, C, h, w) as (B, C, h, w), without prefix tokens."""
     size = (int(image.shape[-2]), int(image.shape[-1]))
     reduction = int(model.feature_info[-1]["reduction"])  # type: ignore[index]
     rows = -(-size[0] // reduction)
@@ -142,10 +149,10 @@ def _as_planes(model: nn.Module, value: Tensor, image: Tensor) -> Tensor:
     is_channels_last = value.ndim == 4 and tuple(value.shape[1:3]) == (rows, columns)
     is_channels_first = value.ndim == 4 and tuple(value.shape[2:4]) == (rows, columns)
     is_sequence = value.ndim == 3 and value.shape[1] == prefix + rows * columns
-    # if both orders fit, the shape does not tell which one it is
+    # if both orders fit, the shape is ambiguous
     if len(value) != len(image) or (is_channels_last == is_channels_first and not is_sequence):
         raise RuntimeError(
-            f"Expected {prefix} prefix tokens and {rows} x {columns} patches to enter the last attention of "
+            f"Expected {prefix} prefix tokens and {rows} x {columns} patches as input of the last attention of "
             f"{architecture(model)}, as (B, N, C), (B, h, w, C) or (B, C, h, w), but got {tuple(value.shape)}. "
             "Choose another model, or remove grad_cam from the attributions."
         )

@@ -1,16 +1,16 @@
-"""From the patch grid to pixels."""
+"""Interpolation of heatmaps from the patch grid to pixels, and scaling to [0, 1]."""
 
 import torch
 from torch import Tensor
 
-# interpolating a constant map leaves rounding noise, which must not be stretched to [0, 1]
+# interpolating a constant map leaves rounding errors, which must not be stretched to [0, 1]
 _RELATIVE_RANGE = 1e-6
 
 
 def upsample(heatmap: Tensor, size: tuple[int, int]) -> Tensor:
-    """Interpolate heatmaps bilinearly, with pixel centres aligned (`align_corners=False`).
+    """Interpolate heatmaps bilinearly, with aligned pixel centres (`align_corners=False`).
 
-    Pixels between patches of equal value get exactly that value: rounding splits no ties.
+    Pixels between patches of equal value get exactly that value, so rounding breaks no ties.
 
     Args:
         heatmap: Float (B, h, w).
@@ -29,7 +29,7 @@ def upsample(heatmap: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if heatmap.ndim != 3:
         raise ValueError(f"Expected `heatmap` of shape (B, h, w) but got {tuple(heatmap.shape)}.")
-    # halved before and doubled after, both exactly: the difference of two finite values may be infinite
+    # halving and doubling are exact, and prevent an overflow in the difference of two large values
     return _stretch(_stretch(heatmap.float() / 2, 1, size[0]), 2, size[1]).mul_(2)
 
 
@@ -37,17 +37,17 @@ def _stretch(values: Tensor, dim: int, pixels: int) -> Tensor:
     """Interpolate linearly along one dimension, from patches to pixels."""
     patches = values.shape[dim]
     center = torch.arange(pixels, dtype=torch.float32, device=values.device) + 0.5
-    # pixel centres in units of patches, counted from the centre of the first one
+    # pixel centres in units of patches, measured from the centre of the first patch
     place = (center * (patches / pixels) - 0.5).clamp(0, patches - 1)  # (pixels,)
     before = place.long()
     weight = (place - before).reshape(-1, *[1] * (values.ndim - 1 - dim))
     after = (before + 1).clamp(max=patches - 1)
-    # not (1 - weight) low + weight high, whose rounding differs from pixel to pixel where low and high are equal
+    # not (1 - weight) * low + weight * high: if low and high are equal, its rounding differs from pixel to pixel
     return torch.lerp(values.index_select(dim, before), values.index_select(dim, after), weight)
 
 
 def is_constant(heatmap: Tensor) -> Tensor:
-    """Return which heatmaps have one value everywhere, up to rounding.
+    """Return which heatmaps have the same value everywhere, up to rounding.
 
     Args:
         heatmap: Float (B, h, w).
@@ -84,8 +84,7 @@ def scale_and_constant(heatmap: Tensor) -> tuple[Tensor, Tensor]:
     """Return heatmaps scaled as by `min_max`, float (B, H, W), and which are constant, bool (B,)."""
     low, high = _extremes(heatmap)
     constant = _is_constant(low, high)
-    # half of the range, since the range of finite values may be infinite
-    # an infinite range for a constant map, whose rounding noise becomes 0
+    # half of the range, since the range itself may overflow; infinite for a constant map, whose values all become 0
     spread = (high / 2 - low / 2).masked_fill(constant, torch.inf)
     return (heatmap / 2).sub_(low[:, None, None] / 2).div_(spread[:, None, None]), constant
 
@@ -102,8 +101,8 @@ def _is_constant(low: Tensor, high: Tensor) -> Tensor:
 def resize_heatmap(heatmap: Tensor, size: tuple[int, int]) -> Tensor:
     """Interpolate heatmaps and scale them to [0, 1].
 
-    The scaling that counts comes last, since interpolation lowers the peak of a single patch. They are also scaled first, which
-    keeps rounding small compared with the range, also for a heatmap with a large offset.
+    Scaling comes last, because interpolation lowers the peak of a single patch. Heatmaps are also scaled before, which keeps
+    rounding errors small relative to the range even for a heatmap with a large offset.
 
     Args:
         heatmap: Float (B, h, w), any range.

@@ -18,35 +18,42 @@ from mmpkd.attribution.recording.weights import AttentionCall, attention_call, p
 class LastLayerAttention(AttentionMethod):
     """Attention of the last block, from the tokens that the classifier reads, fused over all heads.
 
-    Source: Caron et al. 2021, section 4.2.2, https://arxiv.org/abs/2104.14294. They show single heads; picking one by its
-    score on test data would be picking a result.
+    Source: Caron et al. 2021, section 4.2.2, https://arxiv.org/abs/2104.14294. The paper shows single heads; choosing one by
+    its score on the test split would be selecting on test data.
 
     Args:
         head_fusion: How to fuse heads: `mean`, `max` or `min`.
+
+    Example:
+        >>> import timm
+        >>> import torch
+        >>> model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1)
+        >>> LastLayerAttention()(model, torch.zeros(1, 3, 32, 32)).shape
+        torch.Size([1, 2, 2])
     """
 
     name = "last_layer"
 
     def token_relevance(self, recorded: RecordedAttention) -> Tensor:
         """Return the attention of the last block, weighted by how much the classifier reads each token, float32 (B, N)."""
-        # fused by `max` or `min`, rows do not sum to 1
+        # rows fused by `max` or `min` do not sum to 1
         relevance = times(recorded.start, recorded.layers[-1])
         return relevance / relevance.sum(1, keepdim=True)
 
 
 def attention_heads(student: nn.Module, image: Tensor) -> Tensor:
-    """Return the attention of each head of the last block, to look at; no score uses a single head.
+    """Return the attention of each head of the last block, for visual inspection only: no score uses a single head.
 
     Args:
         student: A student, or a timm vision transformer.
         image: Float (B, C, H, W), normalised.
 
     Returns:
-        Float32 (B, h, w) of each of H heads as (B, H, h, w); a map and its prefix mass sum to 1.
+        Float32 (B, H, h, w), one map per head; each map and its prefix mass sum to 1.
 
     Raises:
-        TypeError: If the model has no attention from every token to every token.
-        RuntimeError: If its last block has several attentions, or one that leaves tokens out.
+        TypeError: If the model has no global attention, from every token to every token.
+        RuntimeError: If its last block has several attentions, or one that does not cover all tokens.
 
     Example:
         >>> import timm
@@ -66,16 +73,16 @@ def attention_heads(student: nn.Module, image: Tensor) -> Tensor:
         calls.append(weights)
         return weights
 
-    # a first pass for what the classifier reads, and a second one for the heads, which the recorder would fuse
+    # two passes: the recorder says which tokens the classifier reads, but fuses the heads
     recorded = record_attention(student, image)
     with evaluating(student), torch.no_grad(), attention_calls(model, on_fused, on_materialised):
         student(image)
     last = by_block(model, recorded.layout, calls)[0][-1]
-    weights = _heads(last[0])  # (B, H, n, N), n = 1 where only the class token attends
+    weights = _heads(last[0])  # (B, H, n, N); n = 1 if only the class token attends
     layout = recorded.layout
     if len(last) != 1 or weights.shape[-2] not in (1, layout.num_tokens):
         raise RuntimeError(
-            f"Expected one attention over all tokens in the last block of {architecture(model)} but got {len(last)}, over "
+            f"Expected one attention over all tokens in the last block of {architecture(model)} but got {len(last)} of shape "
             f"{tuple(weights.shape[-2:])}. Use LastLayerAttention."
         )
     start = recorded.start[:, : weights.shape[-2]]  # (B, n)
@@ -84,7 +91,7 @@ def attention_heads(student: nn.Module, image: Tensor) -> Tensor:
 
 
 def _heads(call: AttentionCall | Tensor) -> Tensor:
-    """Return the softmax of every head, float32 (B, H, n, m)."""
+    """Return the attention weights of every head, float32 (B, H, n, m)."""
     if isinstance(call, Tensor):
         return positive_weights(call)
     with torch.autocast(call.query.device.type, enabled=False):

@@ -1,4 +1,4 @@
-"""Students that pad incomplete patches: from the image to the padded image of their maps, and back."""
+"""Students that pad incomplete patches: padding images to whole patches, and cropping their maps back to the image."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ Size = tuple[int, int]
 
 
 def pads_to_patches(model: nn.Module) -> bool:
-    """Return whether a timm model pads incomplete patches: `dynamic_img_pad` together with `dynamic_img_size`.
+    """Return whether a timm model pads incomplete patches, which needs both `dynamic_img_pad` and `dynamic_img_size`.
 
-    With `dynamic_img_pad` alone, timm has no position embeddings for the tokens that padding adds.
+    With `dynamic_img_pad` alone, timm has no position embeddings for the tokens added by padding.
     """
     embed: Any = getattr(model, "patch_embed", None)
     return bool(getattr(embed, "dynamic_img_pad", False)) and not getattr(embed, "strict_img_size", True)
@@ -26,6 +26,9 @@ def padded_size(student: nn.Module, size: Size) -> Size:
     Args:
         student: A student, or a timm model.
         size: Height and width of the image in pixels.
+
+    Returns:
+        Height and width in pixels; `size` itself if the student does not pad.
 
     Example:
         >>> import timm
@@ -42,17 +45,17 @@ def padded_size(student: nn.Module, size: Size) -> Size:
 
 
 def pad_to_patches(student: nn.Module, image: Tensor) -> Tensor:
-    """Pad images or masks with zeros at the bottom and the right, as the student does itself.
+    """Pad images or masks with zeros at the bottom and on the right, as the student does internally.
 
-    The student's output stays the same, and its map covers the padded image exactly. In a mask, the padding is background, as
-    it is with `resize: pad`.
+    The student's output does not change, and its map covers the padded image exactly. In a mask, the padding is background, as
+    with `resize: pad`.
 
     Args:
         student: A student, or a timm model.
-        image: (..., H, W) of any type.
+        image: Tensor (..., H, W) of any type.
 
     Returns:
-        (..., H', W'), whole patches; the image itself if the student does not pad.
+        Tensor (..., H', W') of whole patches; the image itself if the student does not pad.
 
     Example:
         >>> import timm
@@ -69,7 +72,7 @@ def pad_to_patches(student: nn.Module, image: Tensor) -> Tensor:
 
 
 def crop_to_image(student: nn.Module, heatmap: Tensor, size: Size) -> Tensor:
-    """Return the part of a heatmap that covers the image without its padding, to draw it over the image.
+    """Return the part of a heatmap that covers the image without padding, for drawing it over the image.
 
     Args:
         student: The student that the heatmap belongs to.

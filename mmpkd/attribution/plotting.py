@@ -1,4 +1,4 @@
-"""Heatmaps over images, as arrays and as figures. Pyplot and its global state are not used."""
+"""Heatmaps over images, as arrays and as figures, without pyplot and its global state."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
 
-# legible on any grey and distinct from each other, also for colour-blind readers (Okabe & Ito 2008)
+# legible on any grey value and distinguishable for colour-blind readers (Okabe & Ito 2008)
 CONTOUR_COLORS: tuple[tuple[int, int, int], ...] = (
     (86, 180, 233),
     (0, 158, 115),
@@ -28,7 +28,7 @@ CONTOUR_COLORS: tuple[tuple[int, int, int], ...] = (
 
 
 def display_scale(height: int, width: int, min_side: int = 384) -> int:
-    """Return the smallest whole factor that enlarges the shorter side of an image to at least `min_side` pixels.
+    """Return the smallest integer factor that enlarges the shorter side of an image to at least `min_side` pixels.
 
     Example:
         >>> display_scale(224, 300)
@@ -45,10 +45,10 @@ def overlay(
     colormap: str = "inferno",
     min_side: int = 384,
 ) -> NDArray[np.uint8]:
-    """Lay a heatmap over an image and outline the ROIs.
+    """Blend a heatmap over an image and outline the ROIs.
 
-    The image is enlarged by a whole factor, which keeps ROI borders on pixel borders. The heatmap is transparent where it is
-    low, which keeps the anatomy visible.
+    The image is enlarged by an integer factor, which keeps ROI borders on pixel borders. The heatmap is transparent where its
+    values are low, which keeps the anatomy visible.
 
     Args:
         image: Float (H, W) in [0, 1].
@@ -56,7 +56,7 @@ def overlay(
         roi_masks: Bool (H, W) each.
         opacity: Opacity in [0, 1] of the heatmap's maximum.
         colormap: A perceptually uniform colour map of matplotlib.
-        min_side: Minimum number of pixels of the result's shorter side.
+        min_side: Minimum length of the result's shorter side in pixels.
 
     Returns:
         uint8 RGB (scale * H, scale * W, 3).
@@ -99,7 +99,7 @@ def map_figure(
         heatmaps: Float (h, w) by title, any range; each is resized and then scaled to [0, 1].
         rois: Bool (H, W) by name of the finding.
         title: Text above the panels.
-        aspect: Height of a pixel in units of its width; not 1 if the image was squeezed into its frame.
+        aspect: Height of a pixel divided by its width; not 1 if the image was resized without keeping its aspect ratio.
         colormap: A perceptually uniform colour map of matplotlib.
 
     Raises:
@@ -139,11 +139,11 @@ def map_figure(
 class _Layout:
     """Positions of the parts of a figure, in inches.
 
-    Computing them takes a quarter less time per figure than matplotlib's constrained layout, and makes room for the legend.
+    Computing them takes 25 % less time per figure than matplotlib's constrained layout, and leaves room for the legend.
 
     Attributes:
         num_panels: Number of panels, side by side.
-        proportion: Height of a panel in units of its width.
+        proportion: Height of a panel divided by its width.
         has_bar: Whether there is a colour bar on the right.
         findings: Names in the legend below the panels.
         has_title: Whether there is a title above the panels.
@@ -155,7 +155,7 @@ class _Layout:
     findings: tuple[str, ...]
     has_title: bool
 
-    # side of a panel, and gap between panels; the constants below are room for titles, legend rows and the colour bar's labels
+    # side of a panel, and gap between panels; the constants below leave room for titles, legend rows and colour bar labels
     side = 2.4
     gap = 0.08
 
@@ -176,7 +176,7 @@ class _Layout:
     @property
     def columns(self) -> int:
         """Number of columns of the legend: as many as fit, at most four."""
-        # estimated from the font size: 0.075 inches a character, 0.55 for the line and the gap
+        # estimated from the font size: 0.075 inches per character, 0.55 inches for the line and the gap
         longest = max((len(name) for name in self.findings), default=0)
         return min(4, max(1, int(self.width / (0.55 + 0.075 * longest))))
 
@@ -218,17 +218,17 @@ def _draw_heatmap(axes: Axes, heatmap: NDArray[np.floating[Any]], size: tuple[in
 
 def _draw_contours(axes: Axes, roi_masks: Sequence[NDArray[np.bool_]], size: tuple[int, int]) -> None:
     height, width = size
-    # pixel centres of the first and the last column and row of the padded mask
+    # pixel centres of the first and last columns and rows of the padded mask
     extent = (-1.0, float(width), -1.0, float(height))
     for position, mask in enumerate(roi_masks):
         if mask.any():
-            # a border of one pixel closes the contour of an ROI at the edge of the image
+            # padding by one pixel closes the contour of an ROI at the edge of the image
             line = axes.contour(np.pad(mask, 1), [0.5], colors=[_unit_color(position)], linewidths=1.4, extent=extent)
             line.set_path_effects([Stroke(linewidth=2.6, foreground="black"), Normal()])
 
 
 def _unit_range(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale values to [0, 1]; a range that rounding alone explains becomes 0 everywhere."""
+    """Scale values to [0, 1]; an array that is constant up to rounding becomes 0 everywhere."""
     low = float(values.min())
     high = float(values.max())
     if high - low <= 1e-6 * abs(high):
@@ -256,6 +256,6 @@ def _check(
         raise ValueError(f"Expected `image` in [0, 1] but got [{image.min():.3g}, {image.max():.3g}].")
     wrong = [mask.shape for mask in roi_masks if mask.shape != image.shape]
     if wrong:
-        raise ValueError(f"Expected ROI masks of shape {image.shape}, as the image, but got {wrong}.")
+        raise ValueError(f"Expected ROI masks of the image's shape {image.shape} but got {wrong}.")
     if not 0 <= opacity <= 1:
         raise ValueError(f"Expected `opacity` in [0, 1] but got {opacity}.")

@@ -14,21 +14,21 @@ from mmpkd.attribution.recording.calls import attention_calls
 from mmpkd.attribution.recording.row import first_row, times
 from mmpkd.attribution.recording.weights import AttentionCall, attention_call
 
-# from the gradient of an attention's activation to the contribution of its weights, (B, n, m)
+# maps the gradient of an attention's activation to the contribution of its weights, (B, n, m)
 Weigh = Callable[[Tensor], Tensor]
 
 
 def attention_relevance(
     attentions: Sequence[Tensor], gradients: Sequence[Tensor], *, start: Tensor | None = None
 ) -> Tensor:
-    """Follow the contributions of attention to a logit from the output tokens back to the input tokens.
+    """Trace the contributions of attention to a logit from the output tokens back to the input tokens.
 
-    With B_l = mean over heads of max(0, dY/dA_l * A_l), relevance starts as R = I and becomes R + B_l R block by block (Chefer et
-    al. 2021, https://arxiv.org/abs/2103.15679, eq. 5 and 6). The result is start . R, of which only this one row is computed.
+    Let B_l be the mean over heads of max(0, dY/dA_l * A_l). Relevance starts as R = I and becomes R + B_l R, block by block
+    (Chefer et al. 2021, https://arxiv.org/abs/2103.15679, eq. 5 and 6). The result is start R; only this row is computed.
 
     Args:
         attentions: One float tensor (B, H, N, N) per block, first block first; queries are rows.
-        gradients: Gradients of the logit with respect to them, of the same shapes.
+        gradients: Gradients of the logit with respect to the attentions, of the same shapes.
         start: Float (B, N) or (N,), weights of the output tokens; token 0, the class token, if None.
 
     Returns:
@@ -51,14 +51,21 @@ def attention_relevance(
 
 
 class AttentionRelevance(ClassAttribution):
-    """Gradient-weighted attention relevance (Chefer et al. 2021, https://arxiv.org/abs/2103.15679), of one finding.
+    """Gradient-weighted attention relevance (Chefer et al. 2021, https://arxiv.org/abs/2103.15679) of one finding.
 
-    The softmax A is not part of the graph. Since A V = O, the gradient of A is that of O times V transposed: queries, keys,
-    values and the gradient of the attention output are enough.
+    With fused attention, the softmax A is not part of the graph. But the output is O = A V, so the gradient with respect to A
+    is the gradient with respect to O times V transposed: queries, keys, values and the gradient of O are enough.
 
-    R starts from the identity, which says that a token is relevant to itself. Where the classifier averages over the patches,
-    the identity would add the same value to every patch. It is therefore left out, and a patch counts by what attention
-    carries from it.
+    In the paper, R starts from the identity: each token is relevant to itself. If the classifier averages over patches, the
+    identity would add the same value to every patch. It is therefore left out, and the relevance of a patch is what attention
+    carries from it to the classifier.
+
+    Example:
+        >>> import torch
+        >>> import timm
+        >>> model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, num_classes=3)
+        >>> AttentionRelevance().of_label(model, torch.zeros(2, 3, 32, 32), label=torch.tensor([0, 2])).shape
+        torch.Size([2, 2, 2])
     """
 
     name = "relevance"
@@ -70,21 +77,21 @@ class AttentionRelevance(ClassAttribution):
         layout = token_layout(model, (int(image.shape[-2]), int(image.shape[-1])))
         tape = _Tape()
         with differentiating(student), attention_calls(model, tape.on_fused, tape.on_materialised):
-            # clones: tensors that were made in inference mode cannot take part in autograd
+            # clones, because tensors created in inference mode cannot be used in autograd
             gradients = gradients_of_logit(student(image.clone()), label.clone(), tape.activations)
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
             contributions = [weigh(gradient) for weigh, gradient in zip(tape.weigh, gradients, strict=True)]
             blocks, pool = by_block(model, layout, contributions)
-            # the outputs of parallel attentions are added, and so are their contributions
+            # the outputs of parallel attentions are added, so their contributions are too
             layers = [square(torch.stack(block).sum(0), layout, architecture(model), rest=0.0) for block in blocks]
-            # attention pooling is one more step of the chain: its contribution is the row to start from
+            # attention pooling is the last step of the chain, so its contribution is the start row
             start = start_row(layout, None if pool is None else pool[:, 0], layers[-1])
             relevance = _carried(layers, start) + (start if pool is not None else 0)  # (B, N)
         return relevance[:, layout.num_prefix_tokens :].reshape(-1, *layout.grid)
 
 
 class _Tape:
-    """Keeps what is needed of every attention to compute its contribution to a logit."""
+    """Records what is needed to compute the contribution of each attention to a logit."""
 
     def __init__(self) -> None:
         self.activations: list[Tensor] = []
@@ -106,9 +113,9 @@ class _Tape:
 
 
 def _weigh_fused(call: AttentionCall, gradient: Tensor) -> Tensor:
-    """Return the contribution (B, n, m) of a call with outputs (B, H, n, e), head by head."""
+    """Return the contribution (B, n, m) of a fused call, given the gradient (B, H, n, e) of its output."""
     total: Tensor | None = None
-    # head by head, since the gradients of all heads, (B, H, n, m), would take much memory
+    # head by head: the gradients of all heads, (B, H, n, m), would need a lot of memory
     for head in range(call.num_heads):
         of_weights = gradient[:, head].float() @ call.value[:, head].float().transpose(1, 2)  # (B, n, m)
         part = _contribution(call.weights(head), of_weights)
@@ -119,6 +126,7 @@ def _weigh_fused(call: AttentionCall, gradient: Tensor) -> Tensor:
 
 
 def _weigh_materialised(weights: Tensor, gradient: Tensor) -> Tensor:
+    """Return the contribution (B, n, m) of a softmax (B, H, n, m), given its gradient of the same shape."""
     return _contribution(weights.float(), gradient.float()).mean(1)
 
 
@@ -127,9 +135,9 @@ def _contribution(weights: Tensor, gradient: Tensor) -> Tensor:
 
 
 def _carried(contributions: Sequence[Tensor], start: Tensor) -> Tensor:
-    """Return start . R - start, the relevance that attention carries.
+    """Return start R - start, the relevance that attention carries, (B, N).
 
-    It is computed on its own because it may be tiny compared with the start row, and rounding would remove it from their sum.
+    It is computed without the start row, because it may be so small in comparison that rounding would remove it from the sum.
     """
     carried = torch.zeros_like(start)
     for contribution in reversed(contributions):

@@ -19,23 +19,23 @@ def attention_rollout(
     residual_weight: float = 0.5,
     first_block: int = 0,
 ) -> Tensor:
-    """Follow attention from the output tokens back to the input tokens.
+    """Trace attention from the output tokens back to the input tokens.
 
-    With F_l the attention of block l, fused over heads, and w the residual weight, M_l is (1 - w) F_l + w I with rows
-    normalised to 1. The result is start . M_L ... M_1 (Abnar & Zuidema 2020, section 3,
-    https://arxiv.org/abs/2005.00928, where w = 0.5). Multiplying one row through costs O(L N^2) instead of O(L N^3).
+    Let F_l be the attention of block l fused over heads, w the residual weight, and M_l the matrix (1 - w) F_l + w I with rows
+    normalised to sum to 1. The result is start M_L ... M_1 (Abnar & Zuidema 2020, section 3,
+    https://arxiv.org/abs/2005.00928, where w = 0.5). Only this row is computed, in O(L N^2) instead of O(L N^3).
 
     Args:
         attentions: One float tensor per block, first block first: (B, H, N, N), or (B, N, N) if already fused. Queries
             are rows; entries are >= 0.
         start: Float (B, N) or (N,), weights of the output tokens; token 0, the class token, if None.
         head_fusion: How to fuse heads: `mean`, `max` or `min`.
-        discard_ratio: Share in [0, 1) of the weights of each row that are set to 0, the smallest first.
+        discard_ratio: Share in [0, 1) of the smallest weights of each row that are set to 0.
         residual_weight: Weight w in [0, 1] of the residual connection.
         first_block: Index of the first block to use.
 
     Returns:
-        Float32 (B, N), relevance of each input token; every row sums to the sum of its start row.
+        Float32 (B, N), relevance of each input token; each row has the same sum as its start row.
 
     Raises:
         ValueError: If an argument is out of range or shapes do not fit.
@@ -49,7 +49,7 @@ def attention_rollout(
     check_head_fusion(head_fusion)
     _check_options(len(attentions), discard_ratio, residual_weight, first_block)
     _check_shapes(attentions)
-    row = first_row(start, attentions[0])
+    row = first_row(start, attentions[0])  # (B, N)
     for attention in reversed(attentions[first_block:]):
         weights = attention.float()  # (B, H, N, N) or (B, N, N)
         weights = fuse(weights.unbind(1), head_fusion) if weights.ndim == 4 else weights
@@ -62,9 +62,19 @@ class AttentionRollout(AttentionMethod):
 
     Args:
         head_fusion: How to fuse heads: `mean`, `max` or `min`.
-        discard_ratio: Share in [0, 1) of the weights of each row that are set to 0, the smallest first.
+        discard_ratio: Share in [0, 1) of the smallest weights of each row that are set to 0.
         residual_weight: Weight in [0, 1] of the residual connection.
         first_block: Index of the first block to use.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> import timm
+        >>> import torch
+        >>> model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=2)
+        >>> AttentionRollout()(model, torch.zeros(1, 3, 32, 32)).shape
+        torch.Size([1, 2, 2])
     """
 
     name = "rollout"
@@ -80,7 +90,7 @@ class AttentionRollout(AttentionMethod):
         self.discard_ratio = discard_ratio
         self.residual_weight = residual_weight
         self.first_block = first_block
-        # the number of blocks is not known yet: only a negative `first_block` is refused here
+        # the number of blocks is not known yet, so only a negative `first_block` is refused here
         _check_options(first_block + 1, discard_ratio, residual_weight, first_block)
 
     def token_relevance(self, recorded: RecordedAttention) -> Tensor:
@@ -117,6 +127,7 @@ def _check_shapes(attentions: Sequence[Tensor]) -> None:
 
 
 def _discard(weights: Tensor, discard_ratio: float) -> Tensor:
+    """Return attention (B, N, N) with the smallest weights of each row set to 0."""
     num_discarded = int(discard_ratio * weights.shape[-1])
     if num_discarded == 0:
         return weights
@@ -125,8 +136,8 @@ def _discard(weights: Tensor, discard_ratio: float) -> Tensor:
 
 
 def _step(row: Tensor, weights: Tensor, residual_weight: float) -> Tensor:
-    """Multiply a row (B, N) by one block's normalised matrix, without forming that matrix."""
-    # dividing the row by the row sums of the matrix has the effect of normalising the matrix
+    """Multiply rows (B, N) by the normalised matrix of one block, without forming that matrix."""
+    # dividing the row by the row sums of the matrix is the same as normalising the matrix
     row_sum = (1 - residual_weight) * weights.sum(-1) + residual_weight  # (B, N)
     scaled = row / row_sum
     return (1 - residual_weight) * times(scaled, weights) + residual_weight * scaled

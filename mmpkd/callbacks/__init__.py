@@ -1,4 +1,4 @@
-"""Lightning callbacks. Those of a run are in the submodules; what a user adds is here and in `mmpkd.callbacks.localization`."""
+"""Lightning callbacks. Every run has those in the submodules; users can add those here and in `mmpkd.callbacks.localization`."""
 
 from mmpkd.callbacks.device_images import ImagesOnDevice
 from mmpkd.callbacks.ema import EMA

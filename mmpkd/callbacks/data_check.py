@@ -1,4 +1,4 @@
-"""Data that would break a training or its scores, said before anything is computed, as far as that takes seconds."""
+"""A check for data that would break training or scores, before anything is computed. It takes seconds."""
 
 import logging
 from collections.abc import Collection
@@ -17,19 +17,19 @@ def check_served_data(
     is_logged: bool = True,
     splits: Collection[str] = ("train", "val", "test"),
 ) -> None:
-    """Check what a data module serves: warnings are logged, and errors end the command.
+    """Check the samples of a data module: log warnings, and raise an error if there are errors.
 
-    Neither names a sample or a patient: the logs of a run may leave this machine.
+    Messages name no samples or patients, because the logs of a run may leave this machine.
 
     Args:
         data: The data module.
-        tried: Splits of which a few samples are used to try a training, beside those that `max_train_samples` cuts; they may lack
-            one value of a label.
+        tried: Splits that are limited to a few samples in a trial run (in addition to a training split cut by
+            `max_train_samples`). Their labels may be constant.
         is_logged: Whether this process logs.
         splits: Splits that are used.
 
     Raises:
-        ValueError: If there are errors; several are also logged, one a line.
+        ValueError: If there are errors. If there are several, they are also logged, one per line.
     """
     used = {name: split for name, split in data.splits.items() if name in splits}
     found = quick_problems(data, used, [*tried, *(["train"] if data.max_train_samples is not None else [])])
@@ -43,17 +43,17 @@ def check_served_data(
             elif len(errors) > 1:
                 logger.error("data: %s", problem)
     if errors:
-        more = f" {len(errors) - 1} more are logged." if len(errors) > 1 else ""
+        more = f" {len(errors) - 1} more are in the log." if len(errors) > 1 else ""
         raise ValueError(
             f"Expected data without errors but got {errors[0]}{more} `mmpkd check-data` names the samples."
         )
 
 
 class DataCheck(Callback):
-    """Checks the data at the start of a fit, as far as that takes seconds: no image is opened.
+    """Checks the data at the start of a fit. It takes seconds, because no image is opened.
 
-    Errors stop the fit, such as missing files, files that two splits share, and labels without both values in training or
-    validation. Warnings are logged. Where the trainer is limited to some batches, to try a training, labels may lack a value.
+    Errors stop the fit: for example missing files, files in two splits, and labels that are constant in training or validation.
+    Warnings are logged. If the trainer is limited to some batches, as in a trial run, constant labels are allowed.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -69,5 +69,5 @@ class DataCheck(Callback):
 
 
 def _is_part(limit: float) -> bool:
-    """Return whether a limit of batches, a number or a share, leaves some out."""
+    """Return whether a limit on batches, a number or a fraction, leaves some out."""
     return isinstance(limit, int) or limit < 1

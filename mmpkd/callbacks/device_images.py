@@ -15,10 +15,10 @@ logger = logging.getLogger("mmpkd")
 class ImagesOnDevice(Callback):
     """Keeps all prepared training images on the device and augments them there, instead of loading them.
 
-    Needs `data.prepared`. If the images do not fit into the memory of the GPU, they are loaded as usual, and a log line says so.
+    Needs `data.prepared`. If the images do not fit into the memory of the GPU, they are loaded as usual, which is logged.
 
     Args:
-        max_share: Largest share of the free memory of a GPU that the images may take, in (0, 1].
+        max_share: Maximum share of the GPU's free memory for the images, in (0, 1].
     """
 
     def __init__(self, max_share: float = 0.4) -> None:
@@ -28,7 +28,7 @@ class ImagesOnDevice(Callback):
         self._images: DeviceImages | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Copy the images, if there is room, before the training loader is built.
+        """Copy the images to the device, if they fit, before the training loader is built.
 
         Raises:
             ValueError: If the data module has no prepared images.
@@ -48,7 +48,7 @@ class ImagesOnDevice(Callback):
             free = torch.cuda.mem_get_info(device)[0]
             if size > self.max_share * free:
                 logger.info(
-                    "%.1f GB of images do not fit into %.1f GB of free memory: they are loaded in every epoch",
+                    "%.1f GB of images do not fit into %.1f GB of free memory and are loaded in every epoch",
                     size / 1e9,
                     free / 1e9,
                 )
@@ -62,7 +62,7 @@ class ImagesOnDevice(Callback):
         del pl_module, batch_idx
         if self._images is not None:
             image = self._images.batch(batch["index"], trainer.current_epoch)
-            # Lightning has converted the rest of the batch to the precision of the run already
+            # Lightning has already converted the rest of the batch to the precision of the run
             batch["image"] = trainer.precision_plugin.convert_input(image)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -11,15 +11,15 @@ from mmpkd.modules.base import ClassificationModule
 
 
 class EMA(EMAWeightAveraging):
-    """Lightning's average of the weights, over all layers.
+    """Exponential moving average of all weights, based on Lightning's `EMAWeightAveraging`.
 
-    Validation uses the average, and so does the checkpoint that is tested. The average starts with the fit, since some layers are
-    built after callbacks are set up.
+    Validation and the tested checkpoint use the average. It is created when fitting starts, because some layers are built after
+    callbacks are set up.
 
     Args:
-        decay: Share of the average that stays in each update, in [0, 1).
-        update_every_n_steps: Steps between updates, 1 or more.
-        update_starting_at_step: Step after which the average is first updated; None for the first step.
+        decay: Decay of the average in each update, in [0, 1).
+        update_every_n_steps: Number of steps between updates, >= 1.
+        update_starting_at_step: Step of the first update; None for the first step.
 
     Raises:
         ValueError: If a number is out of range.
@@ -44,12 +44,12 @@ class EMA(EMAWeightAveraging):
         """
         if trainer.precision in ("bf16-true", "16-true"):
             raise ValueError(
-                f"Expected weights in float32 for EMA but got precision '{trainer.precision}', in which an average stands "
-                "still: its steps are smaller than the distance between two numbers. Use bf16-mixed."
+                f"Expected weights in float32 for EMA but got precision '{trainer.precision}', in which updates of the average "
+                "are rounded away. Use bf16-mixed."
             )
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Restore the average of an interrupted fit. In a test, the weights of the checkpoint are the average already."""
+        """Restore the average of an interrupted fit. For a test, the weights of the checkpoint already are the average."""
         if trainer.state.fn == TrainerFn.FITTING:
             self._start(trainer, pl_module)
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
@@ -58,18 +58,18 @@ class EMA(EMAWeightAveraging):
         """Do nothing: Lightning would switch back to the trained weights before other callbacks have used the average."""
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Switch back to the weights that are trained, before a checkpoint is saved."""
+        """Switch back to the trained weights before a checkpoint is saved."""
         super().on_validation_epoch_end(trainer, pl_module)
         if self._average_model is not None and isinstance(pl_module, ClassificationModule):
-            # F1's thresholds were chosen with the average; the module gets the same ones, and averaging equal values keeps them
+            # the F1 thresholds were chosen with the average; once the module has them too, averaging does not change them
             average = cast("ClassificationModule", self._average_model.module)
             pl_module.scores.thresholds.copy_(average.scores.thresholds)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the average from the present weights unless one was restored, and move it to their device."""
+        """Start the average at the current weights unless one was restored, and move it to their device."""
         average = self._start(trainer, pl_module)
         average.module.to(pl_module.device)
-        # read in each step; on a GPU, that would wait for everything in the queue
+        # it is read at every step, which on a GPU would wait for all queued work
         average.n_averaged = average.n_averaged.cpu()
 
     def _start(self, trainer: Trainer, pl_module: LightningModule) -> AveragedModel:

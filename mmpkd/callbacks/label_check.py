@@ -20,15 +20,14 @@ MEASURES = ("auroc", "auprc", "f1")
 
 
 class LabelCheck(Callback):
-    """Names in one line the labels that lack one of their two values in a split that is trained on or scored.
+    """Logs the labels that are constant in a split that is trained on or scored.
 
-    Such a label has no score in that split, which is allowed: a test split may not be annotated for it. A fit is refused if the
-    score that chooses the best checkpoint would be undefined, and `DataCheck` refuses a label that a whole training or validation
-    split does not tell. For a teacher, only samples with privileged input count, since it
-    is trained and scored on these.
+    Such a label has no score in that split. That is allowed, because a test split may not be annotated for it. A fit is refused
+    if the monitored score would be undefined, and `DataCheck` refuses labels that are constant in the whole training or
+    validation split. For a teacher, only samples with privileged input count, since it is trained and scored on them.
 
     Args:
-        monitor: Validation score that chooses the best checkpoint.
+        monitor: Validation score that the best checkpoint is chosen by.
     """
 
     def __init__(self, monitor: str) -> None:
@@ -54,7 +53,8 @@ class LabelCheck(Callback):
             self._check_monitor(data.label_names, found["val"])
         if parts and trainer.is_global_zero:
             logger.warning(
-                "Expected both values of every label but %s. It has no score there. `mmpkd check-data` counts labels.",
+                "Expected positive and negative samples of every label but %s. There is no score for it. `mmpkd check-data` "
+                "counts labels.",
                 ", ".join(parts),
             )
 
@@ -63,15 +63,15 @@ class LabelCheck(Callback):
         if set(labels) <= set(undefined):
             listed = ", ".join(f"'{name}' is {undefined[name]}" for name in labels)
             raise ValueError(
-                f"Expected a label with both values in the validation split, which {self.monitor} needs to choose the best "
-                f"checkpoint, but {listed}. Split the data differently, or set another run.monitor."
+                f"Expected a label with positive and negative samples in the validation split, which {self.monitor} needs to "
+                f"choose the best checkpoint, but {listed}. Split the data differently, or set another run.monitor."
             )
 
 
 def scores_by_labels(label_names: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return the validation scores that may choose a checkpoint, each with its labels.
+    """Return the validation scores that a checkpoint can be chosen by, each with the labels that it is computed from.
 
-    A score is defined if at least one of its labels has both values.
+    A score is defined if at least one of its labels has positive and negative samples.
     """
     names = tuple(label_names)
     scores = {f"val/{measure}_macro": names for measure in MEASURES}

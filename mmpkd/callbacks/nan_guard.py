@@ -14,18 +14,18 @@ ADVICE = "Lower the learning rate, or clip gradients (--trainer.gradient_clip_va
 
 
 class NonFiniteLossError(RuntimeError):
-    """Gradients, weights or the state of the optimizer are NaN or infinite."""
+    """Gradients, weights or the optimizer state are NaN or infinite."""
 
 
 class NaNGuard(Callback):
     """Raises an error if a training diverges.
 
-    Gradients are checked before each optimizer step on a CPU, and every `every_n_steps` on an accelerator, where a check has to
-    wait for the device. With `16-mixed`, a gradient that is not finite is normal: the scaler skips the step and lowers its scale.
-    There the check is whether it has skipped very many steps in a row.
+    Gradients are checked before every optimizer step on a CPU, and every `every_n_steps` steps on an accelerator, where a check
+    has to wait for the device. With `16-mixed`, non-finite gradients are normal: the scaler skips the step and lowers its scale.
+    There, the check is whether it has skipped very many steps in a row.
 
-    Weights, buffers such as the statistics of batch norm, and the state of the optimizer are checked before each checkpoint.
-    Every checkpoint on disk is therefore finite, and training can resume from it.
+    Weights, buffers (such as batch norm statistics) and the optimizer state are checked before every checkpoint. Every
+    checkpoint on disk is therefore finite, and training can resume from it.
 
     Args:
         every_n_steps: Number of steps between checks of gradients on an accelerator.
@@ -36,7 +36,7 @@ class NaNGuard(Callback):
         self._never_finite: set[str] = set()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note which buffers hold infinities by design, such as the attention masks of some models."""
+        """Remember buffers that are infinite by design, such as the attention masks of some models."""
         del trainer
         self._never_finite = set(not_finite(dict(pl_module.named_buffers())))
 
@@ -44,7 +44,7 @@ class NaNGuard(Callback):
         """Check the gradients, or the scale of the gradient scaler.
 
         Raises:
-            NonFiniteLossError: If a gradient is not finite. Any checkpoint that was saved before is good.
+            NonFiniteLossError: If a gradient is not finite. All earlier checkpoints are good.
         """
         if pl_module.device.type != "cpu" and (trainer.global_step + 1) % self.every_n_steps:
             return
@@ -55,12 +55,12 @@ class NaNGuard(Callback):
         norm = torch.nn.utils.get_total_norm(gradients)
         if not torch.isfinite(norm):
             raise NonFiniteLossError(
-                f"Expected finite gradients but got a norm of {norm.item()} in step {trainer.global_step}. Any "
-                f"checkpoint that was saved before is good. {ADVICE}"
+                f"Expected finite gradients but got a norm of {norm.item()} at step {trainer.global_step}. All earlier "
+                f"checkpoints are good. {ADVICE}"
             )
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Check the content of a checkpoint before anything is written.
+        """Check a checkpoint before it is written.
 
         Raises:
             NonFiniteLossError: If a value is not finite. Nothing is saved, and earlier checkpoints stay.
@@ -70,8 +70,8 @@ class NaNGuard(Callback):
         broken = [name for name in not_finite(dict(_saved(checkpoint))) if name not in self._never_finite]
         if broken:
             raise NonFiniteLossError(
-                f"Expected finite weights but {', '.join(broken[:3])}{', ...' if broken[3:] else ''} is not, in step "
-                f"{trainer.global_step}. No checkpoint was saved; any from before is good. {ADVICE}"
+                f"Expected finite weights but got NaN or infinity in {', '.join(broken[:3])}{', ...' if broken[3:] else ''} at "
+                f"step {trainer.global_step}. No checkpoint was saved; all earlier ones are good. {ADVICE}"
             )
 
     def _check_scale(self, trainer: Trainer) -> None:
@@ -79,12 +79,12 @@ class NaNGuard(Callback):
         if scale is not None and scale < SMALLEST_SCALE:
             raise NonFiniteLossError(
                 f"Expected gradients that fit into float16 but their scaler has skipped so many steps in a row that its scale is "
-                f"{scale:.1e} in step {trainer.global_step}. Train with bf16-mixed. {ADVICE}"
+                f"{scale:.1e} at step {trainer.global_step}. Train with bf16-mixed. {ADVICE}"
             )
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of the tensors with a value that is NaN or infinite, with one transfer per device."""
+    """Return the names of the tensors that contain NaN or infinity, with one transfer per device."""
     by_device: dict[torch.device, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if value.is_floating_point():
@@ -99,7 +99,7 @@ def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
 def _saved(checkpoint: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors of a checkpoint by name: weights, buffers, and the state of the optimizer."""
     yield from checkpoint["state_dict"].items()
-    # with EMA, `state_dict` is the average, and the weights that are trained are here
+    # with EMA, `state_dict` is the average, and the trained weights are here
     for name, value in checkpoint.get("current_model_state", {}).items():
         yield f"current {name}", value
     for optimizer in checkpoint.get("optimizer_states", ()):
@@ -110,6 +110,6 @@ def _saved(checkpoint: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
 
 
 def _scale(trainer: Trainer) -> float | None:
-    """Return the factor of the loss under `16-mixed`, or None under another precision."""
+    """Return the loss scale with `16-mixed`, or None with another precision."""
     scaler: torch.amp.GradScaler | None = getattr(trainer.precision_plugin, "scaler", None)
     return None if scaler is None else scaler.get_scale()

@@ -37,7 +37,7 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the predictions of a batch; `outputs` is the step's `{"probability": float32 (B, K)}`."""
+        """Store the predictions of a batch, `{"probability": float32 (B, K)}`."""
         del pl_module, batch_idx, dataloader_idx
         if not is_due(trainer):
             return

@@ -24,7 +24,7 @@ class EpochLog(Callback):
         self._first_epoch = trainer.current_epoch
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that this epoch has a score; without a validation, the trainer still shows the score of an earlier epoch."""
+        """Remember that this epoch has a score. Without validation, the trainer keeps the score of an earlier epoch."""
         del pl_module
         self._validated_epoch = trainer.current_epoch
 
@@ -39,7 +39,7 @@ class EpochLog(Callback):
         parts = ", ".join(f"{name} {metrics[name]:.4f}" for name in names if name in metrics)
         done = trainer.current_epoch + 1
         total = trainer.max_epochs
-        # a run that ends by `max_steps` has no number of epochs
+        # a run with `max_steps` may have no number of epochs
         if total is None or total < 0:
             logger.info("epoch %d: %s; step %d of %d", done, parts, trainer.global_step, trainer.max_steps)
             return

@@ -39,7 +39,7 @@ class RunRecord(Callback):
 
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Record the lineage of the run, and clear the results of an earlier training in the same folder."""
+        """Record the lineage of the run, and clear results of an earlier training in the same folder."""
         self._start = time.monotonic()
         made_from = lineage(trainer, pl_module)
         self._update(
@@ -93,7 +93,7 @@ class RunRecord(Callback):
         state = run_folder(trainer).state
         if state is None or state.study is None or self._own_study(trainer) is not None:
             self._update(trainer, status="tested", test=test)
-        else:  # a test by hand does not finish the run for its study, which will test it itself
+        else:  # a manual test does not finish the run for its study, which still tests it itself
             self._update(trainer, status="trained" if state.training is not None else state.status, test=test)
 
     def _own_study(self, trainer: Trainer) -> StudyRecord | None:
@@ -104,11 +104,11 @@ class RunRecord(Callback):
 
     @rank_zero_only
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Record why the run failed. A run that was stopped has not failed, and a study records the failures of its own runs."""
+        """Record why the run failed. A stopped run has not failed, and a study records the failures of its own runs."""
         del pl_module
         if not isinstance(exception, Exception) or isinstance(exception, SIGTERMException):
             return
-        with suppress(OSError):  # the disk may be full, which the exception itself then says
+        with suppress(OSError):  # if the disk is full, the exception itself says so
             if self._own_study(trainer) is None:
                 self._update(trainer, status="failed", reason=f"{type(exception).__name__}: {exception}")
 
@@ -134,13 +134,13 @@ def lineage(trainer: Trainer, pl_module: LightningModule) -> Lineage:
 
 
 def _sha256_of_teacher(path: Path) -> str | None:
-    """Return the hash of a checkpoint, or of the logits in a targets folder."""
+    """Return the SHA-256 of a checkpoint, or of the logits in a folder of targets."""
     path = path / "logits.npy" if path.is_dir() else path
     return sha256_of(path) if path.is_file() else None
 
 
 def git_commit() -> str | None:
-    """Return the commit of the package's checkout, or None outside one."""
+    """Return the commit of the package's checkout, or None if it is installed."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)

@@ -16,7 +16,7 @@ class SaveRunConfig(SaveConfigCallback):
     """Writes the complete configuration of a fit to `config.yaml` and logs it."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Save the configuration, except in a fit: there it is saved after the checkpoint to resume from was accepted."""
+        """Save the configuration, except in a fit, where it is saved only after the checkpoint to resume from is accepted."""
         if stage != "fit":
             super().setup(trainer, pl_module, stage)
 
@@ -25,14 +25,14 @@ class SaveRunConfig(SaveConfigCallback):
         super().setup(trainer, pl_module, "fit")
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Save and log the configuration of a fit. Of other stages, log it only if the folder has none."""
-        # defaults included: later releases may have others
+        """Save and log the configuration of a fit. For other stages, only log it, and only if the folder has none."""
+        # including defaults, which may differ in later releases
         text = self.parser.dump(self.config, skip_none=False)
         path = run_folder(trainer).config
         if stage == "fit":
             write_text(path, text)
         elif path.is_file():
-            return  # the settings of a test must not replace those that the student was trained with
+            return  # the settings of a test must not replace those of the training
         for tracker in trainer.loggers:
             if isinstance(tracker, WandbLogger):
                 tracker.log_hyperparams({"cli": yaml.safe_load(text), "lineage": asdict(lineage(trainer, pl_module))})

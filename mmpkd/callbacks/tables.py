@@ -1,4 +1,4 @@
-"""Tables that callbacks write into the run folder, each in one piece and by one process."""
+"""Tables that callbacks write into the run folder, atomically and by one process."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from mmpkd.records.tables import write_table
 
 
 class Rows:
-    """Rows of a table that grows batch by batch. Tensors stay on their device until the table is gathered.
+    """Rows of a table that is collected batch by batch. Tensors stay on their device until the table is gathered.
 
     Every batch must have the same columns.
     """
@@ -29,12 +29,12 @@ class Rows:
         self._batches.append(columns)
 
     def gather(self, key: Sequence[str]) -> pd.DataFrame:
-        """Return the rows of all processes and start again without rows.
+        """Return the rows of all processes, and start again with an empty table.
 
-        This is a collective: every process must call it, at the end of an epoch only.
+        This is a collective: every process must call it, and only at the end of an epoch.
 
         Args:
-            key: Columns that identify a row. Rows are sorted by them, and of equal keys one row is kept.
+            key: Columns that identify a row. Rows are sorted by them, and only one row per key is kept.
         """
         frames = [_to_frame(batch) for batch in self._batches]
         self._batches = []
@@ -42,7 +42,7 @@ class Rows:
         parts = [part for part in all_gather(frame) if len(part)]
         if not parts:
             return frame
-        # a sampler that pads the shares of processes gives the same sample to two of them
+        # a padding sampler gives some samples to two processes
         unique: pd.DataFrame = pd.concat(parts, ignore_index=True).drop_duplicates(list(key))
         return unique.sort_values(list(key), kind="stable", ignore_index=True)
 
@@ -51,7 +51,7 @@ def all_gather(value: Any) -> list[Any]:
     """Return the value of every process, in the order of ranks."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return [value]
-    # pickled, since tables and dictionaries are not tensors
+    # pickled, because tables and dictionaries are not tensors
     gathered: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(gathered, value)
     return gathered
@@ -63,26 +63,26 @@ def run_folder(trainer: Trainer) -> RunFolder:
 
 
 def save_table(trainer: Trainer, frame: pd.DataFrame, path: Path) -> None:
-    """Write a table, in the first process only, with the hash of the checkpoint that is tested."""
+    """Write a table with the hash of the tested checkpoint, in the first process only."""
     if trainer.is_global_zero:
         write_table(frame, path, tested_checkpoint(trainer))
 
 
 def tested_checkpoint(trainer: Trainer) -> str | None:
-    """Return the SHA-256 of the checkpoint whose weights are evaluated, or None during a fit and without one."""
+    """Return the SHA-256 of the checkpoint that is evaluated, or None during a fit or without a checkpoint."""
     path = trainer.ckpt_path
     reader = trainer.strategy.checkpoint_io
     if trainer.state.fn == TrainerFn.FITTING or path is None:
         return None
-    # our own reader has hashed the file while it read it
+    # our own reader hashes the file when it reads it
     return reader.sha256 if isinstance(reader, SafeCheckpointIO) else sha256_of(Path(path))
 
 
 def label_names(trainer: Trainer) -> tuple[str, ...]:
-    """Return the names of the labels: those of the data module, or else of the module.
+    """Return the names of the labels, from the data module or else from the module.
 
     Raises:
-        TypeError: If neither names them.
+        TypeError: If neither has them.
     """
     for place in ("datamodule", "lightning_module"):
         names = getattr(getattr(trainer, place, None), "label_names", None)
@@ -92,7 +92,7 @@ def label_names(trainer: Trainer) -> tuple[str, ...]:
 
 
 def is_due(trainer: Trainer, every_n_epochs: int = 1) -> bool:
-    """Return whether callbacks should act on an evaluation: not on the sanity check, and in a fit only every n-th epoch."""
+    """Return whether callbacks act on an evaluation: never in the sanity check, and in a fit only every n-th epoch."""
     if trainer.sanity_checking:
         return False
     return trainer.state.fn != TrainerFn.FITTING or (trainer.current_epoch + 1) % every_n_epochs == 0

@@ -1,4 +1,4 @@
-"""The teacher card of a run: how good a teacher is, before a student is distilled from it."""
+"""Writing the teacher card of a run before a student is distilled."""
 
 import logging
 import sys
@@ -23,11 +23,11 @@ logger = logging.getLogger("mmpkd")
 class TeacherCardWriter(Callback):
     """Prints the teacher card and writes `teacher_card.json` into the run folder before a student is distilled.
 
-    Stored targets are scored on the training samples that they belong to. A teacher that reads images has no card. After the
-    training, a line says if the student's AUROC is above its teacher's.
+    Stored targets are scored on their training samples. A teacher on images has no card. After training, a message is printed if
+    the student's AUROC is above that of its teacher.
 
     Args:
-        reference: Folder of the finished run of an image-only student to compare the teacher with, or None.
+        reference: Folder of a finished run of an image-only student to compare the teacher with, or None.
     """
 
     def __init__(self, reference: str | None = None) -> None:
@@ -38,7 +38,7 @@ class TeacherCardWriter(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute, save and print the card."""
         source = pl_module.teacher_source if isinstance(pl_module, DistillationModule) else None
-        # the card describes privileged input, which a teacher of images does not read
+        # the card is about privileged input, which a teacher on images does not read
         if source is None or source.path is None or source.targets == "image":
             return
         data: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
@@ -56,7 +56,7 @@ class TeacherCardWriter(Callback):
         try:
             return student_auroc(reference)
         except (FileNotFoundError, ValueError) as error:
-            logger.warning("The teacher card lacks the student's AUROC: %s", error)
+            logger.warning("The teacher card has no AUROC of a student: %s", error)
             return None
 
     @rank_zero_only
@@ -70,6 +70,6 @@ class TeacherCardWriter(Callback):
             return
         if float(best) > card.auroc_macro:
             sys.stdout.write(
-                f"The student's best validation AUROC, {float(best):.3f}, is above its teacher's, {card.auroc_macro:.3f}: the "
-                "student can learn little about recognition from such a teacher.\n"
+                f"The student's best validation AUROC ({float(best):.3f}) is above its teacher's ({card.auroc_macro:.3f}): "
+                "such a teacher can hardly improve classification.\n"
             )

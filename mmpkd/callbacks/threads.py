@@ -7,9 +7,9 @@ from mmpkd.numerics.threads import chosen_threads, set_threads
 
 
 class Threads(Callback):
-    """Runs small models on one CPU thread, and others on all processors that this process may use.
+    """Runs small models on one CPU thread, and larger ones on all processors of this process.
 
-    A number that the user has set in OMP_NUM_THREADS takes precedence. Nothing changes on a GPU.
+    A number set in OMP_NUM_THREADS takes precedence. Nothing changes on a GPU.
     """
 
     def __init__(self) -> None:

@@ -1,1 +1,1 @@
-"""The Lightning command line: its parsers, options, messages and errors."""
+"""The Lightning command line: parsers, options, messages and errors."""

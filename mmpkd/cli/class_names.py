@@ -1,7 +1,7 @@
-"""Short names of our classes: `TextEncoder` in place of `mmpkd.teachers.TextEncoder`.
+"""Short names of our classes: `TextEncoder` instead of `mmpkd.teachers.TextEncoder`.
 
-jsonargparse knows a class by its name alone once its module is imported. Which module that is stands in the `__init__` files
-of our packages. They are read and not run, so that a command imports what its configuration names and nothing else.
+jsonargparse finds a class by its name only if its module is imported. The `__init__` files of our packages say which module that
+is. They are parsed, not executed, so a command imports only the modules that its configuration needs.
 """
 
 import ast
@@ -21,7 +21,7 @@ _load_yaml = get_loader("yaml")
 
 @cache
 def class_modules() -> Mapping[str, str]:
-    """Return the module of each class that one of our packages offers, by the name of the class."""
+    """Return the module of each public class of our packages, by the name of the class."""
     files = [file for package in _PACKAGES for file in (_ROOT / package).rglob("__init__.py")]
     nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
     imports = [
@@ -31,17 +31,17 @@ def class_modules() -> Mapping[str, str]:
 
 
 def _is_class(name: str) -> bool:
-    """Return whether a name could be one of a class; others are functions, constants and modules."""
+    """Return whether a name could be the name of a class, not of a function, constant or module."""
     return name[:1].isupper() and name.isalnum()
 
 
 def import_named(settings: object) -> None:
-    """Import the modules of our classes that settings name by their short names; other values are left alone.
+    """Import the modules of all classes that settings name by their short names. Other values are ignored.
 
     Args:
-        settings: What a configuration file or a flag holds: a mapping, a list or a single value.
+        settings: Content of a configuration file or a flag: a mapping, a list or a single value.
     """
-    # most settings are no names of classes, and then the index is not needed
+    # most values are not class names, and do not need the index
     if isinstance(settings, str) and _is_class(settings) and settings in class_modules():
         import_module(class_modules()[settings])
     elif isinstance(settings, dict):
@@ -52,14 +52,14 @@ def import_named(settings: object) -> None:
 
 
 def import_all() -> None:
-    """Import every class that has a short name, to list them."""
+    """Import every class that has a short name, so that the help can list them."""
     for module in class_modules().values():
         import_module(module)
 
 
 @cache
 def take_short_names() -> None:
-    """Let parsers of jsonargparse take short names in configuration files and flags."""
+    """Make jsonargparse accept short names in configuration files and flags."""
     set_loader("yaml", _load, (yaml.YAMLError,))
 
 

@@ -1,4 +1,4 @@
-"""The data module of a configuration, without its model and trainer."""
+"""Loading the data module of a configuration, without its model and trainer."""
 
 import json
 from collections.abc import Sequence
@@ -14,16 +14,15 @@ from mmpkd.cli.user_code import find_user_code
 from mmpkd.cli.yaml_file import read_settings, with_bases
 
 _NAMES = ("data", "privileged_form")
-# they say how samples are served, and in which order
+# settings of how, and in which order, samples are loaded
 _OF_LOADING = ("seed", "batch_size", "num_workers", "cache_images", "augmentation")
 
 
 def load_data_module(config: Path, overrides: Sequence[str]) -> PrivilegedDataModule:
-    """Instantiate the data module that a configuration names.
+    """Instantiate the data module of a configuration.
 
     Args:
-        config: An experiment, of which only `data` is used, or a file with the data module alone
-            (`experiments/data/*.yaml`).
+        config: An experiment, of which only `data` is used, or a file with only a data module (`experiments/data/*.yaml`).
         overrides: Flags such as `--data.root=/data/mimic-cxr-jpg`.
 
     Returns:
@@ -31,18 +30,18 @@ def load_data_module(config: Path, overrides: Sequence[str]) -> PrivilegedDataMo
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it names no data module.
-        SystemExit: With 2, if an option is unknown or has a wrong value; with a message, see `find_user_code`.
+        ValueError: If the configuration has no data module.
+        SystemExit: With status 2 if an option is unknown or has a wrong value; with a message, see `find_user_code`.
     """
     return DataSettings.parse([config], overrides).build()
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Settings of a data module, checked, and of the form of its privileged information.
+    """Checked settings of a data module and of the form of its privileged information.
 
     Attributes:
-        parser: The parser that read them.
+        parser: The parser that parsed them.
         values: The settings.
     """
 
@@ -51,16 +50,16 @@ class DataSettings:
 
     @classmethod
     def parse(cls, configs: Sequence[Path], overrides: Sequence[str]) -> "DataSettings":
-        """Read settings as the Lightning command line does: later files and flags change what earlier ones say.
+        """Parse settings like the Lightning command line: later files and flags override earlier ones.
 
         Args:
-            configs: Experiments, or files with the data module alone.
+            configs: Experiments, or files with only a data module.
             overrides: Flags such as `--data.root=/data/mimic-cxr-jpg`, or `--data FILE`.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If none names a data module.
-            SystemExit: With 2, if an option is unknown or has a wrong value; with a message, see `find_user_code`.
+            ValueError: If there is no data module.
+            SystemExit: With status 2 if an option is unknown or has a wrong value; with a message, see `find_user_code`.
         """
         find_user_code()
         parser = SuggestingParser(prog="mmpkd", default_env=False)
@@ -73,14 +72,14 @@ class DataSettings:
         settings = [_settings(file) for config in configs for file in with_bases(config)]
         if not any("data" in own for own in settings) and "data" not in {flag.split("=")[0][2:] for flag in overrides}:
             raise ValueError(
-                f"Expected '{configs[0]}' to name a data module, under `data:` or as `class_path:`, but it has neither. Give an "
-                "experiment such as experiments/cxr/distill.yaml, or a file of experiments/data/."
+                f"Expected '{configs[0]}' to name a data module, under `data:` or as `class_path:`, but it has neither. Use an "
+                "experiment such as experiments/cxr/distill.yaml, or a file in experiments/data/."
             )
         flags = [f"--config={json.dumps(own)}" for own in settings]
         return cls(parser, parser.parse_args([*flags, *overrides]))
 
     def build(self) -> PrivilegedDataModule:
-        """Instantiate the data module, which serves its privileged information in the form that is asked for."""
+        """Instantiate the data module with the requested form of privileged information."""
         objects = self.parser.instantiate_classes(self.values)
         module = objects.data
         assert isinstance(module, PrivilegedDataModule)
@@ -90,7 +89,7 @@ class DataSettings:
 
     @property
     def of_samples(self) -> str:
-        """Everything that decides which samples there are and what they hold, as text."""
+        """All settings that affect which samples there are and what they contain, as text."""
         values = self.values.clone()
         for name in _OF_LOADING:
             values.pop(f"data.init_args.{name}", None)
@@ -98,7 +97,7 @@ class DataSettings:
 
 
 def _settings(config: Path) -> dict[str, object]:
-    """Return the settings of the data in a configuration file, without those of its base."""
+    """Return the data settings of a configuration file, without those of its base."""
     content = read_settings(config)
     if "class_path" in content:
         return {"data": content}

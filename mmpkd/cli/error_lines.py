@@ -1,4 +1,4 @@
-"""Errors that a user can mend end a command with one line; any other shows where in the program it happened."""
+"""Errors that a user can fix end a command with one line. All other errors have a traceback."""
 
 import errno
 import re
@@ -13,9 +13,9 @@ DEBUG = "--debug"
 _is_debug = ContextVar("is_debug", default=False)
 _OURS = tuple(Path(__file__).parents[2] / name for name in ("mmpkd", "data_modules"))
 _INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
-# of a disk, which come without the name of a file
+# errors of a disk, which have no file name
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
-# by name: a command that fails early has not imported them
+# by name, because a command that fails early has not imported these classes
 _KINDS = {
     "data_modules.files.atomic.DiskFullError",
     "data_modules.images.image_file.ImageReadError",
@@ -28,23 +28,23 @@ _MISCONFIGURED = "lightning.fabric.utilities.exceptions.MisconfigurationExceptio
 
 
 def take_debug(args: Sequence[str]) -> tuple[list[str], bool]:
-    """Return arguments without `--debug`, and whether it was among them; what follows `--` is left as it is."""
+    """Return arguments without `--debug`, and whether it was among them. Arguments after `--` are not changed."""
     end = list(args).index("--") if "--" in args else len(args)
     own = [arg for arg in args[:end] if arg != DEBUG]
     return [*own, *args[end:]], len(own) < end
 
 
 def run_with_error_line(name: str, is_debug: bool, run: Callable[[], int], status: int = 2) -> int:
-    """Run a command, and print an error that a user can mend as one line.
+    """Run a command, and print an error that a user can fix as one line.
 
     Args:
         name: Name of the command, for example `mmpkd fit`.
-        is_debug: Whether every error is raised, with its traceback.
+        is_debug: Whether to raise every error with its traceback.
         run: The command.
-        status: Exit status after such an error.
+        status: Exit status after an error that was printed.
 
     Returns:
-        Exit status: that of `run`, or `status`.
+        Exit status of `run`, or `status` after such an error.
     """
     before = _is_debug.set(is_debug)
     try:
@@ -60,17 +60,17 @@ def run_with_error_line(name: str, is_debug: bool, run: Callable[[], int], statu
 
 
 def is_debug() -> bool:
-    """Return whether the command that runs was called with `--debug`."""
+    """Return whether the current command was called with `--debug`."""
     return _is_debug.get()
 
 
 def user_error(error: Exception) -> str | None:
-    """Return what a user has to know about an error, in one line, or None if a program is to blame, ours or the user's own.
+    """Return an error in one line if the user can fix it, or None if it is a bug of ours or in the user's code.
 
-    A user can mend what our own code has checked ("Expected ... but got ..."), what the system says of a file or a full disk,
-    settings that Lightning refuses, and what wandb says of an account. The same types of errors from within other libraries are
-    bugs: a ValueError of PyTorch tells nobody what to change. So are those that Lightning raises when the user's own code calls
-    it: the line in that code is what matters.
+    Users can fix what our own code has checked ("Expected ... but got ..."), problems with files and full disks, settings that
+    Lightning refuses, and problems with a W&B account. Errors of the same types from other libraries are bugs, because their
+    messages do not say what to change. So are errors that Lightning raises when the user's own code calls it: there, the line
+    in that code matters.
     """
     cause = _cause(error)
     message = _message(cause)
@@ -85,7 +85,7 @@ def user_error(error: Exception) -> str | None:
 
 
 def place_in_users_code(error: BaseException) -> str | None:
-    """Return file and line of the user's own code where an error arose, or None if it did not arise there."""
+    """Return file and line in the user's own code where an error occurred, or None if it occurred elsewhere."""
     if isinstance(error, SyntaxError) and error.filename is not None and _is_users(error.filename):
         return f"{error.filename}, line {error.lineno}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
@@ -93,7 +93,7 @@ def place_in_users_code(error: BaseException) -> str | None:
 
 
 def _is_setting(error: BaseException, names: set[str], sites: list[str]) -> bool:
-    """Return whether Lightning has refused a setting that no code of the user's own gave to it."""
+    """Return whether Lightning refused a setting that did not come from the user's own code."""
     if not sites or "/lightning/" not in sites[-1]:
         return False
     is_refusal = _MISCONFIGURED in names or isinstance(error, ValueError | ModuleNotFoundError)
@@ -107,14 +107,14 @@ def _is_ours(file: str) -> bool:
 
 
 def _is_users(file: str) -> bool:
-    """Return whether a file is neither ours nor of a library; what is no file, such as `<string>`, is of a library."""
+    """Return whether a file belongs neither to us nor to a library. Pseudo files such as `<string>` belong to libraries."""
     path = Path(file)
     is_installed = any(path.is_relative_to(folder) for folder in _INSTALLED)
     return path.suffix == ".py" and path.is_absolute() and not is_installed and not _is_ours(file)
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return the error that jsonargparse has wrapped into its own, which lists all types that it tried."""
+    """Return the original error, without the errors of jsonargparse around it, which list all types that it tried."""
     while error.__cause__ is not None and "/jsonargparse/" in "".join(_sites(error)[-1:]):
         error = error.__cause__
     return error
@@ -132,8 +132,8 @@ def _message(error: BaseException) -> str:
 
 
 def _sites(error: BaseException) -> list[str]:
-    """Return the files whose code an error went through, outermost first; the last one raised it."""
-    # an error that comes from another process has its traceback as text: in its message, or as its cause
+    """Return the files of an error's traceback, outermost first. The last one raised it."""
+    # an error from another process has its traceback as text, in its message or as its cause
     text = str(error) if _is_of_worker(str(error)) else str(error.__cause__) if _is_of_pool(error) else ""
     if text:
         return re.findall(r'File "([^"]+)", line', text)
@@ -141,10 +141,10 @@ def _sites(error: BaseException) -> list[str]:
 
 
 def _is_of_pool(error: BaseException) -> bool:
-    """Return whether an error arose in a process of a pool."""
+    """Return whether an error was raised in a process of a pool."""
     return type(error.__cause__).__name__ == "_RemoteTraceback"
 
 
 def _is_of_worker(text: str) -> bool:
-    """Return whether a message is that of an error in a process that loads data: PyTorch puts its traceback into it."""
+    """Return whether a message comes from an error in a loader process, whose traceback PyTorch puts into the message."""
     return text.startswith("Caught ") and "Original Traceback" in text

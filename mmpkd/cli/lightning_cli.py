@@ -1,4 +1,4 @@
-"""The Lightning command line: fit, validate, test and predict, each run in a folder of its own."""
+"""The Lightning command line (fit, validate, test and predict), with a folder for every run."""
 
 import logging
 import os
@@ -11,35 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.files.atomic import remove_unfinished
 from data_modules.forms import PrivilegedForm
-from mmpkd.callbacks.checkpoints.best_checkpoint import BestCheckpoint
-from mmpkd.callbacks.checkpoints.last_checkpoint import LastCheckpoint
-from mmpkd.callbacks.checkpoints.last_validation import LastValidation
-from mmpkd.callbacks.checkpoints.resumed_loops import ResumedLoops
-from mmpkd.callbacks.checkpoints.rng import RNGState
-from mmpkd.callbacks.checkpoints.signals import StopTogether
-from mmpkd.callbacks.data_check import DataCheck
-from mmpkd.callbacks.label_check import LabelCheck
-from mmpkd.callbacks.nan_guard import NaNGuard
-from mmpkd.callbacks.predictions import PredictionWriter
-from mmpkd.callbacks.progress import EpochLog
-from mmpkd.callbacks.record import RunRecord
 from mmpkd.callbacks.run_config import SaveRunConfig
-from mmpkd.callbacks.teacher_card import TeacherCardWriter
-from mmpkd.callbacks.threads import Threads
 from mmpkd.cli.parser import SuggestingParser
 from mmpkd.cli.run_options import RunOptions
+from mmpkd.cli.run_parts import run_callbacks, run_loggers
 from mmpkd.cli.terminal import quieten, start_logging
-from mmpkd.cli.trainer_options import check_monitor, check_trainer, users_callbacks, users_loggers, users_plugins
+from mmpkd.cli.trainer_options import check_monitor, check_trainer, users_callbacks, users_plugins
 from mmpkd.cli.user_code import find_user_code
 from mmpkd.modules import ClassificationModule
 from mmpkd.numerics.unused_gpu import warn_of_unused_gpu
@@ -48,24 +33,22 @@ from mmpkd.records.checkpoint import SafeCheckpointIO, load_of_kind
 from mmpkd.records.fit_start import fit_start
 from mmpkd.records.lock import locked
 from mmpkd.tracking.environment import run_defaults
-from mmpkd.tracking.hidden_paths import run_name
-from mmpkd.tracking.metrics_file import MetricsFile
-from mmpkd.tracking.wandb import finish_wandb, sweep_folder, wandb_logger
+from mmpkd.tracking.wandb import finish_wandb, sweep_folder
 
 logger = logging.getLogger("mmpkd")
 
 
 class AlreadyTrainedError(Exception):
-    """The training that is asked for is finished."""
+    """The requested training is already finished."""
 
 
 class MMPKDCLI(LightningCLI):
     """LightningCLI with links between data and model, and a folder for every run.
 
     Args:
-        command: Sub-command that is called, or None if it is none of Lightning's. To make the parsers of the others takes time.
-        resources: What is to be given back when the command has ended.
-        options: Of LightningCLI.
+        command: The subcommand, or None if it is unknown. Only its parser is created, which saves time.
+        resources: Resources to release when the command ends.
+        options: Arguments of LightningCLI.
     """
 
     def __init__(self, command: str | None, resources: ExitStack, **options: Any) -> None:
@@ -74,31 +57,31 @@ class MMPKDCLI(LightningCLI):
         super().__init__(ClassificationModule, PrivilegedDataModule, **options)
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # a static method of Lightning's
-        """Return the sub-command that is called, or all of them, with the arguments of the trainer's that are no options."""
+        """Return the subcommand (or all, if it is unknown) with the trainer's arguments that are no options."""
         known = LightningCLI.subcommands()
         return known if self._command is None else {self._command: known[self._command]}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the run's options, and the links."""
+        """Add the options of the run, and links between data and model."""
         parser.add_class_arguments(RunOptions, "run")
         parser.add_subclass_arguments(
             PrivilegedForm, "privileged_form", required=False, help="another form of the privileged information"
         )
         parser.set_defaults(run_defaults())
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
-        # a link is dropped where the model has no such argument: a teacher has no student
+        # a link is ignored if the model has no such argument: a teacher has no student
         parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
         for name in ("num_classes", "image_size", "in_chans", "mean", "std"):
             target = f"model.init_args.student.init_args.{name}"
             parser.link_arguments(f"data.{name}", target, apply_on="instantiate")
-        # Lightning's own instantiator writes hyper-parameters down, which no checkpoint of ours holds, and fails at such a link
+        # Lightning's own instantiator records hyper-parameters, which our checkpoints do not store, and fails at these links
         parser.add_instantiator(_instantiate, ClassificationModule)
 
     def _parse_ckpt_path(self) -> None:
-        """Do nothing: Lightning would let hyper-parameters in a given checkpoint win over flags and files."""
+        """Do nothing. Lightning would let hyper-parameters in a checkpoint override flags and files."""
 
     def before_instantiate_classes(self) -> None:
-        """Prepare the run's folder."""
+        """Prepare the folder of the run, and choose the checkpoint to start from."""
         self.run: RunOptions = self.config_run()
         self.folder = RunFolder(sweep_folder(Path(self.run.dir)))
         is_trial = bool(self.config[self.subcommand].trainer.fast_dev_run)
@@ -106,30 +89,31 @@ class MMPKDCLI(LightningCLI):
             self._take_folder()
         self._checkpoint = self._choose_checkpoint()
         if is_trial:
-            # it only tries whether everything works, and leaves nothing
+            # a trial run leaves nothing behind
             self.folder = RunFolder(Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="mmpkd-"))))
         self.run.dir = str(self.folder.path)
         self.folder.path.mkdir(parents=True, exist_ok=True)
         if self._checkpoint is not None:
-            # a run that goes on does so in its own folder
+            # a resumed run continues in its own folder
             warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
     @rank_zero_only
     def _take_folder(self) -> None:
-        """Keep other trainings out of the folder, and delete what killed ones left half-written."""
+        """Lock the folder against other trainings, and delete unfinished files that killed trainings left there."""
         self._resources.enter_context(locked(self.folder.path))
         for folder in (self.folder.path, self.folder.checkpoints):
             remove_unfinished(folder)
 
     def _choose_checkpoint(self) -> Path | None:
-        """Return the checkpoint that a fit goes on from, or that is evaluated; an untrained student is never scored.
+        """Return the checkpoint that a fit resumes from, or that is evaluated. An untrained student is never evaluated.
 
         Raises:
-            AlreadyTrainedError: If the folder holds the finished training that is asked for.
+            AlreadyTrainedError: If the folder contains the requested training and it is finished.
+            FileNotFoundError: If there is no checkpoint to evaluate.
         """
         config = self.config[self.subcommand]
         folder = self.folder
-        own = {"best": folder.best, "last": folder.last}  # as Lightning calls them
+        own = {"best": folder.best, "last": folder.last}  # Lightning's names
         given = None if config.ckpt_path is None else own.get(config.ckpt_path, Path(config.ckpt_path))
         if self.subcommand == "fit" and not config.trainer.fast_dev_run:
             settings = yaml.safe_load(self._parser(self.subcommand).dump(config, skip_none=False))
@@ -139,24 +123,26 @@ class MMPKDCLI(LightningCLI):
             if start.checkpoint is None:
                 _forget_tracked_run(folder)
             else:
-                logger.info("goes on from %s", start.checkpoint)
+                logger.info("resumes from %s", start.checkpoint)
                 if start.checkpoint.parent == folder.checkpoints:
-                    config.ckpt_path = None  # the folder's own configuration is that of the whole training
+                    config.ckpt_path = None  # config.yaml then describes the whole training
             given = start.checkpoint
         if given is not None:
-            load_of_kind(given, "state_dict", "model", mmap=True)  # whether it can be read, before anything long begins
+            load_of_kind(
+                given, "state_dict", "model", mmap=True
+            )  # an unreadable file is found before anything slow starts
         if given is not None or self.subcommand == "fit":
             return given
         if not folder.best.is_file():
             raise FileNotFoundError(
-                f"Expected the checkpoint of a trained run in '{folder.best}' but there is none. Train it first, or give "
+                f"Expected the checkpoint of a trained run in '{folder.best}' but there is none. Train it first, or pass "
                 "--ckpt_path."
             )
         logger.info("%s: %s", self.subcommand, folder.best)
         return folder.best
 
     def instantiate_classes(self) -> None:
-        """Check the trainer's settings, instantiate everything, and tell the data module which form and patients it serves."""
+        """Check the trainer's settings, instantiate everything, and apply the run's options to the data module."""
         check_trainer(self.config[self.subcommand].trainer, str(self.subcommand))
         super().instantiate_classes()
         self.config_init[self.subcommand].ckpt_path = None if self._checkpoint is None else str(self._checkpoint)
@@ -169,67 +155,25 @@ class MMPKDCLI(LightningCLI):
             self.datamodule.hold_out(self.run.held_out_fold, self.run.num_folds)
 
     def config_run(self) -> RunOptions:
-        """Return the run's options."""
+        """Return the options of the run."""
         return RunOptions(**self.config[self.subcommand].run.as_dict())
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Make a trainer that writes into the run's folder only."""
+        """Create a trainer that writes only into the run's folder."""
         configured = self.config_init[self.subcommand].trainer
         check_monitor(self.run.monitor, self.datamodule.label_names)
         warn_of_unused_gpu(configured.accelerator)
         has_bar = configured.enable_progress_bar
         has_bar = sys.stdout.isatty() if has_bar is None else has_bar
+        seed = int(self.config[self.subcommand].seed_everything)
         own = {
             "default_root_dir": self.run.dir,
-            "callbacks": [*users_callbacks(configured.callbacks), *self._callbacks(has_bar)],
+            "callbacks": [*users_callbacks(configured.callbacks), *run_callbacks(self.run, self.folder, seed, has_bar)],
             "plugins": [*users_plugins(configured.plugins), SafeCheckpointIO()],
-            "logger": self._loggers(configured.logger),
+            "logger": run_loggers(self.run, self.folder, configured.logger),
             "enable_progress_bar": has_bar,
         }
         return super().instantiate_trainer(**{**own, **kwargs})
-
-    def _callbacks(self, has_bar: bool) -> list[Callback]:
-        best = BestCheckpoint(self.folder.checkpoints, self.run.monitor)
-        last = LastCheckpoint(self.folder, self.run.save_every_n_minutes, self.run.save_every_n_steps)
-        seed = self.config[self.subcommand].seed_everything
-        progress = RichProgressBar(leave=False) if has_bar else EpochLog()
-        # the data of a study are checked once, before its first run
-        checks = [] if self.run.study else [DataCheck()]
-        return [
-            best,
-            last,
-            *checks,
-            LabelCheck(self.run.monitor),
-            LastValidation(),
-            RNGState(int(seed)),
-            Threads(),
-            NaNGuard(),
-            PredictionWriter(),
-            RunRecord(int(seed), self.run.job_type, self.run.study),
-            ResumedLoops(),
-            StopTogether(),
-            TeacherCardWriter(self.run.reference),
-            progress,
-        ]
-
-    def _loggers(self, configured: object) -> list[Logger]:
-        if configured is False:
-            return []
-        run = self.run
-        folder = self.folder.path
-        name = os.environ.get("WANDB_NAME") or run_name(folder)
-        tracker = wandb_logger(
-            folder,
-            run.wandb,
-            run.project,
-            name,
-            run.group,
-            run.job_type,
-            run.tags,
-            run.media,
-            run.system_metrics,
-        )
-        return [MetricsFile(self.folder), *([tracker] if tracker else []), *users_loggers(configured)]
 
 
 def _instantiate(kind: type[ClassificationModule], *args: Any, **options: Any) -> ClassificationModule:
@@ -238,7 +182,7 @@ def _instantiate(kind: type[ClassificationModule], *args: Any, **options: Any) -
 
 @rank_zero_only
 def _forget_tracked_run(folder: RunFolder) -> None:
-    """Let a training that begins be a new run at W&B, too, if an earlier one was stopped before it had saved anything."""
+    """Start a new W&B run if an earlier training in the folder was stopped before its first checkpoint."""
     folder.wandb_id.unlink(missing_ok=True)
 
 
@@ -246,20 +190,20 @@ def _id_key() -> str:
     key = os.environ.get("MMPKD_ID_KEY")
     if not key:
         raise ValueError(
-            "Expected a secret in the environment variable MMPKD_ID_KEY for run.hash_ids but it is empty. Set it."
+            "Expected a secret key in the environment variable MMPKD_ID_KEY for run.hash_ids but it is empty. Set it."
         )
     return key
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run a sub-command of the Lightning command line.
+    """Run a subcommand of the Lightning command line.
 
     Args:
-        args: Arguments without the program's name, for example ["fit", "--config", "experiments/cxr/teacher.yaml"]; those
-            of the process by default.
+        args: Arguments without the program's name, for example ["fit", "--config", "experiments/cxr/teacher.yaml"]; the
+            arguments of the process if None.
 
     Raises:
-        SystemExit: With 2 for wrong arguments, 130 after an interrupt, 143 after SIGTERM.
+        SystemExit: With status 2 for wrong arguments, 130 after an interrupt, 143 after SIGTERM.
     """
     find_user_code()
     start_logging()
@@ -289,10 +233,10 @@ def main(args: Sequence[str] | None = None) -> None:
         )
         exit_code = 0
     except AlreadyTrainedError as error:
-        logger.info("'%s' holds this training, and it is finished. Nothing to do.", error)
+        logger.info("'%s' contains this training, and it is finished. Nothing to do.", error)
         exit_code = 0
     except SIGTERMException:
-        # Lightning's own exception would end the process with 0
+        # Lightning's own exception would end the process with status 0
         raise SystemExit(143) from None
     except SystemExit as error:
         if isinstance(error.__context__, KeyboardInterrupt):

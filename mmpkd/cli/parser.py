@@ -1,4 +1,4 @@
-"""The parser of Lightning's commands and of data modules: short names of classes, and errors in one line that suggest a name."""
+"""The parser of Lightning's commands and of data modules, with short class names and one-line errors with suggestions."""
 
 import os
 import re
@@ -21,7 +21,7 @@ _KNOWN_CLASSES = re.compile(r"known subclasses: [\w., ]+")
 
 
 class ShortNames(DefaultHelpFormatter):  # type: ignore[misc]  # jsonargparse is untyped for us
-    """Lists known classes by their short names."""
+    """Help formatter that lists classes by their short names."""
 
     def _expand_help(self, action: Action) -> str:
         text: str = super()._expand_help(action)
@@ -29,10 +29,10 @@ class ShortNames(DefaultHelpFormatter):  # type: ignore[misc]  # jsonargparse is
 
 
 class SuggestingParser(LightningArgumentParser):
-    """A parser that says in one line what is wrong, and adds the nearest known names to it.
+    """A parser whose error messages are one line and suggest the nearest known names.
 
-    Options cannot be shortened: a short form would mean something else as soon as another option begins like it. Our classes
-    can be named without their module.
+    Options cannot be abbreviated, because an abbreviation changes its meaning as soon as another option starts with it. Our
+    classes can be named without their module.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -40,14 +40,14 @@ class SuggestingParser(LightningArgumentParser):
         super().__init__(*args, **{"allow_abbrev": False, "formatter_class": ShortNames, **kwargs})
 
     def format_help(self) -> str:
-        """Return the help, with all classes that we offer."""
+        """Return the help, which lists all of our classes."""
         import_all()
         text: str = super().format_help()
         return text
 
     def parse_args(self, args: Sequence[str] | None = None, *more: Any, **kwargs: Any) -> Namespace:
         """Parse arguments; see jsonargparse."""
-        # `--data.help NAME` is looked up without being loaded
+        # jsonargparse looks up `--data.help NAME` without loading it as YAML
         given = None if args is None else written_out(args)
         import_named([arg.rpartition("=")[2] for arg in given or ()])
         return super().parse_args(given, *more, **kwargs)
@@ -56,7 +56,7 @@ class SuggestingParser(LightningArgumentParser):
         """Parse a configuration file.
 
         Raises:
-            ValueError: If it is no YAML, or empty; jsonargparse would not name the file.
+            ValueError: If it is no YAML, or empty. The message names the file, which that of jsonargparse does not.
         """
         path = Path(os.fspath(cfg_path))
         if path.is_file():
@@ -64,14 +64,14 @@ class SuggestingParser(LightningArgumentParser):
         return super().parse_path(cfg_path, *args, **kwargs)
 
     def parse_string(self, content: str, *args: Any, **kwargs: Any) -> Namespace:
-        """Parse settings; the file that they add to is one of the arguments."""
+        """Parse settings without their `base`, which `written_out` has added to the arguments."""
         return super().parse_string(without_base(content), *args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print the message and a suggestion, or where the user's own code has failed, and exit with 2.
+        """Print the message and a suggestion, or the place of an error in the user's own code, and exit with status 2.
 
         Raises:
-            Exception: What was wrong, with `--debug`.
+            Exception: The original error, with `--debug`.
         """
         if not self.exit_on_error:
             super().error(message, ex)

@@ -1,7 +1,7 @@
-"""The Lightning command line, imported without the garbage collector.
+"""The Lightning command line, imported while the garbage collector is off.
 
-Importing it makes 600,000 objects that stay. The collector would walk over them again and again, for a quarter of the CPU time of
-the import.
+The import creates 600,000 objects that stay alive. The collector would traverse them again and again, which takes a quarter of
+the CPU time of the import.
 """
 
 import atexit
@@ -19,6 +19,9 @@ __all__ = ["freeze", "main"]
 
 
 def freeze() -> None:
-    """Never collect what is there now: for programs, which keep all of it, and for servers, whose children then share it."""
+    """Exclude all current objects from garbage collection.
+
+    Programs keep them anyway, and the children of a forking server then share their memory.
+    """
     gc.freeze()
-    atexit.register(gc.unfreeze)  # extension modules look at the end for what was not collected, and complain of it
+    atexit.register(gc.unfreeze)  # some extension modules complain at exit about objects that were not collected

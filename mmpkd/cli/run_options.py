@@ -1,4 +1,4 @@
-"""Where a run lives and how it is tracked."""
+"""Options of a run: its folder and how it is tracked."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -6,33 +6,33 @@ from typing import Literal
 
 @dataclass
 class RunOptions:
-    """Where a run lives and how it is tracked.
+    """The folder of a run and how it is tracked.
 
     Attributes:
-        dir: Folder of the run: configuration, checkpoints, metrics, tables, maps and the W&B files.
+        dir: Folder of the run, with configuration, checkpoints, metrics, tables, maps and W&B files.
         group: Study that the run belongs to (W&B group).
         job_type: Role of the run in the study (W&B job type).
         tags: W&B tags.
         project: W&B project.
-        wandb: `auto` is online for those who are logged in to W&B and offline for others; `offline` needs no account or network;
-            `online` needs an account; `disabled` writes nothing. WANDB_MODE sets the default, and WANDB_PROJECT,
-            WANDB_RUN_GROUP, WANDB_JOB_TYPE and WANDB_TAGS those of project, group, job_type and tags.
-        media: Whether images go to W&B: `auto`, not if the data are credentialed and the server is a third party's; `local`,
+        wandb: `auto` is online for users who are logged in to W&B and offline for others; `offline` needs no account or network;
+            `online` needs an account; `disabled` writes nothing. The default can be set in WANDB_MODE, and the defaults of
+            project, group, job_type and tags in WANDB_PROJECT, WANDB_RUN_GROUP, WANDB_JOB_TYPE and WANDB_TAGS.
+        media: Whether images are logged to W&B: `auto`, unless the data are credentialed and W&B runs the server; `local`,
             never; `upload`, always.
         system_metrics: Whether W&B records memory and utilisation of the GPU and the machine.
-        hash_ids: Replace identifiers of samples and patients by keyed hashes in everything that the run writes. The key is the
-            environment variable MMPKD_ID_KEY; all runs that share targets or are compared need the same one.
-        monitor: Validation score, higher is better, that `checkpoints/best.ckpt` is chosen by. Never a localization score.
-        reference: Folder of an image-only student's finished run that the teacher card compares a teacher with.
-        save_every_n_minutes: Minutes between saves of `checkpoints/last.ckpt` inside an epoch, from which a killed run goes on.
-            It is saved after every epoch, too.
+        hash_ids: Replace identifiers of samples and patients by keyed hashes in everything that the run writes. The key is read
+            from the environment variable MMPKD_ID_KEY. Runs that share targets or are compared need the same key.
+        monitor: Validation score that `checkpoints/best.ckpt` is chosen by; higher is better. Never a localization score.
+        reference: Folder of a finished run of an image-only student, to compare the teacher with on the teacher card.
+        save_every_n_minutes: Minutes between saves of `checkpoints/last.ckpt` within an epoch, from which a killed run resumes.
+            It is also saved after every epoch.
         save_every_n_steps: Optimizer steps between these saves, instead of minutes.
-        study: Fingerprint of the run in a study; the study sets it.
-        num_folds: Folds of training patients, of which one is left out of the training; 0 trains on all of them.
-        held_out_fold: Which one, from 0.
+        study: Fingerprint of the run in a study, set by the study.
+        num_folds: Number of folds of the training patients, one of which is held out of training; 0 trains on all patients.
+        held_out_fold: Index of the fold that is held out, from 0.
 
     Raises:
-        ValueError: If there is no folder, or no such fold.
+        ValueError: If `dir` is empty, or there is no such fold.
     """
 
     dir: str = "runs/default"

@@ -1,4 +1,4 @@
-"""Short forms on the Lightning command line: the path of a teacher, and a file that adds to another one."""
+"""Short forms on the Lightning command line: `--model.teacher PATH`, and the `base` of a configuration file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,17 +10,16 @@ _CONFIG = ("--config", "-c")
 
 
 def written_out(args: Sequence[str]) -> list[str]:
-    """Return arguments with `--model.teacher PATH` as `--model.teacher.path PATH`, and with all files that a file adds to.
+    """Expand `--model.teacher PATH` to `--model.teacher.path PATH`, and insert the bases of configuration files.
 
-    Without the first, a path would replace the whole teacher of a configuration file, its control included, and not its path
-    only.
+    Otherwise a path would replace all settings of the teacher in a configuration file, including its control.
 
     Args:
         args: Arguments without the program's name.
 
     Raises:
-        FileNotFoundError: If a file adds to one that does not exist.
-        ValueError: If files add to each other in a circle.
+        FileNotFoundError: If the base of a file does not exist.
+        ValueError: If bases form a circle.
     """
     long: list[str] = []
     for arg, following in zip(args, [*args[1:], ""], strict=True):
@@ -38,10 +37,10 @@ def written_out(args: Sequence[str]) -> list[str]:
 def _is_file(value: str) -> bool:
     try:
         return Path(value).is_file()
-    except OSError:  # settings in place of a path may be too long for one
+    except OSError:  # JSON settings can be too long for a path
         return False
 
 
 def _is_path(value: str) -> bool:
-    """Return whether a value is neither settings in braces nor the word for none."""
+    """Return whether a value is neither empty, nor null, nor settings in braces."""
     return value not in ("", "null") and not value.lstrip().startswith("{")

@@ -1,14 +1,14 @@
-"""What a command shows in the terminal: its log, without messages of libraries that a user can do nothing about."""
+"""Terminal output of a command: its log, without library messages that users can do nothing about."""
 
 import logging
 import warnings
 
 _WARNINGS = (
-    # Lightning calls what PyTorch is about to replace; only a release of Lightning changes that
+    # Lightning uses a deprecated function of PyTorch; only a new release of Lightning can change that
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
-    # a study calls the command line within a process that has arguments of its own
+    # a study calls the command line inside a process with other arguments
     r"LightningCLI's args parameter is intended",
-    # the data module keeps the position in the epoch, where Lightning does not look
+    # the data module restores the position in the epoch, which Lightning does not know
     r"You're resuming from a checkpoint that ended before the epoch ended",
     # frozen layers are in eval mode on purpose
     r"Found \d+ module\(s\) in eval mode at the start of training",
@@ -16,17 +16,17 @@ _WARNINGS = (
 
 
 def start_logging() -> None:
-    """Log to the terminal, with the time of day."""
+    """Log to the terminal with the time of day."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
 
 def quieten() -> None:
-    """Drop what a user can do nothing about. Other warnings show, and so do errors."""
+    """Hide messages that users can do nothing about. Other warnings and errors are still shown."""
     for message in _WARNINGS:
         warnings.filterwarnings("ignore", message=message)
-    # tables of devices, and advertisements
+    # lists of devices, and advertisements
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # but a profile is what the user has asked for
+    # the user has asked for a profile
     logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
-    # the seed is in config.yaml; two lines a run say it again
+    # the seed is in config.yaml; Lightning would log it twice per run
     logging.getLogger("lightning.fabric.utilities.seed").setLevel(logging.WARNING)

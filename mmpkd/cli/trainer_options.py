@@ -1,4 +1,4 @@
-"""Settings of Lightning's trainer that a run would ignore or be harmed by: refused by name, with the way to what was meant."""
+"""Checks of Lightning's trainer settings: those that a run would ignore or that would break it are refused by name."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -13,40 +13,40 @@ from data_modules.columns import check_names
 from mmpkd.callbacks.label_check import scores_by_labels
 
 _SHARDS = re.compile(r"fsdp|deepspeed|model_?parallel", re.IGNORECASE)
-# name, what is refused, and what to do; {} is the value
+# name, which values are refused, and the message; {} is the value
 _REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     (
         "default_root_dir",
         lambda value: value is not None,
-        "no trainer.default_root_dir but got '{}': all that a run writes lies in its own folder. Set --run.dir.",
+        "no trainer.default_root_dir but got '{}': a run writes only into its own folder. Set --run.dir.",
     ),
     (
         "enable_checkpointing",
         lambda value: value is False,
-        "trainer.enable_checkpointing to be true but got false: `best.ckpt` is what is tested, and an interrupted run goes on "
-        "from `last.ckpt`. Leave it out.",
+        "trainer.enable_checkpointing to be true but got false: tests need `best.ckpt`, and an interrupted run resumes from "
+        "`last.ckpt`. Leave it out.",
     ),
     (
         "use_distributed_sampler",
         lambda value: value is True,
-        "trainer.use_distributed_sampler to be false but got true: the data module shares the samples out itself, each to one "
-        "process. Leave it out.",
+        "trainer.use_distributed_sampler to be false but got true: the data module itself distributes samples over processes. "
+        "Leave it out.",
     ),
     (
         "model_registry",
         lambda value: value is not None,
-        "no trainer.model_registry but got '{}': a run uploads no checkpoint. Leave it out.",
+        "no trainer.model_registry but got '{}': a run does not upload checkpoints. Leave it out.",
     ),
     (
         "barebones",
         bool,
-        "no trainer.barebones but got true: it forbids the checkpoints and logs that make a run. Leave it out.",
+        "no trainer.barebones but got true: it disables the checkpoints and logs that a run needs. Leave it out.",
     ),
     (
         "strategy",
         lambda value: bool(_SHARDS.search(_name(value))),
         "a trainer.strategy that keeps the whole model on each device but got '{}': checkpoints, maps and the teacher's lookup "
-        "need all of it. Set auto or ddp.",
+        "need the whole model. Set auto or ddp.",
     ),
     ("log_every_n_steps", lambda value: value is not None and value < 0, "trainer.log_every_n_steps >= 0 but got {}."),
     (
@@ -82,10 +82,10 @@ _REFUSED_IN_FIT: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
 
 
 def check_trainer(trainer: Any, command: str) -> None:
-    """Refuse settings that would be ignored or do harm.
+    """Refuse settings that a run would ignore or that would break it.
 
     Args:
-        trainer: Settings of the trainer as attributes, before anything is made of them: a class is a `class_path`.
+        trainer: Settings of the trainer as attributes, before classes are instantiated.
         command: fit, validate, test or predict.
 
     Raises:
@@ -105,25 +105,25 @@ def check_trainer(trainer: Any, command: str) -> None:
 
 
 def users_callbacks(configured: object) -> list[Callback]:
-    """Return the callbacks of the user's own, beside those of the run.
+    """Return the callbacks that the user has configured.
 
     Args:
         configured: `trainer.callbacks`: a callback, several, or None.
 
     Raises:
-        ValueError: If one of them changes how many batches make a step: a run that goes on would not notice.
+        ValueError: If one of them changes the number of batches per step, which a resumed run would not notice.
     """
     callbacks = _as_list(configured)
     if any(isinstance(callback, GradientAccumulationScheduler) for callback in callbacks):
         raise ValueError(
-            "Expected no GradientAccumulationScheduler in trainer.callbacks but got one: learning rate and resumes count equal "
-            "steps. Set --trainer.accumulate_grad_batches."
+            "Expected no GradientAccumulationScheduler in trainer.callbacks but got one: the learning rate schedule and resumes "
+            "need steps of equal size. Set --trainer.accumulate_grad_batches."
         )
     return callbacks
 
 
 def users_plugins(configured: object) -> list[Any]:
-    """Return the plugins of the user's own, beside the run's `SafeCheckpointIO`.
+    """Return the plugins that the user has configured.
 
     Args:
         configured: `trainer.plugins`: a plugin, several, or None.
@@ -134,39 +134,43 @@ def users_plugins(configured: object) -> list[Any]:
     plugins = _as_list(configured)
     if any(isinstance(plugin, CheckpointIO) for plugin in plugins):
         raise ValueError(
-            "Expected no CheckpointIO in trainer.plugins but got one: the run's own survives kills. Leave it out."
+            "Expected no CheckpointIO in trainer.plugins but got one: a run has its own, which writes atomically. Leave it out."
         )
     return plugins
 
 
 def users_loggers(configured: object) -> list[Logger]:
-    """Return the loggers of the user's own, beside `metrics.csv` and W&B.
+    """Return the loggers that the user has configured, in addition to `metrics.csv` and W&B.
 
     Args:
-        configured: `trainer.logger`: a logger, several, or whether there are any.
+        configured: `trainer.logger`: a logger, several, or a bool.
 
     Raises:
-        ValueError: If one of them is of W&B.
+        ValueError: If one of them is a `WandbLogger`.
     """
     loggers = [] if isinstance(configured, bool) else _as_list(configured)
     if any(isinstance(logger, WandbLogger) for logger in loggers):
         raise ValueError(
-            "Expected no WandbLogger in trainer.logger but got one: every run has its own, which keeps paths and patients' data "
-            "to itself. Set --run.wandb and --run.project."
+            "Expected no WandbLogger in trainer.logger but got one: every run has its own, which does not upload paths or "
+            "patient data. Set --run.wandb and --run.project."
         )
     return loggers
 
 
 def check_monitor(monitor: str, label_names: Iterable[str]) -> None:
-    """Check that the score that chooses the checkpoint is one of classification, and of a label that there is.
+    """Check that the monitored score is a classification score of an existing label.
+
+    Args:
+        monitor: Name of the score, `run.monitor`.
+        label_names: Names of the labels.
 
     Raises:
         ValueError: If it is not.
     """
     if not re.fullmatch(r"val/(auroc|auprc|f1)[^/]*(/.*)?", monitor):
         raise ValueError(
-            "Expected run.monitor to be a validation score of classification (val/auroc..., val/auprc..., val/f1...) but "
-            f"got '{monitor}'. Localization must not choose a checkpoint."
+            "Expected run.monitor to be a classification score on the validation split (val/auroc..., val/auprc..., val/f1...) "
+            f"but got '{monitor}'. Localization must not be used to choose a checkpoint."
         )
     check_names([monitor], list(scores_by_labels(label_names)), "scores in run.monitor")
 

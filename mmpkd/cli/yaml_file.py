@@ -1,4 +1,4 @@
-"""Files of settings, which may add to another one."""
+"""Configuration files in YAML, which may extend another one, their `base`."""
 
 import re
 from pathlib import Path
@@ -10,29 +10,29 @@ _BASE_LINE = re.compile(rf"^{BASE}:.*$", re.MULTILINE)
 
 
 def read_settings(path: Path) -> dict[str, object]:
-    """Read a file of settings in YAML.
+    """Read a configuration file in YAML.
 
     Raises:
-        ValueError: If it is no YAML, or holds no settings; names the file.
+        ValueError: If it is no YAML, or contains no settings. The message names the file.
     """
     try:
         content = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         what = str(error).replace(' in "<unicode string>",', "")
-        raise ValueError(f"Expected YAML in '{path}' but got: {what}. Mend the file.") from error
+        raise ValueError(f"Expected YAML in '{path}' but got: {what}. Fix the file.") from error
     if not isinstance(content, dict):
         found = "nothing" if content is None else f"{content!r:.80}"
-        raise ValueError(f"Expected settings in '{path}', such as `model:`, but it holds {found}.")
+        raise ValueError(f"Expected settings in '{path}', such as `model:`, but it contains {found}.")
     return content
 
 
 def with_bases(path: Path) -> list[Path]:
-    """Return a file of settings after those that it adds to: its `base`, and the base of that one.
+    """Return a configuration file and all of its bases, in the order in which to read them.
 
-    Each of them counts as if it were given before the file, so that the file changes what its bases say.
+    The bases come first, so that the file overrides their settings.
 
     Args:
-        path: A file; `base` in it is the path of another one, relative to its own folder.
+        path: A file. Its `base` is the path of another file, relative to its own folder.
 
     Raises:
         FileNotFoundError: If a base does not exist.
@@ -46,11 +46,11 @@ def with_bases(path: Path) -> list[Path]:
         if not file.is_file():
             raise FileNotFoundError(f"Expected the {BASE} of '{files[0]}' at '{file}' but there is no such file.")
         if any(file.samefile(other) for other in files):
-            raise ValueError(f"Expected files that add to each other in one direction but '{file}' is its own {BASE}.")
+            raise ValueError(f"Expected configuration files without a circle of bases but '{file}' is its own {BASE}.")
         files.insert(0, file)
     return files
 
 
 def without_base(content: str) -> str:
-    """Return the text of a file of settings without its `base`, which is no setting; lines keep their numbers."""
+    """Return the text of a configuration file without its `base`, which is no setting. Line numbers do not change."""
     return _BASE_LINE.sub("", content)

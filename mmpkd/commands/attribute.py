@@ -1,4 +1,4 @@
-"""`mmpkd attribute`: where a student looks on any image files."""
+"""`mmpkd attribute`: figures of where a student looks on image files."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ ATTRIBUTIONS = ("grad_cam", "last_layer", "relevance", "rollout")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Draw maps.
+    """Draw attribution maps.
 
     Returns:
-        0; 1 if a file cannot be read or the checkpoint cannot be used; 130 after Ctrl-C.
+        Exit status: 0; 1 if a file cannot be read or the checkpoint cannot be used; 130 after Ctrl-C.
     """
     return run_command(_parser(), argv, _run, takes_data_flags=False)
 
@@ -28,11 +28,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "mmpkd attribute",
         allow_abbrev=False,
-        description="Draw where a student looks on image files (JPEG, PNG, DICOM), one figure a file, and write its "
+        description="Draw where a student looks on image files (JPEG, PNG, DICOM), one figure per file, and write its "
         "predictions. Files are read, cropped and resized as in its training.",
     )
     parser.add_argument("checkpoint", type=Path, help="checkpoints/best.ckpt of a student's run")
-    parser.add_argument("images", type=Path, nargs="+", help="files, or folders that are searched for them")
+    parser.add_argument("images", type=Path, nargs="+", help="image files, or folders to search for them")
     parser.add_argument("--out", type=new_folder, default=Path("maps"), help="folder to write (default: maps)")
     parser.add_argument(
         "--attribution",
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         help="maps to draw (default: rollout relevance)",
     )
     parser.add_argument(
-        "--finding", nargs="+", help="findings of maps that are specific to one (default: those recognised)"
+        "--finding", nargs="+", help="findings to explain with relevance and grad_cam (default: those recognised)"
     )
     parser.add_argument("--format", choices=("png", "svg", "pdf"), default="png", help="file format (default: png)")
     return parser

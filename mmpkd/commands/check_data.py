@@ -1,4 +1,4 @@
-"""`mmpkd check-data`: what a data set holds and what is wrong with it, before anything is trained."""
+"""`mmpkd check-data`: counts and problems of a data set, before anything is trained."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from mmpkd.commands.command import at_least, run_command
 
 
 def main(argv: Sequence[str]) -> int:
-    """Check a data set and print what was found.
+    """Check a data set and print its counts and problems.
 
     Returns:
-        0; 1 if there are errors; 130 after Ctrl-C.
+        Exit status: 0; 1 if there are errors; 130 after Ctrl-C.
     """
     return run_command(_parser(), argv, _run)
 
@@ -26,7 +26,7 @@ def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     from mmpkd.commands.data_report import show
 
     if options.json is not None:
-        check_writable(options.json)
+        check_writable(options.json)  # before the check, which can take long
     data = load_data_module(options.config, overrides)
     max_images = None if options.images == "all" else int(options.images)
     report = check_data(data, max_images, options.num_workers, options.deep)
@@ -45,17 +45,17 @@ def _images(text: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "mmpkd check-data",
-        description="Count a data set by split, label, view and region, and find what would break training or scores: "
-        "shared patients and files, missing files, unreadable images, constant labels, privileged columns that are the label, "
-        "regions outside their image.",
+        description="Count the samples of a data set by split, label, view and region, and find what would break training or "
+        "scores: patients or files in several splits, missing files, unreadable images, constant labels, privileged columns that "
+        "equal a label, regions outside their image.",
         epilog="Other flags change the data, for example --data.root=/data/mimic-cxr-jpg",
         allow_abbrev=False,
     )
     parser.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
     parser.add_argument(
-        "--images", type=_images, default="200", help="images to decode a split, or 'all' (default: 200)"
+        "--images", type=_images, default="200", help="images to decode per split, or 'all' (default: 200)"
     )
     parser.add_argument("--deep", action="store_true", help="also compare the contents of all image files")
-    parser.add_argument("--num_workers", type=at_least(0), help="processes (default: as many as there are processors)")
+    parser.add_argument("--num_workers", type=at_least(0), help="number of processes (default: one per processor)")
     parser.add_argument("--json", type=Path, help="also write the report to this file")
     return parser

@@ -1,4 +1,4 @@
-"""What all commands share: how arguments are parsed, and how errors and Ctrl-C end them."""
+"""Common parts of all commands: parsing of arguments, and exit status after errors and Ctrl-C."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -15,15 +15,15 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str], run: Run, 
 
     Args:
         parser: Parser of the command.
-        argv: Arguments after the command's name; with `--debug` among them, every error has its traceback.
+        argv: Arguments after the command's name. With `--debug`, every error has its traceback.
         run: The command. It gets the parsed arguments, and those that the parser does not know.
-        takes_data_flags: Whether there may be unknown arguments: flags of the data module, such as --data.root=/data/mimic.
+        takes_data_flags: Whether to allow unknown arguments, which are flags of the data module (--data.root=/data/mimic).
 
     Returns:
-        Exit status: that of `run`, 1 after an error that the user can mend (see `user_error`), 130 after Ctrl-C.
+        Exit status of `run`; 1 after an error that the user can fix (see `user_error`); 130 after Ctrl-C.
 
     Raises:
-        SystemExit: With 2 for wrong arguments, with 0 after `--help`.
+        SystemExit: With status 2 for wrong arguments, with 0 after `--help`.
     """
     args, is_debug = take_debug(argv)
     options, overrides = parser.parse_known_args(args)
@@ -37,10 +37,10 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str], run: Run, 
 
 
 def new_folder(text: str) -> Path:
-    """Return the path of a folder that a command writes; an empty one would be the working directory.
+    """Return the path of an output folder.
 
     Raises:
-        ArgumentTypeError: If it is empty.
+        ArgumentTypeError: If the path is empty, which would be the working directory.
     """
     if not text.strip():
         raise argparse.ArgumentTypeError("expected a folder but got an empty path")
@@ -48,7 +48,7 @@ def new_folder(text: str) -> Path:
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """Return the type of a whole number that must not be smaller than `least`."""
+    """Return the argument type of an integer >= `least`."""
 
     def number(text: str) -> int:
         value = int(text)

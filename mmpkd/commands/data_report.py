@@ -1,4 +1,4 @@
-"""What a data set holds and what is wrong with it, as tables in a terminal."""
+"""Counts and problems of a data set, as tables in the terminal."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ LABEL_COUNTS = ("present", "absent", "not_stated", "roi")
 
 
 def show(report: DataReport, console: Console) -> None:
-    """Print a report as tables."""
+    """Print a report to a console."""
     if report.splits:
         _show_splits(report.splits, console)
         _show_labels(report.splits, console)

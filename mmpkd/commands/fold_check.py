@@ -1,4 +1,4 @@
-"""Whether teachers can be trained by fold: asked before any of them is."""
+"""A check that teachers can be trained by fold, before the first one is trained."""
 
 import io
 import tempfile
@@ -17,15 +17,15 @@ from mmpkd.study.execution.run import Run
 
 
 def check_fold_runs(runs: Sequence[Run], lightning: Callable[[Sequence[str]], None]) -> None:
-    """Check that runs train a teacher, and that there are patients for every fold.
+    """Check that runs train a teacher, and that every fold has patients.
 
     Args:
-        runs: One a fold, with equal settings.
+        runs: One run per fold, with equal settings.
         lightning: The Lightning command line.
 
     Raises:
-        ValueError: If they train something else, or there are fewer patients than folds.
-        SystemExit: With 2, if an option is unknown or has a wrong value.
+        ValueError: If they do not train a teacher, or there are fewer patients than folds.
+        SystemExit: With status 2 if an option is unknown or has a wrong value.
     """
     with tempfile.TemporaryDirectory(prefix="mmpkd-") as folder:
         path = Path(folder) / "config.yaml"
@@ -39,7 +39,8 @@ def check_fold_runs(runs: Sequence[Run], lightning: Callable[[Sequence[str]], No
 
 
 def _all_settings(run: Run, lightning: Callable[[Sequence[str]], None]) -> str:
-    """Return what all files and flags of a run amount to, as YAML."""
+    """Return the complete configuration of a run as YAML."""
+    # `--print_config` prints to stdout and exits with status 0
     printed = io.StringIO()
     try:
         with redirect_stdout(printed):
@@ -55,6 +56,6 @@ def _check_is_teacher(model: object) -> None:
     module, _, attribute = str(name).rpartition(".")
     if name is None or not issubclass(getattr(import_module(module), attribute), TeacherModule):
         raise ValueError(
-            f"Expected the experiment of a teacher (mmpkd.modules.TeacherModule) but its model is {name}. Give a teacher's, such "
+            f"Expected the experiment of a teacher (mmpkd.modules.TeacherModule) but its model is {name}. Use a teacher's, such "
             "as experiments/cxr/teacher.yaml."
         )

@@ -1,4 +1,4 @@
-"""`mmpkd init`: experiments to start from, in a folder of the user's own."""
+"""`mmpkd init`: copies experiments to start from into the user's project."""
 
 import argparse
 import shutil
@@ -15,9 +15,9 @@ class Start:
     """Experiments to start from.
 
     Attributes:
-        about: What they are, for the README.
-        files: Files to copy, as patterns below the folder of experiments.
-        commands: What to type, in this order.
+        about: Description for the README.
+        files: Files to copy, as glob patterns in the folder of experiments.
+        commands: Commands to run, in this order.
     """
 
     about: str
@@ -26,7 +26,7 @@ class Start:
 
 
 _COMMON = "student.yaml"
-# the other files of that folder read real descriptions
+# the other files of this folder need real descriptions
 _MAMMO = ("baseline", "controls", "distill", "nuisance", "study", "sweep", "teacher")
 STARTS = {
     "phantoms": Start(
@@ -83,33 +83,33 @@ STARTS = {
 README = """\
 # Experiments
 
-One YAML file is one experiment; its first line says how to run it. Type all commands in the folder above this one: paths such as
-`data/...` and `runs/...` start there. `experiments/data/` says what is read, `experiments/student.yaml` what all students have in
-common; a file is read after its `base`, and changes what that says.
+One YAML file is one experiment; its first line says how to run it. Run all commands in the folder above this one: paths such as
+`data/...` and `runs/...` are relative to it. `experiments/data/` contains the data sets, `experiments/student.yaml` the settings
+that all students share. A file extends its `base` and can override its settings.
 
 {sections}
-A study ends with a report, `runs/<name>/report/index.html`. Any option of a file can be given as a flag:
+A study ends with a report, `runs/<name>/report/index.html`. Any option of a file can be set by a flag:
 
     mmpkd study {study} --seeds 0 1 2 3 4 -- --trainer.max_epochs=2
 
-A class of your own, `MyData` in `my_data.py` in that folder, is named `class_path: my_data.MyData`.
+To use your own class, for example `MyData` in `my_data.py` in that folder, write `class_path: my_data.MyData`.
 """
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write experiments.
+    """Copy experiments and write their README.
 
     Returns:
-        0; 1 if files are in the way or cannot be written.
+        Exit status: 0; 1 if a file exists already or cannot be written.
     """
     return run_command(_parser(), argv, _run, takes_data_flags=False)
 
 
 def experiments_folder() -> Path:
-    """Return where the experiments are: within the package once it is installed, beside it in a checkout.
+    """Return the folder of our experiments: inside the installed package, or next to it in a checkout.
 
     Raises:
-        FileNotFoundError: If they are in neither place.
+        FileNotFoundError: If it is in neither place.
     """
     package = Path(__file__).parents[1]
     folders = (package / "experiments", package.parent / "experiments")
@@ -133,15 +133,15 @@ def _run(options: argparse.Namespace, _: Sequence[str]) -> int:
         (target / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / file, target / file)
     readme.write_text(_readme(starts))
-    sys.stdout.write(f"{len(files)} files are in {target}. {readme} says what to type next, in {options.folder}.\n")
+    sys.stdout.write(f"Wrote {len(files)} files to {target}. See {readme} for what to run next, in {options.folder}.\n")
     return 0
 
 
 def _matches(source: Path, patterns: Sequence[str]) -> list[Path]:
-    """Return the files, relative to their folder.
+    """Return the files that match patterns, relative to their folder.
 
     Raises:
-        FileNotFoundError: If there is none for a pattern.
+        FileNotFoundError: If a pattern matches nothing.
     """
     found: list[Path] = []
     for pattern in patterns:
@@ -157,17 +157,19 @@ def _check_free(paths: Sequence[Path]) -> None:
     if taken:
         more = "" if len(taken) == 1 else f", and so do {len(taken) - 1} more files"
         raise FileExistsError(
-            f"Expected new files but {taken[0]} exists{more}. Nothing is overwritten: name another folder, or move what is there."
+            f"Expected new files but {taken[0]} exists{more}. Nothing is overwritten: use another folder, or move these files."
         )
 
 
 def _readme(starts: dict[str, Start]) -> str:
-    sections = [
-        f"## {name}\n\n{start.about}\n\n" + "".join(f"    {command}\n" for command in start.commands)
-        for name, start in starts.items()
-    ]
+    sections = [_section(name, start) for name, start in starts.items()]
     first = next(iter(starts.values())).commands[-1]
     return README.format(sections="\n".join(sections), study=first.split()[2])
+
+
+def _section(name: str, start: Start) -> str:
+    commands = "".join(f"    {command}\n" for command in start.commands)
+    return f"## {name}\n\n{start.about}\n\n{commands}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -181,6 +183,6 @@ def _parser() -> argparse.ArgumentParser:
         "--data",
         action="append",
         choices=STARTS,
-        help="phantoms (the default) need no data; mimic-cxr, cbis-ddsm; table: any data of your own. May be repeated",
+        help="phantoms (default, needs no data), mimic-cxr, cbis-ddsm, or table for your own data; can be repeated",
     )
     return parser

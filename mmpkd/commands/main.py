@@ -28,17 +28,17 @@ Multimodal privileged knowledge distillation for medical imaging.
   fit        train a teacher or a student:  mmpkd fit --config experiments/cxr/teacher.yaml
   validate   score a checkpoint on the validation split
   test       score a checkpoint on the test split
-  predict    probabilities for the test split, from images only
-  attribute  where a student looks on any image files:  mmpkd attribute CHECKPOINT IMAGES... --out FOLDER
-  check-data find what is wrong with a data set before training:  mmpkd check-data experiments/data/mimic_cxr.yaml
+  predict    predict the test split, from images only
+  attribute  draw where a student looks on image files:  mmpkd attribute CHECKPOINT IMAGES... --out FOLDER
+  check-data find problems of a data set before training:  mmpkd check-data experiments/data/mimic_cxr.yaml
   prepare    resize all images of a data set once:  mmpkd prepare experiments/data/mimic_cxr.yaml
-  targets    store what teachers say:  mmpkd targets build experiments/cxr/distill.yaml TEACHER.ckpt --out FOLDER
-  teacher-card  whether a teacher can teach:  mmpkd teacher-card experiments/cxr/distill.yaml TEACHER.ckpt
-  study      teacher, arms and seeds, then a report:  mmpkd study experiments/cxr/study.yaml
+  targets    store the outputs of teachers:  mmpkd targets build experiments/cxr/distill.yaml TEACHER.ckpt --out FOLDER
+  teacher-card  score a teacher and test it for leaks:  mmpkd teacher-card experiments/cxr/distill.yaml TEACHER.ckpt
+  study      train teacher, arms and seeds, then write a report:  mmpkd study experiments/cxr/study.yaml
 
-Any option of a configuration can be given as a flag:  --model.objective.weight=0.7 --data.batch_size=64
-`mmpkd COMMAND --help` lists a command's options, `mmpkd --version` prints the version. An error is one line;
-`mmpkd --debug COMMAND` shows where in the program it happened.
+Any option of a configuration can be set by a flag:  --model.objective.weight=0.7 --data.batch_size=64
+`mmpkd COMMAND --help` lists the options of a command, `mmpkd --version` prints the version. Errors are one line;
+`mmpkd --debug COMMAND` shows their traceback.
 """
 
 
@@ -46,10 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        argv: Arguments without the program's name; those of the process by default.
+        argv: Arguments without the program's name; those of the process if None.
 
     Returns:
-        Exit status: that of the command, or 2 for an unknown one.
+        Exit status of the command, or 2 for an unknown command.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help", "help"):
@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args[0] == "--version":
         sys.stdout.write(f"mmpkd {version('mmpkd')}\n")
         return 0
+    # `mmpkd --debug COMMAND` is the same as `mmpkd COMMAND --debug`
     if args[0] == DEBUG and len(args) > 1:
         args[:2] = [args[1], DEBUG]
     if args[0] in OWN_COMMANDS:
@@ -86,7 +87,7 @@ def _run_lightning(args: list[str], is_program: bool) -> int:
 
 
 def program() -> int:
-    """Run the command of this process; Ctrl-C ends it with 130, also while it is being imported."""
+    """Run the command of this process. Ctrl-C ends it with status 130, also during imports."""
     try:
         return main()
     except KeyboardInterrupt:

@@ -18,11 +18,11 @@ def main(argv: Sequence[str]) -> int:
     """Prepare or verify the images of a data set.
 
     Returns:
-        0; 1 after an error, or if images do not match their checksums; 130 after Ctrl-C.
+        Exit status: 0; 1 after an error, or if images do not match their checksums; 130 after Ctrl-C.
     """
     status = run_command(_parser(), argv, _run)
     if status == 130:
-        sys.stderr.write("Stopped. What was prepared is kept; the same command goes on.\n")
+        sys.stderr.write("Stopped. Prepared images are kept; the same command continues.\n")
     return status
 
 
@@ -30,7 +30,7 @@ def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     from mmpkd.cli.data_config import load_data_module
 
     data = load_data_module(options.config, overrides)
-    data.prepared = None  # the files themselves are read
+    data.prepared = None  # read the original files, even if the configuration has prepared images
     folder = options.out or Path("data/prepared") / f"{options.config.stem}_{data.image_size}"
     return _verify(folder) if options.verify else _prepare(data, folder, options)
 
@@ -50,7 +50,7 @@ def _prepare(data: "PrivilegedDataModule", folder: Path, options: argparse.Names
     sys.stdout.write(f"{len(names)} images of {data.image_size} pixels in '{folder}' ({size:.2f} GB).\n")
     sys.stdout.write(f"Use them with --data.prepared={folder}\n")
     if errors:
-        _name(f"{len(errors)} could not be read and will be left out", errors, folder / "errors.json")
+        _name(f"{len(errors)} could not be read and are left out", errors, folder / "errors.json")
     return 0
 
 
@@ -73,17 +73,19 @@ def _name(what: str, names: Sequence[str] | dict[str, str], where: Path) -> None
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "mmpkd prepare",
-        description="Decode, crop and resize every image of a data set once, into a memory map that training reads "
-        "instead of the files. It can be stopped and goes on where it was; images that are there already are kept.",
+        description="Decode, crop and resize every image of a data set once, into a memory-mapped file that training reads "
+        "instead of the image files. If it is stopped, the same command continues; images that are already there are kept.",
         epilog="Other flags change the data, for example --data.root=/data/mimic-cxr-jpg --data.image_size=384",
         allow_abbrev=False,
     )
     parser.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
     parser.add_argument("--out", type=new_folder, help="folder (default: data/prepared/<configuration>_<image size>)")
     parser.add_argument(
-        "--depth", choices=["uint8", "uint16"], default="uint8", help="uint16 for films of 12 to 16 bit"
+        "--depth", choices=["uint8", "uint16"], default="uint8", help="uint16 for images with 12 to 16 bits"
     )
-    parser.add_argument("--num_workers", type=at_least(0), help="processes (default: as many as there are processors)")
-    parser.add_argument("--on_error", choices=["skip", "stop"], default="skip", help="what an unreadable image does")
+    parser.add_argument("--num_workers", type=at_least(0), help="number of processes (default: one per processor)")
+    parser.add_argument(
+        "--on_error", choices=["skip", "stop"], default="skip", help="how to handle an unreadable image (default: skip)"
+    )
     parser.add_argument("--verify", action="store_true", help="only compare all prepared images with their checksums")
     return parser

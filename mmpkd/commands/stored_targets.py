@@ -1,4 +1,4 @@
-"""Build, verify and show stored targets of teachers: what `mmpkd targets` does."""
+"""The actions of `mmpkd targets`: build, verify and show stored targets of teachers."""
 
 import argparse
 import logging
@@ -25,12 +25,12 @@ from mmpkd.teachers.targets import TeacherTargets, differences, load_targets
 from mmpkd.teachers.teacher import FrozenTeacher, load_teacher
 
 logger = logging.getLogger("mmpkd")
-# features are stored in float16
+# larger for features, which are stored in float16
 TOLERANCE = {"logits": 1e-3, "features": 1e-2}
 
 
 def build(options: argparse.Namespace, overrides: Sequence[str]) -> int:
-    """Run teachers once over the training split; several make an ensemble."""
+    """Run teachers once over the training split. Several teachers form an ensemble."""
     _must_be_new(options.out)
     teachers = [_teacher(options, path) for path in options.teachers]
     data = _data(options.config, overrides)
@@ -38,8 +38,8 @@ def build(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 
 def cross_fit(options: argparse.Namespace, overrides: Sequence[str]) -> int:
-    """Train a teacher for each fold of patients; targets are those of the teacher that did not see the patient."""
-    # the other actions need no trainer
+    """Train a teacher for each fold of patients. The targets of a patient come from the teacher that did not see it."""
+    # only this action needs a trainer
     from mmpkd.cli.quick import main as lightning
     from mmpkd.commands.fold_check import check_fold_runs
     from mmpkd.commands.processes.run import run_lightning
@@ -54,20 +54,21 @@ def cross_fit(options: argparse.Namespace, overrides: Sequence[str]) -> int:
         logger.info("[%d/%d] teacher without fold %d", position, len(runs), position - 1)
         continue_fit(run, run_lightning)
         teachers.append(_teacher(options, run.record.best))
-    # what the runs were trained on, with all their configuration files and flags
+    # the configuration that the runs were trained with, from all files and flags
     data = _data(runs[0].record.config, [])
     return _save(out_of_fold_targets(teachers, data, _device()), options.out)
 
 
 def boost(options: argparse.Namespace, overrides: Sequence[str]) -> int:
-    """Fit gradient boosting on the table; targets are out of fold."""
+    """Fit gradient boosting on the table and store out-of-fold targets."""
     _must_be_new(options.out)
     data = _data(options.config, overrides)
     boosted = boosted_targets(data, options.folds, options.seed)
     val = data.splits["val"]
     train = data.splits["train"]
+    # trees also predict samples without privileged input, but such predictions are never used
     known = np.flatnonzero(val.has_privileged)
-    table = Table("Label", "training, out of fold", "validation", title="AUROC of the boosted teacher")
+    table = Table("Label", "training, out-of-fold", "validation", title="AUROC of the boosted teacher")
     own = auroc(torch.from_numpy(boosted.targets.logits[0]), torch.from_numpy(train.label))
     other = auroc(torch.from_numpy(boosted.validation[known]), torch.from_numpy(val.label[known]))
     for name, first, second in zip(data.label_names, own.tolist(), other.tolist(), strict=True):
@@ -77,7 +78,7 @@ def boost(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 
 def verify(options: argparse.Namespace, overrides: Sequence[str]) -> int:
-    """Compare targets with teachers and data, and compute 32 rows again. Returns 1 if something differs."""
+    """Compare targets with teachers and data, and compute 32 rows again. Return 1 if anything differs."""
     targets = load_targets(options.folder)
     data = _data(options.config, overrides)
     teachers = [_teacher(options, path) for path in options.teachers]
@@ -92,13 +93,13 @@ def verify(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 
 def _recompute(targets: TeacherTargets, teachers: Sequence[FrozenTeacher], data: PrivilegedDataModule) -> list[str]:
-    """Compute 32 random rows again and return what differs, besides identifiers and who has a teacher at all."""
+    """Compare identifiers and availability, compute 32 random rows again, and return descriptions of all differences."""
     split = data.splits["train"]
     found = []
     if not np.array_equal(targets.sample_id, split.sample_id):
         found.append("identifiers differ from those of the split")
     elif not np.array_equal(targets.available, split.has_privileged):
-        found.append("who has a teacher differs from who has privileged input")
+        found.append("the samples with a teacher differ from the samples with privileged input")
     if found:
         return found
     rows = np.sort(np.random.default_rng(0).permutation(np.flatnonzero(targets.available))[:32])
@@ -111,16 +112,16 @@ def _recompute(targets: TeacherTargets, teachers: Sequence[FrozenTeacher], data:
     stored = {"logits": targets.logits[:, rows], "features": targets.features[rows]}
     for name, values in fresh.items():
         if values.shape != stored[name].shape:
-            found.append(f"computed again, {name} have the shape {values.shape} instead of {stored[name].shape}")
+            found.append(f"computed again, {name} have shape {values.shape} instead of {stored[name].shape}")
         elif (largest := float(np.abs(values.astype(np.float64) - stored[name]).max(initial=0.0))) > TOLERANCE[name]:
             found.append(f"computed again, {name} differ by up to {largest:.3g}, more than {TOLERANCE[name]}")
     return found
 
 
 def show(options: argparse.Namespace, overrides: Sequence[str]) -> int:
-    """Print what a folder of targets holds."""
+    """Print a summary of a folder of targets."""
     if overrides:
-        raise ValueError(f"Expected no further options but got {list(overrides)}.")
+        raise ValueError(f"Expected no other options but got {list(overrides)}.")
     targets = load_targets(options.folder)
     meta = targets.meta
     known = targets.available
@@ -154,13 +155,14 @@ def _teacher(options: argparse.Namespace, checkpoint: Path) -> FrozenTeacher:
 
 def _must_be_new(out: Path) -> None:
     if out.exists():
-        raise FileExistsError(f"Expected a new folder but '{out}' exists. Delete it, or name another one.")
+        raise FileExistsError(f"Expected a new folder but '{out}' exists. Delete it, or use another one.")
+    # before teachers are trained or run
     check_writable(out)
 
 
 def _save(targets: TeacherTargets, out: Path) -> int:
     targets.save(out)
-    sys.stdout.write(f"{out}: targets of {len(targets.sample_id)} samples. Use it as --model.teacher.\n")
+    sys.stdout.write(f"{out}: targets of {len(targets.sample_id)} samples. Use them with --model.teacher={out}\n")
     return 0
 
 

@@ -8,10 +8,10 @@ from mmpkd.commands.command import at_least, new_folder, run_command
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one of the sub-commands.
+    """Run one of the actions.
 
     Returns:
-        0; 1 if something is wrong with data, teachers or targets; 130 after Ctrl-C.
+        Exit status: 0; 1 after an error in data, teachers or targets; 130 after Ctrl-C.
     """
     return run_command(_parser(), argv, _run)
 
@@ -25,39 +25,39 @@ def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "mmpkd targets",
-        description="Stored targets: what frozen teachers say about every training sample, for `--model.teacher`.",
+        description="Stored targets: outputs of frozen teachers for every training sample, for `--model.teacher`.",
         epilog="Other flags change the data, for example --data.root=/data/mimic-cxr-jpg",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="action", required=True)
     build = commands.add_parser(
-        "build", allow_abbrev=False, help="run teachers once over the training split; several make an ensemble"
+        "build", allow_abbrev=False, help="run teachers once over the training split; several form an ensemble"
     )
     build.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
     build.add_argument("teachers", type=Path, nargs="+", help="checkpoints of teachers")
     cross = commands.add_parser(
-        "cross-fit", allow_abbrev=False, help="train a teacher per fold of patients; targets are out of fold"
+        "cross-fit", allow_abbrev=False, help="train a teacher per fold of patients and store out-of-fold targets"
     )
     cross.add_argument("config", type=Path, help="the experiment of a teacher")
     boost = commands.add_parser(
-        "boost", allow_abbrev=False, help="gradient boosting on the table; targets are out of fold"
+        "boost", allow_abbrev=False, help="fit gradient boosting on the table and store out-of-fold targets"
     )
     boost.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
     boost.add_argument("--seed", type=at_least(0), default=0)
     for command in (build, cross, boost):
         command.add_argument("--out", type=new_folder, required=True, help="folder to write")
     for command in (cross, boost):
-        command.add_argument("--folds", type=at_least(2), default=5, help="folds of patients (default: 5)")
+        command.add_argument("--folds", type=at_least(2), default=5, help="number of patient folds (default: 5)")
     verify = commands.add_parser(
-        "verify", allow_abbrev=False, help="compare with teachers and data, and compute 32 rows again"
+        "verify", allow_abbrev=False, help="compare targets with teachers and data, and compute 32 rows again"
     )
     verify.add_argument("folder", type=Path)
     verify.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
-    verify.add_argument("teachers", type=Path, nargs="+", help="checkpoints of the teachers, in their order")
+    verify.add_argument("teachers", type=Path, nargs="+", help="checkpoints of the teachers, in the same order")
     for command in (build, cross, verify):
         command.add_argument(
-            "--trust-remote-code", action="store_true", help="run Python code that came with a text encoder"
+            "--trust-remote-code", action="store_true", help="run Python code that comes with a text encoder"
         )
-    show = commands.add_parser("show", allow_abbrev=False, help="print what a folder holds")
+    show = commands.add_parser("show", allow_abbrev=False, help="print a summary of a folder")
     show.add_argument("folder", type=Path)
     return parser

@@ -1,4 +1,4 @@
-"""`mmpkd teacher-card`: whether a teacher can teach."""
+"""`mmpkd teacher-card`: scores of a teacher, and tests for leaks."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from mmpkd.commands.command import run_command
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print a teacher card, and write it as JSON if asked to.
+    """Print a teacher card, and optionally write it as JSON.
 
     Returns:
-        0; 1 if something is wrong with data or teacher; 130 after Ctrl-C.
+        Exit status: 0; 1 after an error in data or teacher; 130 after Ctrl-C.
     """
     return run_command(_parser(), argv, _run)
 
@@ -43,17 +43,17 @@ def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "mmpkd teacher-card",
-        description="Score a teacher, by default on the validation split, with intervals over patients, test for leaks, and say "
-        "whether it can teach.",
+        description="Score a teacher with confidence intervals over patients, by default on the validation split, test it for "
+        "leaks, and warn if it has little to teach.",
         epilog="Other flags change the data, for example --data.root=/data/mimic-cxr-jpg",
         allow_abbrev=False,
     )
     parser.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
     parser.add_argument("teacher", type=Path, help="checkpoint of the teacher")
     parser.add_argument("--student", type=Path, help="folder of an image-only student's run, to compare with")
-    parser.add_argument("--split", choices=("val", "test"), default="val", help="what is scored (default: val)")
+    parser.add_argument("--split", choices=("val", "test"), default="val", help="split to score (default: val)")
     parser.add_argument(
-        "--trust-remote-code", action="store_true", help="run Python code that came with a text encoder"
+        "--trust-remote-code", action="store_true", help="run Python code that comes with a text encoder"
     )
     parser.add_argument("--json", type=Path, help="also write the card to this file")
     return parser

@@ -1,4 +1,4 @@
-"""A trained student on image files."""
+"""Applying a trained student to image files."""
 
 from mmpkd.inference.predictions import infer
 

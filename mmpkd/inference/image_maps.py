@@ -1,4 +1,4 @@
-"""Where a student looks on any image files, as figures, and what it predicts for them."""
+"""Figures of where a student looks on image files, and its predictions for them."""
 
 import argparse
 import logging
@@ -41,20 +41,25 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 
 @dataclass(frozen=True)
 class Named:
-    """A file and the name of what is written about it."""
+    """An image file and a unique name for its output.
+
+    Attributes:
+        path: The file.
+        name: Name of its figure, without a suffix.
+    """
 
     path: Path
     name: str
 
 
 def attribute_images(options: argparse.Namespace) -> int:
-    """Draw maps.
+    """Draw attribution maps of a student and write its predictions.
 
     Args:
         options: Arguments of `mmpkd attribute`.
 
     Returns:
-        0; 1 if a file cannot be read.
+        Exit status: 0, or 1 if a file cannot be read.
 
     Raises:
         FileNotFoundError: If there is no checkpoint or no image.
@@ -63,15 +68,15 @@ def attribute_images(options: argparse.Namespace) -> int:
     trained = load_trained_student(options.checkpoint)
     unknown = [name for name in options.finding or () if name not in trained.label_names]
     if unknown:
-        raise ValueError(f"Expected findings of {list(trained.label_names)} but got {unknown}.")
+        raise ValueError(f"Expected findings among {list(trained.label_names)} but got {unknown}.")
     return _attribute(trained, find_images(options.images), options)
 
 
 def find_images(paths: Sequence[Path]) -> list[Named]:
-    """Return image files, and those in folders and below, with names that differ.
+    """Return the given image files, and all image files in the given folders and their subfolders, with unique names.
 
     Raises:
-        FileNotFoundError: If a path does not exist, or there is no image at all.
+        FileNotFoundError: If a path does not exist, or there is no image.
     """
     found: list[Named] = []
     for path in paths:
@@ -86,6 +91,7 @@ def find_images(paths: Sequence[Path]) -> list[Named]:
         raise FileNotFoundError(
             f"Expected images ({', '.join(SUFFIXES)} or DICOM) in {[str(p) for p in paths]} but there are none."
         )
+    # files of different folders may have the same name
     taken: dict[str, int] = {}
     named = []
     for file in found:
@@ -96,7 +102,7 @@ def find_images(paths: Sequence[Path]) -> list[Named]:
 
 
 def _without_suffix(path: Path) -> Path:
-    """Return a path without the suffix of an image; names of DICOM files are often numbers with dots, all of which count."""
+    """Return a path without an image suffix. DICOM files are often named by numbers with dots, which are kept."""
     return path.with_suffix("") if path.suffix.lower() in (*SUFFIXES, *DICOM_SUFFIXES) else path
 
 
@@ -128,7 +134,7 @@ def _attribute(trained: TrainedStudent, files: Sequence[Named], options: argpars
 
 
 def _findings(trained: TrainedStudent, probability: Tensor, wanted: Sequence[str] | None) -> list[int]:
-    """Return the findings to show: those asked for, else those above their threshold, else the most probable one."""
+    """Return the findings to show: the requested ones, or those above their threshold, or the most probable one."""
     if wanted:
         return [trained.label_names.index(name) for name in wanted]
     present = (probability >= trained.thresholds.cpu()).nonzero()[:, 0].tolist()
@@ -139,6 +145,7 @@ def _panels(
     trained: TrainedStudent, methods: Sequence[AttributionMethod], image: Tensor, findings: Sequence[int]
 ) -> dict[str, NDArray[np.float32]]:
     student = trained.student
+    # maps cover the padded image, figures show the image without padding
     padded = pad_to_patches(student, image)
     panels = {}
     for method in methods:
@@ -161,9 +168,9 @@ def _write(
     title: str,
     options: argparse.Namespace,
 ) -> None:
-    """Write a figure of the part of the frame that holds the image, at the image's own proportions."""
-    (top, left) = placement.offset
-    (height, width) = placement.content
+    """Write a figure of the part of the frame that contains the image, with the image's own aspect ratio."""
+    top, left = placement.offset
+    height, width = placement.content
     inside = slice(top, top + height), slice(left, left + width)
     window = placement.window
     aspect = ((window.rows[1] - window.rows[0]) / height) / ((window.columns[1] - window.columns[0]) / width)

@@ -19,25 +19,27 @@ logger = logging.getLogger("mmpkd")
 def infer(
     student: str | Path | TrainedStudent, paths: str | Path | Sequence[str | Path], batch_size: int = 32
 ) -> pd.DataFrame:
-    """Read image files as the training of a student read its files, and predict.
+    """Read image files in the same way as in the student's training, and predict their labels.
 
     Args:
-        student: Checkpoint of a student's run, or what `load_trained_student` returned.
-        paths: Image files, and folders that are searched for them.
-        batch_size: Images that the student sees at a time.
+        student: Checkpoint of a student's run, or a result of `load_trained_student`.
+        paths: Image files, and folders to search for them.
+        batch_size: Number of images per forward pass.
 
     Returns:
-        One row a file: `file`, and the probability of each label; NaN where a file cannot be read, which is logged.
+        One row per file: `file`, and the probability of each label. If a file cannot be read, its probabilities are NaN and an
+        error is logged.
 
     Raises:
         FileNotFoundError: If there is no checkpoint or no image.
-        ValueError: If the checkpoint is not one of a student that was trained on files.
+        ValueError: If the checkpoint is not one of a student, or it does not say how to read files.
     """
     trained = student if isinstance(student, TrainedStudent) else load_trained_student(student)
-    given = [paths] if isinstance(paths, str | Path) else paths
-    files = [file.path for file in find_images([Path(path) for path in given])]
+    given = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    files = [file.path for file in find_images(given)]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trained.student.to(device)
+    # NaN remains where a file cannot be read
     probability = np.full((len(files), len(trained.label_names)), np.nan, dtype=np.float32)
     for start in range(0, len(files), batch_size):
         images = {row: _image(trained, files[row]) for row in range(start, min(start + batch_size, len(files)))}

@@ -1,4 +1,4 @@
-"""Task and distillation losses for multi-label classification with missing labels and missing teachers."""
+"""Task and distillation losses for multi-label classification, with exact masks of missing labels and missing teachers."""
 
 from mmpkd.losses.base import DistillationLoss, PerSampleLoss
 from mmpkd.losses.cosine import CosineFeatureLoss

@@ -1,4 +1,4 @@
-"""Several teachers as one."""
+"""Averaging the predictions of several teachers."""
 
 import torch
 from torch import Tensor
@@ -6,10 +6,10 @@ from torch.nn import functional as F
 
 
 def ensemble_logits(members: Tensor, temperature: float) -> Tensor:
-    """Return the logits whose probabilities, at the temperature, are the mean of those of the members.
+    """Return logits whose softened probabilities are the mean of the members' softened probabilities.
 
-    With p = mean over m of sigmoid(t_m / T), the result is T log(p / (1 - p)), computed from log-sigmoids, so that it is
-    finite for any finite logits. For one member it is the member.
+    With p the mean over members m of sigmoid(t_m / T), the result is T log(p / (1 - p)). It is computed from log-sigmoids and
+    is therefore finite for all finite logits. A single member is returned unchanged.
 
     Args:
         members: Logits (M, B, K).
@@ -17,8 +17,17 @@ def ensemble_logits(members: Tensor, temperature: float) -> Tensor:
 
     Returns:
         Logits (B, K).
+
+    Example:
+        >>> import torch
+        >>> members = torch.tensor([[[0.0]], [[1.386294]]])  # probabilities 0.5 and 0.8
+        >>> ensemble_logits(members, temperature=1.0).sigmoid()
+        tensor([[0.6500]])
     """
     if len(members) == 1:
         return members[0]
-    scaled = members / temperature
-    return temperature * (torch.logsumexp(F.logsigmoid(scaled), 0) - torch.logsumexp(F.logsigmoid(-scaled), 0))
+    scaled = members / temperature  # (M, B, K)
+    # the number of members cancels: log(sum p) - log(sum (1 - p))
+    present = torch.logsumexp(F.logsigmoid(scaled), 0)
+    absent = torch.logsumexp(F.logsigmoid(-scaled), 0)
+    return temperature * (present - absent)

@@ -1,7 +1,7 @@
-"""Means and batches over all processes of a distributed training.
+"""Means and batches over all processes of distributed training.
 
-DistributedDataParallel averages gradients over W processes. A mean that each process takes over its own share of a batch is
-therefore wrong as soon as the shares hold different numbers of stated labels or available teachers.
+DistributedDataParallel averages gradients over W processes. If each process took the mean over its own part of the batch, the
+result would be wrong whenever the parts hold different numbers of known labels or of samples with a teacher.
 """
 
 import torch
@@ -15,29 +15,41 @@ def world_size() -> int:
 
 
 def masked_mean(total: Tensor, count: Tensor) -> Tensor:
-    """Return total / count, so that the average over processes is the sum of totals over the sum of counts.
+    """Return this process's part of a mean over all processes.
+
+    Averaged over processes, the results are the sum of all totals divided by the sum of all counts.
 
     Args:
-        total: Sum of losses on this process, scalar.
-        count: What it is divided by on this process, >= 0, scalar without a graph.
+        total: Sum of the losses on this process, scalar.
+        count: Number of losses on this process, >= 0, scalar without a graph.
 
     Returns:
-        Scalar; 0 where no process counted anything.
+        Scalar; 0 if the count is 0 on every process.
+
+    Example:
+        >>> import torch
+        >>> masked_mean(torch.tensor(6.0), torch.tensor(4))
+        tensor(1.5000)
     """
     world = world_size()
     if world > 1:
-        count = count.detach().clone()
+        count = count.detach().clone()  # `all_reduce` works in place
         all_reduce(count)
-        total = total * world
+        total = total * world  # undoes the division by W when gradients are averaged
     return total / count.clamp(min=1)
 
 
 def share(part: Tensor, whole: Tensor) -> Tensor:
-    """Return part / whole, both summed over all processes: the same number in each of them.
+    """Return part / whole after summing both over all processes. Every process gets the same number.
 
     Args:
-        part: How many there are on this process, scalar without a graph.
-        whole: Of how many on this process, scalar > 0 without a graph.
+        part: Count on this process, scalar without a graph.
+        whole: Total count on this process, scalar > 0 without a graph.
+
+    Example:
+        >>> import torch
+        >>> share(torch.tensor(1.0), torch.tensor(4.0))
+        tensor(0.2500)
     """
     if world_size() == 1:
         return part / whole
@@ -47,13 +59,18 @@ def share(part: Tensor, whole: Tensor) -> Tensor:
 
 
 def gather(value: Tensor) -> Tensor:
-    """Return the rows of all processes, in their order, with a gradient; every process must have as many rows.
+    """Concatenate the rows of all processes by rank, keeping gradients. Every process must have the same number of rows.
 
     Args:
         value: (B, ...) on this process.
 
     Returns:
-        (W B, ...).
+        (W*B, ...).
+
+    Example:
+        >>> import torch
+        >>> gather(torch.tensor([[1.0], [2.0]])).shape  # a single process
+        torch.Size([2, 1])
     """
     if world_size() == 1:
         return value
@@ -71,7 +88,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: object, gradient: Tensor) -> Tensor:
-        # every process has the loss of the whole batch: the sum of their gradients, averaged by DDP, is its gradient
+        # each of the W processes computes the loss of the whole batch, and DDP divides by W after this sum
         gradient = gradient.contiguous()
         all_reduce(gradient)
         return gradient.chunk(get_world_size())[get_rank()]

@@ -1,4 +1,4 @@
-"""Values that change over training, as pure functions of its progress."""
+"""Hyper-parameters that change during training, as pure functions of its progress."""
 
 import math
 from dataclasses import dataclass
@@ -7,13 +7,18 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Schedule:
-    """A value as a function of progress; nothing is kept between steps, so that a resumed run has the same values.
+    """A value as a function of training progress. It has no state, so a resumed run continues with the same values.
 
     Attributes:
         start: Value after the warm-up.
         end: Value at the end of training.
-        shape: `linear`, or `cosine` (slow at both ends), between start and end.
-        warmup: Share of training, in [0, 1), in which the value rises linearly from 0 to `start`.
+        shape: How the value moves from `start` to `end`: `linear`, or `cosine`, which is slow at both ends.
+        warmup: Fraction of training, in [0, 1), during which the value rises linearly from 0 to `start`.
+
+    Example:
+        >>> schedule = Schedule(start=4.0, end=1.0, warmup=0.5)
+        >>> [schedule(progress) for progress in (0.0, 0.25, 0.5, 0.75, 1.0)]
+        [0.0, 2.0, 4.0, 2.5, 1.0]
     """
 
     start: float
@@ -26,18 +31,18 @@ class Schedule:
             raise ValueError(f"Expected a schedule with warmup in [0, 1) but got {self.warmup}.")
 
     def __str__(self) -> str:
-        """Return what is said of it in a message: one number if it never changes."""
+        """Return a short description for messages: a single number if the value never changes."""
         warmup = f" after a warm-up of {self.warmup}" if self.warmup else ""
         return str(self.start) if self.is_constant else f"{self.start} to {self.end} ({self.shape}){warmup}"
 
     @property
     def largest(self) -> float:
-        """The largest value that is taken."""
+        """Largest value during training."""
         return max(self.start, self.end)
 
     @property
     def smallest(self) -> float:
-        """The smallest value that is taken."""
+        """Smallest value during training."""
         return min(self.start, self.end, 0.0) if self.warmup else min(self.start, self.end)
 
     @property
@@ -46,7 +51,7 @@ class Schedule:
         return self.start == self.end and not self.warmup
 
     def __call__(self, progress: float) -> float:
-        """Return the value at a progress in [0, 1]; values outside count as the nearest end."""
+        """Return the value at a progress, which is clipped to [0, 1]."""
         progress = min(max(progress, 0.0), 1.0)
         if progress < self.warmup:
             return self.start * progress / self.warmup
@@ -57,5 +62,10 @@ class Schedule:
 
 
 def constant(value: float | Schedule) -> Schedule:
-    """Return a number as a schedule that does not change."""
+    """Return a number as a schedule that never changes, and a schedule as it is.
+
+    Example:
+        >>> constant(0.5)(progress=0.9)
+        0.5
+    """
     return value if isinstance(value, Schedule) else Schedule(value, value)

@@ -8,12 +8,12 @@ from mmpkd.students.output import ModelOutput
 
 
 class SigmoidKLDivergence(PerSampleLoss):
-    """Binary KL divergence per label, at a temperature.
+    """Mean binary KL divergence over labels, at a temperature.
 
     With p = sigmoid(t / T) and q = sigmoid(s / T), the loss of a label is T^2 [p log(p / q) + (1 - p) log((1 - p) /
-    (1 - q))], averaged over the labels. It is Hinton's loss on K independent two-class problems, since sigmoid(z / T)
-    is softmax([z, 0] / T); its gradient with respect to s is T (q - p) / K. A softmax over the labels would be wrong
-    here: it cannot express "no finding", makes findings compete, and ignores any shift of all logits of a sample.
+    (1 - q))]. This is Hinton's loss on K independent two-class problems, since sigmoid(z / T) = softmax([z, 0] / T). Its
+    gradient with respect to s is T (q - p) / K. A softmax over labels would be wrong here: it cannot express "no finding",
+    makes findings compete, and does not change when all logits of a sample are shifted.
 
     Sources: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, eq. 1 to 4; Yang et al. 2023,
     https://arxiv.org/abs/2308.06453, eq. 4 (per-label binary KL).
@@ -23,6 +23,13 @@ class SigmoidKLDivergence(PerSampleLoss):
 
     Raises:
         ValueError: If the temperature is not positive.
+
+    Example:
+        >>> import torch
+        >>> student = ModelOutput(logits=torch.tensor([[0.0]]), features=torch.zeros(1, 1))
+        >>> teacher = ModelOutput(logits=torch.tensor([[1.098612]]), features=torch.zeros(1, 1))
+        >>> SigmoidKLDivergence()(student, teacher, available=torch.tensor([True]))  # p = 3/4, q = 1/2
+        tensor(0.1308)
     """
 
     softens = True
@@ -34,9 +41,10 @@ class SigmoidKLDivergence(PerSampleLoss):
     def per_sample(self, student: ModelOutput, teacher: ModelOutput) -> Tensor:
         """Return the mean over labels of the scaled binary KL divergence, float32 (B,)."""
         check_logits(student, teacher)
-        s = student.logits / self.temperature
+        s = student.logits / self.temperature  # (B, K)
         t = teacher.logits / self.temperature
         p = t.sigmoid()
+        # log-sigmoids stay finite where log(sigmoid(x)) would be log(0)
         positive = p * (F.logsigmoid(t) - F.logsigmoid(s))
         negative = (1 - p) * (F.logsigmoid(-t) - F.logsigmoid(-s))
         return self.temperature**2 * (positive + negative).mean(dim=1)

@@ -1,4 +1,4 @@
-"""Metrics: each one as a function, and most as a torchmetrics class around it."""
+"""Classification and localization metrics: each one as a function, and most as a torchmetrics class around it."""
 
 from mmpkd.metrics.ceiling import patch_ceiling
 from mmpkd.metrics.classification import (

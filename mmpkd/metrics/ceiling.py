@@ -1,4 +1,4 @@
-"""The best score that a map on the patch grid can reach."""
+"""The best IoU that a map on the patch grid can reach."""
 
 import torch
 from torch import Tensor
@@ -7,13 +7,13 @@ from mmpkd.metrics.patches import patch_of_pixel
 
 
 def patch_ceiling(mask: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Return the best IoU with each ROI that any set of whole patches can reach.
+    """Return the highest IoU with each ROI that any set of whole patches can reach.
 
-    The best set holds all patches of which the ROI covers more than some share. One pass over the sorted shares finds it.
+    The best set consists of all patches that the ROI covers to more than some share. One pass over the sorted shares finds it.
 
     Args:
         mask: Bool (R, H, W).
-        grid: Patches (rows, columns) of the frame; pixel y lies in patch row y * rows // H.
+        grid: Number of patches (h, w); pixel row y lies in patch row y * h // H.
 
     Returns:
         Float32 (R,) in (0, 1]; NaN for an empty ROI.
@@ -24,14 +24,14 @@ def patch_ceiling(mask: Tensor, grid: tuple[int, int]) -> Tensor:
         tensor([0.7500])
     """
     patch = patch_of_pixel((int(mask.shape[1]), int(mask.shape[2])), grid, mask.device)  # (H*W,)
-    # not `bincount`, whose number of bins depends on the values
+    # not `bincount`: its output size depends on the values, which would wait for the device
     num_pixels = torch.zeros(grid[0] * grid[1], dtype=torch.int64, device=mask.device)  # (h*w,)
     num_pixels.index_add_(0, patch, torch.ones_like(patch))
     num_covered = torch.zeros(len(mask), len(num_pixels), dtype=torch.int64, device=mask.device)  # (R, h*w)
     num_covered.index_add_(1, patch, mask.flatten(1).long())
     order = (num_covered.float() / num_pixels).argsort(dim=1, descending=True)
-    # of the best 1, 2, ... patches together
-    intersection = num_covered.gather(1, order).cumsum(1)
+    # column i is the union of the i + 1 best patches
+    intersection = num_covered.gather(1, order).cumsum(1)  # (R, h*w)
     selected = num_pixels.expand_as(num_covered).gather(1, order).cumsum(1)
     roi = num_covered.sum(1, keepdim=True)  # (R, 1)
     best = (intersection.float() / (selected + roi - intersection)).amax(1)

@@ -1,6 +1,6 @@
-"""Exact multi-label classification scores that ignore labels that are not stated.
+"""Exact multi-label classification scores over the known labels.
 
-They are computed in float64, once an epoch, and on the CPU, since not every accelerator has float64.
+They are computed in float64 once per epoch, on the CPU because not every accelerator supports float64.
 """
 
 import torch
@@ -12,11 +12,11 @@ from mmpkd.numerics.precision import Float32Buffers
 
 
 def auroc(preds: Tensor, target: Tensor) -> Tensor:
-    """Area under the ROC curve per class: P(positive scores higher than negative) + P(they score the same) / 2.
+    """Return the area under the ROC curve per class: P(positive scores higher than negative) + P(they tie) / 2.
 
     Args:
         preds: Float (N, K), probabilities, or any scores without NaN.
-        target: Float (N, K): 1, 0, or NaN where not stated.
+        target: Float (N, K): 1, 0, or NaN if unknown.
 
     Returns:
         Float64 (K,), on the CPU; NaN for a class without positives or without negatives.
@@ -32,23 +32,23 @@ def auroc(preds: Tensor, target: Tensor) -> Tensor:
         tensor([0.7500], dtype=torch.float64)
     """
     scores, positive, negative = _columns(preds, target)
-    # sorted to the end, samples that are not negative count as above every score
+    # samples that are not negative become infinite, so they are never counted below a score
     negatives = scores.masked_fill(~negative, torch.inf).sort(dim=1).values  # (K, N)
-    below = torch.searchsorted(negatives, scores, right=False)
+    below = torch.searchsorted(negatives, scores, right=False)  # (K, N), negatives below each score
     not_above = torch.searchsorted(negatives, scores, right=True)
-    # a negative below a positive is counted twice, and one that ties with it once
+    # a negative below a positive is counted twice, a tie once
     wins = ((below + not_above) * positive).sum(1).double() / 2
     return wins / (positive.sum(1) * negative.sum(1)).double().masked_fill(_undefined(positive, negative), torch.nan)
 
 
 def average_precision(preds: Tensor, target: Tensor) -> Tensor:
-    """Area under the precision-recall curve per class, as a step function.
+    """Return the area under the precision-recall curve per class, as a step function.
 
-    It is the mean over positives of the precision at the threshold equal to their score.
+    This is the mean, over positives, of the precision at the threshold equal to their score.
 
     Args:
         preds: Float (N, K), probabilities, or any scores without NaN.
-        target: Float (N, K): 1, 0, or NaN where not stated.
+        target: Float (N, K): 1, 0, or NaN if unknown.
 
     Returns:
         Float64 (K,), on the CPU; NaN for a class without positives or without negatives.
@@ -72,11 +72,11 @@ def average_precision(preds: Tensor, target: Tensor) -> Tensor:
 
 
 def f1_score(preds: Tensor, target: Tensor, threshold: Tensor) -> Tensor:
-    """F1 score per class: the harmonic mean of precision and recall, where scores >= threshold are predicted positive.
+    """Return the F1 score per class, the harmonic mean of precision and recall. Scores >= threshold are predicted positive.
 
     Args:
         preds: Float (N, K), probabilities, or any scores without NaN.
-        target: Float (N, K): 1, 0, or NaN where not stated.
+        target: Float (N, K): 1, 0, or NaN if unknown.
         threshold: Float (K,).
 
     Returns:
@@ -100,13 +100,13 @@ def f1_score(preds: Tensor, target: Tensor, threshold: Tensor) -> Tensor:
 
 
 def best_f1_threshold(preds: Tensor, target: Tensor) -> Tensor:
-    """Return the threshold with the highest F1 per class, chosen among the scores; the highest one if several tie.
+    """Return the score with the highest F1 when used as threshold, per class; the highest one if several tie.
 
-    F1 at this threshold is optimistic on the same samples. Choose it on validation samples and use it on others.
+    On the same samples, the F1 at this threshold is optimistic. Choose it on the validation split and use it on others.
 
     Args:
         preds: Float (N, K), probabilities, or any scores without NaN.
-        target: Float (N, K): 1, 0, or NaN where not stated.
+        target: Float (N, K): 1, 0, or NaN if unknown.
 
     Returns:
         Float (K,), on the CPU; 0.5 for a class without positives or without negatives.
@@ -122,29 +122,31 @@ def best_f1_threshold(preds: Tensor, target: Tensor) -> Tensor:
         tensor([0.3500])
     """
     scores, positive, negative = _columns(preds, target)
-    stated = positive | negative
-    num_predicted = _num_at_least(scores, stated)  # (K, N)
+    is_known = positive | negative
+    num_predicted = _num_at_least(scores, is_known)  # (K, N)
     num_hits = _num_at_least(scores, positive)
     f1 = 2 * num_hits.double() / (num_predicted + positive.sum(1, keepdim=True)).clamp_min(1)
-    f1 = f1.masked_fill(~stated, -1.0)
-    # several scores may reach the same F1
+    f1 = f1.masked_fill(~is_known, -1.0)
+    # several scores may share the highest F1; the largest of them is chosen
     best = f1 >= f1.max(dim=1, keepdim=True).values
     threshold = scores.masked_fill(~best, -torch.inf).max(dim=1).values
     return threshold.masked_fill(_undefined(positive, negative), 0.5)
 
 
 def expected_calibration_error(preds: Tensor, target: Tensor, num_bins: int = 15) -> Tensor:
-    """Mean distance between probability and frequency per class, over bins of equal width, weighted by their counts.
+    """Return the expected calibration error (ECE) per class, over bins of equal width.
 
-    Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599, eq. 3, for the probability that a label is present.
+    It is the mean distance between predicted probability and observed frequency in a bin, weighted by the bin's count.
+
+    Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599, eq. 3, applied to the probability that a label is positive.
 
     Args:
         preds: Float (N, K), probabilities in [0, 1].
-        target: Float (N, K): 1, 0, or NaN where not stated.
+        target: Float (N, K): 1, 0, or NaN if unknown.
         num_bins: Number of bins.
 
     Returns:
-        Float64 (K,) in [0, 1], on the CPU; NaN for a class without any stated label.
+        Float64 (K,) in [0, 1], on the CPU; NaN for a class without known labels.
 
     Raises:
         ValueError: If shapes differ or a prediction is NaN.
@@ -155,23 +157,31 @@ def expected_calibration_error(preds: Tensor, target: Tensor, num_bins: int = 15
         tensor([0.4000], dtype=torch.float64)
     """
     scores, positive, negative = _columns(preds, target)
-    stated = positive | negative
+    is_known = positive | negative
     index = (scores * num_bins).long().clamp(0, num_bins - 1)  # (K, N)
-    distance = (scores.double() - positive.double()) * stated
-    # a bin's count times |mean probability - frequency| is the magnitude of its summed differences
-    gap = torch.zeros(len(scores), num_bins, dtype=torch.float64).scatter_add(1, index, distance)  # (K, bins)
-    num_stated = stated.sum(1)
-    return gap.abs().sum(1) / num_stated.double().masked_fill(num_stated == 0, torch.nan)
+    difference = (scores.double() - positive.double()) * is_known
+    # a bin's count times |mean probability - frequency| is the absolute value of its summed differences
+    gap = torch.zeros(len(scores), num_bins, dtype=torch.float64).scatter_add(1, index, difference)  # (K, bins)
+    num_known = is_known.sum(1)
+    return gap.abs().sum(1) / num_known.double().masked_fill(num_known == 0, torch.nan)
 
 
 class MultilabelScores(Float32Buffers, Metric):  # type: ignore[misc]
-    """AUROC, average precision (AUPRC), F1 and ECE of K labels over all samples, also exact over several processes.
+    """AUROC, average precision (AUPRC), F1 and ECE of K labels, exact over all samples of all processes.
 
     Args:
         num_classes: Number of labels K.
 
     Attributes:
-        thresholds: Float (K,), thresholds of F1; a module sets them to the best ones on the validation split.
+        thresholds: Float (K,), thresholds of F1. A module sets them to the best ones on the validation split.
+
+    Example:
+        >>> import torch
+        >>> scores = MultilabelScores(num_classes=1)
+        >>> scores.update(torch.tensor([[0.1], [0.4]]), torch.tensor([[0.0], [0.0]]))
+        >>> scores.update(torch.tensor([[0.35], [0.8]]), torch.tensor([[1.0], [1.0]]))
+        >>> scores.compute()["auroc_macro"]
+        tensor(0.7500)
     """
 
     thresholds: Tensor
@@ -192,7 +202,10 @@ class MultilabelScores(Float32Buffers, Metric):  # type: ignore[misc]
 
         Args:
             preds: Float (B, K), probabilities in [0, 1].
-            target: Float (B, K): 1, 0, or NaN where not stated.
+            target: Float (B, K): 1, 0, or NaN if unknown.
+
+        Raises:
+            ValueError: If the shapes do not fit.
         """
         if preds.shape != target.shape or preds.ndim != 2 or preds.shape[1] != self.num_classes:
             raise ValueError(
@@ -207,9 +220,9 @@ class MultilabelScores(Float32Buffers, Metric):  # type: ignore[misc]
 
         Returns:
             `auroc`, `auprc`, `f1` and `ece`, float32 (K,), NaN where undefined; their means over the defined classes,
-            `auroc_macro` and so on; `num_classes_evaluated`; and `best_thresholds` (K,), those with the highest F1.
+            `auroc_macro` etc.; `num_classes_evaluated`; and `best_thresholds` (K,), the thresholds with the highest F1.
         """
-        # a list, or a tensor once the states of several processes are joined
+        # a list of batches; torchmetrics joins the lists of several processes into one tensor
         if len(self.preds):
             preds = dim_zero_cat(self.preds)
             target = dim_zero_cat(self.target)
@@ -231,7 +244,7 @@ class MultilabelScores(Float32Buffers, Metric):  # type: ignore[misc]
 
 
 def _columns(preds: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return scores, and which of them are of positives and of negatives, each (K, N) on the CPU."""
+    """Return scores and masks of positives and negatives, each (K, N) on the CPU."""
     if preds.shape != target.shape or preds.ndim != 2:
         raise ValueError(
             f"Expected `preds` and `target` of one shape (N, K) but got {tuple(preds.shape)} and {tuple(target.shape)}."
@@ -247,11 +260,11 @@ def _columns(preds: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _undefined(positive: Tensor, negative: Tensor) -> Tensor:
-    """Return which classes, bool (K,), lack positives or negatives."""
+    """Return which classes lack positives or negatives, bool (K,)."""
     return ~(positive.any(1) & negative.any(1))
 
 
 def _num_at_least(scores: Tensor, chosen: Tensor) -> Tensor:
-    """Return for every score (K, N) how many chosen scores of its class are at least as large."""
+    """Return how many chosen scores of the same class are at least as large as each score, int64 (K, N)."""
     ordered = scores.masked_fill(~chosen, -torch.inf).sort(dim=1).values
     return scores.shape[1] - torch.searchsorted(ordered, scores, right=False)

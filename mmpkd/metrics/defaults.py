@@ -1,4 +1,4 @@
-"""The localization scores that are computed by default."""
+"""The default localization scores."""
 
 from mmpkd.metrics.cnr import ContrastToNoise
 from mmpkd.metrics.iou import IoU, MeanIoU
@@ -9,7 +9,7 @@ from mmpkd.metrics.roi_metric import RoiMetric
 
 
 def default_scores(top_area: float) -> list[RoiMetric]:
-    """Return one score of each kind.
+    """Return the default localization scores, one of each kind.
 
     Args:
         top_area: Share of the frame in (0, 1] that `iou_top_area` selects.

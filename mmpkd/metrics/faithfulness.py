@@ -1,6 +1,6 @@
-"""Faithfulness: does the prediction change when the patches that a map calls relevant are removed, or put back?
+"""Faithfulness: does the prediction change when the patches that a map marks as relevant are deleted or inserted?
 
-A map may lie on the finding and still say nothing about what the student uses, or the reverse.
+A map can lie on the finding without showing what the student uses, and the other way round.
 """
 
 from collections.abc import Iterator
@@ -17,11 +17,11 @@ Baseline = Literal["mean", "blur"]
 
 
 class Curves(NamedTuple):
-    """Probabilities of the finding while an image is changed patch by patch.
+    """Probabilities of a finding while an image is changed patch by patch, most relevant patches first.
 
     Attributes:
-        deletion: Float32 (B, T + 1), from the image to the baseline, most relevant patches first. A good map makes it fall fast.
-        insertion: Float32 (B, T + 1), from the baseline to the image, most relevant patches first. A good map makes it rise fast.
+        deletion: Float32 (B, T + 1), from the image to the baseline. It falls fast for a faithful map.
+        insertion: Float32 (B, T + 1), from the baseline to the image. It rises fast for a faithful map.
     """
 
     deletion: Tensor
@@ -39,18 +39,18 @@ def perturbation_curves(
 ) -> Curves:
     """Return deletion and insertion curves (Petsiuk et al. 2018, section 4.3, https://arxiv.org/abs/1806.07421).
 
-    Patches are changed as a whole, since a map has no finer resolution, and in steps of equal size. Patches that tie are taken
-    in a fixed random order.
+    Whole patches are changed, since a map has no finer resolution, in steps of equal size. Patches that tie are taken in a fixed
+    random order.
 
     Args:
         student: A student, or a timm model.
         image: Float (B, C, H, W), normalised.
         heatmap: Float (B, h, w) on the patch grid.
-        label: Int64 (B,), the finding whose probability is followed.
+        label: Int64 (B,), index of the finding whose probability is recorded.
         num_steps: Number of steps T, from 1 to the number of patches.
         deletion_baseline: Replacement of deleted patches: the `mean` of the image, or a `blur` of it with a standard deviation
             of 1/45 of the shorter side (5 pixels of 224).
-        insertion_baseline: Image that patches are inserted into, of the same kinds.
+        insertion_baseline: Image that patches are inserted into: `mean` or `blur`.
 
     Raises:
         ValueError: If shapes do not fit or the number of steps is out of range.
@@ -77,7 +77,7 @@ def perturbation_curves(
 
 
 def area_under_curve(curve: Tensor) -> Tensor:
-    """Return the mean height of curves, by the trapezoidal rule.
+    """Return the area under curves over [0, 1], by the trapezoidal rule.
 
     Args:
         curve: Float (B, T + 1).
@@ -122,9 +122,9 @@ def _probability(student: nn.Module, image: Tensor, label: Tensor) -> Tensor:
 
 
 def _places(heatmap: Tensor) -> Tensor:
-    """Return the place of each patch in the order of relevance, int64 (B, h*w), 0 for the most relevant."""
+    """Return the rank of each patch by relevance, int64 (B, h*w), 0 for the most relevant."""
     flat = heatmap.float().flatten(1)
-    # a stable sort of shuffled patches puts ties in random order
+    # a stable sort of shuffled patches breaks ties at random
     shuffled = torch.randperm(flat.shape[1], generator=torch.Generator().manual_seed(0)).to(flat.device)
     order = shuffled[flat[:, shuffled].sort(dim=1, descending=True, stable=True).indices]
     return torch.empty_like(order).scatter_(1, order, torch.arange(flat.shape[1], device=flat.device).expand_as(order))
@@ -133,6 +133,7 @@ def _places(heatmap: Tensor) -> Tensor:
 def _baseline(image: Tensor, kind: Baseline) -> Tensor:
     if kind == "mean":
         return image.mean((1, 2, 3), keepdim=True).expand_as(image)
+    # the paper's 5 pixels of 224, at any resolution
     sigma = min(image.shape[2:]) / 45
     size = 2 * round(2 * sigma) + 1
     blurred: Tensor = gaussian_blur(image, [size, size], [sigma, sigma])

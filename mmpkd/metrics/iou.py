@@ -1,4 +1,4 @@
-"""Intersection over union of a thresholded heatmap and an ROI. The name of each score tells its threshold."""
+"""Intersection over union of a thresholded heatmap and an ROI. The name of each score includes its threshold."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -17,16 +17,16 @@ BIOVIL_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 
 def iou(heatmap: Tensor, mask: Tensor, threshold: Threshold = "otsu", area: float = 0.1) -> Tensor:
-    """Intersection over union of {heatmap > threshold} and the ROI.
+    """Return the intersection over union (IoU) of {heatmap > threshold} and the ROI.
 
-    The heatmap is interpolated to the mask, scaled to [0, 1], and rounded to 16 bits. A constant heatmap, such as the all-ones
-    baseline map, selects the whole frame at every threshold. Its IoU is the ROI's share of the frame.
+    The heatmap is interpolated to the size of the mask, scaled to [0, 1], and rounded to 16 bits. A constant heatmap, such as
+    the all-ones baseline map, selects the whole frame at every threshold, so its IoU is the ROI's share of the frame.
 
     Args:
         heatmap: Float (R, h, w), any range.
         mask: Bool (R, H, W).
         threshold: A number in [0, 1), `otsu` (see `otsu_threshold`), or `top_area`, which selects the `area` share of pixels
-            with the largest values. Of pixels that tie at the border, each counts by the share of them that fits.
+            with the largest values. Pixels that tie for the last places are selected in part, all with the same weight.
         area: Share in (0, 1] of the frame that `top_area` selects.
 
     Returns:
@@ -48,9 +48,9 @@ def iou(heatmap: Tensor, mask: Tensor, threshold: Threshold = "otsu", area: floa
 
 
 def otsu_threshold(counts: Tensor) -> Tensor:
-    """Threshold with the largest variance between classes (Otsu 1979, https://doi.org/10.1109/TSMC.1979.4310076).
+    """Return the threshold with the largest between-class variance (Otsu 1979, https://doi.org/10.1109/TSMC.1979.4310076).
 
-    It works on 8-bit values and agrees with `cv2.THRESH_OTSU`, as CheXlocalize uses it (Saporta et al. 2022,
+    It works on 8-bit values and agrees with `cv2.THRESH_OTSU`, which CheXlocalize uses (Saporta et al. 2022,
     https://doi.org/10.1038/s42256-022-00536-x).
 
     Args:
@@ -69,11 +69,11 @@ def otsu_threshold(counts: Tensor) -> Tensor:
     counts = counts.cpu()  # variances are compared in float64, which not every accelerator has
     running = counts.cumsum(1)  # (b, 256)
     num_pixels = running[:, -1:]
-    share = running.double() / num_pixels
+    share = running.double() / num_pixels  # (b, 256), of the pixels at or below each value
     moment = (counts * torch.arange(NUM_BYTES)).cumsum(1).double() / num_pixels
     tiny = torch.finfo(torch.float64).tiny
     spread = (moment[:, -1:] * share - moment).square() / (share * (1 - share)).clamp_min(tiny)
-    # a threshold with all pixels on one side separates nothing
+    # thresholds with all pixels on one side are not candidates
     return spread.masked_fill((running == 0) | (running == num_pixels), -1).argmax(1).to(device)
 
 
@@ -84,7 +84,13 @@ def iou_above_bytes(pairs: HeatmapPairs) -> Tensor:
         pairs: Heatmaps and ROIs.
 
     Returns:
-        Float32 (R, 255); NaN for an empty ROI. The IoU of a constant heatmap is the ROI's share of the frame at every t.
+        Float32 (R, 255); NaN for an empty ROI. For a constant heatmap, the ROI's share of the frame at every t.
+
+    Example:
+        >>> import torch
+        >>> pairs = one_to_one(torch.tensor([[[0.0, 1.0]]]), torch.tensor([[[False, True]]]))
+        >>> iou_above_bytes(pairs).shape
+        torch.Size([1, 255])
     """
     steps = BYTE * torch.arange(1, NUM_BYTES, device=pairs.levels.device)
     return _iou_from(pairs, steps.expand(len(pairs.rois), -1))
@@ -109,11 +115,21 @@ def _iou(pairs: HeatmapPairs, num_hits: Tensor, num_selected: Tensor) -> Tensor:
 
 
 class IoU(RoiMetric):
-    """Mean IoU over ROI pairs; see `iou`.
+    """Mean IoU over pairs of heatmap and ROI; see `iou`.
 
     Args:
-        threshold: A number, `otsu` or `top_area`.
+        threshold: A number in [0, 1), `otsu` or `top_area`.
         area: Share in (0, 1] of the frame that `top_area` selects.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> import torch
+        >>> score = IoU("top_area", area=0.5)
+        >>> score.update(torch.tensor([[[0.0, 1.0]]]), torch.tensor([[[False, False, True, True]]]))
+        >>> score.name, score.compute()
+        ('iou_top_area', tensor(1.))
     """
 
     def __init__(self, threshold: Threshold = "otsu", area: float = 0.1) -> None:
@@ -128,7 +144,7 @@ class IoU(RoiMetric):
         self.name = f"iou_{threshold:g}" if is_number else f"iou_{threshold}"
 
     def score(self, pairs: HeatmapPairs) -> Tensor:
-        """Return the score of each ROI."""
+        """Return the score of each ROI, float32 (R,)."""
         if self.threshold == "top_area":
             num_selected = torch.full_like(pairs.rois.num_pixels, max(1, round(self.area * pairs.levels.shape[1])))
             num_hits = pairs.expected_hits(num_selected)
@@ -140,12 +156,22 @@ class IoU(RoiMetric):
 
 
 class MeanIoU(RoiMetric):
-    """Mean IoU over ROI pairs and over fixed thresholds, as users of BioViL report it.
+    """Mean IoU over fixed thresholds and over pairs of heatmap and ROI (mIoU), as reported for BioViL.
 
     Source: Boecking et al. 2022, https://arxiv.org/abs/2204.09817.
 
     Args:
         thresholds: Numbers in [0, 1).
+
+    Raises:
+        ValueError: If there is no threshold or one is out of range.
+
+    Example:
+        >>> import torch
+        >>> score = MeanIoU(thresholds=(0.1, 0.5))
+        >>> score.update(torch.tensor([[[0.0, 0.2, 0.8, 1.0]]]), torch.tensor([[[False, False, False, True]]]))
+        >>> score.compute()  # (1/3 + 1/2) / 2
+        tensor(0.4167)
     """
 
     name = "miou"
@@ -157,13 +183,13 @@ class MeanIoU(RoiMetric):
         self.thresholds = tuple(thresholds)
 
     def score(self, pairs: HeatmapPairs) -> Tensor:
-        """Return the mean IoU over the thresholds for each ROI."""
+        """Return the mean IoU over the thresholds for each ROI, float32 (R,)."""
         levels = torch.tensor([_first_level_above(value) for value in self.thresholds], device=pairs.levels.device)
         return _iou_from(pairs, levels.expand(len(pairs.rois), -1)).mean(1)
 
 
 def mean_iou(heatmap: Tensor, mask: Tensor, thresholds: Sequence[float] = BIOVIL_THRESHOLDS) -> Tensor:
-    """Mean IoU over thresholds; see `iou` and `MeanIoU`.
+    """Return the mean IoU over thresholds (mIoU); see `iou` and `MeanIoU`.
 
     Args:
         heatmap: Float (R, h, w), any range.

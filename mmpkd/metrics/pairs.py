@@ -1,6 +1,6 @@
-"""Pairs of heatmaps and regions of interest, with the quantities that several localization scores share.
+"""Pairs of heatmaps and regions of interest, with the intermediate results that several localization scores share.
 
-Ranks and thresholds come from histograms of 16-bit levels, in integers, which are exact and equal on every device.
+Ranks and thresholds come from integer histograms of 16-bit levels. They are exact and the same on every device.
 """
 
 from functools import cached_property
@@ -17,11 +17,11 @@ TOP_LEVEL = NUM_LEVELS - 1
 
 
 class Rois:
-    """R regions of interest (ROIs) of b images. Several attributions can be scored against one object.
+    """The R regions of interest (ROIs) of b images. Several attributions can be scored against the same object.
 
     Args:
         mask: Bool (R, H, W).
-        image: Int64 (R,), the image and heatmap that each ROI belongs to; ROI i belongs to image i if None.
+        image: Int64 (R,), index of the image that each ROI belongs to; ROI i belongs to image i if None.
 
     Raises:
         ValueError: If types or shapes do not fit.
@@ -53,30 +53,30 @@ class Rois:
 
     @cached_property
     def num_pixels(self) -> Tensor:
-        """Int64 (R,), number of pixels inside."""
+        """Int64 (R,), number of pixels inside each ROI."""
         return self.mask.flatten(1).sum(1)
 
     @cached_property
     def inside_pixels(self) -> tuple[Tensor, Tensor]:
-        """Int64 (n,) twice, for the n pixels inside any ROI: the ROI, and the place in its flattened mask."""
+        """Int64 (n,) twice, for the n pixels inside all ROIs: index of the ROI, and of the pixel in its flattened mask."""
         return self.mask.flatten(1).nonzero(as_tuple=True)  # type: ignore[return-value]
 
     @cached_property
     def area(self) -> Tensor:
-        """Float32 (R,), share of the frame: the chance level of pointing game, relevance mass and average precision."""
+        """Float32 (R,), share of the frame: the score of a random map in pointing game, relevance mass and average precision."""
         return self.num_pixels.float() / (self.size[0] * self.size[1])
 
     @property
     def empty(self) -> Tensor:
-        """Bool (R,), whether no pixel is inside, which leaves every score undefined."""
+        """Bool (R,), whether an ROI has no pixel. Every score is then undefined."""
         return self.num_pixels == 0
 
     def hit_patches(self, grid: tuple[int, int], tolerance: float) -> Tensor:
-        """Return which patch centres are within a distance of the ROI.
+        """Return which patch centres lie within a distance of each ROI.
 
         Args:
-            grid: Patches (h, w).
-            tolerance: Distance in pixels.
+            grid: Number of patches (h, w).
+            tolerance: Distance in pixels, inclusive.
 
         Returns:
             Bool (R, h*w).
@@ -95,15 +95,22 @@ class HeatmapPairs:
         rois: ROIs of the b images.
 
     Attributes:
-        undefined: Bool (R,), whether no score is defined: the ROI is empty, or the heatmap is not finite everywhere.
+        undefined: Bool (R,), whether every score is undefined: the ROI is empty, or the heatmap is not finite everywhere.
 
     Raises:
         ValueError: If the shapes do not fit.
+
+    Example:
+        >>> import torch
+        >>> rois = Rois(torch.tensor([[[False, True]], [[True, False]]]), image=torch.tensor([0, 0]))
+        >>> pairs = HeatmapPairs(torch.tensor([[[1.0, 3.0]]]), rois)  # one heatmap with two ROIs
+        >>> pairs.sum_inside(pairs.scaled)
+        tensor([1., 0.])
     """
 
     def __init__(self, heatmap: Tensor, rois: Rois) -> None:
         if heatmap.ndim != 3 or 0 in heatmap.shape[1:]:
-            raise ValueError(f"Expected `heatmap` of shape (b, h, w), one an image, but got {tuple(heatmap.shape)}.")
+            raise ValueError(f"Expected `heatmap` of shape (b, h, w), one per image, but got {tuple(heatmap.shape)}.")
         # one heatmap expanded to all images, as some baseline maps return it, is processed once
         shared = len(heatmap) > 1 and heatmap.stride(0) == 0
         values = (heatmap[:1] if shared else heatmap).detach().float()
@@ -122,8 +129,8 @@ class HeatmapPairs:
 
     @cached_property
     def scaled_and_constant(self) -> tuple[Tensor, Tensor]:
-        """`scaled` and `constant`, which are computed in one pass."""
-        # scaled before interpolation as well: rounding stays small compared with the range of a map with a large offset
+        """`scaled` and `constant`, computed in one pass."""
+        # scaled before interpolation as well, so that rounding stays small relative to the range of a map with a large offset
         patches, constant = scale_and_constant(self.heatmap)
         scaled, is_constant = scale_and_constant(upsample(patches, self.rois.size))
         return scaled.flatten(1), constant | is_constant
@@ -140,7 +147,7 @@ class HeatmapPairs:
 
     @cached_property
     def levels(self) -> Tensor:
-        """Int32 (b, H*W) in [0, 65535], the scaled heatmap in 16 bits; values that are closer than a level tie."""
+        """Int32 (b, H*W) in [0, 65535], the scaled heatmap in 16 bits. Values that round to the same level tie."""
         return (self.scaled * TOP_LEVEL).int()
 
     @cached_property
@@ -162,36 +169,36 @@ class HeatmapPairs:
 
     @cached_property
     def hit_ranks(self) -> tuple[Tensor, Tensor]:
-        """Int32 (n,) twice, for the pixels inside ROIs: how many pixels of the heatmap are lower, and how many not higher."""
-        roi = self.rois.inside_pixels[0]
+        """Int32 (n,) twice, for each pixel inside an ROI: how many pixels of its heatmap are lower, and how many not higher."""
+        roi = self.rois.inside_pixels[0]  # (n,)
         place = self.image[roi] * (NUM_LEVELS + 1) + self.hit_levels
         flat = self.num_pixels_below.flatten()
         return flat.index_select(0, place), flat.index_select(0, place + 1)
 
     def sum_hits(self, values: Tensor) -> Tensor:
-        """Return the sum of integers (n,) over the pixels of each ROI, int64 (R,)."""
+        """Return the sum of integers (n,), one per pixel inside an ROI, over each ROI, int64 (R,)."""
         # differences of running sums of integers are exact on any device
         running = torch.nn.functional.pad(values.long().cumsum(0), (1, 0))
         end = self.rois.num_pixels.cumsum(0)
         return running[end] - running[end - self.rois.num_pixels]
 
     def num_pixels_from(self, level: Tensor) -> Tensor:
-        """Return how many pixels of each ROI's heatmap have at least a level, int64 (R, T) for levels (R, T)."""
+        """Return how many pixels of each ROI's heatmap are at or above a level, int64 (R, T) for levels (R, T)."""
         num_pixels = self.levels.shape[1]
         return num_pixels - self.num_pixels_below[self.image[:, None], level].long()
 
     def num_hits_from(self, level: Tensor) -> Tensor:
-        """Return how many pixels inside each ROI have at least a level, int64 (R, T) for levels (R, T)."""
+        """Return how many pixels inside each ROI are at or above a level, int64 (R, T) for levels (R, T)."""
         return self.rois.num_pixels[:, None] - self.num_hits_below.gather(1, level).long()
 
     def expected_hits(self, num_selected: Tensor) -> Tensor:
-        """Return how many of the largest pixels are inside each ROI.
+        """Return how many of the pixels with the largest values are inside each ROI.
 
         Args:
             num_selected: Int64 (R,), number of pixels to select.
 
         Returns:
-            Float32 (R,). If pixels tie for the last places, the expectation of a random choice among them.
+            Float32 (R,). If pixels tie for the last places, the expected value of a random choice among them.
         """
         num_pixels = self.levels.shape[1]
         level = self._level_of_rank(num_pixels - num_selected)  # (R, 1), level of the last pixel that is selected
@@ -199,6 +206,7 @@ class HeatmapPairs:
         num_with_ties = self.num_pixels_from(level)
         num_hits_above = self.num_hits_from(level + 1)
         num_hits_with_ties = self.num_hits_from(level)
+        # share of the tied pixels that still fits into the selection
         share = (num_selected[:, None] - num_above).float() / (num_with_ties - num_above).float()
         return (num_hits_above + (num_hits_with_ties - num_hits_above) * share)[:, 0]
 
@@ -219,7 +227,7 @@ class HeatmapPairs:
 
     def sum_inside(self, values: Tensor) -> Tensor:
         """Return the sum of values (b, H*W) inside each ROI, (R,)."""
-        # not a matrix product, which the user's precision setting may round to ten bits or fewer
+        # not a matrix product, which may be computed in TF32 or bfloat16
         return (self.per_roi(values) * self.rois.mask.flatten(1)).sum(1)
 
     def nan_where_undefined(self, score: Tensor) -> Tensor:
@@ -228,7 +236,7 @@ class HeatmapPairs:
 
 
 def one_to_one(heatmap: Tensor, mask: Tensor) -> HeatmapPairs:
-    """Pair each of R heatmaps with one of R ROIs.
+    """Pair heatmap i with ROI i.
 
     Args:
         heatmap: Float (R, h, w).
@@ -236,6 +244,12 @@ def one_to_one(heatmap: Tensor, mask: Tensor) -> HeatmapPairs:
 
     Raises:
         ValueError: If types or shapes do not fit.
+
+    Example:
+        >>> import torch
+        >>> pairs = one_to_one(torch.rand(2, 1, 2), torch.ones(2, 1, 2, dtype=torch.bool))
+        >>> len(pairs.rois)
+        2
     """
     rois = Rois(mask)
     if heatmap.ndim != 3 or len(heatmap) != len(mask):
@@ -244,17 +258,17 @@ def one_to_one(heatmap: Tensor, mask: Tensor) -> HeatmapPairs:
 
 
 def _running_counts(levels: Tensor, row: Tensor, num_rows: int) -> Tensor:
-    """Count the levels of each row that are below 0, 1, ..., 65536.
+    """Count how many levels of each row are below 0, 1, ..., 65536.
 
     Args:
         levels: Int32 in [0, 65535], of any shape.
-        row: Int32, the row that each level belongs to; it broadcasts to the shape of the levels.
+        row: Int32, the row that each level belongs to, broadcast to the shape of the levels.
         num_rows: Number of rows.
 
     Returns:
         Int32 (num_rows, 65537).
     """
-    # one column further: a level is below the next ones, but not below itself
+    # one column to the right, since a level is not below itself
     counts = torch.zeros(num_rows, NUM_LEVELS + 1, dtype=torch.int32, device=levels.device)
     place = (levels + (row * (NUM_LEVELS + 1) + 1)).flatten()
     counts.view(-1).index_add_(0, place, torch.ones_like(place))

@@ -1,4 +1,4 @@
-"""Patches and the pixels that they cover."""
+"""Which pixels belong to which patch."""
 
 import math
 
@@ -7,11 +7,11 @@ from torch import Tensor
 
 
 def patch_of_pixel(size: tuple[int, int], grid: tuple[int, int], device: torch.device) -> Tensor:
-    """Return the number of the patch that each pixel lies in, row by row.
+    """Return the index of the patch that each pixel lies in, in row-major order.
 
     Args:
         size: Height and width in pixels.
-        grid: Patches (h, w); pixel y lies in patch row y * h // H.
+        grid: Number of patches (h, w); pixel row y lies in patch row y * h // H.
         device: Device of the result.
 
     Returns:
@@ -28,12 +28,12 @@ def patch_of_pixel(size: tuple[int, int], grid: tuple[int, int], device: torch.d
 
 
 def patches_near(mask: Tensor, tolerance: float, grid: tuple[int, int]) -> Tensor:
-    """Return which patch centres have a pixel of the ROI within a distance.
+    """Return which patch centres lie within a distance of an ROI.
 
     Args:
         mask: Bool (R, H, W).
         tolerance: Distance in pixels, inclusive.
-        grid: Patches (h, w).
+        grid: Number of patches (h, w).
 
     Returns:
         Bool (R, h, w).
@@ -50,13 +50,13 @@ def patches_near(mask: Tensor, tolerance: float, grid: tuple[int, int]) -> Tenso
     if tolerance == 0:
         return mask[:, y[:, None], x]
     tolerance = min(tolerance, math.hypot(height, width))
-    # a disc around each centre, as rows of pixels: their offsets from the centre, and how far each one reaches sideways
+    # a disc around each centre as D rows of pixels: the offset of each row from the centre, and its half-width
     offset = torch.arange(-int(tolerance), int(tolerance) + 1)
     reach = (tolerance**2 - offset.double().square()).sqrt().floor().long().to(mask.device)
-    row = y[:, None] + offset.to(mask.device)  # (h, D), D rows of a disc
+    row = y[:, None] + offset.to(mask.device)  # (h, D)
     left = (x - reach[:, None]).clamp(0, width)  # (D, w)
     right = (x + reach[:, None] + 1).clamp(0, width)
-    # a difference of running sums along a row counts the pixels of the ROI between left and right
+    # the difference of two running sums along a row is the number of ROI pixels between left and right
     running = torch.nn.functional.pad(mask.cumsum(2, dtype=torch.int32), (1, 0))  # (R, H, W + 1)
     in_row = running[:, row.clamp(0, height - 1)]  # (R, h, D, W + 1)
     index = torch.stack((left, right)).expand(len(mask), grid[0], 2, *left.shape).transpose(2, 3)  # (R, h, D, 2, w)

@@ -1,4 +1,4 @@
-"""The base class of localization scores."""
+"""Base class of localization scores."""
 
 from abc import abstractmethod
 
@@ -10,10 +10,21 @@ from mmpkd.metrics.pairs import HeatmapPairs, one_to_one
 
 
 class RoiMetric(Metric):  # type: ignore[misc]
-    """Mean of a score over (image, finding) pairs with an ROI.
+    """Mean of a score over pairs of heatmap and ROI.
 
-    Undefined scores are left out of the mean and counted; they never count as 0 or 1. A subclass has a `name` and implements
-    `score`.
+    Undefined scores are excluded from the mean and counted in `num_undefined`; they never count as 0 or 1. Subclasses set
+    `name` and implement `score`.
+
+    Example:
+        >>> import torch
+        >>> class InsideMean(RoiMetric):
+        ...     name = "inside_mean"
+        ...     def score(self, pairs):
+        ...         return pairs.nan_where_undefined(pairs.sum_inside(pairs.scaled) / pairs.rois.num_pixels)
+        >>> score = InsideMean()
+        >>> score.update(torch.tensor([[[0.0, 1.0]]]), torch.tensor([[[False, True]]]))
+        >>> score.compute()
+        tensor(1.)
     """
 
     full_state_update = False
@@ -25,7 +36,7 @@ class RoiMetric(Metric):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        # not every device has float64, so the rounding error of a float32 sum is kept separately
+        # not every device supports float64, so the rounding error of the float32 sum is tracked separately
         self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
         self.add_state("lost", torch.tensor(0.0), dist_reduce_fx="sum")
         self.add_state("num_roi", torch.tensor(0), dist_reduce_fx="sum")
@@ -36,11 +47,14 @@ class RoiMetric(Metric):  # type: ignore[misc]
         """Return the score of each ROI, float32 (R,), NaN where undefined."""
 
     def update(self, heatmap: Tensor, mask: Tensor) -> None:
-        """Add R pairs.
+        """Add R pairs of heatmap and ROI.
 
         Args:
             heatmap: Float (R, h, w) on the patch grid, values >= 0.
             mask: Bool (R, H, W).
+
+        Raises:
+            ValueError: If types or shapes do not fit.
         """
         score = self.score(one_to_one(heatmap, mask))
         part = score.nansum()
@@ -53,5 +67,5 @@ class RoiMetric(Metric):  # type: ignore[misc]
         self.num_undefined += score.isnan().sum()
 
     def compute(self) -> Tensor:
-        """Return the mean over the defined scores, NaN if there is none."""
+        """Return the mean over the defined scores, float32 scalar; NaN if there are none."""
         return (self.total + self.lost) / (self.num_roi - self.num_undefined)

@@ -1,4 +1,4 @@
-"""Lightning modules: the teacher, and the student with or without a teacher."""
+"""Lightning modules for training a teacher, and a student with or without a teacher."""
 
 from mmpkd.modules.base import ClassificationModule
 from mmpkd.modules.distillation import DistillationModule

@@ -1,4 +1,4 @@
-"""Training of an image-only student, with a frozen teacher or without."""
+"""Training of an image-only student, with or without a frozen teacher."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -22,18 +22,18 @@ LOSSES = "objective."
 
 
 class DistillationModule(ClassificationModule):
-    """Trains a vision transformer on images; a frozen teacher of privileged input may help.
+    """Trains a vision transformer on images, with distillation from a frozen teacher if there is one.
 
-    The teacher is loaded when a fit starts; testing and prediction never need its file.
+    The teacher is loaded when fitting starts. Testing and prediction do not need its file.
 
     Args:
-        student: The network that is trained.
-        teacher: Where the teacher's outputs come from, or None for the baseline.
-        objective: The loss; its defaults if None. Without a teacher, only its task loss counts.
-        optimizer: Settings of AdamW; its `layer_decay` is for the blocks of the student.
+        student: The network to train.
+        teacher: Where the teacher's outputs come from, or None to train without a teacher (the baseline).
+        objective: The training loss; the default `Objective` if None. Without a teacher, only its task loss is used.
+        optimizer: Settings of AdamW. Its `layer_decay` applies to the blocks of the student.
 
     Raises:
-        ValueError: If the objective needs a teacher that there is not, or has weights of another number of labels.
+        ValueError: If the objective has extra losses but there is no teacher, or `pos_weight` has the wrong length.
     """
 
     needs_images = True
@@ -53,7 +53,7 @@ class DistillationModule(ClassificationModule):
         weights = self.objective.pos_weight
         if weights is not None and len(weights) != self.num_classes:
             raise ValueError(
-                f"Expected {self.num_classes} weights of present labels, one a label, but got {len(weights)}."
+                f"Expected `pos_weight` with {self.num_classes} weights, one per label, but got {len(weights)}."
             )
         if teacher is None and self.objective.extra:
             raise ValueError(
@@ -66,9 +66,9 @@ class DistillationModule(ClassificationModule):
 
         Args:
             checkpoint_path: Checkpoint of a student's run.
-            args: Of Lightning's method.
-            options: Of Lightning's method and of the class. The student is the one that the checkpoint describes, unless it is
-                given.
+            args: Positional arguments of Lightning's method.
+            options: Keyword arguments of Lightning's method and of this class. The student is built from the checkpoint unless
+                one is given.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -91,7 +91,7 @@ class DistillationModule(ClassificationModule):
         return output
 
     def setup(self, stage: str) -> None:
-        """Open the teacher when a fit starts."""
+        """Open the teacher when fitting starts."""
         if stage != "fit" or self.teacher_source is None or self._teacher is not None:
             return
         datamodule = getattr(self.trainer, "datamodule", None)
@@ -99,29 +99,30 @@ class DistillationModule(ClassificationModule):
             self._teacher = open_teacher(self.teacher_source, datamodule, self.trainer.strategy.root_device)
         else:
             self._teacher = open_running_teacher(self.teacher_source, self.num_classes)
+        # before the optimizer is created: projections are trained, too
         self.objective.build(self.student.num_features, self._teacher.num_features)
         if self.objective.needs_statistics:
             self.objective.set_statistics(self._teacher.feature_statistics())
         if self.objective.needs_thresholds:
             if self._teacher.thresholds is None:
                 raise ValueError(
-                    "Expected thresholds of the teacher for HardLabels but none are known. Give a checkpoint as "
-                    "model.teacher.path, write `thresholds` into meta.json of the targets, or set a number."
+                    "Expected the teacher's thresholds for HardLabels but they are unknown. Use a checkpoint as "
+                    "model.teacher.path, add `thresholds` to meta.json of the targets, or set the threshold to a number."
                 )
             self.objective.set_thresholds(self._teacher.thresholds)
 
     @property
     def needs_privileged(self) -> bool:
-        """Whether the data module must serve privileged input: only to a teacher that runs in every step."""
+        """Whether batches must contain privileged input: only for a teacher that runs online."""
         return self.teacher_source is not None and self.teacher_source.targets == "online"
 
     def on_fit_start(self) -> None:
-        """Move the teacher's outputs, or the teacher itself, to the device; no module does it for a non-module."""
+        """Move the teacher or its stored outputs to the device. Lightning does not, because the teacher is no module."""
         if self._teacher is not None:
             self._teacher.to(self.device)
 
     def losses(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Return the task loss, the distillation terms, and their sum."""
+        """Return the task loss, the distillation losses, and their weighted sum as `loss`."""
         if self._teacher is None:
             return {"loss": self.objective.task(self.predict(batch).logits, batch["label"])}
         task, student = self.student.forward_training(batch["image"])
@@ -130,11 +131,14 @@ class DistillationModule(ClassificationModule):
         return terms
 
     def predict(self, batch: Batch) -> ModelOutput:
-        """Return the student's outputs; only the image is read."""
+        """Return the student's output for the images of a batch."""
         return self.forward(batch["image"])
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return timm's groups: no decay of biases, norms and position embeddings; learning rates by depth if asked for."""
+        """Return timm's parameter groups.
+
+        Biases, norms and position embeddings have no weight decay. With `layer_decay`, learning rates depend on depth.
+        """
         settings = self.optimizer_settings
         if settings.layer_decay is None:
             return super().parameter_groups()
@@ -144,16 +148,17 @@ class DistillationModule(ClassificationModule):
             no_weight_decay_list=self.student.model.no_weight_decay(),
             layer_decay=settings.layer_decay,
         )
+        # timm gives a factor for each group; AdamW needs the learning rate itself
         scaled = [{**group, "lr": settings.lr * group["lr_scale"]} for group in groups]
         of_losses = param_groups_weight_decay(self.objective, settings.weight_decay)
         return [*scaled, *(group for group in of_losses if group["params"])]
 
     def no_weight_decay(self) -> list[str]:
-        """Return the parameters that timm exempts from decay, such as position embeddings."""
+        """Return the parameters that timm exempts from weight decay, such as position embeddings."""
         return [f"student.model.{name}" for name in self.student.model.no_weight_decay()]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what is needed to build the student again, and what its outputs mean."""
+        """Add what is needed to rebuild the student, and the names of its labels."""
         widths = self.objective.widths
         datamodule = getattr(self.trainer, "datamodule", None)
         preparation = datamodule.preparation.describe() if isinstance(datamodule, PrivilegedDataModule) else None
@@ -163,26 +168,26 @@ class DistillationModule(ClassificationModule):
         checkpoint["label_names"] = list(self.label_names)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check the labels; the layers of losses are restored where a training goes on, and nowhere else.
+        """Check the labels, and restore the layers of losses if training resumes.
 
         Raises:
-            ValueError: If the checkpoint is not one of a student, or its labels are not those of the data, in their order.
+            ValueError: If the checkpoint is not one of a student, or its labels or their order differ from those of the data.
         """
         if "student" not in checkpoint:
-            raise ValueError(f"Expected the checkpoint of a student but it holds {sorted(checkpoint)}.")
-        # without a trainer, in `load_from_checkpoint`, there are no data to compare with
+            raise ValueError(f"Expected the checkpoint of a student but it contains {sorted(checkpoint)}.")
+        # `load_from_checkpoint` has no trainer, and so no data to compare with
         trainer = self._trainer
         if trainer is not None:
             _check_labels(checkpoint["label_names"], list(self.label_names), trainer.datamodule)  # type: ignore[attr-defined]
-        goes_on = trainer is not None and trainer.state.fn == TrainerFn.FITTING
-        if goes_on and checkpoint["loss_widths"] is not None:
+        resumes = trainer is not None and trainer.state.fn == TrainerFn.FITTING
+        if resumes and checkpoint["loss_widths"] is not None:
             self.objective.build(*checkpoint["loss_widths"])
         own = {f"{LOSSES}{name}": value for name, value in self.objective.state_dict().items()}
         saved: dict[str, Tensor] = checkpoint["state_dict"]
-        for key in [key for key in saved if key.startswith(LOSSES) and not (goes_on and key in own)]:
+        for key in [key for key in saved if key.startswith(LOSSES) and not (resumes and key in own)]:
             del saved[key]
-        if not goes_on:
-            # a student is tested without the losses that it was trained with: those of this module stay as they are
+        if not resumes:
+            # testing does not need the trained layers of losses: those of this module stay as they are
             saved.update(own)
         check_layers(self.state_dict(), saved, "student")
 
@@ -191,6 +196,6 @@ def _check_labels(trained: list[str], found: list[str], data: Any) -> None:
     if trained != found:
         setting = getattr(data, "label_setting", "the data module's labels")
         raise ValueError(
-            f"Expected the labels that the student was trained with, {trained}, but the data have {found}. "
-            f"Set {setting} to the student's, in its order."
+            f"Expected the labels that the student was trained on, {trained}, but the data have {found}. "
+            f"Set {setting} to the student's labels, in the same order."
         )

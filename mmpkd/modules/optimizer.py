@@ -1,4 +1,4 @@
-"""Settings of the optimizer, and the schedule of its learning rate."""
+"""Settings of the optimizer, and the learning rate schedule."""
 
 import math
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """AdamW with linear warm-up and cosine decay, as students are trained by default.
+    """AdamW with linear warm-up and cosine decay, with defaults for students.
 
     Attributes:
         lr: Peak learning rate, > 0.
-        weight_decay: Weight decay of matrices, >= 0; biases, norms and what the model names are exempt (timm's groups).
-        betas: Of AdamW, each in [0, 1).
-        warmup_fraction: Share of all steps, in [0, 1), in which the learning rate rises linearly.
-        layer_decay: Factor in (0, 1] by which the learning rate shrinks from layer to layer towards the input, or None.
+        weight_decay: Weight decay, >= 0. Biases, norms and the parameters that the model exempts have none (timm's groups).
+        betas: Betas of AdamW, each in [0, 1).
+        warmup_fraction: Fraction of all steps, in [0, 1), during which the learning rate rises linearly.
+        layer_decay: Factor in (0, 1] by which the learning rate shrinks with each layer towards the input, or None.
 
     Raises:
-        ValueError: If a number is out of its range.
+        ValueError: If a number is out of range.
     """
 
     lr: float = 1e-3
@@ -42,7 +42,7 @@ class OptimizerSettings:
 
 @dataclass(frozen=True)
 class TeacherOptimizerSettings(OptimizerSettings):
-    """The same with the defaults of teachers."""
+    """The same settings with defaults for teachers."""
 
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
@@ -52,8 +52,8 @@ class WarmupCosine:
     """Learning rate multiplier: linear warm-up to 1, then cosine decay to 0.
 
     Args:
-        total_steps: Optimizer steps of the whole training.
-        warmup_fraction: Share of them with a rising learning rate.
+        total_steps: Number of optimizer steps of the whole training.
+        warmup_fraction: Fraction of these steps with a rising learning rate.
     """
 
     def __init__(self, total_steps: int, warmup_fraction: float) -> None:
@@ -61,8 +61,8 @@ class WarmupCosine:
         self.warmup_steps = max(1, int(total_steps * warmup_fraction))
 
     def __call__(self, step: int) -> float:
-        """Return the multiplier of a step, counted from 0."""
+        """Return the multiplier for a step, counted from 0."""
         if step < self.warmup_steps:
-            return (step + 1) / self.warmup_steps
+            return (step + 1) / self.warmup_steps  # not 0 at the first step
         progress = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
         return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))

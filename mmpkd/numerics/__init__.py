@@ -1,1 +1,1 @@
-"""Settings of a process that change digits: precision, random number generators, threads."""
+"""Settings of a process that affect numerical results: precision, random number generators, threads."""

@@ -1,4 +1,4 @@
-"""Random number generators of this process: those of Python, NumPy, PyTorch and the device that it uses."""
+"""The random number generators of this process: those of Python, NumPy, PyTorch and its device."""
 
 import random
 from types import ModuleType
@@ -9,9 +9,9 @@ import torch
 
 
 def generator_state() -> dict[str, Any]:
-    """Return the state of every generator of this process, as tensors, lists and numbers.
+    """Return the states of all generators of this process, as tensors, lists and numbers.
 
-    Of several GPUs, only the current one is included; the others belong to other processes.
+    Only the current GPU is included, because other GPUs belong to other processes.
     """
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002
     version, internal, gauss = random.getstate()
@@ -24,9 +24,9 @@ def generator_state() -> dict[str, Any]:
 
 
 def set_generator_state(state: dict[str, Any]) -> None:
-    """Restore a state that `generator_state` returned.
+    """Restore a result of `generator_state`.
 
-    The generator of a device keeps its state if the saved state comes from a process without such a device.
+    The generator of a device is not changed if the saved state comes from a process without such a device.
     """
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
@@ -39,7 +39,7 @@ def set_generator_state(state: dict[str, Any]) -> None:
 
 
 def seed_generators(*key: int) -> None:
-    """Seed every generator of this process from integers >= 0; different keys give independent streams."""
+    """Seed all generators of this process from integers >= 0. Different keys give independent streams."""
     for_python, for_numpy, for_torch = np.random.SeedSequence(key).generate_state(3, np.uint64).tolist()
     random.seed(for_python)
     np.random.seed(for_numpy % 2**32)  # noqa: NPY002
@@ -49,7 +49,7 @@ def seed_generators(*key: int) -> None:
 def _devices() -> dict[str, ModuleType]:
     """Return PyTorch's modules of the accelerators that this process uses."""
     devices: dict[str, ModuleType] = {}
-    # a GPU that is not in use yet stays that way: asking for its generator would start a context on it
+    # asking for the generator of an unused GPU would create a CUDA context
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         devices["cuda"] = torch.cuda
     if torch.backends.mps.is_available():

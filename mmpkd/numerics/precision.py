@@ -8,10 +8,10 @@ from torch.nn import functional as F
 
 
 class Float32Buffers:
-    """Base class of modules whose own buffers keep their data type when the module is converted.
+    """Base class of modules whose own buffers keep their data type when the module is converted to half precision.
 
-    They still move between devices. Thresholds, statistics and class weights are measured, not learned, and bfloat16 would keep
-    only three digits of them.
+    They still move between devices. Thresholds, statistics and class weights are measured, not learned, and bfloat16 would
+    round them to three digits.
     """
 
     _buffers: dict[str, Tensor | None]
@@ -19,7 +19,7 @@ class Float32Buffers:
     def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> Self:
         before = {name: value for name, value in self._buffers.items() if value is not None}
         super()._apply(fn, *args, **kwargs)  # type: ignore[misc]  # of nn.Module, or of torchmetrics' Metric
-        # `_apply` converts and moves at once: a buffer that it has converted is replaced by its old value on the new device
+        # `_apply` converts and moves in one step, so the old value of a converted buffer is moved to the new device
         for name, value in before.items():
             moved = self._buffers[name]
             if moved is not None and moved.dtype != value.dtype:
@@ -38,7 +38,7 @@ class Float32Linear(nn.Linear):
 def linear_in_float32(layer: nn.Linear, input: Tensor) -> Tensor:
     """Apply a linear layer in float32, even under autocast or with weights in half precision.
 
-    In bfloat16, logits would have three digits. Many samples would tie, and AUROC counts ties as half.
+    In bfloat16, logits would have three digits, and many samples would tie, which AUROC counts as half.
 
     Args:
         layer: The layer.

@@ -14,25 +14,25 @@ SMALL = 5_000_000
 
 
 def chosen_threads() -> int | None:
-    """Return the number of threads that the user has set with OMP_NUM_THREADS, or None.
+    """Return the number of threads that the user has set in OMP_NUM_THREADS, or None.
 
-    OpenMP's rules hold: of a list, the first number counts, and a value that is not a positive number is ignored.
+    As in OpenMP, the first number of a list is used, and a value that is not a positive number is ignored.
     """
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(first) if first.isdecimal() and int(first) > 0 else None
 
 
 def use_all_threads() -> None:
-    """Use the number of threads that the user has chosen, or else as many as there are processors."""
+    """Use the number of threads that the user has chosen, or else one per processor."""
     torch.set_num_threads(chosen_threads() or num_processors())
 
 
 def set_threads(model: nn.Module, num_processes: int = 1) -> int:
-    """Set the number of threads that suits a model on the CPU.
+    """Set a suitable number of threads for a model on the CPU.
 
-    Models below 5 million parameters get one thread. Their results then do not depend on the number of processors. Threads that
-    wait for each other in every layer would make such a model many times slower on a busy machine, and a second run is a better
-    use of an idle processor (docs/benchmarks.md). Larger models get all processors that this process may use.
+    Models with fewer than 5 million parameters get one thread, which makes their results independent of the number of
+    processors. On a busy machine, threads that wait for each other in every layer would make them many times slower, and a
+    second run is a better use of an idle processor (docs/benchmarks.md). Larger models get all processors of this process.
 
     Args:
         model: The model.
@@ -49,7 +49,7 @@ def set_threads(model: nn.Module, num_processes: int = 1) -> int:
 
 @contextmanager
 def suitable_threads(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Run a block of code with the number of threads that suits a model, unless the user has chosen a number."""
+    """Run a block of code with a suitable number of threads for a model, unless the user has chosen a number."""
     if chosen_threads() is not None or device.type != "cpu":
         yield
         return

@@ -1,4 +1,4 @@
-"""A GPU that PyTorch cannot use: said in the log, where a run would train on the CPU without a word."""
+"""A warning if there is a GPU that PyTorch cannot use. The run would otherwise train on the CPU without notice."""
 
 import logging
 import os
@@ -12,12 +12,12 @@ _DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def warn_of_unused_gpu(accelerator: object) -> None:
-    """Say why PyTorch sees no GPU if there is an NVIDIA driver, and what to do.
+    """Log why PyTorch sees no GPU although there is an NVIDIA driver, and what to do.
 
-    Nothing is said if the run, or CUDA_VISIBLE_DEVICES, asks for no GPU.
+    Nothing is logged if the run or CUDA_VISIBLE_DEVICES excludes GPUs.
 
     Args:
-        accelerator: What the trainer is told to use, for example "auto".
+        accelerator: `trainer.accelerator`, for example "auto".
     """
     is_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     has_driver = _DRIVER.is_file() or shutil.which("nvidia-smi") is not None

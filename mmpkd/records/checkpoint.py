@@ -1,4 +1,4 @@
-"""Checkpoints: written at once, read with care, known by their hash."""
+"""Checkpoints: atomic writes, safe reads, and hashes that identify them."""
 
 import hashlib
 import logging
@@ -21,10 +21,10 @@ logger = logging.getLogger("mmpkd")
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint at once, keeps the last but one, and reads tensors and primitives only.
+    """Writes checkpoints atomically, keeps the previous one, and reads tensors and primitives only.
 
-    Lightning stages in the system's temporary folder; on another device, the final move is a copy, and a kill during it
-    leaves a torn checkpoint.
+    Lightning writes to the system's temporary folder first. If that is on another file system, the final move is a copy, and a
+    kill during the copy leaves a damaged checkpoint.
 
     Attributes:
         sha256: SHA-256 of the checkpoint that was read last, or None.
@@ -35,10 +35,10 @@ class SafeCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: object | None = None
     ) -> None:
-        """Write a checkpoint, all or nothing.
+        """Write a checkpoint atomically.
 
         Raises:
-            OSError: If it cannot be written, for example because the disk is full; the old file is kept.
+            OSError: If it cannot be written, for example because the disk is full. The old file is then kept.
         """
         del storage_options
         target = Path(path)
@@ -53,18 +53,21 @@ class SafeCheckpointIO(TorchCheckpointIO):
         """Read a checkpoint.
 
         Raises:
-            FileNotFoundError: If there is none.
-            ValueError: If it is damaged, or the caller asks for arbitrary objects.
+            FileNotFoundError: If it does not exist.
+            ValueError: If it is damaged, or `weights_only` is false.
         """
         if weights_only is False:
-            raise ValueError("Expected weights_only to be true or unset: checkpoints hold tensors and primitives only.")
+            raise ValueError(
+                "Expected weights_only to be true or unset but got false: checkpoints contain only tensors and primitives."
+            )
         found = Path(path)
         before = found.stat() if found.is_file() else None
         saved = load(found, map_location)
         self.sha256 = sha256_of(found)
+        # a training may have replaced the file between reading and hashing
         after = found.stat()
         if before is None or (before.st_ino, before.st_mtime_ns) != (after.st_ino, after.st_mtime_ns):
-            raise ValueError(f"Expected '{found}' to stay as it is but it was replaced while it was read. Try again.")
+            raise ValueError(f"Expected '{found}' to stay the same but it was replaced while it was read. Try again.")
         return saved
 
 
@@ -73,14 +76,14 @@ def _write(checkpoint: dict[str, Any], path: Path) -> None:
         with path.open("wb") as file:
             torch.save(checkpoint, file)
     except RuntimeError as error:
-        # PyTorch's own error says nothing of a full disk, which was the first one
+        # PyTorch's own error does not mention the full disk, which raised the first error
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise
 
 
 def _keep(last: Path, previous: Path) -> None:
-    """Give a checkpoint a second name; under its own, there is one at any time."""
+    """Give a checkpoint a second name with a hard link. The file also keeps its own name at all times."""
     link = previous.with_name(f".{previous.name}.{secrets.token_hex(4)}.tmp")
     try:
         os.link(last, link)
@@ -88,26 +91,28 @@ def _keep(last: Path, previous: Path) -> None:
         last.replace(previous)
         return
     link.replace(previous)
-    link.unlink(missing_ok=True)  # it stays if both are names of one file, after a kill between the two
+    link.unlink(
+        missing_ok=True
+    )  # `replace` does nothing if both are already links to the same file, after an earlier kill
 
 
 def load(path: Path, map_location: Any = "cpu", mmap: bool = False) -> dict[str, Any]:
-    """Return what a checkpoint holds: tensors and primitives.
+    """Return the content of a checkpoint: tensors and primitives.
 
     Args:
         path: The file.
-        map_location: Where tensors go.
-        mmap: Leave tensors on disk until they are used, for who wants to know something else.
+        map_location: Device of the tensors.
+        mmap: Leave tensors on disk until they are used, which is faster if only other entries are needed.
 
     Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it is damaged, or no checkpoint.
+        FileNotFoundError: If it does not exist.
+        ValueError: If it is damaged, or not a checkpoint.
     """
     if not path.is_file():
         raise FileNotFoundError(f"Expected a checkpoint at '{path}' but there is none.")
     if is_damaged(path):
         raise ValueError(
-            f"Expected a checkpoint but '{path}' is none, or damaged. Restore it from a copy, or train again."
+            f"Expected a checkpoint but '{path}' is damaged, or not a checkpoint. Restore it from a copy, or train again."
         )
     try:
         saved: dict[str, Any] = torch.load(path, map_location=map_location, mmap=mmap, weights_only=True)
@@ -118,17 +123,17 @@ def load(path: Path, map_location: Any = "cpu", mmap: bool = False) -> dict[str,
 
 
 def load_of_kind(path: Path, key: str, kind: str, mmap: bool = False) -> dict[str, Any]:
-    """Return what the checkpoint of a student or of a teacher holds.
+    """Return the content of a checkpoint after checking that it belongs to the expected kind of model.
 
     Args:
         path: `checkpoints/best.ckpt` of a run.
         key: Key that only checkpoints of this kind have.
-        kind: Kind of model, for messages.
+        kind: Kind of model for messages: student or teacher.
         mmap: As in `load`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no checkpoint, or one of another kind.
+        ValueError: If it is not a checkpoint, or one of another kind.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -136,17 +141,17 @@ def load_of_kind(path: Path, key: str, kind: str, mmap: bool = False) -> dict[st
         )
     saved = load(path, mmap=mmap)
     if key not in saved:
-        raise ValueError(f"Expected the checkpoint of a {kind} but '{path}' holds {sorted(saved)}.")
+        raise ValueError(f"Expected the checkpoint of a {kind} but '{path}' contains {sorted(saved)}.")
     return saved
 
 
 def check_layers(own: Mapping[str, Tensor], saved: Mapping[str, Tensor], kind: str) -> None:
-    """Check that the weights of a checkpoint are those of a model.
+    """Check that the weights of a checkpoint fit a model.
 
     Args:
         own: Weights of the model by name.
-        saved: Weights in the checkpoint.
-        kind: Kind of model, for messages.
+        saved: Weights of the checkpoint by name.
+        kind: Kind of model for messages: student or teacher.
 
     Raises:
         ValueError: If a name is missing on one side, or shapes differ.
@@ -156,9 +161,9 @@ def check_layers(own: Mapping[str, Tensor], saved: Mapping[str, Tensor], kind: s
     if different:
         name = different[0]
         raise ValueError(
-            f"Expected the {kind} that the checkpoint was made of but {len(different)} of the weights differ, first of all "
-            f"{name}: {_shape(saved, name) or 'none'} in the checkpoint, {_shape(own, name) or 'none'} here. Give the "
-            "settings of the model as in the run's config.yaml."
+            f"Expected the {kind} that the checkpoint belongs to but {len(different)} weights differ, the first one being "
+            f"{name}: {_shape(saved, name) or 'none'} in the checkpoint, {_shape(own, name) or 'none'} here. Use the settings "
+            "of the model in the run's config.yaml."
         )
 
 
@@ -167,7 +172,7 @@ def _shape(weights: Mapping[str, Tensor], name: str) -> tuple[int, ...] | None:
 
 
 def is_damaged(path: Path) -> bool:
-    """Return whether a checkpoint lacks a part or has another content than was written, by its checksums."""
+    """Return whether a checkpoint is incomplete or does not match its checksums."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is not None
@@ -176,19 +181,19 @@ def is_damaged(path: Path) -> bool:
 
 
 def checkpoint_to_resume(folder: RunFolder) -> Path | None:
-    """Return the last checkpoint of a run, or the one before if that is damaged; None if there is none.
+    """Return the last checkpoint of a run, or the previous one if the last is damaged; None if there is none.
 
     Raises:
-        ValueError: If all that there are are damaged.
+        ValueError: If all checkpoints are damaged.
     """
-    there = [path for path in (folder.last, folder.previous) if path.is_file()]
-    for path in there:
+    found = [path for path in (folder.last, folder.previous) if path.is_file()]
+    for path in found:
         if not is_damaged(path):
             return path
         logger.warning("'%s' is damaged.", path)
-    if there:
+    if found:
         raise ValueError(
-            f"Expected a checkpoint to go on from but all in '{folder.checkpoints}' are damaged. Delete the folder "
+            f"Expected a checkpoint to resume from but all in '{folder.checkpoints}' are damaged. Delete the folder "
             f"'{folder.path}' to train again."
         )
     return None

@@ -1,4 +1,4 @@
-"""Where a fit begins: a run folder belongs to one fit, which goes on where it stopped."""
+"""Where a fit starts: a run folder belongs to one training, which resumes where it stopped."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from mmpkd.records.renamed_settings import check_names
 from mmpkd.records.run_folder import RunFolder
 
 logger = logging.getLogger("mmpkd")
-# they say where a run lives and how it is shown, and change nothing of what is trained
+# settings of where a run is stored and how it is tracked, which do not change the training
 _OUTSIDE = (
     "config",
     "ckpt_path",
@@ -39,11 +39,11 @@ _NUM_NAMED = 5
 
 @dataclass(frozen=True)
 class FitStart:
-    """Where a fit begins.
+    """Where a fit starts.
 
     Attributes:
-        checkpoint: Checkpoint to go on from, or None to begin.
-        is_complete: Whether the folder holds the finished training that is asked for.
+        checkpoint: Checkpoint to resume from, or None to start from scratch.
+        is_complete: Whether the folder already contains the requested training, and it is finished.
     """
 
     checkpoint: Path | None
@@ -52,7 +52,7 @@ class FitStart:
 
 @dataclass(frozen=True)
 class _Change:
-    """A setting that differs: its full name, its value before, and its value now."""
+    """A setting that has changed: its full name, its old value and its new one."""
 
     name: str
     before: Any
@@ -60,44 +60,45 @@ class _Change:
 
 
 def fit_start(folder: RunFolder, settings: Mapping[str, Any], ckpt_path: Path | None) -> FitStart:
-    """Return where a fit with the given settings begins.
+    """Return where a fit with the given settings starts.
 
     Args:
         folder: Folder of the run.
         settings: Complete configuration, as primitives.
-        ckpt_path: Checkpoint that the user asks to go on from, or None.
+        ckpt_path: Checkpoint that the user wants to resume from, or None.
 
     Raises:
-        ValueError: If the folder holds a training with other settings and the user does not ask to go on with it, or all of
-            its checkpoints are damaged.
+        ValueError: If the folder contains a training with other settings and `ckpt_path` does not name one of its checkpoints,
+            or all of its checkpoints are damaged.
     """
     own = [path for path in (folder.last, folder.previous, folder.best) if path.is_file()]
+    # whether the user names one of the folder's own checkpoints, which allows changed settings
     is_own = ckpt_path is not None and ckpt_path.resolve().parent == folder.checkpoints.resolve()
     if not own and not is_own:
         return FitStart(ckpt_path)
     before = _settings_of(folder)
     changed = _changed_settings(before, settings)
     if ckpt_path is not None and not is_own and str(ckpt_path) == before.get("ckpt_path"):
-        ckpt_path = None  # the same command again
+        ckpt_path = None  # the user repeats the same command
     if folder.is_trained and not changed and (is_own or ckpt_path is None):
         return FitStart(None, is_complete=True)
     if is_own:
         if changed:
-            logger.info("goes on with other settings: %s", _in_words(changed))
+            logger.info("resumes with changed settings: %s", _in_words(changed))
         is_last = ckpt_path is not None and ckpt_path.name == folder.last.name
         return FitStart(checkpoint_to_resume(folder) or ckpt_path if is_last else ckpt_path)
     if changed or ckpt_path is not None:
-        what = _in_words(changed) if changed else f"it is to begin from '{ckpt_path}'"
+        what = _in_words(changed) if changed else f"the new one starts from '{ckpt_path}'"
         raise ValueError(
-            f"Expected '{folder.path}' to be free, or to hold the training that is asked for, but it holds another one: {what}. "
-            f"Give another folder (--run.dir), delete this one, or go on from it with the new settings "
+            f"Expected '{folder.path}' to be empty, or to contain the same training, but it contains another one: {what}. "
+            f"Use another folder (--run.dir), delete this one, or resume it with the new settings "
             f"(--ckpt_path={folder.last})."
         )
     return FitStart(checkpoint_to_resume(folder))
 
 
 def _settings_of(folder: RunFolder) -> Mapping[str, Any]:
-    """Return the settings of the training in a folder; none if they are not known."""
+    """Return the settings of the training in a folder, or nothing if they are unknown."""
     if not folder.config.is_file():
         return {}
     try:
@@ -110,7 +111,7 @@ def _settings_of(folder: RunFolder) -> Mapping[str, Any]:
 
 
 def _changed_settings(before: Mapping[str, Any], settings: Mapping[str, Any]) -> list[_Change]:
-    """Return the settings that differ from those of before."""
+    """Return the settings that have changed."""
     if not before:
         return [_Change("config.yaml", None, "unknown")]
     known = dict(_flat(before))
@@ -123,7 +124,7 @@ def _changed_settings(before: Mapping[str, Any], settings: Mapping[str, Any]) ->
 
 
 def _flat(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield settings by their full name; an empty part counts as one value."""
+    """Yield settings by their full name. An empty mapping is yielded as a value."""
     if not isinstance(settings, Mapping) or not settings:
         yield prefix.removesuffix("."), settings
         return

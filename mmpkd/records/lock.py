@@ -1,4 +1,4 @@
-"""One training at a time in a run's folder."""
+"""A lock that allows one training at a time in a run's folder."""
 
 import logging
 import sys
@@ -9,41 +9,41 @@ from pathlib import Path
 from typing import IO
 
 logger = logging.getLogger("mmpkd")
-SECONDS_TO_WAIT = 15.0  # processes that load data notice within five seconds that their training was killed
+SECONDS_TO_WAIT = 15.0  # loader processes keep the lock for up to five seconds after their training was killed
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep a second training out of a folder, which is made.
+    """Create a folder and lock it against a second training.
 
     Raises:
-        RuntimeError: If another process has the lock, and does not give it back within some seconds.
+        RuntimeError: If another process has the lock and does not release it within 15 seconds.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if sys.platform == "win32":
-        yield  # it has no flock
+        yield  # Windows has no flock
         return
     with (folder / ".lock").open("w") as file:
         try:
             hold(file, SECONDS_TO_WAIT)
         except BlockingIOError as error:
             raise RuntimeError(
-                f"Expected '{folder}' to be free but a training is running in it. Wait for it, or give another --run.dir."
+                f"Expected no other training in '{folder}' but one is running. Wait for it, or use another --run.dir."
             ) from error
         except OSError as error:
-            logger.warning("'%s' has no file locks (%s): nothing keeps a second training out of it.", folder, error)
+            logger.warning("'%s' has no file locks (%s): do not start a second training in it.", folder, error)
         yield
 
 
 def hold(file: IO[str], seconds: float = 0.0) -> None:
-    """Take the lock of a file until it is closed, by this process and those that inherit it.
+    """Lock a file until this process, and all processes that inherit the file, have closed it.
 
     Args:
         file: The open file.
-        seconds: How long to wait for another process to give it back.
+        seconds: Time to wait for another process to release the lock.
 
     Raises:
-        BlockingIOError: If another process has it.
+        BlockingIOError: If another process has the lock.
         OSError: If the file system has no locks.
     """
     import fcntl

@@ -1,8 +1,8 @@
-"""The table of predictions of a run: one row a sample, with `sample_id`, `patient_id` and two columns a label."""
+"""The table of predictions of a run: one row per sample, with `sample_id`, `patient_id` and two columns per label."""
 
 
 def target_column(label: str) -> str:
-    """Return the column of a label's target: 1, 0, or NaN for not stated."""
+    """Return the name of the column with a label's target: 1, 0, or NaN if unknown."""
     return f"target/{label}"
 
 

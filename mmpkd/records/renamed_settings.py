@@ -1,9 +1,9 @@
-"""Settings that have other names than they once had: for whoever still uses the old ones, and for old run folders."""
+"""Settings that have been renamed, for messages about old names and old run folders."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# the last commit that reads folders with the old names
+# the last commit that reads run folders with the old names
 LAST_COMMIT = "fdf56a5"
 _PARTS = {
     "student": {
@@ -53,7 +53,7 @@ _RENAMED = {"DistillationModule": _OF_STUDENTS, "TeacherModule": _OF_TEACHERS, "
 
 
 def present_name(class_path: str, option: str) -> str | None:
-    """Return the name of an option that was once an argument of a class, or None if it was none.
+    """Return the current name of an option, given its old name as an argument of a class, or None if it has no other name.
 
     Args:
         class_path: The class, for example `mmpkd.modules.DistillationModule`.
@@ -68,14 +68,14 @@ def present_name(class_path: str, option: str) -> str | None:
 
 
 def check_names(settings: Mapping[str, Any], where: str) -> None:
-    """Check that the settings of a run have the names of today.
+    """Check that the settings of a run have their current names.
 
     Args:
         settings: Complete settings of a run.
-        where: The file that they come from.
+        where: File that contains them.
 
     Raises:
-        ValueError: If they have older ones.
+        ValueError: If a name is an old one.
     """
     model = settings.get("model") or {}
     arguments: Mapping[str, Any] = model.get("init_args") or {}
@@ -84,6 +84,6 @@ def check_names(settings: Mapping[str, Any], where: str) -> None:
         name = None if value is None or is_part else present_name(str(model.get("class_path")), option)
         if name is not None:
             raise ValueError(
-                f"Expected a run folder of this version but '{where}' is of an older one: model.{option} is {name} now. Give "
-                f"another folder (--run.dir), or go on with this one at commit {LAST_COMMIT}."
+                f"Expected a run folder of this version but '{where}' is from an older one: model.{option} is now {name}. Use "
+                f"another folder (--run.dir), or continue this one at commit {LAST_COMMIT}."
             )

@@ -13,10 +13,10 @@ PREVIOUS = "previous.ckpt"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Everything that a run writes; no other module knows how its files are called.
+    """Paths of all files that a run writes. No other module knows their names.
 
     Attributes:
-        path: The folder, which need not exist yet.
+        path: The folder. It need not exist yet.
     """
 
     path: Path
@@ -33,27 +33,27 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """Checkpoint of the best validation score."""
+        """Checkpoint with the best validation score."""
         return self.checkpoints / "best.ckpt"
 
     @property
     def last(self) -> Path:
-        """Checkpoint that an interrupted training goes on from."""
+        """Checkpoint that an interrupted training resumes from."""
         return self.checkpoints / LAST
 
     @property
     def previous(self) -> Path:
-        """The one before it, for the case that the last one is damaged."""
+        """Checkpoint before the last one, in case that is damaged."""
         return self.checkpoints / PREVIOUS
 
     @property
     def metrics(self) -> Path:
-        """Values of the training, one row a value."""
+        """Logged metrics, one row per value."""
         return self.path / "metrics.csv"
 
     @property
     def log(self) -> Path:
-        """Output of a run that a study made in a process of its own."""
+        """Output of a run that a study started in a separate process."""
         return self.path / "log.txt"
 
     @property
@@ -63,7 +63,7 @@ class RunFolder:
 
     @property
     def job(self) -> Path:
-        """The cluster's job that makes the run."""
+        """Cluster job of the run."""
         return self.path / "job.json"
 
     @property
@@ -78,7 +78,7 @@ class RunFolder:
 
     @property
     def targets(self) -> Path:
-        """Folder of the outputs that a teacher stored."""
+        """Folder of stored targets of a teacher."""
         return self.path / "targets"
 
     @property
@@ -91,7 +91,7 @@ class RunFolder:
         return self.path / f"predictions_{stage}.parquet"
 
     def rois(self, stage: str) -> Path:
-        """Table of localization, one row an image, finding and attribution."""
+        """Table of localization, one row per image, finding and attribution."""
         return self.path / f"roi_{stage}.parquet"
 
     def strata(self, stage: str) -> Path:
@@ -116,7 +116,7 @@ class RunFolder:
 
     @property
     def state(self) -> RunState | None:
-        """The state of the run, or None if nothing is known of it.
+        """The state of the run, or None if there is none.
 
         Raises:
             ValueError: If `run.json` is damaged.
@@ -129,18 +129,18 @@ class RunFolder:
             return RunState.from_json(content)
         except TypeError as error:
             raise ValueError(
-                f"Expected the state of a run in '{path}' but it is damaged, or of another version: {error}. Restore or "
+                f"Expected the state of a run in '{path}' but it is damaged, or from another version: {error}. Restore or "
                 "delete it."
             ) from error
 
     def update(self, **changes: Any) -> RunState:
-        """Change fields of the state, on disk; return the new state."""
+        """Change fields of the stored state, and return the new state."""
         state = replace(self.state or RunState(), **changes)
         write_json(self.path / "run.json", state.to_json())
         return state
 
     @property
     def is_trained(self) -> bool:
-        """Whether a training is complete."""
+        """Whether the folder contains a finished training."""
         state = self.state
         return state is not None and state.training is not None

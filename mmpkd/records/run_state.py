@@ -1,4 +1,4 @@
-"""The state of a run: what it is made from, how far it is, and how it ended."""
+"""The state of a run: its lineage, its progress, and its results."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
@@ -11,7 +11,7 @@ class StudyRecord:
     """The part of a run's state that its study writes.
 
     Attributes:
-        fingerprint: Hash of everything that decides how the run turns out.
+        fingerprint: Hash of everything that determines the result of the run.
         flags: Arguments of the command line.
         seconds: Duration of the last attempt, once it succeeded.
     """
@@ -23,13 +23,13 @@ class StudyRecord:
 
 @dataclass(frozen=True)
 class Lineage:
-    """Where a run comes from.
+    """Code, teacher and data of a run.
 
     Attributes:
-        git_commit: Commit of the package's checkout, or None outside one.
+        git_commit: Commit of the package's checkout, or None if it is installed.
         version: Version of the package.
         teacher: Path of the teacher, or None.
-        teacher_sha256: Hash of its checkpoint, or of the logits in a folder of targets.
+        teacher_sha256: SHA-256 of the teacher's checkpoint, or of the logits in a folder of targets.
         splits: Fingerprint of each split.
     """
 
@@ -42,14 +42,14 @@ class Lineage:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """How a training ended.
+    """The result of a finished training.
 
     Attributes:
-        epochs: Epochs that were trained.
-        steps: Optimizer steps.
-        seconds: Duration of its last start.
+        epochs: Number of epochs.
+        steps: Number of optimizer steps.
+        seconds: Duration since the training was started or last resumed.
         monitor: Validation score that the best checkpoint was chosen by.
-        best_score: Its best value, or None if it was never a number.
+        best_score: Best value of this score, or None if it was never finite.
         checkpoint: SHA-256 of the best checkpoint, or None if there is none.
     """
 
@@ -66,16 +66,16 @@ class TestRecord:
     """The result of a test.
 
     Attributes:
-        checkpoint: SHA-256 of the checkpoint that was tested, or None for weights that came from none.
-        metrics: Scores by name; None where one is undefined.
-        data: Counts of each split.
+        checkpoint: SHA-256 of the tested checkpoint, or None if the weights did not come from one.
+        metrics: Scores by name; None if undefined.
+        data: Counts of samples by split.
         license: `credentialed`, `open` or `synthetic`.
         label_names: Names of the K labels.
-        git_commit: Commit that the test was made with.
-        version: Version of the package that it was made with.
+        git_commit: Commit of the package's checkout, or None if it is installed.
+        version: Version of the package.
     """
 
-    __test__ = False  # it is no test of pytest
+    __test__ = False  # keeps pytest from collecting it
 
     checkpoint: str | None
     metrics: dict[str, float | None]
@@ -92,13 +92,13 @@ class RunState:
 
     Attributes:
         status: `planned` by a study, `training`, `trained`, `tested` or `failed`.
-        reason: Why it failed.
+        reason: Error message of a failed run.
         seed: Seed of the run.
         job_type: Role in a study, for example teacher, baseline or distilled.
-        study: What the study knows of it, or None outside a study.
-        made_from: What its training was made from.
-        training: How its training ended, or None if that is not complete.
-        test: What its last test found, or None without one.
+        study: Record of the study that the run belongs to, or None.
+        made_from: Code, teacher and data of the training.
+        training: Result of the training, or None if it is not finished.
+        test: Result of the last test, or None if there was none.
     """
 
     status: Status = "planned"
@@ -116,10 +116,10 @@ class RunState:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
-        """Read the state from primitives.
+        """Return the state for a result of `to_json`.
 
         Raises:
-            TypeError: If they are not what `to_json` returns.
+            TypeError: If fields are missing or unknown.
         """
         content = dict(content)
         for name, record in _RECORDS.items():

@@ -1,4 +1,4 @@
-"""Tables of a run, each with the hash of the checkpoint that made it."""
+"""Tables of a run. Each contains the hash of the checkpoint that it was computed with."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,11 @@ _CHECKPOINT = b"mmpkd.checkpoint"
 
 @dataclass(frozen=True)
 class RunTable:
-    """A table and where it comes from.
+    """A table and the checkpoint that it was computed with.
 
     Attributes:
         frame: The table.
-        checkpoint: SHA-256 of the checkpoint that made it, or None for weights that came from none, as during a training.
+        checkpoint: SHA-256 of the checkpoint, or None if the weights did not come from one, as during training.
     """
 
     frame: pd.DataFrame
@@ -26,12 +26,12 @@ class RunTable:
 
 
 def write_table(frame: pd.DataFrame, path: Path, checkpoint: str | None = None) -> None:
-    """Write a table, all or nothing.
+    """Write a table atomically.
 
     Args:
-        frame: The table; its index is not kept.
+        frame: The table. Its index is dropped.
         path: Parquet file.
-        checkpoint: SHA-256 of the checkpoint that made it.
+        checkpoint: SHA-256 of the checkpoint that it was computed with, or None.
     """
     table = pa.Table.from_pandas(frame, preserve_index=False)
     if checkpoint is not None:
@@ -44,7 +44,7 @@ def read_table(path: Path) -> RunTable:
     """Read a table.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If it does not exist.
         ValueError: If it is damaged.
     """
     if not path.is_file():

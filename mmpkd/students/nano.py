@@ -1,6 +1,6 @@
 """A very small vision transformer with a convolutional stem, registered as a timm model.
 
-It learns from scratch on a few thousand images in about a minute on one core, which a linear patch embedding does not.
+It trains from scratch on a few thousand images in about a minute on one core; with a linear patch embedding it would not learn.
 """
 
 import math
@@ -15,9 +15,8 @@ from torch import nn
 class ConvolutionalPatchEmbed(PatchEmbed):  # type: ignore[misc]
     """Patch embedding by stride-2 convolutions (Xiao et al. 2021, https://arxiv.org/abs/2106.14881).
 
-    Every convolution has a 4 x 4 kernel, stride 2 and padding 1. An even kernel keeps the centre of each token's
-    receptive field on the centre of its patch; 3 x 3 kernels shift it by almost half a patch, and with it every
-    attention map.
+    Every convolution has a 4 x 4 kernel, stride 2 and padding 1. With an even kernel, the receptive field of each token is
+    centred on its patch. 3 x 3 kernels would shift it, and every attention map, by almost half a patch.
     """
 
     def __init__(
@@ -41,7 +40,7 @@ class ConvolutionalPatchEmbed(PatchEmbed):  # type: ignore[misc]
             strict_img_size=strict_img_size,
             **timm_options,
         )
-        depth = int(math.log2(patch_size))
+        depth = int(math.log2(patch_size))  # every convolution halves the resolution
         if 2**depth != patch_size:
             raise ValueError(f"Expected a patch size that is a power of two but got {patch_size}.")
         layers: list[nn.Module] = []
@@ -68,7 +67,7 @@ default_cfgs = generate_default_cfgs(
 
 @register_model  # type: ignore[untyped-decorator]
 def vit_nano_patch8_64(pretrained: bool = False, **timm_options: Any) -> nn.Module:
-    """Return a ViT of width 64, depth 3, 4 heads, patch 8, with a convolutional stem; no weights exist."""
+    """Return a ViT with width 64, depth 3, 4 heads, patch size 8 and a convolutional stem. There are no pretrained weights."""
     settings: dict[str, Any] = {
         "img_size": 64,
         "patch_size": 8,

@@ -1,4 +1,4 @@
-"""Trained students, read from the checkpoints of their runs."""
+"""Trained students, loaded from the checkpoints of their runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from mmpkd.students.vit import VisionTransformerStudent
 
 @dataclass(frozen=True)
 class TrainedStudent:
-    """A student with everything that is needed to show it new images.
+    """A student with everything needed to apply it to new images.
 
     Attributes:
         student: The network, in eval mode.
-        label_names: Labels, in the order of the logits.
-        thresholds: Float (K,), probabilities at which F1 was best on validation.
-        preparation: How files become images. None if the student was trained on images of another data module than ours, or of
-            loaders, which do not say.
+        label_names: Names of the K labels, in the order of the logits.
+        thresholds: Float (K,), probabilities with the best F1 on the validation split.
+        preparation: How image files are read. None if the student was trained with a data module of the user's own or with data
+            loaders, because the checkpoint then does not say.
     """
 
     student: VisionTransformerStudent
@@ -34,31 +34,32 @@ class TrainedStudent:
     preparation: Preparation | None
 
     def read(self, path: Path) -> tuple[NDArray[np.float32], Placement]:
-        """Read an image file as the training read its files.
+        """Read an image file in the same way as in training.
 
         Returns:
-            Grey values, float32 (image_size, image_size) in [0, 1], and where the file lies in them.
+            Grey values, float32 (image_size, image_size) in [0, 1], and the placement of the file's image in this frame.
 
         Raises:
             ImageReadError: If the file cannot be read completely.
-            ValueError: If it is not known how the training read files.
+            ValueError: If it is unknown how files were read in training.
         """
         if self.preparation is None:
             raise ValueError(
-                "Expected a student that was trained with one of our data modules, to read files as it did, but it was trained "
-                "with another one, or with loaders. Read and normalise the images yourself, and call the student."
+                "Expected a student trained with a data module of `data_modules`, which says how to read files, but this one was "
+                "trained with another data module or with data loaders. Read and normalise the images yourself, and call the "
+                "student."
             )
         return self.preparation(path)
 
     def normalised(self, pixels: NDArray[np.float32]) -> Tensor:
-        """Return grey values (H, W) in [0, 1] as the student expects them, float32 (1, 1, H, W)."""
+        """Normalise grey values (H, W) in [0, 1] for the student and return float32 (1, 1, H, W)."""
         mean = np.float32(self.student.mean)
         std = np.float32(self.student.std)
         return torch.from_numpy((pixels - mean) / std)[None, None]
 
 
 def load_student(checkpoint: str | Path) -> VisionTransformerStudent:
-    """Load a trained student in eval mode from a checkpoint of a run; no teacher is needed.
+    """Load a trained student in eval mode from a checkpoint of a run. The teacher is not needed.
 
     Args:
         checkpoint: `checkpoints/best.ckpt` of a baseline or distilled run.
@@ -71,14 +72,14 @@ def load_student(checkpoint: str | Path) -> VisionTransformerStudent:
 
 
 def load_trained_student(checkpoint: str | Path) -> TrainedStudent:
-    """Load a student and how it sees images.
+    """Load a trained student together with its labels, its thresholds and the way it reads images.
 
     Args:
         checkpoint: `checkpoints/best.ckpt` of a baseline or distilled run.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the checkpoint is not one of a student, or names code to run.
+        ValueError: If the checkpoint is not one of a student, or its description names classes that are not allowed.
     """
     saved = _read(checkpoint)
     described = saved["input"]["preparation"]
@@ -91,7 +92,7 @@ def load_trained_student(checkpoint: str | Path) -> TrainedStudent:
 
 
 def untrained_student(checkpoint: str | Path) -> VisionTransformerStudent:
-    """Return the student that a checkpoint describes, with random weights.
+    """Build the student that a checkpoint describes, with random weights.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -111,7 +112,13 @@ def student_labels(checkpoint: Path) -> tuple[str, ...]:
 
 
 def check_student_input(checkpoint: Path, image_size: int, mean: float, std: float) -> None:
-    """Check that a student expects images as they are served.
+    """Check that a student was trained on images of the same size and normalisation.
+
+    Args:
+        checkpoint: Checkpoint of the student.
+        image_size: Side of the images in pixels.
+        mean: Mean that grey values in [0, 1] are normalised with.
+        std: Standard deviation that they are normalised with.
 
     Raises:
         ValueError: If size or normalisation differ.
@@ -121,7 +128,7 @@ def check_student_input(checkpoint: Path, image_size: int, mean: float, std: flo
     found = {"image_size": image_size, "mean": mean, "std": std}
     if found != expected:
         raise ValueError(
-            f"Expected images as the student of '{checkpoint}' was trained on, {expected}, but the data give {found}."
+            f"Expected images like the training images of the student of '{checkpoint}', {expected}, but the data have {found}."
         )
 
 
@@ -131,7 +138,7 @@ def _read(checkpoint: str | Path, mmap: bool = False) -> dict[str, Any]:
 
 def _untrained(saved: Mapping[str, Any]) -> VisionTransformerStudent:
     seen = saved["input"]
-    # its random weights are overwritten: drawing them must not change a training that loads the student
+    # its random weights are overwritten, and drawing them must not change the training that loads the student
     with torch.random.fork_rng(devices=[]):
         return VisionTransformerStudent(**saved["student"], mean=seen["mean"], std=seen["std"])
 

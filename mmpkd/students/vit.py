@@ -1,4 +1,4 @@
-"""The student: any timm vision transformer, by name, with an output that losses and attributions understand."""
+"""The student: any timm vision transformer, wrapped so that it returns logits and features."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -20,32 +20,33 @@ Option = int | float | str | bool
 
 
 class VisionTransformerStudent(nn.Module):
-    """A timm vision transformer that sees the image and nothing else.
+    """A timm vision transformer that classifies images.
 
-    What is frozen stays in eval mode, also while the rest is trained.
+    Frozen parts stay in eval mode, also while the rest is trained.
 
     Args:
-        model_name: A timm name (`timm.list_models("*vit*")`), `hf-hub:...`, or `local-dir:...`.
-        num_classes: Number of labels K; the command line takes it from the data module.
-        image_size: Side of the input, a multiple of the patch size; timm resizes position embeddings. With the options
-            `dynamic_img_size` and `dynamic_img_pad`, any: the student fills up incomplete patches. The command line takes it
+        model_name: A timm model name (`timm.list_models("*vit*")`), `hf-hub:...`, or `local-dir:...`.
+        num_classes: Number of labels K. The command line sets it from the data module.
+        image_size: Side of the input in pixels, a multiple of the patch size; timm resizes position embeddings. With the options
+            `dynamic_img_size` and `dynamic_img_pad`, any size: the student pads incomplete patches. The command line sets it
             from the data module.
-        in_chans: Input channels; the command line takes them from the data module.
-        pretrained: Load timm's weights; needs the network or a filled cache. For one channel, the normalisation that they
+        in_chans: Number of input channels. The command line sets it from the data module.
+        pretrained: Load timm's weights, from the network or the local cache. For one channel, the normalisation that they
             expect is folded into the patch embedding.
         options: Further arguments of `timm.create_model`, such as `drop_path_rate` or `depth`.
-        mean: Mean that grey values in [0, 1] are normalised with; pretrained weights are adapted to it. The command line takes
-            it from the data module.
-        std: Their standard deviation, likewise.
-        patch_bias: Whether the patch embedding has a bias although the model's own has none: folding adds one.
-        linear_probe: Train the classification heads only.
-        frozen_blocks: Freeze the patch embedding and so many of the first blocks.
-        compile: Compile the network up to its tokens with `torch.compile`.
+        mean: Mean that grey values in [0, 1] are normalised with; pretrained weights are adapted to it. The command line sets it
+            from the data module.
+        std: Standard deviation that they are normalised with, likewise.
+        patch_bias: Give the patch embedding a bias even if the model has none there. Needed to load weights with a folded
+            normalisation, which adds a bias.
+        linear_probe: Train only the classification heads.
+        frozen_blocks: Freeze the patch embedding and this number of blocks at the input.
+        compile: Compile the network up to its output tokens with `torch.compile`.
 
     Raises:
-        ValueError: If timm does not know the model or has no pretrained weights of it, the model is no transformer or does not
-            take the options, its patches do not cover exactly the image, its weights cannot be adapted to one channel, or it
-            has fewer blocks than are to be frozen.
+        ValueError: If timm does not know the model or has no pretrained weights for it, the model is no transformer or does not
+            take the options, the image size is not a multiple of the patch size, the weights cannot be adapted to one channel,
+            or the model has fewer blocks than should be frozen.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class VisionTransformerStudent(nn.Module):
             fold_normalisation(self.model, tuple(cfg["mean"]), tuple(cfg["std"]), mean, std)
         elif patch_bias:
             self.model.patch_embed.proj = grey_convolution(self.model.patch_embed.proj)
+        # after folding, which replaces the patch embedding
         freeze_blocks(self.model, frozen_blocks)
         if linear_probe:
             freeze_all_but_heads(self.model, self._heads)
@@ -104,19 +106,21 @@ class VisionTransformerStudent(nn.Module):
 
     @property
     def num_prefix_tokens(self) -> int:
-        """Tokens before the patches: class, distillation and register tokens."""
+        """Number of tokens before the patches: class, distillation and register tokens."""
         return int(self.model.num_prefix_tokens)
 
     def compile_features(self, backend: str = "inductor") -> None:
-        """Compile the network up to its tokens with `torch.compile`; names of weights stay as they are, and copies run their own.
+        """Compile the network up to its output tokens with `torch.compile`.
+
+        The names of parameters do not change, and a copy of the student uses its own weights.
 
         Args:
-            backend: What `torch.compile` compiles with.
+            backend: Backend of `torch.compile`.
         """
         self.model.forward_features = CompiledFeatures(self.model, backend)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training mode, except what is frozen."""
+        """Set training mode for everything that is not frozen."""
         super().train(mode)
         if mode:
             set_frozen_eval(self, self._heads)
@@ -124,32 +128,35 @@ class VisionTransformerStudent(nn.Module):
 
     @property
     def _heads(self) -> Sequence[nn.Module]:
-        """The classification heads: one, or two of a model with a distillation token."""
+        """The classification heads: two if the model has a distillation token, otherwise one."""
         classifier = self.model.get_classifier()
         return classifier if isinstance(classifier, tuple) else (classifier,)
 
     @property
     def has_distillation_token(self) -> bool:
-        """Whether a token and a head of its own learn from the teacher (distilled DeiT)."""
+        """Whether a separate token and head learn from the teacher (distilled DeiT)."""
         return hasattr(self.model, "head_dist")
 
     def forward_training(self, image: Tensor) -> tuple[ModelOutput, ModelOutput]:
-        """Return what is trained on labels, and what is compared with a teacher.
+        """Return the output for the task loss and the output for the distillation loss.
 
-        Both are the same output, unless the model has a distillation token: then the second one is the output of that token's
-        own head, as in DeiT (Touvron et al. 2021, https://arxiv.org/abs/2012.12877, sec. 4). Its prediction is the mean of both.
+        They are the same unless the model has a distillation token. Then the second one comes from that token's own head, as in
+        DeiT (Touvron et al. 2021, https://arxiv.org/abs/2012.12877, section 4), which predicts with the mean of both.
 
         Args:
             image: Float (B, C, H, W), normalised.
+
+        Returns:
+            Two outputs, each with logits, float32 (B, K), and features (B, D).
         """
         if not self.has_distillation_token:
             output = self(image)
             return output, output
-        tokens = self.model.forward_features(image)
+        tokens = self.model.forward_features(image)  # (B, N, D)
         classifier = self.model.head
         distilled = self.model.head_dist
-        features = tokens[:, 0]
-        distilled_features = tokens[:, 1]
+        features = tokens[:, 0]  # (B, D), the class token
+        distilled_features = tokens[:, 1]  # (B, D), the distillation token
         return (
             ModelOutput(_logits(classifier, self.model.head_drop(features)), features),
             ModelOutput(_logits(distilled, self.model.head_drop(distilled_features)), distilled_features),
@@ -164,17 +171,17 @@ class VisionTransformerStudent(nn.Module):
         Returns:
             Logits, float32 (B, K), and features (B, D).
         """
-        tokens = self.model.forward_features(image)
-        features = self.model.forward_head(tokens, pre_logits=True)
+        tokens = self.model.forward_features(image)  # (B, N, D)
+        features = self.model.forward_head(tokens, pre_logits=True)  # (B, D)
         classifier = self.model.get_classifier()
         if isinstance(classifier, nn.Module):
             return ModelOutput(_logits(classifier, features), features)
-        # distilled DeiT has two heads and averages their logits itself
+        # distilled DeiT has two heads, and timm averages their logits
         return ModelOutput(self.model.forward_head(tokens).float(), features)
 
 
 def _logits(classifier: nn.Module, features: Tensor) -> Tensor:
-    """Return logits in float32, whatever the precision of the network before them."""
+    """Return logits in float32, whatever the precision of the network."""
     if isinstance(classifier, nn.Linear):
         return linear_in_float32(classifier, features)
     logits: Tensor = classifier(features)
@@ -182,21 +189,21 @@ def _logits(classifier: nn.Module, features: Tensor) -> Tensor:
 
 
 def _check_name(model_name: str, pretrained: bool) -> None:
-    """Check a name of timm's own; what is on a hub or in a folder is found when it is loaded."""
+    """Check a timm model name. Models on a hub or in a folder are only checked when they are loaded."""
     if ":" in model_name:
         return
     if not timm.is_model(model_name):
         hint = did_you_mean(model_name.split(".")[0], timm.list_models())
-        raise ValueError(f"Expected a timm model name but timm knows no '{model_name}'.{hint}")
+        raise ValueError(f"Expected the name of a timm model but timm does not know '{model_name}'.{hint}")
     if pretrained and not timm.models.is_model_pretrained(model_name):
         raise ValueError(
-            f"Expected a model with pretrained weights but timm has none of '{model_name}'. Set model.student.pretrained "
+            f"Expected a model with pretrained weights but timm has none for '{model_name}'. Set model.student.pretrained "
             "to false, or choose one of `timm.list_models('*vit*', pretrained=True)`."
         )
 
 
 def _create(model_name: str, pretrained: bool, sizes: Mapping[str, int], options: Mapping[str, Option]) -> Any:
-    """Return timm's model.
+    """Create a timm model.
 
     Raises:
         ValueError: If timm refuses the sizes or the options.
@@ -205,9 +212,9 @@ def _create(model_name: str, pretrained: bool, sizes: Mapping[str, int], options
         return timm.create_model(model_name, pretrained=pretrained, **sizes, **options)
     except TypeError as error:
         raise ValueError(
-            f"Expected a timm vision transformer, with options that it takes, but got '{model_name}' with {dict(options)}: "
+            f"Expected a timm vision transformer and options that it takes but got '{model_name}' with {dict(options)}: "
             f"{error}. Choose one of `timm.list_models('*vit*')`."
         ) from error
-    except AssertionError as error:  # some models check sizes themselves, with few words or none
+    except AssertionError as error:  # some models check sizes with an assertion, often without a message
         settings = f"image size {sizes['img_size']} and options {dict(options)}"
         raise ValueError(f"Expected {settings} to fit {model_name} but timm refuses them. {error}".rstrip()) from error

@@ -1,4 +1,4 @@
-"""Teachers: encoders of privileged input, the outputs of a frozen teacher, and controls that change them."""
+"""Teachers: encoders of privileged input, outputs of a frozen teacher, and controls that change these outputs."""
 
 from mmpkd.teachers.controls import LabelOracle, NoisyTargets, ShuffledTargets, TargetsControl
 from mmpkd.teachers.encoders.base import PrivilegedEncoder

@@ -1,4 +1,4 @@
-"""Gradient boosting on privileged columns, as a teacher that comes as stored targets."""
+"""Gradient boosting on privileged columns, as a teacher in the form of stored targets."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,17 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.split import Split, patient_folds
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets
 
+# probabilities are clipped to [LIMIT, 1 - LIMIT]: a constant label has probability 0 or 1, whose logit is infinite
 LIMIT = 1e-4
 
 
 @dataclass(frozen=True)
 class Boosted:
-    """A boosted teacher.
+    """The outputs of a boosted teacher.
 
     Attributes:
-        targets: Out-of-fold logits of the training split; no features.
-        validation: Logits (N, K) of the validation split, by trees that were grown on the whole training split.
+        targets: Out-of-fold logits of the training split, without features.
+        validation: Logits (N, K) of the validation split, from trees fitted to the whole training split.
     """
 
     targets: TeacherTargets
@@ -27,14 +28,13 @@ class Boosted:
 
 
 def boosted_targets(datamodule: PrivilegedDataModule, num_folds: int, seed: int = 0) -> Boosted:
-    """Grow trees for each label on the columns, and predict each training sample by trees that did not see its patient.
+    """Fit gradient-boosted trees for each label, and predict each training sample with trees that did not see its patient.
 
-    Missing numbers stay missing: the trees decide about them. A label that is never present, or never absent, in the training
-    of a fold is predicted by its frequency.
+    Trees handle missing numbers themselves. If a label is constant in the training folds, its frequency is predicted.
 
     Args:
         datamodule: Data with a table.
-        num_folds: Folds of patients, >= 2.
+        num_folds: Number of patient folds, >= 2.
         seed: Seed of the trees.
 
     Raises:
@@ -42,15 +42,15 @@ def boosted_targets(datamodule: PrivilegedDataModule, num_folds: int, seed: int 
     """
     train = datamodule.splits["train"]
     val = datamodule.splits["val"]
-    x = _columns(train)
+    x = _columns(train)  # (N, F)
     x_val = _columns(val)
-    folds = patient_folds(train.patient_id, num_folds)
+    folds = patient_folds(train.patient_id, num_folds)  # (N,), the fold of each sample
     num_labels = train.label.shape[1]
     logits = np.zeros((len(train), num_labels), np.float32)
     validation = np.zeros((len(val), num_labels), np.float32)
     for label in range(num_labels):
         y = train.label[:, label]
-        usable = ~np.isnan(y) & train.has_privileged
+        usable = ~np.isnan(y) & train.has_privileged  # (N,)
         for fold in range(num_folds):
             held_out = folds == fold
             logits[held_out, label] = _fit_predict(x[usable & ~held_out], y[usable & ~held_out], x[held_out], seed)
@@ -61,6 +61,7 @@ def boosted_targets(datamodule: PrivilegedDataModule, num_folds: int, seed: int 
         num_folds=num_folds,
         source="mmpkd: sklearn.ensemble.HistGradientBoostingClassifier",
     )
+    # trees have no feature vector
     features = np.zeros((len(train), 0), np.float16)
     targets = TeacherTargets(logits[None], features, train.has_privileged, train.sample_id, meta, train.row_hashes)
     return Boosted(targets, validation)

@@ -1,4 +1,4 @@
-"""One number that makes a teacher's probabilities match frequencies better."""
+"""Temperature scaling of a teacher's logits."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,26 +9,30 @@ BOUNDS = (1e-2, 1e2)
 
 
 def calibration_temperature(logits: NDArray[np.float32], label: NDArray[np.float32]) -> float:
-    """Return the temperature T that minimises the binary cross-entropy of sigmoid(z / T) over the stated labels.
+    """Return the temperature T that minimises the binary cross-entropy of sigmoid(z / T) over the known labels.
 
-    One number for all labels, so that no ranking within a label changes; it lies in [0.01, 100].
+    All labels share one temperature. It does not change the ranking of samples.
 
-    Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599, sec. 4.2.
+    Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599, section 4.2.
 
     Args:
-        logits: (N, K).
-        label: (N, K): 1, 0, or NaN for not stated.
+        logits: Float (N, K).
+        label: Float (N, K): 1, 0, or NaN if unknown.
+
+    Returns:
+        The temperature, in [0.01, 100].
 
     Raises:
-        ValueError: If no label is stated.
+        ValueError: If every label is unknown.
     """
-    stated = ~np.isnan(label)
-    if not stated.any():
-        raise ValueError("Expected stated labels to calibrate a teacher with but there are none.")
-    z = logits[stated].astype(np.float64)
-    y = label[stated].astype(np.float64)
+    is_known = ~np.isnan(label)
+    if not is_known.any():
+        raise ValueError("Expected known labels to calibrate a teacher on but there are none.")
+    z = logits[is_known].astype(np.float64)  # (n,)
+    y = label[is_known].astype(np.float64)
 
     def cross_entropy(log_temperature: float) -> float:
+        # log(1 + e^z) - y z is the cross-entropy of sigmoid(z), without overflow
         scaled = z / np.exp(log_temperature)
         return float(np.mean(np.logaddexp(0, scaled) - y * scaled))
 
@@ -37,5 +41,5 @@ def calibration_temperature(logits: NDArray[np.float32], label: NDArray[np.float
 
 
 def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return probabilities of logits."""
+    """Return the probabilities of logits in float64."""
     return np.asarray(expit(logits.astype(np.float64)))

@@ -1,4 +1,4 @@
-"""The teacher card: whether a teacher can teach, before anything is distilled from it."""
+"""The teacher card: how good a teacher is, and what to check before distilling from it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -36,7 +36,7 @@ SCORES: dict[str, Callable[[Floats, NDArray[np.bool_], Floats], Floats]] = {
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score with its 95 % interval over patients; NaN where it is not defined."""
+    """A score with its 95 % confidence interval over patients; NaN if undefined."""
 
     value: float
     low: float
@@ -48,21 +48,21 @@ class Estimate:
 
 @dataclass(frozen=True)
 class TeacherCard:
-    """What is known about a teacher.
+    """Scores, leak tests and warnings about a teacher.
 
     Attributes:
-        split: What it was scored on: `val` or `test`, or `train` for stored targets, which say nothing about other samples.
-        in_sample: Whether the teacher was, or may have been, trained on what it was scored on.
-        input_mode: What the teacher reads.
-        num_samples: Samples that have a teacher.
-        num_patients: Their patients.
+        split: Split that the teacher was scored on: `val` or `test`, or `train` for stored targets, which cover no other split.
+        in_sample: Whether the teacher was, or may have been, trained on the samples that it was scored on.
+        input_mode: Description of the teacher's input.
+        num_samples: Number of samples that have a teacher.
+        num_patients: Number of their patients.
         scores: `auroc`, `auprc`, `ece` and `brier` by label.
-        auroc_macro: Mean AUROC over the labels that have one.
+        auroc_macro: Mean AUROC over the labels for which it is defined.
         calibration_temperature: Temperature that fits the labels best; above 1 for an overconfident teacher.
         single_features: The best single feature by label.
-        missing: The best missingness indicator by label.
-        student_auroc: AUROC of an image-only student on all samples of the same split, or None if it is not known.
-        warnings: What a user should know before distilling, in plain language.
+        missing: The most predictive missing value by label.
+        student_auroc: AUROC of an image-only student on all samples of the same split, or None if unknown.
+        warnings: Sentences about possible problems.
     """
 
     split: str
@@ -90,12 +90,12 @@ def teacher_card(
     student_auroc: float | None = None,
     split_name: str = "val",
 ) -> TeacherCard:
-    """Score a teacher on the validation split, or on the test split for a report about teachers alone.
+    """Score a teacher on the validation split, or on the test split for a report about the teacher itself.
 
     Args:
         teacher: The teacher.
-        datamodule: Its data; the training split is read for the leak tests.
-        device: Where to compute.
+        datamodule: Its data. The training split is needed for the leak tests.
+        device: Device to compute on.
         student_auroc: AUROC of an image-only student on the same split, for comparison.
         split_name: `val` or `test`.
 
@@ -110,11 +110,14 @@ def teacher_card(
 
 
 def targets_card(targets: TeacherTargets, datamodule: PrivilegedDataModule) -> TeacherCard:
-    """Score stored targets on the training samples that they are for: all there is of ensembles and of outside teachers.
+    """Score stored targets on their training samples. Ensembles and outside teachers have no other outputs.
 
     Args:
-        targets: Targets, aligned with the training split.
-        datamodule: Its data.
+        targets: Targets aligned with the training split.
+        datamodule: Data with the training split.
+
+    Raises:
+        ValueError: If no sample has a teacher.
     """
     meta = targets.meta
     who = f"{len(targets.logits)} teachers" if len(targets.logits) > 1 else "teacher"
@@ -162,7 +165,7 @@ def _card(
 
 
 def _as_read(split: Split, reads: Sequence[str]) -> Split:
-    """Return a split with the privileged input that a teacher reads; all of it if that is not known."""
+    """Return a split with only the privileged input that a teacher reads, or all of it if that is unknown."""
     if not reads:
         return split
     has_columns = any(name != "text" for name in reads)
@@ -170,20 +173,22 @@ def _as_read(split: Split, reads: Sequence[str]) -> Split:
 
 
 def _scores(probability: Floats, split: Split, names: tuple[str, ...]) -> dict[str, dict[str, Estimate]]:
-    patient = np.unique(split.patient_id, return_inverse=True)[1].reshape(-1)
+    # patients are resampled, not samples: samples of a patient are not independent
+    patient = np.unique(split.patient_id, return_inverse=True)[1].reshape(-1)  # (N,)
     weights = resampled_weights(int(patient.max()) + 1, NUM_REPLICATES, 0)[:, patient]
-    weights = np.concatenate([np.ones((1, len(patient))), weights])
+    weights = np.concatenate([np.ones((1, len(patient))), weights])  # (1 + replicates, N)
     return {name: _label_scores(probability[:, k], split.label[:, k], weights) for k, name in enumerate(names)}
 
 
 def _label_scores(probability: Floats, label: NDArray[np.float32], weights: Floats) -> dict[str, Estimate]:
-    stated = ~np.isnan(label)
-    positive = label[stated] > 0.5
+    is_known = ~np.isnan(label)
+    positive = label[is_known] > 0.5
     if not positive.any() or positive.all():
         return dict.fromkeys(SCORES, Estimate(float("nan"), float("nan"), float("nan")))
     result = {}
     for name, score in SCORES.items():
-        values = score(probability[stated], positive, weights[:, stated])
+        # row 0 of the weights is the original sample, the others are bootstrap replicates
+        values = score(probability[is_known], positive, weights[:, is_known])
         low, high = np.nanquantile(values[1:], (0.025, 0.975))
         result[name] = Estimate(float(values[0]), float(low), float(high))
     return result
@@ -199,32 +204,30 @@ def _warnings(card: TeacherCard, num_all: int) -> list[str]:
     found = []
     if card.in_sample:
         found.append(
-            "The scores are of samples that the teacher was, or may have been, trained on: they flatter it, and so do its "
-            "targets. "
-            "`mmpkd targets cross-fit` makes targets out of fold."
+            "The teacher was, or may have been, trained on the samples that it is scored on. Scores and targets are then too "
+            "good; `mmpkd targets cross-fit` makes out-of-fold targets."
         )
     if card.student_auroc is not None and card.auroc_macro < card.student_auroc:
-        some = f" (the teacher on the {card.num_samples:,} of {num_all:,} samples that it can read)"
+        some = f" (the teacher on the {card.num_samples:,} of {num_all:,} samples with privileged input)"
         found.append(
-            f"The teacher recognises less than the image-only student ({card.split} AUROC {card.auroc_macro:.3f} against "
-            f"{card.student_auroc:.3f}{some if card.num_samples < num_all else ''}). It has little to teach; a gain would "
-            "have to "
-            "come from elsewhere."
+            f"The teacher is worse than the image-only student ({card.split} AUROC {card.auroc_macro:.3f} against "
+            f"{card.student_auroc:.3f}{some if card.num_samples < num_all else ''}). It has little to teach; a gain would have "
+            "another cause."
         )
     if card.auroc_macro < 0.6:
-        found.append(f"The teacher knows little about the labels ({card.split} AUROC {card.auroc_macro:.3f}).")
+        found.append(f"The teacher hardly predicts the labels ({card.split} AUROC {card.auroc_macro:.3f}).")
     if card.auroc_macro > 0.995:
         found.append(
             f"The teacher nearly repeats the labels ({card.split} AUROC {card.auroc_macro:.3f}). Compare with the label oracle "
-            "and with targets shuffled within labels before a gain is credited to privileged information."
+            "and with targets shuffled within labels before attributing a gain to privileged information."
         )
     found += [
-        f"{leak.feature} alone tells '{leak.label}' (AUROC {leak.auroc:.3f} in {card.split}): the label may be a copy of it."
+        f"{leak.feature} alone predicts '{leak.label}' (AUROC {leak.auroc:.3f} in {card.split}): the label may be a copy of it."
         for leak in card.single_features
         if leak.auroc >= 0.95
     ]
     found += [
-        f"Whether {leak.feature} is missing tells '{leak.label}' (AUROC {leak.auroc:.3f} in {card.split})."
+        f"Whether {leak.feature} is missing predicts '{leak.label}' (AUROC {leak.auroc:.3f} in {card.split})."
         for leak in card.missing
         if leak.auroc >= 0.6
     ]
@@ -238,7 +241,7 @@ def _warnings(card: TeacherCard, num_all: int) -> list[str]:
 
 
 def show(card: TeacherCard, console: Console) -> None:
-    """Print a card."""
+    """Print a teacher card to a console."""
     console.print(
         f"Teacher: {card.input_mode}. {card.num_samples:,} samples ({card.split}) of {card.num_patients:,} patients.",
         highlight=False,
@@ -259,15 +262,15 @@ def show(card: TeacherCard, console: Console) -> None:
 
 
 def student_auroc(run: Path, split_name: str = "val") -> float:
-    """Return the AUROC of a run: the best on validation, or that of the test.
+    """Return the macro AUROC of a run: the best one on the validation split, or the one on the test split.
 
     Raises:
-        FileNotFoundError: If the folder holds no run.
-        ValueError: If it has no such score.
+        FileNotFoundError: If the folder contains no run.
+        ValueError: If the run has no such score.
     """
     state = RunFolder(run).state
     if state is None:
-        raise FileNotFoundError(f"Expected the run of a student in '{run}' but it holds no run.json.")
+        raise FileNotFoundError(f"Expected the run of a student in '{run}' but it contains no run.json.")
     value = None
     if split_name == "val" and state.training is not None and state.training.monitor == MONITOR:
         value = state.training.best_score
@@ -275,7 +278,7 @@ def student_auroc(run: Path, split_name: str = "val") -> float:
         value = state.test.metrics.get("test/auroc_macro")
     if value is None:
         raise ValueError(
-            f"Expected the AUROC of the split '{split_name}' in '{run}' but there is none. Give a run that was "
-            f"{'chosen by ' + MONITOR if split_name == 'val' else 'tested'}."
+            f"Expected the AUROC of the split '{split_name}' in '{run}' but there is none. Use a run that was "
+            f"{'trained with --run.monitor ' + MONITOR if split_name == 'val' else 'tested'}."
         )
     return float(value)

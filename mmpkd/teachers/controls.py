@@ -1,7 +1,7 @@
-"""Controls: targets that lack one thing which a teacher's targets have, to tell what it is that helps a student.
+"""Controls: targets without one property of a teacher's targets, to find out which property helps a student.
 
-A control changes stored targets once, before training. Its random draws depend on the seed of the run and on nothing else, so
-that a resumed run has the same ones.
+A control changes stored targets once, before training. Its random draws depend only on the seed of the run, so a resumed run
+has the same targets.
 """
 
 import logging
@@ -19,10 +19,10 @@ logger = logging.getLogger("mmpkd")
 
 
 class TargetsControl(ABC):
-    """Changes the targets of a training split.
+    """Changes the targets of the training split.
 
     Attributes:
-        needs_teacher: Whether there must be targets to change; otherwise the control makes its own.
+        needs_teacher: Whether the control changes the targets of a teacher; otherwise it generates its own.
     """
 
     needs_teacher: ClassVar[bool] = True
@@ -32,21 +32,21 @@ class TargetsControl(ABC):
         """Return the targets of the control.
 
         Args:
-            targets: Targets aligned with the split; all zero, and none available, if the control needs no teacher.
+            targets: Targets aligned with the split. If the control needs no teacher, they are zero and no sample has a teacher.
             split: The training split.
             seed: Seed of the run.
         """
 
 
 class ShuffledTargets(TargetsControl):
-    """Gives every sample the targets of another one: calibrated and varied as the teacher's, but about someone else.
+    """Gives every sample the targets of another one. They are as calibrated and as varied, but belong to the wrong sample.
 
-    Only samples with a teacher take part, so that as many samples are distilled as with the teacher. The samples change places
-    in a ring, so that none keeps its own targets, unless no other sample has its labels; how many these are is logged.
+    Only samples with a teacher take part, so the same samples are distilled as with the teacher. Targets are shifted along a
+    random cycle, so no sample keeps its own, except samples whose labels no other sample has; their number is logged.
 
     Args:
-        within_labels: Shuffle among samples with the same stated labels only. What the labels tell is kept, and what a teacher
-            adds about the single sample is lost.
+        within_labels: Shuffle only among samples with the same labels. This keeps the information in the labels, and removes
+            what the teacher knows about the individual sample.
     """
 
     def __init__(self, within_labels: bool = False) -> None:
@@ -54,7 +54,7 @@ class ShuffledTargets(TargetsControl):
 
     def __call__(self, targets: TeacherTargets, split: Split, seed: int) -> TeacherTargets:
         """Return the shuffled targets."""
-        rng = np.random.default_rng([seed, 1])
+        rng = np.random.default_rng([seed, 1])  # 1: a stream of this control's own
         rows = np.flatnonzero(targets.available)
         group = np.zeros(len(rows), dtype=np.int64)
         if self.within_labels:
@@ -62,9 +62,10 @@ class ShuffledTargets(TargetsControl):
             group = np.unique(pattern, axis=0, return_inverse=True)[1].reshape(-1)
         source = np.arange(len(targets.available))
         order = rng.permutation(len(rows))
+        # rows in random order, group by group; each group becomes one cycle
         by_group = rows[order[np.argsort(group[order], kind="stable")]]
-        for ring in np.split(by_group, np.cumsum(np.bincount(group))[:-1]):
-            source[ring] = np.roll(ring, 1)
+        for cycle in np.split(by_group, np.cumsum(np.bincount(group))[:-1]):
+            source[cycle] = np.roll(cycle, 1)
         kept = int((source[rows] == rows).sum())
         if kept:
             logger.info("%d of %d samples keep their own targets: no other sample has their labels", kept, len(rows))
@@ -72,10 +73,10 @@ class ShuffledTargets(TargetsControl):
 
 
 class NoisyTargets(TargetsControl):
-    """Replaces a share of the variance of the teacher's outputs by noise; mean and variance of each output stay.
+    """Replaces a share of the variance of the teacher's outputs by noise, keeping mean and variance of each output.
 
-    With share q, an output z with mean m and standard deviation s over the samples becomes m + sqrt(1 - q) (z - m) + sqrt(q) s e,
-    with e from the standard normal distribution. Shares between 0 and 1 make a ladder of worse and worse teachers, 1 is noise.
+    With share q, an output z with mean m and standard deviation s over samples becomes m + sqrt(1 - q) (z - m) + sqrt(q) s e,
+    where e is standard normal. Increasing shares give worse and worse teachers; 1 is pure noise.
 
     Args:
         share: Share q of the variance, in [0, 1].
@@ -92,7 +93,7 @@ class NoisyTargets(TargetsControl):
     def __call__(self, targets: TeacherTargets, split: Split, seed: int) -> TeacherTargets:
         """Return the noisy targets."""
         del split
-        rng = np.random.default_rng([seed, 2])
+        rng = np.random.default_rng([seed, 2])  # 2: a stream of this control's own
         logits = np.stack([self._mix(member, targets.available, rng) for member in targets.logits])
         features = self._mix(targets.features.astype(np.float32), targets.available, rng)
         return replace(targets, logits=logits, features=features.astype(np.float16))
@@ -109,14 +110,14 @@ class NoisyTargets(TargetsControl):
 
 
 class LabelOracle(TargetsControl):
-    """Makes the training labels themselves the teacher: the most that can be had without any privileged information.
+    """Uses the training labels themselves as the teacher: the best teacher without privileged information.
 
-    A label that is not stated counts as its prevalence. The features are the label probabilities. The samples with privileged
-    input have a teacher, as with a teacher of that input. For stated labels, at temperature 1 and weight w, this is label
-    smoothing by 2 w (1 - confidence): a teacher of labels has nothing else to say.
+    An unknown label gets its prevalence. The features are the label probabilities. Samples with privileged input have this
+    teacher, as they would have a teacher on that input. For known labels, at temperature 1 and distillation weight w, this is
+    label smoothing by 2 w (1 - confidence).
 
     Args:
-        confidence: Probability that the oracle gives to what is stated, in (0.5, 1).
+        confidence: Probability of the known label value, in (0.5, 1).
 
     Raises:
         ValueError: If the confidence is outside (0.5, 1).
@@ -132,13 +133,13 @@ class LabelOracle(TargetsControl):
     def __call__(self, targets: TeacherTargets, split: Split, seed: int) -> TeacherTargets:
         """Return the labels as targets."""
         del seed
-        stated = ~np.isnan(split.label)
-        present = np.where(stated, split.label, 0).sum(axis=0)
-        count = stated.sum(axis=0)
-        prevalence = np.where(count > 0, present / np.maximum(count, 1), 0.5)
+        is_known = ~np.isnan(split.label)  # (N, K)
+        num_positive = np.where(is_known, split.label, 0).sum(axis=0)  # (K,)
+        num_known = is_known.sum(axis=0)
+        prevalence = np.where(num_known > 0, num_positive / np.maximum(num_known, 1), 0.5)
         certain = np.where(split.label == 1, self.confidence, 1 - self.confidence)
         limit = 1 - self.confidence
-        probability = np.where(stated, certain, np.clip(prevalence, limit, 1 - limit)).astype(np.float32)
+        probability = np.where(is_known, certain, np.clip(prevalence, limit, 1 - limit)).astype(np.float32)
         logits = np.log(probability / (1 - probability)).astype(np.float32)
         return TeacherTargets(
             logits[None], probability.astype(np.float16), split.has_privileged, split.sample_id, targets.meta

@@ -1,4 +1,4 @@
-"""Out-of-fold targets: what a teacher says about patients that it was not trained on."""
+"""Out-of-fold targets: predictions of teachers for patients that they were not trained on."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,23 +16,23 @@ from mmpkd.teachers.teacher import FrozenTeacher
 def out_of_fold_targets(
     teachers: Sequence[FrozenTeacher], datamodule: PrivilegedDataModule, device: torch.device
 ) -> TeacherTargets:
-    """Join the predictions of teachers that were each trained without one fold of patients.
+    """Combine the predictions of teachers that were each trained without one fold of patients.
 
-    A teacher that has learned its training labels by heart tells a student nothing but these labels; on patients that it has
-    not seen, it tells what it understood.
+    On its own training samples, an overfitted teacher only repeats the labels. On patients that it has not seen, its
+    predictions carry what it has learned.
 
     Args:
-        teachers: As many as there are folds; teacher k was trained with fold k held out (`--run.num_folds`,
-            `--run.held_out_fold`).
+        teachers: One per fold; teacher k was trained with fold k held out (`--run.num_folds`, `--run.held_out_fold`).
         datamodule: Data with the whole training split.
-        device: Where to compute.
+        device: Device to compute on.
 
     Returns:
-        Targets (1, N, K), each sample from the teacher of its fold; no features, since each teacher has a feature space of its
-        own.
+        Targets (1, N, K), each sample predicted by the teacher of its fold. There are no features, because each teacher has its
+        own feature space.
     """
     split = datamodule.splits["train"]
     folds = patient_folds(split.patient_id, len(teachers))
+    # every teacher predicts all samples; only the predictions for its own fold are kept
     parts = [build_targets([teacher], datamodule.privileged_dataloader("train"), split, device) for teacher in teachers]
     rows = np.arange(len(split))
     return replace(

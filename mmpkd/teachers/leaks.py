@@ -1,4 +1,4 @@
-"""What gives a label away without any understanding: single features, and whether something is missing."""
+"""Label leaks: single features, or missing values, that predict a label almost on their own."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ from data_modules.split import Split, Table
 from mmpkd.metrics.classification import auroc
 
 MIN_COUNT = 10
-# enough to find a feature that tells a label, and no matrix of words of a whole collection
+# enough to find a feature that predicts a label, without a word matrix of the whole data set
 MAX_SAMPLES = 5000
 
 
@@ -23,7 +23,7 @@ class Leak:
     Attributes:
         label: The label.
         feature: The feature.
-        auroc: AUROC on validation samples, of the feature or of its opposite, whichever was better in training.
+        auroc: AUROC on validation samples of the feature, or of its negative if that was better in training.
     """
 
     label: str
@@ -32,10 +32,15 @@ class Leak:
 
 
 def single_features(train: Split, val: Split, label_names: tuple[str, ...]) -> list[Leak]:
-    """Return, for each label, the single feature that separates it best in training, with its AUROC in validation.
+    """Return the best single feature of each label, chosen by AUROC on training samples and scored on validation samples.
 
-    Features are the columns of the table, the words of the text, and its length. Only samples with privileged input count, and of
-    these at most 5,000.
+    Features are the columns of the table, the words of the text, and the length of the text. At most 5,000 samples with
+    privileged input are used.
+
+    Args:
+        train: Training split, on which features are chosen.
+        val: Split on which they are scored.
+        label_names: Names of the K labels.
     """
     train, val = (_sample(split, np.flatnonzero(split.has_privileged)) for split in (train, val))
     if not len(train) or not len(val):
@@ -49,15 +54,20 @@ def _sample(split: Split, rows: NDArray[np.int64]) -> Split:
 
 
 def missing_values(train: Split, val: Split, label_names: tuple[str, ...]) -> list[Leak]:
-    """Return, for each label, what is missing that separates it best in training, with its AUROC in validation.
+    """Return the missing value that predicts each label best, chosen on training samples and scored on validation samples.
 
-    That is: all privileged input, a number, or all values of a categorical column. What is missing in fewer than ten training
-    samples, or present in fewer, is left out.
+    What can be missing is the whole privileged input, a number, or all values of a categorical column. Values that are missing
+    in fewer than ten training samples, or present in fewer than ten, are left out.
+
+    Args:
+        train: Training split, on which missing values are chosen.
+        val: Split on which they are scored.
+        label_names: Names of the K labels.
     """
     names, first = _missing(train)
     second = _missing(val)[1]
-    count = first.sum(axis=0)
-    usable = (count >= MIN_COUNT) & (count <= len(train) - MIN_COUNT)
+    num_missing = first.sum(axis=0)  # (columns,)
+    usable = (num_missing >= MIN_COUNT) & (num_missing <= len(train) - MIN_COUNT)
     names = [name for name, keep in zip(names, usable, strict=True) if keep]
     return _best(names, first[:, usable], second[:, usable], train.label, val.label, label_names)
 
@@ -75,6 +85,7 @@ def _best(
         in_training, in_validation = (
             _auroc_of_columns(x, y[:, position]) for x, y in ((first, train_label), (second, val_label))
         )
+        # a feature with an AUROC far below 0.5 predicts the label as well as one far above
         distance = np.abs(np.nan_to_num(in_training, nan=0.5) - 0.5)
         if not len(distance):
             continue
@@ -85,11 +96,13 @@ def _best(
 
 
 def _auroc_of_columns(columns: NDArray[np.float32], label: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the AUROC of every column (N, C) as a classifier of one label (N,), float64 (C,)."""
     target = torch.from_numpy(label)[:, None].expand(-1, columns.shape[1])
     return np.asarray(auroc(torch.from_numpy(np.nan_to_num(columns, nan=0.0)), target).numpy())
 
 
 def _features(train: Split, val: Split) -> tuple[list[str], NDArray[np.float32], NDArray[np.float32]]:
+    """Return the names of C features and their values in training (N, C) and validation samples."""
     names: list[str] = []
     first: list[NDArray[np.float32]] = []
     second: list[NDArray[np.float32]] = []
@@ -108,8 +121,8 @@ def _features(train: Split, val: Split) -> tuple[list[str], NDArray[np.float32],
 
 
 def _mean_where_missing(table: Table, train: Table) -> NDArray[np.float32]:
-    stated = np.isfinite(train.numeric)
-    mean = np.where(stated, train.numeric, 0).sum(axis=0) / np.maximum(stated.sum(axis=0), 1)
+    is_known = np.isfinite(train.numeric)
+    mean = np.where(is_known, train.numeric, 0).sum(axis=0) / np.maximum(is_known.sum(axis=0), 1)
     return np.where(np.isfinite(table.numeric), table.numeric, mean).astype(np.float32)
 
 
@@ -118,6 +131,7 @@ def _word_columns(words: list[set[str]], vocabulary: list[str], texts: object) -
     columns = np.zeros((len(words), len(vocabulary) + 1), dtype=np.float32)
     for row, found in enumerate(words):
         columns[row, [position[word] for word in found if word in position]] = 1
+    # the last column is the length of the text in characters
     columns[:, -1] = [len(text) for text in texts]  # type: ignore[attr-defined]
     return columns
 
@@ -134,6 +148,7 @@ def _missing(split: Split) -> tuple[list[str], NDArray[np.float32]]:
         for position, name in enumerate(table.numeric_names):
             names.append(name)
             columns.append(np.isnan(table.numeric[:, position]))
+        # multi-hot columns `name=value` of the same name: all zero if the name has no value
         groups: dict[str, list[int]] = {}
         for position, name in enumerate(table.categorical_names):
             groups.setdefault(name.partition("=")[0], []).append(position)

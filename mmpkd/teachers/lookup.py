@@ -1,4 +1,4 @@
-"""A frozen teacher's outputs for a batch: looked up by index, or computed live."""
+"""Outputs of a frozen teacher for a batch: looked up by index, or computed online."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -24,18 +24,20 @@ from mmpkd.teachers.teacher import FrozenTeacher, load_teacher
 
 
 class TeacherLookup(ABC):
-    """Gives the teacher's outputs for a training batch. No module, so that it is in no checkpoint and no optimizer.
+    """Returns the teacher's outputs for a training batch.
+
+    It is not an `nn.Module`, so that it is part of no checkpoint and no optimizer.
 
     Attributes:
         num_features: Width D of the features; 0 if the teacher has none.
-        thresholds: Float (K,), probabilities at which the teacher's F1 on validation is best, or None if they are not known.
+        thresholds: Float (K,), probabilities with the teacher's best F1 on the validation split, or None if unknown.
     """
 
     num_features: int
     thresholds: Tensor | None = None
 
     def __deepcopy__(self, memo: dict[int, object]) -> "TeacherLookup":
-        """Return this object: a copy of the student, such as the average of its weights, has the same teacher."""
+        """Return this object itself, so that a copy of the student (such as an average of its weights) shares the teacher."""
         del memo
         return self
 
@@ -45,11 +47,15 @@ class TeacherLookup(ABC):
 
     @abstractmethod
     def feature_statistics(self) -> FeatureStatistics:
-        """Return mean and standard deviation of the teacher's features over the training samples that have them."""
+        """Return mean and standard deviation of the teacher's features over the training samples that have a teacher."""
 
     @abstractmethod
     def __call__(self, batch: Batch) -> tuple[ModelOutput, Tensor]:
-        """Return logits (M, B, K) of M teachers and features (B, D), without a graph, and who has them, bool (B,)."""
+        """Return the outputs for a batch.
+
+        Returns:
+            Logits (M, B, K) of M teachers and features (B, D), without a graph; and bool (B,), which samples have a teacher.
+        """
 
 
 class StoredTeacher(TeacherLookup):
@@ -67,7 +73,7 @@ class StoredTeacher(TeacherLookup):
         self.thresholds = None if targets.meta.thresholds is None else torch.tensor(targets.meta.thresholds)
 
     def to(self, device: torch.device) -> "StoredTeacher":
-        """Move the targets to a device."""
+        """Move the targets to a device, in place."""
         self.logits = self.logits.to(device)
         self.features = self.features.to(device)
         self.available = self.available.to(device)
@@ -77,22 +83,22 @@ class StoredTeacher(TeacherLookup):
         """Return the statistics of the stored features."""
         if not self.num_features:
             raise ValueError("Expected teacher features for a loss between features but the targets have none.")
-        known = self.features[self.available].float()
+        known = self.features[self.available].float()  # (n, D)
         return FeatureStatistics(known.mean(0), known.std(0, correction=0))
 
     def __call__(self, batch: Batch) -> tuple[ModelOutput, Tensor]:
         """Return the targets of the batch's samples."""
-        index = batch["index"]
+        index = batch["index"]  # (B,), positions in the training split
         return ModelOutput(self.logits[:, index], self.features[index].float()), self.available[index]
 
 
 class OnlineTeacher(TeacherLookup):
-    """Runs the frozen teacher on the batch's privileged input.
+    """Runs the frozen teacher on the privileged input of a batch.
 
     Args:
         teacher: The teacher.
-        stored: Makes the stored targets that the statistics of the features come from.
-        temperature: What logits are divided by.
+        stored: Returns the stored targets, for the statistics of the features and the thresholds.
+        temperature: Temperature that logits are divided by.
     """
 
     def __init__(self, teacher: FrozenTeacher, stored: Callable[[], StoredTeacher], temperature: float = 1.0) -> None:
@@ -107,38 +113,40 @@ class OnlineTeacher(TeacherLookup):
         return self
 
     def feature_statistics(self) -> FeatureStatistics:
-        """Return the statistics over the training split, for which the teacher runs once over it."""
+        """Return the statistics over the training split. The teacher runs over it once, unless its targets are stored."""
         return self.stored().feature_statistics()
 
     @property
     def thresholds(self) -> Tensor | None:  # type: ignore[override]
-        """The thresholds that are stored with the targets."""
+        """The thresholds stored with the targets."""
         return self.stored().thresholds
 
     def __call__(self, batch: Batch) -> tuple[ModelOutput, Tensor]:
         """Return the teacher's outputs for the batch."""
         if "privileged" not in batch:
             raise ValueError(
-                "Expected privileged input for an online teacher but the data module serves none. If it has the setting "
-                "data.load_privileged, leave that unset."
+                "Expected privileged input for an online teacher but the batch has none. If the data module has the setting "
+                "data.load_privileged, leave it unset."
             )
         logits, features = self.teacher(batch["privileged"])
-        # as precise as stored features, so that both modes train the same student
+        # rounded to float16 like stored features, so that both modes train the same student
         return ModelOutput(logits[None] / self.temperature, features.half().float()), batch["has_privileged"]
 
 
 class ImageTeacher(TeacherLookup):
-    """Runs a frozen student on the batch's images, as they are augmented: what it says of another view would not be true.
+    """Runs a frozen student on the augmented images of a batch, so that teacher and student see the same view.
 
-    It teaches the samples that have privileged input, and no others, so that it differs from a teacher of that input in what
-    it knows and not in whom it teaches.
+    Only samples with privileged input have this teacher. It then differs from a teacher on privileged input in its knowledge,
+    not in the samples that it teaches.
 
     Args:
         checkpoint: Checkpoint of a student's run.
-        has_privileged: Bool (N,), of the training split. None leaves it to the batch, and teaches everyone if that does not say.
+        has_privileged: Bool (N,) of the training split. If None, `has_privileged` of the batch is used; without it, all samples
+            have this teacher.
     """
 
     def __init__(self, checkpoint: Path, has_privileged: NDArray[np.bool_] | None) -> None:
+        # in a tuple, like the encoder of `TeacherModule`, so that no module can adopt it
         self.student = (load_student(checkpoint).requires_grad_(False),)
         self.available = None if has_privileged is None else torch.from_numpy(has_privileged)
         self.num_features = self.student[0].num_features
@@ -151,16 +159,17 @@ class ImageTeacher(TeacherLookup):
         return self
 
     def feature_statistics(self) -> FeatureStatistics:
-        """Refuse: the features change with the augmentation."""
+        """Raise a ValueError: the features change with the augmentation."""
         raise ValueError(
-            "Expected a teacher with fixed features for HintMSE but an image teacher's change. Use another loss."
+            "Expected a teacher with fixed features for HintMSE but the features of an image teacher change with the "
+            "augmentation. Use another loss."
         )
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> tuple[ModelOutput, Tensor]:
         """Return the teacher's outputs for the batch."""
         student = self.student[0].eval()
-        # the images come in the type of the student that is trained
+        # images have the data type of the student in training
         output = student(batch["image"].to(next(student.parameters()).dtype))
         return ModelOutput(output.logits.float()[None], output.features.float()), self._available(batch)
 
@@ -176,17 +185,17 @@ def open_teacher(source: TeacherSource, datamodule: PrivilegedDataModule, device
 
     Args:
         source: Where the outputs come from.
-        datamodule: Data of the student; its labels must be the teacher's.
-        device: Where targets are computed at first use.
+        datamodule: Data of the student, with the same labels as the teacher.
+        device: Device on which targets are computed if they are not stored yet.
 
     Raises:
-        FileNotFoundError: If there is nothing at the path.
+        FileNotFoundError: If nothing exists at the path.
         ValueError: If labels differ, or a folder of targets is given where a checkpoint is needed.
     """
     split = datamodule.splits["train"]
     control = source.control
     if source.path is None:
-        assert control is not None  # as the source has checked
+        assert control is not None  # checked by the source
         return StoredTeacher(control(empty_targets(split, datamodule.label_names), split, datamodule.seed))
     path = Path(source.path)
     if path.is_dir():
@@ -208,15 +217,15 @@ def open_teacher(source: TeacherSource, datamodule: PrivilegedDataModule, device
 
 
 def open_running_teacher(source: TeacherSource, num_classes: int) -> TeacherLookup:
-    """Open a teacher that runs in every step, for data of which nothing but batches is known.
+    """Open a teacher that runs at every step, for data loaders or data modules of the user's own.
 
     Args:
         source: Where the outputs come from.
         num_classes: Number of labels K of the student.
 
     Raises:
-        FileNotFoundError: If there is nothing at the path.
-        ValueError: If the source needs to know the training samples, or the teacher has another number of labels.
+        FileNotFoundError: If nothing exists at the path.
+        ValueError: If the source needs the training split, or the teacher has another number of labels.
     """
     if source.path is None or source.targets == "stored" or source.calibrate:
         raise _needs_data_module("stored targets, controls and calibration")
@@ -229,7 +238,7 @@ def open_running_teacher(source: TeacherSource, num_classes: int) -> TeacherLook
         names = teacher.label_names
         lookup = OnlineTeacher(teacher, _no_stored_targets)
     if len(names) != num_classes:
-        raise ValueError(f"Expected a teacher of {num_classes} labels but it was trained on {list(names)}.")
+        raise ValueError(f"Expected a teacher with {num_classes} labels but it was trained on {list(names)}.")
     return lookup
 
 
@@ -239,9 +248,9 @@ def _no_stored_targets() -> StoredTeacher:
 
 def _needs_data_module(what: str) -> ValueError:
     return ValueError(
-        f"Expected a data module of data_modules, or a subclass of PrivilegedDataModule, for {what}: they belong to samples by "
-        "name, which other data modules and loaders do not tell. With these, a teacher can run in every step "
-        "(targets='online' or 'image')."
+        f"Expected a data module of data_modules, or a subclass of PrivilegedDataModule, for {what}: they need the training "
+        "split and its identifiers, which other data modules and data loaders do not have. With these, the teacher can run at "
+        "every step (targets='online' or 'image')."
     )
 
 
@@ -264,6 +273,7 @@ def _stored(targets: TeacherTargets, datamodule: PrivilegedDataModule, control: 
 
 def _fit_temperature(teacher: FrozenTeacher, datamodule: PrivilegedDataModule, device: torch.device) -> float:
     split = datamodule.splits["val"]
+    # on the validation split: an overfitted teacher looks calibrated on its training samples
     targets = build_targets([teacher], datamodule.privileged_dataloader("val"), split, device)
     return calibration_temperature(targets.logits[0][targets.available], split.label[targets.available])
 
@@ -271,5 +281,5 @@ def _fit_temperature(teacher: FrozenTeacher, datamodule: PrivilegedDataModule, d
 def _check_labels(teacher: tuple[str, ...], student: tuple[str, ...]) -> None:
     if teacher != student:
         raise ValueError(
-            f"Expected a teacher of the labels {list(student)}, in this order, but it was trained on {list(teacher)}."
+            f"Expected a teacher with the labels {list(student)}, in this order, but it was trained on {list(teacher)}."
         )

@@ -1,4 +1,4 @@
-"""Frozen teachers are run once over a split; what they say is kept beside the checkpoint."""
+"""Running frozen teachers once over a split, and storing their outputs next to the checkpoint."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,18 +23,18 @@ def build_targets(
     """Run frozen teachers once over a split.
 
     Args:
-        teachers: Teachers of the same labels.
-        loader: Batches of the split in order, with privileged input; no image is needed.
+        teachers: Teachers with the same labels.
+        loader: Batches of the split in order, with privileged input. Images are not needed.
         split: The split that the loader serves.
-        device: Where to compute.
+        device: Device to compute on.
 
     Raises:
-        ValueError: If the teachers have different labels, or read other columns than the split has.
+        ValueError: If the teachers have different labels, or the split lacks columns that they read.
     """
     for teacher in teachers:
         teacher.teacher.encoder.check(split)
     if len({teacher.label_names for teacher in teachers}) != 1:
-        raise ValueError(f"Expected teachers of the same labels but got {[list(t.label_names) for t in teachers]}.")
+        raise ValueError(f"Expected teachers with the same labels but got {[list(t.label_names) for t in teachers]}.")
     for teacher in teachers:
         teacher.to(device)
     logits = []
@@ -45,10 +45,11 @@ def build_targets(
         privileged = move_privileged(batch["privileged"], device)
         outputs = []
         for teacher in teachers:
+            # teachers of an ensemble may differ in size
             with suitable_threads(teacher.teacher, device):
                 outputs.append(teacher(privileged))
-        logits.append(torch.stack([output.logits for output in outputs]).cpu().numpy())
-        features.append(torch.cat([output.features for output in outputs], dim=1).cpu().half().numpy())
+        logits.append(torch.stack([output.logits for output in outputs]).cpu().numpy())  # (M, B, K)
+        features.append(torch.cat([output.features for output in outputs], dim=1).cpu().half().numpy())  # (B, D)
         available.append(batch["has_privileged"].numpy())
     return TeacherTargets(
         np.concatenate(logits, axis=1),
@@ -65,12 +66,12 @@ def build_targets(
 def training_targets(
     teachers: Sequence[FrozenTeacher], datamodule: PrivilegedDataModule, device: torch.device
 ) -> TeacherTargets:
-    """Run frozen teachers once over the training split, and once over the validation split to find their thresholds.
+    """Run frozen teachers once over the training split, and once over the validation split to choose their thresholds.
 
     Args:
-        teachers: Teachers of the same labels.
+        teachers: Teachers with the same labels.
         datamodule: Their data.
-        device: Where to compute.
+        device: Device to compute on.
     """
     train, val = (
         build_targets(teachers, datamodule.privileged_dataloader(name), datamodule.splits[name], device)
@@ -90,24 +91,24 @@ def _thresholds(targets: TeacherTargets, split: Split) -> list[float] | None:
     known = np.flatnonzero(targets.available)
     if not len(known):
         return None
-    probability = torch.from_numpy(targets.logits[:, known]).sigmoid().mean(0)
+    probability = torch.from_numpy(targets.logits[:, known]).sigmoid().mean(0)  # (n, K), mean over teachers
     return [float(value) for value in best_f1_threshold(probability, torch.from_numpy(split.label[known]))]
 
 
 def stored_targets(
     checkpoint: Path, teacher: FrozenTeacher, datamodule: PrivilegedDataModule, device: torch.device
 ) -> TeacherTargets:
-    """Return the targets kept beside a teacher's checkpoint, computing them at first use.
+    """Return the targets stored next to a teacher's checkpoint, computing them at first use.
 
-    The folder's name holds the hash of the checkpoint and the fingerprint of the split, and both are checked again: a
-    stale file is refused, never used.
+    The name of the folder contains the hash of the checkpoint and the fingerprint of the split, and both are checked against
+    its content, so stale targets are never used.
 
     Raises:
-        ValueError: If the stored targets belong to another teacher or split than their place says.
+        ValueError: If the stored targets belong to another teacher or split than the folder's name says.
     """
     split = datamodule.splits["train"]
     name = f"{teacher.identity.checkpoint_sha256[:12]}-{split.fingerprint()[:12]}"
-    # in a run folder, checkpoints have a folder of their own
+    # in a run folder, checkpoints are in a subfolder
     home = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
     folder = home / "targets" / name
     if not folder.is_dir():
@@ -116,7 +117,7 @@ def stored_targets(
     stale = differences(targets.meta, [teacher], split)
     if stale:
         raise ValueError(
-            f"Expected targets of this teacher and split in '{folder}' but {'; '.join(stale)}. Delete the folder; it is made "
-            "again."
+            f"Expected targets of this teacher and split in '{folder}' but {'; '.join(stale)}. Delete the folder; the targets "
+            "are then computed again."
         )
     return targets

@@ -1,15 +1,15 @@
-"""Stored targets: what a frozen teacher says about every training sample, computed once and looked up by index.
+"""Stored targets: outputs of a frozen teacher for every training sample, computed once and looked up by index.
 
-A folder holds
+A folder of targets contains
 
-    logits.npy      float32 (N, K), or (M, N, K) of M teachers whose probabilities are averaged; before the sigmoid
+    logits.npy      float32 (N, K), or (M, N, K) for M teachers whose probabilities are averaged; before the sigmoid
     available.npy   bool (N,), whether a sample has a teacher
-    sample_id.txt   N identifiers, one a line
-    meta.json       {"label_names": [...]} and what else `TargetsMeta` names
-    features.npy    float16 (N, D), for losses between features; may be absent
-    row_hash.npy    uint64 (N,), hashes of the samples that the outputs belong to; absent for outside models
+    sample_id.txt   N identifiers, one per line
+    meta.json       {"label_names": [...]} and optionally the other fields of `TargetsMeta`
+    features.npy    float16 (N, D), for losses between features; optional
+    row_hash.npy    uint64 (N,), hashes of the samples that the outputs belong to; none for outside models
 
-Outputs of any outside model can be given in this format.
+Outputs of any outside model can be used in this format.
 """
 
 import shutil
@@ -32,17 +32,18 @@ REQUIRED = ("logits.npy", "available.npy", "sample_id.txt", "meta.json")
 
 @dataclass(frozen=True)
 class TargetsMeta:
-    """What stored targets belong to.
+    """The labels, samples and teachers that stored targets belong to.
 
     Attributes:
-        label_names: Labels, in the order of the logits.
+        label_names: Names of the K labels, in the order of the logits.
         split_fingerprint: `Split.fingerprint` of the samples; empty for targets of an outside model.
-        teachers: The teachers, in the order of the logits, or of the folds; none for an outside model.
-        num_folds: Folds of patients, each predicted by a teacher that was trained without it; 0 if all saw all.
-        source: Who made the targets.
-        reads: What the teachers read: `text`, and names of columns.
-        privileged: Which part of the privileged information they were given, such as sections of a report or a set of columns.
-        thresholds: K probabilities at which F1 on the validation split is best, or None if they are not known.
+        teachers: The teachers, in the order of the logits or of the folds; empty for an outside model.
+        num_folds: Number of patient folds, each predicted by a teacher that was trained without it; 0 if the targets are not
+            out-of-fold.
+        source: Program or model that computed the targets.
+        reads: The teachers' input: `text`, and names of columns.
+        privileged: Part of the privileged information that they got, such as sections of a report or a set of columns.
+        thresholds: K probabilities with the best F1 on the validation split, or None if unknown.
     """
 
     label_names: list[str]
@@ -61,10 +62,10 @@ class TeacherTargets:
 
     Attributes:
         logits: Float32 (M, N, K).
-        features: Float16 (N, D), side by side for several teachers; D is 0 if there are none.
-        available: Bool (N,), whether the teacher had privileged input.
+        features: Float16 (N, D), concatenated for several teachers; D is 0 if there are none.
+        available: Bool (N,), whether the sample has a teacher, which needs privileged input.
         sample_id: N identifiers.
-        meta: What the targets belong to.
+        meta: The labels, samples and teachers that the targets belong to.
         row_hash: Uint64 (N,), `Split.row_hashes` of the samples, or None for targets of an outside model.
     """
 
@@ -76,29 +77,30 @@ class TeacherTargets:
     row_hash: NDArray[np.uint64] | None = None
 
     def align(self, split: Split) -> "TeacherTargets":
-        """Return the targets of the samples of a split, joined by identifier, in its order.
+        """Return the targets in the order of a split's samples, matched by identifier.
 
-        A sample that the targets do not know has no teacher. Nothing is copied if the order is the same.
+        Samples without targets have no teacher. Nothing is copied if the order is the same.
 
         Raises:
-            ValueError: If no sample has a teacher, or one has another label or other privileged input than the targets were made
-                for.
+            ValueError: If no sample has a teacher, or labels or privileged input of a sample changed after the targets were
+                computed.
         """
         position = {name: row for row, name in enumerate(self.sample_id.tolist())}
+        # -1 for samples without targets, which `available` masks below
         rows = np.array([position.get(name, -1) for name in split.sample_id.tolist()], dtype=np.int64)
         known = rows >= 0
         if self.row_hash is not None:
             stale = int((self.row_hash[rows[known]] != split.row_hashes[known]).sum())
             if stale:
                 raise ValueError(
-                    f"Expected the samples that the targets were made for but labels or privileged input of {stale} of "
-                    f"{int(known.sum())} have changed. Make the targets again."
+                    f"Expected the samples that the targets were computed for but labels or privileged input of {stale} of "
+                    f"{int(known.sum())} have changed. Compute the targets again."
                 )
         available = np.asarray(self.available)[rows] & known
         if not available.any():
             raise ValueError(
-                f"Expected targets for {len(rows)} training samples but none has a teacher: {int(known.sum())} are known by "
-                "identifier. Check sample_id.txt and available.npy."
+                f"Expected targets for {len(rows)} training samples but none has a teacher: {int(known.sum())} identifiers "
+                "match. Check sample_id.txt and available.npy."
             )
         if np.array_equal(rows, np.arange(len(self.sample_id))):
             return self
@@ -112,10 +114,10 @@ class TeacherTargets:
         )
 
     def save(self, folder: Path) -> None:
-        """Write the folder, all or nothing.
+        """Write the folder in one step: it is complete or not there.
 
         Raises:
-            ValueError: If a logit or a feature that is used is no number, or too large for its type.
+            ValueError: If a logit or feature of an available sample is not finite in its data type.
         """
         _check_finite(self.logits, self.features, self.available, folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -131,23 +133,23 @@ class TeacherTargets:
         try:
             temporary.replace(folder)
         except OSError:
-            # another run of the same study was faster; its targets are the same
+            # another run of the same study was faster, and its targets are the same
             if not (folder / "meta.json").is_file():
                 raise
             shutil.rmtree(temporary)
 
 
 def load_targets(folder: Path) -> TeacherTargets:
-    """Open stored targets; arrays stay on disk until they are used.
+    """Open stored targets. Arrays stay on disk until they are used.
 
     Raises:
         FileNotFoundError: If the folder is incomplete.
-        ValueError: If the arrays do not have one row per identifier and one column per label, or a logit that is used is no
-            number.
+        ValueError: If the arrays do not have one row per identifier and one column per label, identifiers repeat, or a logit or
+            feature of an available sample is not finite.
     """
     missing = [name for name in REQUIRED if not (folder / name).is_file()]
     if missing:
-        raise FileNotFoundError(f"Expected stored targets in '{folder}' but it lacks {missing}.")
+        raise FileNotFoundError(f"Expected stored targets in '{folder}' but {missing} are missing.")
     logits, available = (read_array(folder / name) for name in REQUIRED[:2])
     if logits.ndim == 2:
         logits = logits[None]
@@ -162,8 +164,8 @@ def load_targets(folder: Path) -> TeacherTargets:
             f"got logits {logits.shape}, features {features.shape}, available {available.shape}."
         )
     if len(np.unique(sample_id)) != len(sample_id):
-        raise ValueError(f"Expected every identifier once in '{folder}/sample_id.txt' but some occur twice.")
-    # numbers that the narrower types cannot hold become infinite, and are refused
+        raise ValueError(f"Expected unique identifiers in '{folder}/sample_id.txt' but some are repeated.")
+    # numbers that overflow in the narrower types become infinite and are refused below
     with np.errstate(over="ignore"):
         logits = logits.astype(np.float32, copy=False)
         features = features.astype(np.float16, copy=False)
@@ -186,7 +188,7 @@ def _check_finite(
     if not (np.isfinite(logits[:, available]).all() and np.isfinite(features[available]).all()):
         raise ValueError(
             f"Expected finite logits and features for '{folder}' but some are not. Mark samples without a teacher in "
-            "available.npy, give logits (log(p / (1 - p))) with p strictly between 0 and 1, and scale features down to at most "
+            "available.npy, use logits log(p / (1 - p)) with p strictly between 0 and 1, and scale features to at most "
             f"{np.finfo(np.float16).max:.0f}, the largest float16."
         )
 
@@ -196,13 +198,13 @@ def _read_meta(path: Path) -> TargetsMeta:
     names = [entry.name for entry in fields(TargetsMeta)]
     unknown = sorted(set(content) - set(names))
     if unknown or "label_names" not in content:
-        raise ValueError(f"Expected `label_names`, and else only {names[1:]}, in '{path}' but found {sorted(content)}.")
+        raise ValueError(f"Expected `label_names`, and optionally {names[1:]}, in '{path}' but got {sorted(content)}.")
     teachers = [TeacherIdentity(**entry) for entry in content.pop("teachers", [])]
     return TargetsMeta(**content, teachers=teachers)
 
 
 def empty_targets(split: Split, label_names: Sequence[str]) -> TeacherTargets:
-    """Return targets of no teacher at all."""
+    """Return targets of zeros in which no sample has a teacher."""
     n = len(split)
     logits = np.zeros((1, n, len(label_names)), np.float32)
     features = np.zeros((n, 0), np.float16)
@@ -210,7 +212,7 @@ def empty_targets(split: Split, label_names: Sequence[str]) -> TeacherTargets:
 
 
 def cooled(targets: TeacherTargets, temperature: float) -> TeacherTargets:
-    """Return targets with logits divided by a temperature, and the thresholds that make the same decisions."""
+    """Return targets with logits divided by a temperature, and with thresholds that give the same predictions."""
     thresholds = targets.meta.thresholds
     if thresholds is not None:
         logits = torch.tensor(thresholds, dtype=torch.float64).logit(1e-12) / temperature
@@ -220,10 +222,10 @@ def cooled(targets: TeacherTargets, temperature: float) -> TeacherTargets:
 
 
 def differences(meta: TargetsMeta, teachers: Sequence[FrozenTeacher], split: Split) -> list[str]:
-    """Return what stored targets do not share with teachers and split, in words; nothing if they belong together."""
+    """Return descriptions of how stored targets differ from the given teachers and split; empty if they match."""
     found = []
     if len(meta.teachers) != len(teachers):
-        found.append(f"they are of {len(meta.teachers)} teachers instead of {len(teachers)}")
+        found.append(f"they come from {len(meta.teachers)} teachers instead of {len(teachers)}")
     for position, (stored, teacher) in enumerate(zip(meta.teachers, teachers, strict=False)):
         for name, value in asdict(teacher.identity).items():
             other = asdict(stored)[name]

@@ -19,7 +19,7 @@ MANIFEST = "teacher"
 
 
 class Teacher(nn.Module):
-    """Encoder of privileged input and a linear head.
+    """Encoder of privileged input with a linear classification head.
 
     Args:
         encoder: A built encoder.
@@ -33,22 +33,22 @@ class Teacher(nn.Module):
 
     def forward(self, privileged: Privileged) -> ModelOutput:
         """Return logits, float32 (B, K), and features (B, D)."""
-        features = self.encoder(privileged)
+        features = self.encoder(privileged)  # (B, D)
         return ModelOutput(self.head(features), features)
 
     def manifest(self, label_names: tuple[str, ...]) -> dict[str, Any]:
-        """Return what a checkpoint needs, besides weights, to build this teacher again; primitives only."""
+        """Return everything except the weights that is needed to rebuild this teacher, as primitives."""
         return {**describe(self.encoder), "inputs": self.encoder.inputs, "label_names": list(label_names)}
 
 
 @dataclass(frozen=True)
 class TeacherIdentity:
-    """Hashes of what a teacher is made from.
+    """Hashes that identify a teacher.
 
     Attributes:
-        checkpoint_sha256: Of the checkpoint file.
-        configuration_sha256: Of the encoder's class and settings.
-        inputs_sha256: Of tokenizer or columns, vocabulary and statistics.
+        checkpoint_sha256: Hash of the checkpoint file.
+        configuration_sha256: Hash of the encoder's class and settings.
+        inputs_sha256: Hash of tokenizer or columns, vocabulary and statistics.
     """
 
     checkpoint_sha256: str
@@ -57,14 +57,14 @@ class TeacherIdentity:
 
 
 class FrozenTeacher:
-    """A teacher that cannot learn: no gradient, always in eval mode, and no part of any module that holds it.
+    """A teacher that cannot be trained: without gradients and always in eval mode.
 
-    Since this is no `nn.Module`, the holder neither moves it, nor lists its parameters, nor saves it.
+    It is not an `nn.Module`, so a module that has it as an attribute neither moves it, nor lists its parameters, nor saves it.
 
     Args:
         teacher: The network.
-        label_names: Labels, in the order of the logits.
-        identity: Hashes of what it was loaded from.
+        label_names: Names of the K labels, in the order of the logits.
+        identity: Hashes of the checkpoint that it was loaded from.
     """
 
     def __init__(self, teacher: Teacher, label_names: tuple[str, ...], identity: TeacherIdentity) -> None:
@@ -79,58 +79,54 @@ class FrozenTeacher:
 
     @torch.no_grad()
     def __call__(self, privileged: Privileged) -> ModelOutput:
-        """Return float32 logits (B, K) and features (B, D), without a graph, in float32 whatever the precision of the student."""
-        self.teacher.eval()
+        """Return logits (B, K) and features (B, D) without a graph, in float32 whatever the student's precision."""
+        self.teacher.eval()  # again, in case `train` was called on the network
         with torch.autocast(next(self.teacher.parameters()).device.type, enabled=False):
             return ModelOutput(*(value.float() for value in self.teacher(privileged)))
 
 
 def build_teacher(manifest: dict[str, Any]) -> Teacher:
-    """Build an untrained teacher from its manifest."""
+    """Build an untrained teacher from its manifest, see `Teacher.manifest`."""
     encoder = encoder_from(manifest)
     encoder.build(manifest["inputs"])
     return Teacher(encoder, len(manifest["label_names"]))
 
 
 def load_teacher(checkpoint: str | Path, trust_remote_code: bool = False) -> FrozenTeacher:
-    """Load a trained teacher, frozen.
+    """Load a trained teacher and freeze it.
 
     Args:
         checkpoint: `checkpoints/best.ckpt` of a teacher's run.
-        trust_remote_code: Whether Python code may run that came with the text encoder the teacher was trained with. Whoever
-            trained it agreed to that; a checkpoint from somebody else must not.
+        trust_remote_code: Whether to run Python code that comes with the teacher's text encoder. A checkpoint alone cannot
+            allow this, because it may come from somebody else.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not the checkpoint of a teacher, or needs code that is not trusted.
+        ValueError: If it is not the checkpoint of a teacher, or it needs remote code that is not trusted.
     """
     checkpoint = Path(checkpoint)
     saved = load_of_kind(checkpoint, MANIFEST, "teacher")
     manifest = saved[MANIFEST]
     if not trust_remote_code:
         check_trusted(manifest, checkpoint)
-    # the first, random weights are overwritten: what is drawn for them must not change the training that loads the teacher
+    # the initial weights are overwritten, and drawing them must not change the training that loads the teacher
     with torch.random.fork_rng(devices=[]):
         teacher = build_teacher(manifest)
     prefix = "teacher."
     weights = {key.removeprefix(prefix): value for key, value in saved["state_dict"].items() if key.startswith(prefix)}
     teacher.load_state_dict(weights)
+    # separate hashes, so that a mismatch of stored targets can say what has changed
     configuration = {name: manifest[name] for name in ("encoder", "settings")}
     identity = TeacherIdentity(sha256_of(checkpoint), _sha256(configuration), _sha256(manifest["inputs"]))
     return FrozenTeacher(teacher, tuple(manifest["label_names"]), identity)
 
 
 def check_trusted(manifest: dict[str, Any], checkpoint: str | Path) -> None:
-    """Check that a teacher needs no code that came with its text encoder.
-
-    Raises:
-        ValueError: If it does.
-    """
+    """Raise a ValueError if a teacher needs Python code that comes with its text encoder."""
     if _runs_remote_code(manifest):
         raise ValueError(
-            f"Expected to trust the code that comes with the text encoder of '{checkpoint}', which runs when the teacher is "
-            "loaded. "
-            "Read it, then set model.teacher.trust_remote_code, or give --trust-remote-code."
+            f"Expected a teacher without remote code but the text encoder of '{checkpoint}' comes with Python code that would "
+            "run when the teacher is loaded. Read it, then set model.teacher.trust_remote_code, or pass --trust-remote-code."
         )
 
 
@@ -157,5 +153,5 @@ def move_privileged(privileged: Privileged, device: torch.device) -> Privileged:
 
 
 def mask_missing(label: Tensor, has_privileged: Tensor) -> Tensor:
-    """Return labels (B, K) with NaN in rows without privileged input: a teacher neither learns nor is scored there."""
+    """Return labels (B, K) with NaN in rows without privileged input, where a teacher is neither trained nor scored."""
     return torch.where(has_privileged[:, None], label, torch.nan)

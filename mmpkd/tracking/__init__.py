@@ -1,1 +1,1 @@
-"""Loggers: a file of metrics in the run folder, and Weights & Biases. `account` imports nothing that is slow."""
+"""Loggers: a file of metrics in the run folder, and Weights & Biases. `account` is fast to import."""

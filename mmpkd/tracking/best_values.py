@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mmpkd.tracking.metrics_file import read_metrics
 
-# keys whose best value W&B's table of runs shows; of all others it shows the last value. Localization scores are not here: their
-# best value would be picked by the quantity that the study measures
+# metrics for which W&B's table of runs shows the best value instead of the last one. Localization scores are not among them:
+# their best value would be selected by the quantity that the study measures
 _BETTER: dict[str, Callable[[float, float], float]] = {
     "val/auroc*": max,
     "val/auprc*": max,
@@ -21,9 +21,9 @@ _BETTER: dict[str, Callable[[float, float], float]] = {
 
 
 class BestValues:
-    """Keeps the best value of classification scores and losses.
+    """Tracks the best values of classification scores and losses.
 
-    W&B can compute such summaries itself, but only from the part of a run after its last interruption.
+    W&B can compute such summaries itself, but only over the part of a run since its last interruption.
 
     Args:
         metrics: `metrics.csv` of the run, with the values logged so far; it may not exist yet.
@@ -40,13 +40,13 @@ class BestValues:
             metrics: Logged values by name; NaN is ignored.
 
         Returns:
-            The best values so far of those names for which a best value is kept.
+            The best values so far of the given metrics, if they are tracked.
         """
         known = {name: value for name, value in metrics.items() if _better(name) and isinstance(value, int | float)}
         if not known:
             return {}
         if self._best is None:
-            # read at the first value, after a resumed run has removed the rows of steps that it repeats
+            # read only now: when a run resumes, the rows of repeated steps are removed before the first value is logged
             self._best = {}
             for name, value in read_metrics(self._metrics):
                 self._add(name, value)

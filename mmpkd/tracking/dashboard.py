@@ -2,7 +2,7 @@
 
 Run: make dashboard [ARGS="--project mmpkd --entity TEAM"]
 
-A user who is not logged in is told at once what to do, before PyTorch and wandb are imported. Needs `mmpkd[dashboard]`, which
+If the user is not logged in, it says what to do at once, before PyTorch and wandb are imported. Needs `mmpkd[dashboard]`, which
 `make` installs.
 """
 

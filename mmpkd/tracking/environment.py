@@ -1,4 +1,4 @@
-"""Environment variables of W&B: those that set options of a run, and those that are not used."""
+"""Environment variables of W&B: those that set options of a run, and those that are ignored."""
 
 import logging
 import os
@@ -15,12 +15,12 @@ _set_here: set[str] = set()
 
 
 def run_defaults() -> dict[str, Any]:
-    """Return the options of a run that W&B's variables set, such as `run.project`. Flags and files override them.
+    """Return defaults for options of a run, such as `run.project`, from W&B's environment variables.
 
-    wandb itself reads WANDB_ENTITY, WANDB_NOTES, WANDB_BASE_URL and the credentials.
+    Flags and files override them. wandb itself reads WANDB_ENTITY, WANDB_NOTES, WANDB_BASE_URL and the credentials.
 
     Raises:
-        ValueError: If WANDB_MODE is not a mode that a run can have.
+        ValueError: If WANDB_MODE is unknown.
     """
     found: dict[str, Any] = {option: os.environ[name] for name, option in _OPTIONS.items() if os.environ.get(name)}
     tags = [tag.strip() for tag in os.environ.get("WANDB_TAGS", "").split(",")]
@@ -51,7 +51,7 @@ def _mode() -> str | None:
 
 @rank_zero_only
 def _warn_about_unused(wanted: dict[str, str]) -> None:
-    # a value that an earlier run in this process has set is not the user's
+    # a value set by an earlier run in this process is not the user's
     unused = [name for name, value in wanted.items() if os.environ.get(name, value) not in {value, *_set_here}]
     if not os.environ.get("WANDB_SWEEP_ID"):
         # in a sweep, the agent sets these

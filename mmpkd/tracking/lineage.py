@@ -13,12 +13,12 @@ logger = logging.getLogger("mmpkd")
 
 
 def artifact_name(sha256: str) -> str:
-    """Return the name of a teacher's artifact."""
+    """Return the name of a teacher's artifact, given the hash of its checkpoint."""
     return f"teacher-{sha256[:12]}"
 
 
 def log_teacher(loggers: Iterable[Logger], sha256: str, lineage: Mapping[str, Any]) -> None:
-    """Record that a run has trained a teacher.
+    """Log a trained teacher as an artifact of its run.
 
     Args:
         loggers: Loggers of the run.
@@ -37,9 +37,9 @@ def log_teacher(loggers: Iterable[Logger], sha256: str, lineage: Mapping[str, An
 
 
 def use_teacher(loggers: Iterable[Logger], sha256: str) -> None:
-    """Record that a run learns from a teacher.
+    """Log that a run uses a teacher's artifact.
 
-    wandb can use artifacts online only. Offline, the hash in the run's configuration has to do.
+    This works online only. Offline, only the configuration of the run contains the teacher's hash.
 
     Args:
         loggers: Loggers of the run.
@@ -53,5 +53,5 @@ def use_teacher(loggers: Iterable[Logger], sha256: str) -> None:
                 tracker.experiment.use_artifact(f"{artifact_name(sha256)}:latest")
             except (wandb.errors.Error, ValueError) as error:
                 logger.warning(
-                    "W&B does not know the teacher %s (%s). Was its run online?", artifact_name(sha256), error
+                    "W&B has no artifact %s of the teacher (%s). Was its run online?", artifact_name(sha256), error
                 )

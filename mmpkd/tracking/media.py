@@ -5,19 +5,19 @@ from typing import Literal
 from lightning.pytorch.loggers import WandbLogger
 
 Media = Literal["auto", "local", "upload"]
-# servers run by W&B, a third party; any other address is a server that the user's institution has set up
+# servers run by W&B, a third party; any other server is assumed to be run by the user's institution
 _PUBLIC = ("wandb.ai", "wandb.io", "coreweave.com")
 
 
 def may_log_media(logger: WandbLogger, license_name: str) -> bool:
-    """Return whether images of the data may be given to wandb.
+    """Return whether images of the data may be logged to wandb.
 
-    The data use agreement of credentialed data forbids sharing them with third parties. With `auto`, images are logged in three
-    cases: the data are open or synthetic; the run is offline, which keeps them in the run folder until `wandb sync`; or the
-    server is not run by W&B. `local` never logs them. `upload` always does, for users whose agreement allows it.
+    The data use agreements of credentialed data forbid sharing them with third parties. With `auto`, images are logged if the
+    data are open or synthetic, if the run is offline (they stay in the run folder until `wandb sync`), or if the server is not
+    run by W&B. `local` never logs them. `upload` always does, for users whose agreement allows it.
 
     Args:
-        logger: The logger; its `media` is the policy, `auto` if it has none.
+        logger: The logger. Its `media` is the policy, `auto` if it has none.
         license_name: `credentialed`, `open` or `synthetic`.
     """
     policy: Media = getattr(logger, "media", "auto")
@@ -25,7 +25,7 @@ def may_log_media(logger: WandbLogger, license_name: str) -> bool:
         return policy == "upload"
     if license_name in ("open", "synthetic"):
         return True
-    # last, since this starts the run of wandb
+    # checked last, because it starts the wandb run
     experiment = logger.experiment
     return bool(experiment.offline) or not _is_public(str(experiment.settings.base_url))
 

@@ -1,4 +1,4 @@
-"""Metrics in a CSV file that survives kills and resumes."""
+"""Metrics in a CSV file that survives interruptions and resumes."""
 
 import csv
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from mmpkd.records import RunFolder
 class MetricsFile(Logger):
     """Appends one row per value to `metrics.csv`: step, epoch, name, value.
 
-    Rows are flushed at once, and a kill loses none. A resumed run appends to the same file, from which the rows of the steps that
-    it repeats are removed.
+    Rows are written immediately, so none is lost if the process is killed. A resumed run removes the rows of the steps that it
+    repeats and appends to the same file.
 
     Args:
         folder: Folder of the run.
@@ -41,7 +41,7 @@ class MetricsFile(Logger):
         """Remove the rows of all steps after the given one."""
         if not self.path.is_file():
             return
-        # a damaged line is dropped like the rows of later steps, and must not stop a resume
+        # a damaged line is dropped like the rows of later steps; it must not prevent a resume
         lines = self.path.read_text(errors="replace").splitlines(keepends=True)
         write_text(self.path, "".join(line for line in lines if _is_kept(line, last_step)))
 
@@ -66,7 +66,7 @@ class MetricsFile(Logger):
 
 def _is_kept(line: str, last_step: int) -> bool:
     """Return whether a line is the heading or a complete row of a step up to the last one."""
-    # a full disk or a kill may have cut a row
+    # the last row is incomplete after a kill or on a full disk
     step = line.split(",", 1)[0]
     is_whole = line.endswith("\n") and line.count(",") >= 3
     return is_whole and (step == "step" or (step.isdecimal() and int(step) <= last_step))
@@ -75,7 +75,7 @@ def _is_kept(line: str, last_step: int) -> bool:
 def read_metrics(path: Path) -> Iterator[tuple[str, float]]:
     """Yield name and value of every row of a `metrics.csv`, oldest first; nothing if the file does not exist.
 
-    A row that a kill has cut off is skipped.
+    An incomplete row is skipped.
     """
     if not path.is_file():
         return

@@ -1,4 +1,4 @@
-"""Weights & Biases in the run's own folder: online for users who are logged in, offline for all others."""
+"""Weights & Biases logging into the run's folder, online for users who are logged in and offline for all others."""
 
 import logging
 import os
@@ -26,11 +26,11 @@ Mode = Literal["auto", "offline", "online", "disabled"]
 
 
 class RunFolderWandbLogger(WandbLogger):
-    """WandbLogger that summarises a score by its best value and hides paths.
+    """WandbLogger that summarises scores by their best values and hides paths.
 
     Args:
         folder: Folder of the run.
-        media: Whether images may be given to W&B, see `may_log_media`.
+        media: Whether images may be logged to W&B, see `may_log_media`.
         may_fall_back: Whether the run continues offline if the server cannot be reached.
         init: Further arguments of `WandbLogger`.
     """
@@ -40,19 +40,19 @@ class RunFolderWandbLogger(WandbLogger):
         self.media: Media = media
         self._may_fall_back = may_fall_back
         self._best = BestValues(RunFolder(folder).metrics)
-        # Lightning always passes this setting, and wandb prints a line about it in every run
+        # Lightning always passes this setting, which makes wandb print a line about it in every run
         self._wandb_init.pop("anonymous", None)
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The run of wandb, which is started at first use."""
+        """The wandb run, which is started on first use."""
         if self._experiment is None:
             before = os.environ.get("WANDB_MODE")
             try:
                 self._start()
             finally:
-                # Lightning sets the variable for the whole process, whose next run may need another mode
+                # Lightning sets the variable for the whole process, but its next run may need another mode
                 os.environ.pop("WANDB_MODE", None)
                 if before is not None:
                     os.environ["WANDB_MODE"] = before
@@ -69,7 +69,7 @@ class RunFolderWandbLogger(WandbLogger):
             logger.warning(
                 "W&B cannot be reached (%s). The run continues offline; `wandb sync` uploads it later.", error
             )
-            wandb.teardown()  # the service process still holds the identifier of the run
+            wandb.teardown()  # the service process still has the identifier of the run
             self._offline = True
             self._wandb_init["mode"] = "offline"
             _ = super().experiment
@@ -80,7 +80,7 @@ class RunFolderWandbLogger(WandbLogger):
         best = self._best.update(metrics)
         super().log_metrics(metrics, step)
         if best:
-            # after each value, since wandb then sets the summary to the last one
+            # after every value, because wandb sets the summary to the last one
             self.experiment.summary.update(best)
 
     @rank_zero_only
@@ -102,10 +102,10 @@ def wandb_logger(
 ) -> RunFolderWandbLogger | None:
     """Return a logger that never prompts, uses no network when offline, and does not write to the home folder.
 
-    Host name, paths, console output, code and installed packages are not recorded: a console may show patient data.
+    Host name, paths, console output (which may show patient data), code and installed packages are not recorded.
 
     Args:
-        folder: Folder of the run; everything of wandb goes to `folder/wandb`.
+        folder: Folder of the run; wandb writes everything to `folder/wandb`.
         mode: `auto` is online for users who are logged in and offline for others; `offline` needs no account; `online` needs
             one; `disabled` returns None.
         project: W&B project.
@@ -113,7 +113,7 @@ def wandb_logger(
         group: Study that the run belongs to.
         job_type: Role in the study: teacher, baseline, distilled, ...
         tags: Tags.
-        media: Whether images may be given to W&B: `auto`, `local` or `upload`.
+        media: Whether images may be logged to W&B: `auto`, `local` or `upload`.
         system_metrics: Whether memory and utilisation of GPU and CPU are recorded.
     """
     if mode == "disabled":
@@ -132,7 +132,7 @@ def wandb_logger(
         group=group,
         job_type=job_type,
         tags=tags,
-        # the same identifier for a resume and for the test continues the same run of wandb
+        # resuming and testing with the same identifier continue the same wandb run
         id=_run_id(folder),
         resume="allow",
         settings=_settings(system_metrics),
@@ -143,7 +143,7 @@ def _prepare_environment(folder: Path, is_offline: bool) -> None:
     """Set wandb's environment variables, before it is imported."""
     keep_in(folder)
     if is_offline:
-        # online, the user's own settings say which server
+        # online, the user's own settings name the server
         os.environ["WANDB_CONFIG_DIR"] = str(folder.resolve() / "wandb" / "home")
     os.environ["WANDB_SILENT"] = "true"
     os.environ["WANDB_ERROR_REPORTING"] = "false"  # wandb's reports of its own errors contain paths
@@ -170,7 +170,7 @@ def _settings(system_metrics: bool) -> Any:
 
 
 def finish_wandb(exit_code: int) -> None:
-    """Close the current run, if there is one. Otherwise the next run of this process would continue it."""
+    """Close the current wandb run, if there is one. Otherwise the next run in this process would continue it."""
     wandb = sys.modules.get("wandb")
     if wandb is not None and wandb.run is not None:
         wandb.finish(exit_code=exit_code)
@@ -184,7 +184,7 @@ def sweep_folder(folder: Path) -> Path:
 
 
 def _run_id(folder: Path) -> str:
-    """Return the identifier of a run, which it keeps when it is resumed or tested. A sweep's agent sets its own."""
+    """Return the identifier of a run, which stays the same when it is resumed or tested. A sweep agent sets its own."""
     path = RunFolder(folder).wandb_id
     if not path.is_file():
         given = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None

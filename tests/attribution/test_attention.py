@@ -132,7 +132,7 @@ def test_differential_attention_is_refused() -> None:
     model = timm.create_model(
         "vit_tiny_patch16_224", img_size=48, embed_dim=32, depth=2, num_heads=2, attn_layer="diff"
     )
-    with pytest.raises(RuntimeError, match="differential attention"):
+    with pytest.raises(RuntimeError, match="Differential attention"):
         AttentionRollout()(model, torch.randn(1, 3, 48, 48))
 
 

@@ -79,7 +79,7 @@ def test_every_layout_equals_the_plain_formula(
             {**WINDOWS, "img_size": 60},
             60,
             ValueError,
-            "whole patches, 8 x 8 .* got 60 x 60",
+            "whole patches of 8 x 8 .* got 60 x 60",
         ),
     ],
 )
@@ -104,7 +104,7 @@ def test_what_is_not_one_vector_a_patch_is_refused(
 def test_models_without_a_norm_before_an_attention_are_refused(name: str, found: str) -> None:
     with torch.device("meta"):
         model = timm.create_model(name, num_classes=2)
-    with pytest.raises(TypeError, match=f"a norm and an attention but got {found}"):
+    with pytest.raises(TypeError, match=f"a norm and an attention in its blocks but got {found}"):
         GradCAM().of_label(model, torch.empty(1, 3, 64, 64, device="meta"), torch.tensor([1]))
 
 

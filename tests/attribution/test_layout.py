@@ -44,7 +44,7 @@ def plain(size: int | tuple[int, int], **options: Any) -> nn.Module:
 def test_pixels_without_a_whole_patch_are_refused_with_the_next_sizes(
     model: nn.Module, size: tuple[int, int], alternatives: str
 ) -> None:
-    with pytest.raises(ValueError, match=f"Take {alternatives}[.]"):
+    with pytest.raises(ValueError, match=f"Use {alternatives}[.]"):
         AllOnes()(model, torch.zeros(1, 3, *size))
 
 

@@ -62,7 +62,7 @@ def test_each_patch_has_its_peak_where_it_sees_the_padded_image(name: str, optio
 
 def test_an_image_that_is_not_padded_is_refused() -> None:
     student = padding_student()
-    with pytest.raises(ValueError, match="Take a height of 24 or 32 and a width of 24 or 32"):
+    with pytest.raises(ValueError, match="Use a height of 24 or 32 and a width of 24 or 32"):
         AllOnes()(student, torch.zeros(1, 1, SIDE, SIDE))
 
 

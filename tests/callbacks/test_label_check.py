@@ -42,14 +42,16 @@ def say(
 
 def test_complete_labels_need_no_word(tiny_root: Path, caplog: pytest.LogCaptureFixture) -> None:
     say(tiny_root, {})
-    assert "Expected both values" not in caplog.text
+    assert "Expected positive and negative samples" not in caplog.text
 
 
 def test_a_constant_label_is_named_with_its_split_in_one_line(
     tiny_root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     say(tiny_root, {"train": [0, NAN], "val": [NAN, 1]})
-    (line,) = [record.message for record in caplog.records if "Expected both values" in record.message]
+    (line,) = [
+        record.message for record in caplog.records if "Expected positive and negative samples" in record.message
+    ]
     assert "'Left Finding' is always 0 in train, 'Right Finding' is always 1 in val" in line
     caplog.clear()
     say(tiny_root, {"test": [1, 1]}, stage="test")
@@ -78,7 +80,7 @@ def test_a_teacher_is_judged_on_the_samples_that_it_can_read(
     split = replace(split, has_privileged=split.label[:, 0] == 0)
     monkeypatch.setattr(TinyDataModule, "read_splits", lambda _: {**data.splits, "val": split})
     say(tiny_root, {}, module=BASELINE)
-    assert "Expected both values" not in caplog.text
+    assert "Expected positive and negative samples" not in caplog.text
     say(tiny_root, {}, module=teacher)
     assert "'Left Finding' is always 0 in val" in caplog.text
 

@@ -199,7 +199,7 @@ def test_a_student_is_no_teacher(tmp_path: Path, tiny_root: Path) -> None:
 
 def test_a_teacher_of_other_labels_is_refused(teacher: Path, tiny_root: Path, tmp_path: Path) -> None:
     trainer = Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path, enable_progress_bar=False)
-    with pytest.raises(ValueError, match="Expected a teacher of the labels"):
+    with pytest.raises(ValueError, match="Expected a teacher with the labels"):
         trainer.fit(make(teacher), TinyDataModule(str(tiny_root), label_names=("Right Finding", "Left Finding")))
 
 
@@ -250,7 +250,7 @@ def test_hard_labels_get_the_thresholds_of_the_teacher(teacher: Path, tiny_root:
     torch.testing.assert_close(loss.threshold, module._teacher.thresholds)
     oracle = TeacherSource(control=LabelOracle())
     module = DistillationModule(tiny_student(), oracle, Objective(HardLabels("validation")))
-    with pytest.raises(ValueError, match="Expected thresholds of the teacher"):
+    with pytest.raises(ValueError, match="Expected the teacher's thresholds"):
         fit(module, tiny_root, tmp_path)
 
 

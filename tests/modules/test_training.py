@@ -88,7 +88,7 @@ def test_weights_outside_their_range_are_refused(weight: float) -> None:
         TeacherSource(targets="online")
     with pytest.raises(ValueError, match=r"losses \['mse'\].*Set model\.teacher"):
         DistillationModule(tiny_student(), objective=Objective(extra_losses={"mse": LossTerm(LogitMSE())}))
-    with pytest.raises(ValueError, match="2 weights of present labels"):
+    with pytest.raises(ValueError, match="`pos_weight` with 2 weights"):
         DistillationModule(tiny_student(), objective=Objective(pos_weight=[1.0]))
     with pytest.raises(ValueError, match="weight of a loss"):
         LossTerm(LogitMSE(), -1.0)
@@ -101,7 +101,7 @@ def test_extra_losses_are_added_with_their_weights_and_named() -> None:
     assert set(losses) == {"loss", "task", "distillation", "mse", "hard", "distillation_weight"}
     expected = losses["task"] + 0.5 * losses["distillation"] + 0.5 * losses["mse"] + 2.0 * losses["hard"]
     torch.testing.assert_close(losses["loss"], expected)
-    with pytest.raises(ValueError, match="other names"):
+    with pytest.raises(ValueError, match="names of extra losses"):
         Objective(extra_losses={"task": LossTerm(LogitMSE())})
 
 

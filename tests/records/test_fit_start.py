@@ -48,12 +48,12 @@ def test_the_same_settings_go_on_and_a_finished_training_is_left_alone(folder: R
 
 def test_other_settings_are_refused_and_named(folder: RunFolder) -> None:
     other = settings("model.init_args", {"compute": 0.2, "options": {"depth": 1}})
-    with pytest.raises(ValueError, match=r"'.*run' to be free") as error:
+    with pytest.raises(ValueError, match=r"'.*run' to be empty") as error:
         fit_start(folder, other, None)
     assert "model.init_args.compute was 0.1 and is 0.2" in str(error.value)
     assert "model.init_args.options.depth was None and is 1" in str(error.value)
     assert f"--ckpt_path={folder.last}" in str(error.value)
-    with pytest.raises(ValueError, match=r"it is to begin from 'of_another.ckpt'"):
+    with pytest.raises(ValueError, match=r"the new one starts from 'of_another.ckpt'"):
         fit_start(folder, SETTINGS, Path("of_another.ckpt"))
     folder.config.unlink()
     with pytest.raises(ValueError, match=r"config.yaml was None and is unknown"):
@@ -83,7 +83,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(
     assert (f"'{folder.last}' is damaged" in caplog.text) == (kind != "gone")
     if kind == "gone":
         return
-    with pytest.raises(ValueError, match=r"'.*last.ckpt' is none, or damaged. Restore it from a copy"):
+    with pytest.raises(ValueError, match=r"'.*last.ckpt' is damaged, or not a checkpoint. Restore it from a copy"):
         SafeCheckpointIO().load_checkpoint(folder.last)
     damage(folder.previous, kind)
     with pytest.raises(ValueError, match=r"but all in '.*checkpoints' are damaged. Delete the folder"):
@@ -112,7 +112,7 @@ def test_a_folder_with_settings_of_former_names_is_refused(folder: RunFolder) ->
         "init_args": {"lr": 0.1, "student": "vit", "teacher": None},
     }
     folder.config.write_text(yaml.safe_dump({"model": before}))
-    with pytest.raises(ValueError, match=r"model\.lr is model\.optimizer\.lr now.* at commit fdf56a5"):
+    with pytest.raises(ValueError, match=r"model\.lr is now model\.optimizer\.lr.* at commit fdf56a5"):
         fit_start(folder, SETTINGS, folder.last)
     now = {"class_path": "mmpkd.modules.DistillationModule", "init_args": {"student": {"init_args": {}}, "teacher": {}}}
     folder.config.write_text(yaml.safe_dump({"model": now}))

@@ -10,7 +10,7 @@ def test_a_folder_has_one_training_at_a_time(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("mmpkd.records.lock.SECONDS_TO_WAIT", 0.0)
     with (
         locked(tmp_path / "run"),
-        pytest.raises(RuntimeError, match="but a training is running in it"),
+        pytest.raises(RuntimeError, match="but one is running"),
         locked(tmp_path / "run"),
     ):
         pass

@@ -91,5 +91,5 @@ def test_a_teachers_checkpoint_is_no_student(tmp_path: Path) -> None:
 
 
 def test_a_model_without_pretrained_weights_is_refused() -> None:
-    with pytest.raises(ValueError, match="Expected a model with pretrained weights but timm has none of 'vit_nano"):
+    with pytest.raises(ValueError, match="Expected a model with pretrained weights but timm has none for 'vit_nano"):
         VisionTransformerStudent("vit_nano_patch8_64", 2, 32, pretrained=True)

@@ -12,5 +12,5 @@ def test_the_temperature_that_made_the_logits_is_found() -> None:
     for temperature in (0.5, 1.0, 4.0):
         found = calibration_temperature((true * temperature).astype(np.float32), label)
         assert found == pytest.approx(temperature, rel=0.03)
-    with pytest.raises(ValueError, match="stated labels"):
+    with pytest.raises(ValueError, match="known labels"):
         calibration_temperature(np.zeros((2, 1), np.float32), np.full((2, 1), np.nan, np.float32))

@@ -141,7 +141,7 @@ def test_an_image_teacher_must_see_images_as_it_learned_them(tiny_root: Path, tm
     best = tmp_path / "baseline" / "checkpoints" / "best.ckpt"
     data = TinyDataModule(str(tiny_root))
     data.mean = 0.4
-    with pytest.raises(ValueError, match="Expected images as the student"):
+    with pytest.raises(ValueError, match="Expected images like the training images"):
         open_teacher(TeacherSource(str(best), "image"), data, torch.device("cpu"))
     torch.manual_seed(0)
     expected = torch.rand(3)
@@ -189,5 +189,5 @@ def test_what_does_not_go_together_is_refused(tiny_root: Path, tmp_path: Path) -
         open_teacher(TeacherSource(str(tmp_path / "x.ckpt"), "image"), data, cpu)
     other = TinyDataModule(str(tiny_root), label_names=("A", "B"))
     main(["fit", *config(tmp_path, "baseline", tiny_root, student())])
-    with pytest.raises(ValueError, match="teacher of the labels"):
+    with pytest.raises(ValueError, match="teacher with the labels"):
         open_teacher(TeacherSource(str(tmp_path / "baseline" / "checkpoints" / "best.ckpt"), "image"), other, cpu)

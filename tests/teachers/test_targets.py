@@ -128,9 +128,9 @@ def test_targets_of_an_outside_model_are_accepted_from_a_folder(tiny_root: Path,
 
 def test_foreign_or_broken_targets_are_refused(tmp_path: Path) -> None:
     targets = some_targets()
-    with pytest.raises(ValueError, match="none has a teacher: 0 are known"):
+    with pytest.raises(ValueError, match="none has a teacher: 0 identifiers match"):
         targets.align(some_split(["x", "y"]))
-    with pytest.raises(ValueError, match="none has a teacher: 1 are known"):
+    with pytest.raises(ValueError, match="none has a teacher: 1 identifiers match"):
         targets.align(some_split(["s1"]))  # known, and marked as one without a teacher
     targets.save(tmp_path / "t")
     np.save(tmp_path / "t" / "logits.npy", targets.logits[:, :, :1])
@@ -221,7 +221,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, tiny_root: Path
     (tmp_path / "notes.txt").write_text("not a checkpoint")
     modes: tuple[TargetsMode, ...] = ("stored", "image")
     for mode in modes:
-        with pytest.raises(ValueError, match="is none, or damaged"):
+        with pytest.raises(ValueError, match="is damaged, or not a checkpoint"):
             open_teacher(TeacherSource(str(tmp_path / "notes.txt"), mode), TinyDataModule(str(tiny_root)), CPU)
 
 

@@ -145,7 +145,7 @@ def test_frozen_encoder_has_no_trainable_parameter(pretrained: Path, tmp_path: P
 
 
 def test_a_model_that_is_not_there_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="Give a local folder"):
+    with pytest.raises(FileNotFoundError, match="Use a local folder"):
         built(TextEncoder(Source("nobody/no-such-model")), tmp_path)
 
 
@@ -264,7 +264,9 @@ def test_windows_that_lose_a_part_of_a_text_are_refused() -> None:
     tokenizer.enable_truncation(16, stride=4)
     limits = tokenizer.truncation
     broken: Any = LosesWindows(tokenizer, in_the_end=True)
-    with pytest.raises(ValueError, match=r"all 60 tokens of a text but 1 hold 14 of them, in tokenizers .* Install"):
+    with pytest.raises(
+        ValueError, match=r"all 60 tokens of a text but 1 windows contain 14 of them, in tokenizers .* Install"
+    ):
         tokenize(broken, [" ".join(WORDS)], True)
     assert tokenizer.truncation == limits
     assert tokenize(broken, ["word1 word2", ""], True)[1] == [0, 1]
@@ -331,7 +333,7 @@ def test_code_of_a_model_runs_only_if_asked_for_and_with_a_warning(
         built(TextEncoder(Source(str(folder)), max_length=16), tmp_path)
     with caplog.at_level("WARNING", "mmpkd"):
         trusted = built(TextEncoder(Source(str(folder), trust_remote_code=True), max_length=16), tmp_path)
-    assert "will run in this process" in caplog.text
+    assert "runs in this process" in caplog.text
     assert type(trusted.encoder).__name__ == "OwnModel"
     plain = built(TextEncoder(Source(str(pretrained)), max_length=16), tmp_path)
     torch.testing.assert_close(trusted({"report": TEXTS}), plain({"report": TEXTS}))
@@ -339,7 +341,7 @@ def test_code_of_a_model_runs_only_if_asked_for_and_with_a_warning(
     checkpoint = tmp_path / "teacher.ckpt"
     state = {f"teacher.{key}": value for key, value in teacher.state_dict().items()}
     torch.save({"teacher": teacher.manifest(("a", "b")), "state_dict": state}, checkpoint)
-    with pytest.raises(ValueError, match="Expected to trust the code"):
+    with pytest.raises(ValueError, match="Expected a teacher without remote code"):
         load_teacher(checkpoint)
     loaded = load_teacher(checkpoint, trust_remote_code=True)
     torch.testing.assert_close(loaded({"report": TEXTS}).features, trusted({"report": TEXTS}))

@@ -1,4 +1,4 @@
-"""Recorder of the attention of an unmodified timm transformer."""
+"""Recording the attention of an unmodified timm transformer."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -37,10 +37,17 @@ class RecordedAttention:
     """Attention of one forward pass.
 
     Attributes:
-        layers: One float32 (B, N, N) per block, first block first; queries are rows, entries >= 0. In the last block, rows that
-            the classifier does not read are not recorded and are rows of the identity instead.
-        start: Float32 (B, N), how much the classifier reads of each token after the last block.
+        layers: One float32 tensor (B, N, N) per block, first block first; queries are rows, entries >= 0. In the last block,
+            rows that the classifier does not read are not recorded; they are rows of the identity.
+        start: Float32 (B, N), weight of each token after the last block in the classifier's input.
         layout: Layout of the N tokens.
+
+    Example:
+        >>> import torch
+        >>> layout = TokenLayout(num_prefix_tokens=1, grid=(1, 2), pooling="class", pools_prefix=False)
+        >>> recorded = RecordedAttention((torch.eye(3)[None],), torch.tensor([[1.0, 0.0, 0.0]]), layout)
+        >>> recorded.layout.num_tokens
+        3
     """
 
     layers: tuple[Tensor, ...]
@@ -49,9 +56,9 @@ class RecordedAttention:
 
 
 class AttentionRecorder:
-    """Context manager that records the one forward pass of a student that runs inside it.
+    """Context manager that records the attention of one forward pass of a student.
 
-    The output of the model is bit-equal with and without recording, and the model is not changed.
+    The output of the model is bit-identical with and without recording, and the model is not changed.
 
     Args:
         student: A student, or a timm vision transformer.
@@ -59,7 +66,16 @@ class AttentionRecorder:
         rows: Int64 (b,), positions in the batch of the samples to record; all if None.
 
     Raises:
-        TypeError: If the model does not attend from every token to every token.
+        TypeError: If the model has no global attention, from every token to every token.
+
+    Example:
+        >>> import torch
+        >>> import timm
+        >>> model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1)
+        >>> with AttentionRecorder(model) as recorder:
+        ...     logits = model(torch.zeros(1, 3, 32, 32))
+        >>> recorder.result((32, 32)).layers[0].shape
+        torch.Size([1, 5, 5])
     """
 
     def __init__(self, student: nn.Module, head_fusion: HeadFusion = "mean", rows: Tensor | None = None) -> None:
@@ -84,7 +100,7 @@ class AttentionRecorder:
         self._stack.close()
 
     def result(self, size: tuple[int, int]) -> RecordedAttention:
-        """Check and return the recorded attention.
+        """Return the recorded attention after checking it.
 
         Args:
             size: Height and width of the images in the forward pass.
@@ -102,7 +118,7 @@ class AttentionRecorder:
         call = attention_call(*args, **kwargs)
         if self._rows is not None:
             call = call.take(self._rows)
-        # in the last block, only the rows that the classifier reads have an influence
+        # in the last block, only the rows of tokens that the classifier reads matter
         if len(self._calls) >= self._first_of_last_block and self._num_read is not None:
             call = call.first_queries(self._num_read)
         self._calls.append(call_weights(call, self._head_fusion))
@@ -140,14 +156,14 @@ def record_attention(student: nn.Module, image: Tensor, head_fusion: HeadFusion 
 
 
 def _shares(pool: Tensor) -> Tensor:
-    """Return the attention (B, n, m) of a pooling layer as shares (B, m) that sum to 1."""
+    """Return the attention (B, n, m) of a pooling layer as weights (B, m) that sum to 1."""
     # the maximum or minimum over heads does not sum to 1
     row = pool.sum(1)
     return row / row.sum(1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
 
 
 def by_block(model: nn.Module, layout: TokenLayout, calls: Sequence[T]) -> tuple[list[list[T]], T | None]:
-    """Sort what was recorded of the attention calls by block.
+    """Group the recorded attention calls by block.
 
     Args:
         model: The timm transformer.
@@ -155,7 +171,7 @@ def by_block(model: nn.Module, layout: TokenLayout, calls: Sequence[T]) -> tuple
         calls: One item per attention call, in the order of the calls.
 
     Returns:
-        The items of each block, and that of the attention pooling, or None without one.
+        The items of each block, and the item of the attention pooling, or None if there is none.
 
     Raises:
         RuntimeError: If the calls are not the attentions of exactly one forward pass.
@@ -164,8 +180,8 @@ def by_block(model: nn.Module, layout: TokenLayout, calls: Sequence[T]) -> tuple
     expected = sum(counts) + (layout.pooling == "attention")
     if len(calls) != expected:
         raise RuntimeError(
-            f"Expected {expected} attention calls in {architecture(model)}, from one forward pass, but recorded {len(calls)}. "
-            "Record one pass at a time; differential attention, and attention that is not one of timm's modules, cannot be "
+            f"Expected {expected} attention calls in one forward pass of {architecture(model)} but recorded {len(calls)}. "
+            "Record one pass at a time. Differential attention, and attention that is not one of timm's modules, cannot be "
             "recorded."
         )
     remaining = iter(calls)
@@ -174,16 +190,16 @@ def by_block(model: nn.Module, layout: TokenLayout, calls: Sequence[T]) -> tuple
 
 
 def square(weights: Tensor, layout: TokenLayout, name: str, rest: float = 1.0) -> Tensor:
-    """Return an attention over all tokens.
+    """Extend an attention to all tokens.
 
-    In CaiT, patches attend to patches first, and the class token to all tokens later. In each stage, the tokens that are left out
-    attend to themselves.
+    In CaiT, the first blocks compute attention among patches only, and the last ones from the class token to all tokens. The
+    tokens that a block leaves out attend to themselves.
 
     Args:
         weights: Float (B, n, m).
         layout: Layout of the N tokens.
         name: Name of the model, for the error message.
-        rest: Weight with which a token that is left out attends to itself.
+        rest: Weight with which tokens that are left out attend to themselves.
 
     Returns:
         Float (B, N, N).
@@ -200,7 +216,7 @@ def square(weights: Tensor, layout: TokenLayout, name: str, rest: float = 1.0) -
     if shape != (layout.num_patches, layout.num_patches) and not is_prefix:
         raise RuntimeError(
             f"Expected attention over {num_tokens} tokens ({prefix} prefix tokens and {layout.grid[0]} x {layout.grid[1]} "
-            f"patches) but {name} attends over {shape}. Windowed or reduced attention has no attention map."
+            f"patches) but got {shape} from {name}. Windowed or reduced attention has no attention map."
         )
     whole = rest * torch.eye(num_tokens, dtype=weights.dtype, device=weights.device).repeat(len(weights), 1, 1)
     if is_prefix:

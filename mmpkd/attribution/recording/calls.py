@@ -1,8 +1,8 @@
-"""Observation of every attention in a forward pass, with fused attention on.
+"""Observation of every attention in a forward pass, also if attention is fused.
 
-Fused attention never materialises its softmax, and hooks cannot see it. A `TorchFunctionMode` sees every call of
-`F.scaled_dot_product_attention` with its final arguments: after query-key normalisation and rotary embedding, with any
-bias. The softmax of attention that is not fused (CaiT, or fused attention switched off) is read where its dropout is applied.
+Fused attention never materialises its softmax, so hooks cannot see it. A `TorchFunctionMode` sees every call of
+`F.scaled_dot_product_attention` with its final arguments, after query-key normalisation and rotary embedding and with any
+bias. If attention is not fused (CaiT, or fused attention switched off), the softmax is read before its dropout.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,14 +24,13 @@ OnMaterialised = Callable[[Tensor], Tensor]
 def attention_calls(model: nn.Module, on_fused: OnFused, on_materialised: OnMaterialised) -> Iterator[None]:
     """Call a function for every attention of a model, in the order in which they run.
 
-    Everything is undone afterwards, also after an error.
+    All hooks are removed on exit, also after an error.
 
     Args:
-        model: A timm transformer. A compiled one runs eagerly meanwhile: compiled code runs neither hooks nor modes.
-        on_fused: Receives the arguments, keyword arguments and result of a fused call, and returns the result that the model
-            uses.
-        on_materialised: Receives the softmax (B, H, n, m) of an attention that is not fused, and returns the one that the model
-            uses.
+        model: A timm transformer. A compiled one runs eagerly in this context, because compiled code skips hooks and modes.
+        on_fused: Receives the arguments, keyword arguments and result of a fused call, and returns the result to use instead.
+        on_materialised: Receives the softmax (B, H, n, m) of an attention that is not fused, and returns the softmax to use
+            instead.
     """
 
     def before_dropout(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -50,7 +49,7 @@ def attention_calls(model: nn.Module, on_fused: OnFused, on_materialised: OnMate
 
 @contextmanager
 def eager(model: nn.Module) -> Iterator[None]:
-    """Run a compiled model eagerly, whether it was wrapped, compiled in place, or compiled in its features only."""
+    """Run a compiled model eagerly, whether it was wrapped, compiled in place, or only its features were compiled."""
     features = getattr(model, "forward_features", None)
     is_compiled = (
         hasattr(model, "_orig_mod")
@@ -63,8 +62,8 @@ def eager(model: nn.Module) -> Iterator[None]:
 
 
 def attentions_per_block(model: nn.Module) -> list[int]:
-    """Return the number of attentions of each block: usually 1, more in blocks of parallel attentions."""
-    # CaiT's second stage has a list of its own
+    """Return the number of attentions in each block: usually 1, more in blocks with parallel attentions."""
+    # CaiT keeps the blocks of its second stage in a separate list
     blocks = [*model.blocks, *(getattr(model, "blocks_token_only", None) or ())]  # type: ignore[misc]
     return [_num_attentions(block) for block in blocks]
 
@@ -74,7 +73,7 @@ def _num_attentions(block: nn.Module) -> int:
 
 
 class _FusedAttentionMode(TorchFunctionMode):
-    """Runs every function unchanged, and passes the fused attention calls to an observer."""
+    """Runs every function unchanged, and passes fused attention calls to an observer."""
 
     def __init__(self, observe: OnFused) -> None:
         super().__init__()

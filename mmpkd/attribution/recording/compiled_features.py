@@ -1,4 +1,4 @@
-"""The features of a timm model through `torch.compile`, in a form that can be copied and pickled."""
+"""Compilation of a timm model's features in a way that survives copying and pickling."""
 
 from collections.abc import Callable
 from functools import cache
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 
 class CompiledFeatures:
-    """Replaces `model.forward_features` on the model itself.
+    """Replacement for `model.forward_features`.
 
-    `torch.compile(model.forward_features)` would stay bound to that one model. A deep copy, as weight averaging makes one, would
-    run the weights of the original, and the model could not be pickled. Here the function of the class is compiled, and the
-    model is its argument, which is copied along.
+    `torch.compile(model.forward_features)` stays bound to that one model: a deep copy, as in weight averaging, would use the
+    weights of the original, and the model could not be pickled. Here the function of the class is compiled, and the model is an
+    argument, which is copied along.
 
     Args:
         model: A timm model.
@@ -30,7 +30,7 @@ class CompiledFeatures:
         return _compiled(kind, self.backend)(self.model, image, *args, **kwargs)
 
 
-# compiled once for a class, not again for each of its instances
+# compiled once per class, not again for each instance
 @cache
 def _compiled(kind: Any, backend: str) -> Callable[..., Tensor]:
     compiled: Callable[..., Tensor] = torch.compile(kind.forward_features, backend=backend)

@@ -1,4 +1,4 @@
-"""Attention weights, computed from the arguments of a fused call or read from a materialised softmax."""
+"""Attention weights, computed from the arguments of a fused call or taken from a materialised softmax."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class AttentionCall:
         key: Float (B, H, m, d).
         value: Float (B, H, m, e).
         mask: Additive float32 (B or 1, H or 1, n or 1, m), or None.
-        scale: Factor by which the products of queries and keys are multiplied.
+        scale: Factor of the dot products of queries and keys.
     """
 
     query: Tensor
@@ -57,20 +57,20 @@ class AttentionCall:
         return self.query.shape[1]
 
     def take(self, rows: Tensor | slice) -> "AttentionCall":
-        """Return the call for some samples of the batch."""
-        # a mask of one sample is shared by the batch
+        """Return the call restricted to some samples of the batch."""
+        # a mask with one row is shared by all samples
         shared = self.mask is None or len(self.mask) < len(self.query)
         mask = self.mask if shared or self.mask is None else self.mask[rows]
         return AttentionCall(self.query[rows], self.key[rows], self.value[rows], mask, self.scale)
 
     def first_queries(self, num_queries: int) -> "AttentionCall":
-        """Return the call for the first queries of each sample."""
+        """Return the call restricted to the first queries of each sample."""
         shared = self.mask is None or self.mask.shape[2] == 1
         mask = self.mask if shared or self.mask is None else self.mask[:, :, :num_queries]
         return AttentionCall(self.query[:, :, :num_queries], self.key, self.value, mask, self.scale)
 
     def weights(self, head: int) -> Tensor:
-        """Return the attention weights of one head, float32 (B, n, m), rows sum to 1."""
+        """Return the attention weights of one head, float32 (B, n, m); each row sums to 1."""
         query = self.query[:, head].float()  # (B, n, d)
         key = self.key[:, head].float()  # (B, m, d)
         logits = torch.bmm(query * self.scale, key.transpose(1, 2))
@@ -89,15 +89,16 @@ def attention_call(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> AttentionCall:
-    """Read the arguments of `F.scaled_dot_product_attention`; dropout is left out.
+    """Return the arguments of `F.scaled_dot_product_attention` without dropout.
 
     Raises:
-        ValueError: If the attention is causal or if heads share keys.
+        ValueError: If the attention is causal or heads share keys (grouped queries).
     """
     del dropout_p
     if is_causal or enable_gqa:
         raise ValueError(
-            "Expected attention without a causal mask and without grouped queries, as vision transformers have."
+            f"Expected attention without a causal mask and without grouped queries, as in vision transformers, but got "
+            f"is_causal={is_causal} and enable_gqa={enable_gqa}."
         )
     mask = None if attn_mask is None else _additive(attn_mask)
     return AttentionCall(
@@ -106,10 +107,10 @@ def attention_call(
 
 
 def call_weights(call: AttentionCall, head_fusion: HeadFusion = "mean") -> Tensor:
-    """Compute the attention weights of a call, fused over heads; the softmax is in float32, also under autocast.
+    """Compute the attention weights of a call, fused over heads. The softmax is in float32 also under autocast.
 
-    Heads are fused one at a time, since all of them, (B, H, n, m), would take much memory. A CPU also goes sample by sample,
-    which keeps logits, softmax and their sum in the cache.
+    Heads are fused one at a time: all of them together, (B, H, n, m), would need a lot of memory. On a CPU, samples are also
+    processed one at a time, which keeps logits, softmax and their sum in the cache.
 
     Args:
         call: The call.
@@ -126,9 +127,10 @@ def call_weights(call: AttentionCall, head_fusion: HeadFusion = "mean") -> Tenso
 
 
 def _fuse_heads(call: AttentionCall, head_fusion: HeadFusion) -> Tensor:
+    """Return the attention weights fused over heads, float32 (B, n, m)."""
     query = (call.query.float() * call.scale).unbind(1)  # H times (B, n, d)
     key = call.key.float().transpose(2, 3).unbind(1)  # H times (B, d, m)
-    # written in place by every head, without new memory
+    # buffers that every head overwrites, so that no memory is allocated in the loop
     shape = (len(call.query), call.query.shape[2], call.key.shape[2])
     logits = torch.empty(shape, dtype=torch.float32, device=call.query.device)
     weights = torch.empty_like(logits)
@@ -137,7 +139,7 @@ def _fuse_heads(call: AttentionCall, head_fusion: HeadFusion) -> Tensor:
         torch.bmm(query[head], key[head], out=logits)
         if call.mask is not None:
             logits += call.mask[:, head if call.mask.shape[1] > 1 else 0]  # heads may share one mask
-        # the first head is the start of the result
+        # the first head is written to the result directly
         torch.softmax(logits, -1, out=weights if head else fused)
         if head and head_fusion == "mean":
             fused += weights
@@ -147,17 +149,17 @@ def _fuse_heads(call: AttentionCall, head_fusion: HeadFusion) -> Tensor:
 
 
 def _additive(mask: Tensor) -> Tensor:
-    """Return a mask as additive float32 (B or 1, H or 1, n or 1, m); a boolean one keeps where it is true."""
+    """Return a mask as additive float32 (B or 1, H or 1, n or 1, m); a boolean mask is true where attention is allowed."""
     if mask.dtype == torch.bool:
         mask = torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, float("-inf"))
     return mask.detach().float()[(None,) * (4 - mask.ndim)]
 
 
 def positive_weights(weights: Tensor) -> Tensor:
-    """Return a materialised attention in float32 with entries >= 0 and rows that sum to 1.
+    """Return materialised attention weights in float32 with entries >= 0 and rows that sum to 1.
 
-    An ordinary softmax does not change. Talking heads (CaiT) mix heads after the softmax with signed coefficients: the
-    positive part is kept and each row is scaled to sum to 1 again.
+    An ordinary softmax stays the same. Talking heads (CaiT) mix heads after the softmax with signed coefficients; then the
+    positive part is kept, and each row is rescaled to sum to 1.
 
     Args:
         weights: Float (B, H, n, m).

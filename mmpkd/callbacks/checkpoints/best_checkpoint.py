@@ -13,12 +13,12 @@ logger = logging.getLogger("mmpkd")
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Saves `best.ckpt` when the monitored score is higher than all before it.
+    """Saves `best.ckpt` whenever the monitored score exceeds all earlier ones.
 
     A resumed run keeps its best score, even if its folder was moved or mounted elsewhere. (The state of Lightning's own callback
-    holds absolute paths and is dropped when they change.) The score is kept only if it is that of the `best.ckpt` in the folder.
-    It is forgotten if that file is missing, as in the new folder of a run that continues from another run's checkpoint; if it is
-    damaged; or if it belongs to a later step than the checkpoint, which the resumed training has yet to reach.
+    contains absolute paths and is dropped when they change.) The score is kept only if it belongs to the `best.ckpt` in the
+    folder. It is forgotten if that file is missing, as in the new folder of a run that continues from another run's checkpoint;
+    if it is damaged; or if it belongs to a later step than the checkpoint, which the resumed training has yet to reach.
 
     Args:
         folder: Folder of the checkpoints.
@@ -42,14 +42,14 @@ class BestCheckpoint(ModelCheckpoint):
         return {**super().state_dict(), "best_step": self._last_global_step_saved}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load the state, with paths in the present folder, if the best model is there."""
+        """Load the state with paths in the current folder, if the best model is there."""
         folder = Path(str(self.dirpath))
         name = Path(state_dict["best_model_path"]).name
         best = folder / name
         if not name or not best.is_file():
             return
         try:
-            # mapped, since only the step is read
+            # memory-mapped, because only the step is read
             saved = load(best, mmap=True)
         except ValueError:
             logger.warning("'%s' is damaged. The best model is chosen again from now on.", best)
@@ -61,7 +61,7 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 def best_checkpoint(trainer: Trainer) -> Checkpoint | None:
-    """Return the run's `BestCheckpoint`, whatever others the user has added. Without one, return Lightning's default."""
+    """Return the run's `BestCheckpoint`, even if the user has added other callbacks, or else Lightning's default."""
     own = (callback for callback in trainer.checkpoint_callbacks if isinstance(callback, BestCheckpoint))
     return next(own, trainer.checkpoint_callback)
 

@@ -9,26 +9,29 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from mmpkd.callbacks.checkpoints.step_boundary import StepBoundary
 from mmpkd.records import RunFolder
 
-# processes have to agree on the time, and each agreement costs a broadcast
+# processes have to agree on the time, which costs a broadcast
 STEPS_BETWEEN_CLOCK_CHECKS = 50
 
 
 class LastCheckpoint(Checkpoint):
     """Saves `last.ckpt` at regular intervals, after every epoch, and when a cluster's scheduler stops the job.
 
-    A resume is exact only from a boundary between two optimizer steps after which no validation is due. A save that becomes due
-    elsewhere waits for the next boundary. If the job is stopped while gradients are accumulated, the state at the last boundary
-    is saved. If it is stopped in a validation or just before one, or by Ctrl-C or an error, the previous save stays.
+    A resume is exact only from a boundary between two optimizer steps after which no validation is due. A save that is due at
+    another time waits for the next boundary. If the job is stopped while gradients are accumulated, the state at the last
+    boundary is saved. If it is stopped during or just before a validation, or by Ctrl-C or an error, the previous save is kept.
 
-    This callback must come after `BestCheckpoint`, whose score it saves. It is a `Checkpoint` because Lightning moves these
-    behind all other callbacks and keeps their order.
+    This callback must come after `BestCheckpoint`, whose score it saves. It is a `Checkpoint` because Lightning moves those to
+    the end of the list of callbacks and keeps their order.
 
-    A fit without any training batch (`trainer.limit_train_batches=0`) saves the untrained model as `best.ckpt`.
+    A fit without training batches (`trainer.limit_train_batches=0`) saves the untrained model as `best.ckpt`.
 
     Args:
         folder: Folder of the run.
         every_n_minutes: Minutes between saves within an epoch, by the clock of the first process, checked every 50 steps.
-        every_n_steps: Number of optimizer steps between saves instead of minutes, or None.
+        every_n_steps: Number of optimizer steps between saves, used instead of minutes, or None.
+
+    Raises:
+        ValueError: If an interval is not positive.
     """
 
     def __init__(self, folder: RunFolder, every_n_minutes: float = 10, every_n_steps: int | None = None) -> None:
@@ -46,7 +49,7 @@ class LastCheckpoint(Checkpoint):
         self._boundary: StepBoundary | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the untrained model if the fit has no training batch on purpose."""
+        """Save the untrained model if the fit is configured without training batches."""
         del pl_module
         if trainer.limit_train_batches == 0:
             trainer.save_checkpoint(self.folder.best)
@@ -58,14 +61,14 @@ class LastCheckpoint(Checkpoint):
         self._num_steps = trainer.global_step
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
-        """Note that `last.ckpt` is no longer the present state."""
+        """Remember that `last.ckpt` is no longer up to date."""
         del trainer, pl_module, batch, batch_idx
         self._is_current = False
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Save if that is due and possible here. The last step of an epoch is saved after its validation."""
+        """Save if a save is due and possible here. The last step of an epoch is saved after its validation."""
         del outputs, batch, batch_idx
         if trainer.global_step == self._num_steps:
             return  # gradients are being accumulated
@@ -114,7 +117,7 @@ class LastCheckpoint(Checkpoint):
 
 
 def _validates_now(trainer: Trainer) -> bool:
-    """Return whether a validation follows the present batch."""
+    """Return whether a validation follows the current batch."""
     loop = trainer.fit_loop
     assert loop._data_fetcher is not None
     return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)

@@ -1,4 +1,4 @@
-"""A validation at the end of a training that ends within an epoch."""
+"""Validation at the end of a training that stops within an epoch."""
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -6,16 +6,16 @@ from mmpkd.callbacks.checkpoints.best_checkpoint import BestCheckpoint, best_che
 
 
 class LastValidation(Callback):
-    """Validates after the last of `trainer.max_steps`, which Lightning does not, and refuses a training without a validation.
+    """Validates after the last of `trainer.max_steps`, which Lightning does not, and refuses a training without validation.
 
-    The schedule lets the weights settle in the last steps, and without this callback they would not be scored.
+    Without it, the weights after the last steps, where the learning rate is smallest, would not be scored.
     """
 
     def __init__(self) -> None:
         self._validated_step = -1
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the step that was validated."""
+        """Remember the step that was validated."""
         del pl_module
         if not trainer.sanity_checking:
             self._validated_step = trainer.global_step
@@ -36,7 +36,7 @@ class LastValidation(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Ask Lightning to stop after the last step, since it then validates first."""
+        """Ask Lightning to stop after the last step, because it then validates first."""
         del pl_module, outputs, batch, batch_idx
         if 0 < trainer.max_steps <= trainer.global_step:
             trainer.should_stop = True

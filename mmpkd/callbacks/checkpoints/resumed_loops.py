@@ -14,10 +14,10 @@ class ResumedLoops(Callback):
         self._next_step: int | None = None
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Check that no more epochs were trained than are asked for.
+        """Check that the run has not already trained for more than `trainer.max_epochs`.
 
         Raises:
-            ValueError: If there were more.
+            ValueError: If it has.
         """
         del pl_module
         done: int = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
@@ -33,7 +33,7 @@ class ResumedLoops(Callback):
         loop = trainer.fit_loop
         progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]
         batch: int = loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
-        # Lightning counts the epoch as processed, although some of its batches are left
+        # Lightning counts the epoch as processed, although it has batches left
         if progress["current"]["processed"] > progress["current"]["completed"] and batch < loop.max_batches:
             for counter in (progress["current"], progress["total"]):
                 counter["processed"] -= 1
@@ -45,7 +45,7 @@ class ResumedLoops(Callback):
         if loop.restarted_on_epoch_end and trainer.max_steps != -1:
             _finish_epoch(trainer)
         batch = loop.epoch_loop.batch_progress.current
-        # a checkpoint within an epoch has the step of its own batch, one after an epoch that of the next batch
+        # a checkpoint within an epoch contains the step of its own batch, one after an epoch the step of the next batch
         is_inside = batch.completed < batch.processed  # type: ignore[attr-defined]
         self._next_step = loop.epoch_loop._batches_that_stepped + is_inside
         for tracker in trainer.loggers:
@@ -53,7 +53,7 @@ class ResumedLoops(Callback):
                 tracker.keep(self._next_step - 1)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
-        """Number the first step as the one after the last. Lightning would skip some numbers and use others twice."""
+        """Continue the numbering of steps. Lightning would skip some numbers and use others twice."""
         del pl_module, batch, batch_idx
         if self._next_step is not None:
             trainer.fit_loop.epoch_loop._batches_that_stepped = self._next_step

@@ -31,12 +31,12 @@ class RNGState(Callback):
         self._saved: list[dict[str, Any]] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the states of the generators of all processes, by rank. This is a collective, as is saving a checkpoint."""
+        """Return the states of the generators of all processes, by rank. This is a collective, like saving a checkpoint."""
         return self.of_all_processes(generator_state())
 
     @staticmethod
     def of_all_processes(state: dict[str, Any]) -> dict[str, Any]:
-        """Gather a state from each process, in the form that checkpoints hold. This is a collective."""
+        """Gather a state from each process, in the form that checkpoints store. This is a collective."""
         return {"processes": all_gather(state)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -53,7 +53,7 @@ class RNGState(Callback):
             return
         if saved:
             logger.info(
-                "The checkpoint is of %d processes and this run has %d: their random streams start again",
+                "The checkpoint was saved by %d processes and this run has %d: random streams start anew",
                 len(saved),
                 trainer.world_size,
             )

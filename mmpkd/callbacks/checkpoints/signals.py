@@ -1,4 +1,4 @@
-"""A common stop on SIGTERM in a training over several processes."""
+"""Stopping all processes of distributed training together on SIGTERM."""
 
 from types import FrameType
 from typing import Any

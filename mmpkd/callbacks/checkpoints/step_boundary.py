@@ -1,4 +1,4 @@
-"""The state at the end of an optimizer step, to save while gradients are accumulated for the next one."""
+"""A copy of the state after an optimizer step, to save while gradients are accumulated for the next one."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from mmpkd.numerics.generators import generator_state
 
 @dataclass(frozen=True)
 class StepBoundary:
-    """Everything that changes with each batch, as it was after an optimizer step.
+    """Copy of everything that changes with each batch, taken after an optimizer step.
 
-    Weights, optimizer and schedule are not included: they do not change before the next step.
+    Weights, optimizer and schedule are not included, because they do not change before the next step.
 
     Attributes:
         loops: Progress of Lightning's loops.
@@ -36,7 +36,7 @@ class StepBoundary:
 
     @classmethod
     def take(cls, trainer: Trainer, module: LightningModule) -> Self:
-        """Copy the present state."""
+        """Copy the current state."""
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         every: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         # gathering the states of all generators is a collective, which can wait until the state is saved
@@ -55,7 +55,7 @@ class StepBoundary:
         )
 
     def checkpoint(self, trainer: Trainer) -> dict[str, Any]:
-        """Return the checkpoint of this state. This is a collective, as is saving a checkpoint."""
+        """Return the checkpoint of this state. This is a collective, like saving a checkpoint."""
         checkpoint = trainer._checkpoint_connector.dump_checkpoint()
         checkpoint["loops"] = self.loops
         checkpoint["callbacks"] |= self.callbacks

@@ -1,1 +1,1 @@
-"""Processes in which the Lightning command line runs."""
+"""Entry points of the processes in which the Lightning command line runs."""

@@ -1,4 +1,4 @@
-"""What the server of `forked` imports before it forks."""
+"""Imports of the server in `forked`, done once before it forks."""
 
 from mmpkd.cli.quick import freeze
 

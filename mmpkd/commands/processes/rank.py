@@ -1,6 +1,6 @@
-"""`python -m mmpkd.commands.processes.rank ARGUMENTS...`: a further rank of a distributed run, started by the first.
+"""`python -m mmpkd.commands.processes.rank ARGUMENTS...`: another rank of a distributed run, started by the first rank.
 
-It stops with the first.
+It stops when the first rank stops.
 """
 
 import ctypes
@@ -13,6 +13,7 @@ _PR_SET_PDEATHSIG = 1
 def main() -> int:
     """Run the command of the first rank."""
     if sys.platform == "linux":
+        # the kernel sends SIGTERM to this process when its parent dies
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     from mmpkd.commands.main import main as mmpkd
 

@@ -1,4 +1,4 @@
-"""How the commands of a study are executed, in this process and in others."""
+"""Execution of a study's commands, in this process and in others."""
 
 from mmpkd.commands.main import main
 from mmpkd.study.execution.command import RunCommand
@@ -8,7 +8,7 @@ PROGRAM = Program(main, preload="mmpkd.commands.processes.preload", rank="mmpkd.
 
 
 def run_lightning(command: RunCommand) -> None:
-    """Execute a command on a run in this process; its imports take seconds, so they wait until it is called."""
+    """Execute a command in this process. Its imports take seconds, so they are done here and not at the top."""
     from mmpkd.cli.quick import main as lightning
 
     lightning(command.arguments())

@@ -1,4 +1,4 @@
-"""What an encoder of privileged input is."""
+"""Base class of encoders of privileged input."""
 
 import importlib
 from abc import ABC, abstractmethod
@@ -14,13 +14,13 @@ from data_modules.split import Split
 class PrivilegedEncoder(nn.Module, ABC):
     """Maps privileged input to features.
 
-    An encoder is made in two steps, so that a checkpoint can be loaded without the data it was trained on. `learn`
-    takes vocabulary and statistics from the training split, as primitives; `build` makes the layers from them.
-    Subclasses keep every constructor argument in `settings`, as primitives.
+    An encoder is created in two steps, so that a checkpoint can be loaded without its training data. `learn` takes vocabulary
+    and statistics from the training split and returns them as primitives; `build` creates the layers from them. Subclasses store
+    every constructor argument in `settings`, as primitives.
 
     Attributes:
         settings: Constructor arguments.
-        inputs: What `learn` returned; None until `build` was called.
+        inputs: Result of `learn`; None before `build` is called.
     """
 
     settings: dict[str, Any]
@@ -32,7 +32,7 @@ class PrivilegedEncoder(nn.Module, ABC):
         return cls(**settings)
 
     def depth_of(self, name: str) -> int:
-        """Return how deep a parameter lies, for learning rates that shrink towards the input; 0 is at the input."""
+        """Return the depth of a parameter for layer-wise learning rate decay; 0 is at the input."""
         del name
         return 0
 
@@ -43,31 +43,31 @@ class PrivilegedEncoder(nn.Module, ABC):
 
     @abstractmethod
     def learn(self, train: Split) -> dict[str, Any]:
-        """Take vocabulary and statistics from the training split.
+        """Return vocabulary and statistics of the training split, as primitives.
 
         Raises:
-            ValueError: If the split has no input of the kind that this encoder reads.
+            ValueError: If the split lacks the input that this encoder reads.
         """
 
     @abstractmethod
     def build(self, inputs: dict[str, Any]) -> None:
-        """Create the layers for what `learn` returned; weights are random afterwards."""
+        """Create the layers from the result of `learn`, with random weights."""
 
     def check(self, split: Split) -> None:
-        """Check that a split has the input that the built encoder reads; nothing by default.
+        """Check that a split has the input that the built encoder reads. Does nothing by default.
 
         Raises:
-            ValueError: If it has not.
+            ValueError: If the split lacks it.
         """
         del split
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """What the built encoder reads: `text`, and names of columns."""
+        """Input of the built encoder: `text`, and names of columns."""
         return ()
 
     def load_pretrained(self) -> None:
-        """Load pretrained weights into the built layers, where the settings name some."""
+        """Load pretrained weights into the built layers, if the settings name any."""
         return
 
     @abstractmethod
@@ -80,16 +80,16 @@ class PrivilegedEncoder(nn.Module, ABC):
 
 
 def describe(encoder: PrivilegedEncoder) -> dict[str, Any]:
-    """Return class and settings of an encoder, as primitives."""
+    """Return the class and the settings of an encoder, as primitives."""
     kind = type(encoder)
     return {"encoder": f"{kind.__module__}.{kind.__qualname__}", "settings": encoder.settings}
 
 
 def encoder_from(description: Mapping[str, Any]) -> PrivilegedEncoder:
-    """Return the encoder that `describe` described, without layers.
+    """Return the encoder for a result of `describe`, without layers.
 
     Raises:
-        TypeError: If the class is no encoder.
+        TypeError: If the class is not an encoder.
     """
     module, _, name = description["encoder"].rpartition(".")
     kind = getattr(importlib.import_module(module), name)

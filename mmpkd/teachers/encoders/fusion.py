@@ -1,4 +1,4 @@
-"""Encoder of text and table together."""
+"""Encoder of text and table."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -12,17 +12,20 @@ from mmpkd.teachers.encoders.base import PrivilegedEncoder, describe, encoder_fr
 
 
 class FusionEncoder(PrivilegedEncoder):
-    """Late fusion: features of a text encoder and of a table encoder, side by side, and a layer on top.
+    """Late fusion: concatenates the features of a text encoder and a table encoder and applies a layer on top.
 
-    A part that a sample lacks is replaced by a learned vector: an empty text, or a row without any value. In training, one of
-    two present parts is sometimes left out, so that the teacher also works with the other one alone.
+    A missing part of a sample (an empty text, or a row without values) is replaced by a learned vector. In training, one part of
+    samples with both is sometimes dropped, so that the teacher also works with the other part alone.
 
     Args:
         text: Encoder of the text.
         table: Encoder of the table.
-        width: Width of the fused features.
-        dropout: Dropout before the fusing layer.
-        part_dropout: Probability that one part of a sample that has both is left out in training.
+        width: Width D of the fused features.
+        dropout: Dropout before the fusion layer.
+        part_dropout: Probability in [0, 1) of dropping one part of a sample with both parts in training.
+
+    Raises:
+        ValueError: If `part_dropout` is out of range.
     """
 
     def __init__(
@@ -60,22 +63,22 @@ class FusionEncoder(PrivilegedEncoder):
         return self.width
 
     def depth_of(self, name: str) -> int:
-        """Return the depth within the text encoder; everything else is at the top."""
+        """Return the depth within the text encoder; all other parameters are at the top."""
         if name.startswith("text."):
             return self.text.depth_of(name.removeprefix("text."))
         return max(self.text.depth_of(key) for key, _ in self.text.named_parameters())
 
     def learn(self, train: Split) -> dict[str, Any]:
-        """Take vocabulary and statistics of both parts from the training split."""
+        """Return vocabulary and statistics of both parts from the training split."""
         return {"text": self.text.learn(train), "table": self.table.learn(train)}
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """What both parts read."""
+        """Input of both parts."""
         return (*self.text.reads, *self.table.reads)
 
     def check(self, split: Split) -> None:
-        """Check that the split has what both parts read."""
+        """Check that the split has the input of both parts."""
         self.text.check(split)
         self.table.check(split)
 
@@ -93,7 +96,7 @@ class FusionEncoder(PrivilegedEncoder):
         self.fuse = nn.Sequential(nn.Dropout(self.dropout), nn.Linear(sum(widths), self.width), nn.GELU())
 
     def load_pretrained(self) -> None:
-        """Load pretrained weights of the parts."""
+        """Load the pretrained weights of both parts."""
         self.text.load_pretrained()
         self.table.load_pretrained()
 
@@ -101,8 +104,8 @@ class FusionEncoder(PrivilegedEncoder):
         """Encode texts and rows of B samples to features (B, D)."""
         missing = sorted({"report", "numeric", "categorical"} - set(privileged))
         if missing:
-            raise ValueError(f"Expected text and a table for a teacher of both but the data lack {missing}.")
-        features = {"text": self.text(privileged), "table": self.table(privileged)}
+            raise ValueError(f"Expected text and a table for a teacher on both but the data lack {missing}.")
+        features = {"text": self.text(privileged), "table": self.table(privileged)}  # (B, D_text) and (B, D_table)
         present = self._present(privileged)
         parts = [
             torch.where(present[name][:, None], self.norms[name](value), self.missing[name])
@@ -112,12 +115,14 @@ class FusionEncoder(PrivilegedEncoder):
         return fused
 
     def _present(self, privileged: Privileged) -> dict[str, Tensor]:
+        """Return which samples have text and which have a table, bool (B,) each, after random dropping in training."""
         numeric = privileged["numeric"]
         categorical = privileged["categorical"]
-        table = (~numeric.isnan()).any(dim=1) | (categorical != 0).any(dim=1)
+        table = (~numeric.isnan()).any(dim=1) | (categorical != 0).any(dim=1)  # (B,)
         text = torch.tensor([bool(report.strip()) for report in privileged["report"]], device=table.device)
         if self.training and self.part_dropout:
             drop = torch.rand(len(text), device=text.device) < self.part_dropout
+            # at most one part is dropped: a sample never loses both
             first = torch.rand(len(text), device=text.device) < 0.5
             both = text & table & drop
             text = text & ~(both & first)

@@ -1,4 +1,4 @@
-"""Reading tokenizer, configuration and weights of a Hugging Face encoder."""
+"""Loading tokenizer, configuration and weights of a Hugging Face encoder."""
 
 import json
 import logging
@@ -19,10 +19,10 @@ class Source:
     """Where a Hugging Face encoder comes from.
 
     Attributes:
-        name: Folder or hub id.
-        revision: Commit of the hub model, recommended for hub ids.
-        allow_download: Whether a hub id may be downloaded; otherwise it must be in the local cache.
-        trust_remote_code: Run Python code that comes with the model. Off, since anyone can put code on a hub.
+        name: Local folder, or id on the Hugging Face hub.
+        revision: Commit of the model on the hub; pinning it is recommended.
+        allow_download: Whether the model may be downloaded; otherwise it must be in the local cache.
+        trust_remote_code: Run Python code that comes with the model. Off by default, because anyone can upload code to the hub.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Source:
     trust_remote_code: bool = False
 
     def read_inputs(self) -> dict[str, Any]:
-        """Return tokenizer and configuration as text.
+        """Return tokenizer and configuration as JSON text.
 
         Raises:
             FileNotFoundError: If the model cannot be read.
@@ -41,7 +41,7 @@ class Source:
 
         if self.trust_remote_code:
             logger.warning(
-                "trust_remote_code: Python code of '%s' will run in this process, now and whenever the teacher is loaded. Read "
+                "trust_remote_code: Python code from '%s' runs in this process, now and whenever the teacher is loaded. Read "
                 "it first, and pin a revision.",
                 self.name,
             )
@@ -57,7 +57,7 @@ class Source:
         }
 
     def build_untrained(self) -> nn.Module:
-        """Return the encoder by the model's own code, with random weights."""
+        """Build the encoder with the model's own code and random weights."""
         from transformers import AutoConfig, AutoModel
 
         with self._explained():
@@ -70,7 +70,7 @@ class Source:
 
         Raises:
             FileNotFoundError: If the model cannot be read.
-            ValueError: If the files lack weights of the encoder, which would stay random otherwise.
+            ValueError: If the files lack weights of the encoder, which would stay random.
         """
         from transformers import AutoModel
 
@@ -80,7 +80,7 @@ class Source:
         if missing:
             raise ValueError(
                 f"Expected all weights of the encoder in '{self.name}' but {len(missing)} are missing, "
-                f"such as '{missing[0]}'. They would be random; use a complete checkpoint."
+                f"such as '{missing[0]}'. They would stay random; use a complete checkpoint."
             )
         loaded: nn.Module = encoder
         return loaded
@@ -95,13 +95,13 @@ class Source:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn a failed load into an error that says what to do."""
+        """Turn loading errors into errors that say what to do."""
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         try:
             yield
         except OSError as error:
             raise FileNotFoundError(
-                f"Expected a Hugging Face encoder at '{self.name}' but it cannot be read ({error}). Give a "
+                f"Expected a Hugging Face encoder at '{self.name}' but it cannot be read ({error}). Use a "
                 f"local folder with config.json, tokenizer.json and model.safetensors, or set encoder.pretrained.allow_download."
             ) from error
         except ValueError as error:
@@ -114,10 +114,10 @@ class Source:
 
 
 def build_from_config(config: str) -> nn.Module:
-    """Return an encoder of the transformers library with random weights.
+    """Build an encoder of the transformers library with random weights.
 
     Args:
-        config: Its configuration as JSON.
+        config: The configuration as JSON.
     """
     from transformers import AutoConfig, AutoModel
 
@@ -126,10 +126,9 @@ def build_from_config(config: str) -> nn.Module:
 
 
 def longest_input(encoder: nn.Module, otherwise: int) -> int:
-    """Return the most tokens that an encoder takes, or `otherwise` if it sets no limit.
+    """Return the maximum number of tokens of an encoder, or `otherwise` if it has no limit.
 
-    Encoders of RoBERTa's kind count positions from the one after that of padding, so that they take fewer than they have
-    positions.
+    RoBERTa-like encoders number positions from `padding_idx + 1`, so they take fewer tokens than they have positions.
     """
     for name, module in encoder.named_modules():
         if name.split(".")[-1] == "position_embeddings" and isinstance(module, nn.Embedding):

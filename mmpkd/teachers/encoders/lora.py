@@ -7,13 +7,13 @@ from torch import nn
 
 @dataclass(frozen=True)
 class LoRA:
-    """Train low-rank changes of weight matrices instead of the matrices (Hu et al. 2021, https://arxiv.org/abs/2106.09685).
+    """Train low-rank updates of frozen weight matrices (Hu et al. 2021, https://arxiv.org/abs/2106.09685).
 
     Attributes:
-        rank: Rank of the changes.
-        alpha: The changes are scaled by alpha / rank.
-        dropout: Dropout of their input.
-        target_modules: Names of the layers to adapt; None takes what peft knows about the architecture.
+        rank: Rank of the updates.
+        alpha: The updates are scaled by alpha / rank.
+        dropout: Dropout on the input of the updates.
+        target_modules: Names of the layers to adapt, or None for peft's default for the architecture.
     """
 
     rank: int = 8
@@ -22,11 +22,12 @@ class LoRA:
     target_modules: list[str] | None = None
 
     def apply(self, encoder: nn.Module) -> nn.Module:
-        """Return the encoder with everything frozen but the low-rank changes.
+        """Return the encoder with low-rank updates, and everything else frozen.
 
         Raises:
             ImportError: If peft is not installed.
         """
+        # an optional dependency
         try:
             from peft import LoraConfig, get_peft_model
         except ImportError as error:

@@ -14,33 +14,33 @@ from mmpkd.teachers.encoders.base import PrivilegedEncoder
 
 
 class TableEncoder(Float32Buffers, PrivilegedEncoder):
-    """What encoders of tables share: column names, and numbers in units of their spread in training.
+    """Base class of table encoders: checks column names and standardises numbers with training statistics.
 
-    A missing number becomes the training mean, without an indicator; a multi-hot column without any value is a row of zeros,
-    which tells that it is missing. That can give a label away, as in CBIS-DDSM, where a missing calcification distribution is
-    never
-    malignant: the teacher card tests for it.
+    A missing number becomes the training mean, without an indicator. A missing category is all zeros in its multi-hot columns,
+    which the encoder can see. This can leak a label: in CBIS-DDSM, for example, cases without a calcification distribution are
+    never malignant. The teacher card tests for it.
     """
 
     mean: Tensor
     std: Tensor
 
     def learn(self, train: Split) -> dict[str, Any]:
-        """Take column names and the mean and standard deviation of numeric columns from samples that have a table."""
+        """Return column names, and mean and standard deviation of numeric columns over samples with a table."""
         table = train.table
         if table is None:
             raise ValueError("Expected tabular columns in the training split but it has none. Check the data module.")
         rows = table.numeric[train.has_privileged]
         if np.isinf(rows).any():
             raise ValueError("Expected numbers, or NaN where one is missing, but some columns hold infinite values.")
-        stated = ~np.isnan(rows)
-        count = np.maximum(stated.sum(axis=0), 1)
-        mean = np.where(stated, rows, 0).sum(axis=0) / count
-        std = np.sqrt(np.where(stated, (rows - mean) ** 2, 0).sum(axis=0) / count)
+        is_known = ~np.isnan(rows)
+        num_known = np.maximum(is_known.sum(axis=0), 1)
+        mean = np.where(is_known, rows, 0).sum(axis=0) / num_known
+        std = np.sqrt(np.where(is_known, (rows - mean) ** 2, 0).sum(axis=0) / num_known)
         return {
             "numeric_names": list(table.numeric_names),
             "categorical_names": list(table.categorical_names),
             "mean": mean.astype(float).tolist(),
+            # a constant column is only centred
             "std": np.where(std > 0, std, 1.0).astype(float).tolist(),
         }
 
@@ -58,10 +58,10 @@ class TableEncoder(Float32Buffers, PrivilegedEncoder):
         return (*inputs["numeric_names"], *inputs["categorical_names"])
 
     def check(self, split: Split) -> None:
-        """Check that the split has the columns that the encoder was trained on, in their order.
+        """Check that the split has the columns that the encoder was trained on, in the same order.
 
         Raises:
-            ValueError: If it has others.
+            ValueError: If names or order differ.
         """
         names = () if split.table is None else (*split.table.numeric_names, *split.table.categorical_names)
         if names != self.reads:
@@ -72,7 +72,7 @@ class TableEncoder(Float32Buffers, PrivilegedEncoder):
 
     @abstractmethod
     def build_layers(self, numeric: int, categorical: int) -> None:
-        """Create the layers for so many numeric and multi-hot columns."""
+        """Create the layers for the given numbers of numeric and multi-hot columns."""
 
     @abstractmethod
     def encode(self, numeric: Tensor, categorical: Tensor) -> Tensor:
@@ -80,8 +80,8 @@ class TableEncoder(Float32Buffers, PrivilegedEncoder):
 
     def forward(self, privileged: Privileged) -> Tensor:
         """Encode numeric (B, F) and multi-hot (B, M) columns to features (B, D)."""
-        numeric = ((privileged["numeric"] - self.mean) / self.std).nan_to_num(0.0)
-        dtype = next(self.parameters()).dtype  # statistics are in float32, weights perhaps not
+        numeric = ((privileged["numeric"] - self.mean) / self.std).nan_to_num(0.0)  # (B, F), 0 is the training mean
+        dtype = next(self.parameters()).dtype  # statistics are float32, weights may be in half precision
         return self.encode(numeric.to(dtype), privileged["categorical"].to(dtype))
 
 
@@ -89,9 +89,12 @@ class TabularEncoder(TableEncoder):
     """A multi-layer perceptron on standardised numeric and multi-hot columns.
 
     Args:
-        width: Width of the layers, and of the features.
-        depth: Hidden layers, >= 1.
+        width: Width of the layers and of the features.
+        depth: Number of hidden layers, >= 1.
         dropout: Dropout after the first layer.
+
+    Raises:
+        ValueError: If there is no hidden layer.
     """
 
     def __init__(self, width: int = 64, depth: int = 2, dropout: float = 0.1) -> None:
@@ -127,17 +130,20 @@ class TabularEncoder(TableEncoder):
 
 
 class FTTransformerEncoder(TableEncoder):
-    """An FT-Transformer: a token a column, by its authors' package.
+    """An FT-Transformer with one token per column, from its authors' package.
 
-    Each multi-hot column is a category of two values.
+    Each multi-hot column is a categorical feature with two values.
 
-    Source: Gorishniy et al. 2021, https://arxiv.org/abs/2106.11959, sec. 3.3.
+    Source: Gorishniy et al. 2021, https://arxiv.org/abs/2106.11959, section 3.3.
 
     Args:
-        width: Width of the tokens, and of the features; a multiple of `num_heads`.
-        depth: Blocks.
-        num_heads: Attention heads.
-        dropout: Dropout of attention and of the feed-forward layers.
+        width: Width of the tokens and of the features, a multiple of `num_heads`.
+        depth: Number of blocks.
+        num_heads: Number of attention heads.
+        dropout: Dropout of attention and feed-forward layers.
+
+    Raises:
+        ValueError: If `width` is not a multiple of `num_heads`.
     """
 
     def __init__(self, width: int = 64, depth: int = 2, num_heads: int = 4, dropout: float = 0.1) -> None:

@@ -1,4 +1,4 @@
-"""Encoder of text: a Hugging Face encoder, pretrained or from scratch with a vocabulary of its own."""
+"""Encoder of text: a Hugging Face encoder, pretrained or trained from scratch."""
 
 import json
 import re
@@ -22,29 +22,32 @@ _LAYER = re.compile(r"\.(?:layer|layers|h|block|blocks)\.(\d+)\.")
 
 
 class TextEncoder(PrivilegedEncoder):
-    """Tokens, a transformer encoder, and a pooled feature vector.
+    """Encodes a text with a transformer and pools the tokens to a feature vector.
 
-    Without `pretrained`, a BERT (Devlin et al. 2019, https://arxiv.org/abs/1810.04805) of the given size is trained
-    from scratch on a word-level vocabulary of the training texts. With it, tokenizer, configuration and weights come
-    from a Hugging Face model with a fast tokenizer. The tokenizer and the configuration are kept in the checkpoint, so that a
-    teacher can be loaded on a machine without the model, unless it needs code of its own.
+    Without `pretrained`, a BERT (Devlin et al. 2019, https://arxiv.org/abs/1810.04805) of the given size is trained from scratch
+    with a word-level vocabulary of the training texts. With it, tokenizer, configuration and weights come from a Hugging Face
+    model with a fast tokenizer. Tokenizer and configuration are stored in the checkpoint, so a teacher can be loaded on a
+    machine without the Hugging Face model, unless the model comes with its own code.
 
     Args:
-        pretrained: A Hugging Face encoder, or None to train from scratch. Weights that are stored in half precision become
-            float32; `trainer.precision` says what is computed in.
-        freeze: Train the classification head only.
-        lora: Train low-rank changes of the encoder's matrices only; needs peft.
-        pooling: Mean over tokens, the first token, or the maximum over tokens. The pooler of a BERT is never used: most
+        pretrained: A Hugging Face encoder, or None to train from scratch. Weights stored in half precision are converted to
+            float32; `trainer.precision` sets the precision of training.
+        freeze: Train only the classification head.
+        lora: Train only low-rank updates of the encoder's weights; needs peft.
+        pooling: `mean` over tokens, the first token (`cls`), or `max` over tokens. BERT's own pooler is never used, because most
             checkpoints lack its weights.
-        max_length: Longest input in tokens.
-        windows: Encode longer texts in overlapping windows, whose features are averaged (by their tokens if `pooling` is
-            `mean`) or, with `max`, combined by the maximum. None cuts them at the end.
-        bucket_size: Texts that are encoded in one call; a longer batch is sorted by length, so that less is padded.
-        width: Width of the model that is trained from scratch.
-        depth: Its layers.
-        num_heads: Its attention heads.
-        dropout: Its dropout.
-        vocabulary_size: Largest vocabulary of the model that is trained from scratch.
+        max_length: Maximum number of tokens of an input.
+        windows: Split longer texts into overlapping windows and average their features (weighted by their number of tokens if
+            `pooling` is `mean`), or take the maximum if `pooling` is `max`. None truncates longer texts.
+        bucket_size: Maximum number of texts encoded in one call. A larger batch is sorted by length, which needs less padding.
+        width: Width of a model trained from scratch.
+        depth: Number of layers of a model trained from scratch.
+        num_heads: Number of attention heads of a model trained from scratch.
+        dropout: Dropout of a model trained from scratch.
+        vocabulary_size: Maximum vocabulary size of a model trained from scratch.
+
+    Raises:
+        ValueError: If both `freeze` and `lora` are set, or the overlap of windows does not fit `max_length`.
     """
 
     def __init__(
@@ -67,26 +70,6 @@ class TextEncoder(PrivilegedEncoder):
             raise ValueError("Expected either encoder.freeze or encoder.lora but both are set.")
         if windows is not None and not windows.overlap < max_length - 2:
             raise ValueError(f"Expected windows.overlap in [0, {max_length - 3}] but got {windows.overlap}.")
-        source = Source("") if pretrained is None else pretrained
-        # flat, as in the checkpoints of earlier versions: their hash is the identity of a teacher
-        self.settings = {
-            "pretrained": None if pretrained is None else source.name,
-            "revision": source.revision,
-            "allow_download": source.allow_download,
-            "trust_remote_code": source.trust_remote_code,
-            "freeze": freeze,
-            "lora": None if lora is None else asdict(lora),
-            "pooling": pooling,
-            "max_length": max_length,
-            "long_texts": "cut" if windows is None else "windows",
-            "window_overlap": Windows().overlap if windows is None else windows.overlap,
-            "bucket_size": bucket_size,
-            "width": width,
-            "depth": depth,
-            "num_heads": num_heads,
-            "dropout": dropout,
-            "vocabulary_size": vocabulary_size,
-        }
         self.source = pretrained
         self.freeze = freeze
         self.lora = lora
@@ -99,6 +82,30 @@ class TextEncoder(PrivilegedEncoder):
         self.num_heads = num_heads
         self.dropout = dropout
         self.vocabulary_size = vocabulary_size
+        self.settings = self._flat_settings()
+
+    def _flat_settings(self) -> dict[str, Any]:
+        """Return the constructor arguments as primitives."""
+        source = Source("") if self.source is None else self.source
+        # flat, as in earlier versions: the hash of these settings is part of a teacher's identity
+        return {
+            "pretrained": None if self.source is None else source.name,
+            "revision": source.revision,
+            "allow_download": source.allow_download,
+            "trust_remote_code": source.trust_remote_code,
+            "freeze": self.freeze,
+            "lora": None if self.lora is None else asdict(self.lora),
+            "pooling": self.pooling,
+            "max_length": self.max_length,
+            "long_texts": "cut" if self.windows is None else "windows",
+            "window_overlap": Windows().overlap if self.windows is None else self.windows.overlap,
+            "bucket_size": self.bucket_size,
+            "width": self.width,
+            "depth": self.depth,
+            "num_heads": self.num_heads,
+            "dropout": self.dropout,
+            "vocabulary_size": self.vocabulary_size,
+        }
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
@@ -118,26 +125,22 @@ class TextEncoder(PrivilegedEncoder):
 
     @property
     def num_features(self) -> int:
-        """Width D of the features; known once the encoder is built."""
+        """Width D of the features, known after `build`."""
         config: Any = self.encoder.config
         return int(config.hidden_size)
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Text."""
+        """Input of the encoder: text."""
         return ("text",)
 
     def check(self, split: Split) -> None:
-        """Check that the split has text.
-
-        Raises:
-            ValueError: If it has none.
-        """
+        """Raise a ValueError if the split has no text."""
         if split.report is None:
             raise ValueError("Expected text, which the teacher reads, but the data have none.")
 
     def depth_of(self, name: str) -> int:
-        """Return 0 for embeddings, the number of a layer from 1, and one more for what follows the layers."""
+        """Return 0 for embeddings, 1 to L for the L layers, and L + 1 for what follows them."""
         layer = _LAYER.search(f".{name}")
         if layer is not None:
             return int(layer.group(1)) + 1
@@ -147,7 +150,7 @@ class TextEncoder(PrivilegedEncoder):
         return max(found, default=-1) + 2
 
     def learn(self, train: Split) -> dict[str, Any]:
-        """Fit a word vocabulary on the training texts, or read tokenizer and configuration of the pretrained model."""
+        """Return tokenizer and configuration, of the pretrained model or for a vocabulary of the training texts."""
         if train.report is None:
             raise ValueError("Expected text in the training split but it has none. Check the data module.")
         if self.source is not None:
@@ -180,7 +183,7 @@ class TextEncoder(PrivilegedEncoder):
         longest = longest_input(self.encoder, self.max_length)
         if self.max_length > longest:
             raise ValueError(
-                f"Expected max_length of at most {longest}, as the encoder allows, but got {self.max_length}."
+                f"Expected max_length of at most {longest}, the limit of the encoder, but got {self.max_length}."
             )
         self.tokenizer = Tokenizer.from_str(inputs["tokenizer"])
         self.tokenizer.enable_truncation(self.max_length, stride=0 if self.windows is None else self.windows.overlap)
@@ -191,13 +194,13 @@ class TextEncoder(PrivilegedEncoder):
         """Load the weights of the pretrained encoder.
 
         Raises:
-            ValueError: If the files lack weights of the encoder, which would stay random otherwise.
+            ValueError: If the files lack weights of the encoder, which would stay random.
         """
         if self.source is not None:
             self._adopt(self.source.load_weights())
 
     def _adopt(self, encoder: Any) -> None:
-        # transformers keeps the type that weights are stored in; trained in half precision, small steps would be lost
+        # transformers keeps the data type that weights are stored in, and small updates would be lost in half precision
         encoder.float()
         if getattr(encoder, "pooler", None) is not None:
             encoder.pooler = None
@@ -205,7 +208,7 @@ class TextEncoder(PrivilegedEncoder):
         self.encoder = encoder if self.lora is None else self.lora.apply(encoder)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training mode; a frozen encoder stays without dropout."""
+        """Set training mode. A frozen encoder stays in eval mode, without dropout."""
         super().train(mode)
         if self.freeze and hasattr(self, "encoder"):
             self.encoder.eval()
@@ -216,10 +219,10 @@ class TextEncoder(PrivilegedEncoder):
         texts = privileged["report"]
         tokens, owner = tokenize(self.tokenizer, texts, self.windows is not None)
         device = next(self.encoder.parameters()).device
-        features = encode_in_buckets(self._encode, tokens, self.pad, self.bucket_size, device)
+        features = encode_in_buckets(self._encode, tokens, self.pad, self.bucket_size, device)  # (windows, D)
         if len(tokens) == len(texts):
             return features
-        text = torch.tensor(owner, device=device)
+        text = torch.tensor(owner, device=device)  # (windows,)
         if self.pooling == "max":
             index = text[:, None].expand_as(features)
             lowest = features.new_full((len(texts), features.shape[1]), -torch.inf)
@@ -230,10 +233,11 @@ class TextEncoder(PrivilegedEncoder):
         return total / weight.new_zeros(len(texts)).index_add(0, text, weight)[:, None]
 
     def _encode(self, ids: Tensor, mask: Tensor) -> Tensor:
-        hidden: Tensor = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        """Return the pooled features (b, D) of tokens (b, L)."""
+        hidden: Tensor = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state  # (b, L, D)
         if self.pooling == "cls":
             return hidden[:, 0]
-        present = mask.unsqueeze(-1)
+        present = mask.unsqueeze(-1)  # (b, L, 1)
         if self.pooling == "max":
             return hidden.masked_fill(present == 0, -torch.inf).amax(dim=1)
         weight = present.to(hidden.dtype)

@@ -1,4 +1,4 @@
-"""A word-level tokenizer that is the same in every run on the same texts."""
+"""A word-level tokenizer that is deterministic: the same texts always give the same vocabulary."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,19 +9,19 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
 def learn_word_tokenizer(texts: Sequence[str], vocabulary_size: int) -> Tokenizer:
-    """Make a lower-case word tokenizer with the most frequent words of the given texts.
+    """Return a lower-case word tokenizer for the most frequent words of the given texts.
 
-    The vocabulary is counted here, because the WordPiece trainer of the tokenizers library is not deterministic.
+    Words are counted here because the WordPiece trainer of the tokenizers library is not deterministic.
 
     Args:
         texts: Training texts.
-        vocabulary_size: Largest number of tokens, the four special ones included.
+        vocabulary_size: Maximum number of tokens, including the four special tokens.
 
     Returns:
-        A tokenizer that writes [CLS] words [SEP].
+        A tokenizer whose output is [CLS] words [SEP].
 
     Raises:
-        ValueError: If there is no word in the texts.
+        ValueError: If the texts contain no words.
     """
     normalizer = normalizers.BertNormalizer(lowercase=True)
     splitter = pre_tokenizers.BertPreTokenizer()
@@ -30,7 +30,7 @@ def learn_word_tokenizer(texts: Sequence[str], vocabulary_size: int) -> Tokenize
         counts.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
     if not counts:
         raise ValueError(f"Expected words in the training texts but {len(texts)} texts have none.")
-    # ties are broken by the word, so that the order of the texts does not matter
+    # ties are broken alphabetically, so that the order of the texts does not matter
     words = sorted(counts, key=lambda word: (-counts[word], word))[: vocabulary_size - len(SPECIAL_TOKENS)]
     vocabulary = {token: i for i, token in enumerate((*SPECIAL_TOKENS, *words))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))

@@ -1,4 +1,4 @@
-"""From texts to padded batches of tokens: long texts in windows, short ones together."""
+"""Tokenization of texts, with windows for long texts, and batches of texts of similar length."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ Encode = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Windows:
-    """How a text that is longer than the longest input is cut into windows.
+    """Split texts that are longer than the encoder's input into overlapping windows.
 
     Attributes:
-        overlap: Tokens that two windows share, >= 0.
+        overlap: Number of tokens that two neighbouring windows share, >= 0.
 
     Raises:
         ValueError: If the overlap is negative.
@@ -30,15 +30,15 @@ class Windows:
 
 
 def tokenize(tokenizer: Tokenizer, texts: Sequence[str], windows: bool) -> tuple[list[list[int]], list[int]]:
-    """Return the tokens of every window, and which text it belongs to, in order.
+    """Return the tokens of every window, and the index of the text that each window belongs to.
 
     Args:
-        tokenizer: Truncates to the longest input, with the overlap of windows as stride.
+        tokenizer: A tokenizer with truncation to the longest input, whose stride is the overlap of windows.
         texts: The texts.
-        windows: Whether what is cut off becomes further windows.
+        windows: Whether to split long texts into windows; otherwise they are truncated.
 
     Raises:
-        ValueError: If the windows of a text do not hold all of its tokens, or the tokenizer does not say how long they are.
+        ValueError: If the windows of a text do not contain all of its tokens, or the tokenizer does not truncate.
     """
     if not windows:
         cut = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
@@ -47,9 +47,9 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str], windows: bool) -> tuple
     owner = []
     limits = tokenizer.truncation
     if limits is None:
-        raise ValueError("Expected a tokenizer that truncates, at the size of the windows, but it does not.")
+        raise ValueError("Expected a tokenizer with truncation to the size of the windows but it has none.")
     size = limits["max_length"] - tokenizer.num_special_tokens_to_add(False)
-    # releases of tokenizers that truncate while they read lose what comes after the first window
+    # some releases of tokenizers truncate while encoding and lose the tokens after the first window
     tokenizer.no_truncation()
     try:
         for position, whole in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False)):
@@ -62,37 +62,47 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str], windows: bool) -> tuple
 
 
 def _windows(tokenizer: Tokenizer, whole: Encoding, size: int, overlap: int) -> list[list[int]]:
-    """Return the windows of a whole text, at most `size` tokens each and the special ones, after checking them."""
+    """Return the windows of a text, each with at most `size` tokens plus special tokens.
+
+    Raises:
+        ValueError: If the windows do not contain all tokens of the text.
+    """
     ids = whole.ids
     whole.truncate(size, stride=overlap)
     first = tokenizer.post_process(whole)
     parts = [first, *first.overflowing]
-    own = [[i for i, special in zip(part.ids, part.special_tokens_mask, strict=True) if not special] for part in parts]
-    covered = own[0] + [i for part in own[1:] for i in part[overlap:]]
+    covered = _without_special(first)
+    for part in first.overflowing:
+        covered += _without_special(part)[overlap:]
     if covered != ids:
         raise ValueError(
-            f"Expected windows that hold all {len(ids)} tokens of a text but {len(parts)} hold {len(covered)} of them, in "
+            f"Expected windows with all {len(ids)} tokens of a text but {len(parts)} windows contain {len(covered)} of them, in "
             f"tokenizers {tokenizers.__version__}. Install the release of requirements.lock, or leave out encoder.windows."
         )
     return [part.ids for part in parts]
 
 
+def _without_special(part: Encoding) -> list[int]:
+    return [token for token, special in zip(part.ids, part.special_tokens_mask, strict=True) if not special]
+
+
 def encode_in_buckets(
     encode: Encode, tokens: Sequence[Sequence[int]], pad: int, bucket_size: int, device: torch.device
 ) -> Tensor:
-    """Encode sequences of about the same length together, so that little is padded.
+    """Encode sequences of similar length together, which needs little padding.
 
     Args:
-        encode: Maps tokens (b, L) and a mask int64 (b, L), 1 where a token is, to features (b, D).
+        encode: Maps tokens, int64 (b, L), and a mask, int64 (b, L) with 0 for padding, to features (b, D).
         tokens: B sequences.
-        pad: The token that fills up.
-        bucket_size: Sequences a call.
-        device: Where to compute.
+        pad: The padding token.
+        bucket_size: Number of sequences per call.
+        device: Device to compute on.
 
     Returns:
         Features (B, D) in the order of the sequences.
     """
     order = list(range(len(tokens)))
+    # a single bucket is padded to the longest sequence in any order
     if len(tokens) > bucket_size:
         order.sort(key=lambda position: len(tokens[position]))
     parts = []
@@ -102,6 +112,7 @@ def encode_in_buckets(
         ids = torch.tensor([[*ids, *[pad] * (longest - len(ids))] for ids in chosen], device=device)
         mask = torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids in chosen], device=device)
         parts.append(encode(ids, mask))
+    # back from the order of lengths to the order of the sequences
     inverse = torch.empty(len(order), dtype=torch.int64)
     inverse[torch.tensor(order)] = torch.arange(len(order))
     return torch.cat(parts)[inverse.to(device)]
