@@ -78,7 +78,7 @@ def test_a_resume_with_another_number_of_processes_starts_streams_of_its_epoch(
     saved = [generator_state()] * 2
     with caplog.at_level("INFO", logger="mmpkd"):
         streams = [started(rank, world_size, epoch=4, saved=saved) for rank in range(world_size)]
-    assert "of 2 processes and this run has " + str(world_size) in caplog.text
+    assert "by 2 processes and this run has " + str(world_size) in caplog.text
     for rank, stream in enumerate(streams):
         seed_generators(3, 4, rank)
         assert stream == draw()
