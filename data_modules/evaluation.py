@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from data_modules.base import License, PrivilegedDataModule
 from data_modules.columns import identifiers, texts
-from data_modules.images.geometry import Resize, Size
-from data_modules.images.image_file import GreyRange
+from data_modules.images.geometry import Size
 from data_modules.images.preparation import Preprocess
 from data_modules.images.regions import Region, join_regions
 from data_modules.split import Split
@@ -81,17 +80,7 @@ class EvaluationDataModule(PrivilegedDataModule):
         reader: The data set, for example `data_modules.chest_sets.VinDrCXR`.
         label_names: Labels of the student, in the order in which it was trained.
         missing_images: Whether a missing image file is an error, or its sample is dropped and counted.
-        image_size: Side of the square frame that the network sees, in pixels.
-        batch_size: Samples a step and device.
-        num_workers: Loader processes; 0 loads in the main process.
-        seed: Seed of the run; nothing here is random.
-        mean: Mean grey value, in [0, 1], for normalisation: that of the training data.
-        std: Standard deviation of grey values.
-        resize: `stretch` to the square frame, or `pad` to keep the aspect ratio.
-        cache_images: Keep prepared images in memory after the first read.
-        prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
-        grey_range: What becomes 0 and 1 in DICOM and 16 bit files: the extremes of each image (`observed`), or the ends
-            of the range that the file declares (`declared`).
+        options: Of `PrivilegedDataModule`; `mean` and `std` are those of the training data.
     """
 
     expected_splits: ClassVar[tuple[str, ...]] = ("test",)
@@ -102,31 +91,10 @@ class EvaluationDataModule(PrivilegedDataModule):
         reader: EvaluationReader,
         label_names: tuple[str, ...],
         missing_images: MissingImages = "error",
-        image_size: int = 224,
-        batch_size: int = 32,
-        num_workers: int = 0,
-        seed: int = 0,
-        mean: float = 0.5,
-        std: float = 0.25,
-        resize: Resize = "pad",
-        cache_images: bool = False,
-        prepared: Path | None = None,
-        grey_range: GreyRange = "observed",
+        **options: Any,
     ) -> None:
-        super().__init__(
-            label_names=label_names,
-            image_size=image_size,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            mean=mean,
-            std=std,
-            resize=resize,
-            load_privileged=False,
-            cache_images=cache_images,
-            prepared=prepared,
-            grey_range=grey_range,
-        )
+        # there is nothing to train on, and nothing privileged: these three are no options here
+        super().__init__(label_names, load_privileged=False, augmentation=None, max_train_samples=None, **options)
         self.reader = reader
         self.missing_images = missing_images
         self.license = reader.license  # type: ignore[misc]  # that of the data set

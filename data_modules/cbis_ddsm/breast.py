@@ -54,6 +54,11 @@ class PrepareBreast:
         ):
             raise ValueError(f"Expected the window to be two rising percentiles but got {self.window_percentiles}.")
 
+    @property
+    def is_off(self) -> bool:
+        """Whether every image is kept as it is."""
+        return not self.crop and not self.remove_background and self.window_percentiles is None
+
     def __call__(self, image: Image) -> tuple[Image, Window]:
         """Process one film.
 

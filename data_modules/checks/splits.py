@@ -62,7 +62,7 @@ def check_taken_out(splits: Mapping[str, Split], label_names: tuple[str, ...]) -
         if taken and left < max(FEW, taken):
             message = (
                 f"Expected positives of '{name}' to learn from but {left} of {left + taken} are left: the others are of patients "
-                "with a region, who leave training (data.roi_patients). Draw patients with regions into validation or test."
+                "with a region, who leave training (data.rois.patients). Draw patients with regions into validation or test."
             )
             yield Problem("warning", "labels", "train", message, left)
     dropped = train.counts.get("dropped_rois", 0)
@@ -70,7 +70,7 @@ def check_taken_out(splits: Mapping[str, Split], label_names: tuple[str, ...]) -
     if dropped and left < max(FEW, dropped):
         message = (
             f"Expected images with a region to score on but {left} of {left + dropped} are left: the others were drawn to "
-            "training and dropped (data.roi_patients). Intervals of localization scores are wide; set it to test, or draw "
+            "training and dropped (data.rois.patients). Intervals of localization scores are wide; set it to test, or draw "
             "patients with regions into validation or test."
         )
         yield Problem("warning", "regions", "train", message, left)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -29,11 +29,8 @@ from data_modules.embed.tables import (
     split_values,
 )
 from data_modules.evaluation import MissingImages
-from data_modules.images.geometry import Resize
-from data_modules.images.image_file import GreyRange
 from data_modules.images.preparation import Preprocess
 from data_modules.images.regions import Roi
-from data_modules.images.transforms import Augmentation
 from data_modules.split import Split
 
 
@@ -77,21 +74,7 @@ class EMBEDDataModule(PrivilegedDataModule):
         test_fraction: Share of the patients that become the test set.
         split_seed: Seed of that draw; the same for all arms and seeds of a study.
         missing_images: Whether a missing image is an error, or its sample is dropped and counted.
-        image_size: Side of the square frame that the network sees, in pixels.
-        batch_size: Samples a step and device.
-        num_workers: Loader processes; 0 loads in the training process.
-        seed: Seed of order and augmentation; the command line sets it to the run's seed.
-        mean: Mean grey value, in [0, 1], for normalisation.
-        std: Standard deviation of grey values.
-        resize: `stretch` to the square frame, or `pad` to keep the aspect ratio.
-        augmentation: Random changes of training images.
-        load_images: Whether to read images and boxes; None asks the module that is trained.
-        load_privileged: Whether to serve the privileged columns; None asks the module that is trained.
-        cache_images: Keep prepared images in memory after the first read.
-        prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
-        max_train_samples: Use only the first so many training samples, or None for all.
-        grey_range: What becomes 0 and 1: the extremes of each image (`observed`), since scanners differ, or the ends of the
-            range that its header declares (`declared`).
+        options: Of `PrivilegedDataModule`: images, loaders.
     """
 
     license: ClassVar[License] = "credentialed"
@@ -110,38 +93,9 @@ class EMBEDDataModule(PrivilegedDataModule):
         test_fraction: float = 0.2,
         split_seed: int = 0,
         missing_images: MissingImages = "error",
-        image_size: int = 224,
-        batch_size: int = 32,
-        num_workers: int = 0,
-        seed: int = 0,
-        mean: float = 0.5,
-        std: float = 0.25,
-        resize: Resize = "pad",
-        augmentation: Augmentation | None = None,
-        load_images: bool | None = None,
-        load_privileged: bool | None = None,
-        cache_images: bool = False,
-        prepared: Path | None = None,
-        max_train_samples: int | None = None,
-        grey_range: GreyRange = "observed",
+        **options: Any,
     ) -> None:
-        super().__init__(
-            label_names=("Malignant",),
-            image_size=image_size,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            mean=mean,
-            std=std,
-            resize=resize,
-            augmentation=augmentation,
-            load_images=load_images,
-            load_privileged=load_privileged,
-            cache_images=cache_images,
-            prepared=prepared,
-            max_train_samples=max_train_samples,
-            grey_range=grey_range,
-        )
+        super().__init__(("Malignant",), **options)
         if not (val_fraction > 0 and test_fraction > 0 and val_fraction + test_fraction < 1):
             raise ValueError(
                 f"Expected fractions that leave patients to train on but got {val_fraction} and {test_fraction}."

@@ -106,8 +106,8 @@ def find_collections(root: Path, must_exist: bool) -> Collections:
     if must_exist and not places:
         raise FileNotFoundError(
             f"Expected MS_CXR_Local_Alignment_v*.csv, or the folders {', '.join(FOLDERS.values())} of other collections with "
-            f"regions, in data.roi_root '{root}' or up to {MAX_DEPTH} folders below, but found none of them. Without them, "
-            "patients with regions are not held out of training. Set data.roi_root to where they are, or leave it out; folders "
+            f"regions, in data.rois.root '{root}' or up to {MAX_DEPTH} folders below, but found none of them. Without them, "
+            "patients with regions are not held out of training. Set data.rois.root to where they are, or leave it out; folders "
             f"with more than {MAX_FOLDERS} others in them are not looked through."
         )
     return Collections(root, places)

@@ -2,17 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from data_modules.base import License, PrivilegedDataModule
-from data_modules.images.geometry import Resize
-from data_modules.images.image_file import GreyRange
-from data_modules.images.transforms import Augmentation
 from data_modules.mimic_cxr.labels import Blank, Uncertainty
 from data_modules.mimic_cxr.ms_cxr import MS_CXR_FINDINGS
-from data_modules.mimic_cxr.reader import ImageFormat, Labeler, MIMICCXRReader, RoiSplit, TestLabels
+from data_modules.mimic_cxr.reader import ImageFormat, Labeler, MIMICCXRReader, TestLabels
 from data_modules.mimic_cxr.reports import TextMode
-from data_modules.mimic_cxr.rois import RoiSource
+from data_modules.mimic_cxr.rois import RoiOptions
 from data_modules.split import Split
 
 
@@ -48,9 +45,6 @@ class MIMICCXRDataModule(PrivilegedDataModule):
         tables_root: Folder of the tables of MIMIC-CXR-JPG; `root` by default.
         reports_root: Folder of the reports, as a tree, `mimic-cxr-reports.zip` or `mimic_cxr_sectioned.csv` (or .gz; its own
             sections are then trusted); `root` by default.
-        roi_root: Folder of the collections with regions, or of one of them; one that holds none is refused. By default they are
-            looked for in `root`, and without any there are no regions, and nobody is held out of training. Of several
-            versions of a collection the newest is scored, and patients of all are held out. The log says what was found.
         image_format: `jpg` for MIMIC-CXR-JPG, `dicom` for the images of MIMIC-CXR.
         label_names: Findings; by default the eight that MS-CXR has boxes of.
         text: What the teacher reads: `findings`, `impression`, `full` (both), `indication`, or `label_masked` (findings
@@ -63,26 +57,8 @@ class MIMICCXRDataModule(PrivilegedDataModule):
             another finding is stated.
         test_labels: Labels of the test split: `automatic`, or the `radiologist`'s of release 2.1.0, who read the reports of 687
             studies; the others have no label then.
-        roi_source: Collection whose regions are scored: boxes of `ms_cxr`, ellipses of `reflacx`, or anatomical regions, not
-            lesions, of Chest ImaGenome (`imagenome_gold`, or the automatic `imagenome_silver`).
-        roi_split: `official` scores annotated images of the official validation and test splits only; `all` moves every
-            annotated patient to the test split, for about seven times as many regions of MS-CXR.
-        min_certainty: Smallest certainty of an ellipse of REFLACX, from 1 (unlikely) to 5; 3 is "possibly".
-        image_size: Side of the square frame that the network sees, in pixels.
-        batch_size: Samples a step and device.
-        num_workers: Loader processes; 0 loads in the training process.
-        seed: Seed of order and augmentation; the command line sets it to the run's seed.
-        mean: Mean grey value, in [0, 1], for normalisation.
-        std: Standard deviation of grey values.
-        resize: `stretch` to the square frame, or `pad` to keep the aspect ratio.
-        augmentation: Random changes of training images.
-        load_images: Whether to read images and ROIs; None asks the module that is trained.
-        load_privileged: Whether to serve reports; None asks the module that is trained.
-        cache_images: Keep prepared images in memory after the first read.
-        prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
-        max_train_samples: Use only the first so many training samples, or None for all.
-        grey_range: What becomes 0 and 1 in DICOM and 16 bit files: the extremes of each image (`observed`), or the ends
-            of the range that the file declares (`declared`).
+        rois: Regions that are scored, and who is held out of training for them.
+        options: Of `PrivilegedDataModule`: images, loaders.
     """
 
     license: ClassVar[License] = "credentialed"
@@ -93,7 +69,6 @@ class MIMICCXRDataModule(PrivilegedDataModule):
         root: Path,
         tables_root: Path | None = None,
         reports_root: Path | None = None,
-        roi_root: Path | None = None,
         image_format: ImageFormat = "jpg",
         label_names: tuple[str, ...] = MS_CXR_FINDINGS,
         text: TextMode = "findings",
@@ -101,57 +76,23 @@ class MIMICCXRDataModule(PrivilegedDataModule):
         uncertainty: Uncertainty | dict[str, Uncertainty] = "ignore",
         blank: Blank = "zeros",
         test_labels: TestLabels = "automatic",
-        roi_source: RoiSource = "ms_cxr",
-        roi_split: RoiSplit = "official",
-        min_certainty: int = 3,
-        image_size: int = 224,
-        batch_size: int = 32,
-        num_workers: int = 0,
-        seed: int = 0,
-        mean: float = 0.5,
-        std: float = 0.25,
-        resize: Resize = "pad",
-        augmentation: Augmentation | None = None,
-        load_images: bool | None = None,
-        load_privileged: bool | None = None,
-        cache_images: bool = False,
-        prepared: Path | None = None,
-        max_train_samples: int | None = None,
-        grey_range: GreyRange = "observed",
+        rois: RoiOptions = RoiOptions(),
+        **options: Any,
     ) -> None:
-        super().__init__(
-            label_names=label_names,
-            image_size=image_size,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            mean=mean,
-            std=std,
-            resize=resize,
-            augmentation=augmentation,
-            load_images=load_images,
-            load_privileged=load_privileged,
-            cache_images=cache_images,
-            prepared=prepared,
-            max_train_samples=max_train_samples,
-            grey_range=grey_range,
-        )
+        super().__init__(label_names, **options)
         root = Path(root)
         self.reader = MIMICCXRReader(
-            root,
-            Path(tables_root or root),
-            Path(reports_root or root),
-            None if roi_root is None else Path(roi_root),
-            image_format,
-            self.label_names,
-            text,
-            labeler,
-            uncertainty,
-            blank,
-            test_labels,
-            roi_source,
-            roi_split,
-            min_certainty,
+            root=root,
+            tables_root=Path(tables_root or root),
+            reports_root=Path(reports_root or root),
+            image_format=image_format,
+            label_names=self.label_names,
+            text=text,
+            labeler=labeler,
+            uncertainty=uncertainty,
+            blank=blank,
+            test_labels=test_labels,
+            rois=rois,
         )
 
     @property

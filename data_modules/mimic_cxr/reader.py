@@ -20,13 +20,12 @@ from data_modules.mimic_cxr.files import find_table, read_table
 from data_modules.mimic_cxr.imagenome import read_imagenome_silver
 from data_modules.mimic_cxr.labels import Blank, Uncertainty, read_labels, resolve_policies
 from data_modules.mimic_cxr.reports import Reports, TextMode, read_reports
-from data_modules.mimic_cxr.rois import Annotations, RoiSource
+from data_modules.mimic_cxr.rois import Annotations, RoiOptions, RoiSource
 from data_modules.mimic_cxr.views import FRONTAL, resolve_views
 from data_modules.split import Split
 
 Labeler = Literal["chexpert", "negbio"]
 TestLabels = Literal["automatic", "radiologist"]
-RoiSplit = Literal["official", "all"]
 ImageFormat = Literal["jpg", "dicom"]
 SPLITS = {"train": "train", "validate": "val", "test": "test"}
 SUFFIX: dict[ImageFormat, str] = {"jpg": ".jpg", "dicom": ".dcm"}
@@ -45,7 +44,6 @@ class MIMICCXRReader:
     root: Path
     tables_root: Path
     reports_root: Path
-    roi_root: Path | None
     image_format: ImageFormat
     label_names: tuple[str, ...]
     text: TextMode
@@ -53,9 +51,7 @@ class MIMICCXRReader:
     uncertainty: Uncertainty | Mapping[str, Uncertainty]
     blank: Blank
     test_labels: TestLabels
-    roi_source: RoiSource
-    roi_split: RoiSplit
-    min_certainty: int
+    rois: RoiOptions
     show_published: bool = True
 
     def read(self) -> Mapping[str, Split]:
@@ -66,7 +62,7 @@ class MIMICCXRReader:
         images = everyone[everyone["view"].isin(FRONTAL)].reset_index(drop=True)
         patients = everyone.loc[everyone["dicom_id"].isin(self._held_out), "subject_id"].unique()
         owned = images["subject_id"].isin(patients).to_numpy(dtype=np.bool_)
-        if self.roi_split == "all":
+        if self.rois.split == "all":
             images.loc[owned, "split"] = "test"
         held_out = owned & (images["split"] == "train").to_numpy()
         num_held_out = int(images.loc[held_out, "subject_id"].nunique())
@@ -131,12 +127,12 @@ class MIMICCXRReader:
 
     @cached_property
     def _collections(self) -> Collections:
-        return find_collections(self.roi_root or self.root, must_exist=self.roi_root is not None)
+        return find_collections(self.rois.root or self.root, must_exist=self.rois.root is not None)
 
     @cached_property
     def _annotations(self) -> Mapping[RoiSource, Annotations]:
         """Every collection that is there, except the automatic one."""
-        return self._collections.read(self.label_names, self.min_certainty)
+        return self._collections.read(self.label_names, self.rois.min_certainty)
 
     @property
     def _held_out(self) -> frozenset[str]:
@@ -167,17 +163,17 @@ class MIMICCXRReader:
         """Return the collection that is scored; the automatic one for some images only."""
         places = self._collections.places
         # MS-CXR is the default: without any collection there are labels to train on, but nothing to localize
-        if self.roi_source == "none" or (self.roi_source == "ms_cxr" and not places):
+        if self.rois.source == "none" or (self.rois.source == "ms_cxr" and not places):
             return None
-        if self.roi_source not in places:
+        if self.rois.source not in places:
             found = ", ".join(places) or "no collection"
             raise FileNotFoundError(
-                f"Expected the regions of '{self.roi_source}' in '{self._collections.root}' but found {found}. "
-                "Set data.roi_root or data.roi_source."
+                f"Expected the regions of '{self.rois.source}' in '{self._collections.root}' but found {found}. "
+                "Set data.rois.root or data.rois.source."
             )
-        if self.roi_source == "imagenome_silver":
+        if self.rois.source == "imagenome_silver":
             return read_imagenome_silver(places["imagenome_silver"][-1], self.label_names, evaluated)
-        return self._annotations[self.roi_source]
+        return self._annotations[self.rois.source]
 
     def _files(self, rows: pd.DataFrame) -> list[str]:
         """Return the image files, below `root` or a folder of a mirror in it."""

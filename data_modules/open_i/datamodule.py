@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -35,10 +35,7 @@ class OpenIDataModule(PrivilegedDataModule):
         val_fraction: Share of the reports that become the validation set.
         test_fraction: Share of the reports that become the test set.
         split_seed: Seed of that draw.
-        batch_size: Samples a step and device.
-        num_workers: Loader processes; 0 loads in the training process.
-        seed: Seed of the order; the command line sets it to the run's seed.
-        max_train_samples: Use only the first so many training samples, or None for all.
+        options: Of `PrivilegedDataModule`; those of images change nothing.
     """
 
     license: ClassVar[License] = "open"
@@ -50,19 +47,9 @@ class OpenIDataModule(PrivilegedDataModule):
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
         split_seed: int = 0,
-        batch_size: int = 32,
-        num_workers: int = 0,
-        seed: int = 0,
-        max_train_samples: int | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            tuple(CODES),
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            load_images=False,
-            max_train_samples=max_train_samples,
-        )
+        super().__init__(tuple(CODES), load_images=False, **options)
         if not (val_fraction > 0 and test_fraction > 0 and val_fraction + test_fraction < 1):
             raise ValueError(
                 f"Expected positive fractions that leave reports for training but got {val_fraction} and {test_fraction}."

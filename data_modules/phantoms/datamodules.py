@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from data_modules.base import License
 from data_modules.cbis_ddsm import CBISDDSMDataModule
+from data_modules.cbis_ddsm.breast import PrepareBreast
 from data_modules.cbis_ddsm.descriptors import Preset as Columns
-from data_modules.images.transforms import Augmentation
 from data_modules.mimic_cxr import MIMICCXRDataModule
 from data_modules.phantoms.breast.layout import write_breast_phantoms
 from data_modules.phantoms.chest.labels import LabelNoise
@@ -31,15 +31,10 @@ class ChestPhantomDataModule(MIMICCXRDataModule):
         phantom_seed: Seed of the phantoms; the same for all arms and seeds of a study.
         label_noise: How labels err: `random`, as a fixed function of the `phrase`, or `none`.
         image_size: Side of the square frame that the network sees, in pixels.
-        batch_size: Samples a step and device.
-        num_workers: Loader processes; 0 loads in the training process.
-        seed: Seed of order and augmentation; the command line sets it to the run's seed.
         mean: Mean grey value, in [0, 1], for normalisation.
         std: Standard deviation of grey values.
-        augmentation: Random changes of training images.
         cache_images: Keep prepared images in memory after the first read.
-        prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
-        max_train_samples: Use only the first so many training samples, or None for all.
+        options: Of `MIMICCXRDataModule`.
     """
 
     license: ClassVar[License] = "synthetic"
@@ -55,31 +50,21 @@ class ChestPhantomDataModule(MIMICCXRDataModule):
         phantom_seed: int = 0,
         label_noise: LabelNoise = "random",
         image_size: int = 64,
-        batch_size: int = 32,
-        num_workers: int = 0,
-        seed: int = 0,
         mean: float = 0.41,
         std: float = 0.18,
-        augmentation: Augmentation | None = None,
         cache_images: bool = True,
-        prepared: Path | None = None,
-        max_train_samples: int | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(
             root=root,
             label_names=FINDINGS,
             test_labels="radiologist",
             image_size=image_size,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
             mean=mean,
             std=std,
             resize="stretch",
-            augmentation=augmentation,
             cache_images=cache_images,
-            prepared=prepared,
-            max_train_samples=max_train_samples,
+            **options,
         )
         # phantoms are no part of the data set whose counts were published
         self.reader = replace(self.reader, show_published=False)
@@ -119,15 +104,10 @@ class BreastPhantomDataModule(CBISDDSMDataModule):
         phantom_seed: Seed of the phantoms; the same for all arms and seeds of a study.
         columns: Privileged columns.
         image_size: Side of the square frame that the network sees, in pixels.
-        batch_size: Samples a step and device.
-        num_workers: Loader processes; 0 loads in the training process.
-        seed: Seed of order and augmentation; the command line sets it to the run's seed.
         mean: Mean grey value, in [0, 1], for normalisation.
         std: Standard deviation of grey values.
-        augmentation: Random changes of training images.
         cache_images: Keep prepared images in memory after the first read.
-        prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
-        max_train_samples: Use only the first so many training samples, or None for all.
+        options: Of `CBISDDSMDataModule`.
     """
 
     license: ClassVar[License] = "synthetic"
@@ -142,33 +122,23 @@ class BreastPhantomDataModule(CBISDDSMDataModule):
         phantom_seed: int = 0,
         columns: Columns = "descriptors_density",
         image_size: int = 64,
-        batch_size: int = 32,
-        num_workers: int = 0,
-        seed: int = 0,
         mean: float = 0.2,
         std: float = 0.16,
-        augmentation: Augmentation | None = None,
         cache_images: bool = True,
-        prepared: Path | None = None,
-        max_train_samples: int | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(
             root=root,
             abnormality="mass",
             columns=columns,
             val_fraction=1 / 9,
-            crop_breast=False,
+            breast=PrepareBreast(crop=False),
             image_size=image_size,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
             mean=mean,
             std=std,
             resize="stretch",
-            augmentation=augmentation,
             cache_images=cache_images,
-            prepared=prepared,
-            max_train_samples=max_train_samples,
+            **options,
         )
         self.counts = (num_train, num_test)
         self.file_size = file_size

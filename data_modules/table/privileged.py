@@ -1,4 +1,4 @@
-"""Privileged columns of a table: numbers, and categories as multi-hot columns."""
+"""Privileged columns of a table: a text, numbers, and categories as multi-hot columns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,17 +13,28 @@ from data_modules.split import Table
 
 @dataclass(frozen=True)
 class PrivilegedColumns:
-    """Which columns only the teacher sees.
+    """Columns that only the teacher sees.
 
     Attributes:
-        numeric: Columns of numbers.
-        categorical: Columns of categories.
+        text: Column with a text, or None. A sample without text has no privileged input.
+        numeric: Columns with numbers.
+        categorical: Columns with categories. Those that occur in training are the vocabulary; others are ignored.
         separator: Separates several categories in one cell.
     """
 
+    text: str | None = None
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     separator: str = "|"
+
+    @property
+    def used(self) -> dict[str, tuple[str, ...]]:
+        """The columns by the setting that names them."""
+        return {
+            "privileged.text": (self.text,) if self.text else (),
+            "privileged.numeric": self.numeric,
+            "privileged.categorical": self.categorical,
+        }
 
     def vocabulary(self, train: pd.DataFrame) -> dict[str, list[str]]:
         """Return the categories of each column that occur in training."""
@@ -48,7 +59,7 @@ class PrivilegedColumns:
             return None
         numeric = np.zeros((len(rows), len(self.numeric)), dtype=np.float32)
         for position, name in enumerate(self.numeric):
-            numeric[:, position] = numbers(rows[name], f"column '{name}' of '{file}' (data.numeric_columns)")
+            numeric[:, position] = numbers(rows[name], f"column '{name}' of '{file}' (data.privileged.numeric)")
         hot = [self._multi_hot(rows[column], vocabulary[column]) for column in self.categorical]
         names = [f"{column}={value}" for column in self.categorical for value in vocabulary[column]]
         stacked = np.concatenate([np.zeros((len(rows), 0), dtype=np.float32), *hot], axis=1)

@@ -70,7 +70,7 @@ def test_prepared_images_of_other_data_or_settings_are_an_error(splits: dict[str
     renamed = replace(splits["val"], sample_id=np.char.add("new", splits["val"].sample_id))
     lacking = check_data(Given(splits | {"val": renamed}, prepared=tmp_path / "prepared"), 0)
     assert problem(lacking)[:3] == ("error", "prepared", "val")
-    data.resize = "pad"
+    data.resize = "stretch"
     stale = check_data(data, 0)
     assert [(own.severity, own.check) for own in stale.problems] == [("error", "prepared")] * 3
     assert "\n" not in stale.problems[0].message
