@@ -12,7 +12,8 @@ from data_modules.files.csv_file import read_csv
 from data_modules.images.dicom import is_dicom
 from data_modules.images.geometry import Size
 from data_modules.images.image_file import read_size
-from data_modules.images.regions import MaskRegion, Roi, check_scale
+from data_modules.images.mask_regions import MaskRegion, check_scale
+from data_modules.images.regions import Roi
 from data_modules.split import Split
 
 # names of height and width: ours, and those of the tables that come with resized copies on Kaggle

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from data_modules.cbis_ddsm.descriptors import Columns, encode
 from data_modules.cbis_ddsm.files import STATUSES, USABLE, ImageTree, MaskStatus
-from data_modules.images.regions import MaskRegion, Roi
+from data_modules.images.mask_regions import MaskRegion
+from data_modules.images.regions import Roi
 from data_modules.split import Split, Table
 
 Unit = Literal["image", "abnormality"]
@@ -207,10 +208,10 @@ def locate_rois(
             paths.setdefault(group, []).append(mask.path)
         else:
             incomplete.add(group)
-    rois: dict[int, tuple[Roi, ...]] = {
-        group: (Roi(0, tuple(MaskRegion(path) for path in found)),)
-        for group, found in paths.items()
-        if group not in incomplete
-    }
+    # without one of its masks, a region would count a hit on that lesion as a miss
+    rois: dict[int, tuple[Roi, ...]] = {}
+    for group, own in paths.items():
+        if group not in incomplete:
+            rois[group] = (Roi(0, tuple(map(MaskRegion, own))),)
     status = np.array([worst.get(group, "") for group in range(len(samples))], dtype=np.str_)
     return rois, status, counts | {"without_usable_roi": len(incomplete)}

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.checks.report import Problem, examples, sample_examples
+from data_modules.images.mask_regions import MaskRegion
 from data_modules.images.prepared import PreparedImages
-from data_modules.images.regions import MaskRegion
 from data_modules.split import Split
 
 # a network drive answers many questions at a time, each of them slowly

@@ -9,8 +9,9 @@ import numpy as np
 from data_modules.checks.report import Problem, Severity, sample_examples
 from data_modules.images.geometry import Placement
 from data_modules.images.image_file import ImageReadError, is_binary, read_image, used_range
+from data_modules.images.mask_regions import MaskRegion
 from data_modules.images.preparation import Image, Preparation
-from data_modules.images.regions import MaskRegion, Roi, draw_roi, lies_mirrored
+from data_modules.images.regions import Roi, draw_roi, lies_mirrored
 from data_modules.processes.parallel import parallel
 from data_modules.split import Split
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from data_modules.columns import check_names, numbers, rows_in_words
 from data_modules.images.geometry import BoxFormat, to_xyxy
-from data_modules.images.regions import BoxRegion, EllipseRegion, MaskRegion, Region, Roi
+from data_modules.images.mask_regions import MaskRegion
+from data_modules.images.regions import BoxRegion, EllipseRegion, Region, Roi
 
 Found = list[tuple[int, Region]]
 RoiPatients = Literal["drop", "test"]
@@ -144,10 +145,10 @@ def read_rois(
         own = parts.setdefault(names[row], {}).setdefault(labels[row], [])
         if region not in own:  # repeated in every row of the sample
             own.append(region)
-    return {
-        name: tuple(Roi(label, tuple(own)) for label, own in sorted(by_label.items()))
-        for name, by_label in parts.items()
-    }
+    rois: dict[str, tuple[Roi, ...]] = {}
+    for name, by_label in parts.items():
+        rois[name] = tuple(Roi(label, tuple(own)) for label, own in sorted(by_label.items()))
+    return rois
 
 
 def _labels(columns: RoiColumns, frame: pd.DataFrame, label_names: Sequence[str], file: str) -> list[int]:

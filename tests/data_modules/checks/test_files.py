@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from data_modules.checks import check_data
+from data_modules.images.mask_regions import MaskRegion
 from data_modules.images.prepare import prepare_images
-from data_modules.images.regions import MaskRegion, Roi
+from data_modules.images.regions import Roi
 from data_modules.split import Split
 from tests.data_modules.checks.given import Given, check, only, problem
 

@@ -23,10 +23,11 @@ from data_modules.dataset import PrivilegedDataset
 from data_modules.files.atomic import DiskFullError, reserve
 from data_modules.images.geometry import Placement
 from data_modules.images.image_file import ImageReadError
+from data_modules.images.mask_regions import MaskRegion
 from data_modules.images.preparation import Preparation
 from data_modules.images.prepare import prepare_images, verify_images
 from data_modules.images.prepared import PreparedImages, PreparedMeta, StaleImagesError, pack, unpack
-from data_modules.images.regions import MaskRegion, Roi
+from data_modules.images.regions import Roi
 from data_modules.images.transforms import SampleTransform
 from data_modules.split import Split
 from mmpkd.commands.prepare import main
@@ -359,5 +360,5 @@ def test_a_mask_file_is_read_once(tmp_path: Path, split: Split, monkeypatch: pyt
     first = dataset[(0, 2)].roi_mask
     assert first is not None
     assert first.any()
-    monkeypatch.setattr("data_modules.images.regions.read_mask", None)
+    monkeypatch.setattr("data_modules.images.mask_regions.read_mask", None)
     np.testing.assert_array_equal(dataset[(1, 2)].roi_mask, first)

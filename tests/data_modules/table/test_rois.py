@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from data_modules.images.regions import BoxRegion, EllipseRegion, MaskRegion, Roi
+from data_modules.images.mask_regions import MaskRegion
+from data_modules.images.regions import BoxRegion, EllipseRegion, Roi
 from data_modules.table.rois import RoiColumns, read_rois
 
 CIRCLE = ("cx", "cy", "r")
