@@ -129,9 +129,12 @@ def _rating(column: "pd.Series[str]", highest: int, file: str) -> "pd.Series[flo
 
 def _series(raw: pd.DataFrame, columns: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Return the series in the paths `<PatientID>/<StudyUID>/<SeriesUID>/<file>` of some columns, one tuple per row."""
-    paths = [raw[name].str.strip().str.split("/") for name in columns if name in raw]
-    rows = zip(*paths, strict=True) if paths else ((),) * len(raw)
-    return [tuple(parts[-2] for parts in row if len(parts) >= 4) for row in rows]
+    series: list[tuple[str, ...]] = [()] * len(raw)
+    for name in [name for name in columns if name in raw]:
+        for row, parts in enumerate(raw[name].str.strip().str.split("/")):
+            if len(parts) >= 4:
+                series[row] += (parts[-2],)
+    return series
 
 
 def _add_folders(frame: pd.DataFrame, file: str) -> pd.DataFrame:

@@ -28,7 +28,7 @@ def check_splits(data: PrivilegedDataModule, splits: Mapping[str, Split]) -> Ite
 def check_patients(splits: Mapping[str, Split]) -> Iterator[Problem]:
     """Yield patients who are in two splits, under one name or under names that are spelled alike."""
     patients = {name: set(split.patient_id.tolist()) for name, split in splits.items()}
-    spelled = {name: {_spelling(patient): patient for patient in own} for name, own in patients.items()}
+    spelled = {name: dict(zip(map(_spelling, own), own, strict=True)) for name, own in patients.items()}
     for first, second in combinations(splits, 2):
         shared = sorted(patients[first] & patients[second])
         if shared:
@@ -78,7 +78,11 @@ def check_taken_out(splits: Mapping[str, Split], label_names: tuple[str, ...]) -
 
 def rois_of_absent_labels(name: str, split: Split) -> Iterator[Problem]:
     """Yield regions of a label that is 0."""
-    rows = [row for row, rois in split.rois.items() if any(split.label[row, roi.label] == 0 for roi in rois)]
+    rows = []
+    for row, rois in split.rois.items():
+        labels = [roi.label for roi in rois]
+        if (split.label[row, labels] == 0).any():
+            rows.append(row)
     if rows:
         message = f"Expected regions of labels that are 1 but {len(rows)} images have one of a label that is 0."
         yield Problem("warning", "regions", name, message, len(rows), sample_examples(split, rows))

@@ -48,5 +48,10 @@ def image_files(root: Path, relative: Iterable[Path], frame: Frame) -> list[Path
     files = [(images if images.is_dir() else root) / path for path in relative]
     if frame == "dicom":
         return files
-    copies = [[file.with_name(file.stem + suffix) for suffix in PNG_SUFFIXES] for file in files]
-    return [next((path for path in names if path.is_file()), names[0]) for names in copies]
+    return [_png_copy(file) for file in files]
+
+
+def _png_copy(file: Path) -> Path:
+    """Return the PNG file in the place of a DICOM file: the first that is there, or the first name if none is."""
+    copies = [file.with_name(file.stem + suffix) for suffix in PNG_SUFFIXES]
+    return next((path for path in copies if path.is_file()), copies[0])

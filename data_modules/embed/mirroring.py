@@ -102,9 +102,10 @@ def check_sides(splits: Iterable[Split], preparation: Preparation, advice: str) 
             if split.strata["side"][row] == side
         ]
         spread = np.linspace(0, len(own) - 1, min(NUM_CHECKED, len(own))).round().astype(int)
-        seen = [(path, _is_mirrored(path, roi, preparation)) for path, roi in [own[i] for i in spread]]
-        wrong = [path for path, is_mirrored in seen if is_mirrored]
-        num_told = sum(is_mirrored is not None for _, is_mirrored in seen)
+        checked = [own[i] for i in spread]
+        answers = [_is_mirrored(path, roi, preparation) for path, roi in checked]
+        wrong = [path for (path, _), is_mirrored in zip(checked, answers, strict=True) if is_mirrored]
+        num_told = sum(is_mirrored is not None for is_mirrored in answers)
         if wrong and 2 * len(wrong) >= num_told:
             raise ValueError(
                 f"Expected boxes on the breast but {len(wrong)} of {num_told} images of side {side} have theirs in the "

@@ -83,7 +83,7 @@ def _cells(path: Path, lines: Iterator[list[str]]) -> pd.DataFrame:
     header = [name.strip() for name in next(lines, [])]
     _check_separator(path, header)
     rows: list[int] = []
-    kept: list[list[str]] = []
+    kept: list[list[str | float]] = []
     for row, line in enumerate(lines, start=2):
         if not any(map(str.strip, line)):  # spreadsheet programs write rows of commas below a table
             continue
@@ -93,9 +93,10 @@ def _cells(path: Path, lines: Iterator[list[str]]) -> pd.DataFrame:
                 "cells with commas in quotes."
             )
         rows.append(row)
-        kept.append(line)
-    columns = {number: [line[number].strip() or np.nan for line in kept] for number in range(len(header))}
-    frame = pd.DataFrame(columns, index=pd.Index(rows, name="row", dtype=np.int64), dtype=object)
+        kept.append([cell.strip() or np.nan for cell in line])
+    # by number, since the same name may stand in the header twice
+    numbers = range(len(header))
+    frame = pd.DataFrame(kept, index=pd.Index(rows, name="row", dtype=np.int64), columns=numbers, dtype=object)
     frame.columns = pd.Index(header)
     return frame
 

@@ -84,11 +84,11 @@ def prepare_images(
         # once: identifiers of a whole data set take a second to sort
         rows = rows_of(index.sample_id, sample_id)
         todo = np.flatnonzero(index.status[rows] != Status.READY)
-        jobs = [
-            _Job(folder, meta, preparation, rows[own], sample_id[own], tuple(files[i] for i in own))
-            for own in np.split(todo, range(CHUNK, len(todo), CHUNK))
-            if len(own)
-        ]
+        jobs = []
+        for start in range(0, len(todo), CHUNK):
+            own = todo[start : start + CHUNK]
+            own_files = tuple(files[i] for i in own)
+            jobs.append(_Job(folder, meta, preparation, rows[own], sample_id[own], own_files))
         for own, part, failed in _run_all(jobs, num_workers, folder):
             _insert(index, own, part)
             remaining = {name: why for name, why in errors.items() if name not in part.sample_id} | failed

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -136,7 +137,8 @@ class PreparedIndex:
     @classmethod
     def concatenate(cls, parts: Sequence["PreparedIndex"]) -> "PreparedIndex":
         """Join indices in order."""
-        return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in cls.__dataclass_fields__})
+        columns = {name: list(map(attrgetter(name), parts)) for name in cls.__dataclass_fields__}
+        return cls(**{name: np.concatenate(column) for name, column in columns.items()})
 
     def save(self, path: Path) -> None:
         """Write an index file, at once."""

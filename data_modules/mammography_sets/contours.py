@@ -35,14 +35,12 @@ def read_contours(path: Path) -> Iterator[tuple[str, tuple[tuple[float, float], 
     try:
         with path.open("rb") as file:
             content: dict[str, Any] = plistlib.load(file)
-        contours = [
-            (str(roi.get("Name") or "").strip(), [_corner(text) for text in roi["Point_px"]])
-            for image in content["Images"]
-            for roi in image["ROIs"]
-        ]
+        rois = [roi for image in content["Images"] for roi in image["ROIs"]]
+        # all of them are read first: a file that is damaged further down is refused as a whole
+        contours = [(str(roi.get("Name") or "").strip(), tuple(map(_corner, roi["Point_px"]))) for roi in rois]
     except (plistlib.InvalidFileException, ExpatError, LookupError, ValueError) as error:
         raise ValueError(f"Expected contours in '{path}' but it cannot be read: {error}. Restore the file.") from error
-    yield from ((name, tuple(corners)) for name, corners in contours)
+    yield from contours
 
 
 def _corner(text: str) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """Find and read every collection that annotates regions on MIMIC-CXR, as deep as mirrors nest them."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,18 +45,17 @@ class Collections:
             label_names: The K labels.
             min_certainty: Smallest certainty of an ellipse of REFLACX.
         """
-        versions: dict[RoiSource, list[Annotations]] = {
-            "ms_cxr": [read_ms_cxr(path, label_names) for path in self.places.get("ms_cxr", ())],
-            "imagenome_gold": [
-                read_imagenome_gold(path, label_names) for path in self.places.get("imagenome_gold", ())
-            ],
-            "reflacx": [read_reflacx(path, label_names, min_certainty) for path in self.places.get("reflacx", ())],
+        readers: dict[RoiSource, Callable[[Path], Annotations]] = {
+            "ms_cxr": lambda path: read_ms_cxr(path, label_names),
+            "imagenome_gold": lambda path: read_imagenome_gold(path, label_names),
+            "reflacx": lambda path: read_reflacx(path, label_names, min_certainty),
         }
-        return {
-            name: replace(found[-1], annotated=frozenset().union(*(version.annotated for version in found)))
-            for name, found in versions.items()
-            if found
-        }
+        return {name: self._newest(name, read) for name, read in readers.items() if name in self.places}
+
+    def _newest(self, name: RoiSource, read: Callable[[Path], Annotations]) -> Annotations:
+        versions = [read(path) for path in self.places[name]]
+        annotated = frozenset[str]().union(*(version.annotated for version in versions))
+        return replace(versions[-1], annotated=annotated)
 
     @rank_zero_only
     def say(self) -> None:

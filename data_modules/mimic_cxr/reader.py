@@ -150,11 +150,10 @@ class MIMICCXRReader:
         rows = everyone[everyone["dicom_id"].isin({*chosen.rois, *chosen.frames})]
         frames = frames_by_image(rows["dicom_id"], rows["Rows"], rows["Columns"], "rows of the metadata table")
         _check_frames(chosen.frames, frames)
-        rois = {
-            name: tuple(replace(roi, frame=frames[name]) for roi in own)
-            for name, own in chosen.rois.items()
-            if name in frames
-        }
+        rois: dict[str, tuple[Roi, ...]] = {}
+        for name, own in chosen.rois.items():
+            if name in frames:
+                rois[name] = tuple(replace(roi, frame=frames[name]) for roi in own)
         counts = {f"roi_{name}": number for name, number in chosen.counts.items()}
         outside = [name for name in self.label_names if name not in chosen.labels]
         return rois, counts | {f"roi_not_annotated: {name}": len(evaluated) for name in outside}

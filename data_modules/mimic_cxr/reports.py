@@ -123,6 +123,9 @@ def _read_sectioned(path: Path, wanted: Mapping[int, int]) -> dict[int, dict[str
     frame = frame[study.isin(list(wanted))]
     study = study[frame.index]
     names = [name for name in ("findings", "impression") if name in frame.columns]
-    texts = [[" ".join(text.split()) for text in frame[name]] for name in names]
-    rows = zip(study.tolist(), *texts, strict=True)
-    return {number: {name: text for name, text in zip(names, own, strict=True) if text} for number, *own in rows}
+    texts = [frame[name].str.split().str.join(" ") for name in names]
+    sections = {}
+    for number, *own in zip(study.tolist(), *texts, strict=True):
+        # a study without any section stays: its report is there, and must not be looked for elsewhere
+        sections[number] = {name: text for name, text in zip(names, own, strict=True) if text}
+    return sections

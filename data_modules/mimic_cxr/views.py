@@ -32,8 +32,13 @@ def resolve_views(metadata: pd.DataFrame) -> "pd.Series[str]":
     code = _column(metadata[missing], "ViewCodeSequence_CodeMeaning")
     procedure = _column(metadata[missing], "PerformedProcedureStepDescription")
     text = code.where(code != "", procedure.where(procedure.str.contains("portable"), ""))
-    known = {value: next((name for word, name in _WORDS if word in value), "") for value in text.unique()}
+    known = {value: _view_in(value) for value in text.unique()}
     return view.where(~missing, text.map(known).reindex(view.index, fill_value=""))
+
+
+def _view_in(text: str) -> str:
+    """Return the view that the first known word of a text tells, or an empty string."""
+    return next((name for word, name in _WORDS if word in text), "")
 
 
 def _column(metadata: pd.DataFrame, name: str) -> "pd.Series[str]":

@@ -72,10 +72,11 @@ class OpenIDataModule(PrivilegedDataModule):
         val, test = (round(share * len(coded)) for share in self.fractions)
         rows = {"val": order[:val], "test": order[val : val + test], "train": order[val + test :]}
         dropped = {"dropped_not_coded": len(reports) - len(coded)}
-        return {
-            name: self._split([coded[i] for i in np.sort(chosen)], dropped if name == "train" else {})
-            for name, chosen in rows.items()
-        }
+        splits = {}
+        for name, chosen in rows.items():
+            reports = [coded[i] for i in np.sort(chosen)]
+            splits[name] = self._split(reports, dropped if name == "train" else {})
+        return splits
 
     def _split(self, reports: Sequence[Report], counts: Mapping[str, int]) -> Split:
         names = np.array([report.name for report in reports])

@@ -4,6 +4,7 @@ import tarfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product, starmap
 from pathlib import Path
 
 # labels, and the major MeSH codes that count as one, whatever other qualifiers follow ("Opacity/lung/base/left")
@@ -29,7 +30,7 @@ def _parts(code: str) -> Code:
     return heading, frozenset(qualifiers)
 
 
-NAMES = {label: [_parts(code) for code in codes] for label, codes in CODES.items()}
+NAMES = {label: tuple(map(_parts, codes)) for label, codes in CODES.items()}
 # codes that say nothing about a patient
 SILENT = frozenset({"no indexing", "technical quality of image unsatisfactory"})
 
@@ -53,7 +54,7 @@ class Report:
         codes = [_parts(code) for code in self.codes]
         if all(heading in SILENT for heading, _ in codes):
             return [float("nan")] * len(CODES)
-        return [float(any(_counts(code, name) for code in codes for name in names)) for names in NAMES.values()]
+        return [float(any(starmap(_counts, product(codes, names)))) for names in NAMES.values()]
 
 
 def read_reports(archive: Path) -> list[Report]:
