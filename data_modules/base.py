@@ -1,4 +1,4 @@
-"""The data module that every data set shares; a data set adds a reader that returns splits."""
+"""The base class of all data modules: loaders over the splits that a data set provides."""
 
 import math
 import os
@@ -35,14 +35,14 @@ class PrivilegedDataModule(SplitDataModule):
         std: Standard deviation of grey values.
         augmentation: Random changes of training images.
         cache_images: Keep prepared images in memory after the first read, once for all loader processes.
-        options: Of `SplitDataModule`.
+        options: Arguments of `SplitDataModule`.
 
     Raises:
         ValueError: If a number is out of its range.
     """
 
     license: ClassVar[License] = "credentialed"
-    # share of the frame that a typical region takes: `iou_top_area` selects as much of a map
+    # share of the frame that a typical region covers; `iou_top_area` selects that share of a map
     roi_area: float = 0.1
     in_chans: ClassVar[int] = 1
 
@@ -62,7 +62,7 @@ class PrivilegedDataModule(SplitDataModule):
         super().__init__(label_names, **options)
         check_least("batch_size", batch_size, 1)
         check_least("num_workers", num_workers, 0)
-        # a mean and a deviation on the scale from 0 to 255 are the usual mistake
+        # values on a scale from 0 to 255 are the usual mistake
         if not 0 <= mean <= 1 or not 0 < std <= 1:
             raise ValueError(
                 f"Expected data.mean in [0, 1] and data.std in (0, 1], of grey values in [0, 1], but got {mean} and {std}."
@@ -74,7 +74,7 @@ class PrivilegedDataModule(SplitDataModule):
         self.std = std
         self.augmentation = augmentation
         self.cache_images = cache_images
-        # a callback adds the training images to the batch
+        # set by a callback that adds the training images to the batch itself
         self.images_elsewhere = False
         self._start = _START
         self._start_batch = 0
@@ -82,7 +82,7 @@ class PrivilegedDataModule(SplitDataModule):
     def setup(self, stage: str) -> None:
         """Read and check the splits before any long work starts."""
         if stage == "fit":
-            # the position that an earlier fit went on from no longer holds; Lightning loads that of a checkpoint after this
+            # Forget where an earlier fit resumed. Lightning restores the position of a checkpoint after this hook.
             self._start = _START
         cv2.setNumThreads(0)
         super().setup(stage)
@@ -101,7 +101,8 @@ class PrivilegedDataModule(SplitDataModule):
         )
 
     def train_dataloader(self) -> DataLoader[Sample]:
-        """Return the shuffled training loader, at the position that a resumed checkpoint left."""
+        """Return the shuffled training loader; after a resume, it continues where the checkpoint stopped."""
+        # ranks share one order, and each takes its part of it
         dataset = self.dataset("train", self.load_images and not self.images_elsewhere, self.load_privileged)
         epoch, samples = self._start
         rank, world_size = self._rank()
@@ -113,10 +114,10 @@ class PrivilegedDataModule(SplitDataModule):
         return math.ceil(num_samples / self.batch_size)
 
     def count_resumed_batches(self) -> None:
-        """Tell the trainer how many batches of the present size the samples make that a resumed epoch has served already.
+        """Tell the trainer how many batches of a resumed epoch are done.
 
-        To be called when a training starts, since the trainer counts batches, and a checkpoint may be from a training with
-        another batch size or another number of processes.
+        The trainer counts batches, but the checkpoint may come from a training with another batch size or number of
+        processes, so the count is derived from the samples. Call this when a training starts.
         """
         if self.trainer is None:
             return
@@ -161,7 +162,7 @@ class PrivilegedDataModule(SplitDataModule):
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             persistent_workers=self.num_workers > 0,
             worker_init_fn=_single_thread,
-            # a loader draws a seed for its workers, by default from the generator that dropout uses
+            # Each loader draws a seed for its workers, by default from the global generator: dropout would depend on it.
             generator=torch.Generator().manual_seed(self.seed),
         )
 
@@ -169,15 +170,17 @@ class PrivilegedDataModule(SplitDataModule):
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position in the training data: the epoch and the samples of it that all processes have served."""
+        """Return the position in the training data: the epoch, and how many of its samples all processes have served."""
         if self.trainer is None:
             return {}
         loop = self.trainer.fit_loop
         epoch = self.trainer.current_epoch
         batch: int = loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
+        # the epoch is finished but not yet counted: resume at the next one
         if batch >= loop.max_batches:
             return {"epoch": epoch + 1, "samples": 0}
         start_epoch, start = self._start
+        # in a resumed epoch, batches count from those that were derived from the samples
         before, first = (start, self._start_batch) if epoch == start_epoch else (0, 0)
         return {"epoch": epoch, "samples": before + (batch - first) * self.batch_size * self.trainer.world_size}
 
@@ -187,7 +190,7 @@ class PrivilegedDataModule(SplitDataModule):
 
 
 def _single_thread(worker: int) -> None:
-    """Keep one worker on one core: image libraries start a thread per core in every worker otherwise."""
+    """Keep a worker on one core; otherwise image libraries start a thread per core in every worker."""
     del worker
     cv2.setNumThreads(0)
     os.environ["OMP_NUM_THREADS"] = "1"

@@ -1,4 +1,4 @@
-"""The splits of a data module: read once, checked, and cut down to what a run may see."""
+"""The splits of a data module: read once, checked, and reduced to what a run may see."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class SplitDataModule(LightningDataModule):
         load_images: Whether to read images and ROIs; None asks the module that is trained (`needs_images`).
         load_privileged: Whether to serve reports and tables, never at predict time; None asks the module that is trained
             (`needs_privileged`).
-        max_train_samples: Use only the first so many training samples, or None for all.
+        max_train_samples: Use only this many training samples, from the first on; None for all.
 
     Raises:
         ValueError: If label names are not distinct, or a number is below its minimum.
@@ -94,7 +94,7 @@ class SplitDataModule(LightningDataModule):
 
     @property
     def privileged_part(self) -> str:
-        """Which part of the privileged information is served, for the record; empty if the data set has only one."""
+        """The part of the privileged information that is served, for the record; empty if there is only one."""
         return ""
 
     @property
@@ -117,20 +117,20 @@ class SplitDataModule(LightningDataModule):
         return bool(getattr(module, name, True))
 
     def serve(self, load_images: bool, load_privileged: bool) -> None:
-        """Set what is read, instead of asking the module that is trained. Call it before the splits are read."""
+        """Set what is loaded, instead of asking the module that is trained. Call this before the splits are read."""
         self._load_images = load_images
         self._load_privileged = load_privileged
 
     def use_form(self, form: PrivilegedForm) -> None:
-        """Give the privileged information another form. Call it before the splits are read."""
+        """Give the privileged information another form. Call this before the splits are read."""
         self._form = form
 
     def hash_ids(self, key: str) -> None:
-        """Replace identifiers of samples and patients by keyed hashes. Call it before the splits are read."""
+        """Replace identifiers of samples and patients by keyed hashes. Call this before the splits are read."""
         self._id_key = key
 
     def hold_out(self, fold: int, num_folds: int) -> None:
-        """Leave one of several folds of patients out of the training split. Call it before the splits are read.
+        """Leave one of several folds of patients out of the training split. Call this before the splits are read.
 
         Raises:
             ValueError: If there is no such fold.
@@ -190,11 +190,12 @@ class SplitDataModule(LightningDataModule):
             splits["train"] = splits["train"].take(np.arange(self.max_train_samples))
         if self._form is not None:
             splits = self._form(splits)
+        # after `max_train_samples` and the form, which all folds share
         if self._held_out is not None:
             fold, num_folds = self._held_out
             folds = patient_folds(splits["train"].patient_id, num_folds)
             splits["train"] = splits["train"].take(np.flatnonzero(folds != fold))
-        # last, since folds and forms go by the identifiers of the data set
+        # last: forms and folds need the identifiers of the data set
         if self._id_key is not None:
             self._file_ids = {name: split.sample_id for name, split in splits.items()}
             splits = {name: split.with_hashed_ids(self._id_key) for name, split in splits.items()}
@@ -205,7 +206,7 @@ class SplitDataModule(LightningDataModule):
         if self.prepared is None:
             return None
         split = self.splits[name]
-        # images were prepared under the identifiers of the data set, not under hashes of them
+        # images were prepared under their original identifiers, before hashing
         file_ids = self._file_ids.get(name, split.sample_id)
         return PreparedImages(self.prepared, self.preparation, file_ids, split.image)
 

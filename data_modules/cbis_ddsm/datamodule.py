@@ -36,8 +36,8 @@ class CBISDDSMDataModule(PrivilegedDataModule):
     """Mammograms, malignancy, lesion descriptors as privileged columns, and lesion masks.
 
     Access: CC BY 3.0, from The Cancer Imaging Archive (https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY), 164 GB of DICOM
-    and four description files. Put the description files into `root` (or `root/csv`) and the download below it. The JPEG
-    copy on Kaggle (`csv/` and `jpeg/`) is read, too; its 8 bit files lose most of the 16 bit range.
+    and four description files. Put the description files into `root` (or a folder below, such as `csv/`) and the download
+    below it. The JPEG copy on Kaggle (`csv/` and `jpeg/`) is read, too; its 8 bit files lose most of the 16 bit range.
 
     Cite: Sawyer-Lee et al., "Curated Breast Imaging Subset of Digital Database for Screening Mammography", The Cancer
     Imaging Archive, 2016; Lee et al., "A curated mammography data set for use in computer-aided detection and
@@ -45,36 +45,36 @@ class CBISDDSMDataModule(PrivilegedDataModule):
     Digital Imaging 26:1045, 2013.
 
     Read before use:
-    (1) `assessment` (BI-RADS) is the reader's own verdict on malignancy: `all_with_birads` is an upper bound.
-    (2) BENIGN_WITHOUT_CALLBACK was never biopsied: its label comes from the reading itself, and much of what a
-    calcification teacher knows is who was not called back. Report results with `without_callback: drop` too.
+    (1) `assessment` (BI-RADS) is the radiologist's own verdict on malignancy, so `all_with_birads` is an upper bound.
+    (2) BENIGN_WITHOUT_CALLBACK was never biopsied: its label comes from the reading itself, and a calcification teacher mostly
+    learns who was not called back. Also report results with `without_callback: drop`.
     (3) The official split leaks 31 patients between masses and calcifications; with `abnormality: both` they are
     dropped from training. There is no official validation set: it is drawn by patient.
-    (4) Masks that are not their image at some scale, within one pixel, cannot be aligned and take no part in localization;
-    the data report counts them.
+    (4) Masks that do not have the proportions of their image, within one pixel, cannot be aligned and are left out of
+    localization; the data report counts them.
 
     Args:
         root: Folder with the description files and, if images are loaded, the delivered tree.
         abnormality: Lesions to read.
         columns: Privileged columns. `nuisance` is a negative control, `all_with_birads` an upper bound.
-        unit: One sample per `image`, or per `abnormality` (a table teacher can be checked with it, without images).
-        missing_indicator: Whether a missing descriptor has a column of its own. It leaks: of 439 calcifications without a
-            distribution none is malignant.
+        unit: One sample per `image`, or per `abnormality`, to check a table teacher without images.
+        missing_indicator: Whether a missing descriptor has a column of its own. It leaks the label: none of the 439
+            calcifications without a distribution is malignant.
         without_callback: Count BENIGN_WITHOUT_CALLBACK lesions as benign, drop them in every split, or give samples that have
             no others a second label, "Benign without callback" (`own_class`).
         val_fraction: Share of the training patients that become the validation set.
         split_seed: Seed of that draw; the same for all arms and seeds of a study.
         missing_images: Whether a sample whose image was not downloaded is an error or is dropped and counted.
-        roi_abnormalities: Whose masks make the region of an image: all lesions, or the malignant ones only.
-        breast: What is done to an image before it is resized; by default it is cropped to the breast, and right breasts are
-            mirrored. With `crop: false` and nothing else the film is kept as it is.
+        roi_abnormalities: Lesions whose masks make up the region of an image: all, or only the malignant ones.
+        breast: Preprocessing of an image before it is resized. By default it is cropped to the breast, and right breasts are
+            mirrored; with `crop: false` and nothing else, the film is kept as it is.
         grey_range: What becomes 0 and 1: the ends of the 16 bit scale that all digitised films share (`declared`), or
             the extremes of each image (`observed`), which changes how bright one density is from film to film.
-        options: Of `PrivilegedDataModule`: images, loaders.
+        options: Arguments of `PrivilegedDataModule`, for images and loaders.
     """
 
     license: ClassVar[License] = "open"
-    roi_area = 0.02  # about the share of the cropped breast that a mass takes
+    roi_area = 0.02  # about the share of the cropped breast that a mass covers
 
     def __init__(
         self,
@@ -109,19 +109,19 @@ class CBISDDSMDataModule(PrivilegedDataModule):
 
     @property
     def privileged_part(self) -> str:
-        """The preset of columns."""
+        """Name of the preset of columns."""
         return self.preset
 
     @property
     def marks_absent_labels(self) -> bool:
-        """Whether benign lesions make regions, too."""
+        """Whether benign lesions have regions as well."""
         return self.roi_abnormalities == "all"
 
     def read_splits(self) -> Mapping[str, Split]:
         """Read the description files, and find images and masks if images are loaded.
 
         Returns:
-            The splits `train`, `val` and `test`; masks are looked for in `val` and `test` only.
+            The splits `train`, `val` and `test`; only `val` and `test` have masks.
 
         Raises:
             FileNotFoundError: If a description file or an image is missing.

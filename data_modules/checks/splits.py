@@ -1,4 +1,4 @@
-"""Whether splits are there, apart by patient, and zero-shot."""
+"""Check that splits have samples, share no patient, and keep localization zero-shot."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.checks.report import Problem, examples, sample_examples
 from data_modules.split import Split, taken_out
 
-# fewer positives, or images with a region, say little
+# fewer positives, or fewer images with a region, are too few to learn from or to score
 FEW = 20
 _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
@@ -26,7 +26,7 @@ def check_splits(data: PrivilegedDataModule, splits: Mapping[str, Split]) -> Ite
 
 
 def check_patients(splits: Mapping[str, Split]) -> Iterator[Problem]:
-    """Yield patients who are in two splits, under one name or under names that are spelled alike."""
+    """Yield patients who are in two splits, under the same name or a similar spelling."""
     patients = {name: set(split.patient_id.tolist()) for name, split in splits.items()}
     spelled = {name: dict(zip(map(_spelling, own), own, strict=True)) for name, own in patients.items()}
     for first, second in combinations(splits, 2):
@@ -41,8 +41,8 @@ def check_patients(splits: Mapping[str, Split]) -> Iterator[Problem]:
         )
         if alike:
             message = (
-                f"Expected names of patients that differ in more than case and leading zeros but {len(alike)} do not from one "
-                f"in '{second}'. Are they the same person?"
+                f"Expected names of patients that differ in more than case and leading zeros but {len(alike)} are "
+                f"otherwise equal to one in '{second}'. Are they the same person?"
             )
             yield Problem("warning", "patients", first, message, len(alike), examples(alike))
 
@@ -52,7 +52,7 @@ def _spelling(patient: str) -> str:
 
 
 def check_taken_out(splits: Mapping[str, Split], label_names: tuple[str, ...]) -> Iterator[Problem]:
-    """Yield what is left too little of since patients with a region leave training."""
+    """Yield labels and regions that become too few when patients with a region leave training."""
     if "train" not in splits:
         return
     train = splits["train"]

@@ -17,7 +17,7 @@ from data_modules.images.mask_regions import RLERegion
 from data_modules.images.regions import PolygonRegion, Region
 from data_modules.mimic_cxr.labels import FINDINGS, RENAMED
 
-# what releases call the folder of a split
+# names of the folder of a split in the releases
 FOLDERS = {"val": ("valid", "val"), "test": ("test",)}
 
 
@@ -31,12 +31,12 @@ class CheXlocalize(EvaluationReader):
     2022, https://doi.org/10.1038/s42256-022-00536-x; Irvin et al., "CheXpert", AAAI 2019,
     https://arxiv.org/abs/1901.07031.
 
-    Read before use: contours are filled, each by itself, and joined. The encoded masks hold all ten findings of every image;
-    the empty ones are no regions. "Airspace Opacity" is CheXpert's "Lung Opacity". Frontal images only.
+    Read before use: contours are filled one by one and joined. The encoded masks hold all ten findings of every image;
+    empty ones are not regions. "Airspace Opacity" is CheXpert's "Lung Opacity". Frontal images only.
 
     Args:
-        root: Folder with the annotations, the labels and the images; each here or some folders below.
-        split: CheXpert's validation or test set. Choose nothing on the test set.
+        root: Folder with the annotations, the labels and the images; each in this folder or below.
+        split: CheXpert's validation or test set. Do not tune anything on the test set.
         annotation: `contours` (gt_annotations), or `masks` (gt_segmentations, run-length encoded).
     """
 

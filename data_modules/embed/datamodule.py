@@ -46,35 +46,35 @@ class EMBEDDataModule(PrivilegedDataModule):
     Read before use:
     (1) Descriptors belong to a breast of an examination, not to an image or a box: both views of a breast share them, and
     the boxes of an image are joined.
-    (2) A finding of one breast must not be attributed to the other: tables are joined by patient, examination and side, and
-    pathology counts for the breast that `bside` names. Pathology without that side leaves its breasts unknown.
-    (3) Findings without pathology are the rule. Those assessed as negative or benign count as no cancer; the others do under
+    (2) A finding of one breast must not be attributed to the other, so tables are joined by patient, examination and side, and
+    pathology counts for the breast that `bside` names. Pathology without a side leaves both breasts unknown.
+    (3) Most findings have no pathology. Those assessed as negative or benign count as no cancer; the others do under
     `unproven: benign`, which is a guess, or leave the data under `drop`. Pathology of codes 5 and 6, which mean different
     things in different releases, counts as none.
     (4) Most images have no box, and boxes of breasts without cancer are no regions of "Malignant". There is no official split:
     it is drawn by patient.
     (5) Spot compressions, magnifications and men are left out.
     (6) The frame of `ROI_coords` depends on the release: pixels of the DICOM file, or of a PNG file that was mirrored where
-    the breast lay on the right. `roi_frame` says which; on ten images it is checked that boxes lie on the breast.
+    the breast lay on the right. `roi_frame` says which, and ten images are checked for boxes beside the breast.
 
     Args:
         root: Folder with `tables/`, and with `images/cohort_1/`... or `cohort_1/`...
-        roi_frame: What `ROI_coords` are: pixels of mirrored PNG files (`png`: the open release, tables of 2023), or of the
+        roi_frame: Frame of `ROI_coords`: pixels of mirrored PNG files (`png`: the open release, tables of 2023), or of the
             DICOM files (`dicom`). Newer tables with `DCM_ROI_coords` and `PNG_ROI_coords` need no setting.
-        image_frame: What the image files are: the DICOM files, or PNG files in their place that were mirrored as Emory's
-            notebook does (`<name>.png` or `<name>_conv.png`).
+        image_frame: Frame of the image files: the DICOM files, or PNG files in their place that were mirrored as in Emory's
+            notebook (`<name>.png` or `<name>_conv.png`).
         annotation_size: CSV file with image_id (the file's name without suffix), height and width of the DICOM files, for PNG
             files beside a metadata table without Rows and Columns.
         with_regions: Whether to read boxes.
         image_prefix: Beginning of `anon_dicom_path` that stands for the folder of images; None for everything before
             `cohort_`.
         columns: Privileged columns. `nuisance` is a negative control, `with_assessment` an upper bound.
-        unproven: What findings without pathology that are not negative or benign count as.
+        unproven: Label of findings without pathology that were not assessed as negative or benign.
         val_fraction: Share of the patients that become the validation set.
         test_fraction: Share of the patients that become the test set.
         split_seed: Seed of that draw; the same for all arms and seeds of a study.
         missing_images: Whether a missing image is an error, or its sample is dropped and counted.
-        options: Of `PrivilegedDataModule`: images, loaders.
+        options: Arguments of `PrivilegedDataModule`, for images and loaders.
     """
 
     license: ClassVar[License] = "credentialed"
@@ -119,7 +119,7 @@ class EMBEDDataModule(PrivilegedDataModule):
 
     @property
     def marks_absent_labels(self) -> bool:
-        """Benign findings have boxes, too."""
+        """Whether benign findings have boxes; they do."""
         return True
 
     def read_splits(self) -> Mapping[str, Split]:
@@ -143,7 +143,7 @@ class EMBEDDataModule(PrivilegedDataModule):
         return splits | {"train": replace(splits["train"], counts=counts)}
 
     def _read_rows(self) -> tuple[pd.DataFrame, dict[str, list[str]], dict[str, int]]:
-        """Return the images that have a label and a file, joined with their breast, codes by column, and what was left out."""
+        """Return images with a label and a file, joined with their breast; codes by column; and counts of what was left out."""
         images, image_counts = read_images(self.root)
         findings, finding_counts = read_findings(self.root)
         # the view belongs to an image, everything else to a breast
@@ -162,7 +162,7 @@ class EMBEDDataModule(PrivilegedDataModule):
         return rows, codes, {**counts, **dropped, "dropped_missing_images": missing}
 
     def _existing(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-        """Return the rows whose image is there, and how many are not."""
+        """Return the rows whose image exists, and the number of the others."""
         if not self.load_images:
             return rows, 0
         missing = np.array([not file.is_file() for file in rows["file"]], dtype=np.bool_)
@@ -170,7 +170,7 @@ class EMBEDDataModule(PrivilegedDataModule):
             example = rows["file"].iloc[int(np.flatnonzero(missing)[0])]
             raise FileNotFoundError(
                 f"Expected the images of all {len(rows)} samples but {int(missing.sum())} are missing, for example "
-                f"'{example}'. Set data.image_prefix to what the paths begin with, or data.missing_images to 'drop'."
+                f"'{example}'. Set data.image_prefix to the beginning of the paths, or data.missing_images to 'drop'."
             )
         return rows[~missing], int(missing.sum())
 
@@ -203,7 +203,7 @@ class EMBEDDataModule(PrivilegedDataModule):
 
 
 def _without_unknown(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Return the images of women's breasts with a label, and how many others there are."""
+    """Return the images of women's breasts with a label, and counts of the others."""
     male = rows["tissueden"] == MALE
     unknown = rows["label"].isna()
     counts = {

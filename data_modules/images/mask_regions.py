@@ -1,4 +1,4 @@
-"""Regions that come as the pixels of a mask: in a file, or run-length encoded."""
+"""Regions that are given as the pixels of a mask, in a file or run-length encoded."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ class MaskRegion:
         """Return which points lie on set pixels.
 
         Raises:
-            ImageReadError: If the file cannot be read, or is no copy of the image at another scale.
+            ImageReadError: If the file cannot be read, or is not the image at another scale.
         """
         mask = read_mask(self.path)
         check_scale(f"the mask '{self.path}'", (mask.shape[0], mask.shape[1]), frame)
@@ -50,7 +50,7 @@ class RLERegion:
         """Return which points lie on set pixels.
 
         Raises:
-            ImageReadError: If the mask is no copy of the image at another scale.
+            ImageReadError: If the mask is not the image at another scale.
         """
         check_scale("the run-length encoded mask", self.size, frame)
         return _look_up(self.decode(), xs, ys, frame)
@@ -67,6 +67,7 @@ class RLERegion:
                 f"Expected the runs of a mask of {self.size[0]} x {self.size[1]} pixels to add up to "
                 f"{self.size[0] * self.size[1]} but got {sum(runs)}. Check that `size` is [height, width]."
             )
+        # runs alternate between background and region, and go down the columns
         flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
         return np.asarray(flat.reshape(self.size[1], self.size[0]).T, dtype=np.bool_)
 
@@ -75,7 +76,7 @@ def check_scale(what: str, size: Size, frame: Size) -> None:
     """Check that an image can be a copy of the annotated one at another scale.
 
     Args:
-        what: What has the size, for the message.
+        what: Description of the image or mask, for the message.
         size: Its (height, width).
         frame: (height, width) of the image that regions were drawn on.
 
@@ -103,7 +104,11 @@ def _look_up(mask: NDArray[np.bool_], xs: Axis, ys: Axis, frame: Size) -> NDArra
 
 
 def _uncompress(text: str) -> list[int]:
-    """Return the run lengths of COCO's text: 5 bits a character, low first, from the third as differences to two before."""
+    """Return the run lengths in COCO's compressed text.
+
+    A character holds 5 bits, the lowest first, and a bit for "more follows". From the fourth run on, a number is the difference
+    from the run two before.
+    """
     runs: list[int] = []
     value = 0
     shift = 0

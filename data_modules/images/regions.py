@@ -1,7 +1,7 @@
-"""Regions of interest, each drawn straight into the network's frame; `mask_regions` has those that are masks.
+"""Regions of interest, drawn directly into the network's frame; see `mask_regions` for masks.
 
-A pixel belongs to a region when its centre does. Regions are never rasterised in between, so nothing is lost by a
-reduced decode, a crop or a second resize.
+A pixel belongs to a region if its centre does. Regions are never rasterised at another resolution, so nothing is lost to
+reduced decoding, cropping or resizing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ class Region(Protocol):
 
 @dataclass(frozen=True)
 class BoxRegion:
-    """A half-open box, see `to_xyxy` for all conventions.
+    """A half-open box; see `to_xyxy` for all conventions.
 
     Attributes:
         box: (x0, y0, x1, y1).
@@ -47,6 +47,7 @@ class BoxRegion:
     def draw(self, xs: Axis, ys: Axis, frame: Size) -> NDArray[np.bool_]:
         """Return which points lie in the box."""
         height, width = frame if self.normalised else (1, 1)
+        # the outer product of an interval of rows and one of columns
         x0, y0, x1, y1 = np.array(self.box) * (width, height, width, height)
         return np.asarray(((ys >= y0) & (ys < y1))[:, None] & ((xs >= x0) & (xs < x1))[None, :], dtype=np.bool_)
 
@@ -63,6 +64,7 @@ class EllipseRegion:
         x0, y0, x1, y1 = self.box
         if x1 <= x0 or y1 <= y0:
             return np.zeros((len(ys), len(xs)), dtype=np.bool_)
+        # positions from -1 to 1 across the box
         u = (2 * xs - x0 - x1) / (x1 - x0)
         v = (2 * ys - y0 - y1) / (y1 - y0)
         return np.asarray(v[:, None] ** 2 + u[None, :] ** 2 <= 1, dtype=np.bool_)
@@ -84,12 +86,14 @@ class PolygonRegion:
         mask = np.zeros((len(ys), len(xs)), dtype=np.bool_)
         if len(self.points) < 3:
             return mask
-        start = np.asarray(self.points, dtype=np.float64)
+        start = np.asarray(self.points, dtype=np.float64)  # (P, 2), and edges from start to end
         end = np.roll(start, -1, axis=0)
         for row, y in enumerate(ys):
+            # half-open edges: a scan line through a corner crosses one of its two edges
             crossing = (start[:, 1] <= y) != (end[:, 1] <= y)
             a = start[crossing]
             b = end[crossing]
+            # a point is inside if an odd number of edges crosses its line on the left
             at = np.sort(a[:, 0] + (y - a[:, 1]) / (b[:, 1] - a[:, 1]) * (b[:, 0] - a[:, 0]))
             mask[row] = np.searchsorted(at, xs, side="right") % 2 == 1
         return mask
@@ -118,7 +122,7 @@ class Roi:
         label: Index of the finding among the K labels.
         regions: The parts.
         frame: (height, width) of the image that they were drawn on. The image file may be a copy of it at another scale.
-            None: they were drawn on the image file itself, or are fractions of it.
+            None if they were drawn on the image file itself, or are fractions of it.
         squeezed: Whether the file shows the whole annotated image in other proportions: regions are then placed by their
             fractions of its height and width.
     """
@@ -171,15 +175,16 @@ def draw_roi(roi: Roi, placement: Placement) -> NDArray[np.bool_]:
         placement: Where the image file lies in that frame.
 
     Returns:
-        Bool (side, side), False in the padding and for what the crop removed.
+        Bool (side, side), False in the padding; parts outside the crop are cut off.
 
     Raises:
-        ImageReadError: If the file is no copy of the annotated image at another scale, or a mask cannot be read.
+        ImageReadError: If the file is not the annotated image at another scale, or a mask cannot be read.
     """
     frame = roi.frame or placement.frame
     if not roi.squeezed:
         check_scale("the image", placement.frame, frame)
     xs, ys = placement.centres()
+    # from pixels of the file to pixels of the annotated image, which may have another size
     xs = xs * frame[1] / placement.frame[1]
     ys = ys * frame[0] / placement.frame[0]
     mask = np.zeros((len(ys), len(xs)), dtype=np.bool_)
@@ -196,7 +201,7 @@ def mirror(roi: Roi) -> Roi:
 def lies_mirrored(roi: Roi, placement: Placement) -> bool:
     """Return whether a crop removed a whole ROI but would have kept its mirror image.
 
-    Where images are cropped to the breast, the region then lies in the background on the other side: it was drawn on a copy
-    with left and right exchanged.
+    If images are cropped to the breast, the region then lies in the background on the other side, because it was drawn on a
+    copy with left and right exchanged.
     """
     return not draw_roi(roi, placement).any() and bool(draw_roi(mirror(roi), placement).any())

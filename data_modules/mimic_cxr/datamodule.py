@@ -14,11 +14,11 @@ from data_modules.split import Split
 
 
 class MIMICCXRDataModule(PrivilegedDataModule):
-    """Frontal chest radiographs, CheXpert labels, reports as privileged text, and regions of several collections.
+    """Frontal chest radiographs with CheXpert labels, reports as privileged text, and regions from several collections.
 
     Access: credentialed, from PhysioNet: MIMIC-CXR-JPG 2.0.0 or 2.1.0 (images, labels, split), MIMIC-CXR 2.0.0
-    (reports, and images as DICOM), and MS-CXR, REFLACX or Chest ImaGenome (regions). Nothing of them may be shared, or
-    sent to an online service.
+    (reports, and images as DICOM), and MS-CXR, REFLACX or Chest ImaGenome (regions). None of these data may be
+    shared, or sent to an online service.
 
     Cite: Johnson et al., "MIMIC-CXR-JPG, a large publicly available database of labeled chest radiographs",
     https://arxiv.org/abs/1901.07042; Johnson et al., "MIMIC-CXR, a de-identified publicly available database of chest
@@ -30,39 +30,39 @@ class MIMICCXRDataModule(PrivilegedDataModule):
 
     Read before use:
     (1) The labels are computed from the impression, else from the findings of the same report. A teacher that reads
-    `impression` or `full` re-implements the labeler, and its targets are little more than smoothed labels. `findings` is less
-    of a leak (a study without impression was labelled from it), `label_masked` less still, and `indication` is known
-    before the image.
-    (2) Most annotated images are in the official training split; every patient with a region in any collection that is
-    found leaves training, by patient. MS-CXR's own split is never used. A collection has no regions of findings that it has no
-    names for: `mmpkd check-data` counts them as `roi_not_annotated`.
-    (3) Labels are by study: a frontal image may be labelled for what only the lateral one shows.
-    (4) 3,269 test studies come from 293 patients: intervals must be clustered by patient, as all of ours are.
-    (5) Files are histogram equalised 8 bit copies of the radiographs; do not equalise them again.
+    `impression` or `full` re-implements the labeler, and its targets are little more than smoothed labels. `findings` leaks
+    less (only studies without an impression were labelled from it), `label_masked` still less, and `indication` is known before
+    the image is taken.
+    (2) Most annotated images are in the official training split, so every patient with a region in any collection that is found
+    leaves training. MS-CXR's own split is never used. Labels for which a collection has no name have no regions in it;
+    `mmpkd check-data` counts them as `roi_not_annotated`.
+    (3) Labels belong to studies: a frontal image may be labelled for something that only the lateral one shows.
+    (4) 3,269 test studies come from 293 patients, so intervals must be clustered by patient, as all of ours are.
+    (5) The JPEG files are histogram equalised 8 bit copies of the radiographs; do not equalise them again.
 
     Args:
-        root: Folder of the images, with `files/`, or up to six folders above, as in a mirror; the same holds for the others.
+        root: Folder of the images, with `files/`, or a folder up to six levels above, as in a mirror; so are the other roots.
         tables_root: Folder of the tables of MIMIC-CXR-JPG; `root` by default.
-        reports_root: Folder of the reports, as a tree, `mimic-cxr-reports.zip` or `mimic_cxr_sectioned.csv` (or .gz; its own
-            sections are then trusted); `root` by default.
+        reports_root: Folder of the reports, as a tree, `mimic-cxr-reports.zip` or `mimic_cxr_sectioned.csv` (or .gz), whose
+            sections are then used as they are; `root` by default.
         image_format: `jpg` for MIMIC-CXR-JPG, `dicom` for the images of MIMIC-CXR.
-        label_names: Findings; by default the eight that MS-CXR has boxes of.
-        text: What the teacher reads: `findings`, `impression`, `full` (both), `indication`, or `label_masked` (findings
-            without the sentences that name a label). The labels are computed from the impression, else from the findings.
-            A study without the section has no privileged input.
+        label_names: Findings; by default the eight for which MS-CXR has boxes.
+        text: Part of the report that the teacher reads: `findings`, `impression`, `full` (both), `indication`, or
+            `label_masked` (findings without the sentences that name a label). The labels are computed from the impression,
+            else from the findings. A study without the section has no privileged input.
         labeler: Table of automatic labels.
-        uncertainty: What -1 becomes: `ones`, `zeros`, `ignore`, or in training `smoothed`; or a policy by finding, and
+        uncertainty: Policy for -1: `ones`, `zeros`, `ignore`, or in training `smoothed`; or a policy by finding, with
             `ignore` for the others.
-        blank: What a finding that is not mentioned becomes. "No Finding" has no zeros of its own: blank is 0 where
+        blank: Policy for findings that are not mentioned. "No Finding" is never 0 in the tables: a blank becomes 0 where
             another finding is stated.
-        test_labels: Labels of the test split: `automatic`, or the `radiologist`'s of release 2.1.0, who read the reports of 687
-            studies; the others have no label then.
+        test_labels: Labels of the test split: `automatic`, or those of the `radiologist` of release 2.1.0, who read the reports
+            of 687 studies; the other studies then have no label.
         rois: Regions that are scored, and who is held out of training for them.
-        options: Of `PrivilegedDataModule`: images, loaders.
+        options: Arguments of `PrivilegedDataModule`, for images and loaders.
     """
 
     license: ClassVar[License] = "credentialed"
-    roi_area = 0.15  # about the mean of MS-CXR
+    roi_area = 0.15  # about the mean share that a region of MS-CXR covers
 
     def __init__(
         self,

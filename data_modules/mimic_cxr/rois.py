@@ -14,12 +14,13 @@ RoiSplit = Literal["official", "all"]
 
 @dataclass(frozen=True)
 class RoiOptions:
-    """Regions that are scored. Every patient with a region in any collection that is found is held out of training.
+    """Regions that are scored; every patient with a region in any collection that is found is held out of training.
 
     Attributes:
-        root: Folder of the collections, or of one of them; a folder that holds none is refused. By default they are looked for
-            in the folder of the images, and without any there are no regions, and nobody is held out of training. Of several
-            versions of a collection the newest is scored, and patients of all are held out. The log says what was found.
+        root: Folder of the collections, or of one of them; a folder that holds none is refused. By default they are searched
+            for in the folder of the images; if there are none, there are no regions, and nobody is held out of training. Of
+            several versions of a collection, the newest is scored, and patients of all are held out. The log says what was
+            found.
         source: Collection whose regions are scored: boxes of `ms_cxr`, ellipses of `reflacx`, or anatomical regions, not
             lesions, of Chest ImaGenome (`imagenome_gold`, or the automatic `imagenome_silver`).
         split: `official` scores annotated images of the official validation and test splits only; `all` moves every
@@ -35,14 +36,14 @@ class RoiOptions:
 
 @dataclass(frozen=True)
 class Annotations:
-    """What one collection says about images.
+    """Annotations of images by one collection.
 
     Attributes:
         rois: Regions of the findings among the labels, by dicom_id.
-        annotated: All images that the collection has a region of, whatever the finding.
+        annotated: All images with a region in the collection, whatever the finding.
         frames: (height, width) of annotated images, where the collection states it.
-        counts: What was left out.
-        labels: The labels that the collection has names for; no image has a region of another one.
+        counts: Numbers of what was left out, by reason.
+        labels: The labels for which the collection has names; no image has a region of another label.
     """
 
     rois: Mapping[str, tuple[Roi, ...]]

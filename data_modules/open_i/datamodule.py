@@ -1,4 +1,4 @@
-"""The Open-i data module: reports only, to try a text teacher on real reports."""
+"""The Open-i data module: only reports, for trying a text teacher on real ones."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,20 +22,20 @@ class OpenIDataModule(PrivilegedDataModule):
     Cite: Demner-Fushman et al., "Preparing a collection of radiology examinations for distribution and retrieval", JAMIA
     23(2):304-310, 2016, https://doi.org/10.1093/jamia/ocv080.
 
-    Read before use: the codes were given by people who read these reports, so a teacher of the reports partly repeats what its
-    input was coded from. A finding without a code is absent; a report without codes, or with none but that its image is of bad
-    quality, is left out. An enlarged or borderline cardiac shadow is cardiomegaly, bullous emphysema is emphysema, and fluid or
-    blood in the pleura, with or without air, is pleural effusion; emphysema of the skin or mediastinum, pericardial effusion,
-    a blunted costophrenic angle and heart failure are none of the labels. There are no patient identifiers; every report
-    counts as a patient. Names in the text are `XXXX`.
+    Read before use: the codes were assigned by people who read these reports, so a teacher that reads them partly repeats the
+    coding. A finding without a code is absent; a report without codes, or with only a code for bad image quality, is left out.
+    An enlarged or borderline cardiac shadow is cardiomegaly, bullous emphysema is emphysema, and fluid or blood in the pleura,
+    with or without air, is pleural effusion. Emphysema of the skin or mediastinum, pericardial effusion, a blunted costophrenic
+    angle and heart failure count for no label. There are no patient identifiers, so every report counts as a patient. Names in
+    the text are `XXXX`.
 
     Args:
         root: Folder with `NLMCXR_reports.tgz`.
-        text: What a teacher reads. `label_masked` are the findings without sentences that name a finding or a synonym of it.
+        text: Part of the report that a teacher reads; `label_masked` is the findings without sentences that name a label.
         val_fraction: Share of the reports that become the validation set.
         test_fraction: Share of the reports that become the test set.
         split_seed: Seed of that draw.
-        options: Of `PrivilegedDataModule`; those of images change nothing.
+        options: Arguments of `PrivilegedDataModule`; those for images have no effect.
     """
 
     license: ClassVar[License] = "open"

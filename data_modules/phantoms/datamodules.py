@@ -20,21 +20,21 @@ from data_modules.split import Split
 class ChestPhantomDataModule(MIMICCXRDataModule):
     """Synthetic chest radiographs with reports and boxes, in the layout of MIMIC-CXR-JPG.
 
-    Training and validation labels are noisy as a labeler's are; test labels are the truth.
+    Training and validation labels have errors like those of a labeler; test labels are the truth.
 
     Args:
-        root: Where the phantoms are written, once.
+        root: Folder of the phantoms, written at first use.
         num_train: Training images.
         num_val: Validation images.
         num_test: Test images.
         file_size: Side of the image files in pixels.
         phantom_seed: Seed of the phantoms; the same for all arms and seeds of a study.
-        label_noise: How labels err: `random`, as a fixed function of the `phrase`, or `none`.
+        label_noise: Errors of the labels: `random`, determined by the `phrase` of the report, or `none`.
         image_size: Side of the square frame that the network sees, in pixels.
         mean: Mean grey value, in [0, 1], for normalisation.
         std: Standard deviation of grey values.
         cache_images: Keep prepared images in memory after the first read.
-        options: Of `MIMICCXRDataModule`.
+        options: Arguments of `MIMICCXRDataModule`.
     """
 
     license: ClassVar[License] = "synthetic"
@@ -66,7 +66,7 @@ class ChestPhantomDataModule(MIMICCXRDataModule):
             cache_images=cache_images,
             **options,
         )
-        # phantoms are no part of the data set whose counts were published
+        # the published counts are those of the real data set
         self.reader = replace(self.reader, show_published=False)
         self.counts = (num_train, num_val, num_test)
         self.file_size = file_size
@@ -75,7 +75,7 @@ class ChestPhantomDataModule(MIMICCXRDataModule):
 
     @property
     def marks_absent_labels(self) -> bool:
-        """Labels of training and validation err; regions do not."""
+        """Whether labels of training and validation have errors; regions have none."""
         return self.label_noise != "none"
 
     def read_splits(self) -> Mapping[str, Split]:
@@ -97,8 +97,8 @@ class BreastPhantomDataModule(CBISDDSMDataModule):
     """Synthetic mammograms with descriptors and lesion masks, in the layout of CBIS-DDSM.
 
     Args:
-        root: Where the phantoms are written, once.
-        num_train: Training images, of which the validation set is taken by patient.
+        root: Folder of the phantoms, written at first use.
+        num_train: Training images, from which the validation set is drawn by patient.
         num_test: Test images.
         file_size: Side of the image files in pixels.
         phantom_seed: Seed of the phantoms; the same for all arms and seeds of a study.
@@ -107,7 +107,7 @@ class BreastPhantomDataModule(CBISDDSMDataModule):
         mean: Mean grey value, in [0, 1], for normalisation.
         std: Standard deviation of grey values.
         cache_images: Keep prepared images in memory after the first read.
-        options: Of `CBISDDSMDataModule`.
+        options: Arguments of `CBISDDSMDataModule`.
     """
 
     license: ClassVar[License] = "synthetic"

@@ -14,22 +14,22 @@ from data_modules.table.where import RowFilter
 
 
 class TableDataModule(PrivilegedDataModule):
-    """Samples from one CSV or Parquet file: images, labels, text or columns, boxes or masks. No Python needed.
+    """Images, labels, text or columns, and boxes or masks from one CSV or Parquet file, without any Python.
 
     Args:
         root: Folder of the table and of the images.
         path: The table, relative to the root.
         image_column: Column with image paths, relative to the root.
         label_columns: Columns with 1, 0 or blank (not stated).
-        sample_column: Column that identifies a sample; several rows of one sample hold its boxes.
+        sample_column: Column that identifies a sample; a sample with several boxes has several rows.
         patient_column: Column that identifies a patient; no patient may be in two splits.
         split: Column with the split, and its values.
         privileged: Columns that only the teacher sees.
         rois: Regions of interest.
-        strata_columns: Columns that results are broken down by, such as view or scanner.
+        strata_columns: Columns by which results are broken down, such as view or scanner.
         where: Rows to keep, as a condition such as `age > 40 and view == 'PA'`, in the notation of `pandas.DataFrame.query`.
         data_license: Whether the data may leave the machine; `credentialed` keeps media away from online services.
-        options: Of `PrivilegedDataModule`: images, loaders.
+        options: Arguments of `PrivilegedDataModule`, for images and loaders.
     """
 
     label_setting: ClassVar[str] = "data.label_columns"
@@ -53,7 +53,7 @@ class TableDataModule(PrivilegedDataModule):
     ) -> None:
         super().__init__(tuple(label_columns), **options)
         self.roi_area = rois.area
-        self.license = data_license  # type: ignore[misc]  # the class of the data is the user's to state here
+        self.license = data_license  # type: ignore[misc]  # here the user states the license
         root = Path(root)
         self.reader = TableReader(
             path=root / path,

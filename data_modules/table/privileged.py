@@ -53,7 +53,7 @@ class PrivilegedColumns:
             file: Name of the file, for messages.
 
         Raises:
-            ValueError: If a cell of a numeric column is no number.
+            ValueError: If a cell of a numeric column is not a number.
         """
         if not self.numeric and not self.categorical:
             return None
@@ -66,10 +66,10 @@ class PrivilegedColumns:
         return Table(numeric, stacked, self.numeric, tuple(names))
 
     def _multi_hot(self, cells: "pd.Series[str]", vocabulary: Sequence[str]) -> NDArray[np.float32]:
-        """Return (N, M), one column a category; zeros where a cell is blank."""
+        """Return float32 (N, M), one column per category; zeros where a cell is blank."""
         position = {value: number for number, value in enumerate(vocabulary)}
         code, different = pd.factorize(cells)
-        # the last row, of zeros, is that of blank cells, whose code is -1
+        # blank cells have the code -1, so the last row stays zero for them
         encoded = np.zeros((len(different) + 1, len(vocabulary)), dtype=np.float32)
         for row, cell in enumerate(different):
             encoded[row, [position[value] for value in self._values(cell) if value in position]] = 1

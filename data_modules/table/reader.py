@@ -18,7 +18,7 @@ from data_modules.table.split_column import SplitColumn
 from data_modules.table.where import RowFilter
 
 Rois = Mapping[int, tuple[Roi, ...]]
-# settings whose columns say something about a sample, and not about one of its regions
+# settings whose columns describe a sample rather than one of its regions
 _OF_A_SAMPLE = (
     "image_column",
     "patient_column",
@@ -55,7 +55,7 @@ class TableReader:
 
     @property
     def used(self) -> dict[str, tuple[str, ...]]:
-        """Columns of the table that are used, by the setting that names them."""
+        """The columns that are used, by the setting that names them."""
         return {
             "image_column": (self.image_column,),
             "sample_column": (self.sample_column,),
@@ -78,11 +78,13 @@ class TableReader:
         """
         frame = self._frame()
         self._check_repeated_rows(frame)
+        # rows of the same sample agree in all but their regions
         samples = frame.drop_duplicates(self.sample_column)
         label = np.stack([binary_column(samples[name], self._what(name)) for name in self.label_columns], axis=1)
         subset = self.split.names(samples, self.path.name)
         rois = self._rois(frame, samples)
         counts = self._separate(samples, label, subset, rois)
+        # only now: categories of patients who have just left training must stay unknown
         vocabulary = self.privileged.vocabulary(samples[subset == "train"])
         return {
             name: self._split(
@@ -97,7 +99,7 @@ class TableReader:
     def _frame(self) -> pd.DataFrame:
         """Return the cells that are used, with the rows of the file as index."""
         cells = read_table(self.path, self.used)
-        # rows are chosen by cells as they are written
+        # `where` sees cells as they are written
         frame = cells.apply(without_decimal_points)
         if self.where is not None:
             frame = frame.loc[self.where(cells, self.path.name).index]
@@ -105,7 +107,7 @@ class TableReader:
         return frame.assign(**{name: identifiers(frame[name], self._what(name)) for name in needed})
 
     def _check_repeated_rows(self, frame: pd.DataFrame) -> None:
-        """Check that several rows of one sample differ in their boxes only; which row would count otherwise?"""
+        """Check that several rows of one sample differ only in their regions, since it would be unclear which row counts."""
         columns = [name for setting in _OF_A_SAMPLE for name in self.used[setting] if name != self.sample_column]
         columns = list(dict.fromkeys(columns))
         different = frame[[self.sample_column, *columns]].drop_duplicates()
@@ -131,7 +133,7 @@ class TableReader:
     def _separate(
         self, samples: pd.DataFrame, label: NDArray[np.float32], subset: NDArray[np.object_], rois: Rois
     ) -> dict[str, int]:
-        """Take patients with an ROI out of training, in place; return what that costs."""
+        """Take patients with an ROI out of training, changing `subset` in place, and return counts of what is lost."""
         patients = samples[self.patient_column]
         owners = set(patients.iloc[sorted(rois)])
         own = patients.isin(owners).to_numpy(dtype=np.bool_) & (subset == "train")

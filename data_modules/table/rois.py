@@ -1,4 +1,4 @@
-"""Regions of interest of a table: boxes, ellipses and circles, and mask files by column or by pattern."""
+"""Regions of interest in a table: boxes, ellipses, circles, and mask files by column or by pattern."""
 
 import string
 from collections.abc import Hashable, Mapping, Sequence
@@ -30,14 +30,14 @@ class RoiColumns:
         mask_pattern: Path of a mask below the image root, with `{column}` placeholders, used where the file exists.
         mask_columns: Columns with paths of masks below the image root, used where a cell is not blank.
         box_columns: Four columns of a box; a sample with several boxes has several rows.
-        box_format: What the four numbers are.
+        box_format: Meaning of the four numbers.
         ellipse_columns: Four columns with left, top, right and bottom of an ellipse, in pixels.
         circle_columns: Three columns with the centre of a circle, as x and y, and its radius, in pixels.
         patients: Training patients with a region are dropped, or moved to `test`; none stays in training.
-        area: Share in (0, 1] of the frame that a typical region takes: `iou_top_area` selects as much of a map.
+        area: Share in (0, 1] of the frame that a typical region covers; `iou_top_area` selects that share of a map.
 
     Raises:
-        ValueError: If there are regions without a label, the pattern is none, or the area is out of its range.
+        ValueError: If regions have no label, the pattern is not valid, or the area is out of range.
     """
 
     label: str | None = None
@@ -69,7 +69,7 @@ class RoiColumns:
 
     @cached_property
     def pattern(self) -> tuple[tuple[str, str | None], ...]:
-        """The parts of `mask_pattern`: text, and the column that follows it, or None.
+        """The parts of `mask_pattern`, each a text and the column that follows it, or None.
 
         Raises:
             ValueError: If its braces hold anything but the name of a column.
@@ -98,7 +98,7 @@ class RoiColumns:
 
     @property
     def used(self) -> dict[str, tuple[str, ...]]:
-        """Columns of the table that are used, by the setting that names them."""
+        """The columns that are used, by the setting that names them."""
         if self.is_empty:
             return {}
         return {
@@ -114,11 +114,11 @@ class RoiColumns:
 def read_rois(
     columns: RoiColumns, frame: pd.DataFrame, sample_column: str, label_names: Sequence[str], root: Path, file: str
 ) -> dict[str, tuple[Roi, ...]]:
-    """Return the regions of every sample that has one; the parts of one label are joined.
+    """Return the regions of every sample that has one; parts of the same label are joined.
 
     Args:
-        columns: Where they are.
-        frame: The table, one row or more a sample.
+        columns: Columns with the regions.
+        frame: The table, with one or more rows per sample.
         sample_column: Column that identifies a sample.
         label_names: The K labels.
         root: Folder that paths of masks are relative to.
@@ -128,7 +128,7 @@ def read_rois(
         ROIs by sample.
 
     Raises:
-        ValueError: If a label is unknown or blank, no sample has a file of the pattern, or a shape is not stated by numbers.
+        ValueError: If a label is unknown or blank, no sample has a file of the pattern, or a shape is not given by numbers.
     """
     labels = _labels(columns, frame, label_names, file)
     found = [
@@ -143,7 +143,7 @@ def read_rois(
     parts: dict[str, dict[int, list[Region]]] = {}
     for row, region in found:
         own = parts.setdefault(names[row], {}).setdefault(labels[row], [])
-        if region not in own:  # repeated in every row of the sample
+        if region not in own:  # a mask may be repeated in every row of its sample
             own.append(region)
     rois: dict[str, tuple[Roi, ...]] = {}
     for name, by_label in parts.items():
@@ -207,7 +207,7 @@ def _circles(columns: RoiColumns, frame: pd.DataFrame, file: str) -> Found:
 
 
 def _shapes(frame: pd.DataFrame, names: Sequence[str], setting: str, file: str) -> list[tuple[int, list[float]]]:
-    """Return the numbers of each row that states a shape."""
+    """Return the row and numbers of each shape that is stated."""
     values: NDArray[np.float64] = np.stack(
         [numbers(frame[name], f"column '{name}' of '{file}' (data.{setting})") for name in names], axis=1
     )

@@ -12,7 +12,7 @@ from data_modules.columns import rows_in_words
 
 @dataclass(frozen=True)
 class SplitColumn:
-    """Which rows are for training, validation and test.
+    """The column that assigns rows to training, validation and test.
 
     Attributes:
         column: Column with the split.

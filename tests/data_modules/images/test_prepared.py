@@ -115,7 +115,7 @@ def test_an_unreadable_image_is_listed_skipped_and_left_out(tmp_path: Path) -> N
 
 def test_an_unreadable_image_may_stop_the_work(tmp_path: Path, split: Split) -> None:
     split.image[3].unlink()
-    with pytest.raises(ImageReadError, match=r"3\.png.*is kept"):
+    with pytest.raises(ImageReadError, match=r"3\.png.*are kept"):
         build(tmp_path / "p", split, on_error="stop")
     with pytest.raises(StaleImagesError, match="not complete"):
         PreparedImages(tmp_path / "p", PREPARATION, split.sample_id, split.image)
@@ -274,7 +274,7 @@ def test_a_process_that_is_killed_ends_the_command_with_one_line_that_names_its_
     assert len(error) == 1
     assert "Expected 1 processes to end by themselves but one was killed" in error[0]
     assert error[0].endswith(
-        f"They were reading {tmp_path / 'files' / 'test' / '3.png'}. What was prepared before is kept."
+        f"They were reading {tmp_path / 'files' / 'test' / '3.png'}. Images prepared so far are kept."
     )
     monkeypatch.undo()
     assert main(args) == 0
