@@ -69,7 +69,7 @@ class SyntheticDataModule(PrivilegedDataModule):
 
     def __init__(self, side: int, batch_size: int, num_batches: int, num_val_batches: int) -> None:
         augmentation = Augmentation(shift=0.05, scale=0.1, rotate=10, contrast=0.1)
-        super().__init__(NAMES, side, batch_size, augmentation=augmentation)
+        super().__init__(NAMES, image_size=side, batch_size=batch_size, augmentation=augmentation)
         self.num_batches, self.num_val_batches = num_batches, num_val_batches
 
     def read_splits(self) -> Mapping[str, Split]:

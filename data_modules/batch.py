@@ -1,4 +1,4 @@
-"""The batch contract: what a data set hands to a module, defined here and nowhere else."""
+"""The batch contract between data modules and models, defined here and nowhere else."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,7 +90,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         samples: At least one sample; all come from the same split, so all lack the same fields.
 
     Returns:
-        The batch, with exactly the keys that the samples carry.
+        The batch, with a key for each field that the samples have.
     """
     batch: Batch = {
         "label": torch.from_numpy(np.stack([s.label for s in samples])),
@@ -98,7 +98,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         "sample_id": [s.sample_id for s in samples],
         "patient_id": [s.patient_id for s in samples],
     }
-    images = [s.image for s in samples if s.image is not None]
+    images = [s.image for s in samples if s.image is not None]  # (C, H, W) each
     if images:
         batch["image"] = torch.from_numpy(np.stack(images))
         batch.update(_collate_rois(samples, images[0].shape[-2:]))
@@ -111,6 +111,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
 def _collate_rois(samples: Sequence[Sample], size: tuple[int, ...]) -> Batch:
     rows = [(row, s.roi_mask, s.roi_label) for row, s in enumerate(samples)]
     owned = [(row, mask, label) for row, mask, label in rows if mask is not None and label is not None]
+    # without any region, arrays of length 0 keep their types and shapes
     masks = [mask for _, mask, _ in owned] or [np.zeros((0, *size), dtype=np.bool_)]
     labels = [label for _, _, label in owned] or [np.zeros(0, dtype=np.int64)]
     sample = [np.full(len(mask), row, dtype=np.int64) for row, mask, _ in owned] or [np.zeros(0, np.int64)]

@@ -1,4 +1,4 @@
-"""Check names of columns and values before they are used; messages name the nearest known name, and the rows of the file."""
+"""Check column names and values before they are used; messages suggest the nearest name and say which rows are wrong."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ import pandas as pd
 from data_modules.suggestion import did_you_mean
 
 NUM_NAMED = 5
-# how floats and spreadsheets write long numbers
+# long numbers as floats and spreadsheets write them
 _SCIENTIFIC = r"[+-]?\d\.\d+[eE]\+\d+"
 # integers up to here are exact in float64
 _LARGEST_EXACT = 2**53
@@ -21,9 +21,9 @@ def check_names(names: Iterable[str], known: Sequence[str], what: str) -> None:
     """Check that every name is known.
 
     Args:
-        names: What a configuration names.
-        known: What there is.
-        what: What the names are, for the message, for example "columns of 'table.csv'".
+        names: Names in a configuration.
+        known: Names that exist.
+        what: A description of the names for the message, for example "columns of 'table.csv'".
 
     Raises:
         ValueError: If a name is unknown; suggests the nearest known one.
@@ -35,12 +35,12 @@ def check_names(names: Iterable[str], known: Sequence[str], what: str) -> None:
 
 
 def rows_in_words(column: "pd.Series[Any]", where: npt.NDArray[np.bool_]) -> str:
-    """Return which rows of its file some cells of a column are in, for a message: `rows 3, 5, 8`.
+    """Return the rows of some cells for a message, such as `rows 3, 5, 8`.
 
     Args:
         column: N cells. An index without a name is that of `pandas.read_csv`, which begins with 0 below the header; any other is
             named as it is, for example `study_id 50414267`.
-        where: Bool (N,), the cells.
+        where: Bool (N,), True for the cells to name.
     """
     index = column.index[where]
     labels = index if index.name is not None else index + 2
@@ -53,11 +53,11 @@ def rows_in_words(column: "pd.Series[Any]", where: npt.NDArray[np.bool_]) -> str
 def identifiers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.str_]:
     """Return a column of identifiers as text.
 
-    A blank among them makes NumPy cut all identifiers to one character, and pandas turn integers into floats.
+    Blanks are refused: one of them makes NumPy cut every identifier to one character, and pandas turn integers into floats.
 
     Args:
         column: N identifiers, as text or as whole numbers, with the rows of the file as `rows_in_words` reads them.
-        what: What the column is, for the message, for example "column 'patient' of 'table.csv'".
+        what: A description of the column for the message, for example "column 'patient' of 'table.csv'".
 
     Returns:
         Text (N,), without blanks at either end. Whole numbers have no decimal point.
@@ -94,7 +94,7 @@ def numbers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.float64]:
 
     Args:
         column: Numbers or their spellings, with a decimal point; true and false, which are 1 and 0; or blanks.
-        what: What the column is, for the message.
+        what: A description of the column for the message.
 
     Returns:
         Float64 (N,), NaN for a blank cell.
@@ -114,7 +114,7 @@ def numbers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.float64]:
 
 
 def to_numbers(column: "pd.Series[str]") -> npt.NDArray[np.float64]:
-    """Return a column as float64 (N,): true and false are 1 and 0, NaN is what is no number."""
+    """Return a column as float64 (N,): true and false are 1 and 0, and anything that is not a number is NaN."""
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     cells = column.astype(object).where(column.notna(), "").map(str)
@@ -129,7 +129,7 @@ def binary_column(
 
     Args:
         column: Numbers or their spellings, true or false, or blanks.
-        what: What the column is, for the message.
+        what: A description of the column for the message.
         allowed: The numbers that may occur.
 
     Returns:
@@ -166,5 +166,6 @@ def _refuse(column: "pd.Series[str]", wrong: npt.NDArray[np.bool_], expected: st
         number = int(wrong.sum())
         cells = "1 cell is" if number == 1 else f"{number} cells are"
         raise ValueError(
-            f"Expected {expected} but {cells} {found} ({rows_in_words(column, wrong)}). Mend the table, or leave these rows out."
+            f"Expected {expected} but {cells} {found} ({rows_in_words(column, wrong)}). Correct the table, or leave these rows "
+            "out."
         )

@@ -1,4 +1,4 @@
-"""One data set class for all data: serves the rows of a `Split`."""
+"""The PyTorch data set that serves the rows of a `Split`, whatever the data."""
 
 import math
 
@@ -19,17 +19,17 @@ from data_modules.split import Split
 
 
 class PrivilegedDataset(Dataset[Sample]):
-    """Samples of a split, with image, ROI masks and privileged input as asked for.
+    """Samples of a split, with images, ROI masks and privileged input as requested.
 
     Args:
         split: The rows.
         transform: Augmentation and normalisation.
-        preparation: From a file to the network's frame.
+        preparation: Turns an image file into the network's frame.
         load_images: Whether to read images and ROIs.
         load_privileged: Whether to serve reports and tables.
         cache_images: Keep prepared images (float32, num_samples x image_size^2 x 4 bytes) in memory after the first
             read; all loader processes share them.
-        prepared: Images of this split that were prepared before, or None to read the files.
+        prepared: Prepared images of this split, or None to read the image files.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class PrivilegedDataset(Dataset[Sample]):
         self.prepared = prepared
         pixels = preparation.image_size**2
         self._images = SharedCache(np.full(len(split), 4 * pixels)) if cache_images and load_images else None
-        # a mask file may have as many pixels as a film: it is read once, and kept with 8 pixels a byte
+        # Mask files can be as large as films (5,000 pixels a side), so each is read once and kept with 8 pixels per byte.
         num_rois = np.zeros(len(split), dtype=np.int64)
         for index, rois in split.rois.items():
             num_rois[index] = len(rois)
@@ -63,7 +63,7 @@ class PrivilegedDataset(Dataset[Sample]):
         """Return one sample.
 
         Args:
-            key: Epoch and position in the split; a position alone is that of the first epoch, as samplers of PyTorch have it.
+            key: Epoch and position in the split; a position alone, as samplers of PyTorch yield it, means the first epoch.
         """
         epoch, index = key if isinstance(key, tuple) else (0, key)
         split = self.split
@@ -95,10 +95,12 @@ class PrivilegedDataset(Dataset[Sample]):
         side = self.preparation.image_size
         kept = None if self._images is None else self._images.get(index)
         packed = self._masks.get(index)
+        # the masks are placed by the geometry of the file, so it is read again unless both are known
         if kept is not None and packed is not None:
             return kept.view(np.float32).reshape(side, side), self._unpacked(packed)
         image, placement = self._read(index)
         if packed is None:
+            # (r, H*W) to 8 pixels per byte
             packed = np.packbits(self._draw(index, placement).reshape(-1, side**2), axis=-1).reshape(-1)
             self._masks.put(index, packed)
         if self._images is not None:
@@ -107,7 +109,7 @@ class PrivilegedDataset(Dataset[Sample]):
 
     def _unpacked(self, packed: NDArray[np.uint8]) -> NDArray[np.bool_]:
         side = self.preparation.image_size
-        rows = packed.reshape(-1, math.ceil(side**2 / 8))
+        rows = packed.reshape(-1, math.ceil(side**2 / 8))  # (r, bytes of a mask)
         return np.unpackbits(rows, axis=-1, count=side**2).reshape(-1, side, side).astype(np.bool_)
 
     def _read(self, index: int) -> tuple[Image, Placement]:

@@ -1,11 +1,11 @@
-"""Data sets that a trained student is evaluated on, and that nothing is trained on."""
+"""Data sets that are only used to evaluate students trained elsewhere."""
 
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from data_modules.base import License, PrivilegedDataModule
 from data_modules.columns import identifiers, texts
-from data_modules.images.geometry import Resize, Size
-from data_modules.images.image_file import GreyRange
+from data_modules.images.geometry import Size
 from data_modules.images.preparation import Preprocess
 from data_modules.images.regions import Region, join_regions
 from data_modules.split import Split
@@ -26,20 +25,20 @@ MissingImages = Literal["error", "drop"]
 
 @dataclass(frozen=True)
 class Annotated:
-    """What an evaluation set says about N images, in the vocabulary of the student's labels.
+    """Annotations of N images of an evaluation set, in the vocabulary of the student's labels.
 
     Attributes:
         sample_id: N unique identifiers.
-        patient_id: N patients; the image itself where a set does not tell.
+        patient_id: N patients; the image itself where a set does not identify them.
         files: N image files.
-        names: M findings that the set annotates: those of its published vocabulary, whether or not they occur in these images.
+        names: M findings in the published vocabulary of the set, whether or not they occur in these images.
         labels: Float32 (N, M): 1, 0 or NaN.
         regions: Image, finding and region, in any order.
         frames: (height, width) of annotated images, where the set states it.
         squeezed: Whether the image files show the annotated images in other proportions.
-        counts: What was left out.
-        strata: What results can be broken down by, N values each.
-        unknown_names: Names in the files that are not of the published vocabulary; they say nothing about any label.
+        counts: Numbers of what was left out, by reason.
+        strata: N values of each stratum by which results can be broken down.
+        unknown_names: Names in the files that are not in the published vocabulary; they count for no label.
     """
 
     sample_id: Sequence[str]
@@ -71,32 +70,22 @@ class EvaluationReader(ABC):
         """Read tables and annotations; images are not opened."""
 
     def preprocess(self) -> Preprocess | None:
-        """Return what is done to an image before it is resized; nothing by default."""
+        """Return the step that an image goes through before it is resized; none by default."""
         return None
 
 
 class EvaluationDataModule(PrivilegedDataModule):
-    """One data set to evaluate a student on that was trained on another: `mmpkd test --data FILE --ckpt_path CHECKPOINT`.
+    """A data set for evaluating a student that was trained on another one: `mmpkd test --data FILE --ckpt_path CHECKPOINT`.
 
-    There is a test split only. A finding outside the published vocabulary of the data set has no label (NaN) and takes no part
-    in any score: the log names it, and `mmpkd check-data` counts it as `not_annotated`. A finding of the vocabulary that the
-    data set does not state of an image is absent (0), or not stated (NaN) if something that it does state may mean it.
+    It has a test split only. A finding outside the published vocabulary of the data set has no label (NaN) and is left out of
+    all scores: the log names it, and `mmpkd check-data` counts it as `not_annotated`. A finding inside the vocabulary that is
+    not stated for an image is absent (0), or unknown (NaN) if something that is stated may imply it.
 
     Args:
         reader: The data set, for example `data_modules.chest_sets.VinDrCXR`.
         label_names: Labels of the student, in the order in which it was trained.
         missing_images: Whether a missing image file is an error, or its sample is dropped and counted.
-        image_size: Side of the square frame that the network sees, in pixels.
-        batch_size: Samples a step and device.
-        num_workers: Loader processes; 0 loads in the main process.
-        seed: Seed of the run; nothing here is random.
-        mean: Mean grey value, in [0, 1], for normalisation: that of the training data.
-        std: Standard deviation of grey values.
-        resize: `stretch` to the square frame, or `pad` to keep the aspect ratio.
-        cache_images: Keep prepared images in memory after the first read.
-        prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
-        grey_range: What becomes 0 and 1 in DICOM and 16 bit files: the extremes of each image (`observed`), or the ends
-            of the range that the file declares (`declared`).
+        options: Arguments of `PrivilegedDataModule`; set `mean` and `std` to those of the training data.
     """
 
     expected_splits: ClassVar[tuple[str, ...]] = ("test",)
@@ -107,31 +96,10 @@ class EvaluationDataModule(PrivilegedDataModule):
         reader: EvaluationReader,
         label_names: tuple[str, ...],
         missing_images: MissingImages = "error",
-        image_size: int = 224,
-        batch_size: int = 32,
-        num_workers: int = 0,
-        seed: int = 0,
-        mean: float = 0.5,
-        std: float = 0.25,
-        resize: Resize = "pad",
-        cache_images: bool = False,
-        prepared: Path | None = None,
-        grey_range: GreyRange = "observed",
+        **options: Any,
     ) -> None:
-        super().__init__(
-            label_names=label_names,
-            image_size=image_size,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            mean=mean,
-            std=std,
-            resize=resize,
-            load_privileged=False,
-            cache_images=cache_images,
-            prepared=prepared,
-            grey_range=grey_range,
-        )
+        # no options here, since nothing is trained and nothing is privileged
+        super().__init__(label_names, load_privileged=False, augmentation=None, max_train_samples=None, **options)
         self.reader = reader
         self.missing_images = missing_images
         self.license = reader.license  # type: ignore[misc]  # that of the data set
@@ -139,7 +107,7 @@ class EvaluationDataModule(PrivilegedDataModule):
         self.roi_union_area = reader.roi_union_area
 
     def preprocess(self) -> Preprocess | None:
-        """Return what the data set needs before images are resized."""
+        """Return the step that images of the data set go through before they are resized."""
         return self.reader.preprocess()
 
     def read_splits(self) -> Mapping[str, Split]:
@@ -160,7 +128,7 @@ class EvaluationDataModule(PrivilegedDataModule):
                 f"'{example}'. Restore them, or set data.missing_images to 'drop'."
             )
         kept = np.flatnonzero(exists)
-        label = project_labels(found.labels, found.names, self.label_names)
+        label = project_labels(found.labels, found.names, self.label_names)  # (N, K)
         outside = [name for name in self.label_names if name not in found.names]
         _say_vocabulary(type(self.reader).__name__, self.label_names, found.names, found.unknown_names)
         rois = join_regions(found.regions, self.label_names, found.frames, found.squeezed)
@@ -197,7 +165,7 @@ class EvaluationDataModule(PrivilegedDataModule):
 def _say_vocabulary(
     data_set: str, label_names: Sequence[str], annotated: Sequence[str], unknown: Sequence[str]
 ) -> None:
-    """Say once which labels a data set annotates and which have no score on it, and which of its names nobody knows."""
+    """Log once which labels a data set annotates, which it does not, and which of its names are unknown."""
     inside = ", ".join(name for name in label_names if name in annotated)
     outside = ", ".join(name for name in label_names if name not in annotated)
     missing = f"; it does not annotate {outside}: no label and no score" if outside else ""
@@ -218,7 +186,7 @@ def _identifiers(values: Sequence[str], what: str) -> NDArray[np.str_]:
 def project_labels(
     labels: NDArray[np.float32], names: Sequence[str], label_names: Sequence[str]
 ) -> NDArray[np.float32]:
-    """Bring the labels of one data set into the order of another.
+    """Rearrange the labels of one data set in the order of another.
 
     Args:
         labels: Float32 (N, M): 1, 0 or NaN.
@@ -229,7 +197,7 @@ def project_labels(
         Float32 (N, K), NaN in columns that the data set does not annotate.
 
     Raises:
-        ValueError: If no label is shared: nothing could be evaluated.
+        ValueError: If the data sets share no label, so that nothing could be evaluated.
     """
     if not set(names) & set(label_names):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Which image an annotation was drawn on: its height and width, from tables, and whether image files agree with them."""
+"""Sizes of the images that annotations were drawn on, and a check that the image files agree with them."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,12 +12,13 @@ from data_modules.files.csv_file import read_csv
 from data_modules.images.dicom import is_dicom
 from data_modules.images.geometry import Size
 from data_modules.images.image_file import read_size
-from data_modules.images.regions import MaskRegion, Roi, check_scale
+from data_modules.images.mask_regions import MaskRegion, check_scale
+from data_modules.images.regions import Roi
 from data_modules.split import Split
 
 # names of height and width: ours, and those of the tables that come with resized copies on Kaggle
 SIZE_COLUMNS = (("height", "width"), ("dim0", "dim1"))
-# images of a split whose headers are read before anything long; `mmpkd check-data` looks at all
+# images of a split whose headers are read before any long work; `mmpkd check-data` reads all
 NUM_CHECKED = 20
 
 
@@ -30,7 +31,7 @@ def frames_by_image(
         images: Image of each row; several rows of one image agree.
         heights: Its height in pixels, as numbers or text.
         widths: Its width.
-        what: What the rows are, for messages, for example "rows of 'boxes.csv'".
+        what: A description of the rows for messages, for example "rows of 'boxes.csv'".
 
     Returns:
         (height, width) by image.
@@ -56,7 +57,7 @@ def frames_by_image(
 
 
 def read_annotation_size(path: Path) -> dict[str, Size]:
-    """Read the sizes of annotated images from a table of one's own, or one that comes with a resized copy.
+    """Read the sizes of annotated images from a table of your own, or one that comes with a resized copy.
 
     Args:
         path: CSV file with the columns `image_id`, `height` and `width`, or `image_id`, `dim0` (height) and `dim1` (width).
@@ -66,7 +67,7 @@ def read_annotation_size(path: Path) -> dict[str, Size]:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If a column is missing or a size is no size.
+        ValueError: If a column is missing, or a size is not two positive whole numbers.
     """
     table = read_csv(path, dtype=str)
     names = [str(name) for name in table.columns]
@@ -127,7 +128,7 @@ def check_frames(split: Split) -> None:
 def _check_image(path: Path, rois: tuple[Roi, ...]) -> None:
     masks = [(roi, region) for roi in rois for region in roi.regions if isinstance(region, MaskRegion)]
     if not masks and all(roi.frame is None or roi.squeezed for roi in rois):
-        return  # nothing is stated that the file could contradict
+        return  # no size is stated, so the file cannot contradict it
     size = read_size(path)
     for roi in rois:
         if roi.frame is not None and not roi.squeezed:

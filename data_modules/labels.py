@@ -1,4 +1,4 @@
-"""Names of labels, and labels that have one value only."""
+"""Names of labels, and labels that have only one value."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def metric_name(label: str) -> str:
-    """Return how a label is called in the names of logged values: in lower case, with underscores for spaces."""
+    """Return a label as it stands in the names of logged values: in lower case, with underscores for spaces."""
     return label.lower().replace(" ", "_")
 
 
@@ -43,14 +43,14 @@ def stated_values(column: NDArray[np.float32]) -> list[float]:
 
 
 def without_both_values(label: NDArray[np.float32], label_names: Sequence[str]) -> dict[str, str]:
-    """Return the labels that nothing can be ranked by, since they are never stated or always the same.
+    """Return the labels that cannot be learned or scored, since they are never stated or always the same.
 
     Args:
         label: Float32 (N, K): 1, 0, or NaN for not stated.
         label_names: K names.
 
     Returns:
-        What each of them is, by name: `not stated`, `always 0` or `always 1`.
+        `not stated`, `always 0` or `always 1` by label.
     """
     found = {}
     for name, column in zip(label_names, label.T, strict=True):

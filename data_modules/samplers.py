@@ -15,23 +15,23 @@ class EpochSampler(DistributedSampler[Key]):
     """Yields (epoch, index) in an order that depends on the seed and the epoch only.
 
     Resuming inside an epoch needs no generator state: the order is recomputed and the samples already seen are
-    skipped. They are counted over all processes, so that another number of processes can go on.
+    skipped. They are counted over all processes, so that training can resume with another number of processes.
 
-    It is a `DistributedSampler`, since it serves the share of one process: Lightning would take a share of that share otherwise,
-    unless the trainer is made with `use_distributed_sampler=False`.
+    It is a `DistributedSampler` because it already serves the share of one process. Lightning would otherwise wrap it in a
+    sampler that takes a share of that share, unless the trainer has `use_distributed_sampler=False`.
 
     Args:
         num_samples: Size of the split.
         seed: Seed of the order.
         shuffle: Whether the order is random; otherwise it is 0, 1, 2, ...
         start_epoch: Epoch to begin with.
-        start_sample: Samples of that epoch, over all processes, that were already seen.
+        start_sample: Number of samples of that epoch, over all processes, that were already seen.
         rank: Rank of this process.
         world_size: Number of processes. For a shuffled (training) order all ranks get the same number of samples by
             leaving out at most world_size - 1; otherwise every sample is served exactly once and ranks may differ by
             one.
-        batch_size: Samples a batch. A shuffled order has whole batches only, or a smaller one if there are no more samples; an
-            epoch that goes on with another batch size than it began with may end with a smaller one, so that each of its samples
+        batch_size: Samples per batch. A shuffled order has only whole batches, or a single smaller one if the split is smaller
+            than a batch. An epoch that is resumed with another batch size may end with a smaller batch, so that every sample
             is served.
     """
 
@@ -46,7 +46,7 @@ class EpochSampler(DistributedSampler[Key]):
         world_size: int = 1,
         batch_size: int = 1,
     ) -> None:
-        # of the data set, only the size is used
+        # `DistributedSampler` only uses the length of its data set
         super().__init__(cast("Dataset[Any]", range(num_samples)), world_size, rank, shuffle, seed)
         self.num_samples = num_samples
         self.world_size = world_size
@@ -56,7 +56,7 @@ class EpochSampler(DistributedSampler[Key]):
         self.batch_size = batch_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration serves; Lightning calls it at the start of each."""
+        """Choose the epoch of the next iteration; Lightning calls this at the start of each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -67,13 +67,13 @@ class EpochSampler(DistributedSampler[Key]):
 
     @property
     def num_left(self) -> int:
-        """Number of samples that this rank gets, in a shuffled order, of the epoch to begin with."""
+        """Number of samples of the first epoch that are still to be served on this rank, in a shuffled order."""
         if not self.start_sample:
             return len(self)
         share = self.num_samples // self.world_size
         left = (self.num_samples - self.start_sample) // self.world_size
         if left % self.batch_size == share % self.batch_size:
-            left = self._whole_batches(left)  # as before the interruption: what any epoch leaves out is left out
+            left = self._whole_batches(left)  # leave out the same samples as an epoch without interruption
         return min(left, len(self))
 
     def _whole_batches(self, num: int) -> int:
@@ -82,9 +82,11 @@ class EpochSampler(DistributedSampler[Key]):
     def __iter__(self) -> Iterator[Key]:
         order = list(range(self.num_samples))
         if self.shuffle:
+            # a prime factor, so that (seed, epoch) and (seed + 1, epoch - 1) give different orders
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
             order = torch.randperm(self.num_samples, generator=generator).tolist()
         is_first = self.epoch == self.start_epoch
+        # skip what all ranks have seen, then take every world_size-th sample
         own = order[self.start_sample if is_first else 0 :][self.rank :: self.world_size]
         if self.shuffle:
             own = own[: self.num_left if is_first else len(self)]

@@ -1,4 +1,4 @@
-"""A split in columns: what a reader of a data set produces and a `PrivilegedDataset` serves."""
+"""A split in columns: readers of data sets produce it, and a `PrivilegedDataset` serves it."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from data_modules.images.regions import Roi
 
 
 def taken_out(label: str) -> str:
-    """Return the name of a count: positives of a label whose patients left training since they have a region."""
+    """Return the name under which positives of a label are counted that left training with their annotated patients."""
     return f"positives_taken_out: {label}"
 
 
@@ -53,8 +53,8 @@ class Split:
         report: N texts, or None if the data set has no text.
         table: Privileged columns, or None.
         rois: Annotated regions by position in the split. Training splits have none, by construction.
-        counts: What the reader kept and dropped, for the report.
-        strata: What results can be broken down by, such as view or density: N values by name, empty where unknown.
+        counts: Numbers of what the reader kept and dropped, for the report.
+        strata: N values by name, such as view or density, by which results can be broken down; empty where unknown.
     """
 
     sample_id: NDArray[np.str_]
@@ -91,7 +91,7 @@ class Split:
 
     @cached_property
     def row_hashes(self) -> NDArray[np.uint64]:
-        """A hash of all that a teacher sees of each sample, (N,): identifier, label and privileged input, by column name."""
+        """A hash of everything that a teacher sees of each sample, (N,): identifier, label and privileged columns by name."""
         names = "\0".join([] if self.table is None else [*self.table.numeric_names, *self.table.categorical_names])
         arrays = [self.label, self.has_privileged[:, None]]
         if self.table is not None:
@@ -101,10 +101,11 @@ class Split:
         result = np.empty(len(self), np.uint64)
         for position, (name, text) in enumerate(zip(self.sample_id.tolist(), texts, strict=True)):
             digest = hashlib.blake2b(digest_size=8)
-            # lengths make the stream of bytes unambiguous
+            # without lengths, different splits of the same bytes into fields would have one hash
             for part in (names, name, text):
                 encoded = part.encode()
                 digest.update(f"{len(encoded)}:".encode() + encoded)
+            # rows of arrays have a fixed length
             for row in rows:
                 digest.update(row[position].tobytes())
             result[position] = int.from_bytes(digest.digest(), "little")
@@ -118,7 +119,7 @@ class Split:
         """Return the split with identifiers replaced by keyed hashes (BLAKE2b), 16 hexadecimal digits each.
 
         Args:
-            key: A secret; without it, nobody can find the identifiers by hashing those that are known.
+            key: A secret, without which nobody can recover identifiers by hashing candidates.
         """
 
         def hashed(names: NDArray[np.str_]) -> NDArray[np.str_]:
@@ -148,7 +149,7 @@ class Split:
 
 
 def patient_folds(patient_id: NDArray[np.str_], num_folds: int) -> NDArray[np.int64]:
-    """Return the fold of each sample, in [0, num_folds): a function of the set of patients, whatever their order.
+    """Return the fold of each sample, in [0, num_folds); it depends on the set of patients, not on their order.
 
     Args:
         patient_id: (N,).
@@ -160,6 +161,7 @@ def patient_folds(patient_id: NDArray[np.str_], num_folds: int) -> NDArray[np.in
     patients, position = np.unique(patient_id, return_inverse=True)
     if not 2 <= num_folds <= len(patients):
         raise ValueError(f"Expected 2 to {len(patients)} folds, the number of patients, but got {num_folds}.")
+    # a fixed seed: teachers of different folds must agree on them
     order = np.random.default_rng(0).permutation(len(patients))
     return (order % num_folds)[position.reshape(-1)]
 

@@ -1,4 +1,4 @@
-"""What was meant by a name that there is not."""
+"""Suggestions for misspelt names."""
 
 import difflib
 from collections.abc import Iterable
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ` Did you mean 'a' or 'b'?` with the known names nearest to a word, or an empty string if none is near.
 
-    Names that begin with the word come first, the shortest of them at the front: a word is more often cut short than misspelt.
+    Names that begin with the word come first, shortest first, since words are cut short more often than misspelt.
 
     Args:
-        word: What was written.
-        known: What could have been meant.
+        word: The word as written.
+        known: Names that could have been meant.
     """
     names = sorted(set(known))
     longer = sorted((name for name in names if name.startswith(word)), key=len)

@@ -1,4 +1,4 @@
-"""What the names of one data set say about the labels of another."""
+"""Translation of the finding names of one data set into the labels of another."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 class Vocabulary:
     """The published names of a data set's findings, by the student's labels.
 
-    A label that no name states is outside the vocabulary: the data set does not annotate it, whatever occurs in it.
+    A label that no name states is outside the vocabulary: the data set does not annotate it.
 
     Attributes:
         stated: The names that state a label, by label. A name may state several.
-        unresolved: The names that may mean a label or not, by label.
+        unresolved: The names that leave a label open, by label.
         others: The names that say nothing about any label.
     """
 

@@ -190,7 +190,7 @@ def test_settings_of_data_are_merged_as_the_command_line_does(tmp_path: Path) ->
         lightning(["fit", *flags, "--print_config"])
     expected = yaml.safe_load(printed.getvalue())["data"]
     settings = DataSettings.parse(arguments.configs, arguments.flags)
-    found = yaml.safe_load(settings.parser.dump(settings.values))["data"]["init_args"]
-    # the command line sets the seed to that of the run, and prints what is not set
-    assert found == {"seed": 0, **{name: value for name, value in expected["init_args"].items() if value is not None}}
+    found = yaml.safe_load(settings.parser.dump(settings.values, skip_none=False))["data"]["init_args"]
+    # the command line sets the seed to that of the run
+    assert found == {"seed": 0, **expected["init_args"]}
     assert settings.build().mean == pytest.approx(0.4)

@@ -93,7 +93,13 @@ class TinyDataModule(PrivilegedDataModule):
     ) -> None:
         augmentation = Augmentation(shift=shift)
         super().__init__(
-            label_names, image_size, batch_size, num_workers, seed, augmentation=augmentation, prepared=prepared
+            label_names,
+            image_size=image_size,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            augmentation=augmentation,
+            prepared=prepared,
         )
         self.root, self.num_train, self.num_eval, self.data_seed = Path(root), num_train, num_eval, data_seed
 

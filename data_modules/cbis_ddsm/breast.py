@@ -1,4 +1,4 @@
-"""Find the breast on a mammogram: crop to it, window its grey values, remove the rest, turn it to one side."""
+"""Find the breast on a mammogram, crop to it, window its grey values, remove the background, and mirror right breasts."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ from data_modules.images.geometry import Window, whole
 from data_modules.images.image_file import rescale
 from data_modules.images.preparation import Image
 
-# long side of the image in which the breast is looked for: the outline needs no more, and films have 5,000 pixels
+# Long side, in pixels, of the copy in which the breast is found. Films have 5,000 pixels; its outline needs far fewer.
 SEARCH_SIDE = 512
-# a white stripe of the film's border: so bright, along so much of a row or column, and so close to the edge of the image
+# a white stripe of the film's border: grey value, share of its row or column, and distance from the edge as a fraction
 STRIPE_BRIGHTNESS = 0.95
 STRIPE_LENGTH = 0.9
 STRIPE_DEPTH = 0.1
@@ -20,10 +20,10 @@ STRIPE_DEPTH = 0.1
 
 @dataclass(frozen=True)
 class PrepareBreast:
-    """Keeps the largest bright component, and mirrors right breasts.
+    """Crops to the largest bright component, and mirrors right breasts.
 
-    Digitised films have labels, scratches, white borders and a background that is dark but not 0; they take most of a square
-    frame if they are kept. An image without any bright component is kept as it is.
+    Digitised films have labels, scratches, white borders and a background that is dark but not 0, which would fill most of a
+    square frame. An image without any bright component is kept as it is.
 
     Attributes:
         threshold: Grey value in (0, 1) above which a pixel may be breast.
@@ -33,8 +33,8 @@ class PrepareBreast:
         remove_background: Whether everything outside the breast becomes 0.
 
     Raises:
-        ValueError: If the threshold is outside (0, 1), the margin is negative, or the percentiles are not two rising numbers
-            in [0, 100].
+        ValueError: If the threshold is outside (0, 1), the margin is negative, or the percentiles are not two increasing
+            numbers in [0, 100].
     """
 
     threshold: float = 0.05
@@ -54,20 +54,26 @@ class PrepareBreast:
         ):
             raise ValueError(f"Expected the window to be two rising percentiles but got {self.window_percentiles}.")
 
+    @property
+    def is_off(self) -> bool:
+        """Whether every image is kept as it is."""
+        return not self.crop and not self.remove_background and self.window_percentiles is None
+
     def __call__(self, image: Image) -> tuple[Image, Window]:
-        """Process one film.
+        """Preprocess one film.
 
         Args:
             image: Float32 (h, w) in [0, 1].
 
         Returns:
-            Float32 (h, w) in [0, 1], and the window of the breast; mirrored, it lies on the left.
+            Float32 (h, w) in [0, 1], and the window of the breast, which lies on the left after mirroring.
         """
         size = (image.shape[0], image.shape[1])
         breast = find_breast(image, self.threshold)
         if not breast.any():
             return image, whole(size)
         if self.window_percentiles is not None:
+            # percentiles of the small copy, which the mask of the breast fits
             small = cv2.resize(image, breast.shape[::-1], interpolation=cv2.INTER_AREA)
             low, high = np.percentile(small[breast], self.window_percentiles)
             image = rescale(image, float(low), float(high))
@@ -75,7 +81,7 @@ class PrepareBreast:
             image = np.where(_outline(breast, size), image, np.float32(0))
         if not self.crop:
             return image, whole(size)
-        # The breast lies towards its chest wall. Only the whole frame tells: within the crop it is centred by itself.
+        # The breast lies on the side of its chest wall. Only the whole frame shows which: in the crop, it is centred.
         centre = float((breast.sum(axis=0) * (np.arange(breast.shape[1]) + 0.5)).sum() / breast.sum())
         rows = self._window(breast, 1, size[0])
         columns = self._window(breast, 0, size[1])
@@ -92,7 +98,7 @@ class PrepareBreast:
 
 
 def find_breast(image: Image, threshold: float) -> NDArray[np.bool_]:
-    """Find the breast: the largest component above a threshold, without white borders, after thin bridges to labels are cut.
+    """Find the largest component above a threshold, without white borders, after cutting thin bridges to labels.
 
     Args:
         image: Float32 (h, w) in [0, 1].
@@ -105,16 +111,18 @@ def find_breast(image: Image, threshold: float) -> NDArray[np.bool_]:
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     possible = (small > threshold) & ~find_border(small)
+    # opening cuts bridges of up to two pixels, which join labels to the breast
     bright = cv2.morphologyEx(possible.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     num, components, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=4)
     if num == 1:
         return np.zeros(bright.shape, dtype=np.bool_)
+    # component 0 is the background
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
     return np.asarray(components == largest, dtype=np.bool_)
 
 
 def find_border(image: Image) -> NDArray[np.bool_]:
-    """Find white stripes along the edges of a film: from the edge inwards up to the last row or column that is all white.
+    """Find white stripes along the edges of a film, from the edge up to the innermost row or column that is all white.
 
     Args:
         image: Float32 (h, w) in [0, 1].
@@ -129,7 +137,7 @@ def find_border(image: Image) -> NDArray[np.bool_]:
         first = np.flatnonzero(white[:depth])
         last = np.flatnonzero(white[::-1][:depth])
         lines = np.arange(len(white))
-        # one more line on the inner side: it is a mixture of border and film
+        # one more line inwards, which mixes border and film
         stripe = lines <= first[-1] + 1 if len(first) else np.zeros(len(white), np.bool_)
         stripe = stripe | (lines >= len(white) - last[-1] - 2) if len(last) else stripe
         border |= stripe[:, None] if axis == 0 else stripe[None, :]
@@ -137,7 +145,7 @@ def find_border(image: Image) -> NDArray[np.bool_]:
 
 
 def _outline(breast: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the breast at full size, a little larger: its skin line fades into the background."""
+    """Return the breast at full size, slightly enlarged, since its skin line fades into the background."""
     wider = cv2.dilate(breast.astype(np.uint8), np.ones((5, 5), np.uint8))
     full = cv2.resize(wider, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     return np.asarray(full, dtype=np.bool_)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,10 +25,8 @@ from data_modules.cbis_ddsm.samples import (
 )
 from data_modules.cbis_ddsm.split import assign_subsets
 from data_modules.cbis_ddsm.tables import Abnormality, read_tables
-from data_modules.images.geometry import Resize
 from data_modules.images.image_file import GreyRange
 from data_modules.images.preparation import Preprocess
-from data_modules.images.transforms import Augmentation
 from data_modules.split import Split
 
 WithoutCallback = Literal["benign", "drop", "own_class"]
@@ -38,8 +36,8 @@ class CBISDDSMDataModule(PrivilegedDataModule):
     """Mammograms, malignancy, lesion descriptors as privileged columns, and lesion masks.
 
     Access: CC BY 3.0, from The Cancer Imaging Archive (https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY), 164 GB of DICOM
-    and four description files. Put the description files into `root` (or `root/csv`) and the download below it. The JPEG
-    copy on Kaggle (`csv/` and `jpeg/`) is read, too; its 8 bit files lose most of the 16 bit range.
+    and four description files. Put the description files into `root` (or a folder below, such as `csv/`) and the download
+    below it. The JPEG copy on Kaggle (`csv/` and `jpeg/`) is read, too; its 8 bit files lose most of the 16 bit range.
 
     Cite: Sawyer-Lee et al., "Curated Breast Imaging Subset of Digital Database for Screening Mammography", The Cancer
     Imaging Archive, 2016; Lee et al., "A curated mammography data set for use in computer-aided detection and
@@ -47,53 +45,36 @@ class CBISDDSMDataModule(PrivilegedDataModule):
     Digital Imaging 26:1045, 2013.
 
     Read before use:
-    (1) `assessment` (BI-RADS) is the reader's own verdict on malignancy: `all_with_birads` is an upper bound.
-    (2) BENIGN_WITHOUT_CALLBACK was never biopsied: its label comes from the reading itself, and much of what a
-    calcification teacher knows is who was not called back. Report results with `without_callback: drop` too.
+    (1) `assessment` (BI-RADS) is the radiologist's own verdict on malignancy, so `all_with_birads` is an upper bound.
+    (2) BENIGN_WITHOUT_CALLBACK was never biopsied: its label comes from the reading itself, and a calcification teacher mostly
+    learns who was not called back. Also report results with `without_callback: drop`.
     (3) The official split leaks 31 patients between masses and calcifications; with `abnormality: both` they are
     dropped from training. There is no official validation set: it is drawn by patient.
-    (4) Masks that are not their image at some scale, within one pixel, cannot be aligned and take no part in localization;
-    the data report counts them.
+    (4) Masks that do not have the proportions of their image, within one pixel, cannot be aligned and are left out of
+    localization; the data report counts them.
 
     Args:
         root: Folder with the description files and, if images are loaded, the delivered tree.
         abnormality: Lesions to read.
         columns: Privileged columns. `nuisance` is a negative control, `all_with_birads` an upper bound.
-        unit: One sample per `image`, or per `abnormality` (a table teacher can be checked with it, without images).
-        missing_indicator: Whether a missing descriptor has a column of its own. It leaks: of 439 calcifications without a
-            distribution none is malignant.
+        unit: One sample per `image`, or per `abnormality`, to check a table teacher without images.
+        missing_indicator: Whether a missing descriptor has a column of its own. It leaks the label: none of the 439
+            calcifications without a distribution is malignant.
         without_callback: Count BENIGN_WITHOUT_CALLBACK lesions as benign, drop them in every split, or give samples that have
             no others a second label, "Benign without callback" (`own_class`).
         val_fraction: Share of the training patients that become the validation set.
         split_seed: Seed of that draw; the same for all arms and seeds of a study.
         missing_images: Whether a sample whose image was not downloaded is an error or is dropped and counted.
-        roi_abnormalities: Whose masks make the region of an image: all lesions, or the malignant ones only.
-        crop_breast: Crop to the breast and mirror right breasts, before resizing.
-        breast_threshold: Grey value in (0, 1) above which a pixel may be breast.
-        window_percentiles: Two percentiles of the grey values inside the breast that become 0 and 1, or None to keep the
-            scale that all films share.
-        remove_background: Set what is not breast, such as labels and film borders, to 0.
-        image_size: Side of the square frame that the network sees, in pixels.
-        batch_size: Samples a step and device.
-        num_workers: Loader processes; 0 loads in the training process.
-        seed: Seed of order and augmentation; the command line sets it to the run's seed.
-        mean: Mean grey value, in [0, 1], for normalisation.
-        std: Standard deviation of grey values.
-        resize: `stretch` to the square frame, or `pad` to keep the aspect ratio.
-        augmentation: Random changes of training images.
-        load_images: Whether to read images and masks; without, only the description files are needed. None asks the
-            module that is trained.
-        load_privileged: Whether to serve the privileged columns, never at predict time; None asks the module that is
-            trained.
-        cache_images: Keep prepared images in memory after the first read.
-        prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
-        max_train_samples: Use only the first so many training samples, or None for all.
+        roi_abnormalities: Lesions whose masks make up the region of an image: all, or only the malignant ones.
+        breast: Preprocessing of an image before it is resized. By default it is cropped to the breast, and right breasts are
+            mirrored; with `crop: false` and nothing else, the film is kept as it is.
         grey_range: What becomes 0 and 1: the ends of the 16 bit scale that all digitised films share (`declared`), or
             the extremes of each image (`observed`), which changes how bright one density is from film to film.
+        options: Arguments of `PrivilegedDataModule`, for images and loaders.
     """
 
     license: ClassVar[License] = "open"
-    roi_area = 0.02  # about the share of the cropped breast that a mass takes
+    roi_area = 0.02  # about the share of the cropped breast that a mass covers
 
     def __init__(
         self,
@@ -107,42 +88,12 @@ class CBISDDSMDataModule(PrivilegedDataModule):
         split_seed: int = 0,
         missing_images: MissingImages = "error",
         roi_abnormalities: RoiAbnormalities = "all",
-        crop_breast: bool = True,
-        breast_threshold: float = 0.05,
-        window_percentiles: tuple[float, float] | None = None,
-        remove_background: bool = False,
-        image_size: int = 224,
-        batch_size: int = 32,
-        num_workers: int = 0,
-        seed: int = 0,
-        mean: float = 0.5,
-        std: float = 0.25,
-        resize: Resize = "pad",
-        augmentation: Augmentation | None = None,
-        load_images: bool | None = None,
-        load_privileged: bool | None = None,
-        cache_images: bool = False,
-        prepared: Path | None = None,
-        max_train_samples: int | None = None,
+        breast: PrepareBreast = PrepareBreast(),
         grey_range: GreyRange = "declared",
+        **options: Any,
     ) -> None:
-        super().__init__(
-            label_names=("Malignant", "Benign without callback")[: 2 if without_callback == "own_class" else 1],
-            image_size=image_size,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            mean=mean,
-            std=std,
-            resize=resize,
-            augmentation=augmentation,
-            load_images=load_images,
-            load_privileged=load_privileged,
-            cache_images=cache_images,
-            prepared=prepared,
-            max_train_samples=max_train_samples,
-            grey_range=grey_range,
-        )
+        label_names = ("Malignant", "Benign without callback") if without_callback == "own_class" else ("Malignant",)
+        super().__init__(label_names, grey_range=grey_range, **options)
         self.root = Path(root)
         self.abnormality = abnormality
         self.unit = unit
@@ -154,30 +105,23 @@ class CBISDDSMDataModule(PrivilegedDataModule):
         self.val_fraction = val_fraction
         self.split_seed = split_seed
         self.roi_abnormalities = roi_abnormalities
-        self._breast: PrepareBreast | None = None
-        if crop_breast or remove_background or window_percentiles is not None:
-            self._breast = PrepareBreast(
-                breast_threshold,
-                crop=crop_breast,
-                window_percentiles=window_percentiles,
-                remove_background=remove_background,
-            )
+        self.breast = breast
 
     @property
     def privileged_part(self) -> str:
-        """The preset of columns."""
+        """Name of the preset of columns."""
         return self.preset
 
     @property
     def marks_absent_labels(self) -> bool:
-        """Whether benign lesions make regions, too."""
+        """Whether benign lesions have regions as well."""
         return self.roi_abnormalities == "all"
 
     def read_splits(self) -> Mapping[str, Split]:
         """Read the description files, and find images and masks if images are loaded.
 
         Returns:
-            The splits `train`, `val` and `test`; masks are looked for in `val` and `test` only.
+            The splits `train`, `val` and `test`; only `val` and `test` have masks.
 
         Raises:
             FileNotFoundError: If a description file or an image is missing.
@@ -196,8 +140,8 @@ class CBISDDSMDataModule(PrivilegedDataModule):
         return splits
 
     def preprocess(self) -> Preprocess | None:
-        """Return crop, window and removal of the background, as far as they are on."""
-        return self._breast
+        """Return the crop to the breast, the window and the removal of the background, or None if all are off."""
+        return None if self.breast.is_off else self.breast
 
     def _build(self, name: str, rows: pd.DataFrame, tree: ImageTree | None) -> Split:
         counts: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Turn the radiologists' descriptors into privileged columns, one row per abnormality."""
+"""Encode the radiologists' descriptors as privileged columns, one row per abnormality."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,8 +12,8 @@ from data_modules.split import Table
 
 Preset = Literal["descriptors", "descriptors_density", "all_no_birads", "all_with_birads", "nuisance"]
 
-# The documented vocabulary, not what a file happens to hold: the test set has combinations and atoms that the
-# training set has not, and the columns must not depend on the subset that was read.
+# The documented vocabulary rather than the values in a file: the test set has combinations and atoms that the
+# training set lacks, and the columns must not depend on the subset that was read.
 ATOMS: dict[str, tuple[str, ...]] = {
     "shape": (
         "IRREGULAR",
@@ -44,16 +44,16 @@ ATOMS: dict[str, tuple[str, ...]] = {
     "distribution": ("CLUSTERED", "SEGMENTAL", "REGIONAL", "LINEAR", "DIFFUSELY_SCATTERED"),
     "side": VOCABULARY["side"],
     "view": VOCABULARY["view"],
-    # 0, incomplete, is not among them: it is no verdict
+    # without 0, incomplete, which is no verdict
     "assessment": ("1", "2", "3", "4", "5"),
 }
-# one thing, two spellings in the distributed files
+# the distributed files spell it in two ways
 SYNONYMS = {"LUCENT_CENTERED": "LUCENT_CENTER"}
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns a preset serves.
+    """Columns of a preset.
 
     Attributes:
         categorical: Columns that become multi-hot atoms.
@@ -67,10 +67,10 @@ class Columns:
 def preset_columns(preset: Preset, abnormality: Abnormality) -> Columns:
     """Return the columns of a preset.
 
-    `descriptors` are shape and margins of masses, type and distribution of calcifications. `all_no_birads` adds what
-    else a reader notes without giving a verdict. `all_with_birads` adds the BI-RADS assessment, which is the reader's
-    own estimate of malignancy: an upper bound, not a description. It comes as categories, since "incomplete" has no place in
-    their order. `nuisance` holds columns that say nothing about the lesion: a negative control.
+    `descriptors` are shape and margins of masses, type and distribution of calcifications. `all_no_birads` adds the
+    other observations of a radiologist that are no verdict. `all_with_birads` adds the BI-RADS assessment, the radiologist's
+    own estimate of malignancy: an upper bound, not a description. It is encoded as categories, since "incomplete" has no place
+    in their order. `nuisance` holds columns that say nothing about the lesion: a negative control.
 
     Args:
         preset: Name of the preset.
@@ -96,10 +96,9 @@ def preset_columns(preset: Preset, abnormality: Abnormality) -> Columns:
 def encode(frame: pd.DataFrame, columns: Columns, missing_indicator: bool = False) -> Table:
     """Encode descriptors, one row per abnormality.
 
-    A value such as `ROUND_AND_REGULAR-LUCENT_CENTERED` names several atoms in any order, with repeats: it is read as
-    a set.
-    There is no column for "missing" unless it is asked for: a missing calcification distribution alone tells that a lesion
-    is benign (no malignant one among 439), so it leaks the label.
+    A value such as `ROUND_AND_REGULAR-LUCENT_CENTERED` names several atoms in any order, possibly repeated, and is read as
+    a set. There is no column for "missing" by default, because it leaks the label: all 439 calcifications without a
+    distribution are benign.
 
     Args:
         frame: Rows as from `read_tables`.

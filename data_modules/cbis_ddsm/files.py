@@ -1,8 +1,9 @@
-"""Find full images and lesion masks in the delivered CBIS-DDSM tree, by content.
+"""Find full images and lesion masks of CBIS-DDSM by their content.
 
 The description files name `000000.dcm` and `000001.dcm`, with opposite meanings for masses and calcifications; the
 National Biomedical Imaging Archive delivers `1-1.dcm` and `1-2.dcm` in an order of its own. So neither names nor
-columns tell a mask from a crop: a mask has two grey levels and the size of its full image, a crop has many levels.
+columns distinguish a mask from a crop, but contents do: a mask has two grey levels and the size of its full image, a crop
+has many levels.
 """
 
 import os
@@ -20,16 +21,16 @@ from data_modules.images.geometry import is_rescaled
 from data_modules.images.image_file import is_binary, read_dicom_pixels, read_identity, read_image
 
 MaskStatus = Literal["same_size", "rescaled", "mismatched", "missing", "ambiguous"]
-# from good to bad
+# from best to worst
 STATUSES: tuple[MaskStatus, ...] = ("same_size", "rescaled", "mismatched", "missing", "ambiguous")
 USABLE: tuple[MaskStatus, ...] = ("same_size", "rescaled")
 
 PATIENT_FOLDER = re.compile(r"(Mass|Calc)-(Training|Test)_P_\d+_(LEFT|RIGHT)_(CC|MLO)(_\d+)?")
 # `manifest-<number>/CBIS-DDSM/<PatientID>` and anything flatter
 MAX_DEPTH = 4
-# headers come from many small reads, often over a network: threads wait, they do not compute
+# reading headers means waiting for many small reads, often over a network, so threads are enough
 NUM_THREADS = 8
-# a JPEG mask: this share of its pixels lies within so much of the darkest or the brightest grey value
+# a JPEG mask: at least this share of its pixels is this close to the darkest or the brightest grey value
 NEARLY_ALL = 0.99
 RINGING = 10 / 255
 
@@ -40,7 +41,7 @@ class Mask:
 
     Attributes:
         status: `same_size` as its image; `rescaled`: its image at another scale, within one pixel; `mismatched`: neither,
-            so that it cannot be aligned; `missing`: no file of two grey levels; `ambiguous`: several.
+            so it cannot be aligned; `missing`: no file of two grey levels; `ambiguous`: several.
         path: The file, where the status is `same_size` or `rescaled`.
     """
 
@@ -58,7 +59,7 @@ class _Header:
 class DicomFiles:
     """The files of The Cancer Imaging Archive, indexed once by PatientID folder.
 
-    Both forms of delivery are read: `<PatientID>/<StudyUID>/<SeriesUID>/1-1.dcm` and
+    It reads both forms of delivery: `<PatientID>/<StudyUID>/<SeriesUID>/1-1.dcm` and
     `<PatientID>/<date>-DDSM-NA-<digits>/<series>/1-1.dcm`, below any of `CBIS-DDSM/` and `manifest-*/CBIS-DDSM/`.
 
     Args:
@@ -86,8 +87,8 @@ class DicomFiles:
 class JpegFiles:
     """The JPEG copy of the data set (Kaggle, awsaf49), `jpeg/<SeriesInstanceUID>/<a>-<bbb>.jpg`.
 
-    Its 8 bit files lose most of the 16 bit range, and masks are not exactly of two grey levels. A file is found by the series
-    in the paths of the description files, the third component: the second, the study, is no folder of this copy.
+    Its 8 bit files lose most of the 16 bit range, and masks do not have exactly two grey levels. A file is found by its
+    series, the third component of the paths in the description files; the second, the study, is no folder of this copy.
 
     Args:
         root: Folder with `jpeg/`.
@@ -116,7 +117,7 @@ class JpegFiles:
 
 
 def open_tree(root: Path, frame: pd.DataFrame) -> "ImageTree":
-    """Index the images of a folder, of whichever release they are.
+    """Index the images of a folder, whichever release it holds.
 
     Args:
         root: Folder with `jpeg/`, or with PatientID folders.
@@ -126,7 +127,7 @@ def open_tree(root: Path, frame: pd.DataFrame) -> "ImageTree":
 
 
 class ImageTree:
-    """Tells full images, crops and masks apart by content.
+    """Distinguishes full images, crops and masks by their content.
 
     Args:
         root: Folder of the data set, for messages.
@@ -184,8 +185,8 @@ class ImageTree:
         size = _read_header(image).size
         same = [candidate for candidate in candidates if candidate.size == size]
         smaller = [c for c in candidates if c.size[0] < size[0] and c.size[1] < size[1]]
-        # One file as large as the image and crops beside it: the headers suffice. That the file really has two levels
-        # is checked when it is read.
+        # One file as large as the image, and only smaller crops beside it: the headers suffice. Whether the file really has
+        # two grey levels is checked when it is read.
         if len(same) != 1 or len(smaller) != len(candidates) - 1 or not smaller:
             candidates = [candidate for candidate in candidates if _is_mask(candidate.path)]
             same = [candidate for candidate in candidates if candidate.size == size]
@@ -196,7 +197,7 @@ class ImageTree:
     def _candidates(self, folder: str) -> list[_Header]:
         if folder not in self._headers:
             headers = [_read_header(path) for path in self._files(folder)]
-            # a tree that was downloaded twice holds copies of the same object
+            # a tree that was downloaded twice holds each object twice, with the same UID
             self._headers[folder] = list({header.uid: header for header in reversed(headers)}.values())[::-1]
         return self._headers[folder]
 
@@ -234,12 +235,12 @@ def _is_mask(path: Path) -> bool:
     if not is_dicom(path):
         return _is_nearly_binary(path)
     pixels = read_dicom_pixels(path)
-    # an empty mask has one level; so has a blank image, but those have 16 bit
+    # an empty mask has one level, and so has a blank image, but images have 16 bits
     return is_binary(pixels) and (pixels.dtype.itemsize == 1 or pixels.min() != pixels.max())
 
 
 def _is_nearly_binary(path: Path) -> bool:
-    """Return whether nearly all pixels are close to the darkest or the brightest: JPEG rings at the edges of a mask."""
+    """Return whether nearly all pixels are close to the darkest or brightest one; JPEG leaves ringing at the edges of a mask."""
     pixels, _ = read_image(path)
     low = float(pixels.min())
     high = float(pixels.max())

@@ -1,4 +1,4 @@
-"""From abnormalities to samples: one per image, or one per abnormality."""
+"""Group abnormalities into samples: one per image, or one per abnormality."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from data_modules.cbis_ddsm.descriptors import Columns, encode
 from data_modules.cbis_ddsm.files import STATUSES, USABLE, ImageTree, MaskStatus
-from data_modules.images.regions import MaskRegion, Roi
+from data_modules.images.mask_regions import MaskRegion
+from data_modules.images.regions import Roi
 from data_modules.split import Split, Table
 
 Unit = Literal["image", "abnormality"]
@@ -57,7 +58,7 @@ def group_samples(frame: pd.DataFrame, unit: Unit) -> Samples:
 
     Args:
         frame: Rows as from `read_tables`.
-        unit: `image`: one sample per patient, side and view; mass and calcification rows of the same image meet in
+        unit: `image`: one sample per patient, side and view; mass and calcification rows of the same image are
             one sample. `abnormality`: one sample per row.
     """
     names = frame["patient_id"] + "_" + frame["side"] + "_" + frame["view"]
@@ -72,13 +73,14 @@ def pool_label(samples: Samples, without_callback: bool = False) -> NDArray[np.f
 
     Args:
         samples: The samples.
-        without_callback: Whether a second label tells samples of which nobody was called back.
+        without_callback: Whether a second label marks samples without callback.
 
     Returns:
         Float32 (N, 1), 1 if any abnormality is malignant; or (N, 2), where the second is 1 if every abnormality is
-        BENIGN_WITHOUT_CALLBACK, the mildest of the three. A sample that is neither has biopsied benign lesions at worst.
+        BENIGN_WITHOUT_CALLBACK, the mildest of the three. A sample with neither has a biopsied benign lesion at worst.
     """
     label = np.zeros((len(samples), 2), dtype=np.float32)
+    # a maximum over each group is "any", a minimum "all"
     np.maximum.at(label[:, 0], samples.group, samples.malignant.astype(np.float32))
     label[:, 1] = 1
     mildest = samples.frame["pathology"] == "BENIGN_WITHOUT_CALLBACK"
@@ -87,7 +89,7 @@ def pool_label(samples: Samples, without_callback: bool = False) -> NDArray[np.f
 
 
 def pool_strata(samples: Samples) -> dict[str, NDArray[np.str_]]:
-    """Return what results can be broken down by: side, view, density, kind of lesion, and the most conspicuous lesion."""
+    """Return the strata: side, view, density, kind of lesion, and subtlety of the most conspicuous lesion."""
     first = samples.frame.iloc[samples.first]
     kinds = samples.frame.groupby(samples.group)["kind"].agg(lambda values: "+".join(sorted(set(values))))
     subtlety = samples.frame.groupby(samples.group)["subtlety"].max()
@@ -107,12 +109,13 @@ def _rating_names(ratings: "pd.Series[float]") -> NDArray[np.str_]:
 def pool_table(samples: Samples, columns: Columns, missing_indicator: bool = False) -> Table:
     """Pool the descriptors of the abnormalities of each sample.
 
-    Everything is the largest known value: for multi-hot columns that is the union of the atoms, for subtlety and
-    BI-RADS the most conspicuous lesion and the gravest verdict, for the abnormality number how many there are. Density
-    belongs to the breast and is the same in every row.
+    Each column becomes its largest known value: the union of the atoms of multi-hot columns, the most conspicuous lesion for
+    subtlety, the gravest verdict for BI-RADS, and the number of abnormalities for their numbers. Density belongs to the
+    breast and is the same in every row.
     """
     table = encode(samples.frame, columns, missing_indicator)
     numeric = np.full((len(samples), len(table.numeric_names)), np.nan, dtype=np.float32)
+    # fmax ignores NaN, so a value is missing only if it is missing for every abnormality
     np.fmax.at(numeric, samples.group, table.numeric)
     categorical = np.zeros((len(samples), len(table.categorical_names)), dtype=np.float32)
     np.maximum.at(categorical, samples.group, table.categorical)
@@ -129,7 +132,7 @@ def build_split(
         table: Their privileged columns.
         label: Float32 (N, K).
         images: One file per sample.
-        counts: What was dropped before; what is kept is added.
+        counts: Numbers of what was dropped so far; those of what is kept are added.
     """
     per_sample = np.bincount(samples.group, minlength=len(samples))
     malignant = np.bincount(samples.group, weights=samples.malignant, minlength=len(samples))
@@ -180,18 +183,17 @@ def locate_rois(
 ) -> tuple[dict[int, tuple[Roi, ...]], NDArray[np.str_], dict[str, int]]:
     """Find the regions of every sample: the union of the masks of its abnormalities.
 
-    A sample of which one mask cannot be used has no region at all: a part of the region would count a correct
-    heatmap on the rest as wrong.
+    A sample with an unusable mask has no region at all, since a heatmap on the missing part would count as wrong.
 
     Args:
         samples: The samples.
         images: Their full images.
         tree: The delivered files.
-        abnormalities: Whose masks belong to the region: all abnormalities, or the malignant ones only.
+        abnormalities: Abnormalities whose masks make up the region: all, or only the malignant ones.
 
     Returns:
-        The regions by position; the status of each sample, which is the worst of its masks and empty without any; and how
-        many masks have which status.
+        The regions by position; the status of each sample, which is that of its worst mask and empty without any; and the
+        number of masks by status.
     """
     rows = np.flatnonzero(samples.malignant | (abnormalities == "all"))
     folders = samples.frame["roi_folder"].iloc[rows].tolist()
@@ -207,10 +209,9 @@ def locate_rois(
             paths.setdefault(group, []).append(mask.path)
         else:
             incomplete.add(group)
-    rois: dict[int, tuple[Roi, ...]] = {
-        group: (Roi(0, tuple(MaskRegion(path) for path in found)),)
-        for group, found in paths.items()
-        if group not in incomplete
-    }
+    rois: dict[int, tuple[Roi, ...]] = {}
+    for group, own in paths.items():
+        if group not in incomplete:
+            rois[group] = (Roi(0, tuple(map(MaskRegion, own))),)
     status = np.array([worst.get(group, "") for group in range(len(samples))], dtype=np.str_)
     return rois, status, counts | {"without_usable_roi": len(incomplete)}

@@ -9,10 +9,10 @@ import pandas as pd
 def assign_subsets(frame: pd.DataFrame, val_fraction: float, seed: int) -> tuple[pd.DataFrame, int]:
     """Assign every abnormality to `train`, `val` or `test`.
 
-    The official split is by lesion type: 31 patients are in the training set of masses and in the test set of
-    calcifications or the other way round. When both are read they are dropped from training. There is no official
+    The official split is made separately for masses and calcifications: 31 patients are in the training set of one and the
+    test set of the other. If both are read, these patients are dropped from training. There is no official
     validation set: it is drawn from the training patients, with the same share of patients by malignancy and by kind of
-    lesion. It depends on the patients and their lesions only, so it is the same for samples by image and by abnormality.
+    lesion. It depends only on the patients and their lesions, so it is the same for samples by image and by abnormality.
 
     Args:
         frame: Rows as from `read_tables`.
@@ -44,6 +44,7 @@ def _draw_patients(train: pd.DataFrame, fraction: float, seed: int) -> list[str]
     drawn: list[str] = []
     for value, kind in product((True, False), sorted(set(kinds))):
         own = malignant.index[(malignant == value) & (kinds == kind)]
+        # sorted, so that the draw does not depend on the order of the files
         patients = np.sort(own.to_numpy(dtype=np.str_))
         drawn += generator.permutation(patients)[: round(fraction * len(patients))].tolist()
     return drawn

@@ -6,11 +6,12 @@ from typing import Literal
 import pandas as pd
 
 from data_modules.files.csv_file import read_csv
+from data_modules.files.folders import find_file
 
 Kind = Literal["mass", "calc"]
 Abnormality = Literal["mass", "calc", "both"]
 
-# How the distributed files and the copies in circulation write "not stated".
+# "not stated" in the distributed files and in the copies in circulation
 MISSING = ("", "N/A", "NA", "NAN", "nan")
 
 # The mass files write `breast_density`, the calcification files `breast density`: both become `density`.
@@ -37,6 +38,7 @@ VOCABULARY = {
 TYPE = {"mass": "mass", "calc": "calcification"}
 # 0 means "not assessed" in all three
 RATINGS = {"density": 4, "assessment": 5, "subtlety": 5}
+_HINT = "Download the four description files from the CBIS-DDSM page of The Cancer Imaging Archive and put them there."
 SUBSET_FOLDER = {"train": "Training", "test": "Test"}
 
 
@@ -44,8 +46,8 @@ def read_tables(root: Path, abnormality: Abnormality) -> pd.DataFrame:
     """Read the description files of training and test set.
 
     Args:
-        root: Folder that holds the CSV files, directly or in `csv/`.
-        abnormality: Which files to read.
+        root: Folder that holds the CSV files, directly or in a folder below, such as `csv/`.
+        abnormality: Kind of files to read.
 
     Returns:
         One row per abnormality, in the order of the files, with the columns `kind` (mass, calc), `subset` (train,
@@ -61,30 +63,14 @@ def read_tables(root: Path, abnormality: Abnormality) -> pd.DataFrame:
     kinds: tuple[Kind, ...] = ("mass", "calc") if abnormality == "both" else (abnormality,)
     frames = [_read_file(root, kind, subset) for kind in kinds for subset in ("train", "test")]
     frame = pd.concat(frames, ignore_index=True)
-    # the columns of the other kind exist, and are missing, whatever was read
+    # the columns of the other kind always exist, with missing values, so that the frame has one form
     names = [name for columns in DESCRIPTOR_COLUMNS.values() for name in columns.values()]
     return frame.assign(**{name: None for name in names if name not in frame})
 
 
-def find_file(root: Path, kind: Kind, subset: str) -> Path:
-    """Return the path of one description file.
-
-    Raises:
-        FileNotFoundError: If it is in neither place.
-    """
-    name = f"{kind}_case_description_{subset}_set.csv"
-    for path in (root / name, root / "csv" / name):
-        if path.is_file():
-            return path
-    raise FileNotFoundError(
-        f"Expected '{name}' in '{root}' or '{root / 'csv'}' but it is in neither. Download the four description "
-        "files from the CBIS-DDSM page of The Cancer Imaging Archive and put them there."
-    )
-
-
 def _read_file(root: Path, kind: Kind, subset: str) -> pd.DataFrame:
-    path = find_file(root, kind, subset)
-    # "N/A" is a value of the file: pandas must not decide what is missing
+    path = find_file(root, f"{kind}_case_description_{subset}_set.csv", hint=_HINT)
+    # "N/A" is a value in these files, so pandas must not decide which cells are missing
     raw = read_csv(path, dtype=str, keep_default_na=False)
     raw.columns = pd.Index([name.strip().replace("breast_density", "breast density") for name in raw.columns])
     names = COLUMNS | DESCRIPTOR_COLUMNS[kind]
@@ -93,7 +79,7 @@ def _read_file(root: Path, kind: Kind, subset: str) -> pd.DataFrame:
         raise ValueError(f"Expected the columns {absent} in '{path.name}' but found {list(raw.columns)}.")
     frame = raw[list(names)].rename(columns=names).apply(lambda column: column.str.strip())
     frame["image_series"] = _series(raw, ("image file path",))
-    # which of the two is the mask differs between the files, and from the delivery: content tells
+    # These two columns are swapped in some files, and do not match the delivery. Content shows which one is the mask.
     frame["roi_series"] = _series(raw, ("cropped image file path", "ROI mask file path"))
     _check_values(frame, kind, path.name)
     for name, highest in RATINGS.items():
@@ -129,14 +115,17 @@ def _rating(column: "pd.Series[str]", highest: int, file: str) -> "pd.Series[flo
 
 def _series(raw: pd.DataFrame, columns: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Return the series in the paths `<PatientID>/<StudyUID>/<SeriesUID>/<file>` of some columns, one tuple per row."""
-    paths = [raw[name].str.strip().str.split("/") for name in columns if name in raw]
-    rows = zip(*paths, strict=True) if paths else ((),) * len(raw)
-    return [tuple(parts[-2] for parts in row if len(parts) >= 4) for row in rows]
+    series: list[tuple[str, ...]] = [()] * len(raw)
+    for name in [name for name in columns if name in raw]:
+        for row, parts in enumerate(raw[name].str.strip().str.split("/")):
+            if len(parts) >= 4:
+                series[row] += (parts[-2],)
+    return series
 
 
 def _add_folders(frame: pd.DataFrame, file: str) -> pd.DataFrame:
-    # The file names and series in the path columns do not match what TCIA delivers, and copies of the files strip them.
-    # Their first component always equals what is built here (checked on all 3,568 rows).
+    # The paths in the tables do not match the files of TCIA beyond their first component, and some copies strip them.
+    # That component always equals the name that is built here (checked on all 3,568 rows).
     prefix = frame["kind"].str.capitalize() + "-" + frame["subset"].map(SUBSET_FOLDER)
     image = prefix + "_" + frame["patient_id"] + "_" + frame["side"] + "_" + frame["view"]
     roi = image + "_" + frame["abnormality_id"].astype(str)

@@ -1,4 +1,4 @@
-"""What is wrong with a data set, found before anything is trained on it."""
+"""Checks that find problems of a data set before anything is trained on it."""
 
 from data_modules.checks.all_checks import check_data, quick_problems
 from data_modules.checks.report import DataReport, Problem, count_split

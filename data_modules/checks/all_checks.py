@@ -1,4 +1,4 @@
-"""All checks of a data set, or those that take seconds."""
+"""All checks of a data set, and the quick ones that open no image."""
 
 from collections.abc import Collection, Mapping
 
@@ -20,13 +20,13 @@ def check_data(
 
     Args:
         data: The data module.
-        max_images: Images to decode in each split, evenly spread, beside all that have a region; None for all. That
-            every file exists is always checked.
-        num_workers: Processes that decode; as many as there are processors by default, 0 for none.
-        deep: Whether the content of all image files is compared, too.
+        max_images: Images to decode in each split, evenly spread, in addition to all with a region; None for all.
+            Whether all files exist is always checked.
+        num_workers: Processes that decode; by default one per processor, 0 for none.
+        deep: Whether to compare the content of all image files as well.
 
     Returns:
-        Counts and problems. A reader that fails is one problem, and the only one.
+        Counts and problems. If the reader fails, that is the only problem.
     """
     try:
         read = data.read_splits()
@@ -49,12 +49,12 @@ def check_data(
 def quick_problems(
     data: PrivilegedDataModule, splits: Mapping[str, Split], tried: Collection[str] = ()
 ) -> list[Problem]:
-    """Return what is wrong with splits as far as it is found without opening an image: in seconds.
+    """Return the problems that can be found in seconds, without opening an image.
 
     Args:
         data: The data module.
-        splits: Its splits, as they are trained on.
-        tried: Splits of which a few samples are used to try a training: they may lack one value of a label.
+        splits: Its splits, as training uses them.
+        tried: Splits of which only a few samples are used, to try out a training; they may lack one value of a label.
     """
     return _quick_problems(data, splits, _look_up(data, splits), tried)
 

@@ -1,4 +1,4 @@
-"""Whether files of different samples have the same content."""
+"""Find files of different samples that have the same content."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -15,15 +15,15 @@ from data_modules.split import Split
 def check_contents(
     splits: Mapping[str, Split], images: Mapping[str, FileFacts], num_workers: int | None
 ) -> Iterator[Problem]:
-    """Yield image files with the same content that are those of samples in two splits, or of two patients.
+    """Yield image files with the same content that belong to two splits or two patients.
 
-    Only files of one size can be equal: these are read, and compared by a hash of their content. One file under several paths
-    is a matter of `check_same_files`.
+    Only files of the same size are read and compared, by a hash of their content. `check_same_files` finds one file under
+    several paths.
 
     Args:
         splits: The splits.
         images: Their image files.
-        num_workers: Processes that read; as many as there are processors by default, 0 for none.
+        num_workers: Processes that read; by default one per processor, 0 for none.
     """
     paths = [path for split in splits.values() for path in split.image]
     identity = np.concatenate([images[name].identity for name in splits])
@@ -41,7 +41,7 @@ def check_contents(
 
 
 def _digest(path: Path) -> str:
-    """Return a hash of the content of a file, or an empty string if it cannot be read, which is a matter of `check_images`."""
+    """Return a hash of the content of a file, or an empty string if it cannot be read; `check_images` reports that."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -1,4 +1,4 @@
-"""Whether the files of a data set are there, and whose they are. Nothing is read."""
+"""Check that the files of a data set exist, and that no two samples share one. No file is opened."""
 
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.checks.report import Problem, examples, sample_examples
+from data_modules.images.mask_regions import MaskRegion
 from data_modules.images.prepared import PreparedImages
-from data_modules.images.regions import MaskRegion
 from data_modules.split import Split
 
-# a network drive answers many questions at a time, each of them slowly
+# a network drive answers slowly, but many requests at a time
 NUM_THREADS = 16
 CHUNK = 1000
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What the file system says of N files.
+    """Facts about N files from the file system.
 
     Attributes:
         exists: Bool (N,).
-        identity: Uint64 (N, 2), device and number of the file, the same for all paths and links to it; 0 where there is none.
+        identity: Uint64 (N, 2), device and inode, the same for all paths and links to a file; 0 where there is none.
         num_bytes: Int64 (N,).
     """
 
@@ -49,7 +49,7 @@ def _look_up(paths: Sequence[Path]) -> list[tuple[int, int, int, int]]:
 
 
 def _facts(path: Path) -> tuple[int, int, int, int]:
-    """Return whether there is a file, its device, its number there, and its size, in one question to the file system."""
+    """Return whether a file exists, its device, inode and size, from a single call to the file system."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -80,7 +80,7 @@ def _masks(split: Split) -> Iterator[tuple[int, Path]]:
 
 
 def check_same_files(splits: Mapping[str, Split], images: Mapping[str, FileFacts]) -> Iterator[Problem]:
-    """Yield files, found by any path or link, that are the image of samples in two splits, or of two patients."""
+    """Yield files that are the image of two splits or two patients, under whatever path or link."""
     identity = np.concatenate([images[name].identity for name in splits])
     _, group = np.unique(identity, axis=0, return_inverse=True)
     exists = np.concatenate([images[name].exists for name in splits])
@@ -88,13 +88,13 @@ def check_same_files(splits: Mapping[str, Split], images: Mapping[str, FileFacts
 
 
 def shared(check: str, what: str, splits: Mapping[str, Split], group: NDArray[np.int64]) -> Iterator[Problem]:
-    """Yield groups of samples that have something in common and should not.
+    """Yield groups of samples that share something they should not.
 
     Args:
         check: Name of the check.
-        what: What they have in common.
+        what: A description of what they share, for the message.
         splits: The splits.
-        group: Int64 (N,), the group of each sample of all splits, in order; -1 for those without.
+        group: Int64 (N,), the group of each sample of all splits, in order; -1 for samples in no group.
     """
     names = np.repeat(list(splits), [len(split) for split in splits.values()])
     samples = np.concatenate([split.sample_id for split in splits.values()])
@@ -111,10 +111,10 @@ def shared(check: str, what: str, splits: Mapping[str, Split], group: NDArray[np
             within.setdefault(next(iter(own)), []).append(pair)
     for (first, last), pairs in across.items():
         where = f"in '{first}' and in '{last}'"
-        message = f"Expected images of one split only but {what} is that of samples {where}, {len(pairs)} times."
+        message = f"Expected each image in one split only but {what} belongs to samples {where}, {len(pairs)} times."
         yield Problem("error", check, first, message, len(pairs), examples(pairs))
     for name, pairs in within.items():
-        message = f"Expected an image for each sample but {what} is that of several patients, {len(pairs)} times."
+        message = f"Expected an image for each sample but {what} belongs to several patients, {len(pairs)} times."
         yield Problem("warning", check, name, message, len(pairs), examples(pairs))
 
 
@@ -128,7 +128,7 @@ def _repeated(group: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 
 
 def check_prepared(data: PrivilegedDataModule, splits: Mapping[str, Split]) -> Iterator[Problem]:
-    """Yield prepared images that do not belong to the data."""
+    """Yield the reason why prepared images do not belong to the data."""
     if data.prepared is None:
         return
     for name, split in splits.items():

@@ -1,4 +1,4 @@
-"""Whether images can be read, and regions placed on them."""
+"""Check that images can be read, and that regions lie on them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,13 @@ import numpy as np
 from data_modules.checks.report import Problem, Severity, sample_examples
 from data_modules.images.geometry import Placement
 from data_modules.images.image_file import ImageReadError, is_binary, read_image, used_range
+from data_modules.images.mask_regions import MaskRegion
 from data_modules.images.preparation import Image, Preparation
-from data_modules.images.regions import MaskRegion, Roi, draw_roi, lies_mirrored
+from data_modules.images.regions import Roi, draw_roi, lies_mirrored
 from data_modules.processes.parallel import parallel
 from data_modules.split import Split
 
-# points a side of the grid on which regions are looked for around an image
+# points per side of the grid on which regions in and around an image are sampled
 GRID = 256
 # the part of the grey scale that values of 14 bits reach in a file of 16, and that of 12 bits, which comes out nearly black
 DIM = 1 / 4
@@ -43,7 +44,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What was seen in one image; 0 or empty where nothing is wrong."""
+    """Findings about one image; 0 or empty where nothing is wrong."""
 
     unreadable: str = ""
     unplaced: str = ""
@@ -59,14 +60,14 @@ class _Seen:
 def check_images(
     name: str, split: Split, rows: Sequence[int], preparation: Preparation, num_workers: int | None
 ) -> Iterator[Problem]:
-    """Decode images of a split, place their regions, and yield what is wrong with them.
+    """Decode images of a split, place their regions, and yield the problems.
 
     Args:
         name: Name of the split.
         split: The split.
         rows: Samples whose image exists and is to be decoded.
-        preparation: From a file to the network's frame.
-        num_workers: Processes; as many as there are processors by default, 0 for none.
+        preparation: Turns an image file into the network's frame.
+        num_workers: Processes; by default one per processor, 0 for none.
     """
     jobs = [_Job(split.image[row], split.rois.get(row, ()), preparation) for row in rows]
     seen = list(parallel(_look, jobs, num_workers, f"images of {name}")) if jobs else []
@@ -79,7 +80,7 @@ def check_images(
 
 
 def _check_scale(name: str, split: Split, brightest: Mapping[int, float]) -> Iterator[Problem]:
-    """Yield images that use a small part of their grey scale: each that is nearly black, or all of them if none is bright."""
+    """Yield images that use little of their grey scale: single ones that are nearly black, or all if none is bright."""
     limit = DIM if max(brightest.values(), default=1) <= DIM else BLACK
     rows = [row for row, value in brightest.items() if value <= limit]
     if rows:
@@ -92,7 +93,7 @@ def _check_scale(name: str, split: Split, brightest: Mapping[int, float]) -> Ite
 
 
 def rows_to_open(split: Split, exists: Sequence[bool], max_images: int | None) -> list[int]:
-    """Return the samples whose images are decoded: those with a region, and others that are evenly spread."""
+    """Return the samples whose images are decoded: all with a region, and an evenly spread selection of the others."""
     number = len(split) if max_images is None else min(max_images, len(split))
     spread = np.linspace(0, len(split) - 1, number).round().astype(int).tolist() if number else []
     return [row for row in sorted({*spread, *split.rois}) if exists[row]]
@@ -123,14 +124,14 @@ def _look(job: _Job) -> _Seen:
 
 
 def _brightest(path: Path, image: Image) -> float:
-    """Return the brightest pixel of a file, as a part of its grey scale, if the image that was made of it is dim, and else 1."""
+    """Return the brightest pixel of a file as a fraction of its grey scale; 1 if the prepared image is bright enough."""
     if image.max() > DIM:
         return 1.0
     return used_range(path)[1]
 
 
 def _extent(roi: Roi, placement: Placement) -> tuple[float, bool]:
-    """Return which part of the image a region covers, and whether it reaches beyond, up to half of the image's size."""
+    """Return the share of the image that a region covers, and whether it reaches beyond by up to half the image's size."""
     frame = roi.frame or placement.frame
     unit = (np.arange(2 * GRID) + 0.5) / GRID - 0.5
     mask = np.zeros((2 * GRID, 2 * GRID), dtype=np.bool_)
@@ -153,6 +154,6 @@ def _is_image(mask: Path, image: Path) -> bool:
 
 
 def _in_bits(brightest: float) -> str:
-    """Return how many bits of a 16 bit file are used, where that is what values of 8 to 14 bits look like."""
+    """Return a note on the bits in use if a 16 bit file seems to hold values of 8 to 14 bits."""
     bits = round(brightest * (2**16 - 1)).bit_length()
     return f", as values of {bits} bits do in 16" if 8 <= bits <= 14 else ""

@@ -1,4 +1,4 @@
-"""Whether labels can be learned and scored."""
+"""Check that labels can be learned and scored."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,13 +10,13 @@ from data_modules.split import Split
 
 
 def check_labels(name: str, split: Split, label_names: Sequence[str], severity: Severity) -> Iterator[Problem]:
-    """Yield labels without both values.
+    """Yield labels that do not have both values.
 
     Args:
         name: Name of the split.
         split: The split.
         label_names: The K labels.
-        severity: What that is.
+        severity: How serious that is.
     """
     for label, column in zip(label_names, split.label.T, strict=True):
         values = stated_values(column)

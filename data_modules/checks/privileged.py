@@ -1,4 +1,4 @@
-"""Whether privileged input says something, and something else than the labels."""
+"""Check that privileged input is informative, and is not just the labels."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from data_modules.checks.report import Problem
 from data_modules.split import Split, Table
 
-# a column that ranks a label as well as this, or as badly, is that label under another name
+# a column with an AUROC of at least this, or at most 1 minus this, is the label under another name
 LEAK = 0.99
-# with fewer of either class, chance ranks them like that
+# with fewer of either class, such an AUROC can be chance
 LEAST = 10
 
 
 def check_privileged(name: str, split: Split, label_names: Sequence[str]) -> Iterator[Problem]:
-    """Yield what is wrong with the privileged input of a split."""
+    """Yield the problems of the privileged input of a split."""
     if split.table is not None:
         yield from _infinite(name, split.table)
     if name != "train" or not len(split):
@@ -31,7 +31,7 @@ def check_privileged(name: str, split: Split, label_names: Sequence[str]) -> Ite
 
 
 def rank_areas(values: NDArray[np.float32], labels: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return how well a column ranks each label: the area under the ROC curve, with half a point for a tie.
+    """Return the area under the ROC curve of a column for each label; ties count half.
 
     Source: Mann and Whitney 1947, https://doi.org/10.1214/aoms/1177730491.
 
@@ -43,19 +43,21 @@ def rank_areas(values: NDArray[np.float32], labels: NDArray[np.float32]) -> NDAr
         Float64 (K,), over the samples that state both; NaN where fewer than `LEAST` of either class do.
     """
     stated = ~np.isnan(values)
+    # counting by distinct value takes one sort for all K labels
     unique, rank = np.unique(values[stated], return_inverse=True)
     areas = np.full(labels.shape[1], np.nan)
     for number, label in enumerate(labels[stated].T):
         positives = np.bincount(rank[label == 1], minlength=len(unique))
         negatives = np.bincount(rank[label == 0], minlength=len(unique))
         if min(positives.sum(), negatives.sum()) >= LEAST:
+            # pairs in which the positive has the larger value; a tie counts half
             won = (positives * (np.cumsum(negatives) - negatives / 2)).sum()
             areas[number] = won / positives.sum() / negatives.sum()
     return areas
 
 
 def binary_areas(columns: NDArray[np.float32], labels: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the same for many columns of 0 and 1 at once: the mean of sensitivity and specificity.
+    """Return the same for many columns of 0 and 1 at once, where it is the mean of sensitivity and specificity.
 
     Args:
         columns: Float32 (N, M).
@@ -68,7 +70,7 @@ def binary_areas(columns: NDArray[np.float32], labels: NDArray[np.float32]) -> N
     absent = (labels == 0).astype(np.float32)
     num_present = present.sum(axis=0, dtype=np.float64)
     num_absent = absent.sum(axis=0, dtype=np.float64)
-    sensitivity = (columns.T @ present) / np.maximum(num_present, 1)
+    sensitivity = (columns.T @ present) / np.maximum(num_present, 1)  # (M, K)
     false_alarms = (columns.T @ absent) / np.maximum(num_absent, 1)
     enough = np.minimum(num_present, num_absent) >= LEAST
     return np.where(enough, (1 + sensitivity - false_alarms) / 2, np.nan)
@@ -83,7 +85,7 @@ def _infinite(name: str, table: Table) -> Iterator[Problem]:
 
 
 def _constant(name: str, table: Table) -> Iterator[Problem]:
-    """Yield columns that say nothing; a category that nobody has beside others that vary is no problem."""
+    """Yield columns that are constant; an unused category beside others that vary is no problem."""
     varies = {column: _varies(values) for column, values in zip(table.numeric_names, table.numeric.T, strict=True)}
     for category, values in zip(table.categorical_names, table.categorical.T, strict=True):
         column = category.partition("=")[0]
@@ -104,13 +106,14 @@ def _leaks(name: str, split: Split, label_names: Sequence[str]) -> Iterator[Prob
             if max(area, 1 - area) >= LEAK:
                 message = (
                     f"Expected privileged input that is not the label itself but {what} tells '{label}', with an AUROC of "
-                    f"{area:.3f}. What a teacher of it passes on is the label."
+                    f"{area:.3f}. A teacher that reads it passes on little but the label."
                 )
                 yield Problem("warning", "privileged", name, message)
 
 
 def _areas(split: Split) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Yield what may be known of a sample, and how well it ranks each label."""
+    """Yield each piece of privileged information with its area under the ROC curve for each label."""
+    # whether a value is missing can leak a label, too
     known = {"whether there is privileged input": split.has_privileged}
     if split.table is not None:
         table = split.table

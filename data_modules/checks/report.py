@@ -1,4 +1,4 @@
-"""What checks of a data set report."""
+"""Results of the checks of a data set."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,16 +14,16 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """One problem.
 
     Attributes:
-        severity: `error`: training or scores would be wrong or fail; `warning`: worth a look.
-        check: What was checked.
-        split: Where, or an empty string.
-        message: What was expected and what was found, without identifiers of samples and patients.
-        count: How many samples, patients or regions.
-        examples: Identifiers of at most five.
-        example_file: Path of a file that it is about, or an empty string.
+        severity: `error` if training or scores would fail or be wrong; `warning` if it is worth a look.
+        check: Name of the check.
+        split: Split that has the problem, or an empty string.
+        message: Expected and actual state, without identifiers of samples and patients.
+        count: Number of samples, patients or regions.
+        examples: At most five identifiers.
+        example_file: Path of an affected file, or an empty string.
     """
 
     severity: Severity
@@ -41,12 +41,12 @@ class Problem:
 
 @dataclass(frozen=True)
 class DataReport:
-    """What a data set holds, and what is wrong with it.
+    """Contents of a data set, and its problems.
 
     Attributes:
         splits: Counts by split: samples, patients, labels, strata, regions, and what the reader kept and dropped.
-        problems: What is wrong.
-        num_opened: Images that were decoded.
+        problems: The problems.
+        num_opened: Number of images that were decoded.
     """
 
     splits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -80,7 +80,7 @@ def sample_examples(split: Split, rows: Sequence[int]) -> tuple[str, ...]:
 
 
 def count_split(split: Split, label_names: Sequence[str]) -> dict[str, Any]:
-    """Count what a split holds."""
+    """Count samples, patients, labels, strata and regions of a split."""
     regions = [roi.label for rois in split.rois.values() for roi in rois]
     return {
         "samples": len(split),

@@ -1,4 +1,4 @@
-"""Whether splits are there, apart by patient, and zero-shot."""
+"""Check that splits have samples, share no patient, and keep localization zero-shot."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.checks.report import Problem, examples, sample_examples
 from data_modules.split import Split, taken_out
 
-# fewer positives, or images with a region, say little
+# fewer positives, or fewer images with a region, are too few to learn from or to score
 FEW = 20
 _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
@@ -26,9 +26,9 @@ def check_splits(data: PrivilegedDataModule, splits: Mapping[str, Split]) -> Ite
 
 
 def check_patients(splits: Mapping[str, Split]) -> Iterator[Problem]:
-    """Yield patients who are in two splits, under one name or under names that are spelled alike."""
+    """Yield patients who are in two splits, under the same name or a similar spelling."""
     patients = {name: set(split.patient_id.tolist()) for name, split in splits.items()}
-    spelled = {name: {_spelling(patient): patient for patient in own} for name, own in patients.items()}
+    spelled = {name: dict(zip(map(_spelling, own), own, strict=True)) for name, own in patients.items()}
     for first, second in combinations(splits, 2):
         shared = sorted(patients[first] & patients[second])
         if shared:
@@ -41,8 +41,8 @@ def check_patients(splits: Mapping[str, Split]) -> Iterator[Problem]:
         )
         if alike:
             message = (
-                f"Expected names of patients that differ in more than case and leading zeros but {len(alike)} do not from one "
-                f"in '{second}'. Are they the same person?"
+                f"Expected names of patients that differ in more than case and leading zeros but {len(alike)} are "
+                f"otherwise equal to one in '{second}'. Are they the same person?"
             )
             yield Problem("warning", "patients", first, message, len(alike), examples(alike))
 
@@ -52,7 +52,7 @@ def _spelling(patient: str) -> str:
 
 
 def check_taken_out(splits: Mapping[str, Split], label_names: tuple[str, ...]) -> Iterator[Problem]:
-    """Yield what is left too little of since patients with a region leave training."""
+    """Yield labels and regions that become too few when patients with a region leave training."""
     if "train" not in splits:
         return
     train = splits["train"]
@@ -62,7 +62,7 @@ def check_taken_out(splits: Mapping[str, Split], label_names: tuple[str, ...]) -
         if taken and left < max(FEW, taken):
             message = (
                 f"Expected positives of '{name}' to learn from but {left} of {left + taken} are left: the others are of patients "
-                "with a region, who leave training (data.roi_patients). Draw patients with regions into validation or test."
+                "with a region, who leave training (data.rois.patients). Draw patients with regions into validation or test."
             )
             yield Problem("warning", "labels", "train", message, left)
     dropped = train.counts.get("dropped_rois", 0)
@@ -70,7 +70,7 @@ def check_taken_out(splits: Mapping[str, Split], label_names: tuple[str, ...]) -
     if dropped and left < max(FEW, dropped):
         message = (
             f"Expected images with a region to score on but {left} of {left + dropped} are left: the others were drawn to "
-            "training and dropped (data.roi_patients). Intervals of localization scores are wide; set it to test, or draw "
+            "training and dropped (data.rois.patients). Intervals of localization scores are wide; set it to test, or draw "
             "patients with regions into validation or test."
         )
         yield Problem("warning", "regions", "train", message, left)
@@ -78,7 +78,11 @@ def check_taken_out(splits: Mapping[str, Split], label_names: tuple[str, ...]) -
 
 def rois_of_absent_labels(name: str, split: Split) -> Iterator[Problem]:
     """Yield regions of a label that is 0."""
-    rows = [row for row, rois in split.rois.items() if any(split.label[row, roi.label] == 0 for roi in rois)]
+    rows = []
+    for row, rois in split.rois.items():
+        labels = [roi.label for roi in rois]
+        if (split.label[row, labels] == 0).any():
+            rows.append(row)
     if rows:
         message = f"Expected regions of labels that are 1 but {len(rows)} images have one of a label that is 0."
         yield Problem("warning", "regions", name, message, len(rows), sample_examples(split, rows))

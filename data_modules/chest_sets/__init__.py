@@ -1,4 +1,4 @@
-"""Chest radiographs with regions, to evaluate students of other data on."""
+"""Chest radiographs with regions, for evaluating students trained on other data."""
 
 from data_modules.chest_sets.chexlocalize import CheXlocalize
 from data_modules.chest_sets.nih_chestxray14 import NIHChestXray14

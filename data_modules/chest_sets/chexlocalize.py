@@ -13,10 +13,11 @@ from data_modules.files.csv_file import read_csv
 from data_modules.files.folders import find_base, find_file
 from data_modules.files.json_file import read_json
 from data_modules.images.geometry import Size
-from data_modules.images.regions import PolygonRegion, Region, RLERegion
+from data_modules.images.mask_regions import RLERegion
+from data_modules.images.regions import PolygonRegion, Region
 from data_modules.mimic_cxr.labels import FINDINGS, RENAMED
 
-# what releases call the folder of a split
+# names of the folder of a split in the releases
 FOLDERS = {"val": ("valid", "val"), "test": ("test",)}
 
 
@@ -30,12 +31,12 @@ class CheXlocalize(EvaluationReader):
     2022, https://doi.org/10.1038/s42256-022-00536-x; Irvin et al., "CheXpert", AAAI 2019,
     https://arxiv.org/abs/1901.07031.
 
-    Read before use: contours are filled, each by itself, and joined. The encoded masks hold all ten findings of every image;
-    the empty ones are no regions. "Airspace Opacity" is CheXpert's "Lung Opacity". Frontal images only.
+    Read before use: contours are filled one by one and joined. The encoded masks hold all ten findings of every image;
+    empty ones are not regions. "Airspace Opacity" is CheXpert's "Lung Opacity". Frontal images only.
 
     Args:
-        root: Folder with the annotations, the labels and the images; each here or some folders below.
-        split: CheXpert's validation or test set. Choose nothing on the test set.
+        root: Folder with the annotations, the labels and the images; each in this folder or below.
+        split: CheXpert's validation or test set. Do not tune anything on the test set.
         annotation: `contours` (gt_annotations), or `masks` (gt_segmentations, run-length encoded).
     """
 
@@ -80,14 +81,19 @@ class CheXlocalize(EvaluationReader):
         )
 
     def _files(self, paths: Sequence[Path]) -> list[Path]:
-        """Return where images lie: the labels name `CheXpert-v1.0/valid/patient...` or `test/patient...`."""
-        inside = [Path(*path.parts[-3:]) for path in paths]
-        forms = [paths, *([Path(name) / path for path in inside] for name in FOLDERS[self.split])]
-        for files in forms:
+        """Return where images lie, whatever the folder of the split is called."""
+        for files in self._forms(paths):
             base = find_base(self.root, files)
             if base is not None:
                 return [base / file for file in files]
         return [self.root / path for path in paths]
+
+    def _forms(self, paths: Sequence[Path]) -> Iterator[Sequence[Path]]:
+        """Yield the paths as the labels state them (`CheXpert-v1.0/valid/patient...`, `test/patient...`), and as copies do."""
+        yield paths
+        inside = [Path(*path.parts[-3:]) for path in paths]  # patient, study, file
+        for name in FOLDERS[self.split]:
+            yield [Path(name) / path for path in inside]
 
 
 def _frame(value: dict[str, Any]) -> Size | None:

@@ -33,7 +33,7 @@ VOCABULARY = Vocabulary(
     others=("Emphysema", "Hernia"),
 )
 FRAME = (1024, 1024)
-# the header reads `Bbox [x,y,w,h]`, which a CSV reader takes for four names
+# the header has `Bbox [x,y,w,h]`, which a CSV reader splits into four names
 BOX = ["Bbox [x", "y", "w", "h]"]
 
 
@@ -46,15 +46,16 @@ class NIHChestXray14(EvaluationReader):
     Cite: Wang et al., "ChestX-ray8: hospital-scale chest X-ray database and benchmarks", CVPR 2017,
     https://arxiv.org/abs/1705.02315.
 
-    Read before use: labels come from reports by rules, and two versions of the table differ in 181 of them; the newest that is
-    there is read. All boxed images are in the official test list. RSNA's pneumonia challenge has images of this set: do not
-    train on one and test on the other. A few files are RGBA. There are 14 findings and "No Finding"; fractures, devices and an
-    enlarged mediastinum are not among them. An infiltrate is a Lung Opacity, a consolidation alone is none. Fibrosis may be of
-    the lung or the pleura: Lung Opacity and Pleural Other are not stated (NaN) where it stands without another name of theirs.
+    Read before use: labels were mined from reports by rules, and two versions of the table differ in 181 of them; the newer
+    one is read if both are there. All boxed images are in the official test list. RSNA's pneumonia challenge has images of this
+    set: do not train on one and test on the other. A few files are RGBA. There are 14 findings and "No Finding"; fractures,
+    devices and an enlarged mediastinum are not among them. An infiltrate counts as Lung Opacity, a consolidation alone does not.
+    Fibrosis may affect the lung or the pleura: without another name for them, Lung Opacity and Pleural Other are then unknown
+    (NaN).
 
     Args:
         root: Folder with `Data_Entry_2017*.csv`, `BBox_List_2017.csv` and the images in `images/` or `images_*/images/`; each
-            here or some folders below.
+            in this folder or below.
         images: The boxed images, or the whole official test list (`test_list.txt`).
     """
 
@@ -69,7 +70,7 @@ class NIHChestXray14(EvaluationReader):
         """Read labels and boxes."""
         boxes = read_boxes(find_file(self.root, "BBox_List_2017.csv"))
         # the header splits `OriginalImage[Width,Height]` in two, and rows end with an empty cell in one version
-        # the newest version by name: 2017_v2020 comes after 2017
+        # the newest version by name: 2017_v2020 sorts after 2017
         path = find_file(self.root, "Data_Entry*.csv")
         table = read_csv(path, index_col=False, dtype={"Image Index": str, "Patient ID": str})
         if self.images == "boxed":
@@ -97,7 +98,7 @@ class NIHChestXray14(EvaluationReader):
         )
 
     def _files(self, names: list[str]) -> list[Path]:
-        """Return where images lie: in a folder `images/`, as in twelve folders `images_*/images/`, or in the root itself."""
+        """Return where images lie: in `images/`, in twelve folders `images_*/images/`, or directly in the root."""
         folders = [folder for level in walk_folders(self.root) for folder in level if folder.name == "images"]
         files = {path.name: path for folder in (self.root, *folders) for path in folder.iterdir()}
         return [files.get(name, self.root / "images" / name) for name in names]

@@ -30,22 +30,22 @@ class PadChestGR(EvaluationReader):
     2025, https://arxiv.org/abs/2411.05085; Bustos et al., "PadChest", Medical Image Analysis 66:101797, 2020.
 
     Read before use:
-    (1) Boxes are fractions of the image, so that they also fit a copy that was squeezed as a whole, but not a cropped one, which
-    nothing in the tables would give away. Those of both readers are joined. Findings without a box have a label and no region.
+    (1) Boxes are fractions of the image, so they also fit a copy that was squeezed as a whole, but not a cropped one, and the
+    tables cannot reveal that. Boxes of both readers are joined. Findings without a box have a label and no region.
     (2) A finding that no sentence names counts as absent. Pneumonia, Edema and No Finding are outside the vocabulary and have
-    no label: hilar congestion (78 rows) and Kerley lines are signs of edema, and nothing says where there is none.
+    no label: hilar congestion (78 rows) and Kerley lines are signs of edema, and nothing states where it is absent.
     (3) `data_modules/chest_sets/padchest_names.py` lists the names that count as a label, by the words of CheXpert's labeler:
     infiltrates, increased density, interstitial and reticular patterns are Lung Opacity; granulomas and cavities are Lung Lesion;
     tubes, catheters, pacemakers and artificial valves are Support Devices.
     (4) It also lists names that leave a label open: volume loss for Atelectasis, a blunted costophrenic angle for Pleural
     Effusion and Pleural Other, consolidation and fibrotic bands for Lung Opacity, compressed vertebrae for Fracture, and others.
-    There, the label is not stated (NaN), unless another name states it.
+    The label is then unknown (NaN), unless another name states it.
 
     Args:
-        root: Folder with the reports, `master_table.csv` (or .csv.zip, as distributed) and the images; each here or some
-            folders below.
+        root: Folder with the reports, `master_table.csv` (or .csv.zip, as distributed) and the images; each in this
+            folder or below.
         split: The set's own split by patient, or all of it.
-        box_format: What the four numbers of a box are.
+        box_format: Meaning of the four numbers of a box.
     """
 
     license: ClassVar[License] = "credentialed"

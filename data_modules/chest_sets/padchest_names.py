@@ -8,7 +8,7 @@ words that CheXpert's labeler takes for each label (https://github.com/stanfordm
 
 from data_modules.vocabulary import Vocabulary
 
-# an opacity is what CheXpert's labeler calls one: infiltrates, increased density, and interstitial and reticular patterns, too
+# as CheXpert's labeler has it, infiltrates, increased density, and interstitial and reticular patterns are opacities, too
 STATED = {
     "Atelectasis": (
         "atelectasis",
@@ -92,7 +92,7 @@ STATED = {
     ),
 }
 
-# signs of a finding, words that stand for several findings, and what PadChest's tree counts as a kind of it but CheXpert does not
+# signs of a finding, words for several findings, and terms that PadChest's tree lists under a finding but CheXpert does not
 UNRESOLVED = {
     "Atelectasis": ("hypoexpansion", "hypoexpansion basal", "volume loss"),
     "Consolidation": ("air bronchogram", "alveolar pattern"),

@@ -49,7 +49,7 @@ VOCABULARY = Vocabulary(
         "Other lesion",
     ),
 )
-# the columns that a label depends on
+# names of findings that decide a label
 NAMES = sorted(VOCABULARY.names - set(VOCABULARY.others))
 BOX = ("x_min", "y_min", "x_max", "y_max")
 SUFFIXES = (".dicom", ".dcm", ".png", ".jpg", "")
@@ -64,18 +64,18 @@ class VinDrCXR(EvaluationReader):
     2022, https://arxiv.org/abs/2012.15029.
 
     Read before use: each training image was read by three of 17 radiologists, who often disagree; the test set is a consensus
-    of five. Patients are not told apart, so every image counts as one. Boxes are in pixels of the original DICOM image, whose
+    of five. Patients are not identified, so every image counts as one. Boxes are in pixels of the original DICOM image, whose
     size no table states: copies in other formats, such as the common PNG files of 512 x 512, need `annotation_size`. Devices
     and an enlarged mediastinum are outside the vocabulary (a mediastinal shift is something else). Interstitial disease ("ILD")
-    and infiltration are Lung Opacity. Not stated (NaN) where nothing else states them: Lung Opacity and Pleural Other of
+    and infiltration are Lung Opacity. Unknown (NaN) unless another name states them: Lung Opacity and Pleural Other of
     images with pulmonary fibrosis, Lung Lesion with a calcification, Pneumonia with tuberculosis.
 
     Args:
-        root: Folder with `annotations_*.csv`, `image_labels_*.csv` and the images in `test/` and `train/`; each here or some
-            folders below.
+        root: Folder with `annotations_*.csv`, `image_labels_*.csv` and the images in `test/` and `train/`; each in this
+            folder or below.
         split: The set's own split.
-        min_readers: Readers of a training image that must name a finding for it to be present, of three; those who do draw
-            its region.
+        min_readers: How many of the three readers of a training image must name a finding for it to be present; their boxes
+            make up its region.
         annotation_size: CSV file with image_id, height and width of the original images (or image_id, dim0 and dim1), for
             copies in other formats.
         squeezed: Whether these copies show the whole image in other proportions: boxes are then placed by their fractions of
@@ -148,7 +148,7 @@ class VinDrCXR(EvaluationReader):
         ]
 
     def _files(self, images: list[str]) -> list[Path]:
-        """Return the file of each image, in whichever format there is."""
+        """Return the file of each image, in whichever format it exists."""
         for suffix in SUFFIXES:
             files = [Path(self.split) / f"{name}{suffix}" for name in images]
             base = find_base(self.root, files)

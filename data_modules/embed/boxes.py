@@ -13,7 +13,7 @@ from data_modules.frames import annotated_frames, frames_by_image
 from data_modules.images.geometry import Size, to_xyxy
 from data_modules.images.regions import BoxRegion, Roi, mirror
 
-# newer tables hold both
+# newer tables have both
 BOXES_IN: dict[Frame, str] = {"dicom": "DCM_ROI_coords", "png": "PNG_ROI_coords"}
 BOXES = "ROI_coords"
 _CELL = re.compile(r"[\s\d.,()\[\]-]*")
@@ -24,12 +24,12 @@ def box_column(columns: Iterable[object], roi_frame: Frame | None, image_frame: 
     """Return the column with boxes, and the frame that they are in.
 
     Args:
-        columns: Those of the metadata table.
-        roi_frame: What the user says about `ROI_coords`, if anything.
+        columns: Columns of the metadata table.
+        roi_frame: Frame of `ROI_coords` as set by the user, or None.
         image_frame: The frame of the image files.
 
     Raises:
-        ValueError: If there is no such column, or nothing tells its frame.
+        ValueError: If there is no such column, or its frame is unknown.
     """
     names = [str(name) for name in columns]
     if BOXES_IN[image_frame] in names:
@@ -48,7 +48,7 @@ def box_column(columns: Iterable[object], roi_frame: Frame | None, image_frame: 
 
 
 def advise(column: str, roi_frame: Frame) -> str:
-    """Return what to set if boxes of a column do not lie on the breast."""
+    """Return advice on settings for boxes of a column that do not lie on the breast."""
     if column != BOXES:
         return f"Check that the images are EMBED's own: '{column}' fits no mirrored copy."
     other = "dicom" if roi_frame == "png" else "png"
@@ -66,7 +66,7 @@ def read_boxes(cell: object, inclusive: bool = False) -> tuple[BoxRegion, ...]:
         inclusive: Whether the last row and column belong to the box.
 
     Raises:
-        ValueError: If it holds anything but fours of numbers.
+        ValueError: If it holds anything but groups of four numbers.
     """
     if not isinstance(cell, str):
         return ()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -29,11 +29,8 @@ from data_modules.embed.tables import (
     split_values,
 )
 from data_modules.evaluation import MissingImages
-from data_modules.images.geometry import Resize
-from data_modules.images.image_file import GreyRange
 from data_modules.images.preparation import Preprocess
 from data_modules.images.regions import Roi
-from data_modules.images.transforms import Augmentation
 from data_modules.split import Split
 
 
@@ -49,49 +46,35 @@ class EMBEDDataModule(PrivilegedDataModule):
     Read before use:
     (1) Descriptors belong to a breast of an examination, not to an image or a box: both views of a breast share them, and
     the boxes of an image are joined.
-    (2) A finding of one breast must not be attributed to the other: tables are joined by patient, examination and side, and
-    pathology counts for the breast that `bside` names. Pathology without that side leaves its breasts unknown.
-    (3) Findings without pathology are the rule. Those assessed as negative or benign count as no cancer; the others do under
+    (2) A finding of one breast must not be attributed to the other, so tables are joined by patient, examination and side, and
+    pathology counts for the breast that `bside` names. Pathology without a side leaves both breasts unknown.
+    (3) Most findings have no pathology. Those assessed as negative or benign count as no cancer; the others do under
     `unproven: benign`, which is a guess, or leave the data under `drop`. Pathology of codes 5 and 6, which mean different
     things in different releases, counts as none.
     (4) Most images have no box, and boxes of breasts without cancer are no regions of "Malignant". There is no official split:
     it is drawn by patient.
     (5) Spot compressions, magnifications and men are left out.
     (6) The frame of `ROI_coords` depends on the release: pixels of the DICOM file, or of a PNG file that was mirrored where
-    the breast lay on the right. `roi_frame` says which; on ten images it is checked that boxes lie on the breast.
+    the breast lay on the right. `roi_frame` says which, and ten images are checked for boxes beside the breast.
 
     Args:
         root: Folder with `tables/`, and with `images/cohort_1/`... or `cohort_1/`...
-        roi_frame: What `ROI_coords` are: pixels of mirrored PNG files (`png`: the open release, tables of 2023), or of the
+        roi_frame: Frame of `ROI_coords`: pixels of mirrored PNG files (`png`: the open release, tables of 2023), or of the
             DICOM files (`dicom`). Newer tables with `DCM_ROI_coords` and `PNG_ROI_coords` need no setting.
-        image_frame: What the image files are: the DICOM files, or PNG files in their place that were mirrored as Emory's
-            notebook does (`<name>.png` or `<name>_conv.png`).
+        image_frame: Frame of the image files: the DICOM files, or PNG files in their place that were mirrored as in Emory's
+            notebook (`<name>.png` or `<name>_conv.png`).
         annotation_size: CSV file with image_id (the file's name without suffix), height and width of the DICOM files, for PNG
             files beside a metadata table without Rows and Columns.
         with_regions: Whether to read boxes.
         image_prefix: Beginning of `anon_dicom_path` that stands for the folder of images; None for everything before
             `cohort_`.
         columns: Privileged columns. `nuisance` is a negative control, `with_assessment` an upper bound.
-        unproven: What findings without pathology that are not negative or benign count as.
+        unproven: Label of findings without pathology that were not assessed as negative or benign.
         val_fraction: Share of the patients that become the validation set.
         test_fraction: Share of the patients that become the test set.
         split_seed: Seed of that draw; the same for all arms and seeds of a study.
         missing_images: Whether a missing image is an error, or its sample is dropped and counted.
-        image_size: Side of the square frame that the network sees, in pixels.
-        batch_size: Samples a step and device.
-        num_workers: Loader processes; 0 loads in the training process.
-        seed: Seed of order and augmentation; the command line sets it to the run's seed.
-        mean: Mean grey value, in [0, 1], for normalisation.
-        std: Standard deviation of grey values.
-        resize: `stretch` to the square frame, or `pad` to keep the aspect ratio.
-        augmentation: Random changes of training images.
-        load_images: Whether to read images and boxes; None asks the module that is trained.
-        load_privileged: Whether to serve the privileged columns; None asks the module that is trained.
-        cache_images: Keep prepared images in memory after the first read.
-        prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
-        max_train_samples: Use only the first so many training samples, or None for all.
-        grey_range: What becomes 0 and 1: the extremes of each image (`observed`), since scanners differ, or the ends of the
-            range that its header declares (`declared`).
+        options: Arguments of `PrivilegedDataModule`, for images and loaders.
     """
 
     license: ClassVar[License] = "credentialed"
@@ -110,38 +93,9 @@ class EMBEDDataModule(PrivilegedDataModule):
         test_fraction: float = 0.2,
         split_seed: int = 0,
         missing_images: MissingImages = "error",
-        image_size: int = 224,
-        batch_size: int = 32,
-        num_workers: int = 0,
-        seed: int = 0,
-        mean: float = 0.5,
-        std: float = 0.25,
-        resize: Resize = "pad",
-        augmentation: Augmentation | None = None,
-        load_images: bool | None = None,
-        load_privileged: bool | None = None,
-        cache_images: bool = False,
-        prepared: Path | None = None,
-        max_train_samples: int | None = None,
-        grey_range: GreyRange = "observed",
+        **options: Any,
     ) -> None:
-        super().__init__(
-            label_names=("Malignant",),
-            image_size=image_size,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            mean=mean,
-            std=std,
-            resize=resize,
-            augmentation=augmentation,
-            load_images=load_images,
-            load_privileged=load_privileged,
-            cache_images=cache_images,
-            prepared=prepared,
-            max_train_samples=max_train_samples,
-            grey_range=grey_range,
-        )
+        super().__init__(("Malignant",), **options)
         if not (val_fraction > 0 and test_fraction > 0 and val_fraction + test_fraction < 1):
             raise ValueError(
                 f"Expected fractions that leave patients to train on but got {val_fraction} and {test_fraction}."
@@ -165,7 +119,7 @@ class EMBEDDataModule(PrivilegedDataModule):
 
     @property
     def marks_absent_labels(self) -> bool:
-        """Benign findings have boxes, too."""
+        """Whether benign findings have boxes; they do."""
         return True
 
     def read_splits(self) -> Mapping[str, Split]:
@@ -189,7 +143,7 @@ class EMBEDDataModule(PrivilegedDataModule):
         return splits | {"train": replace(splits["train"], counts=counts)}
 
     def _read_rows(self) -> tuple[pd.DataFrame, dict[str, list[str]], dict[str, int]]:
-        """Return the images that have a label and a file, joined with their breast, codes by column, and what was left out."""
+        """Return images with a label and a file, joined with their breast; codes by column; and counts of what was left out."""
         images, image_counts = read_images(self.root)
         findings, finding_counts = read_findings(self.root)
         # the view belongs to an image, everything else to a breast
@@ -208,7 +162,7 @@ class EMBEDDataModule(PrivilegedDataModule):
         return rows, codes, {**counts, **dropped, "dropped_missing_images": missing}
 
     def _existing(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-        """Return the rows whose image is there, and how many are not."""
+        """Return the rows whose image exists, and the number of the others."""
         if not self.load_images:
             return rows, 0
         missing = np.array([not file.is_file() for file in rows["file"]], dtype=np.bool_)
@@ -216,7 +170,7 @@ class EMBEDDataModule(PrivilegedDataModule):
             example = rows["file"].iloc[int(np.flatnonzero(missing)[0])]
             raise FileNotFoundError(
                 f"Expected the images of all {len(rows)} samples but {int(missing.sum())} are missing, for example "
-                f"'{example}'. Set data.image_prefix to what the paths begin with, or data.missing_images to 'drop'."
+                f"'{example}'. Set data.image_prefix to the beginning of the paths, or data.missing_images to 'drop'."
             )
         return rows[~missing], int(missing.sum())
 
@@ -249,7 +203,7 @@ class EMBEDDataModule(PrivilegedDataModule):
 
 
 def _without_unknown(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Return the images of women's breasts with a label, and how many others there are."""
+    """Return the images of women's breasts with a label, and counts of the others."""
     male = rows["tissueden"] == MALE
     unknown = rows["label"].isna()
     counts = {

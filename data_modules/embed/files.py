@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-# the frame that coordinates or image files are in: that of the DICOM files, or of PNG files, which were mirrored
+# the frame of coordinates or image files: that of the DICOM files, or that of PNG files, which were mirrored
 Frame = Literal["dicom", "png"]
 # `anon_dicom_path` begins with a folder of Emory's storage, or with `images/`, depending on the release
 COHORT = "cohort_"
@@ -16,7 +16,7 @@ def relative_paths(paths: Iterable[object], prefix: str | None) -> list[Path]:
 
     Args:
         paths: The cells.
-        prefix: Their beginning that stands for the root; None for everything before `cohort_1/` or `cohort_2/`.
+        prefix: The beginning of the paths that stands for the root; None for everything before `cohort_1/` or `cohort_2/`.
 
     Raises:
         ValueError: If there is no prefix and a path names no cohort.
@@ -48,5 +48,10 @@ def image_files(root: Path, relative: Iterable[Path], frame: Frame) -> list[Path
     files = [(images if images.is_dir() else root) / path for path in relative]
     if frame == "dicom":
         return files
-    copies = [[file.with_name(file.stem + suffix) for suffix in PNG_SUFFIXES] for file in files]
-    return [next((path for path in names if path.is_file()), names[0]) for names in copies]
+    return [_png_copy(file) for file in files]
+
+
+def _png_copy(file: Path) -> Path:
+    """Return the PNG file in the place of a DICOM file: the first that exists, or the first name if none does."""
+    copies = [file.with_name(file.stem + suffix) for suffix in PNG_SUFFIXES]
+    return next((path for path in copies if path.is_file()), copies[0])

@@ -1,4 +1,4 @@
-"""Which images of EMBED were mirrored when PNG files were made of them, and whether boxes lie on the breast.
+"""Find out which images of EMBED were mirrored when they were exported as PNG, and check that boxes lie on the breast.
 
 The PNG files show the chest wall on the left: an image whose DICOM file shows it on the right was mirrored
 (https://github.com/Emory-HITI/EMBED_Open_Data, DCM_to_PNG).
@@ -21,7 +21,7 @@ from data_modules.split import Split
 
 # images of other views were never mirrored
 MIRRORED_VIEWS = ("CC", "ML", "MLO")
-# images of each side that are decoded before anything long; `mmpkd check-data` looks at all
+# images of each side that are decoded before any long work; `mmpkd check-data` decodes all
 NUM_CHECKED = 5
 NUM_THREADS = 8
 _TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
@@ -30,15 +30,15 @@ _TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0
 def were_mirrored(images: pd.DataFrame, files: Sequence[Path]) -> tuple[NDArray[np.bool_], int]:
     """Return which images were mirrored.
 
-    `PNG_flipped` tells, else Patient Orientation in the table or in the DICOM header, which begins with P where the chest wall
-    is on the right; else right breasts were mirrored.
+    `PNG_flipped` says so. Without it, Patient Orientation in the table or the DICOM header does: it begins with P where the
+    chest wall is on the right. Without either, right breasts count as mirrored.
 
     Args:
         images: N rows of the metadata table, with `laterality` and `view`.
         files: Their image files.
 
     Returns:
-        Bool (N,), and for how many images only the side could tell.
+        Bool (N,), and the number of images for which only the side was known.
     """
     stated = [_TRUTH.get(str(cell).strip("[]'\" ").lower()) for cell in _cells(images, "PNG_flipped")]
     directions = [_first_direction(cell) for cell in _cells(images, "PatientOrientation")]
@@ -62,13 +62,13 @@ def _cells(images: pd.DataFrame, column: str) -> list[object]:
 
 
 def _first_direction(cell: object) -> str:
-    """Return the first letter of a Patient Orientation such as `['P', 'FL']` or `P/L`: where rows of the image lead."""
+    """Return the first letter of a Patient Orientation such as `['P', 'FL']` or `P/L`: the direction of image rows."""
     found = re.search("[A-Z]", cell) if isinstance(cell, str) else None
     return "" if found is None else found.group()
 
 
 def _read_orientation(path: Path) -> str:
-    """Return the Patient Orientation of a DICOM file; empty if it has none, or cannot be read, as its pixels then cannot."""
+    """Return the Patient Orientation of a DICOM file, empty if it has none or is unreadable; reading its pixels reports that."""
     if not is_dicom(path):
         return ""
     import pydicom
@@ -82,14 +82,14 @@ def _read_orientation(path: Path) -> str:
 
 
 def check_sides(splits: Iterable[Split], preparation: Preparation, advice: str) -> None:
-    """Check on some images of each side, evenly spread, that boxes lie on the breast and not mirrored beside it.
+    """Check on some images of each side, evenly spread, that boxes lie on the breast rather than mirrored beside it.
 
-    A box that lies on the breast either way, close to the middle of its image, tells nothing.
+    A box close to the middle of its image lies on the breast either way, and is ignored.
 
     Args:
         splits: Splits with the stratum `side`, and at most one ROI an image.
         preparation: Crops images to the breast.
-        advice: What to set if boxes are mirrored.
+        advice: Advice for the message on what to set if boxes are mirrored.
 
     Raises:
         ValueError: If as many boxes of a side are mirrored as are not.
@@ -102,9 +102,10 @@ def check_sides(splits: Iterable[Split], preparation: Preparation, advice: str) 
             if split.strata["side"][row] == side
         ]
         spread = np.linspace(0, len(own) - 1, min(NUM_CHECKED, len(own))).round().astype(int)
-        seen = [(path, _is_mirrored(path, roi, preparation)) for path, roi in [own[i] for i in spread]]
-        wrong = [path for path, is_mirrored in seen if is_mirrored]
-        num_told = sum(is_mirrored is not None for _, is_mirrored in seen)
+        checked = [own[i] for i in spread]
+        answers = [_is_mirrored(path, roi, preparation) for path, roi in checked]
+        wrong = [path for (path, _), is_mirrored in zip(checked, answers, strict=True) if is_mirrored]
+        num_told = sum(is_mirrored is not None for is_mirrored in answers)
         if wrong and 2 * len(wrong) >= num_told:
             raise ValueError(
                 f"Expected boxes on the breast but {len(wrong)} of {num_told} images of side {side} have theirs in the "
@@ -113,11 +114,11 @@ def check_sides(splits: Iterable[Split], preparation: Preparation, advice: str) 
 
 
 def _is_mirrored(path: Path, roi: Roi, preparation: Preparation) -> bool | None:
-    """Return whether the ROI of an image lies mirrored, or None if that cannot be told."""
+    """Return whether the ROI of an image is mirrored, or None if that cannot be decided."""
     try:
         _, placement = preparation(path)
     except ImageReadError:
-        return None  # named where images are prepared or checked
+        return None  # reported when images are prepared or checked
     if lies_mirrored(roi, placement):
         return True
     return False if lies_mirrored(mirror(roi), placement) else None

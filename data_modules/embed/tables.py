@@ -25,16 +25,16 @@ METADATA = (
     "spot_mag",
     "anon_dicom_path",
 )
-# what only some releases, or only the complete table, hold
+# columns that only some releases, or only the complete table, have
 OPTIONAL = ("ROI_coords", "DCM_ROI_coords", "PNG_ROI_coords", "PNG_flipped", "PatientOrientation", "Rows", "Columns")
 KEYS = ["empi_anon", "acc_anon", "laterality"]
 # path_severity: 0 invasive and 1 non-invasive cancer, 2 high-risk, 3 borderline, 4 benign. 5 and 6 change their meaning from
-# release to release (negative and non-breast cancer, or non-breast cancer and invalid): they prove nothing
+# release to release (negative and non-breast cancer, or non-breast cancer and invalid), so they are not used
 CANCER = (0, 1)
 NO_CANCER = (2, 3, 4)
-# assessments that end with no suspicion: negative, benign
+# assessments without suspicion: negative, benign
 NEGATIVE = ("N", "B")
-# tissueden of a normal male
+# value of tissueden for a normal male
 MALE = 5
 OTHER_SIDE = {"L": "R", "R": "L"}
 COLUMNS: dict[Preset, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -76,15 +76,15 @@ def read_images(root: Path) -> tuple[pd.DataFrame, dict[str, int]]:
 
 
 def read_findings(root: Path) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Read the findings: one row each and breast. A finding of both sides, or of none, concerns both breasts.
+    """Read the findings, one row per finding and breast. A finding of both sides, or without side, concerns both breasts.
 
-    An examination has findings of both breasts: joined by its number alone, those of one would be attributed to the other.
-    Pathology belongs to the side that `bside` names, which may be one of a finding's two, or the other one.
+    An examination has findings of both breasts; joined by its number alone, those of one would be attributed to the other.
+    Pathology belongs to the side that `bside` names, which need not be that of the finding.
 
     Returns:
-        The columns of the table, `laterality` (L or R), and what pathology says about this breast: `cancer` (1, 0, or NaN
-        without usable pathology) and `side_unknown`, whether there is pathology whose side is not stated. And how many
-        findings have pathology of a code that proves nothing.
+        The columns of the table, `laterality` (L or R), and the pathology of this breast: `cancer` (1, 0, or NaN without
+        usable pathology) and `side_unknown`, whether there is pathology without a side. Also the number of findings whose
+        code of pathology is not used.
 
     Raises:
         ValueError: If a column is missing.
@@ -98,14 +98,14 @@ def read_findings(root: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     for breast, other in OTHER_SIDE.items():
         described = side != other
         proven = proven_side.isin((breast, "B"))
-        # `side` becomes that of the breast, for the negative control
+        # `side` becomes the side of the breast; the negative control uses it
         rows = findings.assign(
             laterality=breast,
             side=breast,
             cancer=cancer.where(proven),
             side_unknown=cancer.notna() & ~proven_side.isin(("L", "R", "B")),
         )
-        # what was seen in the other breast says nothing about this one
+        # descriptors of the other breast must not be attributed to this one
         rows.loc[~described, [*DESCRIPTORS, "asses"]] = None
         breasts.append(rows[described | (proven & cancer.notna())])
     counts = {"findings_with_ambiguous_pathology": int((severity.notna() & cancer.isna()).sum())}
@@ -115,8 +115,8 @@ def read_findings(root: Path) -> tuple[pd.DataFrame, dict[str, int]]:
 def label_findings(findings: pd.DataFrame, unproven: Unproven) -> NDArray[np.float32]:
     """Return the label of every finding: 1 cancer, 0 no cancer, NaN unknown.
 
-    A finding that was assessed as negative or benign needs no pathology and is 0; others without are 0 under `benign`, and
-    unknown under `drop`. Pathology of an unknown side makes a finding unknown.
+    Without pathology, a finding that was assessed as negative or benign is 0; others are 0 under `benign` and unknown under
+    `drop`. Pathology without a side makes a finding unknown.
     """
     assumed = findings["asses"].isin(NEGATIVE) | (unproven == "benign")
     label = findings["cancer"].where(findings["cancer"].notna() | ~assumed, 0.0)
@@ -134,8 +134,9 @@ def pool(findings: pd.DataFrame, label: NDArray[np.float32], vocabulary: Mapping
         label=label, tissueden=pd.to_numeric(findings["tissueden"], errors="coerce")
     )
     frame["unknown"] = np.isnan(label)
+    # the maximum ignores NaN: gravest label, largest density, any unknown
     pooled = frame.groupby(KEYS).max()
-    # one proven cancer is enough, but a finding that may be one leaves a breast without cancer unknown
+    # one proven cancer makes a breast positive; without one, a single unknown finding makes it unknown
     pooled["label"] = pooled["label"].where((pooled["label"] == 1) | ~pooled.pop("unknown"))
     for name in vocabulary:
         values = findings[KEYS].assign(value=findings[name].map(split_values))
@@ -160,7 +161,7 @@ def known_values(cells: "pd.Series[str]") -> list[str]:
 
 
 def encode(rows: pd.DataFrame, vocabulary: Mapping[str, list[str]], numeric: tuple[str, ...]) -> Table:
-    """Return the privileged columns: multi-hot codes of the vocabulary, and numbers. A missing value has no column."""
+    """Return the privileged columns: multi-hot codes of the vocabulary, and numbers. There is no column for missing values."""
     names = [(name, code) for name, codes in vocabulary.items() for code in codes]
     hot = np.zeros((len(rows), len(names)), dtype=np.float32)
     for position, (name, code) in enumerate(names):

@@ -1,1 +1,1 @@
-"""Files that are written whole, read strictly, and found."""
+"""Find files, read them strictly, and write them atomically."""

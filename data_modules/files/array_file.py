@@ -1,4 +1,4 @@
-"""Arrays of NumPy on disk."""
+"""NumPy arrays on disk."""
 
 import zipfile
 from pathlib import Path
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def read_array(path: Path) -> NDArray[Any]:
-    """Open a `.npy` file; its content stays on disk until it is used, and changes of the array do not reach it.
+    """Map a `.npy` file into memory; its content is read when it is used, and changes to the array are not written back.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -37,5 +37,5 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def damaged(path: Path, error: Exception) -> ValueError:
-    """Return the error that names a file."""
+    """Return the error for a damaged file."""
     return ValueError(f"Expected arrays in '{path}' but it is damaged: {error}. Restore or delete it.")

@@ -1,4 +1,4 @@
-"""Files that are either the old one or the new one, whatever happens while they are written, and room for them on the disk."""
+"""Atomic writes: a file is either the old or the new one, whatever happens; and room for files on the disk."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# of a file system that cannot reserve room
+# errors of file systems that cannot reserve room
 _NO_RESERVATION = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
@@ -22,7 +22,7 @@ class DiskFullError(OSError):
 
 @contextmanager
 def naming_full_disk(path: Path) -> Iterator[None]:
-    """Name the file that there is no room for, in place of the system's error.
+    """Replace the system's error for a full disk by one that names the file.
 
     Raises:
         DiskFullError: If there is no room.
@@ -33,15 +33,15 @@ def naming_full_disk(path: Path) -> Iterator[None]:
         if error.errno not in _NO_ROOM:
             raise
         raise DiskFullError(
-            error.errno, f"Expected room for '{path}' but: {error.strerror}. Free some; what was there before is kept."
+            error.errno, f"Expected room for '{path}' but: {error.strerror}. Free some space; the old file is kept."
         ) from error
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary file beside `path`, which takes its place at the end; folders are made.
+    """Yield a temporary file beside `path` that replaces it at the end; missing folders are created.
 
-    The new content is on disk before it has the name, so that neither a kill nor a power failure leaves half of it. After an
+    The new content is flushed to disk before it is renamed, so neither a kill nor a power failure leaves half of it. After an
     error, the old file is still there.
 
     Raises:
@@ -63,9 +63,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def reserve(path: Path, num_bytes: int) -> None:
-    """Give a file its size and, where the file system can, reserve its room on the disk; what it holds so far is kept.
+    """Set the size of a file and, where the file system can, reserve its room on the disk; its content is kept.
 
-    A file that only has its size takes its room when it is written, which may be days later.
+    A file without reserved room takes it up only when it is written, which may be days later.
 
     Raises:
         DiskFullError: If there is less room; the file is as it was.
@@ -77,8 +77,8 @@ def reserve(path: Path, num_bytes: int) -> None:
         if missing > free:
             raise DiskFullError(
                 errno.ENOSPC,
-                f"Expected {missing / 1e9:.2f} GB for '{path}' but only {free / 1e9:.2f} GB are free. Free some, or choose "
-                "another folder; what was there before is kept.",
+                f"Expected {missing / 1e9:.2f} GB for '{path}' but only {free / 1e9:.2f} GB are free. Free some space, or choose "
+                "another folder; the old file is kept.",
             )
         with naming_full_disk(path):
             try:
@@ -92,13 +92,13 @@ def reserve(path: Path, num_bytes: int) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, all or nothing."""
+    """Write a text file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text)
 
 
 def check_writable(path: Path) -> None:
-    """Check that a file can be written, before long work whose result it is to hold; its folder is made.
+    """Check that a file can be written, before the long work that produces it; its folder is created.
 
     Raises:
         OSError: If it cannot.
@@ -115,9 +115,9 @@ def check_writable(path: Path) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Delete what killed processes left half-written in a folder."""
+    """Delete the temporary files that killed processes left in a folder."""
     for temporary in folder.glob(".*.tmp"):
-        temporary.unlink(missing_ok=True)  # another process may be faster
+        temporary.unlink(missing_ok=True)  # another process may have deleted it already
 
 
 def _beside(path: Path) -> Path:

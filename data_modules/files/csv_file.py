@@ -1,4 +1,4 @@
-"""Tables of text on disk."""
+"""CSV files, read strictly."""
 
 import csv
 import gzip
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 _DAMAGED = (pd.errors.EmptyDataError, pd.errors.ParserError, EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile)
-# how files begin that are opened in the place of a table
+# first bytes of files that people give in place of a CSV file
 _OTHER_KINDS = {
     b"PK\x03\x04": "an Excel workbook or another archive. Save it as CSV UTF-8",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook. Save it as CSV UTF-8",
@@ -32,7 +32,7 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it is empty, damaged, no table, not in UTF-8, or lacks what the options ask for.
+        ValueError: If it is empty, damaged, no table, not in UTF-8, or does not fit the options.
     """
     _check_kind(path)
     try:
@@ -43,13 +43,13 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
         raise _damaged(path, error) from error
     except ValueError as error:
         raise ValueError(
-            f"Expected columns of the usual kind in '{path}' but got: {error}. Restore the file."
+            f"Expected the columns of the original file in '{path}' but got: {error}. Restore the file."
         ) from error
     return frame
 
 
 def read_cells(path: Path) -> pd.DataFrame:
-    """Read a table exactly as it is written: nothing is taken for a number, and only an empty cell is missing.
+    """Read a table exactly as it is written: nothing is converted to a number, and only an empty cell is missing.
 
     Args:
         path: Text in UTF-8, separated by commas; compressed by gzip if its name ends in `.gz`.
@@ -83,9 +83,9 @@ def _cells(path: Path, lines: Iterator[list[str]]) -> pd.DataFrame:
     header = [name.strip() for name in next(lines, [])]
     _check_separator(path, header)
     rows: list[int] = []
-    kept: list[list[str]] = []
+    kept: list[list[str | float]] = []
     for row, line in enumerate(lines, start=2):
-        if not any(map(str.strip, line)):  # spreadsheet programs write rows of commas below a table
+        if not any(map(str.strip, line)):  # spreadsheet programs write rows of nothing but commas below a table
             continue
         if len(line) != len(header):
             raise ValueError(
@@ -93,9 +93,10 @@ def _cells(path: Path, lines: Iterator[list[str]]) -> pd.DataFrame:
                 "cells with commas in quotes."
             )
         rows.append(row)
-        kept.append(line)
-    columns = {number: [line[number].strip() or np.nan for line in kept] for number in range(len(header))}
-    frame = pd.DataFrame(columns, index=pd.Index(rows, name="row", dtype=np.int64), dtype=object)
+        kept.append([cell.strip() or np.nan for cell in line])
+    # by number, since a name may occur twice in the header
+    numbers = range(len(header))
+    frame = pd.DataFrame(kept, index=pd.Index(rows, name="row", dtype=np.int64), columns=numbers, dtype=object)
     frame.columns = pd.Index(header)
     return frame
 
@@ -113,7 +114,7 @@ def _check_separator(path: Path, header: Sequence[str]) -> None:
 
 
 def _check_kind(path: Path) -> None:
-    """Refuse files of other kinds, by their content."""
+    """Refuse files of other kinds by their first bytes."""
     with path.open("rb") as file:
         start = file.read(_NUM_SNIFFED)
     kind = next((name for begin, name in _OTHER_KINDS.items() if start.startswith(begin)), None)

@@ -1,4 +1,4 @@
-"""Find tables and images below a folder, as deep as mirrors nest them."""
+"""Find tables and images in a folder or below it, as deep as mirrors of data sets nest them."""
 
 import os
 import re
@@ -6,20 +6,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-# a mirror of PhysioNet holds physionet.org/files/<data set>/<version>/<folder>, and lies in a folder of its own
+# enough for a mirror of PhysioNet, <mirror>/physionet.org/files/<data set>/<version>/<folder>
 MAX_DEPTH = 6
-# a folder with more folders in it holds patients or images, not data sets
+# a folder with more subfolders than this holds patients or images, not data sets
 MAX_FOLDERS = 400
-# of a list of files, how many are looked for to find the folder that holds them
+# number of files of a list that are looked for to find their folder
 NUM_LOOKED_FOR = 20
 
 
 def walk_folders(root: Path, leaves: str = "") -> Iterator[list[Path]]:
-    """Walk a folder, level by level, and leave out the insides of folders that hold patients or images.
+    """Walk a folder level by level, without entering folders that hold patients or images.
 
     Args:
         root: Where to begin.
-        leaves: Regular expression of names of folders whose insides are left out, too.
+        leaves: Regular expression for names of other folders not to enter.
 
     Yields:
         The folder itself, then the folders in it, and so on, each level in the order of its names.
@@ -27,7 +27,7 @@ def walk_folders(root: Path, leaves: str = "") -> Iterator[list[Path]]:
     seen: set[Path] = set()
     level = [root] if root.is_dir() else []
     for _ in range(MAX_DEPTH + 1):
-        # links may lead back up
+        # a link may lead back to a folder above
         places = {folder.resolve(): folder for folder in level}
         level = [folder for place, folder in places.items() if place not in seen]
         if not level:
@@ -39,7 +39,7 @@ def walk_folders(root: Path, leaves: str = "") -> Iterator[list[Path]]:
 
 
 def find_nearest(root: Path, *names: str) -> Path | None:
-    """Return the file of a name that lies nearest to a folder, of several the newest by name, or None.
+    """Return the file nearest to a folder that has one of several names; the newest by name if several are equally near.
 
     Args:
         root: The folder; the file may lie up to six levels below.
@@ -50,12 +50,12 @@ def find_nearest(root: Path, *names: str) -> Path | None:
 
 
 def find_file(root: Path, *names: str, hint: str = "Set the root of data.reader.") -> Path:
-    """Return what `find_nearest` does.
+    """Return the file that `find_nearest` finds.
 
     Args:
         root: The folder.
         names: Names that the file may have.
-        hint: What to do if there is none.
+        hint: Advice for the message if there is none.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -76,11 +76,11 @@ def files_in(folders: Iterable[Path], names: Sequence[str]) -> list[Path]:
 
 
 def find_base(root: Path, files: Sequence[Path | str]) -> Path | None:
-    """Return the folder that the paths of a table begin in, the nearest to `root` that holds one of the first of them.
+    """Return the folder that the paths of a table are relative to: the nearest to `root` that holds one of the first paths.
 
     Args:
         root: Where to look; the folder may lie up to six levels below.
-        files: Paths below the folder that is looked for.
+        files: Paths relative to the folder.
 
     Returns:
         The folder, or None if no folder holds any of them.
@@ -94,23 +94,23 @@ def find_base(root: Path, files: Sequence[Path | str]) -> Path | None:
 
 
 def by_version(path: Path) -> tuple[Any, ...]:
-    """Return what paths are sorted by so that the newest is last: its name, the version that it lies in, and where that is."""
+    """Return a sort key that puts the newest path last: its name, the version among its folders, and its folder."""
     inside = [part for part in path.parent.parts if re.fullmatch(r"v?\d+(\.\d+)+", part)]
     return _natural(path.name), _natural(inside[-1] if inside else ""), _natural(str(path.parent))
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
-    """Return what names are sorted by so that 10 comes after 9."""
+    """Return a sort key by which 10 comes after 9."""
     return [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", text)]
 
 
 def _folders_in(folder: Path) -> list[Path]:
     """Return the folders in a folder by name; none if there are too many, or it may not be read."""
     try:
-        # unlike `iterdir`, this asks nothing of the 100,000 files that a folder of images has
+        # unlike `iterdir` with `is_dir`, this makes no system call for each of 100,000 images
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir())
     except PermissionError:
-        # such as lost+found, which is at the root of every disk
+        # such as lost+found at the root of a disk
         return []
     return [folder / name for name in names] if len(names) <= MAX_FOLDERS else []

@@ -1,4 +1,4 @@
-"""JSON files that any reader understands, and that are either the old one or the new one."""
+"""Strict JSON files, written atomically."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from data_modules.files.atomic import write_text
 
 
 def json_text(content: Mapping[str, Any]) -> str:
-    """Return strict JSON, which has no NaN and no infinity: numbers that are not finite become `null`.
+    """Return strict JSON, which has no NaN or infinity: numbers that are not finite become `null`.
 
     Source: RFC 8259, https://www.rfc-editor.org/rfc/rfc8259, section 6.
     """
@@ -18,7 +18,7 @@ def json_text(content: Mapping[str, Any]) -> str:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write strict JSON, all or nothing; folders are made. Numbers that are not finite become `null`."""
+    """Write strict JSON atomically; missing folders are created, and numbers that are not finite become `null`."""
     write_text(path, json_text(content))
 
 
@@ -27,7 +27,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it cannot be read as an object of JSON, for example because half of it is missing.
+        ValueError: If it is not a JSON object, for example because half of it is missing.
     """
     content = load_json(path)
     if not isinstance(content, dict):

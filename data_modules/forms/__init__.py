@@ -1,4 +1,4 @@
-"""Other forms of the same privileged information: text from a table, a table of what results are broken down by."""
+"""Other forms of the same privileged information: text from a table, a table from strata."""
 
 from data_modules.forms.base import PrivilegedForm
 from data_modules.forms.table_from_strata import TableFromStrata

@@ -1,4 +1,4 @@
-"""A table of what results are broken down by."""
+"""A table made from strata."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,9 +10,9 @@ from data_modules.split import Split, Table
 
 
 class TableFromStrata(PrivilegedForm):
-    """Multi-hot columns of strata, such as view or side: a teacher that knows nothing about the findings themselves.
+    """Multi-hot columns of strata, such as view or side, for a teacher that knows nothing about the findings themselves.
 
-    Samples without privileged input stay without, so that the teacher differs in what it reads and not in whom it teaches.
+    Samples without privileged input still have none, so that this teacher differs in its input but covers the same samples.
 
     Args:
         columns: Names of strata.

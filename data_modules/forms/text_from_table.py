@@ -10,12 +10,12 @@ from data_modules.split import Split, Table
 
 
 class TextFromTable(PrivilegedForm):
-    """One sentence a column, such as "Margins: ill defined and spiculated. Density: 3." in a row.
+    """One sentence per column, in a row: "Margins: ill defined and spiculated. Density: 3." for example.
 
-    What is missing is not mentioned, so that the text says exactly what the table says.
+    Missing values are not mentioned, so that the text says exactly what the table says.
 
     Args:
-        keep_table: Whether the table stays, for a teacher of both.
+        keep_table: Whether to keep the table as well, for a teacher that reads both.
     """
 
     def __init__(self, keep_table: bool = False) -> None:

@@ -1,25 +1,25 @@
-"""Errors of libraries that decode files of others."""
+"""One error for everything that decoding libraries raise on damaged files."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class DecodeError(ValueError):
-    """A file is missing, damaged, or holds something else than one image; the message says what, but not of which file."""
+    """A file is missing, damaged, or does not hold exactly one image; the message does not name the file."""
 
 
 @contextmanager
 def decoding(what: str) -> Iterator[None]:
-    """Name what a library fails to decode.
+    """Turn any error of a decoding library into a `DecodeError`.
 
-    Damaged bytes make Pillow and pydicom raise nearly anything, from errors of their own, which have no common base, to
-    those of zlib and struct. Only their calls belong inside, so that no mistake of ours is taken for a damaged file.
+    On damaged bytes, Pillow and pydicom raise nearly anything, from errors of their own without a common base to those of
+    zlib and struct. Put only their calls inside, so that a bug of ours is not taken for a damaged file.
 
     Args:
-        what: What is decoded, as the beginning of a sentence.
+        what: The thing that is decoded, as the beginning of a sentence.
 
     Raises:
-        DecodeError: Instead of any error but a lack of memory, which is not the file's.
+        DecodeError: Instead of any error except a lack of memory, which is not the fault of the file.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Prepared images in the memory of a device, with the augmentation there: a loader then serves labels and indices only."""
+"""Prepared images in the memory of a device, and their augmentation there; loaders then serve only labels and indices."""
 
 from dataclasses import dataclass
 
@@ -19,12 +19,12 @@ CHUNK = 1024
 class DeviceImages:
     """All images of a split on one device, as stored.
 
-    The random changes of a sample depend on (seed, epoch, index) alone, as in `SampleTransform`, and mean the same, but come from
-    another stream: a run with and one without draw other changes from the same family, and differ in nothing else.
+    The random changes of a sample depend on (seed, epoch, index) alone and have the same distribution as in `SampleTransform`,
+    but come from another random stream. Runs with and without this class differ in nothing else.
 
     Args:
         prepared: Prepared images of the split.
-        augmentation: What may change, or None.
+        augmentation: Random changes, or None.
         mean: Mean of the grey values in [0, 1].
         std: Their standard deviation, > 0.
         seed: Seed of all random streams.
@@ -62,18 +62,19 @@ class DeviceImages:
             Float32 (B, 1, H, W).
         """
         index = index.to(self.pixels.device)
-        stored = self.pixels[index]
+        stored = self.pixels[index]  # (B, H, W)
         image = (
+            # undo the sign that int16 gave to the upper half of uint16
             (stored.int() & 0xFFFF if stored.dtype == torch.int16 else stored)
             .to(torch.float32)
-            .mul(self.scale)[:, None]
+            .mul(self.scale)[:, None]  # (B, 1, H, W)
         )
         if self.augmentation is not None:
             image = augment(image, self.augmentation, self.seed, epoch, index)
         return (image - self.mean) / self.std
 
 
-# torch has no arithmetic for uint16: the bits are kept in int16
+# PyTorch has no arithmetic for uint16, so its bits are kept in int16
 _TYPES = {"uint8": torch.uint8, "uint16": torch.int16}
 
 
@@ -83,7 +84,7 @@ def _signed(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
 
 @dataclass(frozen=True)
 class Changes:
-    """What changes in each of B images, float32 (B,) each.
+    """Random changes of B images, float32 (B,) each.
 
     Attributes:
         shift_x: Pixels to the right.
@@ -92,7 +93,7 @@ class Changes:
         angle: Degrees, counterclockwise.
         mirror: -1 for a left-right flip, otherwise 1.
         gain: Factor of the grey values.
-        offset: What is added to them.
+        offset: Number that is added to them.
     """
 
     shift_x: Tensor
@@ -105,10 +106,10 @@ class Changes:
 
 
 def draw_changes(augmentation: Augmentation, side: int, seed: int, epoch: int, index: Tensor) -> Changes:
-    """Draw what changes, from (seed, epoch, index) alone.
+    """Draw the changes from (seed, epoch, index) alone.
 
     Args:
-        augmentation: What may change.
+        augmentation: Random changes that may occur.
         side: Side of the images in pixels.
         seed: Seed of the run.
         epoch: Epoch.
@@ -116,10 +117,10 @@ def draw_changes(augmentation: Augmentation, side: int, seed: int, epoch: int, i
     """
     a = augmentation
     most = round(augmentation.shift * side)
-    u = uniform(seed, epoch, index, 7)
+    u = uniform(seed, epoch, index, 7)  # (B, 7), one column per change
     signed = 2 * u - 1
     return Changes(
-        # every whole number of pixels with the same probability, those at the ends, too
+        # uniform over whole pixels, both ends included
         shift_x=torch.floor(u[:, 0] * (2 * most + 1)) - most,
         shift_y=torch.floor(u[:, 1] * (2 * most + 1)) - most,
         scale=1 + a.scale * signed[:, 2],
@@ -135,7 +136,7 @@ def augment(image: Tensor, augmentation: Augmentation, seed: int, epoch: int, in
 
     Args:
         image: Float32 (B, 1, H, H) in [0, 1].
-        augmentation: What may change.
+        augmentation: Random changes that may occur.
         seed: Seed of the run.
         epoch: Epoch.
         index: Int64 (B,), positions in the split.
@@ -154,14 +155,15 @@ def augment(image: Tensor, augmentation: Augmentation, seed: int, epoch: int, in
 
 def warp(image: Tensor, changes: Changes) -> Tensor:
     """Mirror each image (B, 1, H, H), scale and rotate it about its centre, then shift it; the border is repeated."""
+    # `affine_grid` counts positions from -1 to 1 across the image
     side = image.shape[-1]
     shift_x = 2 * changes.shift_x / side
     shift_y = 2 * changes.shift_y / side
     angle = torch.deg2rad(changes.angle)
     cos = angle.cos() / changes.scale
     sin = angle.sin() / changes.scale
-    # from where each pixel is taken, in the reverse order: shift back, turn back, mirror
-    rows = [
+    # map each output pixel to its source, so the changes are undone in reverse order: shift, rotation, mirror
+    rows = [  # two rows (B, 3) of each matrix
         torch.stack([cos, -sin, sin * shift_y - cos * shift_x], dim=1) * changes.mirror[:, None],
         torch.stack([sin, cos, -sin * shift_x - cos * shift_y], dim=1),
     ]
@@ -178,10 +180,11 @@ def adjust(image: Tensor, changes: Changes) -> Tensor:
 def uniform(seed: int, epoch: int, index: Tensor, count: int) -> Tensor:
     """Return float32 (B, count) in [0, 1) that depend on seed, epoch and index alone, on any device.
 
-    Each number is the hash of the four integers, one after the other; see `scramble`.
+    Each number is the successive hash of seed, epoch, index and its position; see `scramble`.
     """
-    state = scramble(index.long() & MASK)
+    state = scramble(index.long() & MASK)  # (B,)
     for number in (epoch, seed):
         state = scramble((state + 0x9E3779B9 * (number + 1)) & MASK)
+    # the second constant differs from the first, so that columns are no shifted epochs
     column = torch.arange(1, count + 1, device=index.device)
     return to_uniform(scramble((state[:, None] + 0x85EBCA6B * column) & MASK))

@@ -1,4 +1,4 @@
-"""Geometry: one chain from the frame of an image file to the frame of the network, for pixels, points and regions."""
+"""Geometry from the frame of an image file to the frame of the network, the same for pixels, points and regions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Box = tuple[float, float, float, float]
 Size = tuple[int, int]
 Resize = Literal["stretch", "pad"]
 _T = TypeVar("_T", bound=np.generic)
-# a box may reach a little beyond its image, and never as far as the image is wide
+# a box may reach a little beyond its image, but not by the size of the image
 MAX_FRACTION = 2.0
 
 
@@ -22,7 +22,7 @@ def to_xyxy(box: Sequence[float], box_format: BoxFormat, size: Size | None = Non
 
     Args:
         box: Four numbers.
-        box_format: What they are. `yxyx` is [ymin, xmin, ymax, xmax]; `_normalised` are fractions of width and height.
+        box_format: Their meaning. `yxyx` is [ymin, xmin, ymax, xmax]; `_normalised` are fractions of width and height.
         size: (height, width) of the image that the box refers to; without it, nothing is clipped, and normalised boxes
             stay fractions.
 
@@ -30,7 +30,7 @@ def to_xyxy(box: Sequence[float], box_format: BoxFormat, size: Size | None = Non
         The half-open box; it may be empty if the annotation lies outside the image.
 
     Raises:
-        ValueError: If there are not four finite numbers, or fractions are so large that they can only be pixels.
+        ValueError: If there are not four finite numbers, or fractions are so large that they must be pixels.
     """
     if len(box) != 4 or not np.isfinite(box).all():
         raise ValueError(f"Expected a box of 4 finite numbers ({box_format}) but got {len(box)}: {list(box)}.")
@@ -64,10 +64,9 @@ def to_xyxy(box: Sequence[float], box_format: BoxFormat, size: Size | None = Non
 def is_rescaled(first: Size, second: Size) -> bool:
     """Return whether one of two images can be a copy of the other at another scale: neither cropped nor squeezed.
 
-    The longer side sets the scale, and the other side agrees with it within one pixel of the smaller image, however a
-    program rounds. Two images with a side in common are at one scale: more than one pixel between their other sides is a
-    crop, although rounding could hide so small a change of scale. Sizes alone cannot tell a copy from a crop that keeps the
-    proportions.
+    The longer side sets the scale, and the other side must agree with it within one pixel of the smaller image, however a
+    program rounds. Two images with a side in common have the same scale, so if their other sides differ by more than one
+    pixel, one is a crop. Sizes alone cannot distinguish a copy from a crop that keeps the proportions.
 
     Args:
         first: (height, width) in pixels.
@@ -87,8 +86,8 @@ class Window:
     """A crop of an image, and whether it is mirrored left to right afterwards.
 
     Attributes:
-        rows: First row and the one after the last, in pixels.
-        columns: First column and the one after the last, in pixels.
+        rows: First row and one past the last, in pixels.
+        columns: First column and one past the last, in pixels.
         flip: Whether left and right are exchanged.
     """
 
@@ -97,7 +96,7 @@ class Window:
     flip: bool = False
 
     def scaled(self, source: Size, target: Size) -> "Window":
-        """Return the same window on a copy of the image that has another size."""
+        """Return the same window on a copy of the image at another size."""
         y = target[0] / source[0]
         x = target[1] / source[1]
         return Window((self.rows[0] * y, self.rows[1] * y), (self.columns[0] * x, self.columns[1] * x), self.flip)
@@ -139,6 +138,7 @@ class Placement:
         """
         (y0, y1) = self.window.rows
         (x0, x1) = self.window.columns
+        # fractions of the window, from 0 to 1
         u = (points[:, 0] - x0) / (x1 - x0)
         v = (points[:, 1] - y0) / (y1 - y0)
         u = 1 - u if self.window.flip else u
@@ -157,6 +157,7 @@ class Placement:
         """Return where the centres of the content's pixels lie in the file: x by column and y by row."""
         columns = self.offset[1] + np.arange(self.content[1]) + 0.5
         rows = self.offset[0] + np.arange(self.content[0]) + 0.5
+        # x depends only on the column and y only on the row, since nothing is rotated
         xs = self.to_frame(np.stack([columns, np.zeros_like(columns)], axis=1))[:, 0]
         ys = self.to_frame(np.stack([np.zeros_like(rows), rows], axis=1))[:, 1]
         return xs, ys
@@ -177,6 +178,7 @@ class Placement:
         Returns:
             Float32 (side, side).
         """
+        # the image may have been decoded at reduced resolution
         window = self.window.scaled(self.frame, (image.shape[0], image.shape[1]))
         (y0, y1) = window.rows
         (x0, x1) = window.columns

@@ -1,4 +1,4 @@
-"""Random numbers that are a hash of what they are drawn for: equal on any device, in any order, for any number of processes."""
+"""Random numbers from hashes of their purpose: the same on any device, in any order, for any number of processes."""
 
 import torch
 from torch import Tensor

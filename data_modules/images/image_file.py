@@ -28,17 +28,17 @@ def read_image(
 ) -> tuple[NDArray[np.float32], tuple[int, int]]:
     """Read an image as grey values, at reduced resolution where the format allows it.
 
-    Padding of a DICOM file takes no part in this: it becomes 0.
+    Padding of a DICOM file is ignored and becomes 0.
 
     Args:
-        path: JPEG, PNG or DICOM file; the content decides which, not the name.
+        path: JPEG, PNG or DICOM file, recognised by its content, not its name.
         min_side: JPEG files are decoded at the smallest of 1/1, 1/2, 1/4, 1/8 whose sides are at least this; 0
             decodes everything.
         grey_range: What becomes 0 and 1 in a file of more than 8 bits: `declared`, the ends of the range that the file
             declares (window, look-up table or bits stored of a DICOM header, all 16 bits of a PNG), so that one grey
             value means the same in all files of one scanner; or `observed`, its own darkest and brightest pixel,
-            which makes an image independent of the header, and of what else is in the set. DICOM files of 8 bits are
-            treated so, too; PNG and JPEG files of 8 bits are always read on their full scale.
+            which makes an image independent of its header. This also holds for DICOM files of 8 bits; PNG and JPEG
+            files of 8 bits are always read on their full scale.
 
     Returns:
         Float32 (h, w) in [0, 1], bright = dense, and the (height, width) of the image in the file, which
@@ -55,7 +55,7 @@ def read_image(
 
 
 def used_range(path: Path) -> tuple[float, float]:
-    """Return which part of the grey scale that its file declares an image uses.
+    """Return the part of its declared grey scale that an image uses.
 
     A 16 bit PNG of 10 or 12 bit values uses 1/64 or 1/16 of its scale and comes out nearly black unless it is read
     between its own extremes.
@@ -75,18 +75,18 @@ def used_range(path: Path) -> tuple[float, float]:
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
-    """Read a mask file (PNG, JPEG or DICOM) of two levels: of grey, opacity, a palette or a colour, see `region_of`.
+    """Read a mask file (PNG, JPEG or DICOM) of two levels of grey, opacity, palette or colour; see `region_of`.
 
     Returns:
-        Bool (h, w), what belongs to the region.
+        Bool (h, w), True in the region.
 
     Raises:
-        ImageReadError: If the file cannot be read completely, or does not say what the region is.
+        ImageReadError: If the file cannot be read completely, or does not show which pixels are the region.
     """
     with _naming(path):
         if not is_dicom(path):
             return region_of(_load(path)[0])
-        # no VOI window: one meant for a 16 bit radiograph would flatten an 8 bit mask
+        # without a VOI window, since one meant for a 16 bit radiograph would flatten an 8 bit mask
         stored = dicom.read_stored(path)
         if stored.pixels.ndim != 2 or not is_binary(stored.pixels):
             raise MaskError("it is an image where a mask of two grey levels is expected")
@@ -104,7 +104,7 @@ def read_size(path: Path) -> tuple[int, int]:
 
 
 def read_identity(path: Path) -> tuple[tuple[int, int], str]:
-    """Read the size of an image and what all copies of it have in common, without decoding it.
+    """Read the size of an image and an identifier that all its copies share, without decoding it.
 
     Returns:
         (height, width), and the SOP Instance UID of a DICOM file, else its path.
@@ -143,8 +143,8 @@ def rescale(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.
 
     Args:
         values: Float32 (h, w).
-        low: What becomes 0.
-        high: What becomes 1; if it is not above `low`, as in a constant image, all become 0.
+        low: Value that becomes 0.
+        high: Value that becomes 1; if it is not above `low`, as in a constant image, all values become 0.
 
     Returns:
         Float32 (h, w) in [0, 1].
@@ -167,7 +167,7 @@ def _scaled(image: dicom.GreyImage, grey_range: GreyRange) -> tuple[NDArray[np.f
 
 
 def _load(path: Path, min_side: int = 0) -> tuple[Image.Image, tuple[int, int]]:
-    """Decode a file of one frame completely, and return the (height, width) that it has before a reduced decoding."""
+    """Decode a file of one frame, and return it with its full (height, width), before any reduced decoding."""
     with decoding("the file"), Image.open(path) as image:
         frame = (image.height, image.width)
         if min_side and image.format == "JPEG":
@@ -183,7 +183,7 @@ def _grey(image: Image.Image, grey_range: GreyRange) -> NDArray[np.float32]:
     if image.mode in WIDE_MODES:
         return _wide(np.asarray(image), grey_range)
     if image.has_transparency_data:
-        # transparent pixels of exported radiographs carry arbitrary colours: put them on black
+        # transparent pixels of exported radiographs have arbitrary colours, so blend them with black
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image.convert("RGBA"))
     return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255.0)
@@ -202,7 +202,7 @@ def _wide(pixels: NDArray[Any], grey_range: GreyRange) -> NDArray[np.float32]:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Say which file it is that cannot be read."""
+    """Add the name of the file to errors of decoding."""
     try:
         yield
     except (DecodeError, MaskError) as error:

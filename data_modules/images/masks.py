@@ -1,6 +1,6 @@
-"""Which pixels of a mask file are its region, in the forms that annotation tools write.
+"""Find the region in a mask file, in the forms that annotation tools write.
 
-A mask has two levels. Where a file leaves open which of them is the region, it is refused.
+A mask has two levels. A file that does not show which of them is the region is refused.
 """
 
 from typing import Any
@@ -10,26 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# integers or floats of more than 8 bits; Pillow clips them when it converts them to another mode
+# modes of integers or floats of more than 8 bits, which Pillow clips when it converts them
 WIDE_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
-# a file with more than two levels and none above this numbers its regions, rather than smoothing the edge of one
+# a file with more than two levels, none above this, numbers its regions; otherwise the levels are a smoothed edge
 MAX_NUMBER = 31
-# how far the channels of grey, or of one colour, differ where JPEG or smoothed edges disturb them
+# difference between channels of grey, or of one colour, that JPEG and smoothed edges cause
 NOISE = 16
-# the share of the way from background to region that compression does not reach on an area
+# share of the way from background to region beyond which a flat area is no artefact of compression
 DARK = 0.15
 Mask = NDArray[np.bool_]
 
 
 class MaskError(ValueError):
-    """A file does not say which pixels are the region; the message says why."""
+    """A file does not show which pixels are the region; the message says why."""
 
 
 def region_of(image: Image.Image) -> Mask:
     """Return the pixels of the region.
 
-    What is opaque is the region of a partly transparent file, what has another index than 0 that of a coloured palette, and
-    what is above half of the largest value that of any other.
+    In a partly transparent file these are the opaque pixels, in one with a coloured palette those whose index is not 0, and in
+    any other those above half of the largest value.
 
     Args:
         image: An opened file of any mode.
@@ -38,7 +38,7 @@ def region_of(image: Image.Image) -> Mask:
         Bool (h, w).
 
     Raises:
-        MaskError: If the file holds several regions, or does not tell region and background apart.
+        MaskError: If the file holds several regions, or does not distinguish region and background.
     """
     if image.mode in WIDE_MODES:
         return bright(np.asarray(image))
@@ -55,7 +55,7 @@ def region_of(image: Image.Image) -> Mask:
 
 
 def bright(values: NDArray[Any]) -> Mask:
-    """Return where values are above half of the largest, which serves {0, 1}, {0, 2}, {0, 255} and JPEG ringing alike.
+    """Return where values are above half of the largest, which works for {0, 1}, {0, 2}, {0, 255} and JPEG ringing.
 
     Args:
         values: Numbers (h, w).
@@ -78,9 +78,9 @@ def bright(values: NDArray[Any]) -> Mask:
         if len(numbers) > 2:
             raise MaskError(f"it holds {len(numbers)} values up to {high:g}: a mask of each region is expected")
     region = np.asarray(values > max(high / 2, 0), dtype=np.bool_)
-    # what smoothing and compression leave between background and region varies, or is a thin rim
+    # smoothing and compression leave values in between, too, but these vary or form a thin rim
     darker = ~region & (values > low + DARK * (high - low))
-    # most masks have two levels only: their neighbours are not looked at
+    # most masks have only two levels, and need no look at neighbours
     if darker.any():
         darker &= _is_flat(values)
     if darker.any():
@@ -126,7 +126,7 @@ def _coloured(colours: NDArray[np.uint8]) -> Mask:
     region = bright(values)
     is_grey = np.ptp(colours, axis=-1).max() <= NOISE
     if not is_grey and region.any():
-        # a smoothed edge darkens a colour and leaves its proportions
+        # a smoothed edge darkens a colour but keeps its proportions
         proportions = colours[region] / values[region][:, None]
         if np.ptp(proportions, axis=0).max() > NOISE / 128:
             raise MaskError("its regions, or its background and its region, have several colours")

@@ -1,4 +1,7 @@
-"""From an image file to the frame of the network: what is done once per image, and can therefore be kept."""
+"""Prepare an image: read the file, preprocess it (for example, crop it to the breast), and resize it to the network's frame.
+
+Nothing here is random, so that prepared images can be stored.
+"""
 
 import importlib
 from collections.abc import Mapping
@@ -16,13 +19,13 @@ Image = NDArray[np.float32]
 
 
 class Preprocess(Protocol):
-    """What is done to an image before it is resized: grey values, and the window to keep.
+    """The step before an image is resized: it changes grey values and chooses the window to keep.
 
-    Its `repr` must name every setting: it is part of the fingerprint of prepared images.
+    Its `repr` must name every setting, because it is part of the fingerprint of prepared images.
     """
 
     def __call__(self, image: Image) -> tuple[Image, Window]:
-        """Process one image.
+        """Preprocess one image.
 
         Args:
             image: Float32 (h, w) in [0, 1].
@@ -35,13 +38,13 @@ class Preprocess(Protocol):
 
 @dataclass(frozen=True)
 class Preparation:
-    """Reads, crops and resizes images.
+    """Reads, preprocesses and resizes images.
 
     Attributes:
         image_size: Side of the square network frame.
-        resize: How an image is brought into that frame.
-        grey_range: What becomes 0 and 1 in a DICOM or 16 bit file, see `read_image`.
-        preprocess: Grey values and crop, or None.
+        resize: `stretch` to the frame, or `pad` to keep the aspect ratio.
+        grey_range: Grey values that become 0 and 1 in a DICOM or 16 bit file, see `read_image`.
+        preprocess: The step before resizing, or None.
     """
 
     image_size: int
@@ -58,8 +61,8 @@ class Preparation:
         Raises:
             ImageReadError: If the file cannot be read completely.
         """
-        # A crop needs more pixels than the frame has, so only whole images are decoded at reduced resolution; at twice
-        # the size of the frame, the rounding of the decoder's sizes stays below half a pixel.
+        # A crop is enlarged, so only whole images are decoded at reduced resolution. At twice the size of the frame, the
+        # rounding of the decoder's sizes stays below half a pixel.
         image, frame = read_image(path, 0 if self.preprocess else 2 * self.image_size, self.grey_range)
         size = (image.shape[0], image.shape[1])
         window = whole(size)
@@ -69,10 +72,10 @@ class Preparation:
         return placement.image(image), placement
 
     def describe(self) -> dict[str, Any]:
-        """Return the settings as primitives, for a checkpoint whose student sees new images in the same way.
+        """Return the settings as primitives, for a checkpoint, so that its student sees new images in the same way.
 
         Raises:
-            TypeError: If the preprocessing is no dataclass, whose fields are its settings.
+            TypeError: If `preprocess` is not a dataclass, whose fields are its settings.
         """
         settings: dict[str, Any] = {
             "image_size": self.image_size,
@@ -86,7 +89,7 @@ class Preparation:
 
     @classmethod
     def from_description(cls, settings: Mapping[str, Any]) -> "Preparation":
-        """Return what `describe` described.
+        """Return the preparation that `describe` described.
 
         Raises:
             ValueError: If the preprocessing is not of this package: a checkpoint must not name code to run.
@@ -109,6 +112,6 @@ def _described(preprocess: Any) -> dict[str, Any]:
     kind = type(preprocess)
     if not is_dataclass(kind):
         raise TypeError(
-            f"Expected preprocessing to be a dataclass, so that it can be kept, but {kind.__name__} is none."
+            f"Expected preprocessing to be a dataclass, so that it can be stored, but {kind.__name__} is not one."
         )
     return {"class": f"{kind.__module__}.{kind.__qualname__}", "fields": asdict(preprocess)}

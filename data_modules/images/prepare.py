@@ -1,4 +1,4 @@
-"""Build prepared images: in parallel, resumable after a kill, each image with a checksum."""
+"""Prepare the images of a data set in parallel, resumable after a kill, each with a checksum."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ from data_modules.images.prepared import (
 from data_modules.processes.parallel import WorkerDiedError, parallel
 
 OnError = Literal["skip", "stop"]
-# images that are lost at most, for each process, when the work is killed
+# images per job: at most as many are lost per process when the work is killed
 CHUNK = 64
 
 
@@ -54,25 +54,25 @@ def prepare_images(
     num_workers: int | None = None,
     on_error: OnError = "skip",
 ) -> dict[str, str]:
-    """Prepare all images that the folder lacks; what is there already is kept, unreadable ones are tried again.
+    """Prepare all images that a folder lacks; those in it are kept, and unreadable ones are tried again.
 
     Args:
-        folder: Where prepared images are, or will be.
-        preparation: What is done to each file.
+        folder: Folder of the prepared images; created if missing.
+        preparation: The preparation of each file.
         sample_id: (N,) unique identifiers.
         files: N image files.
         depth: Type of a pixel.
-        num_workers: Processes; as many as there are processors by default, 0 for none.
-        on_error: Whether an image that cannot be read is listed and left out, or ends the work.
+        num_workers: Processes; by default one per processor, 0 for none.
+        on_error: Whether an unreadable image is listed and left out, or ends the work.
 
     Returns:
-        Why images of the folder could not be read, by identifier.
+        The reason for each image that could not be read, by identifier.
 
     Raises:
-        ImageReadError: If an image cannot be read and `on_error` is `stop`; what was prepared before is kept.
-        StaleImagesError: If the folder holds images of other settings.
-        DiskFullError: If there is no room for all of them; this is known before the first one is prepared.
-        WorkerDiedError: If a process is killed; what was prepared before is kept.
+        ImageReadError: If an image cannot be read and `on_error` is `stop`; images prepared so far are kept.
+        StaleImagesError: If the folder holds images prepared with other settings.
+        DiskFullError: If there is no room for all of them; this is checked before the first one is prepared.
+        WorkerDiedError: If a process is killed; images prepared so far are kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
@@ -81,11 +81,12 @@ def prepare_images(
         meta = PreparedMeta(len(index.sample_id), preparation.image_size, depth, describe(preparation), False)
         reserve(folder / "images.bin", meta.num_bytes)
         meta.save(folder)
-        # once: identifiers of a whole data set take a second to sort
+        # looked up once, since sorting the identifiers of a whole data set takes a second
         rows = rows_of(index.sample_id, sample_id)
         todo = np.flatnonzero(index.status[rows] != Status.READY)
+        paths = np.array(files, dtype=object)
         jobs = [
-            _Job(folder, meta, preparation, rows[own], sample_id[own], tuple(files[i] for i in own))
+            _Job(folder, meta, preparation, rows[own], sample_id[own], tuple(paths[own]))
             for own in np.split(todo, range(CHUNK, len(todo), CHUNK))
             if len(own)
         ]
@@ -96,7 +97,7 @@ def prepare_images(
                 write_json(folder / "errors.json", remaining)
                 errors = remaining
             if failed and on_error == "stop":
-                raise ImageReadError(f"{next(iter(failed.values()))} What was prepared before it is kept.")
+                raise ImageReadError(f"{next(iter(failed.values()))} Images prepared so far are kept.")
         _write_index(folder, index)
         replace(meta, complete=bool((index.status != Status.PENDING).all())).save(folder)
     return errors
@@ -106,7 +107,7 @@ def verify_images(folder: Path) -> list[str]:
     """Compare every prepared image with its checksum.
 
     Returns:
-        Identifiers of images that differ: their pixels were changed or lost after they were written.
+        Identifiers of images that differ, whose pixels were changed or lost after they were written.
     """
     meta = PreparedMeta.load(folder)
     index = PreparedIndex.load(folder / "index.npz")
@@ -128,7 +129,7 @@ def _check_same(folder: Path, preparation: Preparation, depth: Depth) -> None:
 
 
 def _resume(folder: Path, sample_id: NDArray[np.str_]) -> tuple[PreparedIndex, dict[str, str]]:
-    """Read the index, what was finished since it was written, and the errors; add the samples that are new."""
+    """Read the index, the parts finished since it was written, and the errors; add new samples."""
     path = folder / "index.npz"
     errors = folder / "errors.json"
     index = PreparedIndex.load(path) if path.is_file() else PreparedIndex.pending(sample_id[:0])
@@ -163,17 +164,17 @@ def _run_all(
             yield job.rows, part, failed
     except WorkerDiedError as error:
         at_work = ", ".join(sorted(note.read_text() for note in (folder / "parts").glob("*.now")))
-        raise WorkerDiedError(f"{error} They were reading {at_work}. What was prepared before is kept.") from error
+        raise WorkerDiedError(f"{error} They were reading {at_work}. Images prepared so far are kept.") from error
 
 
 def _run(job: _Job) -> tuple[PreparedIndex, dict[str, str]]:
     """Prepare some images and write their pixels; runs in a process of its own."""
     part = PreparedIndex.pending(job.sample_id)
     failed = {}
-    # a decoder that ends the process leaves no other trace of the file that it failed on
+    # if a decoder crashes the process, this is the only trace of the file
     now = job.folder / "parts" / f"{os.getpid()}.now"
     path = job.folder / "images.bin"
-    # not through a memory map, where a full disk ends the process without an error
+    # not through a memory map: a full disk would kill the process without an error
     with naming_full_disk(path), path.open("r+b") as pixels:
         for i, (row, file) in enumerate(zip(job.rows, job.files, strict=True)):
             now.write_text(str(file))
@@ -191,6 +192,6 @@ def _run(job: _Job) -> tuple[PreparedIndex, dict[str, str]]:
             part.checksum[i] = checksum(values)
             part.geometry[i] = pack(placement)
         pixels.flush()
-        os.fsync(pixels.fileno())  # before the index says that they are there
+        os.fsync(pixels.fileno())  # flush the pixels before the index lists them
     now.unlink()
     return part, failed

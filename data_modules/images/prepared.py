@@ -3,17 +3,18 @@
 A folder holds
 
 - `meta.json`: format, number of images, side, type, the settings that the images were prepared with, and whether all of
-  them are there;
+  them are done;
 - `images.bin`: (N, side, side) uint8 or uint16, row-major, little-endian;
-- `index.npz`: one row an image: identifier, status, size of its file, checksum, and where the file lies in the frame;
-- `errors.json`: why images could not be read, by identifier;
-- `parts/`: rows of the index that were finished since it was written, while images are being prepared.
+- `index.npz`: one row per image: identifier, status, size of its file, checksum, and where the file lies in the frame;
+- `errors.json`: the reason for each image that could not be read, by identifier;
+- `parts/`: rows finished since the index was written, while images are being prepared.
 """
 
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -26,27 +27,27 @@ from data_modules.files.json_file import read_json, write_json
 from data_modules.images.geometry import Placement, Window
 from data_modules.images.preparation import Image, Preparation
 
-# 2: padding of DICOM files is background, and grey_range concerns 16 bit PNG, too
+# format 2: padding of DICOM files is background, and grey_range also applies to 16 bit PNG
 FORMAT = 2
 Depth = Literal["uint8", "uint16"]
 NUM_GEOMETRY = 12
-# enough to notice exchanged files; a whole data set on a network drive would take minutes to look at
+# enough to notice exchanged files; on a network drive, a whole data set would take minutes
 NUM_CHECKED = 1000
 
 
 class StaleImagesError(ValueError):
-    """Prepared images do not belong to the data or the settings that they are asked for."""
+    """Prepared images do not belong to the requested data or settings."""
 
 
 @dataclass(frozen=True)
 class PreparedMeta:
-    """What prepared images are.
+    """Description of prepared images.
 
     Attributes:
         num_images: Number of images N.
         side: Height and width in pixels.
         depth: Type of a pixel; its largest value stands for 1.
-        settings: How they were prepared, as `describe` writes it.
+        settings: Settings of their preparation, as written by `describe`.
         complete: Whether all images were prepared, or found to be unreadable.
         format: Version of the folder's layout.
     """
@@ -85,7 +86,7 @@ class PreparedMeta:
         return cls(**values)
 
     def save(self, folder: Path) -> None:
-        """Write `meta.json`, at once."""
+        """Write `meta.json` atomically."""
         write_json(folder / "meta.json", asdict(self))
 
 
@@ -95,7 +96,7 @@ def describe(preparation: Preparation) -> str:
 
 
 class Status(IntEnum):
-    """What became of one image."""
+    """State of one image."""
 
     PENDING = 0
     READY = 1
@@ -122,7 +123,7 @@ class PreparedIndex:
 
     @classmethod
     def pending(cls, sample_id: NDArray[np.str_]) -> "PreparedIndex":
-        """Return rows of images that are still to be prepared."""
+        """Return the rows of images that are yet to be prepared."""
         n = len(sample_id)
         zeros = (np.zeros(n, np.int8), np.zeros(n, np.int64), np.zeros(n, np.uint32), np.zeros((n, NUM_GEOMETRY)))
         return cls(sample_id.astype(np.str_), *zeros)
@@ -136,10 +137,11 @@ class PreparedIndex:
     @classmethod
     def concatenate(cls, parts: Sequence["PreparedIndex"]) -> "PreparedIndex":
         """Join indices in order."""
-        return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in cls.__dataclass_fields__})
+        columns = {name: list(map(attrgetter(name), parts)) for name in cls.__dataclass_fields__}
+        return cls(**{name: np.concatenate(column) for name, column in columns.items()})
 
     def save(self, path: Path) -> None:
-        """Write an index file, at once."""
+        """Write an index file atomically."""
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **{name: getattr(self, name) for name in self.__dataclass_fields__})
 
@@ -180,10 +182,10 @@ def checksum(pixels: NDArray[np.generic]) -> int:
 
 
 def open_pixels(folder: Path, meta: PreparedMeta) -> NDArray[np.generic]:
-    """Open the pixels (N, side, side) as a memory map that cannot be written.
+    """Open the pixels (N, side, side) as a read-only memory map.
 
     Raises:
-        StaleImagesError: If the file has another size than its description says.
+        StaleImagesError: If the size of the file differs from its description.
     """
     path = folder / "images.bin"
     if path.stat().st_size != meta.num_bytes:
@@ -195,10 +197,11 @@ def open_pixels(folder: Path, meta: PreparedMeta) -> NDArray[np.generic]:
 
 
 def rows_of(known: NDArray[np.str_], asked: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Return the position of each asked identifier among the known ones, or -1."""
+    """Return the position of each wanted identifier among the known ones, or -1."""
     if not len(known):
         return np.full(len(asked), -1, dtype=np.int64)
     order = np.argsort(known, kind="stable")
+    # identifiers beyond the last known one would get a position outside
     rows = order[np.minimum(np.searchsorted(known, asked, sorter=order), len(known) - 1)]
     return np.where(known[rows] == asked, rows, -1)
 
@@ -211,9 +214,9 @@ class PreparedImages:
 
     Args:
         folder: The folder of prepared images.
-        preparation: What the images are asked for with.
+        preparation: The preparation that the images must have.
         sample_id: Identifiers of the split, in order.
-        files: Their image files, to notice exchanged ones: the sizes of at most 1,000 are compared.
+        files: Their image files; the sizes of at most 1,000 are compared, to notice exchanged files.
 
     Raises:
         FileNotFoundError: If there are no complete prepared images.
@@ -238,7 +241,7 @@ class PreparedImages:
             raise StaleImagesError(
                 f"Expected prepared images of all {len(sample_id)} samples in '{folder}' but {int(missing.sum())} are not "
                 f"there{'' if self.meta.complete else ', and it is not complete'}. Run `mmpkd prepare CONFIG --out {folder}`:"
-                " it goes on where it was stopped, and adds what is missing."
+                " it continues where it stopped, and adds the missing images."
             )
         self.geometry = index.geometry[self._rows]
         self.readable = np.asarray(index.status[self._rows] == Status.READY, dtype=np.bool_)
@@ -251,8 +254,8 @@ class PreparedImages:
             path = files[row]
             if self.readable[row] and not path.is_file():
                 raise StaleImagesError(
-                    f"Expected '{path}', which was prepared, to be there still, to compare its size, but there is no such file. "
-                    "Restore the original images, or mend data.root."
+                    f"Expected '{path}', which was prepared, to exist, to compare its size, but there is no such file. "
+                    "Restore the original images, or correct data.root."
                 )
             if self.readable[row] and path.stat().st_size != num_bytes[row]:
                 raise StaleImagesError(
@@ -261,7 +264,7 @@ class PreparedImages:
                 )
 
     def __getstate__(self) -> dict[str, object]:
-        # a loader process opens the memory map itself
+        # leave the memory map out: each loader process opens it itself
         return {**self.__dict__, "_pixels": None}
 
     def __len__(self) -> int:
@@ -269,7 +272,7 @@ class PreparedImages:
 
     @property
     def bytes_per_image(self) -> int:
-        """Size of one image."""
+        """Bytes of one image."""
         return int(self.meta.side**2 * np.dtype(self.meta.depth).itemsize)
 
     def stored(self, rows: NDArray[np.int64]) -> NDArray[np.generic]:
@@ -279,7 +282,7 @@ class PreparedImages:
         return self._pixels[self._rows[rows]]
 
     def read(self, index: int) -> tuple[Image, Placement]:
-        """Return one image, float32 (side, side) in [0, 1], and where its file lies in it."""
+        """Return one image, float32 (side, side) in [0, 1], and the placement of its file in it."""
         scale = np.float32(1 / np.iinfo(self.meta.depth).max)
         (pixels,) = self.stored(np.array([index]))
         return np.multiply(pixels, scale, dtype=np.float32), unpack(self.geometry[index])

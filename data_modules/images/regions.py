@@ -1,21 +1,18 @@
-"""Regions of interest in every form that annotations come in; each is drawn straight into the network's frame.
+"""Regions of interest, drawn directly into the network's frame; see `mask_regions` for masks.
 
-A pixel belongs to a region when its centre does. Regions are never rasterised in between, so nothing is lost by a
-reduced decode, a crop or a second resize.
+A pixel belongs to a region if its centre does. Regions are never rasterised at another resolution, so nothing is lost to
+reduced decoding, cropping or resizing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data_modules.images.geometry import Box, Placement, Size, is_rescaled
-from data_modules.images.image_file import ImageReadError, read_mask
-
-Axis = NDArray[np.float64]
+from data_modules.images.geometry import Box, Placement, Size
+from data_modules.images.mask_regions import Axis, check_scale
 
 
 class Region(Protocol):
@@ -37,7 +34,7 @@ class Region(Protocol):
 
 @dataclass(frozen=True)
 class BoxRegion:
-    """A half-open box, see `to_xyxy` for all conventions.
+    """A half-open box; see `to_xyxy` for all conventions.
 
     Attributes:
         box: (x0, y0, x1, y1).
@@ -50,6 +47,7 @@ class BoxRegion:
     def draw(self, xs: Axis, ys: Axis, frame: Size) -> NDArray[np.bool_]:
         """Return which points lie in the box."""
         height, width = frame if self.normalised else (1, 1)
+        # the outer product of an interval of rows and one of columns
         x0, y0, x1, y1 = np.array(self.box) * (width, height, width, height)
         return np.asarray(((ys >= y0) & (ys < y1))[:, None] & ((xs >= x0) & (xs < x1))[None, :], dtype=np.bool_)
 
@@ -66,6 +64,7 @@ class EllipseRegion:
         x0, y0, x1, y1 = self.box
         if x1 <= x0 or y1 <= y0:
             return np.zeros((len(ys), len(xs)), dtype=np.bool_)
+        # positions from -1 to 1 across the box
         u = (2 * xs - x0 - x1) / (x1 - x0)
         v = (2 * ys - y0 - y1) / (y1 - y0)
         return np.asarray(v[:, None] ** 2 + u[None, :] ** 2 <= 1, dtype=np.bool_)
@@ -87,12 +86,14 @@ class PolygonRegion:
         mask = np.zeros((len(ys), len(xs)), dtype=np.bool_)
         if len(self.points) < 3:
             return mask
-        start = np.asarray(self.points, dtype=np.float64)
+        start = np.asarray(self.points, dtype=np.float64)  # (P, 2), and edges from start to end
         end = np.roll(start, -1, axis=0)
         for row, y in enumerate(ys):
+            # half-open edges: a scan line through a corner crosses one of its two edges
             crossing = (start[:, 1] <= y) != (end[:, 1] <= y)
             a = start[crossing]
             b = end[crossing]
+            # a point is inside if an odd number of edges crosses its line on the left
             at = np.sort(a[:, 0] + (y - a[:, 1]) / (b[:, 1] - a[:, 1]) * (b[:, 0] - a[:, 0]))
             mask[row] = np.searchsorted(at, xs, side="right") % 2 == 1
         return mask
@@ -114,65 +115,6 @@ class MirroredRegion:
 
 
 @dataclass(frozen=True)
-class RLERegion:
-    """A mask in COCO run-length encoding.
-
-    Attributes:
-        size: (height, width) of the mask, which covers the whole annotated image at any scale.
-        counts: Run lengths in column-major order, beginning with the background, as numbers or in COCO's compressed
-            text.
-    """
-
-    size: Size
-    counts: str | tuple[int, ...]
-
-    def draw(self, xs: Axis, ys: Axis, frame: Size) -> NDArray[np.bool_]:
-        """Return which points lie on set pixels.
-
-        Raises:
-            ImageReadError: If the mask is no copy of the image at another scale.
-        """
-        check_scale("the run-length encoded mask", self.size, frame)
-        return _look_up(self.decode(), xs, ys, frame)
-
-    def decode(self) -> NDArray[np.bool_]:
-        """Return the mask, bool (height, width).
-
-        Raises:
-            ValueError: If the runs do not add up to the size.
-        """
-        runs = _uncompress(self.counts) if isinstance(self.counts, str) else list(self.counts)
-        if sum(runs) != self.size[0] * self.size[1] or min(runs, default=0) < 0:
-            raise ValueError(
-                f"Expected the runs of a mask of {self.size[0]} x {self.size[1]} pixels to add up to "
-                f"{self.size[0] * self.size[1]} but got {sum(runs)}. Check that `size` is [height, width]."
-            )
-        flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-        return np.asarray(flat.reshape(self.size[1], self.size[0]).T, dtype=np.bool_)
-
-
-@dataclass(frozen=True)
-class MaskRegion:
-    """A mask file that covers the whole annotated image, at any scale.
-
-    Attributes:
-        path: PNG, JPEG or DICOM; see `read_mask`.
-    """
-
-    path: Path
-
-    def draw(self, xs: Axis, ys: Axis, frame: Size) -> NDArray[np.bool_]:
-        """Return which points lie on set pixels.
-
-        Raises:
-            ImageReadError: If the file cannot be read, or is no copy of the image at another scale.
-        """
-        mask = read_mask(self.path)
-        check_scale(f"the mask '{self.path}'", (mask.shape[0], mask.shape[1]), frame)
-        return _look_up(mask, xs, ys, frame)
-
-
-@dataclass(frozen=True)
 class Roi:
     """The annotated region of one (image, finding) pair: the union of all its parts.
 
@@ -180,7 +122,7 @@ class Roi:
         label: Index of the finding among the K labels.
         regions: The parts.
         frame: (height, width) of the image that they were drawn on. The image file may be a copy of it at another scale.
-            None: they were drawn on the image file itself, or are fractions of it.
+            None if they were drawn on the image file itself, or are fractions of it.
         squeezed: Whether the file shows the whole annotated image in other proportions: regions are then placed by their
             fractions of its height and width.
     """
@@ -218,30 +160,11 @@ def join_regions(
     for image, finding, region in rows:
         if finding in number:
             parts.setdefault(image, {}).setdefault(number[finding], []).append(region)
-    return {
-        image: tuple(Roi(label, tuple(own), frames.get(image), squeezed) for label, own in sorted(by_label.items()))
-        for image, by_label in parts.items()
-    }
-
-
-def check_scale(what: str, size: Size, frame: Size) -> None:
-    """Check that an image can be a copy of the annotated one at another scale.
-
-    Args:
-        what: What has the size, for the message.
-        size: Its (height, width).
-        frame: (height, width) of the image that regions were drawn on.
-
-    Raises:
-        ImageReadError: If it is not. Cropped or squeezed copies of a data set are common, and regions would silently point
-            elsewhere on them.
-    """
-    if not is_rescaled(size, frame):
-        raise ImageReadError(
-            f"Expected {what} to be the annotated image of {frame[0]} x {frame[1]} (height x width) at some scale, within one "
-            f"pixel, but it is {size[0]} x {size[1]}. Regions cannot be placed on a cropped or squeezed copy: use the original, "
-            "or a copy that was resized as a whole with its aspect ratio."
-        )
+    rois: dict[str, tuple[Roi, ...]] = {}
+    for image, by_label in parts.items():
+        frame = frames.get(image)
+        rois[image] = tuple(Roi(label, tuple(own), frame, squeezed) for label, own in sorted(by_label.items()))
+    return rois
 
 
 def draw_roi(roi: Roi, placement: Placement) -> NDArray[np.bool_]:
@@ -252,15 +175,16 @@ def draw_roi(roi: Roi, placement: Placement) -> NDArray[np.bool_]:
         placement: Where the image file lies in that frame.
 
     Returns:
-        Bool (side, side), False in the padding and for what the crop removed.
+        Bool (side, side), False in the padding; parts outside the crop are cut off.
 
     Raises:
-        ImageReadError: If the file is no copy of the annotated image at another scale, or a mask cannot be read.
+        ImageReadError: If the file is not the annotated image at another scale, or a mask cannot be read.
     """
     frame = roi.frame or placement.frame
     if not roi.squeezed:
         check_scale("the image", placement.frame, frame)
     xs, ys = placement.centres()
+    # from pixels of the file to pixels of the annotated image, which may have another size
     xs = xs * frame[1] / placement.frame[1]
     ys = ys * frame[0] / placement.frame[0]
     mask = np.zeros((len(ys), len(xs)), dtype=np.bool_)
@@ -277,34 +201,7 @@ def mirror(roi: Roi) -> Roi:
 def lies_mirrored(roi: Roi, placement: Placement) -> bool:
     """Return whether a crop removed a whole ROI but would have kept its mirror image.
 
-    Where images are cropped to the breast, the region then lies in the background on the other side: it was drawn on a copy
-    with left and right exchanged.
+    If images are cropped to the breast, the region then lies in the background on the other side, because it was drawn on a
+    copy with left and right exchanged.
     """
     return not draw_roi(roi, placement).any() and bool(draw_roi(mirror(roi), placement).any())
-
-
-def _look_up(mask: NDArray[np.bool_], xs: Axis, ys: Axis, frame: Size) -> NDArray[np.bool_]:
-    columns = np.floor(xs * mask.shape[1] / frame[1])
-    rows = np.floor(ys * mask.shape[0] / frame[0])
-    inside = ((rows >= 0) & (rows < mask.shape[0]))[:, None] & ((columns >= 0) & (columns < mask.shape[1]))[None, :]
-    row, column = (np.clip(v, 0, n - 1).astype(np.int64) for v, n in zip((rows, columns), mask.shape, strict=True))
-    return np.asarray(mask[row[:, None], column[None, :]] & inside, dtype=np.bool_)
-
-
-def _uncompress(text: str) -> list[int]:
-    """Return the run lengths of COCO's text: 5 bits a character, low first, from the third as differences to two before."""
-    runs: list[int] = []
-    value = 0
-    shift = 0
-    for character in text:
-        code = ord(character) - 48
-        value |= (code & 31) << shift
-        shift += 5
-        if code & 32:
-            continue
-        if code & 16:
-            value -= 1 << shift
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-        value = 0
-        shift = 0
-    return runs

@@ -1,8 +1,8 @@
 """Random augmentation with albumentations, seeded per sample.
 
-albumentations 2.0.8 gives every worker of a DataLoader the same random stream, and the same one in each epoch. Here the
-stream of a sample depends on (seed, epoch, index) alone: the same for any number of workers and after a resume,
-and different in every epoch.
+albumentations 2.0.8 gives every worker of a DataLoader the same random stream, and repeats it in each epoch. Here, the
+stream of a sample depends on (seed, epoch, index) alone, so it is the same for any number of workers and after a resume,
+and differs between epochs.
 """
 
 import random
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# imported where a pipeline is built: loader processes that do not augment never pay for it
+# imported where a pipeline is built, so that loader processes without augmentation never wait for it
 if TYPE_CHECKING:
     import albumentations as A
 
@@ -24,18 +24,19 @@ if TYPE_CHECKING:
 class Augmentation:
     """Random changes of a training image; zero switches one off.
 
-    They mean the same in a loader (`SampleTransform`) and on a device (`device_images.augment`): each is drawn uniformly and
-    independently of the others. The image is mirrored, then scaled and rotated about its centre, then shifted; the pixels at
-    its border are repeated where it no longer reaches. Grey values are multiplied by the gain, then offset, and stay in [0, 1].
+    They have the same meaning in a loader (`SampleTransform`) and on a device (`device_images.augment`): each is drawn
+    uniformly and independently of the others. The image is mirrored, then scaled and rotated about its centre, then shifted;
+    gaps are filled by repeating the pixels at its border. Grey values are multiplied by the gain, then offset, and stay in
+    [0, 1].
 
     Attributes:
-        shift: Largest translation, as a fraction of the side in [0, 1], drawn for each axis; in whole pixels: a part of a pixel
-            would blur fine structure in training only.
-        scale: Largest relative change of size, in [0, 1), the same along both axes: proportions stay.
+        shift: Largest translation, as a fraction of the side in [0, 1], drawn for each axis; in whole pixels, since
+            fractions of a pixel would blur fine structure in training only.
+        scale: Largest relative change of size, in [0, 1), the same along both axes, so that proportions stay.
         rotate: Largest rotation in degrees, in [0, 180].
         brightness: Largest offset, as a fraction of the grey range in [0, 1].
         contrast: Largest relative change of gain, in [0, 1].
-        horizontal_flip: Probability of a left-right flip. Laterality is a finding's property on chest radiographs.
+        horizontal_flip: Probability of a left-right flip. On chest radiographs, laterality is part of a finding.
 
     Raises:
         ValueError: If a number is out of its range.
@@ -60,7 +61,7 @@ class SampleTransform:
     """Augments and normalises one prepared image.
 
     Args:
-        augmentation: What may change, or None at validation and test time.
+        augmentation: Random changes, or None at validation and test time.
         mean: Mean of the grey values in [0, 1].
         std: Their standard deviation, > 0.
         seed: Seed of all random streams.
@@ -83,7 +84,7 @@ class SampleTransform:
     def __call__(
         self, image: NDArray[np.float32], epoch: int, index: int, masks: Sequence[NDArray[np.bool_]] = ()
     ) -> tuple[NDArray[np.float32], list[NDArray[np.bool_]]]:
-        """Transform one image; its masks follow.
+        """Transform one image, and its masks in the same way.
 
         Args:
             image: Float32 (H, W) in [0, 1].
@@ -97,7 +98,7 @@ class SampleTransform:
         moved = list(masks)
         if self._augment is not None:
             seed = sample_seed(self.seed, epoch, index)
-            # one stream for all steps: `set_random_seed` gives each its own from the same seed, and a shift would tell the gain
+            # One stream for all steps: `set_random_seed` seeds each step alike, so that the shift would determine the gain.
             self._augment.set_random_state(np.random.default_rng(seed), random.Random(seed))
             result = self._augment(image=image, masks=[mask.astype(np.uint8) for mask in masks])
             image = result["image"]
@@ -114,7 +115,7 @@ def build_augmentation(augmentation: Augmentation, image_size: int) -> "A.Compos
     """Build the albumentations pipeline, or None if nothing may change.
 
     Raises:
-        ValueError: If albumentations warns about an argument; it would be ignored silently otherwise.
+        ValueError: If albumentations warns about an argument, which it would then ignore.
     """
     if augmentation == Augmentation():
         return None
@@ -130,6 +131,7 @@ def build_augmentation(augmentation: Augmentation, image_size: int) -> "A.Compos
             if a.shift or a.scale or a.rotate:
                 steps.append(
                     A.Affine(
+                        # whole pixels: see `Augmentation.shift`
                         translate_px=(-round(a.shift * image_size), round(a.shift * image_size)),
                         scale=(1 - a.scale, 1 + a.scale),
                         keep_ratio=True,

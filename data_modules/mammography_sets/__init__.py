@@ -1,4 +1,4 @@
-"""Mammograms with regions, to evaluate students of other data on."""
+"""Mammograms with regions, for evaluating students trained on other data."""
 
 from data_modules.mammography_sets.inbreast import INbreast
 from data_modules.mammography_sets.vindr_mammo import VinDrMammo

@@ -1,4 +1,4 @@
-"""Contours of INbreast, property lists of OsiriX."""
+"""Read the contours of INbreast, which are property lists of OsiriX."""
 
 import plistlib
 import re
@@ -8,7 +8,7 @@ from typing import Any
 from xml.parsers.expat import ExpatError
 
 KINDS = ("Mass", "Calcification", "Cluster", "Spiculated Region", "Distortion", "Asymmetry")
-# spellings of the data set, in lower case
+# misspellings in the data set, in lower case
 MISSPELT = {
     "assymetry": "Asymmetry",
     "calcifications": "Calcification",
@@ -19,7 +19,7 @@ _POINT = re.compile(r"\(\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*\)")
 
 
 def kind_of(name: str) -> str:
-    """Return the kind of contour that a name stands for, whatever its case and known misspelling, else the name itself."""
+    """Return the kind of contour that a name stands for, whatever its case and known misspellings; else the name itself."""
     return _BY_NAME.get(name.strip().lower(), name.strip())
 
 
@@ -35,14 +35,12 @@ def read_contours(path: Path) -> Iterator[tuple[str, tuple[tuple[float, float], 
     try:
         with path.open("rb") as file:
             content: dict[str, Any] = plistlib.load(file)
-        contours = [
-            (str(roi.get("Name") or "").strip(), [_corner(text) for text in roi["Point_px"]])
-            for image in content["Images"]
-            for roi in image["ROIs"]
-        ]
+        rois = [roi for image in content["Images"] for roi in image["ROIs"]]
+        # read all before yielding any, so that a damaged file is refused as a whole
+        contours = [(str(roi.get("Name") or "").strip(), tuple(map(_corner, roi["Point_px"]))) for roi in rois]
     except (plistlib.InvalidFileException, ExpatError, LookupError, ValueError) as error:
         raise ValueError(f"Expected contours in '{path}' but it cannot be read: {error}. Restore the file.") from error
-    yield from ((name, tuple(corners)) for name, corners in contours)
+    yield from contours
 
 
 def _corner(text: str) -> tuple[float, float]:

@@ -20,9 +20,9 @@ from data_modules.images.regions import PolygonRegion, Region
 from data_modules.mammography_sets.contours import KINDS, kind_of, read_contours
 
 COLUMNS = ("File Name", "Bi-Rads", "ACR", "View")
-# fewer points enclose nothing: single calcifications are marked by one
+# contours of fewer points enclose nothing; single calcifications are marked by one point
 MIN_POINTS = 3
-# where copies in another format lie: beside the DICOM files or in a folder of their own
+# folders of copies in another format: beside the DICOM files or on their own
 COPIES = ("AllDICOMs", "AllPNGs")
 
 
@@ -35,16 +35,16 @@ class INbreast(EvaluationReader):
     https://doi.org/10.1016/j.acra.2011.09.014.
 
     Read before use: there is no pathology. "Malignant" is a BI-RADS assessment of `min_birads` or more, of the whole image; an
-    image without assessment has no label. Contours of milder images are no regions of "Malignant". Many contours are single
-    points, which enclose nothing. All that is left out is counted. The table is separated by semicolons.
+    image without an assessment has no label. Contours on images below that are not regions of "Malignant". Many contours are
+    single points, which enclose nothing. Everything that is left out is counted. The table is separated by semicolons.
 
     Args:
-        root: Folder with `INbreast.csv`, `AllDICOMs/` and `AllXML/`. PNG copies are read from `AllDICOMs/` or `AllPNGs/`, if
-            there are no DICOM files, with the same names; one that lacks the patient in its name counts as a patient, and is
-            counted.
+        root: Folder with `INbreast.csv`, `AllDICOMs/` and `AllXML/`. If there are no DICOM files, PNG copies with the
+            same names are read from `AllDICOMs/` or `AllPNGs/`; a copy without the patient in its name counts as a patient of
+            its own, and is counted.
         names: Kinds of contours that are regions. `Calcification` is not among the default ones: the XML files outline single
-            calcifications, most of them benign, also in images that were rated for something else; those that were rated
-            together are a `Cluster`.
+            calcifications, most of them benign, also in images that were rated for something else; calcifications that
+            were rated together are a `Cluster`.
         min_birads: Smallest BI-RADS assessment of a positive image: 4 is suspicious.
         annotation_size: CSV file with image_id (the number), height and width of the DICOM files, for PNG copies.
         squeezed: Whether these copies show the whole image in other proportions: contours are then placed by their fractions
@@ -83,9 +83,9 @@ class INbreast(EvaluationReader):
         images = table["File Name"].str.strip().tolist()
         files = _find_images(path.parent)
         file_of = {name: files.get(name, path.parent / "AllDICOMs" / f"{name}.dcm") for name in images}
-        # 4a, 4b and 4c are shades of 4
+        # 4a, 4b and 4c are subcategories of 4
         birads = table["Bi-Rads"].astype(str).str.extract(r"(\d)", expand=False).astype(float)
-        # 0 is an assessment that was put off
+        # 0 means incomplete
         label = np.where(birads > 0, birads >= self.min_birads, np.nan).astype(np.float32)
         regions: list[tuple[str, str, Region]] = []
         patients = [_patient(file_of[name]) for name in images]

@@ -45,9 +45,9 @@ class VinDrMammo(EvaluationReader):
     mammography", Scientific Data 10:277, 2023, https://doi.org/10.1038/s41597-023-02100-7.
 
     Read before use: there is no pathology. "Malignant" is a radiologist's suspicion, a BI-RADS assessment of the breast of
-    `min_birads` or more. The breast has the gravest assessment of its findings; a box of a breast that is not positive is no
-    region. Some files are MONOCHROME1 (they are inverted), some boxes have negative coordinates (they are clipped). Patients
-    are not told apart beyond examinations.
+    `min_birads` or more. The breast has the gravest assessment of its findings; boxes of breasts that are not positive are not
+    regions. Some files are MONOCHROME1 (they are inverted), some boxes have negative coordinates (they are clipped). Patients
+    are not identified, so every examination counts as one.
 
     Args:
         root: Folder with `finding_annotations.csv` and `images/`.
@@ -87,11 +87,11 @@ class VinDrMammo(EvaluationReader):
         frames = frames_by_image(rows["image_id"], rows["height"], rows["width"], f"rows of '{path.name}'")
         images = rows.drop_duplicates("image_id")
         birads = _birads(images["breast_birads"])
-        # 0 is an assessment that was put off
+        # 0 means incomplete
         label = np.where(birads > 0, birads >= self.min_birads, np.nan).astype(np.float32)
         positive = set(images["image_id"][label == 1])
         boxes = rows.dropna(subset=list(BOX))
-        # a list in the notation of Python, such as ['Mass', 'Skin Thickening']
+        # a Python list, such as ['Mass', 'Skin Thickening']
         named = np.array(
             [bool(set(ast.literal_eval(cell)) & set(self.categories)) for cell in boxes["finding_categories"]], bool
         )
@@ -125,5 +125,5 @@ class VinDrMammo(EvaluationReader):
 
 
 def _birads(column: "pd.Series[str]") -> "pd.Series[float]":
-    """Return the number of assessments such as `BI-RADS 4`, NaN where there is none."""
+    """Return the number in assessments such as `BI-RADS 4`; NaN without one."""
     return column.astype(str).str.extract(r"(\d)", expand=False).astype(float)

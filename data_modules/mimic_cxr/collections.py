@@ -1,7 +1,7 @@
-"""Find and read every collection that annotates regions on MIMIC-CXR, as deep as mirrors nest them."""
+"""Find and read all collections of regions on MIMIC-CXR, as deep as mirrors nest them."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from data_modules.mimic_cxr.reflacx import read_reflacx
 from data_modules.mimic_cxr.rois import Annotations, RoiSource
 
 logger = logging.getLogger("mmpkd")
-# patients of MIMIC-CXR and readings of REFLACX are not looked through
+# folders that are not searched: patients of MIMIC-CXR, readings of REFLACX
 LEAVES = r"p\d\d|main_data|gaze_data|gold_dataset|silver_dataset"
 FOLDERS: Mapping[RoiSource, str] = {
     "imagenome_gold": "gold_dataset",
@@ -26,7 +26,7 @@ FOLDERS: Mapping[RoiSource, str] = {
 
 @dataclass(frozen=True)
 class Collections:
-    """Where collections lie.
+    """Places of the collections.
 
     Attributes:
         root: The folder that was searched.
@@ -37,30 +37,29 @@ class Collections:
     places: Mapping[RoiSource, Sequence[Path]]
 
     def read(self, label_names: Sequence[str], min_certainty: int) -> Mapping[RoiSource, Annotations]:
-        """Read all collections, except the automatic one, which covers nearly everyone.
+        """Read all collections except the automatic one, which covers nearly everyone.
 
-        Of several versions of a collection the newest is read, and the images of all of them count as annotated.
+        Of several versions of a collection, the newest is scored, and the images of all versions count as annotated.
 
         Args:
             label_names: The K labels.
             min_certainty: Smallest certainty of an ellipse of REFLACX.
         """
-        versions: dict[RoiSource, list[Annotations]] = {
-            "ms_cxr": [read_ms_cxr(path, label_names) for path in self.places.get("ms_cxr", ())],
-            "imagenome_gold": [
-                read_imagenome_gold(path, label_names) for path in self.places.get("imagenome_gold", ())
-            ],
-            "reflacx": [read_reflacx(path, label_names, min_certainty) for path in self.places.get("reflacx", ())],
+        readers: dict[RoiSource, Callable[[Path], Annotations]] = {
+            "ms_cxr": lambda path: read_ms_cxr(path, label_names),
+            "imagenome_gold": lambda path: read_imagenome_gold(path, label_names),
+            "reflacx": lambda path: read_reflacx(path, label_names, min_certainty),
         }
-        return {
-            name: replace(found[-1], annotated=frozenset().union(*(version.annotated for version in found)))
-            for name, found in versions.items()
-            if found
-        }
+        return {name: self._newest(name, read) for name, read in readers.items() if name in self.places}
+
+    def _newest(self, name: RoiSource, read: Callable[[Path], Annotations]) -> Annotations:
+        versions = [read(path) for path in self.places[name]]
+        annotated = frozenset[str]().union(*(version.annotated for version in versions))
+        return replace(versions[-1], annotated=annotated)
 
     @rank_zero_only
     def say(self) -> None:
-        """Say once what was found, and where."""
+        """Log once which collections were found, and where."""
         if not self.places:
             logger.info(
                 "no regions below the folder of the images: nothing is localized, and no patient held out of training"
@@ -73,10 +72,10 @@ class Collections:
 
 @rank_zero_only
 def say_foreign(collections: Mapping[RoiSource, Annotations], images: "pd.Series[str]") -> None:
-    """Warn of collections that hold nobody out of training, since they name no image of the tables.
+    """Warn of collections for which nobody is held out of training, since they name no image of the tables.
 
     Args:
-        collections: What was read.
+        collections: The collections that were read.
         images: All images of the tables.
     """
     for name, found in collections.items():
@@ -89,14 +88,14 @@ def say_foreign(collections: Mapping[RoiSource, Annotations], images: "pd.Series
 
 
 def find_collections(root: Path, must_exist: bool) -> Collections:
-    """Find the collections in a folder, or in up to six levels of folders below.
+    """Find the collections in a folder or up to six levels below.
 
     Args:
         root: The folder.
-        must_exist: Whether there must be one.
+        must_exist: Whether at least one is required.
 
     Raises:
-        FileNotFoundError: If there is none, but must be: patients with regions would not be held out of training.
+        FileNotFoundError: If there is none but one is required, since patients with regions would not be held out of training.
     """
     folders = [folder for level in walk_folders(root, LEAVES) for folder in level]
     found: dict[RoiSource, list[Path]] = {"ms_cxr": find_ms_cxr(folders)}
@@ -106,8 +105,8 @@ def find_collections(root: Path, must_exist: bool) -> Collections:
     if must_exist and not places:
         raise FileNotFoundError(
             f"Expected MS_CXR_Local_Alignment_v*.csv, or the folders {', '.join(FOLDERS.values())} of other collections with "
-            f"regions, in data.roi_root '{root}' or up to {MAX_DEPTH} folders below, but found none of them. Without them, "
-            "patients with regions are not held out of training. Set data.roi_root to where they are, or leave it out; folders "
-            f"with more than {MAX_FOLDERS} others in them are not looked through."
+            f"regions, in data.rois.root '{root}' or up to {MAX_DEPTH} folders below, but found none of them. Without them, "
+            "patients with regions are not held out of training. Set data.rois.root to where they are, or leave it out; folders "
+            f"with more than {MAX_FOLDERS} subfolders are not searched."
         )
     return Collections(root, places)

@@ -1,4 +1,4 @@
-"""Find and read the tables of MIMIC-CXR-JPG, whatever release and compression."""
+"""Find and read the tables of MIMIC-CXR-JPG, of any release and compression."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +11,9 @@ from data_modules.files.folders import find_file
 
 
 def find_table(root: Path, pattern: str) -> Path:
-    """Return the file that matches a pattern, with or without `.gz`, nearest to a folder, and of several the newest by name.
+    """Return the nearest file that matches a pattern, with or without `.gz`; the newest by name if several are equally near.
 
-    Files of release 2.1.0 keep the 2.0.0 prefix: versions are not trusted.
+    Files of release 2.1.0 keep the prefix 2.0.0, so their names do not tell the release.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -29,9 +29,9 @@ def read_table(
 
     Args:
         path: The file.
-        columns: Columns that there must be.
-        separator: What stands between cells.
-        renamed: Names of columns in this file, and what they are called elsewhere.
+        columns: Required columns.
+        separator: Separator of cells.
+        renamed: Our names of columns by their names in this file.
 
     Raises:
         FileNotFoundError: If there is no such file.

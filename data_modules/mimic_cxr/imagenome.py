@@ -1,7 +1,7 @@
-"""Anatomy of Chest ImaGenome (https://physionet.org/content/chest-imagenome) in which a finding was reported.
+"""Anatomical regions of Chest ImaGenome (https://physionet.org/content/chest-imagenome) with the findings reported in them.
 
-These are boxes of anatomical regions, such as the right lower lung zone, with the findings that the report attributes to them.
-They are no outlines of lesions: a score against them tells whether a student looks at the right part of the chest.
+The boxes surround anatomical regions, such as the right lower lung zone. They are not outlines of lesions: a score against
+them shows whether a student looks at the right part of the chest.
 """
 
 import json
@@ -18,7 +18,7 @@ from data_modules.mimic_cxr.files import read_table
 from data_modules.mimic_cxr.rois import Annotations
 from data_modules.vocabulary import Vocabulary
 
-# names of findings and devices in the scene graphs, in lower case, by the words of CheXpert's labeler
+# lower-case names of findings and devices in the scene graphs, assigned as CheXpert's labeler reads them
 VOCABULARY = Vocabulary(
     stated={
         "Atelectasis": ("atelectasis", "linear/patchy atelectasis", "lobar/segmental collapse"),
@@ -69,7 +69,7 @@ ORIGINAL = ("original_x1", "original_y1", "original_x2", "original_y2")
 
 
 def read_imagenome_gold(folder: Path, label_names: Sequence[str]) -> Annotations:
-    """Read the boxes that people corrected, and the findings that they attributed to them.
+    """Read the boxes and findings that people checked and corrected.
 
     Args:
         folder: `gold_dataset/`.
@@ -110,11 +110,11 @@ def read_imagenome_silver(folder: Path, label_names: Sequence[str], images: Coll
         images: Images to read; there are graphs of 242,072.
 
     Returns:
-        Boxes in pixels of the original images. `annotated` is empty: the graphs cover nearly all frontal images, and nobody is
-        held out of training for them.
+        Boxes in pixels of the original images. `annotated` is empty: the graphs cover nearly all frontal images, so nobody
+        is held out of training for them.
 
     Raises:
-        FileNotFoundError: If there is neither.
+        FileNotFoundError: If neither exists.
     """
     rows: list[tuple[str, str, Region]] = []
     without = 0
@@ -128,7 +128,7 @@ def read_imagenome_silver(folder: Path, label_names: Sequence[str], images: Coll
 
 
 def _graphs(folder: Path, images: Collection[str]) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """Yield images with their scene graphs, None where there is none."""
+    """Yield images with their scene graphs; None for an image without."""
     unpacked = folder / "scene_graph"
     archive = folder / "scene_graph.zip"
     if unpacked.is_dir():

@@ -1,4 +1,4 @@
-"""Labels of MIMIC-CXR: 1 mentioned as present, 0 as absent, -1 uncertain, blank not mentioned."""
+"""Labels of MIMIC-CXR: 1 for present, 0 for absent, -1 for uncertain, blank if not mentioned."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -29,11 +29,11 @@ FINDINGS = (
     "Support Devices",
 )
 NO_FINDING = "No Finding"
-# the table that a radiologist read, and CheXlocalize, say the second name
+# the radiologist's table and CheXlocalize use the second name
 RENAMED = {"Airspace Opacity": "Lung Opacity"}
 Uncertainty = Literal["ones", "zeros", "ignore", "smoothed"]
 Blank = Literal["zeros", "ignore"]
-# the range that uncertain labels are drawn from (Pham et al. 2019, section 3.2)
+# range of the draws for uncertain labels (Pham et al. 2019, section 3.2)
 SMOOTHED = (0.55, 0.85)
 
 
@@ -45,9 +45,9 @@ def read_labels(
     Args:
         path: CheXpert, NegBio or radiologist's table: one row a study.
         findings: Columns to read.
-        uncertainty: What -1 becomes, for all findings or by finding; findings that are not named are ignored.
-        blank: What a finding that is not mentioned becomes. About four cells of five are blank: as zeros they are
-            mostly absence of evidence; ignored, they leave few negatives.
+        uncertainty: Policy for -1, for all findings or by finding; findings that are not named are ignored.
+        blank: Policy for findings that are not mentioned. About four of five cells are blank: as zeros, they mostly
+            stand for absence of evidence; ignored, they leave few negatives.
 
     Returns:
         Float32 columns by finding, indexed by study_id: 1, 0 or NaN, and values between under `smoothed`.
@@ -101,8 +101,8 @@ def apply_policy(
 
     Args:
         values: Float32 (N,) of 1, 0, -1 and NaN.
-        uncertainty: What -1 becomes.
-        blank: What NaN becomes.
+        uncertainty: Policy for -1.
+        blank: Policy for NaN.
         study: Int64 (N,) study identifiers, for the draw.
         name: Finding, for the draw.
 
@@ -119,14 +119,14 @@ def apply_policy(
 
 
 def no_finding(values: NDArray[np.float32], stated: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return the label "No Finding", which the tables state as 1 or leave blank.
+    """Return the label "No Finding", which is 1 or blank in the tables.
 
     Args:
         values: Float32 (N,) of 1 and NaN.
         stated: Bool (N,), whether the study has any label.
 
     Returns:
-        1, 0 where another label is stated instead, NaN where the study has none at all.
+        Float32 (N,): 1, 0 where another label is stated instead, NaN where the study has no label at all.
     """
     return np.where(values == 1, np.float32(1), np.where(stated, np.float32(0), np.float32(np.nan))).astype(np.float32)
 

@@ -1,8 +1,8 @@
-"""Remove what the labels are from a text, so that a teacher has to learn from the rest."""
+"""Remove the labels from a text, so that a teacher has to learn from the rest."""
 
 import re
 
-# Words that name a finding, or that a labeler takes for it. A sentence that denies a finding names it, too.
+# Words that name a finding, or that a labeler takes for one. A sentence that denies a finding names it as well.
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "Atelectasis": ("atelecta", "collapse", "volume loss"),
     "Cardiomegaly": ("cardiomegaly", "heart", "cardiac silhouette", "cardiac enlargement", "cardiac size"),

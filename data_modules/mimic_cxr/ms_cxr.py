@@ -14,7 +14,7 @@ from data_modules.images.regions import BoxRegion, join_regions
 from data_modules.mimic_cxr.files import read_table
 from data_modules.mimic_cxr.rois import Annotations
 
-# A file of release 0.1 is named 1.0.0: the name tells no version.
+# The file of release 0.1 is named 1.0.0, so the name does not tell the version.
 PATTERN = "MS_CXR_Local_Alignment_v*"
 MS_CXR_FINDINGS = (
     "Atelectasis",
@@ -40,7 +40,7 @@ def find_ms_cxr(folders: Sequence[Path]) -> list[Path]:
 def read_ms_cxr(path: Path, label_names: Sequence[str]) -> Annotations:
     """Read the boxes of MS-CXR.
 
-    MS-CXR's own split column, where there is one, is never used: it contradicts the split of MIMIC-CXR.
+    MS-CXR's own split column, if there is one, is never used, since it contradicts the split of MIMIC-CXR.
 
     Args:
         path: Its CSV or JSON file.
@@ -50,7 +50,7 @@ def read_ms_cxr(path: Path, label_names: Sequence[str]) -> Annotations:
         Boxes in pixels of the original images.
 
     Raises:
-        ValueError: If the file lacks a column, or does not state one size of each image.
+        ValueError: If the file lacks a column, or states several sizes, or none, for an image.
     """
     frame = _read_coco(path) if path.suffix == ".json" else read_table(path, COLUMNS)
     frames = frames_by_image(frame["dicom_id"], frame["image_height"], frame["image_width"], "rows of MS-CXR")
@@ -67,7 +67,7 @@ def read_ms_cxr(path: Path, label_names: Sequence[str]) -> Annotations:
 
 
 def _read_coco(path: Path) -> pd.DataFrame:
-    """Return the JSON file (COCO: images, annotations, categories) in the columns of the CSV file."""
+    """Return the content of the JSON file (COCO: images, annotations, categories) under the columns of the CSV file."""
     content = read_json(path)
     missing = [name for name in ("images", "annotations", "categories") if name not in content]
     if missing:
@@ -77,7 +77,7 @@ def _read_coco(path: Path) -> pd.DataFrame:
     rows = []
     for annotation in content["annotations"]:
         image = images[annotation["image_id"]]
-        # the size stands with the image or with the annotation
+        # the size is a field of the image or of the annotation, depending on the version
         width, height = (image.get(name, annotation.get(name)) for name in ("width", "height"))
         name = Path(image.get("path") or image["file_name"]).stem
         rows.append([name, categories[annotation["category_id"]], *annotation["bbox"], width, height])

@@ -20,17 +20,16 @@ from data_modules.mimic_cxr.files import find_table, read_table
 from data_modules.mimic_cxr.imagenome import read_imagenome_silver
 from data_modules.mimic_cxr.labels import Blank, Uncertainty, read_labels, resolve_policies
 from data_modules.mimic_cxr.reports import Reports, TextMode, read_reports
-from data_modules.mimic_cxr.rois import Annotations, RoiSource
+from data_modules.mimic_cxr.rois import Annotations, RoiOptions, RoiSource
 from data_modules.mimic_cxr.views import FRONTAL, resolve_views
 from data_modules.split import Split
 
 Labeler = Literal["chexpert", "negbio"]
 TestLabels = Literal["automatic", "radiologist"]
-RoiSplit = Literal["official", "all"]
 ImageFormat = Literal["jpg", "dicom"]
 SPLITS = {"train": "train", "validate": "val", "test": "test"}
 SUFFIX: dict[ImageFormat, str] = {"jpg": ".jpg", "dicom": ".dcm"}
-# of the whole data set: Johnson et al. 2019, and the notebook that comes with it
+# counts of the whole data set: Johnson et al. 2019, and the notebook that accompanies it
 PUBLISHED = {
     "train": {"images": 368_960, "frontal": 248_020, "patients": 64_586},
     "val": {"images": 2_991, "frontal": 2_041, "patients": 500},
@@ -45,7 +44,6 @@ class MIMICCXRReader:
     root: Path
     tables_root: Path
     reports_root: Path
-    roi_root: Path | None
     image_format: ImageFormat
     label_names: tuple[str, ...]
     text: TextMode
@@ -53,9 +51,7 @@ class MIMICCXRReader:
     uncertainty: Uncertainty | Mapping[str, Uncertainty]
     blank: Blank
     test_labels: TestLabels
-    roi_source: RoiSource
-    roi_split: RoiSplit
-    min_certainty: int
+    rois: RoiOptions
     show_published: bool = True
 
     def read(self) -> Mapping[str, Split]:
@@ -63,10 +59,11 @@ class MIMICCXRReader:
         self._collections.say()
         everyone = self._everyone()
         say_foreign(self._annotations, everyone["dicom_id"])
+        # a patient annotated on a lateral image is held out as well, so identify patients before dropping other views
         images = everyone[everyone["view"].isin(FRONTAL)].reset_index(drop=True)
         patients = everyone.loc[everyone["dicom_id"].isin(self._held_out), "subject_id"].unique()
         owned = images["subject_id"].isin(patients).to_numpy(dtype=np.bool_)
-        if self.roi_split == "all":
+        if self.rois.split == "all":
             images.loc[owned, "split"] = "test"
         held_out = owned & (images["split"] == "train").to_numpy()
         num_held_out = int(images.loc[held_out, "subject_id"].nunique())
@@ -117,7 +114,7 @@ class MIMICCXRReader:
         return split.merge(metadata[["dicom_id", "view", "Rows", "Columns"]], on="dicom_id", how="inner")
 
     def _official_counts(self, everyone: pd.DataFrame, name: str) -> dict[str, int]:
-        """Return what the official split holds here, next to the published counts."""
+        """Return the counts of the official split on this machine, next to the published ones."""
         rows = everyone[everyone["split"].map(SPLITS) == name]
         frontal = rows["view"].isin(FRONTAL)
         unknown = rows["view"] == ""
@@ -131,16 +128,16 @@ class MIMICCXRReader:
 
     @cached_property
     def _collections(self) -> Collections:
-        return find_collections(self.roi_root or self.root, must_exist=self.roi_root is not None)
+        return find_collections(self.rois.root or self.root, must_exist=self.rois.root is not None)
 
     @cached_property
     def _annotations(self) -> Mapping[RoiSource, Annotations]:
-        """Every collection that is there, except the automatic one."""
-        return self._collections.read(self.label_names, self.min_certainty)
+        """All collections that were found, except the automatic one."""
+        return self._collections.read(self.label_names, self.rois.min_certainty)
 
     @property
     def _held_out(self) -> frozenset[str]:
-        """Annotated images of every collection, whichever is scored, so that all share one training split."""
+        """Annotated images of all collections, so that the training split does not depend on which one is scored."""
         return frozenset().union(*(annotations.annotated for annotations in self._annotations.values()))
 
     def _rois(
@@ -154,30 +151,29 @@ class MIMICCXRReader:
         rows = everyone[everyone["dicom_id"].isin({*chosen.rois, *chosen.frames})]
         frames = frames_by_image(rows["dicom_id"], rows["Rows"], rows["Columns"], "rows of the metadata table")
         _check_frames(chosen.frames, frames)
-        rois = {
-            name: tuple(replace(roi, frame=frames[name]) for roi in own)
-            for name, own in chosen.rois.items()
-            if name in frames
-        }
+        rois: dict[str, tuple[Roi, ...]] = {}
+        for name, own in chosen.rois.items():
+            if name in frames:
+                rois[name] = tuple(replace(roi, frame=frames[name]) for roi in own)
         counts = {f"roi_{name}": number for name, number in chosen.counts.items()}
         outside = [name for name in self.label_names if name not in chosen.labels]
         return rois, counts | {f"roi_not_annotated: {name}": len(evaluated) for name in outside}
 
     def _chosen(self, evaluated: Sequence[str]) -> Annotations | None:
-        """Return the collection that is scored; the automatic one for some images only."""
+        """Return the collection that is scored; the automatic one is read only for the evaluated images."""
         places = self._collections.places
-        # MS-CXR is the default: without any collection there are labels to train on, but nothing to localize
-        if self.roi_source == "none" or (self.roi_source == "ms_cxr" and not places):
+        # MS-CXR is the default, so its absence is no error: one can train without any collection, but not localize
+        if self.rois.source == "none" or (self.rois.source == "ms_cxr" and not places):
             return None
-        if self.roi_source not in places:
+        if self.rois.source not in places:
             found = ", ".join(places) or "no collection"
             raise FileNotFoundError(
-                f"Expected the regions of '{self.roi_source}' in '{self._collections.root}' but found {found}. "
-                "Set data.roi_root or data.roi_source."
+                f"Expected the regions of '{self.rois.source}' in '{self._collections.root}' but found {found}. "
+                "Set data.rois.root or data.rois.source."
             )
-        if self.roi_source == "imagenome_silver":
+        if self.rois.source == "imagenome_silver":
             return read_imagenome_silver(places["imagenome_silver"][-1], self.label_names, evaluated)
-        return self._annotations[self.roi_source]
+        return self._annotations[self.rois.source]
 
     def _files(self, rows: pd.DataFrame) -> list[str]:
         """Return the image files, below `root` or a folder of a mirror in it."""
@@ -189,14 +185,14 @@ class MIMICCXRReader:
     def _labels(self, name: str, rows: pd.DataFrame) -> NDArray[np.float32]:
         """Return labels (N, K); studies that a labeler could not label are NaN."""
         if name == "test" and self.test_labels == "radiologist":
-            # a study that was not read by hand is not stated, rather than labelled by another source
+            # a study that the radiologist did not read has no label, rather than one from another source
             return self._table("mimic-cxr-*-test-set-labeled.csv", name, rows)
         return self._table(f"mimic-cxr-*-{self.labeler}.csv", name, rows)
 
     def _table(self, pattern: str, name: str, rows: pd.DataFrame) -> NDArray[np.float32]:
         policies = resolve_policies(self.label_names, self.uncertainty)
         if name != "train":
-            # a draw is a soft target; scores need a label that is there or not
+            # `smoothed` draws soft targets, but scores need labels of 0 or 1
             policies = {label: "ignore" if policy == "smoothed" else policy for label, policy in policies.items()}
         labels = read_labels(find_table(self.tables_root, pattern), self.label_names, policies, self.blank)
         return labels.reindex(rows["study_id"]).to_numpy(dtype=np.float32, copy=True)
@@ -222,10 +218,10 @@ def _count(split: Split, counts: Mapping[str, int]) -> Split:
 
 
 def _check_frames(stated: Mapping[str, Size], frames: Mapping[str, Size]) -> None:
-    """Check that regions refer to images of the size that the metadata state.
+    """Check that regions refer to images of the size in the metadata.
 
     Raises:
-        ValueError: If sizes differ, as they do with pre-resized copies of the data set; regions would be misplaced.
+        ValueError: If sizes differ, as in resized copies of the data set, where regions would be misplaced.
     """
     wrong = sum(frames[name] != size for name, size in stated.items() if name in frames)
     if wrong:

@@ -1,4 +1,4 @@
-"""Ellipses of REFLACX (https://physionet.org/content/reflacx-xray-localization): radiologists marked what they dictated."""
+"""Ellipses of REFLACX (https://physionet.org/content/reflacx-xray-localization): marked by radiologists as they dictated."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from data_modules.mimic_cxr.files import read_table
 from data_modules.mimic_cxr.rois import Annotations
 from data_modules.vocabulary import Vocabulary
 
-# The names of phase 1 and of phases 2 and 3 differ; a name stands for the same finding in all phases that have it.
+# Phase 1 has other names than phases 2 and 3, but a name that occurs in several phases means the same in all.
 VOCABULARY = Vocabulary(
     stated={
         "Atelectasis": ("Atelectasis",),
@@ -29,7 +29,7 @@ VOCABULARY = Vocabulary(
         "Pneumothorax": ("Pneumothorax",),
         "Support Devices": ("Support devices",),
     },
-    # phases 2 and 3 do not tell effusion from thickening, and fibrosis may be of lung or pleura: no region, rather than a guess
+    # phases 2 and 3 do not separate effusion from thickening, and fibrosis may be of lung or pleura, so these have no region
     unresolved={
         "Lung Opacity": ("Airway wall thickening", "Fibrosis"),
         "Pleural Effusion": ("Pleural abnormality",),
@@ -47,7 +47,7 @@ VOCABULARY = Vocabulary(
 
 
 def read_reflacx(folder: Path, label_names: Sequence[str], min_certainty: int) -> Annotations:
-    """Read the ellipses; those of all readers and phases of an image are joined.
+    """Read the ellipses, and join those of all readers and phases of an image.
 
     Args:
         folder: `main_data/`.
@@ -58,8 +58,8 @@ def read_reflacx(folder: Path, label_names: Sequence[str], min_certainty: int) -
         Ellipses in pixels of the original images.
 
     Raises:
-        FileNotFoundError: If no table of a phase is there.
-        ValueError: If a table lacks a column, or the tables do not state one size of each image.
+        FileNotFoundError: If there is no table of any phase.
+        ValueError: If a table lacks a column, or the tables state several sizes, or none, for an image.
     """
     tables = files_in([folder.parent], ("metadata_phase_*.csv", "metadata_phase_*.csv.gz"))
     if not tables:

@@ -30,7 +30,7 @@ class Reports:
 
     Attributes:
         text: Text by study; studies without the section are left out.
-        counts: How many studies came from which source, have no report, or lack the section.
+        counts: Numbers of studies by source, without a report, and without the section.
     """
 
     text: Mapping[int, str]
@@ -38,7 +38,7 @@ class Reports:
 
 
 def select_text(sections: Mapping[str, str], mode: TextMode) -> str:
-    """Return the text of a mode, or an empty string; another section never takes its place.
+    """Return the text of a mode, or an empty string; it is never replaced by another section.
 
     `full` is findings and impression together. A joint section of both counts as impression, never as findings.
     `label_masked` is the findings without the sentences that name a label.
@@ -50,9 +50,9 @@ def select_text(sections: Mapping[str, str], mode: TextMode) -> str:
 def read_reports(root: Path, subject_id: Sequence[int], study_id: Sequence[int], mode: TextMode) -> Reports:
     """Read the text of studies.
 
-    Sections come from `mimic_cxr_sectioned.csv` (or .gz) where it is there. Studies that it lacks (it lacks those that its
-    script treats by hand), and all studies without it, are read from the tree `files/p10/p10000032/s50414267.txt`, or
-    in place from `mimic-cxr-reports.zip`.
+    Sections come from `mimic_cxr_sectioned.csv` (or .gz) if it exists. It lacks studies that its script treats by hand; these,
+    or all studies without that table, are read from the tree `files/p10/p10000032/s50414267.txt`, or from within
+    `mimic-cxr-reports.zip`.
 
     Args:
         root: Folder of the reports; each form may lie up to six levels below, as in a mirror.
@@ -64,7 +64,7 @@ def read_reports(root: Path, subject_id: Sequence[int], study_id: Sequence[int],
         Texts and counts.
 
     Raises:
-        FileNotFoundError: If the folder has none of the three.
+        FileNotFoundError: If the folder holds none of the three.
     """
     pairs = dict(zip(map(int, study_id), map(int, subject_id), strict=True))
     sectioned = find_nearest(root, SECTIONED, f"{SECTIONED}.gz")
@@ -79,7 +79,7 @@ def read_reports(root: Path, subject_id: Sequence[int], study_id: Sequence[int],
     known = _read_sectioned(sectioned, pairs) if sectioned and mode != "indication" else {}
     counts = {"reports_from_table": len(known)}
     missing = {study: subject for study, subject in pairs.items() if study not in known}
-    # the tree of MIMIC-CXR-JPG is there without reports in it, so an archive goes first
+    # an archive goes first, since a tree may be that of MIMIC-CXR-JPG, which has no reports
     name = "archive" if archive else "tree"
     found = dict(_from_archive(archive, missing) if archive else _from_tree(tree or root, missing)) if missing else {}
     counts |= {f"reports_from_{name}": len(found), "without_report": len(missing) - len(found)}
@@ -89,7 +89,7 @@ def read_reports(root: Path, subject_id: Sequence[int], study_id: Sequence[int],
 
 
 def report_name(subject_id: int, study_id: int) -> str:
-    """Return where the report of a study lies, below the root and in the archive alike."""
+    """Return the path of the report of a study, the same below the root and in the archive."""
     return f"files/p{str(subject_id)[:2]}/p{subject_id}/s{study_id}.txt"
 
 
@@ -123,6 +123,9 @@ def _read_sectioned(path: Path, wanted: Mapping[int, int]) -> dict[int, dict[str
     frame = frame[study.isin(list(wanted))]
     study = study[frame.index]
     names = [name for name in ("findings", "impression") if name in frame.columns]
-    texts = [[" ".join(text.split()) for text in frame[name]] for name in names]
-    rows = zip(study.tolist(), *texts, strict=True)
-    return {number: {name: text for name, text in zip(names, own, strict=True) if text} for number, *own in rows}
+    texts = [frame[name].str.split().str.join(" ") for name in names]
+    sections = {}
+    for number, *own in zip(study.tolist(), *texts, strict=True):
+        # keep studies without any section: they have a report, which must not be looked for elsewhere
+        sections[number] = {name: text for name, text in zip(names, own, strict=True) if text}
+    return sections

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Mapping
 
-# A heading is in capitals, begins a line and ends with a colon; its text may begin on the same line.
+# A heading stands in capitals at the start of a line and ends with a colon; its text may follow on the same line.
 _HEADING = re.compile(r"^[ \t]*([A-Z'][A-Z ()/,&.'-]{1,60}?)[ \t]*:", re.MULTILINE)
 _ADDENDUM = re.compile(r"^[ \t]*_{10,}[ \t]*$", re.MULTILINE)
 _SPACE = re.compile(r"\s+")
 
-# What reports call their sections, misspellings included. `findings_and_impression` holds both in one: it is never served as
+# Headings of sections in reports, misspellings included. `findings_and_impression` holds both: it is never served as
 # findings, since the labels are computed from the impression.
 _NAMES: dict[str, tuple[str, ...]] = {
     "findings": (
@@ -49,7 +49,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "CONCLUSION",
         "CONCLUSIONS",
         "SUMMARY",
-        # the reports that hold it mean their impression
+        # in reports with this heading, it means the impression
         "NDICATION",
         "'NDICATION",
     ),
@@ -92,7 +92,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "wet_read": ("WET READ", "PRELIMINARY REPORT", "PRELIMINARY READ"),
     "addendum": ("ADDENDUM", "ADDENDUM BEGINS"),
 }
-# anything else in capitals, such as LUNGS:, is part of the text of its section
+# any other heading in capitals, such as LUNGS:, is part of the text of its section
 _SECTION = {name: section for section, names in _NAMES.items() for name in names}
 
 
@@ -100,11 +100,11 @@ def parse_sections(report: str) -> dict[str, str]:
     """Split a report into its sections.
 
     Args:
-        report: The raw text. A rule of underscores separates addenda.
+        report: The raw text; lines of underscores separate addenda.
 
     Returns:
         Text by section (`findings`, `impression`, `findings_and_impression`, `indication`, `comparison`, `technique`,
-        `examination`, `recommendation`, `notification`, `wet_read`, `addendum`), white space folded; empty sections are
+        `examination`, `recommendation`, `notification`, `wet_read`, `addendum`), with single spaces; empty sections are
         left out. Sections that occur twice, as in an addendum, are joined in order.
     """
     sections: dict[str, str] = {}
@@ -114,7 +114,7 @@ def parse_sections(report: str) -> dict[str, str]:
             for match in _HEADING.finditer(part)
             if (section := _SECTION.get(_SPACE.sub(" ", match.group(1)))) is not None
         ]
-        # the text of a section reaches to the next heading
+        # the text of a section ends at the next heading
         ends = [*(start for _, start, _ in headings), len(part)][1:]
         for (section, _, begin), end in zip(headings, ends, strict=True):
             text = " ".join(part[begin:end].split())

@@ -12,7 +12,7 @@ from data_modules.mimic_cxr.masking import SYNONYMS, split_sentences
 from data_modules.split import Split, Table
 
 STATES = ("present", "uncertain", "absent")
-# what makes the rest of its clause absent or uncertain
+# words that make the rest of their clause absent or uncertain
 _ABSENT = re.compile(
     r"\b(no|not|without|free of|negative for|denies|absence of|absent|clear of|resolved|ruled out|rather than)\b",
     re.IGNORECASE,
@@ -26,7 +26,7 @@ _CLAUSE = re.compile(r"\b(?:but|however|although|except|with the exception of)\b
 
 
 class TableFromText(PrivilegedForm):
-    """Three columns a finding: whether the report states it as present, as uncertain, as absent.
+    """Three columns per finding: whether the report states it as present, uncertain or absent.
 
     Findings are found by words, as in `data_modules.mimic_cxr.masking`, and their state by words of denial and doubt in the
     same clause: a simple rule in the spirit of NegEx (Chapman et al. 2001, https://doi.org/10.1006/jbin.2001.1029) and of the
@@ -34,7 +34,7 @@ class TableFromText(PrivilegedForm):
     present wins over uncertain, and uncertain over absent.
 
     Args:
-        keep_text: Whether the text stays, for a teacher of both.
+        keep_text: Whether to keep the text as well, for a teacher that reads both.
     """
 
     def __init__(self, keep_text: bool = False) -> None:
@@ -60,7 +60,7 @@ _NAMES = {
 
 
 def extract(text: str) -> NDArray[np.float32]:
-    """Return the state of the 14 findings in a text: float32 (42,), three columns a finding, at most one of them 1."""
+    """Return the state of the 14 findings in a text: float32 (42,), three columns per finding, of which at most one is 1."""
     found = np.zeros((len(SYNONYMS), len(STATES)), dtype=np.float32)
     for sentence in split_sentences(text):
         for clause in _CLAUSE.split(sentence):

@@ -1,11 +1,11 @@
-"""Views of chest radiographs, also where `ViewPosition` is missing."""
+"""Views of chest radiographs, even if `ViewPosition` is missing."""
 
 import pandas as pd
 
 from data_modules.columns import texts
 
 FRONTAL = ("AP", "PA")
-# words of the view code and the procedure that tell a view; the first that occurs decides
+# words of the view code or the procedure that name a view; the first that occurs decides
 _WORDS = (
     ("lateral", "LATERAL"),
     ("postero-anterior", "PA"),
@@ -16,10 +16,10 @@ _SAME = {"LL": "LATERAL"}
 
 
 def resolve_views(metadata: pd.DataFrame) -> "pd.Series[str]":
-    """Return the view of every image: AP, PA, LATERAL, another as written, or an empty string if nothing tells.
+    """Return the view of every image: AP, PA, LATERAL, another as written, or an empty string if it is unknown.
 
-    About 16,000 images have no `ViewPosition`; their view code, else the procedure's description, is read instead. The
-    description counts only if it names a portable image, since other procedures have several views.
+    About 16,000 images have no `ViewPosition`. For these, the view code is read, or without it the description of the
+    procedure, which counts only if it names a portable image, since other procedures have several views.
 
     Args:
         metadata: Rows of `mimic-cxr-2.0.0-metadata.csv`.
@@ -32,8 +32,13 @@ def resolve_views(metadata: pd.DataFrame) -> "pd.Series[str]":
     code = _column(metadata[missing], "ViewCodeSequence_CodeMeaning")
     procedure = _column(metadata[missing], "PerformedProcedureStepDescription")
     text = code.where(code != "", procedure.where(procedure.str.contains("portable"), ""))
-    known = {value: next((name for word, name in _WORDS if word in value), "") for value in text.unique()}
+    known = {value: _view_in(value) for value in text.unique()}
     return view.where(~missing, text.map(known).reindex(view.index, fill_value=""))
+
+
+def _view_in(text: str) -> str:
+    """Return the view that the first known word in a text names, or an empty string."""
+    return next((name for word, name in _WORDS if word in text), "")
 
 
 def _column(metadata: pd.DataFrame, name: str) -> "pd.Series[str]":

@@ -1,8 +1,8 @@
-"""The Open-i data module: reports only, to try a text teacher on real reports."""
+"""The Open-i data module: only reports, for trying a text teacher on real ones."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -22,23 +22,20 @@ class OpenIDataModule(PrivilegedDataModule):
     Cite: Demner-Fushman et al., "Preparing a collection of radiology examinations for distribution and retrieval", JAMIA
     23(2):304-310, 2016, https://doi.org/10.1093/jamia/ocv080.
 
-    Read before use: the codes were given by people who read these reports, so a teacher of the reports partly repeats what its
-    input was coded from. A finding without a code is absent; a report without codes, or with none but that its image is of bad
-    quality, is left out. An enlarged or borderline cardiac shadow is cardiomegaly, bullous emphysema is emphysema, and fluid or
-    blood in the pleura, with or without air, is pleural effusion; emphysema of the skin or mediastinum, pericardial effusion,
-    a blunted costophrenic angle and heart failure are none of the labels. There are no patient identifiers; every report
-    counts as a patient. Names in the text are `XXXX`.
+    Read before use: the codes were assigned by people who read these reports, so a teacher that reads them partly repeats the
+    coding. A finding without a code is absent; a report without codes, or with only a code for bad image quality, is left out.
+    An enlarged or borderline cardiac shadow is cardiomegaly, bullous emphysema is emphysema, and fluid or blood in the pleura,
+    with or without air, is pleural effusion. Emphysema of the skin or mediastinum, pericardial effusion, a blunted costophrenic
+    angle and heart failure count for no label. There are no patient identifiers, so every report counts as a patient. Names in
+    the text are `XXXX`.
 
     Args:
         root: Folder with `NLMCXR_reports.tgz`.
-        text: What a teacher reads. `label_masked` are the findings without sentences that name a finding or a synonym of it.
+        text: Part of the report that a teacher reads; `label_masked` is the findings without sentences that name a label.
         val_fraction: Share of the reports that become the validation set.
         test_fraction: Share of the reports that become the test set.
         split_seed: Seed of that draw.
-        batch_size: Samples a step and device.
-        num_workers: Loader processes; 0 loads in the training process.
-        seed: Seed of the order; the command line sets it to the run's seed.
-        max_train_samples: Use only the first so many training samples, or None for all.
+        options: Arguments of `PrivilegedDataModule`; those for images have no effect.
     """
 
     license: ClassVar[License] = "open"
@@ -50,19 +47,9 @@ class OpenIDataModule(PrivilegedDataModule):
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
         split_seed: int = 0,
-        batch_size: int = 32,
-        num_workers: int = 0,
-        seed: int = 0,
-        max_train_samples: int | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            tuple(CODES),
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            load_images=False,
-            max_train_samples=max_train_samples,
-        )
+        super().__init__(tuple(CODES), load_images=False, **options)
         if not (val_fraction > 0 and test_fraction > 0 and val_fraction + test_fraction < 1):
             raise ValueError(
                 f"Expected positive fractions that leave reports for training but got {val_fraction} and {test_fraction}."
@@ -85,10 +72,11 @@ class OpenIDataModule(PrivilegedDataModule):
         val, test = (round(share * len(coded)) for share in self.fractions)
         rows = {"val": order[:val], "test": order[val : val + test], "train": order[val + test :]}
         dropped = {"dropped_not_coded": len(reports) - len(coded)}
-        return {
-            name: self._split([coded[i] for i in np.sort(chosen)], dropped if name == "train" else {})
-            for name, chosen in rows.items()
-        }
+        splits = {}
+        for name, chosen in rows.items():
+            reports = [coded[i] for i in np.sort(chosen)]
+            splits[name] = self._split(reports, dropped if name == "train" else {})
+        return splits
 
     def _split(self, reports: Sequence[Report], counts: Mapping[str, int]) -> Split:
         names = np.array([report.name for report in reports])

@@ -4,13 +4,14 @@ import tarfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product, starmap
 from pathlib import Path
 
-# labels, and the major MeSH codes that count as one, whatever other qualifiers follow ("Opacity/lung/base/left")
+# major MeSH codes by label; codes with further qualifiers count as well ("Opacity/lung/base/left")
 CODES: Mapping[str, tuple[str, ...]] = {
     "Normal": ("normal",),
     "Atelectasis": ("Pulmonary Atelectasis",),
-    # a borderline heart counts in both of its spellings
+    # a borderline heart counts in both spellings
     "Cardiomegaly": ("Cardiac Shadow/borderline", "Cardiac Shadow/enlarged", "Cardiomegaly"),
     "Edema": ("Pulmonary Congestion", "Pulmonary Edema"),
     "Emphysema": ("Bullous Emphysema", "Emphysema", "Pulmonary Disease, Chronic Obstructive", "Pulmonary Emphysema"),
@@ -24,12 +25,12 @@ Code = tuple[str, frozenset[str]]
 
 
 def _parts(code: str) -> Code:
-    """Return heading and qualifiers in lower case: the codes are typed by hand."""
+    """Return heading and qualifiers in lower case, since codes are typed by hand."""
     heading, *qualifiers = (part.strip().lower() for part in code.split("/"))
     return heading, frozenset(qualifiers)
 
 
-NAMES = {label: [_parts(code) for code in codes] for label, codes in CODES.items()}
+NAMES = {label: tuple(map(_parts, codes)) for label, codes in CODES.items()}
 # codes that say nothing about a patient
 SILENT = frozenset({"no indexing", "technical quality of image unsatisfactory"})
 
@@ -49,11 +50,11 @@ class Report:
     codes: tuple[str, ...]
 
     def labels(self) -> list[float]:
-        """Return 1 or 0 for each label, NaN if the report was not coded, or only for the quality of its image."""
+        """Return 1 or 0 for each label; NaN if the report has no code, or only one for the quality of its image."""
         codes = [_parts(code) for code in self.codes]
         if all(heading in SILENT for heading, _ in codes):
             return [float("nan")] * len(CODES)
-        return [float(any(_counts(code, name) for code in codes for name in names)) for names in NAMES.values()]
+        return [float(any(starmap(_counts, product(codes, names)))) for names in NAMES.values()]
 
 
 def read_reports(archive: Path) -> list[Report]:

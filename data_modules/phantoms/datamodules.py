@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from data_modules.base import License
 from data_modules.cbis_ddsm import CBISDDSMDataModule
+from data_modules.cbis_ddsm.breast import PrepareBreast
 from data_modules.cbis_ddsm.descriptors import Preset as Columns
-from data_modules.images.transforms import Augmentation
 from data_modules.mimic_cxr import MIMICCXRDataModule
 from data_modules.phantoms.breast.layout import write_breast_phantoms
 from data_modules.phantoms.chest.labels import LabelNoise
@@ -20,26 +20,21 @@ from data_modules.split import Split
 class ChestPhantomDataModule(MIMICCXRDataModule):
     """Synthetic chest radiographs with reports and boxes, in the layout of MIMIC-CXR-JPG.
 
-    Training and validation labels are noisy as a labeler's are; test labels are the truth.
+    Training and validation labels have errors like those of a labeler; test labels are the truth.
 
     Args:
-        root: Where the phantoms are written, once.
+        root: Folder of the phantoms, written at first use.
         num_train: Training images.
         num_val: Validation images.
         num_test: Test images.
         file_size: Side of the image files in pixels.
         phantom_seed: Seed of the phantoms; the same for all arms and seeds of a study.
-        label_noise: How labels err: `random`, as a fixed function of the `phrase`, or `none`.
+        label_noise: Errors of the labels: `random`, determined by the `phrase` of the report, or `none`.
         image_size: Side of the square frame that the network sees, in pixels.
-        batch_size: Samples a step and device.
-        num_workers: Loader processes; 0 loads in the training process.
-        seed: Seed of order and augmentation; the command line sets it to the run's seed.
         mean: Mean grey value, in [0, 1], for normalisation.
         std: Standard deviation of grey values.
-        augmentation: Random changes of training images.
         cache_images: Keep prepared images in memory after the first read.
-        prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
-        max_train_samples: Use only the first so many training samples, or None for all.
+        options: Arguments of `MIMICCXRDataModule`.
     """
 
     license: ClassVar[License] = "synthetic"
@@ -56,33 +51,23 @@ class ChestPhantomDataModule(MIMICCXRDataModule):
         phantom_seed: int = 0,
         label_noise: LabelNoise = "random",
         image_size: int = 64,
-        batch_size: int = 32,
-        num_workers: int = 0,
-        seed: int = 0,
         mean: float = 0.41,
         std: float = 0.18,
-        augmentation: Augmentation | None = None,
         cache_images: bool = True,
-        prepared: Path | None = None,
-        max_train_samples: int | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(
             root=root,
             label_names=FINDINGS,
             test_labels="radiologist",
             image_size=image_size,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
             mean=mean,
             std=std,
             resize="stretch",
-            augmentation=augmentation,
             cache_images=cache_images,
-            prepared=prepared,
-            max_train_samples=max_train_samples,
+            **options,
         )
-        # phantoms are no part of the data set whose counts were published
+        # the published counts are those of the real data set
         self.reader = replace(self.reader, show_published=False)
         self.counts = (num_train, num_val, num_test)
         self.file_size = file_size
@@ -91,7 +76,7 @@ class ChestPhantomDataModule(MIMICCXRDataModule):
 
     @property
     def marks_absent_labels(self) -> bool:
-        """Labels of training and validation err; regions do not."""
+        """Whether labels of training and validation have errors; regions have none."""
         return self.label_noise != "none"
 
     def read_splits(self) -> Mapping[str, Split]:
@@ -113,22 +98,17 @@ class BreastPhantomDataModule(CBISDDSMDataModule):
     """Synthetic mammograms with descriptors and lesion masks, in the layout of CBIS-DDSM.
 
     Args:
-        root: Where the phantoms are written, once.
-        num_train: Training images, of which the validation set is taken by patient.
+        root: Folder of the phantoms, written at first use.
+        num_train: Training images, from which the validation set is drawn by patient.
         num_test: Test images.
         file_size: Side of the image files in pixels.
         phantom_seed: Seed of the phantoms; the same for all arms and seeds of a study.
         columns: Privileged columns.
         image_size: Side of the square frame that the network sees, in pixels.
-        batch_size: Samples a step and device.
-        num_workers: Loader processes; 0 loads in the training process.
-        seed: Seed of order and augmentation; the command line sets it to the run's seed.
         mean: Mean grey value, in [0, 1], for normalisation.
         std: Standard deviation of grey values.
-        augmentation: Random changes of training images.
         cache_images: Keep prepared images in memory after the first read.
-        prepared: Folder that `mmpkd prepare` wrote with the same settings, or None to read the image files.
-        max_train_samples: Use only the first so many training samples, or None for all.
+        options: Arguments of `CBISDDSMDataModule`.
     """
 
     license: ClassVar[License] = "synthetic"
@@ -144,33 +124,23 @@ class BreastPhantomDataModule(CBISDDSMDataModule):
         phantom_seed: int = 0,
         columns: Columns = "descriptors_density",
         image_size: int = 64,
-        batch_size: int = 32,
-        num_workers: int = 0,
-        seed: int = 0,
         mean: float = 0.2,
         std: float = 0.16,
-        augmentation: Augmentation | None = None,
         cache_images: bool = True,
-        prepared: Path | None = None,
-        max_train_samples: int | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(
             root=root,
             abnormality="mass",
             columns=columns,
             val_fraction=1 / 9,
-            crop_breast=False,
+            breast=PrepareBreast(crop=False),
             image_size=image_size,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
             mean=mean,
             std=std,
             resize="stretch",
-            augmentation=augmentation,
             cache_images=cache_images,
-            prepared=prepared,
-            max_train_samples=max_train_samples,
+            **options,
         )
         self.counts = (num_train, num_test)
         self.file_size = file_size

@@ -1,7 +1,7 @@
 """Drawing primitives that the phantoms share: pixel grid, soft edges, textures, boxes.
 
-Every length is a fraction of the image side, and random textures are drawn as coarse lattices before they are
-enlarged, so that one phantom is the same picture at any resolution.
+Every length is a fraction of the image side, and random textures are drawn as coarse lattices and then enlarged, so that a
+phantom is the same picture at any resolution.
 """
 
 from functools import cache
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 FloatImage: TypeAlias = NDArray[np.floating[Any]]
 BoolImage: TypeAlias = NDArray[np.bool_]
 
-# The phantoms were designed and measured at this side length. Texture lattices and pixel-sized strokes refer to it.
+# Side length at which the phantoms were designed; texture lattices and widths of strokes refer to it.
 REFERENCE_SIZE = 128
-# A region below this many pixels at the reference size is not visible enough to be annotated.
+# A region of fewer pixels at the reference size is too small to be annotated.
 MIN_REGION_PIXELS = 6
-# exp() of more than this overflows no float32 and adds no visible grey level
+# bound of the argument of exp(): larger ones change no grey level and might overflow float32
 MAX_LOGIT = 40.0
 
 
@@ -72,7 +72,7 @@ def ridge(distance: FloatImage, width: float) -> FloatImage:
         Float32 (H, W) in [0, 1].
     """
     scaled = distance / width
-    # Below exp(-40) there is nothing to see, and denormal numbers are slow.
+    # values below exp(-40) are invisible, and denormal numbers are slow
     profile: FloatImage = cv2.exp(np.maximum(-scaled * scaled, -MAX_LOGIT))
     return profile
 
@@ -96,7 +96,7 @@ def draw_lattice(rng: np.random.Generator, grain: float) -> FloatImage:
 
     Args:
         rng: Generator.
-        grain: Distance of two lattice points, in pixels of the reference size.
+        grain: Distance between lattice points, in pixels of the reference size.
 
     Returns:
         Float32 (n, n), standard normal; to be enlarged by `texture`.

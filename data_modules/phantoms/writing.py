@@ -11,18 +11,18 @@ from data_modules.files.json_file import json_text, read_json
 
 MANIFEST = "phantoms.json"
 STARTED = ".phantoms-started.json"
-# raise it whenever the same settings give other files
+# increase it whenever the same settings give other files
 GENERATOR_VERSION = 2
 
 
 def write_once(root: Path, settings: dict[str, Any], write: Callable[[], None]) -> None:
     """Write a folder unless it is complete with the same settings; an interrupted one is written again.
 
-    Of several processes that want the same folder, one writes and the others wait for it.
+    If several processes ask for the same folder, one writes it and the others wait.
 
     Args:
         root: The folder.
-        settings: What its content depends on.
+        settings: Settings that its content depends on.
         write: Writes the content.
 
     Raises:
@@ -47,7 +47,7 @@ def _write_once(root: Path, wanted: dict[str, Any], write: Callable[[], None]) -
             )
         return
     if started.is_file():
-        # what an interrupted write left may belong to other settings
+        # remains of an interrupted write may belong to other settings
         shutil.rmtree(root)
     if root.is_dir() and any(root.iterdir()):
         raise FileExistsError(f"Expected an empty folder for phantoms but '{root}' holds other files. Set data.root.")

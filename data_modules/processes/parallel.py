@@ -33,11 +33,11 @@ def parallel(
     """Yield the result of every job, in order, with a progress bar in a terminal and a few log lines elsewhere.
 
     Args:
-        function: A function of a module.
+        function: A function of a module, so that it can be pickled.
         jobs: Its arguments.
-        num_workers: Processes; by default as many as there are processors, 0 for none.
-        what: What is done, for the progress.
-        chunk: Jobs that a process is handed at once; by default few enough for about four chunks a process.
+        num_workers: Processes; by default one per processor, 0 for none.
+        what: Description of the work, for the progress bar.
+        chunk: Jobs that a process gets at once; by default about four chunks per process.
 
     Raises:
         WorkerDiedError: If a process is killed.
@@ -57,7 +57,7 @@ def parallel(
                 "file. Use fewer (--num_workers)."
             ) from error
         except BaseException:
-            # otherwise leaving the pool would wait for all jobs that are left
+            # without this, leaving the pool would wait for all remaining jobs
             pool.shutdown(cancel_futures=True)
             raise
 

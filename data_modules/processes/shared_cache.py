@@ -1,4 +1,4 @@
-"""Arrays that loader processes share: each is written once, by whichever process is first, and read by all."""
+"""Arrays that loader processes share: the first process that needs one writes it, and all read it."""
 
 import os
 import sys
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 
 class SharedCache:
-    """Entries of known sizes in memory that all processes see which were started with this object, however they were.
+    """Entries of known sizes in memory shared by all processes started with this object, whatever the start method.
 
-    The memory is reserved at once and taken up as entries are written: in shared memory where there is room, otherwise in a
-    temporary file (`TMPDIR`). An entry is served only after all of its bytes are there: a process that dies while it
-    writes leaves no entry. Two processes may write the same entry at a time, with the same bytes.
+    The memory is reserved at once but used only as entries are written: shared memory if there is room, otherwise a temporary
+    file (`TMPDIR`). An entry is served only when it is complete, so a process that dies while writing leaves none. Two
+    processes may write the same entry at the same time, since its bytes are the same.
 
     Args:
-        sizes: Bytes of each entry; one of 0 bytes is always there.
+        sizes: Bytes of each entry; an entry of 0 bytes counts as written.
 
     Raises:
         OSError: If there is not enough room.
@@ -33,11 +33,11 @@ class SharedCache:
         self._memory = memory
         count = len(self._start) - 1
         self._bytes = np.frombuffer(self._memory.buffer, np.uint8, int(self._start[-1]))
-        # one byte each, at the end; new memory is zero
+        # one flag per entry, after all entries; new memory is zero
         self._written = np.frombuffer(self._memory.buffer, np.uint8, count, int(self._start[-1]))
 
     def get(self, index: int) -> NDArray[np.uint8] | None:
-        """Return the bytes of an entry, to be read only, or None if it was not written."""
+        """Return the bytes of an entry, read-only, or None if it was not written."""
         if not self._written[index]:
             return None
         entry = self._bytes[self._start[index] : self._start[index + 1]]
@@ -45,12 +45,12 @@ class SharedCache:
         return entry
 
     def put(self, index: int, value: NDArray[np.uint8]) -> None:
-        """Write the bytes of an entry, whole."""
+        """Write all bytes of an entry."""
         self._bytes[self._start[index] : self._start[index + 1]] = value
         self._written[index] = 1
 
     def __reduce__(self) -> tuple[Callable[..., "SharedCache"], tuple[object, ...]]:
-        """Hand the memory to a process that is being started; a copy that is made for anything else is empty."""
+        """Share the memory with a process that is being started; any other copy starts empty."""
         if get_spawning_popen() is None:
             return SharedCache, (np.diff(self._start),)
         return _attached, (self._start, self._memory)
@@ -64,7 +64,7 @@ def _attached(start: NDArray[np.int64], memory: Arena) -> SharedCache:
 
 
 def _reserve(size: int) -> Arena:
-    """Return memory of as many bytes, all zero, that `multiprocessing` can hand to a process that is being started."""
+    """Return memory of this many zero bytes that `multiprocessing` can share with a process that is being started."""
     message = (
         f"Expected room for {size / 1e9:.1f} GB of cached images in shared memory or in the folder for temporary files but there "
         "is less. Set TMPDIR to a folder with more room, or data.cache_images to false."
@@ -74,7 +74,7 @@ def _reserve(size: int) -> Arena:
     except OSError as error:
         raise OSError(message) from error
     if sys.platform != "win32":
-        # a write to memory that turns out to have no room ends the process without a word
+        # writing to memory without room kills the process without a message, so reserve it now
         room = os.fstatvfs(memory.fd)
         if room.f_bavail * room.f_frsize < size:
             raise OSError(message)

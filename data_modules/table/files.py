@@ -1,4 +1,4 @@
-"""Read a CSV or Parquet file as cells of text, so that both mean the same."""
+"""Read a CSV or Parquet file as cells of text, so that both give the same data."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,16 +16,16 @@ _WHOLE = re.compile(r"[+-]?\d+(\.0)?")
 
 
 def read_table(path: Path, used: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Read the columns of a table that settings name.
+    """Read the columns of a table that are used.
 
     Args:
-        path: CSV, or Parquet, which is told by its content.
+        path: CSV or Parquet; Parquet is recognised by its content.
         used: Columns by the setting that names them.
 
     Returns:
-        One column of text for each name, NaN where a cell is blank. Text has no blanks at either end; see
-        `without_decimal_points` for whole numbers. The index, `row`, has the rows of the file: the header of a CSV file is row 1,
-        and so is the first row of a Parquet file.
+        One column of text for each name, NaN where a cell is blank. Text is stripped of blanks; see
+        `without_decimal_points` for whole numbers. The index, `row`, holds the rows of the file: row 1 is the header of a CSV
+        file, or the first row of a Parquet file.
 
     Raises:
         FileNotFoundError: If there is no table.
@@ -42,7 +42,7 @@ def _named(path: Path, frame: pd.DataFrame, used: Mapping[str, Sequence[str]]) -
 
 
 def _check_columns(path: Path, header: Sequence[str], used: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the columns that are used, each once."""
+    """Check and return the columns that are used, each once."""
     for setting, names in used.items():
         check_names(names, header, f"columns of '{path.name}' in data.{setting}")
     columns = list(dict.fromkeys(name for names in used.values() for name in names))
@@ -66,14 +66,14 @@ def _read_parquet(path: Path, used: Mapping[str, Sequence[str]]) -> pd.DataFrame
         table = file.read(columns)
     except pa.ArrowException as error:
         raise ValueError(
-            f"Expected a Parquet file in '{path}' but it is none, or damaged: {error}. Restore it."
+            f"Expected a Parquet file in '{path}' but it is another file, or damaged: {error}. Restore it."
         ) from error
     cells = {name: _as_text(table[name], name, path) for name in columns}
     return pd.DataFrame(cells, index=pd.RangeIndex(1, len(table) + 1, name="row"), dtype=object)
 
 
 def _as_text(column: pa.ChunkedArray, name: str, path: Path) -> list[str | float]:
-    """Return the cells as pandas would write them to a CSV file, and `read_cells` read them."""
+    """Return the cells as `read_cells` would read them from a CSV file that pandas wrote."""
     if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
         raise ValueError(
             f"Expected text or numbers in column '{name}' of '{path.name}' but got {column.type}. Convert it."
@@ -84,7 +84,7 @@ def _as_text(column: pa.ChunkedArray, name: str, path: Path) -> list[str | float
 
 
 def without_decimal_points(column: "pd.Series[str]") -> "pd.Series[str]":
-    """Return a column of cells without `.0` if all are whole numbers: pandas turns integers into floats beside a blank."""
+    """Return a column without `.0` if all cells are whole numbers; pandas adds it to integers beside a blank."""
     stated = column.dropna()
     if not any(cell.endswith(".0") for cell in stated) or not all(_WHOLE.fullmatch(cell) for cell in stated):
         return column

@@ -1,4 +1,4 @@
-"""Privileged columns of a table: numbers, and categories as multi-hot columns."""
+"""Privileged columns of a table: a text, numbers, and categories as multi-hot columns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,17 +13,28 @@ from data_modules.split import Table
 
 @dataclass(frozen=True)
 class PrivilegedColumns:
-    """Which columns only the teacher sees.
+    """Columns that only the teacher sees.
 
     Attributes:
-        numeric: Columns of numbers.
-        categorical: Columns of categories.
+        text: Column with a text, or None. A sample without text has no privileged input.
+        numeric: Columns with numbers.
+        categorical: Columns with categories. Those that occur in training are the vocabulary; others are ignored.
         separator: Separates several categories in one cell.
     """
 
+    text: str | None = None
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     separator: str = "|"
+
+    @property
+    def used(self) -> dict[str, tuple[str, ...]]:
+        """The columns by the setting that names them."""
+        return {
+            "privileged.text": (self.text,) if self.text else (),
+            "privileged.numeric": self.numeric,
+            "privileged.categorical": self.categorical,
+        }
 
     def vocabulary(self, train: pd.DataFrame) -> dict[str, list[str]]:
         """Return the categories of each column that occur in training."""
@@ -42,23 +53,23 @@ class PrivilegedColumns:
             file: Name of the file, for messages.
 
         Raises:
-            ValueError: If a cell of a numeric column is no number.
+            ValueError: If a cell of a numeric column is not a number.
         """
         if not self.numeric and not self.categorical:
             return None
         numeric = np.zeros((len(rows), len(self.numeric)), dtype=np.float32)
         for position, name in enumerate(self.numeric):
-            numeric[:, position] = numbers(rows[name], f"column '{name}' of '{file}' (data.numeric_columns)")
+            numeric[:, position] = numbers(rows[name], f"column '{name}' of '{file}' (data.privileged.numeric)")
         hot = [self._multi_hot(rows[column], vocabulary[column]) for column in self.categorical]
         names = [f"{column}={value}" for column in self.categorical for value in vocabulary[column]]
         stacked = np.concatenate([np.zeros((len(rows), 0), dtype=np.float32), *hot], axis=1)
         return Table(numeric, stacked, self.numeric, tuple(names))
 
     def _multi_hot(self, cells: "pd.Series[str]", vocabulary: Sequence[str]) -> NDArray[np.float32]:
-        """Return (N, M), one column a category; zeros where a cell is blank."""
+        """Return float32 (N, M), one column per category; zeros where a cell is blank."""
         position = {value: number for number, value in enumerate(vocabulary)}
         code, different = pd.factorize(cells)
-        # the last row, of zeros, is that of blank cells, whose code is -1
+        # blank cells have the code -1, so the last row stays zero for them
         encoded = np.zeros((len(different) + 1, len(vocabulary)), dtype=np.float32)
         for row, cell in enumerate(different):
             encoded[row, [position[value] for value in self._values(cell) if value in position]] = 1

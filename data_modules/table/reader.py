@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,19 +14,19 @@ from data_modules.split import Split, taken_out
 from data_modules.table.files import read_table, without_decimal_points
 from data_modules.table.privileged import PrivilegedColumns
 from data_modules.table.rois import RoiColumns, read_rois
+from data_modules.table.split_column import SplitColumn
 from data_modules.table.where import RowFilter
 
-RoiPatients = Literal["drop", "test"]
 Rois = Mapping[int, tuple[Roi, ...]]
-# settings whose columns say something about a sample, and not about one of its regions
+# settings whose columns describe a sample rather than one of its regions
 _OF_A_SAMPLE = (
     "image_column",
     "patient_column",
-    "split_column",
+    "split.column",
     "label_columns",
-    "text_column",
-    "numeric_columns",
-    "categorical_columns",
+    "privileged.text",
+    "privileged.numeric",
+    "privileged.categorical",
     "strata_columns",
 )
 
@@ -42,41 +41,31 @@ class TableReader:
     label_columns: tuple[str, ...]
     sample_column: str
     patient_column: str
-    split_column: str
-    split_values: Mapping[str, str]
-    text_column: str | None
+    split: SplitColumn
     privileged: PrivilegedColumns
     strata_columns: tuple[str, ...]
-    rois: RoiColumns | None
-    roi_patients: RoiPatients
+    rois: RoiColumns
     where: RowFilter | None
 
     def __post_init__(self) -> None:
-        if len(set(self.split_values.values())) < len(self.split_values):
-            raise ValueError(
-                "Expected a different value of each split in data.train_value, data.val_value and data.test_value but got "
-                f"{list(self.split_values.values())}."
-            )
         for setting, names in self.used.items():
             repeated = sorted({name for name in names if names.count(name) > 1})
-            if repeated and setting not in ("mask_pattern", "where"):
+            if repeated and setting not in ("rois.mask_pattern", "where"):
                 raise ValueError(f"Expected each column once in data.{setting} but got {repeated} twice or more.")
 
     @property
     def used(self) -> dict[str, tuple[str, ...]]:
-        """Columns of the table that are used, by the setting that names them."""
+        """The columns that are used, by the setting that names them."""
         return {
             "image_column": (self.image_column,),
             "sample_column": (self.sample_column,),
             "patient_column": (self.patient_column,),
-            "split_column": (self.split_column,),
+            "split.column": (self.split.column,),
             "label_columns": self.label_columns,
-            "text_column": (self.text_column,) if self.text_column else (),
-            "numeric_columns": self.privileged.numeric,
-            "categorical_columns": self.privileged.categorical,
             "strata_columns": self.strata_columns,
             "where": self.where.columns if self.where is not None else (),
-            **(self.rois.used if self.rois is not None else {}),
+            **self.privileged.used,
+            **self.rois.used,
         }
 
     def read(self) -> Mapping[str, Split]:
@@ -89,11 +78,13 @@ class TableReader:
         """
         frame = self._frame()
         self._check_repeated_rows(frame)
+        # rows of the same sample agree in all but their regions
         samples = frame.drop_duplicates(self.sample_column)
         label = np.stack([binary_column(samples[name], self._what(name)) for name in self.label_columns], axis=1)
-        subset = self._subsets(samples)
+        subset = self.split.names(samples, self.path.name)
         rois = self._rois(frame, samples)
         counts = self._separate(samples, label, subset, rois)
+        # only now: categories of patients who have just left training must stay unknown
         vocabulary = self.privileged.vocabulary(samples[subset == "train"])
         return {
             name: self._split(
@@ -108,15 +99,15 @@ class TableReader:
     def _frame(self) -> pd.DataFrame:
         """Return the cells that are used, with the rows of the file as index."""
         cells = read_table(self.path, self.used)
-        # rows are chosen by cells as they are written
+        # `where` sees cells as they are written
         frame = cells.apply(without_decimal_points)
         if self.where is not None:
             frame = frame.loc[self.where(cells, self.path.name).index]
-        needed = dict.fromkeys((self.sample_column, self.patient_column, self.image_column, self.split_column))
+        needed = dict.fromkeys((self.sample_column, self.patient_column, self.image_column, self.split.column))
         return frame.assign(**{name: identifiers(frame[name], self._what(name)) for name in needed})
 
     def _check_repeated_rows(self, frame: pd.DataFrame) -> None:
-        """Check that several rows of one sample differ in their boxes only; which row would count otherwise?"""
+        """Check that several rows of one sample differ only in their regions, since it would be unclear which row counts."""
         columns = [name for setting in _OF_A_SAMPLE for name in self.used[setting] if name != self.sample_column]
         columns = list(dict.fromkeys(columns))
         different = frame[[self.sample_column, *columns]].drop_duplicates()
@@ -132,22 +123,9 @@ class TableReader:
             f"{differing} ({places}). Give different samples different values of '{self.sample_column}', or make the rows agree."
         )
 
-    def _subsets(self, samples: pd.DataFrame) -> NDArray[np.object_]:
-        """Return the split of every sample."""
-        name_of = {value: name for name, value in self.split_values.items()}
-        values = samples[self.split_column]
-        unknown = ~values.isin(list(name_of)).to_numpy(dtype=np.bool_)
-        if unknown.any():
-            raise ValueError(
-                f"Expected the splits {sorted(name_of)} in {self._what(self.split_column)} but found "
-                f"{sorted(set(values[unknown]))} ({rows_in_words(values, unknown)}). Set data.train_value, data.val_value and "
-                "data.test_value."
-            )
-        return values.map(name_of).to_numpy(dtype=object)
-
     def _rois(self, frame: pd.DataFrame, samples: pd.DataFrame) -> Rois:
         """Return the ROIs of each sample that has one, by position."""
-        if self.rois is None:
+        if self.rois.is_empty:
             return {}
         found = read_rois(self.rois, frame, self.sample_column, self.label_columns, self.image_root, self.path.name)
         return {row: found[name] for row, name in enumerate(samples[self.sample_column]) if name in found}
@@ -155,11 +133,11 @@ class TableReader:
     def _separate(
         self, samples: pd.DataFrame, label: NDArray[np.float32], subset: NDArray[np.object_], rois: Rois
     ) -> dict[str, int]:
-        """Take patients with an ROI out of training, in place; return what that costs."""
+        """Take patients with an ROI out of training, changing `subset` in place, and return counts of what is lost."""
         patients = samples[self.patient_column]
         owners = set(patients.iloc[sorted(rois)])
         own = patients.isin(owners).to_numpy(dtype=np.bool_) & (subset == "train")
-        is_dropped = self.roi_patients == "drop"
+        is_dropped = self.rois.patients == "drop"
         subset[own] = "" if is_dropped else "test"
         positives = (label[own] == 1).sum(axis=0).tolist()
         return {
@@ -181,8 +159,8 @@ class TableReader:
         rows = samples.iloc[positions]
         report = None
         has = np.ones(len(rows), dtype=np.bool_)
-        if self.text_column is not None:
-            report = [" ".join(text.split()) for text in texts(rows[self.text_column]).tolist()]
+        if self.privileged.text is not None:
+            report = [" ".join(text.split()) for text in texts(rows[self.privileged.text]).tolist()]
             has = np.array([bool(text) for text in report], dtype=np.bool_)
         return Split(
             sample_id=np.array(rows[self.sample_column].tolist(), dtype=np.str_),

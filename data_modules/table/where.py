@@ -1,4 +1,4 @@
-"""Which rows of a table are kept: a condition on its columns that means the same for CSV and Parquet."""
+"""A condition on the rows of a table to keep, with the same meaning for CSV and Parquet."""
 
 import ast
 import copy
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from data_modules.columns import numbers, to_numbers
 
-# what a column is compared with; `values` is neither a number nor text, for example another column
+# kind of value that a column is compared with; `values` for anything else, such as another column
 Kind = Literal["number", "text", "values"]
 _QUOTED = re.compile(r"`([^`]+)`")
 _ASSIGNMENT = re.compile(r"(?<![=!<>])=(?!=)")
@@ -28,14 +28,14 @@ _ERRORS = (TypeError, ValueError, AttributeError, KeyError, NotImplementedError,
 class RowFilter:
     """Keeps the rows that meet a condition.
 
-    A column that is compared with a number is read as numbers, and one that is compared with text as text, as it is written.
-    Anywhere else, a column is true or false, or numbers, if all of its cells are, and otherwise text.
+    A column that is compared with a number is read as numbers, and one that is compared with text as text exactly as written.
+    Anywhere else, a column is read as true and false, or as numbers, if all of its cells are such, and otherwise as text.
 
     Attributes:
         expression: The condition in the notation of `pandas.DataFrame.query`.
 
     Raises:
-        ValueError: If it is no condition.
+        ValueError: If it is not a condition.
     """
 
     expression: str
@@ -45,7 +45,7 @@ class RowFilter:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that it names."""
+        """The columns that the condition names."""
         names = [node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name)]
         return tuple(dict.fromkeys(self._quoted.get(name, name) for name in names))
 
@@ -57,7 +57,7 @@ class RowFilter:
             file: Name of the file, for messages.
 
         Raises:
-            ValueError: If a column cannot be compared as it is, or no row is left.
+            ValueError: If a comparison is not possible, or no row is left.
         """
         kept = self._evaluate(frame, file)
         if kept.empty:
@@ -70,7 +70,7 @@ class RowFilter:
 
     @cached_property
     def _quoted(self) -> dict[str, str]:
-        """Columns that are written between backticks, by the name that takes their place."""
+        """Columns written between backticks, by the names that replace them."""
         return {f"_quoted_{i}": name for i, name in enumerate(_QUOTED.findall(self.expression))}
 
     @cached_property
@@ -87,7 +87,7 @@ class RowFilter:
             ) from error
 
     def _evaluate(self, frame: pd.DataFrame, file: str) -> "pd.Index[int]":
-        """Return the rows that meet the condition. Methods of text have no answer for a blank cell, which does not meet it."""
+        """Return the rows that meet the condition; a blank cell, for which methods of text have no answer, does not."""
         names = _Naming()
         source = ast.unparse(names.visit(copy.deepcopy(self._tree)))
         variables = {
@@ -107,7 +107,7 @@ class RowFilter:
 
 
 class _Naming(ast.NodeTransformer):
-    """Gives each column a variable for each way in which it is read.
+    """Replaces each column by a variable for each way in which it is read.
 
     Attributes:
         variables: Variable by column and kind.
@@ -117,17 +117,17 @@ class _Naming(ast.NodeTransformer):
         self.variables: dict[tuple[str, Kind], str] = {}
 
     def visit_Name(self, node: ast.Name) -> ast.Name:
-        """Name a column that is not compared with a number or a text."""
+        """Replace a column that is not compared with a number or text."""
         return self._variable(node.id, "values")
 
     def visit_Compare(self, node: ast.Compare) -> ast.Compare:
-        """Name the columns of a comparison by what they are compared with."""
+        """Replace the columns of a comparison according to the values that they are compared with."""
         operands = [node.left, *node.comparators]
         literals = [value for operand in operands for value in _literals(operand)]
         kind = _kind_of(literals)
         is_order = any(isinstance(operator, ast.Lt | ast.LtE | ast.Gt | ast.GtE) for operator in node.ops)
         if kind == "text" and is_order and not np.isnan(to_numbers(pd.Series(literals, dtype=object))).any():
-            # '9' comes after '40' in the order of text
+            # as text, '9' sorts after '40'
             raise ValueError(
                 f"Expected numbers without quotes in data.where, since {ast.unparse(node)!r} would compare them as text."
             )
@@ -142,14 +142,14 @@ class _Naming(ast.NodeTransformer):
 
 
 def _with_words(expression: str) -> str:
-    """Write `&` and `|` as words, as pandas does, so that they bind less than comparisons."""
+    """Replace `&` and `|` by words, as pandas does, so that comparisons bind tighter."""
     tokens = tokenize.generate_tokens(io.StringIO(expression).readline)
     named = [(tokenize.NAME, _WORDS[text]) if text in _WORDS else (kind, text) for kind, text, *_ in tokens]
     return tokenize.untokenize(named).strip()
 
 
 def _literals(operand: ast.expr) -> list[object]:
-    """Return the numbers and texts that an operand is written with."""
+    """Return the literal numbers and texts of an operand."""
     try:
         value = ast.literal_eval(operand)
     except ValueError:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-# the last commit that reads run folders with the old names
-LAST_COMMIT = "fdf56a5"
+# the last commits that read run folders with the old names; settings of the model were renamed before those of the data
+LAST_COMMITS = {"model": "fdf56a5", "data": "15853fb"}
 _PARTS = {
     "student": {
         "student": "model_name",
@@ -49,7 +49,46 @@ _OF_TEXT = {
     "long_texts": "model.encoder.windows",
     "window_overlap": "model.encoder.windows.overlap",
 }
-_RENAMED = {"DistillationModule": _OF_STUDENTS, "TeacherModule": _OF_TEACHERS, "TextEncoder": _OF_TEXT}
+_OF_TABLE = {
+    "split_column": "data.split.column",
+    "train_value": "data.split.train",
+    "val_value": "data.split.val",
+    "test_value": "data.split.test",
+    "text_column": "data.privileged.text",
+    "numeric_columns": "data.privileged.numeric",
+    "categorical_columns": "data.privileged.categorical",
+    "category_separator": "data.privileged.separator",
+    "roi_label": "data.rois.label",
+    "roi_label_column": "data.rois.label_column",
+    "mask_pattern": "data.rois.mask_pattern",
+    "mask_columns": "data.rois.mask_columns",
+    "box_columns": "data.rois.box_columns",
+    "box_format": "data.rois.box_format",
+    "ellipse_columns": "data.rois.ellipse_columns",
+    "circle_columns": "data.rois.circle_columns",
+    "roi_patients": "data.rois.patients",
+    "roi_area": "data.rois.area",
+}
+_OF_MIMIC_CXR = {
+    "roi_root": "data.rois.root",
+    "roi_source": "data.rois.source",
+    "roi_split": "data.rois.split",
+    "min_certainty": "data.rois.min_certainty",
+}
+_OF_CBIS_DDSM = {
+    "crop_breast": "data.breast.crop",
+    "breast_threshold": "data.breast.threshold",
+    "window_percentiles": "data.breast.window_percentiles",
+    "remove_background": "data.breast.remove_background",
+}
+_RENAMED = {
+    "DistillationModule": _OF_STUDENTS,
+    "TeacherModule": _OF_TEACHERS,
+    "TextEncoder": _OF_TEXT,
+    "TableDataModule": _OF_TABLE,
+    "MIMICCXRDataModule": _OF_MIMIC_CXR,
+    "CBISDDSMDataModule": _OF_CBIS_DDSM,
+}
 
 
 def present_name(class_path: str, option: str) -> str | None:
@@ -77,13 +116,17 @@ def check_names(settings: Mapping[str, Any], where: str) -> None:
     Raises:
         ValueError: If a name is an old one.
     """
-    model = settings.get("model") or {}
-    arguments: Mapping[str, Any] = model.get("init_args") or {}
+    for part in ("model", "data"):
+        _check_part(part, settings.get(part) or {}, where)
+
+
+def _check_part(part: str, settings: Mapping[str, Any], where: str) -> None:
+    arguments: Mapping[str, Any] = settings.get("init_args") or {}
     for option, value in arguments.items():
-        is_part = option in _PARTS and isinstance(value, Mapping)
-        name = None if value is None or is_part else present_name(str(model.get("class_path")), option)
+        is_group = option in _PARTS and isinstance(value, Mapping)
+        name = None if value is None or is_group else present_name(str(settings.get("class_path")), option)
         if name is not None:
             raise ValueError(
-                f"Expected a run folder of this version but '{where}' is from an older one: model.{option} is now {name}. Use "
-                f"another folder (--run.dir), or continue this one at commit {LAST_COMMIT}."
+                f"Expected a run folder of this version but '{where}' is from an older one: {part}.{option} is now {name}. Use "
+                f"another folder (--run.dir), or continue this one at commit {LAST_COMMITS[part]}."
             )

@@ -9,7 +9,8 @@ from data_modules.chest_sets import CheXlocalize
 from data_modules.frames import check_frames, frames_by_image, read_annotation_size
 from data_modules.images.geometry import Size
 from data_modules.images.image_file import ImageReadError
-from data_modules.images.regions import BoxRegion, MaskRegion, Roi
+from data_modules.images.mask_regions import MaskRegion
+from data_modules.images.regions import BoxRegion, Roi
 from data_modules.mimic_cxr.ms_cxr import read_ms_cxr
 from data_modules.mimic_cxr.reflacx import read_reflacx
 from data_modules.split import Split

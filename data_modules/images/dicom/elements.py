@@ -1,4 +1,4 @@
-"""Read one element of a DICOM header as the type that it should have: None where there is no value, else right or an error."""
+"""Read an element of a DICOM header as the type that it should have: None without a value, and an error if it is wrong."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +7,7 @@ from data_modules.images.decoding import DecodeError, decoding
 if TYPE_CHECKING:
     import pydicom
 
-# no unit of an image needs larger ones, and float32 could not hold them
+# no quantity in an image is larger, and float32 could not hold it
 MAX_NUMBER = 1e30
 
 
@@ -24,7 +24,7 @@ def read_integers(dataset: "pydicom.Dataset", keyword: str) -> list[int]:
     """Return the values of an element of whole numbers.
 
     Raises:
-        DecodeError: If there is something else in it.
+        DecodeError: If it holds anything else.
     """
     values = read_values(dataset, keyword)
     for value in values:
@@ -37,7 +37,7 @@ def read_integer(dataset: "pydicom.Dataset", keyword: str) -> int | None:
     """Return the only value of an element, a whole number, or None if there is no value.
 
     Raises:
-        DecodeError: If there are several, or is something else.
+        DecodeError: If there are several values, or anything but a whole number.
     """
     values = read_integers(dataset, keyword)
     if len(values) > 1:
@@ -46,10 +46,10 @@ def read_integer(dataset: "pydicom.Dataset", keyword: str) -> int | None:
 
 
 def read_required(dataset: "pydicom.Dataset", keyword: str) -> int:
-    """Return the only value of an element that no image can do without.
+    """Return the only value of an element that every image needs.
 
     Raises:
-        DecodeError: If there is none, or something else than a whole number.
+        DecodeError: If there is no value, or anything but a whole number.
     """
     value = read_integer(dataset, keyword)
     if value is None:
@@ -61,7 +61,7 @@ def read_numbers(dataset: "pydicom.Dataset", keyword: str) -> list[float]:
     """Return the values of an element of decimal numbers.
 
     Raises:
-        DecodeError: If there is something else, or a number that is not finite, or absurdly large.
+        DecodeError: If it holds anything else, or a number that is not finite or absurdly large.
     """
     values = read_values(dataset, keyword)
     for value in values:
@@ -71,10 +71,10 @@ def read_numbers(dataset: "pydicom.Dataset", keyword: str) -> list[float]:
 
 
 def read_text(dataset: "pydicom.Dataset", keyword: str) -> str | None:
-    """Return a text in capitals without spaces around it, or None if there is none.
+    """Return a text in capitals, stripped of spaces, or None if there is none.
 
     Raises:
-        DecodeError: If there is something else.
+        DecodeError: If it holds anything else.
     """
     values = read_values(dataset, keyword)
     if len(values) > 1 or not all(isinstance(value, str) for value in values):

@@ -1,14 +1,14 @@
-"""Tell DICOM files from others, by content: hospitals deliver them without a suffix, as `.IMA`, or under any other name."""
+"""Recognise DICOM files by content: hospitals deliver them without a suffix, as `.IMA`, or under any other name."""
 
 from pathlib import Path
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
-# the standard's name of the table of contents of a disc; it is written as a DICOM file
+# the table of contents of a disc, itself a DICOM file
 INDEX_NAME = "DICOMDIR"
-# how the first element of a file without a preamble begins: group 0002 or 0008, in either byte order
+# first bytes of a file without a preamble: an element of group 0002 or 0008, in either byte order
 _GROUPS = {b"\x02\x00": "little", b"\x08\x00": "little", b"\x00\x02": "big", b"\x00\x08": "big"}
 _FIRST_VRS = (b"UL", b"OB", b"CS", b"UI", b"DA", b"TM", b"DT", b"LO", b"SH")
-# elements of these groups that come first are below this, and their values are short
+# the first element of these groups is below this number, and its value is short
 _MAX_ELEMENT = 0x20
 _MAX_LENGTH = 256
 
@@ -16,10 +16,10 @@ _MAX_LENGTH = 256
 def is_dicom(path: Path) -> bool:
     """Return whether the content of a file is DICOM, from its first 132 bytes; its name does not matter.
 
-    Files of old devices lack the preamble and begin with the first element: they count, too.
+    Files of old devices without a preamble, which begin with the first element, count as well.
 
     Returns:
-        False as well where there is no file to read.
+        False also if there is no readable file.
     """
     try:
         with path.open("rb", buffering=0) as file:
@@ -32,14 +32,14 @@ def is_dicom(path: Path) -> bool:
 def is_dicom_file(path: Path) -> bool:
     """Return whether a search of a folder should find a file: by a usual suffix or by its content.
 
-    A file that is named as DICOM but damaged counts, so that it is not overlooked; the table of contents of a disc
-    (`DICOMDIR`), which holds no image, does not.
+    A damaged file with the suffix of DICOM counts, so that it is not overlooked. The table of contents of a disc (`DICOMDIR`)
+    does not, since it holds no image.
     """
     return path.name != INDEX_NAME and path.is_file() and (path.suffix.lower() in SUFFIXES or is_dicom(path))
 
 
 def list_dicom(folder: Path) -> list[Path]:
-    """Return the DICOM files in a folder and below, see `is_dicom_file`, in order."""
+    """Return the DICOM files in a folder and below, in order; see `is_dicom_file`."""
     return sorted(path for path in folder.rglob("*") if is_dicom_file(path))
 
 

@@ -1,10 +1,10 @@
-"""What a JPEG or JPEG-LS stream says of itself, which a DICOM header may contradict."""
+"""The frame header of a JPEG or JPEG-LS stream, which a DICOM header may contradict."""
 
 from dataclasses import dataclass
 
 from data_modules.images.decoding import DecodeError
 
-# of JPEG (ITU-T T.81, table B.1), without the three markers that lie between them; of JPEG-LS (T.87)
+# start-of-frame markers: JPEG (ITU-T T.81, table B.1), without the three others in their range; JPEG-LS (T.87)
 _STARTS_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 _HUFFMAN_TABLE = 0xC4
 _START_OF_SCAN = 0xDA
@@ -17,9 +17,9 @@ class JpegFrame:
     """The frame header of a stream.
 
     Attributes:
-        precision: Bits of a sample.
+        precision: Bits per sample.
         size: (height, width).
-        num_samples: Samples of a pixel.
+        num_samples: Samples per pixel.
     """
 
     precision: int
@@ -28,13 +28,13 @@ class JpegFrame:
 
 
 def read_jpeg_frame(stream: bytes) -> JpegFrame:
-    """Read the frame header, and check that all that a decoder needs stands before the first scan.
+    """Read the frame header, and check that everything a decoder needs precedes the first scan.
 
     Raises:
         DecodeError: If segments are broken or missing.
     """
     segments: dict[int, bytes] = {}
-    position = 2  # after the start of the image
+    position = 2  # skip the marker that starts the image
     while _START_OF_SCAN not in segments:
         marker = stream[position + 1 : position + 2]
         length = _word(stream, position + 2)

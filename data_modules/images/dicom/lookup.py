@@ -1,4 +1,4 @@
-"""From stored values to grey values: the modality and the value of interest (VOI) transformations of DICOM PS3.3 C.11."""
+"""The modality and value of interest (VOI) transformations of DICOM, from stored to grey values (PS3.3 C.11)."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,7 +31,7 @@ class Rescale:
 
     Attributes:
         slope: Factor, not 0.
-        intercept: What is added after it.
+        intercept: Number that is added afterwards.
     """
 
     slope: float
@@ -44,7 +44,7 @@ class Rescale:
         return values * values.dtype.type(self.slope) + values.dtype.type(self.intercept)
 
     def limits(self, before: Limits) -> Limits:
-        """Return what the smallest and largest possible value become, in order."""
+        """Return the smallest and largest possible value after the transformation."""
         low, high = sorted(self.slope * end + self.intercept for end in before)
         return low, high
 
@@ -54,9 +54,9 @@ class LookUpTable:
     """A modality or VOI look-up table, PS3.3 C.11.1.1.1 and C.11.2.1.1.
 
     Attributes:
-        first: The value that the first entry stands for; smaller ones become the first entry.
+        first: The value of the first entry; smaller values become that entry, too.
         entries: Uint16 (n,); values above the range become the last one.
-        bits: Bits of an entry.
+        bits: Bits per entry.
     """
 
     first: int
@@ -82,7 +82,7 @@ class Window:
     Attributes:
         center: Value that becomes 0.5, or half a unit above it for `LINEAR`.
         width: At least 1 for `LINEAR`, else above 0.
-        function: How values become grey.
+        function: Function from values to grey.
     """
 
     center: float
@@ -113,14 +113,14 @@ class Window:
 
 
 def read_modality(dataset: "pydicom.Dataset", limits: Limits) -> Rescale | LookUpTable:
-    """Return how stored values become values of the modality; a missing or empty slope is 1, an intercept 0.
+    """Return the modality transformation of stored values; a missing or empty slope is 1, an intercept 0.
 
     Args:
         dataset: The header.
         limits: Smallest and largest possible stored value.
 
     Raises:
-        DecodeError: If the header does not say it properly.
+        DecodeError: If the header is wrong or incomplete.
     """
     table = read_table(dataset, "ModalityLUTSequence", limits)
     if table is not None:
@@ -135,14 +135,14 @@ def read_modality(dataset: "pydicom.Dataset", limits: Limits) -> Rescale | LookU
 def read_voi(dataset: "pydicom.Dataset", limits: Limits) -> LookUpTable | Window | None:
     """Return the first look-up table, else the first window, else None.
 
-    As in viewers, an empty table is none, and neither is a window without a centre or with a width of 0.
+    As viewers do, it ignores an empty table, and a window without a centre or with a width of 0.
 
     Args:
         dataset: The header.
         limits: Smallest and largest possible value of the modality.
 
     Raises:
-        DecodeError: If the header does not say it properly.
+        DecodeError: If the header is wrong or incomplete.
     """
     table = read_table(dataset, "VOILUTSequence", limits)
     if table is not None:
@@ -182,7 +182,7 @@ def read_table(dataset: "pydicom.Dataset", keyword: str, limits: Limits) -> Look
         raise DecodeError(
             f"the LUTDescriptor of {keyword} is {descriptor} where a count, a value and bits are expected"
         )
-    # they are unsigned and signed 16 bit numbers, whichever of the two the element says that they are
+    # the count is unsigned, and the first value signed if pixels are, whatever type the element declares
     count = descriptor[0] % 2**16 or 2**16
     first = descriptor[1]
     if first >= 2**15 and limits[0] < 0:
@@ -201,7 +201,7 @@ def _entries(data: list[Any], count: int, bits: int, is_little: bool) -> NDArray
     if not all(isinstance(word, int) for word in data):
         raise DecodeError("the LUTData of a look-up table are no numbers")
     words = np.asarray(np.asarray(data, dtype=np.int64) % 2**16, dtype="<u2")
-    # entries of 8 bits may come two to a word, the first one in its low byte
+    # entries of 8 bits may be packed two to a word, the first one in the low byte
     is_packed = bits == 8 and len(words) == (count + 1) // 2 < count
     return words.view(np.uint8).astype(np.uint16) if is_packed else words
 

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import pydicom
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
-# what pydicom turns into RGB
+# photometric interpretations that pydicom converts to RGB
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-# a radiograph of 2^28 pixels does not exist; larger headers are damaged
+# no radiograph has 2^28 pixels; a header with more is damaged
 MAX_PIXELS = 2**28
-# pydicom would ask GDCM first for JPEG and JPEG 2000; it is slower, and on some damaged files it ends the whole process
+# By default pydicom tries GDCM first for JPEG and JPEG 2000, which is slower and crashes the process on some damaged files.
 # baseline, extended, lossless (two), JPEG-LS (two)
 JPEG = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70, 80, 81))
 _PLUGINS = {
@@ -35,9 +35,9 @@ class PixelFormat:
     Attributes:
         size: (height, width).
         photometric: One of `GREY` or `COLOUR`.
-        bits_allocated: Bits that a pixel takes.
-        bits: Bits of them that count.
-        is_signed: Whether pixels are two's complements.
+        bits_allocated: Bits that a pixel occupies.
+        bits: Number of those bits that are used.
+        is_signed: Whether pixels are two's complement numbers.
         padding: Smallest and largest stored value that marks pixels outside the exposure, or None.
     """
 
@@ -55,7 +55,7 @@ class PixelFormat:
 
     @property
     def num_samples(self) -> int:
-        """Samples of a pixel."""
+        """Samples per pixel."""
         return 3 if self.is_colour else 1
 
     @property
@@ -126,7 +126,7 @@ def decode(dataset: "pydicom.FileDataset", form: PixelFormat) -> NDArray[np.inte
 
 
 def _options(dataset: "pydicom.Dataset", form: PixelFormat) -> dict[str, Any]:
-    """Return what pydicom would read from the header itself, element by element, without these checks."""
+    """Return the options that pydicom would otherwise read from the header without checks."""
     options = {
         "rows": form.size[0],
         "columns": form.size[1],
@@ -144,7 +144,7 @@ def _options(dataset: "pydicom.Dataset", form: PixelFormat) -> dict[str, Any]:
 
 
 def _check_stream(data: bytes, form: PixelFormat) -> None:
-    """Refuse a JPEG stream that is incomplete, or that the header contradicts: on both, GDCM ends the whole process."""
+    """Refuse a JPEG stream that is incomplete or contradicts the header: GDCM crashes the process on both."""
     from pydicom.encaps import generate_frames
 
     with decoding("PixelData"):
@@ -185,7 +185,7 @@ def _read_photometric(dataset: "pydicom.Dataset") -> str:
 
 
 def _read_padding(dataset: "pydicom.Dataset", form: PixelFormat) -> tuple[int, int] | None:
-    """Return the stored values, both ends included, that mark what is no part of the exposure, PS3.3 C.7.5.1.1.2."""
+    """Return the range of stored values, both ends included, that mark pixels outside the exposure, PS3.3 C.7.5.1.1.2."""
     value = read_integer(dataset, "PixelPaddingValue")
     limit = read_integer(dataset, "PixelPaddingRangeLimit")
     if value is None:
@@ -194,13 +194,13 @@ def _read_padding(dataset: "pydicom.Dataset", form: PixelFormat) -> tuple[int, i
         return None
     ends = [value, value if limit is None else limit]
     if form.bits <= 16:
-        # signed and unsigned 16 bit numbers, which many files name as the other one
+        # many files declare signed 16 bit numbers as unsigned, or the other way round
         ends = [(end + 2**15) % 2**16 - 2**15 if form.is_signed else end % 2**16 for end in ends]
     return min(ends), max(ends)
 
 
 def _guess_syntax(dataset: "pydicom.FileDataset") -> str:
-    """Return the transfer syntax of a file that does not state it: uncompressed, in the encoding of its header."""
+    """Return the transfer syntax of a file that states none: uncompressed, in the encoding of its header."""
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     with decoding("PixelData"):

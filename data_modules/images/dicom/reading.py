@@ -12,15 +12,15 @@ from data_modules.images.dicom.elements import MAX_NUMBER, read_required, read_t
 from data_modules.images.dicom.lookup import Limits, read_modality, read_voi
 from data_modules.images.dicom.pixels import PixelFormat, decode, read_format
 
-# pydicom takes half a second to import: it is imported where a file is read, so that loader processes of data sets in
-# other formats never pay for it
+# pydicom takes half a second to import, so it is imported where a file is read: loader processes of data sets in
+# other formats never wait for it
 if TYPE_CHECKING:
     import pydicom
 
 
 @dataclass(frozen=True)
 class StoredImage:
-    """One frame as it is stored, without any look-up table.
+    """One frame as stored, without any look-up table.
 
     Attributes:
         pixels: Integers (h, w), or (h, w, 3) of a colour image.
@@ -37,8 +37,8 @@ class GreyImage:
 
     Attributes:
         values: Float32 (h, w), from 0, in units of the file.
-        span: The largest value that the header declares: of the window or look-up table, else of the bits stored.
-        padding: Bool (h, w), which pixels are no part of the exposure, or None if there are none.
+        span: The largest value that the header declares, by its window or look-up table, else by its bits stored.
+        padding: Bool (h, w), True outside the exposure, or None if there is no padding.
     """
 
     values: NDArray[np.float32]
@@ -52,9 +52,9 @@ class GreyImage:
 
 
 def read_grey(path: Path) -> GreyImage:
-    """Read one frame: modality transformation, VOI look-up table or window where the file has one, MONOCHROME1 inverted.
+    """Read one frame, apply its modality transformation and VOI look-up table or window, and invert MONOCHROME1.
 
-    A colour image becomes the mean of its channels; these transformations are not meant for it.
+    A colour image becomes the mean of its channels, since these transformations do not apply to it.
 
     Raises:
         DecodeError: If the file is damaged, holds no image or several, or its header contradicts the standard.
@@ -69,7 +69,7 @@ def read_grey(path: Path) -> GreyImage:
     low, high = modality.limits(form.limits)
     if not 0 < high - low < MAX_NUMBER:
         raise DecodeError(f"RescaleSlope and RescaleIntercept make its values reach from {low:g} to {high:g}")
-    # float32 tells 2^24 values from 0 apart, and as many fewer as they are further away from it
+    # float32 is exact for whole numbers up to 2^24; values far from 0 compared with their range need float64
     is_single = pixels.dtype.itemsize <= 2 and max(abs(low), abs(high)) < 2**8 * (high - low)
     values = modality(np.asarray(pixels, dtype=np.float32 if is_single else np.float64))
     voi = read_voi(dataset, (low, high))
@@ -81,7 +81,7 @@ def read_grey(path: Path) -> GreyImage:
 
 
 def read_stored(path: Path) -> StoredImage:
-    """Read one frame as it is stored.
+    """Read one frame as stored.
 
     Raises:
         DecodeError: If the file is damaged, or holds no image or several.
@@ -103,7 +103,7 @@ def read_identity(path: Path) -> tuple[tuple[int, int], str | None]:
 
 
 def _read(path: Path, *keywords: str) -> "pydicom.FileDataset":
-    """Read a file, or only some elements of its header. That its content is DICOM is known: it may lack the preamble."""
+    """Read a file known to be DICOM, or only some elements of its header; the preamble may be missing."""
     import pydicom
 
     with decoding("the header"):

@@ -29,7 +29,7 @@ from data_modules.processes.parallel import parallel
 Preset = Literal["default", "hard"]
 MAMMOGRAPHY = "1.2.840.10008.5.1.4.1.1.1.2"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-# 2.25 is the root of identifiers that are made from numbers
+# 2.25 is the DICOM root for UIDs derived from a number
 UID_ROOT = "2.25"
 COLUMNS = {
     "mass": ("breast_density", "mass shape", "mass margins"),
@@ -72,14 +72,13 @@ def write_breast_phantoms(
 
     Args:
         root: Folder, created.
-        num_train: Training images, of which a reader takes its validation set; there is no official one.
+        num_train: Training images, from which a reader draws its validation set, since there is no official one.
         num_test: Test images.
         image_size: Side of the full images in pixels.
         seed: Seed of everything.
-        mass_fraction: Share of masses; the others are calcifications, which need larger images than 64 pixels to be
-            seen.
+        mass_fraction: Share of masses; the others are calcifications, which are only visible above 64 pixels.
         preset: `hard` adds a corrupt file and masks of another size, for tests of readers.
-        num_workers: Processes; as many as there are processors by default.
+        num_workers: Processes; by default one per processor.
 
     Raises:
         FileExistsError: If the folder holds other files, or phantoms of other settings.
@@ -100,7 +99,7 @@ def plan_patients(counts: dict[str, int], seed: int) -> list[Patient]:
     """Give patients their identifiers and views."""
     patients: list[Patient] = []
     for subset, count in counts.items():
-        # a stream and a range of identifiers each: no subset depends on the size of the other
+        # each subset has a random stream and a range of identifiers of its own, so it does not depend on the size of the other
         test = int(subset == "Test")
         rng = np.random.default_rng([seed, 5, test])
         first = 1 + 50_000 * test
@@ -117,10 +116,10 @@ def plan_patients(counts: dict[str, int], seed: int) -> list[Patient]:
 def write_patient(
     patient: Patient, root: Path, image_size: int, mass_fraction: float, preset: Preset
 ) -> list[dict[str, str]]:
-    """Write the images of one patient; the same whatever else is written.
+    """Write the images of one patient, which do not depend on other patients.
 
     Returns:
-        One row of the description files a view.
+        One row of the description files per view.
     """
     rng = np.random.default_rng([patient.seed, 77, int(patient.subset == "Test"), patient.number])
     breast = sample_breast(rng)
@@ -145,7 +144,7 @@ def _write_view(
     kind = "mass" if isinstance(mammogram.lesion, Mass) else "calc"
     name = f"{kind.capitalize()}-{patient.subset}_{patient.patient_id}_{mammogram.breast.side}_{mammogram.view}"
     image, region = draw_mammogram(mammogram, image_size)
-    # 16 bit words with an offset, as scanned film has
+    # 16 bit words with an offset, as in scanned film
     pixels = (image * 60000 + 2000).astype(np.uint16)
     full = _new_series(rng)
     crop = _new_series(rng)
@@ -154,7 +153,7 @@ def _write_view(
     mask = region.astype(np.uint8) * 255
     if preset == "hard":
         mask = _make_hard(rng, tree / name / full / "1-1.dcm", mask)
-    # which of the two files is the mask varies in the real delivery, too
+    # in the real delivery, too, either of the two files may be the mask
     mask_first = bool(rng.random() < 0.5)
     places = ("1-1.dcm", "1-2.dcm") if mask_first else ("1-2.dcm", "1-1.dcm")
     _write_dicom(tree / f"{name}_1" / crop / places[0], mask, f"{name}_1", "ROI mask images")
@@ -217,7 +216,7 @@ def _description(
     lesion = mammogram.lesion
     density, first, second = COLUMNS[kind]
     atoms = (lesion.shape, lesion.margins) if isinstance(lesion, Mass) else (lesion.kind, lesion.distribution)
-    # the names in the description files are not those that are delivered, and differ between masses and calcifications
+    # as in the real files, these names differ from the delivered ones, and between masses and calcifications
     crop_file, mask_file = ("000000.dcm", "000001.dcm\n") if kind == "mass" else ("000001.dcm\n", "000000.dcm")
     return {
         "subset": patient.subset,
@@ -240,7 +239,7 @@ def _description(
 
 
 def write_descriptions(root: Path, rows: Sequence[dict[str, str]]) -> None:
-    """Write the four description files; those of a kind that was not drawn have a header only."""
+    """Write the four description files; those of a kind that was not drawn have only a header."""
     for kind in COLUMNS:
         density, first, second = COLUMNS[kind]
         header = ["patient_id", density, "left or right breast", "image view", "abnormality id", "abnormality type"]

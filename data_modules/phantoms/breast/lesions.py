@@ -40,7 +40,7 @@ class Mass:
         phase: Orientation, in radians.
         density: Grey level that is added.
         harmonics: (amplitude, phase) of the outline's harmonics 2, 3, 4, 5 and 7, of irregular masses.
-        spicules: Length of the spicules and their angles; empty without.
+        spicules: Length of the spicules and their angles; empty if there are none.
     """
 
     shape: str
@@ -65,8 +65,8 @@ class Calcifications:
         kind: One of `TYPES`.
         distribution: One of `DISTRIBUTIONS`.
         angle: Orientation of the group, in radians.
-        offsets: Places relative to the centre, float32 (n, 2).
-        seed: Seed of the single shapes.
+        offsets: Positions relative to the centre, float32 (n, 2).
+        seed: Seed of the individual shapes.
     """
 
     kind: str
@@ -95,7 +95,7 @@ def sample_mass(rng: np.random.Generator) -> Mass:
 
 
 def project(rng: np.random.Generator, lesion: Mass | Calcifications) -> Mass | Calcifications:
-    """Show a lesion from another side: what a radiologist calls it stays, its outline changes.
+    """Show a lesion from another side: its outline changes, its descriptors do not.
 
     Args:
         rng: Generator.
@@ -156,6 +156,7 @@ def draw_mass(mass: Mass, dx: FloatImage, dy: FloatImage) -> tuple[FloatImage, B
     level = np.sqrt(dx * dx + dy * dy) / _outline(mass, angle)
     body = sigmoid((1 - level) * np.float32(EDGE[mass.margins]))
     if mass.margins == "OBSCURED":
+        # overlying tissue hides one side of the mass
         body = body * (1 - 0.75 * sigmoid((np.cos(angle - np.float32(mass.phase)) * level - 0.15) * 6))
     if mass.shape == "ARCHITECTURAL_DISTORTION":
         body = body * 0.35
@@ -167,6 +168,7 @@ def draw_mass(mass: Mass, dx: FloatImage, dy: FloatImage) -> tuple[FloatImage, B
         for direction in angles:
             cosine = np.float32(np.cos(direction))
             sine = np.float32(np.sin(direction))
+            # coordinates along the spicule and across it
             along = dx * cosine + dy * sine
             across = dy * cosine - dx * sine
             fading = np.clip(1.15 - along / np.float32(length), 0, 1) * (along > 0)
@@ -212,6 +214,7 @@ def draw_calcifications(group: Calcifications, x: float, y: float, size: int) ->
     scale = size / 128  # strokes were designed at 128 pixels
     for place in places:
         _draw_calcification(canvas, group, (int(place[0]), int(place[1])), scale, rng)
+    # drawn upsampled, since calcifications are smaller than a pixel
     blurred = cv2.GaussianBlur(canvas, (0, 0), 1.2 * scale)
     added = np.asarray(cv2.resize(blurred, (size, size), interpolation=cv2.INTER_AREA), dtype=np.float32)
     kernel = np.ones((max(3, round(5 * scale)),) * 2, dtype=np.uint8)

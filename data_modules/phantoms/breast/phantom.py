@@ -28,13 +28,13 @@ from data_modules.phantoms.primitives import (
 
 P_DENSITY = (0.15, 0.40, 0.33, 0.12)
 P_SUBTLETY = (0.06, 0.12, 0.24, 0.30, 0.28)
-# how much the logit of malignancy is stretched; sets how much descriptors tell
+# factor of the logit of malignancy, which sets how informative the descriptors are
 LOGIT_SCALE = 1.6
 
 
 @dataclass(frozen=True)
 class Breast:
-    """A breast: what its two views share.
+    """A breast, as its two views share it.
 
     Attributes:
         side: LEFT or RIGHT.
@@ -51,7 +51,7 @@ class Breast:
 
 @dataclass(frozen=True)
 class Mammogram:
-    """One view of a breast with one lesion; drawing needs nothing else.
+    """One view of a breast with one lesion, with everything that is needed to draw it.
 
     Attributes:
         breast: The breast.
@@ -83,7 +83,7 @@ class Mammogram:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the biopsy and the reader say.
+    """Results of the biopsy and the reader.
 
     Attributes:
         probability: Probability of malignancy given descriptors and density.
@@ -112,7 +112,7 @@ def sample_mammogram(rng: np.random.Generator, breast: Breast, view: str, lesion
         rng: Generator.
         breast: The breast.
         view: CC or MLO.
-        lesion: The lesion; its place, and the side it shows, are drawn here.
+        lesion: The lesion; its position and projection are drawn here.
     """
     x, y = _sample_place(rng, breast, view)
     return Mammogram(
@@ -175,7 +175,7 @@ def draw_mammogram(mammogram: Mammogram, size: int) -> tuple[FloatImage, BoolIma
     """Draw a mammogram.
 
     Args:
-        mammogram: What is in it.
+        mammogram: Its content.
         size: Side in pixels.
 
     Returns:
@@ -184,6 +184,7 @@ def draw_mammogram(mammogram: Mammogram, size: int) -> tuple[FloatImage, BoolIma
     """
     x, y = pixel_grid(size)
     breast = mammogram.breast
+    # below 1 inside the breast, whose chest wall is at x = 0
     level = power(x / breast.width, 2.1) + power((y - mammogram.center_y) / breast.half_height, 2.2)
     inside = sigmoid((1 - level) * 14)
     image = _draw_tissue(mammogram, level, inside, size)
@@ -197,6 +198,7 @@ def draw_mammogram(mammogram: Mammogram, size: int) -> tuple[FloatImage, BoolIma
         added, region = draw_calcifications(mammogram.lesion, mammogram.x, mammogram.y, size)
         image = image + added * contrast * (inside > 0.5)
         region &= inside > 0.5
+    # a lesion too small to be outlined is annotated by a disc
     if np.count_nonzero(region) < min_region_pixels(size):
         region = dx**2 + dy**2 < 0.03**2
     image = _expose(image, mammogram)
@@ -211,6 +213,7 @@ def _draw_tissue(mammogram: Mammogram, level: FloatImage, inside: FloatImage, si
     x, y = pixel_grid(size)
     breast = mammogram.breast
     index = mammogram.breast.density - 1
+    # glandular tissue lies behind the nipple
     cone = ridge((x - 0.30 * breast.width) / (0.38 * breast.width), 1.0)
     cone = cone * ridge((y - mammogram.center_y) / (0.60 * breast.half_height), 1.0)
     fine, middle, coarse = (texture(lattice, size) for lattice in mammogram.lattices)

@@ -1,7 +1,7 @@
 """The healthy chest: body, two lungs with vessels, ribs and clavicles.
 
 Lengths are fractions of the image side. The image shows the patient from the front: the patient's right lung is on the
-left of the image. What is random is drawn first and kept in frozen records; drawing from them is deterministic.
+left of the image. Everything random is sampled first into frozen records; rendering them is deterministic.
 """
 
 import math
@@ -130,7 +130,7 @@ def _sample_lung(
 ) -> Lung:
     direction = -1 if side == RIGHT else 1
     half_width = width * float(rng.uniform(0.95, 1.05))
-    # The liver lifts the right diaphragm.
+    # the liver lifts the right diaphragm
     liver = 0.02 if side == RIGHT else 0.0
     base_y = center_y + height * float(rng.uniform(0.80, 0.90)) - liver
     return Lung(direction, midline + direction * offset, half_width, base_y)
@@ -149,6 +149,7 @@ def chest_fields(thorax: Thorax, size: int) -> ChestFields:
     grid_x, grid_y = pixel_grid(size)
     cosine = math.cos(thorax.tilt)
     sine = math.sin(thorax.tilt)
+    # rotate the grid rather than the patient
     x = 0.5 + (grid_x - 0.5) * cosine - (grid_y - 0.5) * sine
     y = 0.5 + (grid_x - 0.5) * sine + (grid_y - 0.5) * cosine
     body = sigmoid((1 - power((x - thorax.midline) / 0.47, 3) - power((y - 0.62) / 0.66, 3)) * 12)
@@ -220,6 +221,7 @@ def draw_bones(thorax: Thorax, fields: ChestFields) -> FloatImage:
     Returns:
         Float32 (S, S), not negative.
     """
+    # 0 at the spine, 1 at the chest wall: ribs slope downwards to the side
     lateral = np.abs(fields.x - thorax.midline) / (thorax.lung_offset + thorax.lung_width)
     slope = fields.y - (thorax.apex_y + 0.02 + 0.09 * lateral**2)
     ribs = np.zeros_like(fields.x)

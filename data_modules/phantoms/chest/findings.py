@@ -1,6 +1,6 @@
-"""The findings inside the lungs and the pleura: each one is a record of what was drawn, and a function that draws it.
+"""The findings in the lungs and the pleura, each with a record of its properties and a function that draws it.
 
-Cardiomegaly is a property of the heart and lies in `chest_anatomy`. Lengths are fractions of the image side.
+Cardiomegaly is a property of the heart; see `heart`. Lengths are fractions of the image side.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from data_modules.phantoms.primitives import (
 )
 
 ZONE_NAMES = ("upper", "mid", "lower")
-# height of the zones' centres, from apex to base
+# height of the centres of the zones, from apex to base
 ZONE_HEIGHTS = (0.24, 0.47, 0.70)
 P_BILATERAL_EFFUSION = 0.2
 
@@ -185,7 +185,7 @@ def draw_pneumothorax(
     lung = thorax.lungs[finding.side]
     hilum_x = thorax.midline + lung.direction * 0.07
     hilum_y = thorax.lung_y + 0.45 * thorax.lung_height
-    # The retracted lung is the whole lung, scaled about its hilum: less across than along.
+    # The retracted lung is the whole lung scaled about its hilum, less in width than in height.
     x = hilum_x + (fields.x - hilum_x) / (1 - 0.8 * finding.collapse)
     y = hilum_y + (fields.y - hilum_y) / (1 - finding.collapse)
     level = lung_level(thorax, lung, x, y)
@@ -244,6 +244,7 @@ def draw_pleural_effusion(
         A new image, and the visible region, bool (S, S).
     """
     fluid = np.zeros_like(fields.x)
+    # the heart hides fluid behind it in the region, but not in the image
     for side in finding.sides:
         fluid = np.maximum(fluid, _fluid_mask(finding.level, side, thorax, fields))
     return image + (0.58 - image) * fluid * 0.9, fluid * (1 - 0.6 * heart_region) > 0.5
@@ -253,6 +254,7 @@ def _fluid_mask(fluid_level: float, side: int, thorax: Thorax, fields: ChestFiel
     lung = thorax.lungs[side]
     across = fields.x - lung.center_x
     lateral = np.clip(across / lung.half_width * lung.direction, 0, 1)
+    # the meniscus: fluid stands higher at the lateral wall
     surface = lung.base_y - fluid_level * 1.5 * thorax.lung_height * (0.80 + 0.30 * lateral**2)
     outline = power(across / lung_width_at(thorax, lung, fields.y), 2.2)
     above_diaphragm = sigmoid((lung.base_y + 0.06 - fields.y) * 110)

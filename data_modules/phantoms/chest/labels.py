@@ -1,9 +1,9 @@
-"""The labels that a study gets: as a labeler would read them off the report, with errors.
+"""Labels of studies as a labeler would extract them from reports, with errors.
 
-The kinds of error are the same, whatever their cause: about 11 % of the findings are stated wrongly and 6 % are
-uncertain. `random`: errors are independent of everything, so a teacher that has read many reports averages them out.
-`phrase`: errors follow from the wording of the report, so a teacher that reads it can learn to make them. `none`: the
-truth. Which of the first two is closer to a real labeler is a question to real data; distillation gains by the first.
+Whatever their cause, about 11 % of the findings are stated wrongly and 6 % are uncertain. `random`: errors are independent of
+everything, so a teacher that has read many reports averages them out. `phrase`: errors follow from the wording of the report,
+so a teacher that reads it can learn to repeat them. `none`: the labels are the truth. Only real data can show which of the
+first two is closer to a real labeler; distillation profits from the first.
 """
 
 from collections.abc import Sequence
@@ -27,12 +27,12 @@ def observed_labels(
     Args:
         rng: Generator, used by `random` only.
         present: The true findings, bool (5,).
-        mentions: What the report says about them.
+        mentions: Sentences of the report about them.
         label_noise: Cause of the errors.
 
     Returns:
-        Float32 (5,): 1 present, 0 absent, -1 uncertain, NaN blank. Blank is what no sentence mentions, unless an error
-        of `random` states it; under `none` everything is stated.
+        Float32 (5,): 1 present, 0 absent, -1 uncertain, NaN blank. A finding that no sentence mentions is blank,
+        unless an error of `random` states it; under `none` every finding is stated.
     """
     if label_noise == "none":
         return present.astype(np.float32)

@@ -38,13 +38,13 @@ CHEXPERT_COLUMNS = (
 )
 P_MISSING_REPORT = 0.02
 IDS_PER_SPLIT = 3_000_000
-# the hard preset: shares of images that are broken, lateral, or without a view position
+# shares of images in the hard preset that are broken, lateral, or without a view position
 HARD = {"truncated": 0.1, "lateral": 0.1, "no_view": 0.1}
 
 
 @dataclass(frozen=True)
 class Study:
-    """Where one study lies and what seeds it.
+    """Identifiers of one study, and its seed.
 
     Attributes:
         split: Official split.
@@ -68,7 +68,7 @@ class Study:
 
 @dataclass(frozen=True)
 class StudyRows:
-    """What the tables say about one study.
+    """Rows of the tables about one study.
 
     Attributes:
         study: The study.
@@ -103,14 +103,14 @@ def write_chest_phantoms(
 
     Args:
         root: Folder, created.
-        num_train: Training studies, one frontal image each; patients own one to three.
+        num_train: Training studies, one frontal image each; patients have one to three.
         num_val: Validation studies.
         num_test: Test studies.
         image_size: Side of the images in pixels.
         seed: Seed of everything.
         label_noise: How the automatic labels err.
         preset: `hard` adds truncated files, lateral views and missing view positions, for tests of readers.
-        num_workers: Processes; as many as there are processors by default.
+        num_workers: Processes; by default one per processor.
 
     Raises:
         FileExistsError: If the folder holds other files, or phantoms of other settings.
@@ -133,7 +133,7 @@ def plan_studies(counts: dict[SplitName, int], seed: int) -> list[Study]:
     """Give patients, studies and images their identifiers; no patient is in two splits."""
     studies: list[Study] = []
     for position, (split, count) in enumerate(counts.items()):
-        # a stream and a range of identifiers each: no split depends on the size of another
+        # each split has a random stream and a range of identifiers of its own, so it does not depend on the size of another
         rng = np.random.default_rng([seed, 4, position])
         subject = 10_000_000 + position * IDS_PER_SPLIT
         left = 0
@@ -142,7 +142,7 @@ def plan_studies(counts: dict[SplitName, int], seed: int) -> list[Study]:
                 subject += int(rng.integers(1, 40))
                 left = int(rng.integers(1, 4))
             left -= 1
-            # 7,654,321 has no factor in common with the range, so that no number comes twice
+            # 7,654,321 has no factor in common with the range, so no number occurs twice
             study_id = 50_000_000 + position * IDS_PER_SPLIT + number * 7_654_321 % IDS_PER_SPLIT
             digest = hashlib.sha256(f"{seed}-{study_id}".encode()).hexdigest()[:40]
             dicom_id = "-".join(digest[i : i + 8] for i in range(0, 40, 8))
@@ -153,7 +153,7 @@ def plan_studies(counts: dict[SplitName, int], seed: int) -> list[Study]:
 def write_study(
     study: Study, root: Path, image_size: int, seed: int, label_noise: LabelNoise, preset: Preset
 ) -> StudyRows:
-    """Write image and report of one study; the same whatever else is written."""
+    """Write image and report of one study, which do not depend on other studies."""
     rng = np.random.default_rng([seed, ("train", "validate", "test").index(study.split), study.number])
     label_rng, file_rng = rng.spawn(2)
     scene = sample_chest_scene(rng, study.split)
@@ -216,7 +216,7 @@ _VIEW_CODES = {"AP": "antero-posterior", "PA": "postero-anterior", "LATERAL": "l
 
 def _label_table(rows: list[StudyRows], labels: list[dict[str, float]]) -> pd.DataFrame:
     frame = pd.DataFrame(labels, columns=list(CHEXPERT_COLUMNS), dtype=float)
-    # like the labelers': positive if nothing was found, else blank, never an explicit zero
+    # as labelers do: 1 if nothing was found, else blank, never 0
     nothing = ~(frame[list(FINDINGS)].isin([1.0, -1.0])).any(axis=1)
     frame["No Finding"] = np.where(nothing, 1.0, np.nan)
     frame["Support Devices"] = [1.0 if row.drain else np.nan for row in rows]

@@ -1,7 +1,7 @@
 """Synthetic chest radiographs with findings at known places.
 
-A `ChestScene` holds everything random about one radiograph, independent of resolution; `render_chest` draws it. So the
-same patient can be drawn at another size, or with a finding taken away (`dataclasses.replace(scene, lesion=None)`).
+A `ChestScene` holds everything random about one radiograph, independent of resolution, and `render_chest` draws it. So the
+same patient can be drawn at another size, or without a finding (`dataclasses.replace(scene, lesion=None)`).
 """
 
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ PREVALENCE = (0.22, 0.25, 0.22, 0.25, 0.22)
 
 @dataclass(frozen=True)
 class Exposure:
-    """How the image was taken.
+    """Exposure and noise of the image.
 
     Attributes:
         gamma: Exponent of the film's response.
@@ -112,7 +112,7 @@ class ChestImage:
     Attributes:
         pixels: Uint8 (S, S).
         masks: The region of each finding that is there, bool (S, S).
-        midline: Column of the spine, where a bilateral region is divided.
+        midline: Column of the spine, which divides bilateral regions.
     """
 
     pixels: NDArray[np.uint8]
@@ -125,7 +125,7 @@ def sample_chest_scene(rng: np.random.Generator, split: Split) -> ChestScene:
 
     Args:
         rng: Generator.
-        split: Drain and marker betray findings in "train" only.
+        split: Drain and marker go with findings in "train" only.
 
     Returns:
         The scene.

@@ -19,7 +19,7 @@ LINE_WIDTH = 79
 P_DRAIN_MENTIONED = 0.5
 P_DISTRACTOR = 0.2
 P_NORMAL_OPENING = 0.3
-# share of reports with an impression, of MIMIC-CXR's
+# share of reports with an impression, as in MIMIC-CXR
 P_IMPRESSION = 0.83
 NORMAL = "no acute cardiopulmonary process"
 DISTRACTORS = (
@@ -40,7 +40,7 @@ class ChestReport:
 
     Attributes:
         text: The whole text, as in the file.
-        mentions: What its findings say.
+        mentions: Sentences about its findings.
     """
 
     text: str

@@ -1,9 +1,9 @@
 """Sentences about the findings of a chest phantom: synonyms, sides, zones, sizes, negations, hedges.
 
 Some sentences end in a turn of phrase that a rule-based labeler misreads: a negation that does not negate ("not
-significantly changed"), a suspicion that is refuted ("no effusion, previously suspected"), a limitation. They are
-written in every report, whatever the label noise, and as often as the random noise errs; so the images and the
-reports of two data sets that differ only in `label_noise` are the same, and only the labels differ.
+significantly changed"), a suspicion that is refuted ("no effusion, previously suspected"), a limitation. They
+occur in every report, whatever the label noise, at the rate of the errors of random noise. So two data sets that differ
+only in `label_noise` have the same images and reports, and differ only in their labels.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from data_modules.phantoms.primitives import pick
 
 FLIP_RATE = 0.12
 UNCERTAIN_RATE = 0.06
-# What is uncertain is not flipped as well.
+# an uncertain finding is not flipped as well
 MISREAD_RATE = FLIP_RATE * (1 - UNCERTAIN_RATE)
 P_NEGATION: Mapping[str, float] = {
     "Cardiomegaly": 0.7,
@@ -46,7 +46,7 @@ NEGATIONS: Mapping[str, tuple[str, ...]] = {
 
 
 class Turn(Enum):
-    """What a rule-based labeler makes of a sentence."""
+    """The reading of a sentence by a rule-based labeler."""
 
     PLAIN = "plain"
     MISREAD = "misread"
@@ -73,7 +73,7 @@ class Mention:
         finding: The finding.
         present: Whether the sentence says that it is there.
         phrase: The sentence without its turn of phrase.
-        turn: How a labeler reads the ending.
+        turn: Reading of the ending by a labeler.
         ending: The turn of phrase, with its comma.
     """
 
@@ -109,7 +109,7 @@ def mention_findings(rng: np.random.Generator, scene: ChestScene) -> list[Mentio
 
 
 def _with_turn(rng: np.random.Generator, finding: str, phrase: str, *, present: bool) -> Mention:
-    # A negation that is written more rarely is misread more often, so that the rate over all images is the same.
+    # negations are rarer, so they are misread more often: the rate over all images is the same
     scale = 1.0 if present else 1.0 / P_NEGATION[finding]
     u = float(rng.random()) / scale
     turn = Turn.MISREAD if u < MISREAD_RATE else Turn.UNCERTAIN if u < MISREAD_RATE + UNCERTAIN_RATE else Turn.PLAIN

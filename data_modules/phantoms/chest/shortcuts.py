@@ -1,7 +1,7 @@
-"""What a student may wrongly learn instead of a finding: a chest drain, a corner marker; and the side letter.
+"""Shortcuts that a student may learn in place of a finding, a chest drain and a corner marker; and the side letter.
 
-Chest drains go with pneumothoraces and corner markers with effusions in the training split only. At validation and test
-they are independent of everything, so a model that relies on them is found out.
+In the training split only, chest drains go with pneumothoraces and corner markers with effusions. In validation and test
+they are independent of everything, which exposes a model that relies on them.
 """
 
 import math
@@ -22,7 +22,7 @@ SUBPIXEL_BITS = 4
 
 @dataclass(frozen=True)
 class ShortcutRates:
-    """How often drain and marker are drawn.
+    """Rates of drains and markers.
 
     Attributes:
         drain_with: Rate of chest drains in images with a pneumothorax.
@@ -47,7 +47,7 @@ class ChestDrain:
 
     Attributes:
         side: The patient's side.
-        entry_y: Height of the entry, in half heights of the lung below its centre.
+        entry_y: Height of the entry, in half lung heights below the centre of the lung.
         tip_y: Height of the tip, likewise.
         bend: Vertical displacement of the curve's control point.
     """
@@ -74,7 +74,7 @@ class CornerMarker:
 def sample_chest_drain(
     rng: np.random.Generator, rates: ShortcutRates, pneumothorax: Pneumothorax | None
 ) -> ChestDrain | None:
-    """Draw whether there is a chest drain, and its course; mostly on the side of the pneumothorax.
+    """Sample whether there is a chest drain, mostly on the side of the pneumothorax, and its course.
 
     Args:
         rng: Generator.
@@ -94,7 +94,7 @@ def sample_chest_drain(
 
 
 def sample_corner_marker(rng: np.random.Generator, rates: ShortcutRates, effusion: bool) -> CornerMarker | None:
-    """Draw whether there is a corner marker, and its position.
+    """Sample whether there is a corner marker, and its position.
 
     Args:
         rng: Generator.

@@ -9,8 +9,9 @@ from PIL import Image
 from data_modules.cbis_ddsm.breast import PrepareBreast, find_breast
 from data_modules.images.geometry import Window
 from data_modules.images.image_file import read_image, read_mask
+from data_modules.images.mask_regions import MaskRegion
 from data_modules.images.preparation import Preparation
-from data_modules.images.regions import MaskRegion, Roi, draw_roi
+from data_modules.images.regions import Roi, draw_roi
 
 
 def _film(side: str, size: tuple[int, int] = (120, 100)) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

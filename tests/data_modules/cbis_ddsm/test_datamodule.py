@@ -7,6 +7,8 @@ import torch
 
 from data_modules.batch import Batch
 from data_modules.cbis_ddsm import CBISDDSMDataModule
+from data_modules.cbis_ddsm.breast import PrepareBreast
+from data_modules.images.geometry import Resize
 from data_modules.images.image_file import ImageReadError
 from tests.data.cbis_ddsm.data import Lesion, Pixels, example, write_images, write_tables
 
@@ -38,15 +40,15 @@ def test_a_batch_holds_image_label_descriptors_and_region(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("crop", [True, False])
 @pytest.mark.parametrize("resize", ["stretch", "pad"])
-def test_regions_lie_on_the_lesions(tmp_path: Path, crop: bool, resize: str) -> None:
+def test_regions_lie_on_the_lesions(tmp_path: Path, crop: bool, resize: Resize) -> None:
     _write(tmp_path)
     module = CBISDDSMDataModule(
         tmp_path,
         image_size=64,
         mean=0.0,
         std=1.0,
-        crop_breast=crop,
-        resize=resize,  # type: ignore[arg-type]
+        breast=PrepareBreast(crop=crop),
+        resize=resize,
     )
     batch = _test_batch(module)
     for row, mask in zip(batch["roi_sample"], batch["roi_mask"], strict=True):
@@ -89,7 +91,9 @@ def test_images_need_their_tree(tmp_path: Path) -> None:
 
 def test_one_sample_per_abnormality_has_its_own_region(tmp_path: Path) -> None:
     _write(tmp_path)
-    module = CBISDDSMDataModule(tmp_path, unit="abnormality", image_size=64, crop_breast=False, resize="stretch")
+    module = CBISDDSMDataModule(
+        tmp_path, unit="abnormality", image_size=64, breast=PrepareBreast(crop=False), resize="stretch"
+    )
     batch = _test_batch(module)
     assert batch["label"][:, 0].tolist() == [0, 1, 0, 1]
     first, second = batch["roi_mask"][0], batch["roi_mask"][1]
@@ -100,7 +104,7 @@ def test_mask_of_the_same_aspect_is_aligned_and_of_another_is_left_out(tmp_path:
     lesion = LESIONS[-1]
     double = np.kron(lesion.mask, np.ones((2, 2), np.bool_)).astype(np.uint8) * 255
     _write(tmp_path, masks={lesion.roi_folder: double, LESIONS[-2].roi_folder: double[:, :60]})
-    module = CBISDDSMDataModule(tmp_path, image_size=32, crop_breast=False, resize="stretch")
+    module = CBISDDSMDataModule(tmp_path, image_size=32, breast=PrepareBreast(crop=False), resize="stretch")
     batch = _test_batch(module)
     assert batch["roi_sample"].tolist() == [0, 2]
     report = module.data_report()["test"]
@@ -108,7 +112,7 @@ def test_mask_of_the_same_aspect_is_aligned_and_of_another_is_left_out(tmp_path:
     assert (report["with_roi"], report["without_usable_roi"]) == (2, 1)
     other = tmp_path / "other"
     _write(other)
-    expected = _test_batch(CBISDDSMDataModule(other, image_size=32, crop_breast=False, resize="stretch"))
+    expected = _test_batch(CBISDDSMDataModule(other, image_size=32, breast=PrepareBreast(crop=False), resize="stretch"))
     torch.testing.assert_close(batch["roi_mask"][1], expected["roi_mask"][2])
 
 
@@ -121,10 +125,12 @@ def test_an_incomplete_region_is_no_region(tmp_path: Path) -> None:
 
 def test_region_of_the_malignant_lesions_only(tmp_path: Path) -> None:
     _write(tmp_path)
-    module = CBISDDSMDataModule(tmp_path, image_size=64, crop_breast=False, roi_abnormalities="malignant")
+    module = CBISDDSMDataModule(
+        tmp_path, image_size=64, breast=PrepareBreast(crop=False), roi_abnormalities="malignant"
+    )
     batch = _test_batch(module)
     assert batch["roi_sample"].tolist() == [0, 2]
-    everything = _test_batch(CBISDDSMDataModule(tmp_path, image_size=64, crop_breast=False))
+    everything = _test_batch(CBISDDSMDataModule(tmp_path, image_size=64, breast=PrepareBreast(crop=False)))
     assert batch["roi_mask"][0].sum() < everything["roi_mask"][0].sum()
 
 
@@ -160,7 +166,9 @@ def test_both_kinds_in_one_image_are_one_sample_with_one_region(tmp_path: Path) 
     calc = Lesion("P_00102", "BENIGN", kind="calc", subset="test", box=(40, 4, 50, 12))
     train = [Lesion(f"P_0020{number}", pathology, kind="calc") for number, pathology in enumerate(["MALIGNANT"] * 4)]
     _write(tmp_path, [*LESIONS, calc, *train])
-    module = CBISDDSMDataModule(tmp_path, abnormality="both", image_size=64, crop_breast=False, resize="stretch")
+    module = CBISDDSMDataModule(
+        tmp_path, abnormality="both", image_size=64, breast=PrepareBreast(crop=False), resize="stretch"
+    )
     batch = _test_batch(module)
     row = batch["sample_id"].index("P_00102_LEFT_CC")
     assert batch["label"][row, 0] == 1

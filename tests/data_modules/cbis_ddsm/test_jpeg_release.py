@@ -8,7 +8,7 @@ from PIL import Image
 
 from data_modules.cbis_ddsm import CBISDDSMDataModule
 from data_modules.images.image_file import read_mask
-from data_modules.images.regions import MaskRegion
+from data_modules.images.mask_regions import MaskRegion
 from tests.data.cbis_ddsm.data import Lesion, example, series_uid, write_jpeg_release, write_tables
 
 # masks of 8 pixels a side are mostly edge: these are large enough for nearly all of their pixels to be off it

@@ -102,3 +102,10 @@ def test_repeated_abnormality_is_refused(tmp_path: Path) -> None:
 def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"mass_case_description_train_set\.csv.*Download"):
         read_tables(tmp_path, "mass")
+
+
+def test_description_files_are_found_below_the_root(tmp_path: Path) -> None:
+    folder = tmp_path / "mirror" / "CBIS-DDSM" / "tables"
+    folder.mkdir(parents=True)
+    write_tables(folder, example())
+    pd.testing.assert_frame_equal(read_tables(tmp_path, "mass"), read_tables(folder, "mass"))

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from data_modules.checks import check_data
+from data_modules.images.mask_regions import MaskRegion
 from data_modules.images.prepare import prepare_images
-from data_modules.images.regions import MaskRegion, Roi
+from data_modules.images.regions import Roi
 from data_modules.split import Split
 from tests.data_modules.checks.given import Given, check, only, problem
 
@@ -70,7 +71,7 @@ def test_prepared_images_of_other_data_or_settings_are_an_error(splits: dict[str
     renamed = replace(splits["val"], sample_id=np.char.add("new", splits["val"].sample_id))
     lacking = check_data(Given(splits | {"val": renamed}, prepared=tmp_path / "prepared"), 0)
     assert problem(lacking)[:3] == ("error", "prepared", "val")
-    data.resize = "pad"
+    data.resize = "stretch"
     stale = check_data(data, 0)
     assert [(own.severity, own.check) for own in stale.problems] == [("error", "prepared")] * 3
     assert "\n" not in stale.problems[0].message

@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from data_modules.images.regions import BoxRegion, MaskRegion, Region, Roi
+from data_modules.images.mask_regions import MaskRegion
+from data_modules.images.regions import BoxRegion, Region, Roi
 from data_modules.split import Split
 from tests.data_modules.checks.given import check, check_declared, only, problem
 

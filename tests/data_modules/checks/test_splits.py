@@ -1,4 +1,4 @@
-"""Splits, labels and what a table's `roi_patients` leaves."""
+"""Splits, labels and what a table's `rois.patients` leaves."""
 
 from dataclasses import replace
 
@@ -44,8 +44,8 @@ def test_what_is_left_of_positives_and_regions_is_said(splits: dict[str, Split])
     assert f"{left} of {left + 40} are left" in positives.message
     assert (regions.severity, regions.check, regions.count) == ("warning", "regions", num_rois)
     assert f"{num_rois} of {num_rois + 30} are left" in regions.message
-    assert "data.roi_patients" in positives.message
-    assert "data.roi_patients" in regions.message
+    assert "data.rois.patients" in positives.message
+    assert "data.rois.patients" in regions.message
 
 
 def test_a_label_that_a_few_samples_to_try_it_lack_is_no_error(splits: dict[str, Split]) -> None:

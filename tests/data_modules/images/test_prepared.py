@@ -23,10 +23,11 @@ from data_modules.dataset import PrivilegedDataset
 from data_modules.files.atomic import DiskFullError, reserve
 from data_modules.images.geometry import Placement
 from data_modules.images.image_file import ImageReadError
+from data_modules.images.mask_regions import MaskRegion
 from data_modules.images.preparation import Preparation
 from data_modules.images.prepare import prepare_images, verify_images
 from data_modules.images.prepared import PreparedImages, PreparedMeta, StaleImagesError, pack, unpack
-from data_modules.images.regions import MaskRegion, Roi
+from data_modules.images.regions import Roi
 from data_modules.images.transforms import SampleTransform
 from data_modules.split import Split
 from mmpkd.commands.prepare import main
@@ -114,7 +115,7 @@ def test_an_unreadable_image_is_listed_skipped_and_left_out(tmp_path: Path) -> N
 
 def test_an_unreadable_image_may_stop_the_work(tmp_path: Path, split: Split) -> None:
     split.image[3].unlink()
-    with pytest.raises(ImageReadError, match=r"3\.png.*is kept"):
+    with pytest.raises(ImageReadError, match=r"3\.png.*are kept"):
         build(tmp_path / "p", split, on_error="stop")
     with pytest.raises(StaleImagesError, match="not complete"):
         PreparedImages(tmp_path / "p", PREPARATION, split.sample_id, split.image)
@@ -273,7 +274,7 @@ def test_a_process_that_is_killed_ends_the_command_with_one_line_that_names_its_
     assert len(error) == 1
     assert "Expected 1 processes to end by themselves but one was killed" in error[0]
     assert error[0].endswith(
-        f"They were reading {tmp_path / 'files' / 'test' / '3.png'}. What was prepared before is kept."
+        f"They were reading {tmp_path / 'files' / 'test' / '3.png'}. Images prepared so far are kept."
     )
     monkeypatch.undo()
     assert main(args) == 0
@@ -359,5 +360,5 @@ def test_a_mask_file_is_read_once(tmp_path: Path, split: Split, monkeypatch: pyt
     first = dataset[(0, 2)].roi_mask
     assert first is not None
     assert first.any()
-    monkeypatch.setattr("data_modules.images.regions.read_mask", None)
+    monkeypatch.setattr("data_modules.images.mask_regions.read_mask", None)
     np.testing.assert_array_equal(dataset[(1, 2)].roi_mask, first)

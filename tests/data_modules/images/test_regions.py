@@ -12,14 +12,13 @@ from pycocotools import mask as coco
 
 from data_modules.images.geometry import Window, place, to_xyxy, whole
 from data_modules.images.image_file import ImageReadError
+from data_modules.images.mask_regions import MaskRegion, RLERegion
 from data_modules.images.regions import (
     BoxRegion,
     EllipseRegion,
-    MaskRegion,
     MirroredRegion,
     PolygonRegion,
     Region,
-    RLERegion,
     Roi,
     boxes,
     draw_roi,

@@ -7,6 +7,7 @@ import pytest
 
 from data_modules.images.regions import BoxRegion
 from data_modules.mimic_cxr import MIMICCXRDataModule
+from data_modules.mimic_cxr.rois import RoiOptions
 from tests.data.mimic_cxr.data import (
     FRAME,
     ROWS,
@@ -64,7 +65,7 @@ def test_every_patient_with_a_box_leaves_training_by_patient_not_by_image(root: 
     assert "10000003" not in data.splits["train"].patient_id
     assert data.splits["train"].counts["held_out_roi_images"] == 2
     assert data.splits["train"].counts["held_out_roi_patients"] == 1
-    assert read(root, roi_split="all").splits["test"].sample_id.tolist() == ["d", "h", "f", "g"]
+    assert read(root, rois=RoiOptions(split="all")).splits["test"].sample_id.tolist() == ["d", "h", "f", "g"]
 
 
 def test_a_box_in_a_lateral_image_holds_its_patient_out_too(root: Path) -> None:
@@ -75,7 +76,7 @@ def test_a_box_in_a_lateral_image_holds_its_patient_out_too(root: Path) -> None:
 
 
 def test_without_scoring_regions_the_training_split_is_the_same(root: Path) -> None:
-    data = read(root, roi_source="none")
+    data = read(root, rois=RoiOptions(source="none"))
     assert data.splits["train"].sample_id.tolist() == ["a", "c"]
     assert not data.splits["test"].rois
 
@@ -98,7 +99,7 @@ def test_every_form_of_ms_cxr_gives_the_same_regions(root: Path, as_json: bool, 
     assert not read(root).splits["test"].rois
     write_ms_cxr(root / "ms-cxr", as_json, with_split)
     assert read(root).splits["test"].rois == expected
-    assert read(root, roi_root=root / "ms-cxr").splits["test"].rois == expected
+    assert read(root, rois=RoiOptions(root / "ms-cxr")).splits["test"].rois == expected
 
 
 def test_a_resized_copy_is_refused_by_its_tables_and_by_its_files(root: Path) -> None:

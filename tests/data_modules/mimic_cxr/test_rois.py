@@ -2,6 +2,7 @@
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from data_modules.images.regions import BoxRegion, EllipseRegion
 from data_modules.mimic_cxr import MIMICCXRDataModule
 from data_modules.mimic_cxr.imagenome import read_imagenome_gold, read_imagenome_silver
 from data_modules.mimic_cxr.labels import FINDINGS as CHEXPERT
+from data_modules.mimic_cxr.rois import RoiOptions, RoiSource
 from data_modules.split import Split
 from tests.data.mimic_cxr.data import (
     FRAME,
@@ -30,9 +32,10 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(root: Path, source: str, **arguments: object) -> dict[str, Split]:
-    options = {"label_names": FINDINGS, "roi_source": source, "image_size": 20, "resize": "stretch", **arguments}
-    return dict(MIMICCXRDataModule(root, **options).splits)  # type: ignore[arg-type]
+def read(root: Path, source: RoiSource, /, **options: Any) -> dict[str, Split]:
+    rois = RoiOptions(source=source, **options)
+    data = MIMICCXRDataModule(root, label_names=FINDINGS, rois=rois, image_size=20, resize="stretch")
+    return dict(data.splits)
 
 
 def test_scene_graphs_give_the_anatomy_in_which_a_finding_was_reported(root: Path) -> None:
@@ -57,7 +60,8 @@ def test_gold_boxes_are_joined_by_name_and_empty_ones_counted(root: Path) -> Non
 
 def test_a_box_beyond_the_image_is_drawn_up_to_its_border(root: Path) -> None:
     write_imagenome(root)
-    data = MIMICCXRDataModule(root, label_names=FINDINGS, roi_source="imagenome_gold", image_size=20, resize="stretch")
+    rois = RoiOptions(source="imagenome_gold")
+    data = MIMICCXRDataModule(root, label_names=FINDINGS, rois=rois, image_size=20, resize="stretch")
     mask = next(iter(data.test_dataloader()))["roi_mask"][0].numpy()
     assert np.flatnonzero(mask.all(axis=0)).tolist() == list(range(2, 8))
     assert mask.sum() == 20 * 6
@@ -94,7 +98,9 @@ def test_collections_are_found_as_deep_as_mirrors_nest_them(
     mirror: Path, above: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", "mmpkd"):
-        splits = MIMICCXRDataModule(mirror / "mimic", roi_root=mirror / above, label_names=FINDINGS).read_splits()
+        splits = MIMICCXRDataModule(
+            mirror / "mimic", rois=RoiOptions(mirror / above), label_names=FINDINGS
+        ).read_splits()
     # image d has boxes, image c was read for REFLACX, image a has corrected boxes: nobody is left to train on
     assert splits["train"].counts["held_out_roi_patients"] == 3
     assert len(splits["train"]) == 0
@@ -111,13 +117,14 @@ def test_collections_are_found_as_deep_as_mirrors_nest_them(
 
 def test_a_root_of_regions_without_any_is_refused(root: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    for source in ("ms_cxr", "none"):
-        with pytest.raises(FileNotFoundError, match=r"roi_root .*not held out of training"):
-            read(root, source, roi_root=tmp_path / "empty")
+    sources: tuple[RoiSource, ...] = ("ms_cxr", "none")
+    for source in sources:
+        with pytest.raises(FileNotFoundError, match=r"rois\.root .*not held out of training"):
+            read(root, source, root=tmp_path / "empty")
     # one that has other collections than the one that is scored, too
     write_reflacx(tmp_path / "regions")
     with pytest.raises(FileNotFoundError, match=r"'ms_cxr' in .* but found reflacx"):
-        read(root, "ms_cxr", roi_root=tmp_path / "regions")
+        read(root, "ms_cxr", root=tmp_path / "regions")
 
 
 def test_without_regions_it_is_said_that_nobody_is_held_out(root: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -157,7 +164,7 @@ def test_of_two_versions_the_newest_is_scored_and_patients_of_both_are_held_out(
 
 
 def test_labels_that_a_collection_has_no_name_for_are_counted(root: Path) -> None:
-    test = read(root, "ms_cxr", label_names=("Edema", "Fracture"))["test"]
+    test = MIMICCXRDataModule(root, label_names=("Edema", "Fracture")).splits["test"]
     assert {name: number for name, number in test.counts.items() if "not_annotated" in name} == {
         "roi_not_annotated: Fracture": 3
     }
@@ -216,7 +223,7 @@ def test_unpacked_scene_graphs_are_read_like_the_archive(root: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["reflacx", "imagenome_gold", "imagenome_silver"])
-def test_a_collection_that_is_asked_for_must_be_there(root: Path, source: str) -> None:
+def test_a_collection_that_is_asked_for_must_be_there(root: Path, source: RoiSource) -> None:
     with pytest.raises(FileNotFoundError, match=source):
         read(root, source)
 

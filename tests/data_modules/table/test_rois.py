@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from data_modules.images.regions import BoxRegion, EllipseRegion, MaskRegion, Roi
+from data_modules.images.mask_regions import MaskRegion
+from data_modules.images.regions import BoxRegion, EllipseRegion, Roi
 from data_modules.table.rois import RoiColumns, read_rois
 
 CIRCLE = ("cx", "cy", "r")
@@ -50,8 +51,11 @@ def test_shapes_of_one_sample_are_joined() -> None:
     ("cells", "words"),
     [
         ({"cx": ["8", "8"], "cy": ["8", None], "r": ["1", "1"]}, "all of .*or in none of them, .* blank in row 3"),
-        ({"cx": ["8", "8"], "cy": ["8", "8"], "r": ["1", "big"]}, r"data\.circle_columns.* got 'big' \(row 3\)"),
-        ({"cx": ["8", "8"], "cy": ["8", "8"], "r": ["1", "-1"]}, r"radius of 0 or more .*data\.circle_columns.* row 3"),
+        ({"cx": ["8", "8"], "cy": ["8", "8"], "r": ["1", "big"]}, r"data\.rois\.circle_columns.* got 'big' \(row 3\)"),
+        (
+            {"cx": ["8", "8"], "cy": ["8", "8"], "r": ["1", "-1"]},
+            r"radius of 0 or more .*data\.rois\.circle_columns.* row 3",
+        ),
     ],
 )
 def test_shapes_that_are_not_stated_by_numbers_are_refused(cells: dict[str, list[str | None]], words: str) -> None:
@@ -78,7 +82,7 @@ def test_blank_cells_name_no_mask(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pattern", ["masks/{id", "masks/{}.png", "{id:03d}.png", "{id!r}.png", "a.png"])
 def test_a_pattern_holds_names_of_columns_only(pattern: str) -> None:
-    with pytest.raises(ValueError, match=r"Expected names of columns .*data\.mask_pattern"):
+    with pytest.raises(ValueError, match=r"Expected names of columns .*data\.rois\.mask_pattern"):
         RoiColumns("ill", mask_pattern=pattern)
 
 

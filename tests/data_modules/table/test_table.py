@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from PIL import Image
 
 from data_modules.images.regions import BoxRegion
 from data_modules.table import TableDataModule
+from data_modules.table.privileged import PrivilegedColumns
+from data_modules.table.rois import RoiColumns, RoiPatients
+from data_modules.table.split_column import SplitColumn
 from tests.real import real_data
 
 COLUMNS = ["id", "file", "patient", "split", "ill", "note", "age", "finding", "x", "y", "w", "h"]
@@ -32,6 +36,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+BOXES = RoiColumns("ill", box_columns=("x", "y", "w", "h"))
+
+
 def module(root: Path, **more: object) -> TableDataModule:
     arguments: dict[str, object] = {
         "path": "table.csv",
@@ -46,7 +53,7 @@ def module(root: Path, **more: object) -> TableDataModule:
 
 
 def test_labels_text_and_identifiers(root: Path) -> None:
-    train = module(root, text_column="note").splits["train"]
+    train = module(root, privileged=PrivilegedColumns(text="note")).splits["train"]
     assert train.sample_id.tolist() == ["a", "b", "c", "d"]
     np.testing.assert_array_equal(train.label[:, 0], [1, 0, np.nan, 1])
     assert train.report == ["fever", "", "N/A", "cough"]
@@ -54,7 +61,7 @@ def test_labels_text_and_identifiers(root: Path) -> None:
 
 
 def test_columns_become_numbers_and_multi_hot_with_the_vocabulary_of_training(root: Path) -> None:
-    splits = module(root, numeric_columns=["age"], categorical_columns=["finding"]).splits
+    splits = module(root, privileged=PrivilegedColumns(numeric=("age",), categorical=("finding",))).splits
     table = splits["train"].table
     assert table is not None
     assert table.categorical_names == ("finding=cyst", "finding=mass")
@@ -69,16 +76,16 @@ def test_columns_become_numbers_and_multi_hot_with_the_vocabulary_of_training(ro
     ("policy", "train", "test"), [("drop", ["a", "b"], ["f"]), ("test", ["a", "b"], ["c", "d", "f"])]
 )
 def test_patients_with_a_region_never_stay_in_training(
-    root: Path, policy: str, train: list[str], test: list[str]
+    root: Path, policy: RoiPatients, train: list[str], test: list[str]
 ) -> None:
-    data = module(root, roi_label="ill", box_columns=("x", "y", "w", "h"), roi_patients=policy)
+    data = module(root, rois=replace(BOXES, patients=policy))
     assert data.splits["train"].sample_id.tolist() == train
     assert data.splits["test"].sample_id.tolist() == test
     assert not data.splits["train"].rois
 
 
 def test_several_rows_of_a_sample_are_the_boxes_of_one_region(root: Path) -> None:
-    batch = next(iter(module(root, roi_label="ill", box_columns=("x", "y", "w", "h")).test_dataloader()))
+    batch = next(iter(module(root, rois=BOXES).test_dataloader()))
     expected = np.zeros((16, 16), bool)
     expected[8:12, 4:12] = expected[0:4, 12:16] = True
     np.testing.assert_array_equal(batch["roi_mask"][0].numpy(), expected)
@@ -91,7 +98,7 @@ def test_rows_of_one_sample_that_contradict_each_other_are_refused(root: Path, c
     again = frame.iloc[[0]].assign(**{column: "0" if column == "ill" else "other"})
     pd.concat([frame, again]).to_csv(root / "table.csv", index=False)
     with pytest.raises(ValueError, match=rf"differ in \['{column}'\]"):
-        _ = module(root, text_column="note").splits
+        _ = module(root, privileged=PrivilegedColumns(text="note")).splits
 
 
 def test_the_column_of_images_may_name_the_samples(root: Path) -> None:
@@ -107,7 +114,7 @@ def test_masks_are_found_by_pattern(root: Path) -> None:
     mask = np.zeros((16, 16), np.uint8)
     mask[2:5, 3:9] = 255
     Image.fromarray(mask).save(root / "f_mask.png")
-    batch = next(iter(module(root, roi_label="ill", mask_pattern="{id}_mask.png").test_dataloader()))
+    batch = next(iter(module(root, rois=RoiColumns("ill", mask_pattern="{id}_mask.png")).test_dataloader()))
     np.testing.assert_array_equal(batch["roi_mask"][0].numpy(), mask > 0)
 
 
@@ -128,18 +135,20 @@ def test_parquet_and_row_filters(root: Path) -> None:
     [
         ({"image_column": "fil"}, "Did you mean 'file'"),
         ({"label_columns": ["age"]}, "hold 0, 1 or blank"),
-        ({"train_value": "training"}, r"Expected the splits .* found \['train'\]"),
+        ({"split": SplitColumn(train="training")}, r"Expected the splits .* found \['train'\]"),
         ({"where": "agee > 40"}, r"columns of 'table\.csv' in data\.where but got \['agee'\]\. Did you mean 'age'"),
-        ({"roi_label": "ill", "mask_pattern": "{ID}.png"}, r"in data\.mask_pattern but got \['ID'\]"),
+        ({"rois": RoiColumns("ill", mask_pattern="{ID}.png")}, r"in data\.rois\.mask_pattern but got \['ID'\]"),
         (
-            {"numeric_columns": ["note"]},
-            r"numbers in column 'note' of 'table\.csv' \(data\.numeric_columns\) but got 'fever'",
+            {"privileged": PrivilegedColumns(numeric=("note",))},
+            r"numbers in column 'note' of 'table\.csv' \(data\.privileged\.numeric\) but got 'fever'",
         ),
-        ({"numeric_columns": ["age", "age"]}, r"once in data\.numeric_columns but got \['age'\] twice"),
-        ({"val_value": "train"}, r"different value of each split .*\['train', 'train', 'test'\]"),
+        (
+            {"privileged": PrivilegedColumns(numeric=("age", "age"))},
+            r"once in data\.privileged\.numeric but got \['age'\] twice",
+        ),
         ({"label_columns": ["ill", "ill"]}, r"data\.label_columns.* 'ill' and 'ill'"),
-        ({"roi_label": "well", "mask_pattern": "{id}"}, "labels that a region shows"),
-        ({"roi_label": "ill", "mask_pattern": "{id}_none.png"}, "no sample has one"),
+        ({"rois": RoiColumns("well", mask_pattern="{id}")}, "labels that a region shows"),
+        ({"rois": RoiColumns("ill", mask_pattern="{id}_none.png")}, "no sample has one"),
     ],
 )
 def test_mistakes_are_explained(root: Path, arguments: dict[str, object], message: str) -> None:
@@ -148,8 +157,8 @@ def test_mistakes_are_explained(root: Path, arguments: dict[str, object], messag
 
 
 def test_a_region_needs_a_label_and_a_table_must_exist(root: Path) -> None:
-    with pytest.raises(ValueError, match="roi_label"):
-        module(root, mask_pattern="{id}.png")
+    with pytest.raises(ValueError, match=r"rois\.label"):
+        RoiColumns(mask_pattern="{id}.png")
     with pytest.raises(FileNotFoundError, match=r"data\.path"):
         _ = module(root, path="nothing.csv").splits
 
@@ -167,10 +176,8 @@ def test_real_radiographs_with_notes_and_lesion_masks() -> None:
         ["label_covid19"],
         "image_id",
         "group_id",
-        text_column="clinical_notes",
-        roi_label="label_covid19",
-        mask_pattern="masks/{image_id}__lesion_union.png",
-        roi_patients="test",
+        privileged=PrivilegedColumns(text="clinical_notes"),
+        rois=RoiColumns("label_covid19", mask_pattern="masks/{image_id}__lesion_union.png", patients="test"),
         image_size=64,
     )
     report = data.data_report()
@@ -190,8 +197,7 @@ def test_regions_of_several_labels_are_told_by_a_column(root: Path) -> None:
     data = module(
         root,
         label_columns=["ill", "tall"],
-        roi_label_column="shows",
-        box_columns=("x", "y", "w", "h"),
+        rois=RoiColumns(label_column="shows", box_columns=BOXES.box_columns),
     )
     assert [roi.label for roi in data.splits["val"].rois[0]] == [1]
     assert [(roi.label, roi.regions) for roi in data.splits["test"].rois[0]] == [
@@ -199,11 +205,13 @@ def test_regions_of_several_labels_are_told_by_a_column(root: Path) -> None:
         (1, (BoxRegion((12, 0, 16, 4)),)),
     ]
     frame.assign(shows=["", "", "ill", "", "tal", "ill", "tall"]).to_csv(root / "table.csv", index=False)
-    misspelt = module(root, label_columns=["ill", "tall"], roi_label_column="shows", box_columns=("x", "y", "w", "h"))
+    misspelt = module(
+        root, label_columns=["ill", "tall"], rois=RoiColumns(label_column="shows", box_columns=BOXES.box_columns)
+    )
     with pytest.raises(ValueError, match="Did you mean 'tall'"):
         _ = misspelt.splits
-    with pytest.raises(ValueError, match=r"either data\.roi_label"):
-        module(root, box_columns=("x", "y", "w", "h"))
+    with pytest.raises(ValueError, match=r"either data\.rois\.label"):
+        RoiColumns(box_columns=BOXES.box_columns)
 
 
 def test_masks_of_several_columns_are_joined(root: Path) -> None:
@@ -215,7 +223,7 @@ def test_masks_of_several_columns_are_joined(root: Path) -> None:
     frame["left"] = [None, None, None, None, None, "one.png"]
     frame["right"] = [None, None, None, None, "two.png", "two.png"]
     frame.to_csv(root / "table.csv", index=False)
-    data = module(root, roi_label="ill", mask_columns=["left", "right"])
+    data = module(root, rois=RoiColumns("ill", mask_columns=("left", "right")))
     mask = next(iter(data.test_dataloader()))["roi_mask"][0].numpy()
     assert np.flatnonzero(mask.all(axis=1)).tolist() == [0, 1, 2, 3, 8, 9, 10, 11]
     assert not mask[4:8].any()
@@ -226,7 +234,7 @@ def test_normalised_boxes_need_no_image_to_be_read(root: Path) -> None:
     frame = pd.read_csv(root / "table.csv")
     frame[["x", "y", "w", "h"]] /= 16
     frame.to_csv(root / "table.csv", index=False)
-    pixels = module(root, roi_label="ill", box_columns=("x", "y", "w", "h"), box_format="xywh_normalised")
+    pixels = module(root, rois=replace(BOXES, box_format="xywh_normalised"))
     mask = next(iter(pixels.val_dataloader()))["roi_mask"][0].numpy()
     assert np.argwhere(mask).min(axis=0).tolist() == [8, 4]
     assert mask.sum() == 8 * 4
@@ -235,7 +243,9 @@ def test_normalised_boxes_need_no_image_to_be_read(root: Path) -> None:
 def test_strata_and_parquet(root: Path) -> None:
     frame = pd.read_csv(root / "table.csv")
     frame.assign(view=pd.Series(["PA", "AP", None, "PA", "PA", "AP", "AP"])).to_parquet(root / "table.parquet")
-    split = module(root, path="table.parquet", strata_columns=["view"], numeric_columns=["age"]).splits
+    split = module(
+        root, path="table.parquet", strata_columns=["view"], privileged=PrivilegedColumns(numeric=("age",))
+    ).splits
     assert split["train"].strata["view"].tolist() == ["PA", "AP", "", "PA"]
     assert split["test"].take(np.array([0])).strata["view"].tolist() == ["AP"]
     np.testing.assert_array_equal(split["train"].label[:, 0], [1, 0, np.nan, 1])
@@ -267,6 +277,11 @@ def test_patients_that_were_numbers_are_told_apart_beside_a_blank(root: Path) ->
         assert splits["test"].patient_id.tolist() == ["105"]
 
 
+def test_two_splits_of_the_same_value_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"different value of each split .*\['train', 'train', 'test'\]"):
+        SplitColumn(val="train")
+
+
 def test_labels_may_be_true_and_false(root: Path) -> None:
     frame = pd.read_csv(root / "table.csv")
     frame["ill"] = pd.Series([True, False, None, True, True, True, True], dtype=object)
@@ -277,8 +292,8 @@ def test_labels_may_be_true_and_false(root: Path) -> None:
 
 
 def test_patients_who_leave_training_are_counted_with_their_positives_and_regions(root: Path) -> None:
-    boxes = {"roi_label": "ill", "box_columns": ("x", "y", "w", "h")}
-    moved, dropped = (module(root, roi_patients=policy, **boxes).splits["train"].counts for policy in ("test", "drop"))
+    policies: tuple[RoiPatients, ...] = ("test", "drop")
+    moved, dropped = (module(root, rois=replace(BOXES, patients=policy)).splits["train"].counts for policy in policies)
     assert moved == {"dropped_roi_patients": 0, "dropped_rois": 0, "moved_to_test": 2, "positives_taken_out: ill": 1}
     assert dropped == {"dropped_roi_patients": 2, "dropped_rois": 1, "moved_to_test": 0, "positives_taken_out: ill": 1}
 
@@ -305,10 +320,13 @@ def test_a_table_gives_the_same_splits_in_both_formats(tmp_path: Path, data: st.
     frame = frame.assign(y=frame["x"], r=frame["x"])
     frame.to_csv(tmp_path / "table.csv", index=False)
     frame.to_parquet(tmp_path / "table.parquet")
-    columns = {"numeric_columns": ["age"], "categorical_columns": ["finding"], "strata_columns": ["view"]}
-    regions = {"roi_label": "ill", "circle_columns": ("x", "y", "r"), "text_column": "finding"}
+    columns: dict[str, object] = {
+        "privileged": PrivilegedColumns("finding", numeric=("age",), categorical=("finding",)),
+        "rois": RoiColumns("ill", circle_columns=("x", "y", "r")),
+        "strata_columns": ["view"],
+    }
     first, second = (
-        dict(module(tmp_path, path=f"table.{kind}", **columns, **regions).read_splits()) for kind in ("csv", "parquet")
+        dict(module(tmp_path, path=f"table.{kind}", **columns).read_splits()) for kind in ("csv", "parquet")
     )
     for name, split in first.items():
         assert split.fingerprint() == second[name].fingerprint()
