@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
-from mmpkd.study.plan.study_plan import Arm, Comparison, Measure, StudyError
+from mmpkd.study.plan.questions import Comparison, Measure
+from mmpkd.study.plan.study_plan import Arm
 from tests.study.synthetic import write_factorial_study, write_study
 
 MORE = "external: {elsewhere: {data: data.yaml, overrides: [--data.root=x]}}\nfamily: [{arm: distilled, reference: baseline}]\n"
