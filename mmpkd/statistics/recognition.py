@@ -64,16 +64,11 @@ class Matched:
     correlation: float
     num_rois: int
 
-    @property
-    def guard(self) -> float:
-        """The difference that has to be exceeded: a tenth of the unadjusted one, if of the same sign, else 0."""
-        return GUARD * self.unadjusted if self.effect.estimate * self.unadjusted > 0 else 0.0
-
-    @property
-    def p_value(self) -> float:
-        """p-value that no more is left than the guard allows for."""
-        is_within = abs(self.effect.estimate) <= abs(self.guard)
-        return 1.0 if is_within and self.effect.parts else self.effect.p_value(self.guard)
+    def p_value(self, guard: float = GUARD) -> float:
+        """Return the p-value that no more is left than is allowed for: a share of the unadjusted difference, and of its sign."""
+        allowed = guard * self.unadjusted if self.effect.estimate * self.unadjusted > 0 else 0.0
+        is_within = abs(self.effect.estimate) <= abs(allowed)
+        return 1.0 if is_within and self.effect.parts else self.effect.p_value(allowed)
 
     @property
     def verdict(self) -> Beyond:
@@ -82,7 +77,7 @@ class Matched:
             return "cannot be told"
         if self.effect.num_seeds < MIN_SEEDS_OF_A_CLAIM:
             return "no claim"
-        return "beyond" if self.p_value < 0.05 else "not shown"
+        return "beyond" if self.p_value() < 0.05 else "not shown"
 
 
 def standardised(logit: Floats, negatives: Floats) -> Floats:
