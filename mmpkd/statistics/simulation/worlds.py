@@ -89,8 +89,9 @@ def draw(world: World, num: int, rng: np.random.Generator, runs_by_patient: bool
     num_runs = int(run[-1]) + 1
     for arm, effect in enumerate(world.effects):
         clarity[arm] += (effect + rng.normal(0, 0.4, len(size)))[patient]
-        if arm > 0:
-            clarity[arm] += gain[patient] + world.finding_effect * _LEANING[finding]
+        # half of a patient's own effect to each arm, so that arms without an effect are alike
+        side = 0.5 if arm > 0 else -0.5
+        clarity[arm] += side * (gain[patient] + world.finding_effect * _LEANING[finding])
         deviation = rng.normal(0, world.run_sd, (world.seeds, num_runs))
         share = world.collapse[min(arm, 1)]
         deviation -= _COLLAPSE * (rng.random((world.seeds, num_runs)) < share)

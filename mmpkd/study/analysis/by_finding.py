@@ -72,4 +72,4 @@ def _of_findings(
     if any(table.rois is None for table in (*arm, *reference)):
         return None
     found = pairs_of(arm, reference, replace(declared.measure, unit="finding"))
-    return found.of([seed in seeds for seed in found.seeds])
+    return found.of_seeds(seeds)

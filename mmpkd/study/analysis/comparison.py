@@ -18,7 +18,7 @@ from mmpkd.study.analysis.levels import Levels, best_baseline_map, run_levels
 from mmpkd.study.analysis.macro_auroc import macro_auroc_difference
 from mmpkd.study.analysis.pairing import Pairs, pairs_of
 from mmpkd.study.analysis.progress import ALPHA, Progress, SeedCount
-from mmpkd.study.analysis.run_tables import RunTables
+from mmpkd.study.analysis.run_tables import RunTables, seeds_of
 from mmpkd.study.plan.errors import NotComparableError
 from mmpkd.study.plan.questions import Comparison
 
@@ -133,19 +133,19 @@ def compare(
     """
     pairs = pairs_of(arm, reference, declared.measure)
     _check_defined(pairs, declared)
+    finished = {own[0].run.arm.name: seeds_of(own) for own in (arm, reference)}
     arm, reference = (_of_seeds(tables, pairs.seeds) for tables in (arm, reference))
     levels = run_levels(pairs.arm, pairs, declared.average), run_levels(pairs.reference, pairs, declared.average)
     baseline = best_baseline_map(reference, declared.measure, pairs, declared.average)
     collapse = collapse_of(*levels, np.nan if baseline is None else baseline.value)
     means = run_means(pairs.differences, pairs.regions, declared.average).values
     used = _used(pairs, collapse)
-    seeds = {tables[0].run.arm.name: {table.run.seed for table in tables} for tables in (arm, reference)}
     return Compared(
         declared=declared,
         overall=difference("all", used.differences, used.regions, declared.average, used.findings),
         described=_described(declared, used),
         findings=by_finding(declared, arm, reference, used),
-        count=(progress or Progress(pairs.seeds)).count(seeds),
+        count=(progress or Progress(pairs.seeds)).count(finished),
         collapse=collapse,
         seeds=pairs.seeds,
         seed_means=tuple(means.tolist()),

@@ -13,7 +13,7 @@ from mmpkd.study.analysis.comparison import Compared, Limit
 from mmpkd.study.analysis.difference import difference
 from mmpkd.study.analysis.pairing import pairs_of
 from mmpkd.study.analysis.progress import ALPHA, Progress, SeedCount
-from mmpkd.study.analysis.run_tables import RunTables
+from mmpkd.study.analysis.run_tables import RunTables, seeds_of
 from mmpkd.study.plan.errors import NotComparableError
 from mmpkd.study.plan.questions import Factorial
 
@@ -111,7 +111,7 @@ def contrast(
     if shared:
         raise NotComparableError(f"Expected domains with patients of their own but {len(shared)} are in both.")
     effects = factorial_effects([own.mean for own in found], [own.form for own in found])
-    count = progress.count({name: {table.run.seed for table in own} for name, own in tables.items()})
+    count = progress.count({name: seeds_of(own) for name, own in tables.items()})
     num_collapsed = sum(own.num_collapsed for own in found)
     return Contrasted(declared, effects, min(own.num_seeds for own in found), count, num_collapsed)
 
@@ -152,7 +152,7 @@ def _in_domain(
         raise NotComparableError(
             f"Expected two seeds that all arms of {name} have finished, and that localize, but got {len(seeds)}."
         )
-    one, other, between = (own.of([seed in seeds for seed in own.seeds]) for own in found)
+    one, other, between = (own.of_seeds(seeds) for own in found)
     regions = one.regions
     both = (one.differences + other.differences) / 2
     return _InDomain(

@@ -1,6 +1,6 @@
 """Values of several runs on the same images and regions, side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -53,6 +53,10 @@ class Pairs:
         rows = np.flatnonzero(is_used)
         seeds = tuple(self.seeds[row] for row in rows)
         return replace(self, seeds=seeds, arm=self.arm[rows], reference=self.reference[rows])
+
+    def of_seeds(self, seeds: Collection[int]) -> Self:
+        """Return the pairs of some seeds, named by them."""
+        return self.of([seed in seeds for seed in self.seeds])
 
     def values(self, tables: Sequence[RunTables], measure: Measure, column: str) -> Floats:
         """Return a column (S, N) of the localization table of the runs of these seeds; NaN where they do not have it."""

@@ -76,6 +76,11 @@ def tested_on(tables: Sequence[RunTables], test_set: str) -> list[RunTables]:
     return [table for table in tables if table.run.test_set == test_set]
 
 
+def seeds_of(tables: Sequence[RunTables]) -> set[int]:
+    """Return the seeds of runs."""
+    return {table.run.seed for table in tables}
+
+
 def tables_by_arm(tables: Sequence[RunTables], arms: Iterable[str]) -> dict[str, list[RunTables]]:
     """Return the tables of some arms, by arm."""
     found: dict[str, list[RunTables]] = {name: [] for name in arms}

@@ -94,7 +94,8 @@ def _other_averages(found: Compared) -> str:
     own = found.effect.estimate
     others = [other for other in found.described if other.effect.estimate * own < 0]
     said = [f"the {AVERAGE_NAMES[other.average]} ({other.effect.estimate:+.3f})" for other in others]
-    return f"{capital(' and '.join(said))} has the other sign." if said else ""
+    have = "has" if len(said) == 1 else "have"
+    return f"{capital(' and '.join(said))} {have} the other sign." if said else ""
 
 
 def _may_collapse(found: Compared) -> str:
