@@ -48,7 +48,8 @@ def contrast_answer(found: Contrasted, behind: Sequence[Compared]) -> str:
     else:
         claim = no_verdict(found.limit, found.count)
     what = f"{measure_name(declared.measure)}, {AVERAGE_NAMES[declared.average]}"
-    left_out = f"{found.num_collapsed} seeds are left out: a run does not localize." if found.num_collapsed else ""
+    seeds = "1 seed is" if found.num_collapsed == 1 else f"{found.num_collapsed} seeds are"
+    left_out = f"{seeds} left out: a run does not localize." if found.num_collapsed else ""
     said = [
         f"{claim} Contrast of {declared.contrast} in {what}: {estimate}, {planned_seeds(found.count)}.",
         left_out,
