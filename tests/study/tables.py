@@ -52,14 +52,17 @@ def _rois(
     rng = np.random.default_rng([ord(letter) for letter in salt])
     rows: list[dict[str, object]] = []
     for patient in range(num_patients):
-        findings = LABELS if patient % 3 == 0 else (LABELS[patient % 2],)
-        for finding in findings:
+        for finding in _findings(patient):
             key = {"sample_id": f"s{patient:03d}", "patient_id": f"p{patient:03d}", "finding": finding}
             noise = rng.normal(0, 0.01)
             score = 0.3 + shift + by_finding.get(finding, 0.0) + shared[patient] + noise
             scores = {"rollout": score, "grad_cam": score, **baselines}
             rows += ({**key, "attribution": own, "iou_top_area": value} for own, value in scores.items())
     return pd.DataFrame(rows).assign(area=0.1, target=1.0, probability=0.6, recognised=1.0)
+
+
+def _findings(patient: int) -> tuple[str, ...]:
+    return LABELS if patient % 3 == 0 else (LABELS[patient % 2],)
 
 
 def _unions(rois: pd.DataFrame) -> pd.DataFrame:
@@ -74,7 +77,7 @@ def _predictions(seed: int, num_patients: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame({"sample_id": [f"s{i:03d}" for i in range(num_patients)]})
     frame["patient_id"] = [f"p{i:03d}" for i in range(num_patients)]
-    for number, label in enumerate(LABELS):
-        frame[f"target/{label}"] = (np.arange(num_patients) % 3 == number).astype(float)
+    for label in LABELS:
+        frame[f"target/{label}"] = [float(label in _findings(patient)) for patient in range(num_patients)]
         frame[f"probability/{label}"] = rng.uniform(0.05, 0.95, num_patients)
     return frame
