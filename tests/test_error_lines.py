@@ -16,7 +16,7 @@ from data_modules.images.prepare import verify_images
 from mmpkd.cli.error_lines import place_in_users_code, run_with_error_line, take_debug, user_error
 from mmpkd.losses import schedules
 from mmpkd.losses.schedules import Schedule
-from mmpkd.study.plan.study_plan import StudyError
+from mmpkd.study.plan.errors import StudyError
 
 
 def raised_by(program: Callable[[], object]) -> Exception:

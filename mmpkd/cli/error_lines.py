@@ -21,7 +21,7 @@ _KINDS = {
     "data_modules.images.image_file.ImageReadError",
     "huggingface_hub.errors.LocalEntryNotFoundError",
     "wandb.errors.errors.Error",
-    "mmpkd.study.plan.study_plan.StudyError",
+    "mmpkd.study.plan.errors.StudyError",
     "yaml.error.YAMLError",
 }
 _MISCONFIGURED = "lightning.fabric.utilities.exceptions.MisconfigurationException"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from mmpkd.cli.error_lines import run_with_error_line, take_debug
 from mmpkd.cli.terminal import start_logging
 from mmpkd.commands.command import new_folder
-from mmpkd.study.plan.study_plan import StudyError, check_seeds
+from mmpkd.study.plan.errors import StudyError
+from mmpkd.study.plan.study_plan import check_seeds
 
 if TYPE_CHECKING:
     from mmpkd.study.execution.run import Run
@@ -114,7 +115,8 @@ def _make(
     def begin() -> None:
         """Check the data, and declare the study: when nothing else can be wrong any more."""
         check_data_of([run for run in runs if not is_finished(run)])
-        declare(plan, out, seeds)
+        students = [run.name for run in runs if run.arm.role == "student" and is_finished(run)]
+        declare(plan, out, seeds, students)
 
     with locked(out) as lock:
         if arguments.slurm is not None:

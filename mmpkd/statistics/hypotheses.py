@@ -1,46 +1,61 @@
-"""Tests of declared hypotheses: difference, equivalence, families of both, and what could have been found."""
+"""Tests of declared hypotheses: difference, equivalence, and families of both."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from scipy import optimize, stats
 
-from mmpkd.statistics.effects import Effect
-from mmpkd.statistics.resampling import Floats
+from mmpkd.statistics.arrays import Floats
+from mmpkd.statistics.effects import MIN_SEEDS, Effect
 
-Verdict = Literal["higher", "lower", "equivalent", "not shown"]
+Verdict = Literal["higher", "lower", "equivalent", "not shown", "no claim"]
+# two runs that agree say little about a third
+MIN_SEEDS_OF_A_CLAIM = 3
 
 
-def verdict(effect: Effect, margin: float | None = None) -> Verdict:
-    """Judge an effect at the 5 % level.
+def verdict(effect: Effect, margin: float | None = None, alpha: float = 0.05) -> Verdict:
+    """Judge an effect.
 
     Args:
         effect: Difference.
         margin: Smallest difference that matters, or None.
+        alpha: Level of the two-sided test of a difference, and of each of the two one-sided tests of equivalence.
 
     Returns:
-        Equivalence goes before a difference: a difference within the margin does not matter.
+        Equivalence goes before a difference: a difference within the margin does not matter. Nothing is claimed from fewer than
+        three runs, and no equivalence from fewer than five.
+
+    Example:
+        >>> from mmpkd.statistics.spread import Spread
+        >>> spread = Spread(5, *map(np.asarray, (1e-4, 1e-4, 0.0, 99.0, 0.0)))
+        >>> verdict(Effect(0.1, (spread,))), verdict(Effect(0.01, (spread,)), margin=0.1)
+        ('higher', 'equivalent')
     """
-    if margin is not None and equivalence_p_value(effect, margin) < 0.05:
+    if effect.num_seeds < MIN_SEEDS_OF_A_CLAIM:
+        return "no claim" if effect.parts else "not shown"
+    if margin is not None and effect.num_seeds >= MIN_SEEDS and equivalence_p_value(effect, margin) < alpha:
         return "equivalent"
-    interval = effect.interval()
-    if interval.excludes_zero:
-        return "higher" if interval.low > 0 else "lower"
+    if effect.p_value() < alpha:
+        return "higher" if effect.estimate > 0 else "lower"
     return "not shown"
 
 
 def equivalence_p_value(effect: Effect, margin: float) -> float:
     """Return the p-value of two one-sided tests (TOST; Schuirmann 1987, https://doi.org/10.1007/BF01068419).
 
-    Below .05 exactly if the 90 % interval lies within -margin and margin.
+    Below .05 exactly if the 90 % interval, corrected for skewness, lies within -margin and margin.
 
     Args:
         effect: Difference.
         margin: Smallest difference that matters, > 0.
+
+    Example:
+        >>> from mmpkd.statistics.spread import Spread
+        >>> spread = Spread(5, *map(np.asarray, (1e-4, 1e-4, 0.0, 99.0, 0.0)))
+        >>> equivalence_p_value(Effect(0.0, (spread,)), 0.05) < 0.05 < equivalence_p_value(Effect(0.04, (spread,)), 0.05)
+        True
     """
-    return max(effect.p_value(-margin, "greater"), effect.p_value(margin, "less"))
+    return max(effect.p_value(-margin, "greater", True), effect.p_value(margin, "less", True))
 
 
 def holm(p_values: Sequence[float]) -> Floats:
@@ -51,6 +66,10 @@ def holm(p_values: Sequence[float]) -> Floats:
 
     Returns:
         (m,) in [0, 1]: below .05 where rejected with a probability <= .05 of any false rejection; NaN where it was.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03]).tolist()
+        [0.03, 0.06, 0.06]
     """
     values = np.asarray(p_values, dtype=np.float64)
     filled = np.where(np.isnan(values), 1.0, values)
@@ -61,50 +80,21 @@ def holm(p_values: Sequence[float]) -> Floats:
     return np.where(np.isnan(values), np.nan, adjusted)
 
 
-def power(effect: Effect, difference: float, alpha: float = 0.05) -> float:
-    """Return the probability that a study whose standard error is truly this one shows a true difference.
+def gated(is_open: bool, family: Sequence[float]) -> Floats:
+    """Return the p-values of a family behind a gate: its members can be claimed only if the endpoint is.
+
+    The two steps together claim anything false with a probability <= .05 (Maurer, Hothorn and Lehmacher 1995).
 
     Args:
-        effect: An effect, for its standard error and degrees of freedom.
-        difference: True difference.
-        alpha: Level of the two-sided test.
-    """
-    if not effect.error > 0:
-        return float("nan")
-    shift = difference / effect.error
-    critical = _critical_values(effect.df, alpha)
-    return float(np.mean(stats.norm.sf(critical - shift) + stats.norm.cdf(-critical - shift)))
-
-
-def minimum_detectable_effect(effect: Effect, wanted_power: float = 0.8, alpha: float = 0.05) -> float:
-    """Return the smallest true difference that a study like this one shows with a probability of 80 %.
-
-    Args:
-        effect: An effect, for `Effect.typical`; its estimate has no part in this.
-        wanted_power: Probability.
-        alpha: Level of the two-sided test.
+        is_open: Whether a difference of the endpoint is claimed.
+        family: (m,) p-values.
 
     Returns:
-        Difference > 0; NaN where there is no standard error. About half of all such studies state less than is true.
+        (m,) p-values after Holm's correction, all 1 where the gate is closed.
+
+    Example:
+        >>> gated(True, [0.02, 0.5]).tolist(), gated(False, [0.02, 0.5]).tolist()
+        ([0.04, 0.5], [1.0, 1.0])
     """
-    if not effect.error > 0:
-        return float("nan")
-    typical = Effect(effect.estimate, effect.typical.error, effect.typical.df)
-
-    def missing(num_errors: float) -> float:
-        return power(typical, num_errors * typical.error, alpha) - wanted_power
-
-    upper = 1.0
-    while missing(upper) < 0:
-        upper *= 2  # a few degrees of freedom need dozens of standard errors
-    return float(optimize.brentq(missing, 0.0, upper, xtol=1e-6)) * typical.error
-
-
-@lru_cache(maxsize=1)
-def _critical_values(df: float, alpha: float) -> Floats:
-    """Return what an estimate must exceed, in true standard errors, for each of what the estimated one may come out as."""
-    if not np.isfinite(df):
-        return np.asarray([stats.norm.ppf(1 - alpha / 2)])
-    # 4,000 quantiles: SciPy's noncentral t is NaN for few degrees of freedom
-    spread = np.sqrt(stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, df) / df)
-    return np.asarray(stats.t.ppf(1 - alpha / 2, df) * spread)
+    adjusted = holm(family)
+    return adjusted if is_open else np.where(np.isnan(adjusted), np.nan, 1.0)

@@ -3,7 +3,32 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mmpkd.statistics.resampling import Floats
+from mmpkd.statistics.arrays import Floats
+
+
+def weighted_auroc(preds: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:
+    """Return the AUROC under each of R weightings of the images; a tie counts half.
+
+    Args:
+        preds: (n,) scores.
+        positive: (n,) whether an image is positive.
+        weights: (R, n) how often each image counts.
+
+    Returns:
+        (R,) values in [0, 1]; NaN without positives or negatives.
+    """
+    order = np.argsort(preds, kind="stable")
+    preds = preds[order]
+    positive = positive[order]
+    weights = weights[:, order]
+    negatives = np.zeros((len(weights), len(preds) + 1))
+    np.cumsum(weights * ~positive, axis=1, out=negatives[:, 1:])
+    first = np.searchsorted(preds, preds[positive], side="left")
+    last = np.searchsorted(preds, preds[positive], side="right")
+    own = weights[:, positive]
+    ordered = np.einsum("rn,rn->r", own, negatives[:, first] + negatives[:, last]) / 2
+    total = own.sum(axis=1) * negatives[:, -1]
+    return np.asarray(ordered / np.where(total > 0, total, np.nan))
 
 
 def weighted_average_precision(preds: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:

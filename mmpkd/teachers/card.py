@@ -15,9 +15,14 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.split import Split
 from mmpkd.losses.ensemble import ensemble_logits
 from mmpkd.records import RunFolder
-from mmpkd.statistics.auroc_bootstrap import weighted_auroc
-from mmpkd.statistics.resampling import Floats, resampled_weights
-from mmpkd.statistics.weighted_scores import weighted_average_precision, weighted_brier, weighted_calibration_error
+from mmpkd.statistics.arrays import Floats
+from mmpkd.statistics.resampling import resampled_weights
+from mmpkd.statistics.weighted_scores import (
+    weighted_auroc,
+    weighted_average_precision,
+    weighted_brier,
+    weighted_calibration_error,
+)
 from mmpkd.teachers.calibration import calibration_temperature, sigmoid
 from mmpkd.teachers.leaks import Leak, missing_values, single_features
 from mmpkd.teachers.run_teachers import build_targets

@@ -1,164 +1,162 @@
-"""Effects over seeds and patients."""
+"""Intervals over seeds and patients, against closed forms and brute force."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
-from mmpkd.statistics.effects import Effect, effect_of, independent_sum, paired_effect_size
-from mmpkd.statistics.intervals import bca_interval, t_interval
-from mmpkd.statistics.resampling import Floats, SeedReplicates, cluster_sums, patient_bootstrap
+from mmpkd.statistics.arrays import Floats
+from mmpkd.statistics.effects import Effect, effect_of, independent_sum, paired_effect_size, t_interval
+from mmpkd.statistics.estimands import AVERAGES, Average, Regions, run_means
+from mmpkd.statistics.spread import Spread, patients_df, reach, spread_of
+from tests.statistics.tables import drawn
 
 
-def table(
-    rng: np.random.Generator, seeds: int, patients: int, effect: float, seed_sd: float = 0.0
-) -> tuple[Floats, "np.ndarray[tuple[int], np.dtype[np.int64]]"]:
-    """Return differences (S, N) and patients (N,), with 1 to 4 ROIs a patient that share the patient's deviation."""
-    size = rng.integers(1, 5, patients)
-    patient = np.repeat(np.arange(patients), size)
-    shared = rng.normal(0, 0.1, patients)[patient]
-    values = effect + rng.normal(0, seed_sd, (seeds, 1)) + shared + rng.normal(0, 0.05, (seeds, len(patient)))
-    return values, patient
+def one_region_each(values: Floats) -> Effect:
+    size = values.shape[1]
+    return effect_of(run_means(values, Regions(np.arange(size), np.zeros(size, np.int64)), "patients"))
 
 
-def test_means_leave_out_undefined_pairs_and_count_them() -> None:
-    sums = cluster_sums(np.array([[1.0, 3.0, np.nan], [0.0, 2.0, 4.0]]), np.array([0, 0, 1]))
-    assert sums.seed_means.tolist() == [2, 2]
-    assert sums.num_undefined == 1
-    with pytest.raises(ValueError, match="undefined for all"):
-        cluster_sums(np.array([[np.nan]]), np.array([0]))
+def spread(
+    seeds: float, patients: float, noise: float, num_seeds: int = 5, df: float = 50.0, skewness: float = 0.0
+) -> Spread:
+    return Spread(num_seeds, *map(np.asarray, (seeds, patients, noise, df, skewness)))
 
 
-def test_standard_error_is_that_of_clusters_not_of_rows() -> None:
-    per_patient = np.random.default_rng(0).normal(0, 1, 200)
-    values, patient = np.repeat(per_patient, 10)[None], np.repeat(np.arange(200), 10)
-    effect = effect_of(patient_bootstrap(cluster_sums(values, patient), 4000))
-    assert effect.error == pytest.approx(per_patient.std(ddof=1) / np.sqrt(200), rel=0.1)
-
-
-def test_one_run_agrees_with_scipy_when_every_patient_has_one_row() -> None:
-    rng = np.random.default_rng(1)
-    values = rng.exponential(1, 60)
-    interval = bca_interval(patient_bootstrap(cluster_sums(values[None], np.arange(60)), 50_000))
-    # SciPy's is not expanded: its level is the one at which the normal quantile is ours
-    level = 2 * stats.norm.cdf(np.sqrt(60 / 59) * stats.t.ppf(0.975, 59)) - 1
-    reference = stats.bootstrap(
-        (values,), np.mean, method="BCa", n_resamples=50_000, confidence_level=level, rng=rng
-    ).confidence_interval
-    assert interval.low == pytest.approx(reference.low, abs=0.01)
-    assert interval.high == pytest.approx(reference.high, abs=0.01)
-
-
-def test_one_run_with_few_patients_covers_nearly_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(8)
-    covered = []
-    for values in rng.normal(0, 1, (1500, 8)):
-        interval = effect_of(patient_bootstrap(cluster_sums(values[None], np.arange(8)))).interval()
-        if not np.isnan(interval.low):
-            covered.append(interval.low <= 0 <= interval.high)
-    assert len(covered) > 1450
-    assert np.mean(covered) >= 0.91  # .88 if it is not expanded
-
-
-def test_several_runs_agree_with_the_closed_form_of_two_crossed_factors() -> None:
-    """With one row a patient the mean has the variance (MS_seeds + MS_patients - MS_residual) / (S P) of a two-way layout."""
-    rng = np.random.default_rng(2)
-    values = 0.2 + rng.normal(0, 0.3, (5, 1)) + rng.normal(0, 0.5, (1, 80)) + rng.normal(0, 0.4, (5, 80))
-    effect = effect_of(patient_bootstrap(cluster_sums(values, np.arange(80)), 20_000))
+@given(st.integers(0, 1000), st.integers(2, 6), st.integers(8, 30))
+@settings(max_examples=20, deadline=None)
+def test_a_mean_over_patients_is_the_two_way_layout(seed: int, seeds: int, patients: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.normal(0, 0.3, (seeds, 1)) + rng.normal(0, 0.5, patients) + rng.normal(0, 0.4, (seeds, patients))
+    (found,) = one_region_each(values).parts
     rows, columns = values.mean(1, keepdims=True), values.mean(0, keepdims=True)
-    seeds, patients = 80 * rows.var(ddof=1), 5 * columns.var(ddof=1)
-    residual = ((values - rows - columns + values.mean()) ** 2).sum() / (4 * 79)
-    variance = (seeds + patients - residual) / 400
-    df = variance**2 / sum((x / 400) ** 2 / n for x, n in ((seeds, 4), (patients, 79), (residual, 4 * 79)))
-    assert effect.estimate == pytest.approx(values.mean())
-    assert effect.error == pytest.approx(np.sqrt(variance), rel=0.02)
-    assert effect.df == pytest.approx(df, rel=0.05)
-    half = effect.error * stats.t.ppf(0.975, effect.df)
-    assert effect.interval().high - effect.estimate == pytest.approx(half)
-    medians = (x / 400 / (stats.chi2.median(n) / n) for x, n in ((seeds, 4), (patients, 79), (residual, 4 * 79)))
-    seeds, patients, residual = medians
-    assert effect.typical.error == pytest.approx(np.sqrt(seeds + patients - residual), rel=0.02)
-    assert effect.typical.error > effect.error * 1.05
-    assert effect.typical.df < effect.df
+    residual = ((values - rows - columns + values.mean()) ** 2).sum() / ((seeds - 1) * (patients - 1))
+    assert float(found.seeds) == pytest.approx(rows.var(ddof=1) / seeds)
+    assert float(found.patients) == pytest.approx(columns.var(ddof=1) / patients)
+    assert float(found.noise) == pytest.approx(residual / (seeds * patients))
+    assert float(found.df) == pytest.approx(patients - 1)
+    third = stats.skew(columns[0], bias=False) / np.sqrt(patients)
+    # Fisher and Pearson's coefficient is of the same order in the number of patients
+    assert float(found.skewness) == pytest.approx(third, abs=1e-9)
+
+
+@given(st.sampled_from(AVERAGES), st.integers(0, 100))
+@settings(max_examples=9, deadline=None)
+def test_variances_are_those_of_leaving_out_one_patient_at_a_time(average: Average, seed: int) -> None:
+    values, regions = drawn(3, 20, seed=seed)
+    found = spread_of(run_means(values, regions, average))
+    rows = []
+    for patient in range(20):
+        kept = regions.patient != patient
+        rest = Regions(regions.patient[kept], regions.finding[kept])
+        rows.append(run_means(values[:, kept], rest, average).values)
+    influence = np.array(rows) - run_means(values, regions, average).values  # (P, S)
+    mean = influence.mean(axis=1, keepdims=True)
+    assert float(found.patients) == pytest.approx(19 / 20 * (mean**2).sum())
+    assert float(found.noise) == pytest.approx(19 / 20 * ((influence - mean) ** 2).sum() / (3 * 2))
+
+
+@given(st.lists(st.floats(0.05, 20), min_size=3, max_size=12))
+def test_degrees_of_freedom_are_those_of_the_quadratic_form(sizes: list[float]) -> None:
+    """V is a quadratic form x'Ax of independent patients: df = 2 E(V)^2 / Var(V) = tr(A)^2 / tr(A^2)."""
+    a = np.array(sizes) / sum(sizes)
+    centred = np.eye(len(a)) - a  # row i: x_i minus the weighted mean
+    matrix = centred.T @ np.diag(a**2 / (1 - a) ** 2) @ centred
+    expected = np.trace(matrix) ** 2 / np.trace(matrix @ matrix)
+    assert float(patients_df(a)) == pytest.approx(max(expected, 1.0), rel=1e-6)
 
 
 def test_equal_patients_leave_the_t_interval_over_seeds() -> None:
     means = np.array([0.1, 0.3, 0.2, 0.5])
-    effect = effect_of(patient_bootstrap(cluster_sums(np.repeat(means[:, None], 30, axis=1), np.arange(30))))
+    found = one_region_each(np.repeat(means[:, None], 30, axis=1)).interval()
     expected = t_interval(means)
-    assert effect.interval().low == pytest.approx(expected.low)
-    assert effect.interval().high == pytest.approx(expected.high)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
 
-def test_the_variance_is_never_below_that_between_seeds() -> None:
-    rng = np.random.default_rng(3)
-    for _ in range(50):
-        values = rng.normal(0, 1, (3, 12)) + rng.normal(0, 0.05, (3, 1))
-        effect = effect_of(patient_bootstrap(cluster_sums(values, np.arange(12)), 200))
-        assert effect.error >= values.mean(1).std(ddof=1) / np.sqrt(3) - 1e-12
+def test_equal_runs_leave_the_t_interval_over_patients() -> None:
+    values = np.random.default_rng(0).normal(0.1, 1, 30)
+    found = one_region_each(np.repeat(values[None], 4, axis=0)).interval()
+    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, 29, values.mean(), stats.sem(values)))
 
 
-@pytest.mark.parametrize("seeds", [1, 5])
-def test_p_values_agree_with_intervals(seeds: int) -> None:
-    values, patient = table(np.random.default_rng(4), seeds, 60, 0.1, 0.02)
-    effect = effect_of(patient_bootstrap(cluster_sums(values, patient), 5000))
-    for level in (0.8, 0.95):
-        interval = effect.interval(level)
-        for end in (interval.low, interval.high):
-            assert effect.p_value(end) == pytest.approx(1 - level, abs=0.01)
-    assert effect.p_value(effect.interval(0.9).low, "greater") == pytest.approx(0.05, abs=0.01)
-    assert effect.p_value(effect.interval(0.9).high, "less") == pytest.approx(0.05, abs=0.01)
-    assert effect.p_value(effect.estimate) > 0.9
+def test_one_run_has_the_t_interval_over_patients_and_no_p_value() -> None:
+    values = np.random.default_rng(1).normal(0.5, 1, 40)
+    effect = one_region_each(values[None])
+    found = effect.interval()
+    assert found.method == "patients"
+    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, 39, values.mean(), stats.sem(values)))
+    assert np.isnan(effect.p_value())
 
 
-@pytest.mark.parametrize("patients", [2, 3, 4, 6])
-def test_one_run_on_few_patients_claims_nothing_that_its_p_value_does_not(patients: int) -> None:
-    rng = np.random.default_rng(9)
-    defined = 0
-    for values in rng.normal(0.5, 1, (100, patients)):
-        effect = effect_of(patient_bootstrap(cluster_sums(values[None], np.arange(patients))))
-        assert effect.interval().excludes_zero == (effect.p_value() < 0.05)
-        defined += not np.isnan(effect.interval().low)
-    assert (defined > 50) == (patients == 6)
+@given(st.floats(0, 1), st.floats(0.01, 1), st.floats(0, 1), st.integers(2, 10))
+def test_the_interval_is_never_narrower_than_that_over_seeds(
+    seeds: float, patients: float, noise: float, num: int
+) -> None:
+    below, above = reach([spread(seeds, patients, noise, num)], 0.025)
+    floor = stats.t.ppf(0.975, num - 1) * np.sqrt(seeds)
+    assert below == above
+    assert below >= floor * (1 - 1e-12)
+    if noise > seeds:  # nothing but patients is left
+        assert below == pytest.approx(max(floor, stats.t.ppf(0.975, 50) * np.sqrt(patients)))
 
 
-def test_the_error_of_one_run_is_that_of_the_mean() -> None:
-    values = np.random.default_rng(10).normal(0, 1, 12)
-    effect = effect_of(patient_bootstrap(cluster_sums(values[None], np.arange(12)), 50_000))
-    assert effect.error == pytest.approx(values.std(ddof=1) / np.sqrt(12), rel=0.02)
-    assert effect.df == 11
+@given(st.floats(-3, 3), st.floats(-2, 2), st.sampled_from([0.0, 0.4, -0.4]), st.floats(0.02, 0.3))
+@settings(max_examples=20, deadline=None)
+def test_p_values_are_the_levels_at_which_an_end_is_reached(
+    estimate: float, null: float, skewness: float, alpha: float
+) -> None:
+    effect = Effect(estimate, (spread(0.2, 0.3, 0.1, skewness=skewness), spread(0.1, 0.1, 0.05)))
+    for is_skewed in (False, True):
+        ends = effect.interval(1 - 2 * alpha, is_skewed)
+        assert effect.p_value(ends.low, "greater", is_skewed) == pytest.approx(alpha)
+        assert effect.p_value(ends.high, "less", is_skewed) == pytest.approx(alpha)
+    assert effect.p_value(effect.interval(1 - 2 * alpha).low) == pytest.approx(2 * alpha)
+    both = effect.p_value(null, "greater") + effect.p_value(null, "less")
+    assert both == pytest.approx(1)
+    assert effect.p_value(null) == pytest.approx(2 * min(effect.p_value(null, "greater"), effect.p_value(null, "less")))
+
+
+def test_rare_hits_move_the_ends_away_from_the_tail() -> None:
+    """A mean of few large gains may well be higher than it looks, and not much lower."""
+    skewed = Effect(0.0, (spread(0.0, 0.01, 0.0, skewness=0.5),))
+    plain, moved = skewed.interval(0.9), skewed.interval(0.9, is_skewed=True)
+    assert plain.low < moved.low
+    assert moved.high > plain.high
+    mirrored = Effect(0.0, (spread(0.0, 0.01, 0.0, skewness=-0.5),)).interval(0.9, is_skewed=True)
+    assert (mirrored.low, mirrored.high) == pytest.approx((-moved.high, -moved.low))
+    # without skewness nothing is corrected
+    straight = Effect(0.0, (spread(0.0, 0.01, 0.0),)).interval(0.9, is_skewed=True)
+    assert (straight.low, straight.high) == pytest.approx((plain.low, plain.high))
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_equal_differences_prove_nothing(value: float, seeds: int) -> None:
     """Thirty patients without a difference do not exclude one in ten with one."""
-    effect = effect_of(patient_bootstrap(cluster_sums(np.full((seeds, 30), value), np.arange(30))))
+    effect = one_region_each(np.full((seeds, 30), value))
     assert effect.estimate == pytest.approx(value)
     assert np.isnan([effect.interval().low, effect.p_value(), effect.p_value(-0.1, "greater")]).all()
     assert np.isnan(paired_effect_size(np.full(5, value)))
 
 
-def test_without_patients_nothing_is_claimed() -> None:
-    nothing = effect_of(SeedReplicates(np.array([0.1, 0.2]), np.full((10, 2), np.nan), np.empty((0, 2)), 5))
-    assert np.isnan(nothing.interval().low)
-    assert np.isnan(nothing.p_value())
-    one = effect_of(patient_bootstrap(cluster_sums(np.array([[0.1, 0.2]]), np.array([0, 0]))))
-    assert np.isnan(one.interval().low)
+def test_seven_patients_are_too_few_for_an_interval() -> None:
+    values = np.random.default_rng(2).normal(0, 1, (3, 8))
+    assert np.isnan(one_region_each(values[:, :7]).interval().low)
+    assert np.isfinite(one_region_each(values).interval().low)
 
 
-def test_independent_effects_add_their_variances() -> None:
-    effects = Effect(0.3, 0.1, 4.0), Effect(0.1, 0.2, 9.0)
-    both = independent_sum(effects, (1.0, -1.0))
-    assert both.estimate == pytest.approx(0.2)
-    assert both.error == pytest.approx(np.sqrt(0.05))
-    assert both.df == pytest.approx(0.05**2 / (0.01**2 / 4 + 0.04**2 / 9))
-    typical = 0.01 / (stats.chi2.median(4) / 4), 0.04 / (stats.chi2.median(9) / 9)
-    assert both.typical.error == pytest.approx(np.sqrt(sum(typical)))
-    assert both.typical.df == pytest.approx(sum(typical) ** 2 / (typical[0] ** 2 / 4 + typical[1] ** 2 / 9))
-    values, patient = table(np.random.default_rng(5), 1, 30, 0.1)
-    single = effect_of(patient_bootstrap(cluster_sums(values, patient)))
+def test_half_widths_of_independent_effects_add_as_squares() -> None:
+    first, second = Effect(0.3, (spread(0.04, 0.02, 0.01, 3),)), Effect(0.1, (spread(0.01, 0.05, 0.0, 5, 20.0),))
+    both = independent_sum((first, second), (0.5, -1.0))
+    halves = [own.interval().high - own.estimate for own in (first, second)]
+    assert both.estimate == pytest.approx(0.05)
+    assert both.interval().high - both.estimate == pytest.approx(np.hypot(0.5 * halves[0], halves[1]))
+    assert both.num_seeds == 3
+    single = one_region_each(np.random.default_rng(5).normal(0, 1, (1, 30)))
     with pytest.raises(ValueError, match="single run"):
-        independent_sum((single, effects[0]), (1.0, -1.0))
+        independent_sum((single, first), (1.0, -1.0))
+    assert independent_sum((Effect(0.1, ()), first), (1.0, 1.0)).parts == ()
 
 
 def test_t_interval_and_effect_size_have_their_closed_forms() -> None:

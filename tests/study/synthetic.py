@@ -46,6 +46,7 @@ def write_run(folder: Path, seed: int, shift: float, role: str = "student", pati
         rois = pd.concat(rows)
         rois.loc[rois["sample_id"] == "s000", "iou_top_area"] = np.nan
         rois.to_parquet(folder / "roi_test.parquet")
+        rois.assign(finding="any").to_parquet(folder / "roi_union_test.parquet")  # one finding: the same regions
         (folder / "maps" / "test").mkdir(parents=True, exist_ok=True)
         for i in range(2):
             Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "maps" / "test" / f"s{i:03d}.png")

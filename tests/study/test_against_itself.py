@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmpkd.statistics.estimands import Regions
 from mmpkd.study.analysis.against_itself import against_itself, main
 from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs
@@ -12,15 +13,19 @@ from mmpkd.study.plan.plan_file import load_plan
 from tests.study.synthetic import FakeCommandLine, write_study
 
 
+def one_region_each(num_patients: int) -> Regions:
+    return Regions(np.arange(num_patients), np.zeros(num_patients, np.int64))
+
+
 @pytest.mark.parametrize(("num_runs", "expected"), [(4, 3), (5, 15), (6, comb(6, 3) // 2), (10, 126)])
 def test_every_split_is_judged_once(num_runs: int, expected: int) -> None:
     scores = np.random.default_rng(0).normal(size=(num_runs, 40))
-    assert against_itself(scores, np.arange(40), num_replicates=20).num_splits == expected
+    assert against_itself(scores, one_region_each(40)).num_splits == expected
 
 
 def test_three_runs_are_too_few() -> None:
     with pytest.raises(ValueError, match="at least 4 runs"):
-        against_itself(np.zeros((3, 5)), np.arange(5))
+        against_itself(np.zeros((3, 5)), one_region_each(5))
 
 
 def test_runs_of_one_method_are_seldom_told_apart() -> None:
@@ -29,7 +34,7 @@ def test_runs_of_one_method_are_seldom_told_apart() -> None:
     shares = []
     for pool in range(100):
         scores = rng.normal(0, 0.03, (8, 1)) + rng.normal(0, 0.2, 60) + rng.normal(0, 0.2, (8, 60))
-        claims = against_itself(scores, np.arange(60), num_replicates=100, seed=pool)
+        claims = against_itself(scores, one_region_each(60), seed=pool)
         shares.append(claims.num_false / claims.num_splits)
     assert 0.02 < np.mean(shares) < 0.045
 
@@ -37,7 +42,7 @@ def test_runs_of_one_method_are_seldom_told_apart() -> None:
 def test_runs_of_two_methods_are_told_apart_where_the_split_is_theirs() -> None:
     rng = np.random.default_rng(0)
     scores = np.repeat([0.0, 1.0], 4)[:, None] + rng.normal(0, 0.01, (8, 60))
-    claims = against_itself(scores, np.arange(60), num_replicates=100)
+    claims = against_itself(scores, one_region_each(60))
     assert claims.num_false >= 1
     assert np.abs(claims.estimates).max() == pytest.approx(1, abs=0.02)
 

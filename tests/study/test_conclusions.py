@@ -7,15 +7,16 @@ import pandas as pd
 import pytest
 
 from mmpkd.statistics.hypotheses import equivalence_p_value, holm
+from mmpkd.study.analysis.answers import Unanswered
 from mmpkd.study.analysis.comparison import Compared
-from mmpkd.study.analysis.conclusions import Unanswered, conclude
+from mmpkd.study.analysis.conclusions import conclude
 from mmpkd.study.analysis.run_tables import read_run
 from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.runner import run_all
+from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
-from mmpkd.study.plan.study_plan import StudyError
-from mmpkd.study.report.answer import headline
+from mmpkd.study.report.headline import headline
 from mmpkd.study.report.report import write_report
 from tests.study.synthetic import FakeCommandLine, write_study
 
@@ -62,7 +63,7 @@ def test_the_declared_family_is_corrected_for_its_size(tmp_path: Path) -> None:
 
 def test_one_question_without_an_answer_leaves_the_others_theirs(tmp_path: Path) -> None:
     family = "family: [{arm: baseline, reference: distilled, score: no_such}, {arm: baseline, reference: distilled}]\n"
-    plan = load_plan(write_study(tmp_path, (0, 1), family))
+    plan = load_plan(write_study(tmp_path, (0, 1, 2), family))
     finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), InThisProcess(FakeCommandLine())).finished
     found = conclude(plan, [read_run(run) for run in finished])
     assert found.primary is not None
@@ -117,8 +118,6 @@ def test_levels_and_counts_leave_out_what_is_undefined_in_one_arm(tmp_path: Path
     levels = found.primary.levels
     assert levels.arm - levels.reference == pytest.approx(found.primary.effect.estimate, abs=1e-9)
     assert levels.arm < levels.reference
-    (regression,) = (own for own in found.primary.matched if own.held_equal == "macro_auroc")
-    assert regression.effect.estimate == pytest.approx(-0.02, abs=0.02)
     num_undefined = found.primary.overall.num_undefined
     assert num_undefined > 0
     assert f"({num_undefined} differences are undefined and left out)" in headline(found)
@@ -131,7 +130,7 @@ def test_equivalence_is_told_with_its_margin_and_its_interval(tmp_path: Path) ->
     execute = FakeCommandLine(effects={"distilled": 0.002})
     finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), InThisProcess(execute)).finished
     found = conclude(plan, [read_run(run) for run in finished])
-    assert headline(found).startswith("Distilled and baseline localize equally well within ± 0.05: ")
+    assert headline(found).startswith("Distilled and baseline localize equally well within ± 0.05. ")
     assert found.primary is not None
-    inner = found.primary.effect.interval(0.9)
+    inner = found.primary.effect.interval(0.9, is_skewed=True)
     assert f"(90 % interval {inner.low:+.3f} to {inner.high:+.3f})" in headline(found)

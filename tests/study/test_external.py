@@ -8,8 +8,8 @@ import pytest
 from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.runner import run_all
+from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
-from mmpkd.study.plan.study_plan import StudyError
 from mmpkd.study.report.report import write_report
 from tests.study.synthetic import FakeCommandLine, write_study
 

@@ -3,14 +3,15 @@
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.declaration import declare
+from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
-from mmpkd.study.plan.study_plan import StudyError
 from mmpkd.study.report.report import write_report
 from tests.study.synthetic import FakeCommandLine, write_factorial_study, write_run
 
@@ -51,6 +52,23 @@ def test_arms_below_chance_are_listed(tmp_path: Path) -> None:
     finished = run_all(planned, InThisProcess(FakeCommandLine(effects=effects))).finished
     sentence, _ = write_report(plan, tmp_path / "out", plan.seeds, finished, ())
     assert sentence.endswith("Chest_text, chest_table and breast_table did not beat a map that sees no student.")
+
+
+def test_seeds_whose_runs_do_not_localize_are_left_out_of_a_contrast(tmp_path: Path) -> None:
+    plan = load_plan(write_factorial_study(tmp_path, "domain"))
+    effects = {"chest_text": 0.15, "chest_table": 0.075, "breast_text": 0.05, "breast_table": 0.025}
+    declare(plan, tmp_path / "out", plan.seeds)
+    planned = plan_runs(plan, tmp_path / "out", plan.seeds, ())
+    finished = run_all(planned, InThisProcess(FakeCommandLine(effects=effects))).finished
+    path = tmp_path / "out" / "chest_text" / "seed3" / "roi_test.parquet"
+    rois = pd.read_parquet(path)
+    rois.loc[rois["attribution"] == "rollout", "iou_top_area"] = 0.0
+    rois.to_parquet(path)
+    sentence, _ = write_report(plan, tmp_path / "out", plan.seeds, finished, ())
+    assert sentence.startswith("The effect of distillation on localization is higher in chest than in breast.")
+    assert "+0.07" in sentence
+    assert "5 of 5 planned seeds. 1 seed is left out: a run does not localize." in sentence
+    assert "Fewer than 5 seeds: read it as a hint." in sentence
 
 
 def test_a_factorial_study_of_one_seed_or_missing_arms_has_no_answer_yet(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from mmpkd.study.execution.fingerprint import run_fingerprint
 from mmpkd.study.execution.fold_runs import fold_runs
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.run import Run
+from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.flags import Flag, parse_flags
 from mmpkd.study.plan.plan_file import load_plan
-from mmpkd.study.plan.study_plan import StudyError
 from tests.study.synthetic import write_study
 
 NAMES = st.sampled_from(["config", "data", "data.batch_size", "seed_everything", "trainer.callbacks+", "x"])

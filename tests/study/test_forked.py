@@ -19,7 +19,7 @@ import mmpkd
 from data_modules.files.json_file import write_json
 from mmpkd.commands.processes.run import PROGRAM
 from mmpkd.study.execution.forked import start_command, start_server
-from mmpkd.study.plan.study_plan import StudyError
+from mmpkd.study.plan.errors import StudyError
 from tests.forked import finish, start
 from tests.runs import config, student
 

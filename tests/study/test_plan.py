@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
-from mmpkd.study.plan.study_plan import Arm, Comparison, Measure, StudyError
+from mmpkd.study.plan.questions import Comparison, Measure
+from mmpkd.study.plan.study_plan import Arm
 from tests.study.synthetic import write_factorial_study, write_study
 
 MORE = "external: {elsewhere: {data: data.yaml, overrides: [--data.root=x]}}\nfamily: [{arm: distilled, reference: baseline}]\n"
@@ -25,6 +27,23 @@ def test_a_plan_is_what_its_file_says(tmp_path: Path) -> None:
     assert (plan.external[0].data, plan.external[0].arms) == (tmp_path / "data.yaml", ("baseline", "distilled"))
 
 
+def test_a_family_takes_unit_and_average_from_the_endpoint_and_not_its_margin(tmp_path: Path) -> None:
+    path = write_study(tmp_path, (0, 1), "family: [{arm: baseline, reference: distilled}]\n")
+    path.write_text(path.read_text().replace("score: iou_top_area", "score: x, unit: image, margin: 0.1"))
+    plan = load_plan(path)
+    assert plan.family == (Comparison("baseline", "distilled", "rollout", "x", unit="image"),)
+    assert plan.measure == Measure("rollout", "x", "image")
+    assert (plan.gate, plan.looks) == (True, ())
+
+
+def test_every_comparison_of_a_design_has_its_unit_and_average(tmp_path: Path) -> None:
+    path = write_factorial_study(tmp_path, "domain")
+    path.write_text(path.read_text().replace("  contrast:", "  average: findings\n  contrast:"))
+    plan = load_plan(path)
+    assert plan.factorial is not None
+    assert {own.average for own in plan.factorial.comparisons} == {"findings"}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -40,6 +59,42 @@ def test_a_plan_is_what_its_file_says(tmp_path: Path) -> None:
         ("primary: {", "primary: {oops: 1, ", "primary: unknown key 'oops'."),
         ("score: iou_top_area", "score: x, margin: many", "primary: expected `margin` to be a number but got 'many'."),
         ("score: iou_top_area", "score: x, margin: 0", "primary: expected `margin` to be a number > 0 but got 0.0."),
+        (
+            "score: iou_top_area",
+            "score: x, unit: patient",
+            "primary: expected `unit` to be one of finding, image but got 'patient'.",
+        ),
+        (
+            "score: iou_top_area",
+            "score: x, unit: image, average: findings",
+            "primary: expected `average: patients` with `unit: image` but got `findings`",
+        ),
+        (
+            "attribution: rollout, score: iou_top_area",
+            "attribution: relevance, score: x, unit: image",
+            "primary: expected `unit: finding` with the attribution 'relevance' but got `image`",
+        ),
+        (
+            "family: [{",
+            "family: [{attribution: grad_cam, unit: image, ",
+            "family: expected `unit: finding` with the attribution 'grad_cam' but got `image`",
+        ),
+        (
+            "score: iou_top_area",
+            "score: x, average: regions",
+            "primary: expected `average` to be one of patients, findings",
+        ),
+        ("seeds: [0, 1]", "seeds: [0, 1]\ngate: often", "expected `gate` to be true or false but got 'often'."),
+        (
+            "seeds: [0, 1]",
+            "seeds: [0, 1]\nlooks: [1, 2]",
+            "expected `looks` to be increasing numbers of seeds from 5 on",
+        ),
+        (
+            "seeds: [0, 1]",
+            "seeds: [0, 1, 2, 3, 4, 5]\nlooks: [5]",
+            "expected `looks` to be increasing numbers of seeds",
+        ),
         ("teacher: teacher}", "teacher: 3}", "arms.distilled: expected `teacher` to be text but got 3."),
         (
             "role: teacher}",

@@ -17,8 +17,8 @@ from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.run import FailedRun
 from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.declaration import declare
+from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
-from mmpkd.study.plan.study_plan import StudyError
 from mmpkd.study.report.report import write_report
 from tests.study.synthetic import FakeCommandLine, write_study
 
@@ -59,9 +59,10 @@ def report(folder: Path, effect: float, seeds: tuple[int, ...]) -> tuple[str, st
     [
         (0.1, (0, 1, 2, 3, 4), "Distilled localizes better than baseline"),
         (-0.1, (0, 1, 2, 3, 4), "Distilled localizes worse than baseline"),
-        (0.0006, (0, 1, 2, 3, 4), "No difference in localization"),
-        (0.1, (0, 1), "Fewer than 5 seeds"),
-        (0.1, (0,), "one training run is no evidence about the method"),
+        (-0.001, (0, 1, 2, 3, 4), "No difference in localization"),
+        (0.1, (0, 1, 2), "Fewer than 5 seeds: read it as a hint."),
+        (0.1, (0, 1), "No answer: two seeds; run at least 5."),
+        (0.1, (0,), "No answer: one seed; one training run is no evidence about the method"),
     ],
 )
 def test_the_sentence_says_what_was_seen_and_no_more(
@@ -277,6 +278,6 @@ def test_seeds_that_were_chosen_later_are_told(tmp_path: Path) -> None:
     assert "seeds 0, 1 were declared; this report is of seeds 1." in path.read_text()
 
 
-def test_one_seed_has_no_detectable_effect(tmp_path: Path) -> None:
-    assert "would be shown with a probability" in report(tmp_path / "two", 0.1, (0, 1))[1]
-    assert "would be shown with a probability" not in report(tmp_path / "one", 0.1, (0,))[1]
+def test_fewer_than_three_seeds_have_no_detectable_effect(tmp_path: Path) -> None:
+    assert "would be shown with a probability" in report(tmp_path / "three", 0.1, (0, 1, 2))[1]
+    assert "would be shown with a probability" not in report(tmp_path / "two", 0.1, (0, 1))[1]

@@ -2,22 +2,22 @@
 
 from typing import get_args
 
-import pytest
-
-from mmpkd.statistics.effects import Effect
-from mmpkd.statistics.intervals import IntervalMethod
-from mmpkd.statistics.matching import Held, Matched
-from mmpkd.study.report.comparisons import matched_row
-from mmpkd.study.report.names import EXTRAPOLATED, HELD_EQUAL, INTERVAL_NAMES
+from mmpkd import attribution
+from mmpkd.statistics.effects import IntervalMethod
+from mmpkd.statistics.estimands import AVERAGES
+from mmpkd.statistics.recognition import Beyond
+from mmpkd.study.plan.references import FINDING_MAPS
+from mmpkd.study.report.names import AVERAGE_NAMES, BEYOND_NAMES, INTERVAL_NAMES
 
 
 def test_every_method_has_a_name_of_its_own() -> None:
-    for names, kinds in ((INTERVAL_NAMES, get_args(IntervalMethod)), (HELD_EQUAL, get_args(Held))):
+    named = ((INTERVAL_NAMES, get_args(IntervalMethod)), (AVERAGE_NAMES, AVERAGES), (BEYOND_NAMES, get_args(Beyond)))
+    for names, kinds in named:
         assert set(names) == set(kinds)
         assert len(set(names.values())) == len(kinds)
 
 
-@pytest.mark.parametrize(("is_extrapolated", "note"), [(True, EXTRAPOLATED), (False, "")])
-def test_a_line_over_a_gap_is_told(is_extrapolated: bool, note: str) -> None:
-    row = matched_row(Matched("macro_auroc", Effect(0.1, 0.2, 5.0), 10, is_extrapolated))
-    assert (row.title, row.note, row.num) == ("macro AUROC (regression over runs)", note, 10)
+def test_the_maps_of_a_finding_are_known_by_name() -> None:
+    kinds = [getattr(attribution, name) for name in attribution.__all__]
+    own = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, attribution.ClassAttribution)]
+    assert {kind.name for kind in own if kind is not attribution.ClassAttribution} == set(FINDING_MAPS)

@@ -14,8 +14,8 @@ from mmpkd.study.execution.engines import InThisProcess, InThreads
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.processes import locked
 from mmpkd.study.execution.runner import run_all
+from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
-from mmpkd.study.plan.study_plan import StudyError
 from tests.study.synthetic import FakeCommandLine, planned, write_study
 
 

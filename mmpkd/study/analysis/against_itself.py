@@ -14,16 +14,18 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
+from mmpkd.statistics.arrays import Floats, as_codes
 from mmpkd.statistics.effects import effect_of
-from mmpkd.statistics.resampling import NUM_REPLICATES, Floats, as_codes, cluster_sums, patient_bootstrap
+from mmpkd.statistics.estimands import Average, Regions, run_means
 from mmpkd.study.analysis.pairing import roi_values
 from mmpkd.study.analysis.run_tables import read_run
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.run import is_finished
+from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
-from mmpkd.study.plan.study_plan import StudyError, StudyPlan
+from mmpkd.study.plan.study_plan import StudyPlan
 
 MIN_RUNS = 4
 
@@ -50,15 +52,13 @@ class Claims:
         return len(self.estimates)
 
 
-def against_itself(
-    scores: Floats, patient: NDArray[np.int64], num_replicates: int = NUM_REPLICATES, seed: int = 0
-) -> Claims:
+def against_itself(scores: Floats, regions: Regions, average: Average = "patients", seed: int = 0) -> Claims:
     """Judge every split of the runs of a method into two halves; runs of the halves are paired at random.
 
     Args:
         scores: (R, N) score of R >= 4 runs on N (image, finding) pairs; NaN where undefined.
-        patient: (N,) patient of each pair, as integers from 0.
-        num_replicates: Resamples of the patients for each split.
+        regions: Whose the pairs are.
+        average: What is averaged.
         seed: Seed of the pairing.
 
     Raises:
@@ -70,7 +70,7 @@ def against_itself(
     effects = []
     for first, second in _halves(len(scores)):
         differences = scores[rng.permutation(first)] - scores[rng.permutation(second)]
-        effects.append(effect_of(patient_bootstrap(cluster_sums(differences, patient), num_replicates)))
+        effects.append(effect_of(run_means(differences, regions, average)))
     num_false = sum(effect.interval().excludes_zero for effect in effects)
     return Claims(
         num_runs=len(scores),
@@ -126,8 +126,9 @@ def _claims_of(plan: StudyPlan, arguments: argparse.Namespace) -> Claims:
     if any(not column.index.equals(columns[0].index) for column in columns):
         raise StudyError("Expected runs that were tested on the same ROIs but they differ.")
     scores = np.array([column.to_numpy(dtype=np.float64) for column in columns])
-    patients = as_codes(columns[0].index.get_level_values("patient_id").tolist()) if columns else np.zeros(0, np.int64)
-    return against_itself(scores, patients)
+    index = columns[0].index if columns else pd.MultiIndex.from_tuples([], names=["patient_id", "finding"])
+    patient, finding = (as_codes(index.get_level_values(name).tolist()) for name in ("patient_id", "finding"))
+    return against_itself(scores, Regions(patient, finding), plan.endpoint.average)
 
 
 if __name__ == "__main__":

@@ -2,31 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
-from mmpkd.statistics.auroc_bootstrap import auroc_differences
-from mmpkd.statistics.effects import Effect, paired_effect_size
-from mmpkd.statistics.hypotheses import Verdict, equivalence_p_value, verdict
-from mmpkd.statistics.intervals import Interval, t_interval
-from mmpkd.statistics.matching import Matched, at_equal_auroc, at_equal_confidence, logits, where_both_recognise
-from mmpkd.statistics.resampling import Floats, as_codes, cluster_sums
+from mmpkd.statistics.collapse import MIN_PAIRS, Collapse, collapse_of
+from mmpkd.statistics.effects import MIN_SEEDS, Effect, Interval, paired_effect_size, t_interval
+from mmpkd.statistics.estimands import AVERAGES, run_means
+from mmpkd.statistics.hypotheses import MIN_SEEDS_OF_A_CLAIM, Verdict, equivalence_p_value, verdict
+from mmpkd.statistics.recognition import Arms, Matched, at_equal_recognition
+from mmpkd.study.analysis.by_finding import ByFinding, by_finding
+from mmpkd.study.analysis.confidence import confidence_in
 from mmpkd.study.analysis.difference import Difference, difference
 from mmpkd.study.analysis.levels import Levels, best_baseline_map, run_levels
-from mmpkd.study.analysis.pairing import (
-    by_seed,
-    check_same_images,
-    paired,
-    paired_differences,
-    stacked_predictions,
-    targets_of,
-)
-from mmpkd.study.analysis.run_tables import RunTables
-from mmpkd.study.analysis.scores import macro_auroc
-from mmpkd.study.plan.study_plan import Comparison, NotComparableError
+from mmpkd.study.analysis.macro_auroc import macro_auroc_difference
+from mmpkd.study.analysis.pairing import Pairs, pairs_of
+from mmpkd.study.analysis.progress import ALPHA, Progress, SeedCount
+from mmpkd.study.analysis.run_tables import RunTables, seeds_of
+from mmpkd.study.plan.errors import NotComparableError
+from mmpkd.study.plan.questions import Comparison
+
+# why nothing is claimed, whatever the numbers are
+Limit = Literal["one_seed", "interim", "two_seeds", "few_localize"]
 
 
 @dataclass(frozen=True)
@@ -35,25 +32,35 @@ class Compared:
 
     Attributes:
         declared: As declared.
-        overall: Over all findings.
-        by_finding: For each finding, if there are several; exploratory.
+        overall: The declared average over all regions; if runs collapsed, of the pairs of runs that localize.
+        described: The same by the other averages; described, not tested.
+        findings: The difference by finding; exploratory.
+        count: Planned, finished, failed and missing runs.
+        collapse: Runs that do not localize better than the best map that sees no student.
+        seeds: The seeds.
         seed_means: Mean difference of each seed.
         over_seeds: t-interval over the seeds, for this test set only.
         effect_size: Standardised mean of the seeds' differences.
         auroc: Difference in macro AUROC, to read localization against.
-        matched: The difference at equal classification, by each way that is possible; exploratory.
-        levels: Mean scores of both arms and of the best baseline map, over the ROIs that are defined in both arms.
+        matched: The difference at equal recognition, if it can be had; exploratory.
+        levels: Mean scores of both arms and of the best baseline map, over the regions that are defined in both arms.
+        adjusted: p-value after correction for the other declared questions, or None if there is none to correct for.
     """
 
     declared: Comparison
     overall: Difference
-    by_finding: tuple[Difference, ...]
+    described: tuple[Difference, ...]
+    findings: ByFinding
+    count: SeedCount
+    collapse: Collapse
+    seeds: tuple[int, ...]
     seed_means: tuple[float, ...]
     over_seeds: Interval
     effect_size: float
     auroc: Effect
-    matched: tuple[Matched, ...]
+    matched: Matched | None
     levels: Levels
+    adjusted: float | None = None
 
     @property
     def num_seeds(self) -> int:
@@ -62,102 +69,128 @@ class Compared:
 
     @property
     def effect(self) -> Effect:
-        """The mean difference over all findings."""
+        """The mean difference over all regions."""
         return self.overall.effect
 
     @property
+    def by_finding(self) -> tuple[Difference, ...]:
+        """The difference for each finding, if there are several."""
+        return self.findings.differences
+
+    @property
+    def limit(self) -> Limit | None:
+        """Why nothing is claimed, or None if something may be."""
+        if self.num_seeds == 1:
+            return "one_seed"
+        if self.count.level is None:
+            return "interim"
+        if self.num_seeds < MIN_SEEDS_OF_A_CLAIM:
+            return "two_seeds"
+        return "few_localize" if sum(self.collapse.localizing) < MIN_PAIRS else None
+
+    @property
+    def margin(self) -> float | None:
+        """The margin within which equivalence may be claimed: none from few runs, or if runs collapsed."""
+        is_asked = self.num_seeds >= MIN_SEEDS and not self.collapse.happened
+        return self.declared.margin if is_asked else None
+
+    @property
+    def p_value(self) -> float:
+        """p-value of no difference; NaN where nothing may be claimed."""
+        return float("nan") if self.limit is not None else self.effect.p_value()
+
+    @property
     def equivalence(self) -> float:
-        """p-value of equivalence within the margin; NaN if none was declared."""
-        return float("nan") if self.declared.margin is None else equivalence_p_value(self.effect, self.declared.margin)
+        """p-value of equivalence within the margin; NaN where it may not be claimed."""
+        if self.margin is None or self.limit is not None:
+            return float("nan")
+        return equivalence_p_value(self.effect, self.margin)
 
     @property
     def verdict(self) -> Verdict:
-        """Judgement at the 5 % level."""
-        return verdict(self.effect, self.declared.margin)
+        """Judgement at the level of the study, after correction for its other questions."""
+        if self.limit is not None:
+            return "no claim"
+        found = verdict(self.effect, self.margin, self.count.level or ALPHA)
+        is_open = self.adjusted is None or self.adjusted < (self.count.level or ALPHA)
+        return found if is_open or found == "equivalent" else "not shown"
 
 
-@dataclass(frozen=True)
-class _Runs:
-    """The runs of two arms whose seeds both have, in the same order."""
-
-    arm: list[RunTables]
-    reference: list[RunTables]
-
-    @classmethod
-    def common(cls, arm: Sequence[RunTables], reference: Sequence[RunTables]) -> Self:
-        own = {table.run.seed: table for table in arm}
-        other = {table.run.seed: table for table in reference}
-        seeds = [seed for seed in own if seed in other]
-        return cls([own[seed] for seed in seeds], [other[seed] for seed in seeds])
-
-
-def compare(declared: Comparison, arm: Sequence[RunTables], reference: Sequence[RunTables]) -> Compared:
+def compare(
+    declared: Comparison, arm: Sequence[RunTables], reference: Sequence[RunTables], progress: Progress | None = None
+) -> Compared:
     """Compute a comparison from the finished runs of two arms.
+
+    Args:
+        declared: As declared.
+        arm: Finished runs of the arm.
+        reference: Finished runs of the reference.
+        progress: The planned seeds; those that both arms have by default.
 
     Raises:
         NotComparableError: If there is nothing to compare.
         StudyError: If the arms were tested on different data.
     """
-    frame = paired_differences(arm, reference, declared.measure)
-    values = by_seed(frame)
-    patient = as_codes(frame.index.get_level_values("patient_id").tolist())
-    _check_defined(values, declared)
-    means = cluster_sums(values, patient).seed_means
-    runs = _Runs.common(arm, reference)
-    levels = run_levels(runs.arm, declared.measure, frame)
-    reference_levels = run_levels(runs.reference, declared.measure, frame)
-    baseline = best_baseline_map(runs.reference, declared.score, frame)
+    pairs = pairs_of(arm, reference, declared.measure)
+    _check_defined(pairs, declared)
+    finished = {own[0].run.arm.name: seeds_of(own) for own in (arm, reference)}
+    arm, reference = (_of_seeds(tables, pairs.seeds) for tables in (arm, reference))
+    levels = run_levels(pairs.arm, pairs, declared.average), run_levels(pairs.reference, pairs, declared.average)
+    baseline = best_baseline_map(reference, declared.measure, pairs, declared.average)
+    collapse = collapse_of(*levels, np.nan if baseline is None else baseline.value)
+    means = run_means(pairs.differences, pairs.regions, declared.average).values
+    used = _used(pairs, collapse)
     return Compared(
         declared=declared,
-        overall=difference("all", values, patient),
-        by_finding=_by_finding(frame, values, patient),
+        overall=difference("all", used.differences, used.regions, declared.average, used.findings),
+        described=_described(declared, used),
+        findings=by_finding(declared, arm, reference, used),
+        count=(progress or Progress(pairs.seeds)).count(finished),
+        collapse=collapse,
+        seeds=pairs.seeds,
         seed_means=tuple(means.tolist()),
         over_seeds=t_interval(means),
         effect_size=paired_effect_size(means),
-        auroc=_auroc_difference(runs),
-        matched=_matched(declared.attribution, values, patient, runs, (levels, reference_levels)),
-        levels=Levels(float(levels.mean()), float(reference_levels.mean()), baseline),
+        auroc=macro_auroc_difference(arm, reference),
+        matched=_matched(declared, used, arm, reference),
+        levels=Levels(float(levels[0].mean()), float(levels[1].mean()), baseline),
     )
 
 
-def _check_defined(values: Floats, declared: Comparison) -> None:
-    if np.isnan(values).all(axis=1).any():
+def _of_seeds(tables: Sequence[RunTables], seeds: Sequence[int]) -> list[RunTables]:
+    by_seed = {table.run.seed: table for table in tables}
+    return [by_seed[seed] for seed in seeds]
+
+
+def _check_defined(pairs: Pairs, declared: Comparison) -> None:
+    if np.isnan(pairs.differences).all(axis=1).any():
         raise NotComparableError(
             f"Expected {declared.score} of {declared.attribution} to be defined for some ROI in every run of {declared.arm} and "
             f"{declared.reference} but in one it never is."
         )
 
 
-def _by_finding(frame: pd.DataFrame, values: Floats, patient: NDArray[np.int64]) -> tuple[Difference, ...]:
-    """Return the difference for each finding; of a single one it is the overall difference, and there is nothing to add."""
-    finding = frame.index.get_level_values("finding").to_numpy()
-    names = sorted(set(finding))
-    if len(names) < 2:
-        return ()
-    return tuple(difference(name, values[:, finding == name], patient[finding == name]) for name in names)
+def _used(pairs: Pairs, collapse: Collapse) -> Pairs:
+    """Return the pairs of runs that localize; none if they are too few. A single pair stands for itself."""
+    if not collapse.happened or len(pairs.seeds) == 1:
+        return pairs
+    enough = sum(collapse.localizing) >= MIN_PAIRS
+    return pairs.of([enough and own for own in collapse.localizing])
 
 
-def _auroc_difference(runs: _Runs) -> Effect:
-    check_same_images([*runs.arm, *runs.reference])
-    first = runs.reference[0]
-    patient = as_codes(first.predictions["patient_id"].tolist())
-    arm = stacked_predictions(runs.arm)
-    return auroc_differences(arm, stacked_predictions(runs.reference), targets_of(first), patient).effect()
+def _described(declared: Comparison, pairs: Pairs) -> tuple[Difference, ...]:
+    """Return the difference by the averages that were not declared; findings only if there are several."""
+    averages = AVERAGES if len(pairs.findings) > 1 else ("patients", "regions")
+    others = [average for average in averages if average != declared.average]
+    return tuple(difference("all", pairs.differences, pairs.regions, average, pairs.findings) for average in others)
 
 
 def _matched(
-    attribution: str, values: Floats, patient: NDArray[np.int64], runs: _Runs, levels: tuple[Floats, Floats]
-) -> tuple[Matched, ...]:
-    """Return the difference at equal classification, in each way that is possible."""
-    arm = logits(by_seed(paired(runs.arm, attribution, "probability")))
-    reference = logits(by_seed(paired(runs.reference, attribution, "probability")))
-    in_arm = by_seed(paired(runs.arm, attribution, "recognised")) == 1
-    in_reference = by_seed(paired(runs.reference, attribution, "recognised")) == 1
-    aurocs = np.array([macro_auroc(table) for table in runs.arm])
-    reference_aurocs = np.array([macro_auroc(table) for table in runs.reference])
-    found = (
-        at_equal_confidence(values, arm - reference, patient),
-        where_both_recognise(values, in_arm & in_reference, patient),
-        at_equal_auroc(levels, (aurocs, reference_aurocs)),
-    )
-    return tuple(matched for matched in found if matched is not None)
+    declared: Comparison, pairs: Pairs, arm: Sequence[RunTables], reference: Sequence[RunTables]
+) -> Matched | None:
+    """Return the difference at equal recognition, of the pairs of runs that localize."""
+    if not pairs.seeds:
+        return None
+    tables = [_of_seeds(own, pairs.seeds) for own in (arm, reference)]
+    confidence = Arms(*(confidence_in(own, pairs.index) for own in tables))
+    return at_equal_recognition(Arms(pairs.arm, pairs.reference), confidence, pairs.regions, declared.average)

@@ -7,13 +7,15 @@ both, so their comparison is paired.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mmpkd.statistics.effects import Effect, independent_sum
-from mmpkd.statistics.hypotheses import Verdict, verdict
-from mmpkd.statistics.resampling import as_codes
+from mmpkd.statistics.effects import MIN_SEEDS, Effect, independent_sum
+from mmpkd.statistics.hypotheses import MIN_SEEDS_OF_A_CLAIM, Verdict, verdict
+from mmpkd.study.analysis.comparison import Compared, Limit
 from mmpkd.study.analysis.difference import difference
-from mmpkd.study.analysis.pairing import by_seed, paired_differences
-from mmpkd.study.analysis.run_tables import RunTables
-from mmpkd.study.plan.study_plan import Factorial, NotComparableError
+from mmpkd.study.analysis.pairing import pairs_of
+from mmpkd.study.analysis.progress import ALPHA, Progress, SeedCount
+from mmpkd.study.analysis.run_tables import RunTables, seeds_of
+from mmpkd.study.plan.errors import NotComparableError
+from mmpkd.study.plan.questions import Factorial
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,18 @@ class Contrasted:
     Attributes:
         declared: As declared.
         effects: Main effects and interaction; the one that was declared is the endpoint, the others are exploratory.
-        num_seeds: Training runs of each arm.
+        num_seeds: Training runs of each arm that localize in all arms of their domain.
+        count: Planned, finished, failed and missing runs.
+        num_collapsed: Seeds that are left out, over both domains, because a run does not localize.
+        adjusted: p-value after correction for the other declared questions, or None if there is none to correct for.
     """
 
     declared: Factorial
     effects: FactorialEffects
     num_seeds: int
+    count: SeedCount
+    num_collapsed: int
+    adjusted: float | None = None
 
     @property
     def domains(self) -> tuple[str, str]:
@@ -58,28 +66,59 @@ class Contrasted:
         return effect
 
     @property
+    def limit(self) -> Limit | None:
+        """Why nothing is claimed, or None if something may be."""
+        if self.count.level is None:
+            return "interim"
+        if self.num_seeds < MIN_SEEDS_OF_A_CLAIM:
+            return "few_localize" if self.num_collapsed else "two_seeds"
+        return None
+
+    @property
+    def p_value(self) -> float:
+        """p-value of no contrast; NaN where nothing may be claimed."""
+        return float("nan") if self.limit is not None else self.effect.p_value()
+
+    @property
     def verdict(self) -> Verdict:
-        """Judgement at the 5 % level."""
-        return verdict(self.effect, self.declared.margin)
+        """Judgement at the level of the study, after correction for its other questions."""
+        if self.limit is not None:
+            return "no claim"
+        level = self.count.level or ALPHA
+        is_asked = self.num_seeds >= MIN_SEEDS and not self.num_collapsed
+        found = verdict(self.effect, self.declared.margin if is_asked else None, level)
+        return found if self.adjusted is None or self.adjusted < level or found == "equivalent" else "not shown"
 
 
-def contrast(declared: Factorial, tables: Mapping[str, Sequence[RunTables]]) -> Contrasted:
-    """Compute a contrast from the finished runs of all arms.
+def contrast(
+    declared: Factorial, tables: Mapping[str, Sequence[RunTables]], behind: Sequence[Compared], progress: Progress
+) -> Contrasted:
+    """Compute a contrast from the finished runs of all arms; of a domain, from the seeds that localize in all its arms.
 
     Args:
         declared: The design.
         tables: Finished runs by arm.
+        behind: The comparisons behind it, domain by domain.
+        progress: The planned seeds.
 
     Raises:
         NotComparableError: If the arms of a domain share fewer than two seeds or the domains share patients, or there is no such
             read-out.
     """
-    found = [_in_domain(declared, name, tables) for name in declared.domains]
+    collapsed = {own.declared.arm: _collapsed_seeds(own) for own in behind}
+    found = [_in_domain(declared, name, tables, collapsed) for name in declared.domains]
     shared = found[0].patients & found[1].patients
     if shared:
         raise NotComparableError(f"Expected domains with patients of their own but {len(shared)} are in both.")
     effects = factorial_effects([own.mean for own in found], [own.form for own in found])
-    return Contrasted(declared, effects, min(own.num_seeds for own in found))
+    count = progress.count({name: seeds_of(own) for name, own in tables.items()})
+    num_collapsed = sum(own.num_collapsed for own in found)
+    return Contrasted(declared, effects, min(own.num_seeds for own in found), count, num_collapsed)
+
+
+def _collapsed_seeds(found: Compared) -> set[int]:
+    pairs = zip(found.seeds, found.collapse.localizing, strict=True)
+    return {seed for seed, localizes in pairs if not localizes}
 
 
 @dataclass(frozen=True)
@@ -89,31 +128,39 @@ class _InDomain:
     Attributes:
         mean: Mean over both forms of the differences from the reference.
         form: First form minus second form.
-        num_seeds: Training runs that all its arms have.
+        num_seeds: Training runs that all its arms have, and that localize in all of them.
+        num_collapsed: Seeds that are left out because a run does not.
         patients: Its patients.
     """
 
     mean: Effect
     form: Effect
     num_seeds: int
+    num_collapsed: int
     patients: frozenset[str]
 
 
-def _in_domain(declared: Factorial, name: str, tables: Mapping[str, Sequence[RunTables]]) -> _InDomain:
+def _in_domain(
+    declared: Factorial, name: str, tables: Mapping[str, Sequence[RunTables]], collapsed: Mapping[str, set[int]]
+) -> _InDomain:
     first, second = (declared.comparison(name, form) for form in declared.forms)
     pairs = ((first.arm, first.reference), (second.arm, second.reference), (first.arm, second.arm))
-    frames = [paired_differences(tables[arm], tables[other], declared.measure) for arm, other in pairs]
-    seeds = [seed for seed in frames[0].columns if seed in frames[1] and seed in frames[2]]
+    found = [pairs_of(tables[arm], tables[other], declared.measure) for arm, other in pairs]
+    common = set(found[0].seeds).intersection(found[1].seeds, found[2].seeds)
+    seeds = common - collapsed[first.arm] - collapsed[second.arm]
     if len(seeds) < 2:
-        raise NotComparableError(f"Expected two seeds that all arms of {name} have finished but got {len(seeds)}.")
-    patients = frames[0].index.get_level_values("patient_id").tolist()
-    codes = as_codes(patients)
-    one, other, between = (by_seed(frame[seeds]) for frame in frames)
+        raise NotComparableError(
+            f"Expected two seeds that all arms of {name} have finished, and that localize, but got {len(seeds)}."
+        )
+    one, other, between = (own.of_seeds(seeds) for own in found)
+    regions = one.regions
+    both = (one.differences + other.differences) / 2
     return _InDomain(
-        mean=difference(name, (one + other) / 2, codes).effect,
-        form=difference(name, between, codes).effect,
+        mean=difference(name, both, regions, declared.average).effect,
+        form=difference(name, between.differences, regions, declared.average).effect,
         num_seeds=len(seeds),
-        patients=frozenset(patients),
+        num_collapsed=len(common) - len(seeds),
+        patients=frozenset(one.index.get_level_values("patient_id")),
     )
 
 

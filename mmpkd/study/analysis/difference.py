@@ -1,34 +1,38 @@
-"""A mean difference between two arms over ROIs."""
+"""A mean difference between two arms over regions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mmpkd.statistics.effects import Effect, effect_of
-from mmpkd.statistics.intervals import Interval
-from mmpkd.statistics.resampling import Floats, cluster_sums, patient_bootstrap
-
-_UNDEFINED = Effect(float("nan"), float("nan"), float("nan"))
+from mmpkd.statistics.arrays import Floats
+from mmpkd.statistics.effects import UNDEFINED, Effect, Interval, effect_of
+from mmpkd.statistics.estimands import MIN_FINDING_PATIENTS, Average, Regions, averaged, region_cells
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference between two arms on some ROIs.
+    """A difference between two arms on some regions.
 
     Attributes:
         finding: Finding, or `all`.
+        average: What is averaged.
         effect: Mean paired difference.
-        num_rois: ROI pairs whose score is defined in a run or more.
+        num_rois: Pairs of regions whose score is defined in a run or more.
         num_patients: Their patients.
+        num_effective: Patients of equal weight that would say as much; NaN where there is no difference.
         num_undefined: Differences left out because a score is undefined, over all seeds.
+        left_out: Findings that too few patients have for an average over findings.
     """
 
     finding: str
+    average: Average
     effect: Effect
     num_rois: int
     num_patients: int
+    num_effective: float
     num_undefined: int
+    left_out: tuple[str, ...] = ()
 
     @property
     def interval(self) -> Interval:
@@ -36,24 +40,38 @@ class Difference:
         return self.effect.interval()
 
 
-def difference(name: str, values: Floats, patient: NDArray[np.int64]) -> Difference:
-    """Return a mean difference over ROIs; undefined if a run has no defined pair.
+def difference(
+    name: str, values: Floats, regions: Regions, average: Average, findings: Sequence[str] = ()
+) -> Difference:
+    """Return a mean difference over regions; undefined if a run has no defined pair.
 
     Args:
         name: Finding, or `all`.
-        values: (S, N) differences of S seeds and N ROIs; NaN where undefined.
-        patient: (N,) patient of each ROI.
+        values: (S, N) differences of S seeds and N regions; NaN where undefined.
+        regions: Whose they are.
+        average: What is averaged.
+        findings: Names of the findings by code, for an average over them.
     """
     is_missing = np.isnan(values)
     is_defined = (~is_missing).any(axis=0)
-    effect = _UNDEFINED
-    if not is_missing.all(axis=1).any():
-        codes = np.unique(patient, return_inverse=True)[1]
-        effect = effect_of(patient_bootstrap(cluster_sums(values, codes)))
+    effect = UNDEFINED
+    num_effective = float("nan")
+    left_out: tuple[str, ...] = ()
+    if values.size and not is_missing.all(axis=1).any():
+        cells = region_cells(values, regions, average)
+        runs = averaged(cells, average)
+        effect = effect_of(runs)
+        num_effective = float(runs.num_effective)
+        if average == "findings":
+            too_few = np.flatnonzero(cells.num_patients < MIN_FINDING_PATIENTS)
+            left_out = tuple(findings[code] for code in too_few.tolist())
     return Difference(
         finding=name,
+        average=average,
         effect=effect,
         num_rois=int(is_defined.sum()),
-        num_patients=len(np.unique(patient[is_defined])),
+        num_patients=len(np.unique(regions.patient[is_defined])),
+        num_effective=num_effective,
         num_undefined=int(is_missing.sum()),
+        left_out=left_out,
     )

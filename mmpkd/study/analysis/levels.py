@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from mmpkd.attribution import BASELINE_MAPS
-from mmpkd.statistics.resampling import Floats
-from mmpkd.study.analysis.pairing import by_seed, paired
+from mmpkd.attribution import BASELINE_MAPS, ClassAttribution
+from mmpkd.statistics.arrays import Floats
+from mmpkd.statistics.estimands import Average, run_means
+from mmpkd.study.analysis.pairing import Pairs
 from mmpkd.study.analysis.run_tables import RunTables
-from mmpkd.study.plan.study_plan import Measure
-
-BASELINE_NAMES = tuple(kind.name for kind in BASELINE_MAPS)
+from mmpkd.study.plan.questions import Measure
+from mmpkd.study.plan.references import FINDING_MAPS
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class BaselineLevel:
 
 @dataclass(frozen=True)
 class Levels:
-    """Mean scores over the ROIs that a difference is made of.
+    """Mean scores over the regions that a difference is made of, averaged as it is.
 
     Attributes:
         arm: Score of the arm.
@@ -43,28 +42,43 @@ class Levels:
     baseline: BaselineLevel | None
 
 
-def run_levels(tables: Sequence[RunTables], measure: Measure, differences: pd.DataFrame) -> Floats:
-    """Return the mean score (S,) of each run over the ROIs that its difference is made of.
+def run_levels(scores: Floats, pairs: Pairs, average: Average) -> Floats:
+    """Return the mean score (S,) of each run over the regions that its difference is made of; NaN without a score.
 
     Args:
-        tables: The runs of an arm that are compared.
-        measure: Attribution and score.
-        differences: As from `paired_differences`, NaN where a score of the arm or the reference is undefined.
-
-    Returns:
-        Means; NaN for a run without such an attribution.
+        scores: (S, N) scores of the runs.
+        pairs: The pairs of arms.
+        average: What is averaged.
     """
-    values = by_seed(paired(tables, measure.attribution, measure.score).reindex(differences.index))
-    used = ~np.isnan(values) & ~np.isnan(by_seed(differences))
-    count = used.sum(axis=1)
-    return np.asarray(np.where(used, values, 0.0).sum(axis=1) / np.where(count > 0, count, np.nan))
+    used = np.where(np.isnan(pairs.differences), np.nan, scores)
+    return run_means(used, pairs.regions, average).values
 
 
-def best_baseline_map(tables: Sequence[RunTables], score: str, differences: pd.DataFrame) -> BaselineLevel | None:
-    """Return the best map that sees no student, scored over the ROIs of `run_levels`, or None if none was scored."""
-    levels = [
-        BaselineLevel(name, float(run_levels(tables, Measure(name, score), differences).mean()))
-        for name in BASELINE_NAMES
-    ]
+def best_baseline_map(
+    tables: Sequence[RunTables], measure: Measure, pairs: Pairs, average: Average
+) -> BaselineLevel | None:
+    """Return the best map that sees no student, scored over the regions of a difference, or None if none was scored.
+
+    A map that is the same for all findings is compared with such maps only: the mean region of a finding knows more than it.
+
+    Args:
+        tables: Runs of one arm.
+        measure: What is compared.
+        pairs: The pairs of arms.
+        average: What is averaged.
+    """
+    knows_finding = is_of_finding(tables[0], measure.attribution)
+    levels = []
+    for kind in BASELINE_MAPS:
+        if issubclass(kind, ClassAttribution) and not knows_finding:
+            continue
+        scores = pairs.values(tables, Measure(kind.name, measure.score, measure.unit), measure.score)
+        levels.append(BaselineLevel(kind.name, float(run_levels(scores, pairs, average).mean())))
     known = [level for level in levels if not np.isnan(level.value)]
     return max(known, key=lambda level: level.value) if known else None
+
+
+def is_of_finding(tables: RunTables, attribution: str) -> bool:
+    """Return whether an attribution has a map for each finding; it is then not in the table of unions."""
+    is_known = tables.unions is not None and attribution not in set(tables.unions["attribution"])
+    return is_known or attribution in FINDING_MAPS

@@ -1,78 +1,125 @@
-"""Values of several runs on the same images and ROIs, side by side."""
+"""Values of several runs on the same images and regions, side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from mmpkd.records.prediction_table import probability_column, target_column
-from mmpkd.statistics.resampling import Floats
+from mmpkd.records.roi_table import score_columns
+from mmpkd.statistics.arrays import Floats, as_codes
+from mmpkd.statistics.estimands import Regions
 from mmpkd.study.analysis.run_tables import RunTables
-from mmpkd.study.plan.study_plan import Measure, NotComparableError, StudyError
+from mmpkd.study.plan.errors import NotComparableError, StudyError
+from mmpkd.study.plan.questions import Measure
 
 
-def paired_differences(arm: Sequence[RunTables], reference: Sequence[RunTables], measure: Measure) -> pd.DataFrame:
-    """Return the difference of two arms for every ROI pair and common seed.
+@dataclass(frozen=True)
+class Pairs:
+    """Scores of two arms on the same regions, for the seeds that both have.
+
+    Attributes:
+        seeds: The S seeds.
+        arm: (S, N) score of the arm; NaN where it is undefined in either arm.
+        reference: (S, N) score of the reference.
+        index: (N,) sample_id, patient_id and finding.
+    """
+
+    seeds: tuple[int, ...]
+    arm: Floats
+    reference: Floats
+    index: "pd.Index[Any]"
+
+    @property
+    def differences(self) -> Floats:
+        """(S, N) score of the arm minus that of the reference."""
+        return self.arm - self.reference
+
+    @property
+    def findings(self) -> list[str]:
+        """Names of the findings, in the order of their codes."""
+        return sorted(set(self.index.get_level_values("finding")))
+
+    @property
+    def regions(self) -> Regions:
+        """Patient and finding of each region."""
+        patient, finding = (self.index.get_level_values(name).tolist() for name in ("patient_id", "finding"))
+        return Regions(as_codes(patient), as_codes(finding))
+
+    def of(self, is_used: Sequence[bool]) -> Self:
+        """Return the pairs of some seeds."""
+        rows = np.flatnonzero(is_used)
+        seeds = tuple(self.seeds[row] for row in rows)
+        return replace(self, seeds=seeds, arm=self.arm[rows], reference=self.reference[rows])
+
+    def of_seeds(self, seeds: Collection[int]) -> Self:
+        """Return the pairs of some seeds, named by them."""
+        return self.of([seed in seeds for seed in self.seeds])
+
+    def values(self, tables: Sequence[RunTables], measure: Measure, column: str) -> Floats:
+        """Return a column (S, N) of the localization table of the runs of these seeds; NaN where they do not have it."""
+        by_seed = {table.run.seed: table for table in tables}
+        rows = [_column(by_seed[seed], measure, column).reindex(self.index) for seed in self.seeds]
+        return np.array([row.to_numpy(dtype=np.float64) for row in rows])
+
+
+def pairs_of(arm: Sequence[RunTables], reference: Sequence[RunTables], measure: Measure) -> Pairs:
+    """Return the scores of two arms on the same regions.
 
     Args:
         arm: Runs of the arm.
         reference: Runs of the reference.
         measure: What is compared.
 
-    Returns:
-        Index sample_id, patient_id, finding; one column a seed.
-
     Raises:
         NotComparableError: If the arms have no seed in common, or no such read-out.
-        StudyError: If they were tested on different ROIs.
+        StudyError: If they were tested on different regions.
     """
-    columns = {}
-    for first in arm:
-        for second in reference:
-            if first.run.seed == second.run.seed:
-                own = roi_values(first, measure)
-                other = roi_values(second, measure)
-                if not own.index.equals(other.index):
-                    raise StudyError(_different(first, second, "ROIs"))
-                columns[first.run.seed] = own - other
-    frame = pd.DataFrame(columns)
-    if frame.empty:
+    other = {table.run.seed: table for table in reference}
+    common = [table for table in arm if table.run.seed in other]
+    if not common:
         names = [tables[0].run.arm.name for tables in (arm, reference) if tables]
         raise NotComparableError(
             f"Expected a seed and ROIs that both arms of a comparison have but {names} have none in common."
         )
-    return frame
-
-
-def paired(tables: Sequence[RunTables], attribution: str, column: str) -> pd.DataFrame:
-    """Return a column of the per-ROI table of several runs, in the order of `paired_differences`; one column a seed."""
-    return pd.DataFrame({table.run.seed: _column(table, attribution, column) for table in tables})
-
-
-def by_seed(frame: pd.DataFrame) -> Floats:
-    """Return a table of ROIs and seeds as an array (S, N)."""
-    return frame.to_numpy(dtype=np.float64).T
+    first = roi_values(common[0], measure)
+    scores = []
+    for table in common:
+        of_seed = table, other[table.run.seed]
+        values = [roi_values(own, measure) for own in of_seed]
+        for own, found in zip(of_seed, values, strict=True):
+            if not found.index.equals(first.index):
+                raise StudyError(_different(common[0], own, "ROIs"))
+        scores.append([found.to_numpy(dtype=np.float64) for found in values])
+    both = np.array(scores)  # (S, 2, N)
+    both[np.isnan(both).any(axis=1, keepdims=True).repeat(2, axis=1)] = np.nan
+    return Pairs(tuple(table.run.seed for table in common), both[:, 0], both[:, 1], first.index)
 
 
 def roi_values(tables: RunTables, measure: Measure) -> "pd.Series[float]":
-    """Return a score of every ROI of a run, by sample_id, patient_id and finding.
+    """Return a score of every region of a run, by sample_id, patient_id and finding.
 
     Raises:
         NotComparableError: If the run has no such read-out or score.
     """
-    rois = tables.rois
-    known = [] if rois is None else sorted(rois["attribution"].unique())
-    if rois is None or measure.attribution not in known or measure.score not in tables.scores:
+    table = tables.localization(measure.unit)
+    known = [] if table is None else sorted(table["attribution"].unique())
+    scores = [] if table is None else score_columns(table)
+    if measure.attribution not in known or measure.score not in scores:
         raise NotComparableError(
-            f"Expected read-out '{measure.attribution}' with score '{measure.score}' in {tables.run.record.rois('test')} but "
-            f"it has the read-outs {known} and the scores {tables.scores}."
+            f"Expected read-out '{measure.attribution}' with score '{measure.score}' in {tables.localization_path(measure.unit)} "
+            f"but it has the read-outs {known} and the scores {scores}."
         )
-    return _column(tables, measure.attribution, measure.score)
+    return _column(tables, measure, measure.score)
 
 
-def _column(tables: RunTables, attribution: str, column: str) -> "pd.Series[float]":
-    assert tables.rois is not None
-    own = tables.rois[tables.rois["attribution"] == attribution]
+def _column(tables: RunTables, measure: Measure, column: str) -> "pd.Series[float]":
+    """Return a column of an attribution by region; empty if the run does not have it."""
+    table = tables.localization(measure.unit)
+    assert table is not None
+    own = table[table["attribution"] == measure.attribution]
     return own.set_index(["sample_id", "patient_id", "finding"])[column].sort_index()
 
 

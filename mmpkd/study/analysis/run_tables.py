@@ -11,7 +11,8 @@ from mmpkd.records.roi_table import score_columns
 from mmpkd.records.tables import read_table
 from mmpkd.study.execution.command import RunCommand
 from mmpkd.study.execution.run import Run
-from mmpkd.study.plan.study_plan import StudyError
+from mmpkd.study.plan.errors import StudyError
+from mmpkd.study.plan.questions import Unit
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class RunTables:
         test: What its test found.
         predictions: One row a test image.
         rois: One row an (image, finding, attribution); None for a teacher or a data set without ROIs.
+        unions: One row an (image, attribution), of all regions of the image together; None where there is no such table.
     """
 
     run: Run
@@ -31,6 +33,7 @@ class RunTables:
     test: TestRecord
     predictions: pd.DataFrame
     rois: pd.DataFrame | None
+    unions: pd.DataFrame | None = None
 
     @property
     def monitor(self) -> str | None:
@@ -41,6 +44,14 @@ class RunTables:
     def scores(self) -> list[str]:
         """Localization scores that the table has."""
         return [] if self.rois is None else score_columns(self.rois)
+
+    def localization(self, unit: Unit) -> pd.DataFrame | None:
+        """Return the table whose maps are scored against the region of a finding, or against all regions of an image."""
+        return self.rois if unit == "finding" else self.unions
+
+    def localization_path(self, unit: Unit) -> Path:
+        """Return where that table lies."""
+        return self.run.record.rois("test") if unit == "finding" else self.run.record.unions("test")
 
 
 def read_run(run: Run) -> RunTables:
@@ -56,15 +67,18 @@ def read_run(run: Run) -> RunTables:
             f"Expected the test of a finished run in {run.folder} but it is not complete. Delete the folder and rerun."
         )
     predictions = _read(run, folder.predictions("test")).sort_values("sample_id", ignore_index=True)
-    rois = _read(run, folder.rois("test")) if folder.rois("test").is_file() else None
-    if rois is not None and rois.empty:
-        rois = None
-    return RunTables(run, state, state.test, predictions, rois)
+    tables = [_read_rows(run, path) for path in (folder.rois("test"), folder.unions("test"))]
+    return RunTables(run, state, state.test, predictions, *tables)
 
 
 def tested_on(tables: Sequence[RunTables], test_set: str) -> list[RunTables]:
     """Return the runs that were tested on another data set, or with "" on the study's own."""
     return [table for table in tables if table.run.test_set == test_set]
+
+
+def seeds_of(tables: Sequence[RunTables]) -> set[int]:
+    """Return the seeds of runs."""
+    return {table.run.seed for table in tables}
 
 
 def tables_by_arm(tables: Sequence[RunTables], arms: Iterable[str]) -> dict[str, list[RunTables]]:
@@ -74,6 +88,12 @@ def tables_by_arm(tables: Sequence[RunTables], arms: Iterable[str]) -> dict[str,
         if table.run.arm.name in found:
             found[table.run.arm.name].append(table)
     return found
+
+
+def _read_rows(run: Run, path: Path) -> pd.DataFrame | None:
+    """Read a table; None if there is none, or it has no rows."""
+    frame = _read(run, path) if path.is_file() else None
+    return None if frame is None or frame.empty else frame
 
 
 def _read(run: Run, path: Path) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmpkd.metrics.classification import auroc, average_precision, expected_calibration_error
-from mmpkd.statistics.resampling import Floats
+from mmpkd.statistics.arrays import Floats
 from mmpkd.study.analysis.pairing import stacked_predictions, targets_of
 from mmpkd.study.analysis.run_tables import RunTables
 
@@ -57,11 +57,6 @@ def results_table(tables: Sequence[RunTables]) -> pd.DataFrame:
         rows += _localization(table)
     names = [field.name for field in fields(ScoreRow)]
     return pd.DataFrame([astuple(row) for row in rows], columns=names)
-
-
-def macro_auroc(table: RunTables) -> float:
-    """Return the mean AUROC of a run over the findings that have one."""
-    return next(row.value for row in _classification(table) if row.measure == "auroc" and row.finding == ALL)
 
 
 def _classification(table: RunTables) -> Iterator[ScoreRow]:

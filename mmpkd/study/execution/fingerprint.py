@@ -10,7 +10,7 @@ from mmpkd.cli.yaml_file import BASE, read_settings, with_bases
 from mmpkd.records import RunFolder
 from mmpkd.study.execution.command import identity_flags
 from mmpkd.study.execution.run import Run
-from mmpkd.study.plan.study_plan import StudyError
+from mmpkd.study.plan.errors import StudyError
 
 _ADVICE = "Delete or move the folder to train again, or give --out another one."
 

@@ -27,7 +27,7 @@ from tempfile import gettempdir
 from types import ModuleType
 from typing import Any
 
-from mmpkd.study.plan.study_plan import StudyError
+from mmpkd.study.plan.errors import StudyError
 
 # on macOS, Metal and other frameworks do not work in a process that was forked after they were loaded
 METHOD = "spawn" if sys.platform == "darwin" else "forkserver"

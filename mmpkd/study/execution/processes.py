@@ -12,7 +12,7 @@ from mmpkd.cli.error_lines import DEBUG
 from mmpkd.records.lock import hold
 from mmpkd.study.execution.command import RunCommand
 from mmpkd.study.execution.forked import Program, start_command, start_server
-from mmpkd.study.plan.study_plan import StudyError
+from mmpkd.study.plan.errors import StudyError
 
 _SERVER_IS_GONE = 255  # what multiprocessing says then
 

@@ -12,20 +12,28 @@ from mmpkd.study.plan.study_plan import StudyPlan
 FILE = "declared.json"
 
 
-def declare(plan: StudyPlan, out: Path, seeds: Sequence[int]) -> None:
-    """Write down the declared questions and the seeds, unless an earlier start of the study did."""
+def declare(plan: StudyPlan, out: Path, seeds: Sequence[int], finished: Sequence[str] = ()) -> None:
+    """Write down the declared questions and the seeds, unless an earlier start of the study did.
+
+    Args:
+        plan: The study.
+        out: Its folder.
+        seeds: Seeds of the student arms; a study that plans looks declares all of its own.
+        finished: Names of the student runs that are finished by now: what is declared after them is exploratory.
+    """
     if not (out / FILE).is_file():
-        write_json(out / FILE, {**_questions(plan), "seeds": list(seeds)})
+        declared = plan.seeds if plan.looks else seeds
+        write_json(out / FILE, {**_questions(plan), "seeds": list(declared), "finished": list(finished)})
 
 
 def is_as_declared(plan: StudyPlan, out: Path) -> bool:
-    """Return whether endpoint, margins and family are those that were written down before the first run."""
+    """Return whether endpoint, margins, family, gate and looks are those that were written down before any run was finished."""
     path = out / FILE
     if not path.is_file():
         return False
     declared = read_json(path)
-    del declared["seeds"]
-    return bool(declared == json.loads(json.dumps(_questions(plan))))
+    questions = {name: value for name, value in declared.items() if name not in ("seeds", "finished")}
+    return bool(questions == json.loads(json.dumps(_questions(plan)))) and not declared["finished"]
 
 
 def declared_seeds(out: Path) -> tuple[int, ...] | None:
@@ -39,4 +47,6 @@ def _questions(plan: StudyPlan) -> dict[str, Any]:
         "primary": None if plan.primary is None else asdict(plan.primary),
         "factorial": None if plan.factorial is None else asdict(plan.factorial),
         "family": [asdict(comparison) for comparison in plan.family],
+        "gate": plan.gate,
+        "looks": list(plan.looks),
     }

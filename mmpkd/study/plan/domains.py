@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mmpkd.study.plan.study_plan import REFERENCE, Arm, External, StudyPlan
+from mmpkd.study.plan.questions import REFERENCE
+from mmpkd.study.plan.study_plan import Arm, External, StudyPlan
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, g
 from jsonargparse import ArgumentError, ArgumentParser
 
 from data_modules.suggestion import did_you_mean
-from mmpkd.study.plan.study_plan import StudyError
+from mmpkd.study.plan.errors import StudyError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -21,6 +21,7 @@ _IN_WORDS: Mapping[object, str] = {
     str: "text",
     int: "an integer",
     float: "a number",
+    bool: "true or false",
     tuple[str, ...]: "a list of text",
     tuple[int, ...]: "a list of integers",
     tuple[Path, ...]: "a path or a list of paths",

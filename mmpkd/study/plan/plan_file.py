@@ -8,9 +8,11 @@ from typing import Any
 import yaml
 
 from mmpkd.study.plan.entries import at, check_keys, mapping, parsed
+from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.flags import check_overrides
+from mmpkd.study.plan.questions import Comparison, Factorial, check_endpoint
 from mmpkd.study.plan.references import check_references
-from mmpkd.study.plan.study_plan import Arm, Comparison, External, Factorial, StudyError, StudyPlan, check_endpoint
+from mmpkd.study.plan.study_plan import Arm, External, StudyPlan
 
 
 def load_plan(path: Path) -> StudyPlan:
@@ -81,11 +83,11 @@ def _arm(name: str, values: dict[str, Any], folder: Path) -> Arm:
 
 
 def _family(entries: object, endpoint: Comparison | Factorial) -> tuple[Comparison, ...]:
-    """Read the family; its members take attribution and score from the endpoint if they do not name their own."""
+    """Read the family; its members take what they do not name themselves from the endpoint, but for the margin."""
     with at("family"):
         if not isinstance(entries, list):
             raise StudyError(f"Expected a list but got {entries!r}.")
-        same = {"attribution": endpoint.attribution, "score": endpoint.score}
+        same = {name: getattr(endpoint, name) for name in ("attribution", "score", "unit", "average")}
         return tuple(parsed(Comparison, {**same, **mapping(entry)}) for entry in entries)
 
 

@@ -1,18 +1,23 @@
-"""Whether the names of arms in a study are those of arms, and of the right ones."""
+"""Whether what a study names is there: arms, and maps that its question can be asked of."""
 
 from collections.abc import Iterator
 
 from data_modules.suggestion import did_you_mean
 from mmpkd.study.plan.domains import domain_of
-from mmpkd.study.plan.study_plan import StudyError, StudyPlan
+from mmpkd.study.plan.errors import StudyError
+from mmpkd.study.plan.questions import Measure
+from mmpkd.study.plan.study_plan import StudyPlan
+
+# attributions with a map for each finding; the classes are not asked, since importing them takes seconds
+FINDING_MAPS = ("grad_cam", "mean_roi", "relevance")
 
 
 def check_references(plan: StudyPlan) -> None:
     """Check the arms that a plan refers to by name.
 
     Raises:
-        StudyError: If a teacher, or an arm that is compared or tested elsewhere, is none of the plan, or a factorial design
-            does not have each student arm once.
+        StudyError: If a teacher, or an arm that is compared or tested elsewhere, is none of the plan, a factorial design does
+            not have each student arm once, or the maps of one finding are to be scored against all regions of an image.
     """
     _check_teachers(plan)
     students = [arm.name for arm in plan.students]
@@ -23,6 +28,8 @@ def check_references(plan: StudyPlan) -> None:
             )
     if plan.factorial is not None:
         _check_design(plan, plan.factorial.arms, students)
+    for where, measure in _measures(plan):
+        _check_unit(where, measure)
 
 
 def _check_teachers(plan: StudyPlan) -> None:
@@ -51,6 +58,21 @@ def _compared(plan: StudyPlan) -> Iterator[tuple[str, str]]:
     if plan.factorial is not None:
         for name in plan.factorial.arms:
             yield "factorial.domains", name
+
+
+def _measures(plan: StudyPlan) -> Iterator[tuple[str, Measure]]:
+    """Yield what a plan measures, each with the place where it says so."""
+    yield "primary" if plan.factorial is None else "factorial", plan.measure
+    for comparison in plan.family:
+        yield "family", comparison.measure
+
+
+def _check_unit(where: str, measure: Measure) -> None:
+    if measure.unit == "image" and measure.attribution in FINDING_MAPS:
+        raise StudyError(
+            f"{where}: expected `unit: finding` with the attribution {measure.attribution!r} but got `image`: it has a map for "
+            "each finding, and none for an image."
+        )
 
 
 def _check_design(plan: StudyPlan, used: list[str], students: list[str]) -> None:

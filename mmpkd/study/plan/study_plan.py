@@ -1,37 +1,18 @@
-"""The arms of a study and the questions that it declares."""
+"""A study: its arms, its seeds and the questions that it declares."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Literal
 
-Contrast = Literal["domain", "form", "interaction"]
+from mmpkd.study.plan.errors import StudyError
+from mmpkd.study.plan.questions import Comparison, Factorial, Measure, check_endpoint
+
 Role = Literal["teacher", "student"]
-REFERENCE = "reference"
+# with fewer, the boundary is out of reach
+MIN_SEEDS_AT_A_LOOK = 5
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-
-class StudyError(Exception):
-    """A study cannot be planned, continued or reported; the message says why and what to do."""
-
-
-class NotComparableError(StudyError):
-    """Two arms cannot be compared, or not by that score; other questions of the study can be answered."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """An attribution, and the score by which its maps are compared.
-
-    Attributes:
-        attribution: Attribution in the localization table.
-        score: Column of the localization table; higher must be better.
-    """
-
-    attribution: str
-    score: str
 
 
 @dataclass(frozen=True)
@@ -64,99 +45,6 @@ class Arm:
             raise StudyError(f"Expected a teacher without `teacher` but got {self.teacher!r}. Remove it.")
         if self.seed_offset < 0:
             raise StudyError(f"Expected `seed_offset` to be an integer >= 0 but got {self.seed_offset}.")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A difference between two student arms, declared before anything runs.
-
-    Attributes:
-        arm: Student arm that the question is about.
-        reference: Student arm that it is compared with.
-        attribution: Read-out of the localization table.
-        score: Column of the localization table; higher must be better.
-        margin: Smallest difference that matters, in units of the score; enables an equivalence test.
-
-    Raises:
-        StudyError: If the margin is not positive, or an arm is compared with itself.
-    """
-
-    arm: str
-    reference: str
-    attribution: str
-    score: str
-    margin: float | None = None
-
-    def __post_init__(self) -> None:
-        _check_margin(self.margin)
-        if self.arm == self.reference:
-            raise StudyError(f"Expected two different arms to compare but got {self.arm!r} twice.")
-
-    @property
-    def measure(self) -> Measure:
-        """Attribution and score that are compared."""
-        return Measure(self.attribution, self.score)
-
-
-@dataclass(frozen=True)
-class Factorial:
-    """Two domains x two forms of privileged information, each with a difference from the domain's own reference.
-
-    Attributes:
-        contrast: The declared endpoint: the effect of the `domain`, of the `form`, or their `interaction`.
-        attribution: Read-out of the localization table.
-        score: Column of the localization table; higher must be better.
-        domains: Two domains; each maps `reference` and the two forms to student arms.
-        margin: Smallest contrast that matters, in units of the score; enables an equivalence test.
-
-    Raises:
-        StudyError: If the margin is not positive, or the design is not two by two.
-    """
-
-    contrast: Contrast
-    attribution: str
-    score: str
-    domains: Mapping[str, Mapping[str, str]]
-    margin: float | None = None
-
-    def __post_init__(self) -> None:
-        _check_margin(self.margin)
-        forms = [_forms(arms) for arms in self.domains.values()]
-        has_references = all(REFERENCE in arms for arms in self.domains.values())
-        if len(forms) != 2 or not has_references or len(forms[0]) != 2 or forms[0] != forms[1]:
-            raise StudyError(
-                f"Expected two domains, each with a `{REFERENCE}` and the same two forms in the same order, but got "
-                f"{self.domains}."
-            )
-
-    @property
-    def forms(self) -> tuple[str, str]:
-        """Names of the two forms."""
-        first, second = _forms(next(iter(self.domains.values())))
-        return first, second
-
-    @property
-    def measure(self) -> Measure:
-        """Attribution and score that are compared."""
-        return Measure(self.attribution, self.score)
-
-    @property
-    def arms(self) -> list[str]:
-        """The arms of all domains."""
-        names: list[str] = []
-        for arms in self.domains.values():
-            names += arms.values()
-        return names
-
-    @property
-    def comparisons(self) -> list[Comparison]:
-        """The differences behind the contrast, domain by domain."""
-        return [self.comparison(domain, form) for domain, form in product(self.domains, self.forms)]
-
-    def comparison(self, domain: str, form: str) -> Comparison:
-        """Return the difference of one form from the reference of its domain."""
-        arms = self.domains[domain]
-        return Comparison(arms[form], arms[REFERENCE], self.attribution, self.score)
 
 
 @dataclass(frozen=True)
@@ -200,9 +88,12 @@ class StudyPlan:
         overrides: Lightning flags added to every run.
         teacher_seed: Seed of the teachers.
         notes: Sentences that the report shows verbatim.
+        gate: Whether the family can only be claimed if the endpoint is; if not, Holm's correction is over both.
+        looks: Numbers of finished seeds at which the study may answer, the last one all; none: only when all are finished.
 
     Raises:
-        StudyError: If the name is none for a folder, a seed is negative or there twice, or not one endpoint is declared.
+        StudyError: If the name is none for a folder, a seed is negative or there twice, not one endpoint is declared, or the
+            looks do not increase to the number of seeds.
     """
 
     name: str
@@ -216,12 +107,15 @@ class StudyPlan:
     overrides: tuple[str, ...] = ()
     teacher_seed: int = 0
     notes: tuple[str, ...] = ()
+    gate: bool = True
+    looks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name)
         check_seeds(self.seeds)
         check_seeds([self.teacher_seed])
         check_endpoint(self.primary, self.factorial)
+        _check_looks(self.looks, len(self.seeds))
 
     def arm(self, name: str) -> Arm:
         """Return the arm of that name."""
@@ -238,11 +132,16 @@ class StudyPlan:
         return tuple(arm for arm in self.arms if arm.role == "student")
 
     @property
-    def measure(self) -> Measure:
-        """Attribution and score of the declared endpoint."""
+    def endpoint(self) -> Comparison | Factorial:
+        """The declared endpoint."""
         declared = self.factorial or self.primary
         assert declared is not None
-        return declared.measure
+        return declared
+
+    @property
+    def measure(self) -> Measure:
+        """Attribution, score and unit of the declared endpoint."""
+        return self.endpoint.measure
 
 
 def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
@@ -256,16 +155,11 @@ def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def check_endpoint(primary: Comparison | None, factorial: Factorial | None) -> None:
-    """Check that one endpoint is declared.
-
-    Raises:
-        StudyError: If none is, or both are.
-    """
-    if (primary is None) == (factorial is None):
+def _check_looks(looks: Sequence[int], num_seeds: int) -> None:
+    if looks and (min(looks) < MIN_SEEDS_AT_A_LOOK or sorted(set(looks)) != list(looks) or looks[-1] != num_seeds):
         raise StudyError(
-            "Expected one declared endpoint, `primary` (a comparison) or `factorial` (a contrast), but got "
-            f"{'none' if primary is None else 'both'}."
+            f"Expected `looks` to be increasing numbers of seeds from {MIN_SEEDS_AT_A_LOOK} on, the last one all {num_seeds} of "
+            f"`seeds`, but got {list(looks)}."
         )
 
 
@@ -279,12 +173,3 @@ def check_name(name: str) -> None:
         raise StudyError(
             f"Expected a name of letters, digits, '_', '-' and '.', which is also a folder (and not 'report'), but got {name!r}."
         )
-
-
-def _check_margin(margin: float | None) -> None:
-    if margin is not None and not margin > 0:
-        raise StudyError(f"Expected `margin` to be a number > 0 but got {margin}.")
-
-
-def _forms(arms: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(name for name in arms if name != REFERENCE)

@@ -1,137 +1,136 @@
-"""The answer of a study in one sentence or a few, plain about one seed, about nothing shown, and about looking nowhere."""
+"""The answer of a comparison in a few sentences, plain about one seed, about nothing shown, and about looking nowhere."""
 
 import math
 from collections.abc import Mapping, Sequence
 
-from mmpkd.statistics.effects import Effect
+from mmpkd.statistics.collapse import may_collapse
+from mmpkd.statistics.estimands import MIN_FINDING_PATIENTS
 from mmpkd.statistics.hypotheses import Verdict
+from mmpkd.study.analysis.by_finding import ByFinding
 from mmpkd.study.analysis.comparison import Compared
-from mmpkd.study.analysis.conclusions import Conclusions, Unanswered
 from mmpkd.study.analysis.contrast import Contrasted
-from mmpkd.study.analysis.difference import Difference
-from mmpkd.study.plan.study_plan import Comparison, Contrast, Factorial
-from mmpkd.study.report.caveats import NOT_ABSENT, SINGLE_SEED, few_seeds
-from mmpkd.study.report.names import BASELINE_TITLES, measure_name
-
-
-def headline(conclusions: Conclusions) -> str:
-    """Return the answer to the question that the study asks, or why there is none."""
-    endpoint = conclusions.endpoint
-    if isinstance(endpoint, Unanswered):
-        return no_answer(endpoint)
-    if isinstance(endpoint, Contrasted):
-        return contrast_answer(endpoint, conclusions.exploratory)
-    return answer(endpoint)
-
-
-def no_answer(found: Unanswered) -> str:
-    """Return why a question has no answer."""
-    if found.why == "unfinished":
-        return f"No answer yet: no finished run of {' and '.join(found.arms)}."
-    reasons = {
-        "no_rois": "the test split has no regions of interest.",
-        "one_seed": "a contrast between domains needs two seeds or more; see the differences below.",
-        "not_comparable": found.detail,
-    }
-    return f"No answer: {reasons[found.why]}"
+from mmpkd.study.analysis.progress import ALPHA
+from mmpkd.study.report.caveats import NOT_ABSENT, few_seeds, no_verdict, planned_seeds
+from mmpkd.study.report.names import AVERAGE_NAMES, BASELINE_TITLES, measure_name
 
 
 def answer(found: Compared) -> str:
     """Return the answer to a comparison of two arms, with its interval."""
     declared = found.declared
-    what = f"{measure_name(declared.measure)}, {declared.arm} minus {declared.reference}"
-    counts = _counts(found.overall)
-    if found.num_seeds == 1:
-        estimate = with_interval(found.effect)
-        return f"{what}: {estimate} on {counts}, for one seed; {SINGLE_SEED}. {_against_chance(found)}"
-    estimate = with_interval(found.effect, _level(found.verdict))
-    scope = f"over {found.num_seeds} seeds and {counts}"
-    absence = NOT_ABSENT if found.verdict == "not shown" else ""
-    return (
-        f"{_claim(declared, found.verdict)}: {what}, {estimate}, {scope}.{absence}{few_seeds(found.num_seeds)} "
-        f"{_against_chance(found)}"
-    )
+    what = f"{measure_name(declared.measure)}, {AVERAGE_NAMES[declared.average]}, {declared.arm} minus {declared.reference}"
+    estimate = estimate_of(found)
+    seeds = planned_seeds(found.count) if found.limit != "interim" else f"{found.num_seeds} seeds"
+    has_estimate = not math.isnan(found.effect.estimate)
+    said = [
+        _claim(found),
+        f"{capital(what)}: {estimate}, {seeds}, {_counts(found)}." if has_estimate else "",
+        _by_finding(found.findings),
+        _other_averages(found),
+        NOT_ABSENT if found.verdict == "not shown" else "",
+        few_seeds(found.num_seeds) if found.limit is None else "",
+        _may_collapse(found),
+        against_chance(found),
+    ]
+    return " ".join(part for part in said if part)
 
 
-def _claim(declared: Comparison, verdict: Verdict) -> str:
-    arm = _capital(declared.arm)
+def _claim(found: Compared) -> str:
+    """Return the verdict as a sentence: of runs that localize, if some do not."""
+    declared = found.declared
+    arms = f"{declared.arm} and {declared.reference}"
     claims: Mapping[Verdict, str] = {
-        "higher": f"{arm} localizes better than {declared.reference}",
-        "lower": f"{arm} localizes worse than {declared.reference}",
-        "equivalent": f"{arm} and {declared.reference} localize equally well within ± {declared.margin}",
-        "not shown": f"No difference in localization between {declared.arm} and {declared.reference} is shown",
+        "higher": f"{declared.arm} localizes better than {declared.reference}",
+        "lower": f"{declared.arm} localizes worse than {declared.reference}",
+        "equivalent": f"{arms} localize equally well within ± {declared.margin}",
+        "not shown": f"no difference in localization between {arms} is shown",
     }
-    return claims[verdict]
+    claim = claims[found.verdict] if found.limit is None else ""
+    if not found.collapse.happened:
+        return f"{capital(claim)}." if found.limit is None else no_verdict(found.limit, found.count)
+    among = f"Of the {sum(found.collapse.localizing)} seeds whose runs both localize, {claim}."
+    return f"{_collapsed(found)} {among if found.limit is None else no_verdict(found.limit, found.count)}"
 
 
-def _counts(overall: Difference) -> str:
-    counts = f"{overall.num_rois} ROIs of {overall.num_patients} patients"
+def _collapsed(found: Compared) -> str:
+    """Return how many runs of each arm do not localize, and whether the arms differ in that."""
+    declared, collapse = found.declared, found.collapse
+    floor = found.levels.baseline
+    assert floor is not None
+    arms = (declared.arm, collapse.arm), (declared.reference, collapse.reference)
+    counts = " and ".join(f"{sum(own)} of {len(own)} runs of {name}" for name, own in arms)
+    title = BASELINE_TITLES[floor.name]
+    best = f"{title[:1].lower()}{title[1:]} ({floor.value:.3f})"
+    alike = f"p = {collapse.p_value:.3f} that the arms are alike in that"
+    return f"{capital(counts)} do not localize better than the {best}; {alike}."
+
+
+def _counts(found: Compared) -> str:
+    overall = found.overall
+    what = "images" if found.declared.unit == "image" else "ROIs"
+    counts = f"{overall.num_rois} {what} of {overall.num_patients} patients"
+    if round(overall.num_effective) < overall.num_patients:
+        counts += f" (which count as {overall.num_effective:.0f} of equal weight)"
     if overall.num_undefined:
         counts += f" ({overall.num_undefined} differences are undefined and left out)"
+    if overall.left_out:
+        counts += f", without {' and '.join(overall.left_out)}, which fewer than {MIN_FINDING_PATIENTS} patients have"
     return counts
 
 
-def contrast_answer(found: Contrasted, behind: Sequence[Compared]) -> str:
-    """Return the answer to a contrast of a factorial design, with its interval.
+def _by_finding(findings: ByFinding) -> str:
+    """Say whether the difference differs between findings."""
+    if not findings.differing:
+        return ""
+    parts = []
+    for word, is_higher in (("higher", True), ("lower", False)):
+        names = [own.finding for own in findings.differing if own.is_higher == is_higher]
+        if names:
+            parts.append(f"{word} for {', '.join(names)}")
+    return f"It differs between findings: {'; '.join(parts)}."
 
-    Args:
-        found: The contrast.
-        behind: The differences behind it.
+
+def _other_averages(found: Compared) -> str:
+    """Say which average has the other sign."""
+    own = found.effect.estimate
+    others = [other for other in found.described if other.effect.estimate * own < 0]
+    said = [f"the {AVERAGE_NAMES[other.average]} ({other.effect.estimate:+.3f})" for other in others]
+    have = "has" if len(said) == 1 else "have"
+    return f"{capital(' and '.join(said))} {have} the other sign." if said else ""
+
+
+def _may_collapse(found: Compared) -> str:
+    """Say how many runs may still not localize where all of a few did."""
+    if (
+        found.verdict not in ("higher", "lower", "equivalent")
+        or found.collapse.happened
+        or found.levels.baseline is None
+    ):
+        return ""
+    return f"All runs localize; up to {100 * may_collapse(found.num_seeds):.0f} % of further ones may not."
+
+
+def estimate_of(found: Compared | Contrasted) -> str:
+    """Return an estimate with the interval that its verdict rests on.
+
+    Two one-sided tests at 5 % rest on the interval of 90 %, a planned look on a wider one.
     """
-    declared = found.declared
-    claim = _contrast_claims(declared)[declared.contrast][found.verdict]
-    absence = NOT_ABSENT if found.verdict == "not shown" else ""
-    estimate = with_interval(found.effect, _level(found.verdict))
-    return (
-        f"{claim}: contrast of {declared.contrast} in {measure_name(declared.measure)}, {estimate}, over "
-        f"{found.num_seeds} seeds.{absence}{few_seeds(found.num_seeds)}{_not_above_chance(behind)}"
-    )
-
-
-def _contrast_claims(declared: Factorial) -> Mapping[Contrast, Mapping[Verdict, str]]:
-    first, second = declared.domains
-    form, other = declared.forms
-    margin = declared.margin
-    return {
-        "domain": {
-            "higher": f"The effect of distillation on localization is higher in {first} than in {second}",
-            "lower": f"The effect of distillation on localization is lower in {first} than in {second}",
-            "equivalent": f"The effect of distillation on localization is equal in {first} and {second} within ± {margin}",
-            "not shown": f"No difference in the effect of distillation between {first} and {second} is shown",
-        },
-        "form": {
-            "higher": f"A student localizes better when distilled from {form} than from {other}",
-            "lower": f"A student localizes worse when distilled from {form} than from {other}",
-            "equivalent": f"Students distilled from {form} and {other} localize equally well within ± {margin}",
-            "not shown": f"No difference between distilling from {form} and from {other} is shown",
-        },
-        "interaction": {
-            "higher": f"The difference of {form} from {other} is higher in {first} than in {second}",
-            "lower": f"The difference of {form} from {other} is lower in {first} than in {second}",
-            "equivalent": f"The difference of {form} from {other} is equal in {first} and {second} within ± {margin}",
-            "not shown": f"No interaction of domain ({first}, {second}) and form ({form}, {other}) is shown",
-        },
-    }
-
-
-def _level(verdict: Verdict) -> float:
-    """Return the level of the interval that a verdict rests on: two one-sided tests at 5 % rest on the one of 90 %."""
-    return 0.9 if verdict == "equivalent" else 0.95
-
-
-def with_interval(effect: Effect, level: float = 0.95) -> str:
-    """Return an estimate with its interval."""
-    interval = effect.interval(level)
+    alpha = found.count.level or ALPHA
+    is_equivalence = found.verdict == "equivalent"
+    level = 1 - 2 * alpha if is_equivalence else 1 - alpha
+    effect = found.effect
+    interval = effect.interval(level, is_equivalence)
     if math.isnan(interval.low):
         return f"{effect.estimate:+.3f} (no interval: too few patients, or no spread)"
-    return f"{effect.estimate:+.3f} ({100 * level:.0f} % interval {interval.low:+.3f} to {interval.high:+.3f})"
+    percent = f"{100 * level:.1f}".removesuffix(".0")
+    return f"{effect.estimate:+.3f} ({percent} % interval {interval.low:+.3f} to {interval.high:+.3f})"
 
 
-def _capital(name: str) -> str:
+def capital(name: str) -> str:
+    """Return a text with a capital letter at its beginning."""
     return name[:1].upper() + name[1:]
 
 
-def _against_chance(found: Compared) -> str:
+def against_chance(found: Compared) -> str:
     """Say how both arms do against a map that knows nothing of the image: a difference below it means little."""
     declared = found.declared
     levels = found.levels
@@ -140,10 +139,10 @@ def _against_chance(found: Compared) -> str:
         return f"Levels: {own}; no trivial map was scored."
     name = BASELINE_TITLES[levels.baseline.name]
     best = f"{name[:1].lower()}{name[1:]}"
-    return f"Levels: {own}, best trivial map ({best}) {levels.baseline.value:.3f}.{_not_above_chance([found])}"
+    return f"Levels: {own}, best trivial map ({best}) {levels.baseline.value:.3f}.{not_above_chance([found])}"
 
 
-def _not_above_chance(comparisons: Sequence[Compared]) -> str:
+def not_above_chance(comparisons: Sequence[Compared]) -> str:
     """Name the arms that are not better than the best baseline map."""
     below: list[str] = []
     for found in comparisons:
@@ -152,7 +151,7 @@ def _not_above_chance(comparisons: Sequence[Compared]) -> str:
         return ""
     *names, last = dict.fromkeys(below)
     listed = f"{', '.join(names)} and {last}" if names else last
-    return f" {_capital(listed)} did not beat a map that sees no student."
+    return f" {capital(listed)} did not beat a map that sees no student."
 
 
 def _arms_below(found: Compared) -> list[str]:

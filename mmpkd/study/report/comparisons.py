@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Literal
 
 from mmpkd.statistics.effects import Effect
-from mmpkd.statistics.matching import Matched
+from mmpkd.statistics.recognition import Matched
+from mmpkd.study.analysis.answers import Conclusions, Tested, Unanswered
 from mmpkd.study.analysis.comparison import Compared
-from mmpkd.study.analysis.conclusions import Conclusions, Tested, Unanswered, compared_on
+from mmpkd.study.analysis.conclusions import compared_on
+from mmpkd.study.analysis.difference import Difference
 from mmpkd.study.analysis.run_tables import RunTables
-from mmpkd.study.plan.study_plan import Comparison, StudyPlan
-from mmpkd.study.report.answer import no_answer
+from mmpkd.study.plan.questions import Comparison
+from mmpkd.study.plan.study_plan import StudyPlan
 from mmpkd.study.report.figures import as_svg, forest_plot, inline
-from mmpkd.study.report.names import EXTRAPOLATED, HELD_EQUAL, INTERVAL_NAMES, measure_name
+from mmpkd.study.report.headline import no_answer
+from mmpkd.study.report.names import AVERAGE_NAMES, BEYOND_NAMES, INSTRUMENT, INTERVAL_NAMES, measure_name
 
 Kind = Literal["primary", "family", "exploratory"]
 _KINDS: dict[Kind, str] = {"primary": "Primary endpoint", "family": "Declared family", "exploratory": "Exploratory"}
@@ -44,14 +47,27 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class AverageRow:
+    """A difference by one average.
+
+    Attributes:
+        title: What is averaged.
+        difference: The difference.
+    """
+
+    title: str
+    difference: Difference
+
+
+@dataclass(frozen=True)
 class MatchedRow:
-    """A difference at equal classification.
+    """A difference at equal recognition.
 
     Attributes:
         title: What is held equal.
         note: What to keep in mind, or "".
         effect: The difference.
-        num: ROI pairs or runs behind it.
+        num: Pairs of regions behind it, over all seeds.
     """
 
     title: str
@@ -71,7 +87,8 @@ class Entry:
         measure: What was measured, in words.
         interval: How the interval was computed, in words.
         forest: Its figure, as an SVG element.
-        matched: The difference at equal classification.
+        averages: The difference by each average, the declared one first.
+        matched: The difference at equal recognition.
         member: Its place in the family, or None.
     """
 
@@ -81,6 +98,7 @@ class Entry:
     measure: str
     interval: str
     forest: str
+    averages: tuple[AverageRow, ...]
     matched: tuple[MatchedRow, ...]
     member: Tested | None
 
@@ -116,7 +134,7 @@ def shown_comparisons(
     for found in conclusions.exploratory:
         yield Shown(found, "exploratory")
     for name, tables in external.items():
-        elsewhere = compared_on(plan, tables)
+        elsewhere = compared_on(plan, tables, conclusions.progress)
         if elsewhere is not None:
             yield Shown(elsewhere, "exploratory", test_set=name)
 
@@ -137,7 +155,8 @@ def entry(shown: Shown, figures: Path) -> Entry:
         measure=measure_name(found.declared.measure),
         interval=INTERVAL_NAMES[found.overall.interval.method],
         forest=inline(svg),
-        matched=tuple(matched_row(own) for own in found.matched),
+        averages=tuple(average_row(own) for own in (found.overall, *found.described)),
+        matched=() if found.matched is None else (matched_row(found.matched),),
         member=shown.member,
     )
 
@@ -151,7 +170,11 @@ def unanswered(conclusions: Conclusions) -> list[UnansweredRow]:
     ]
 
 
+def average_row(found: Difference) -> AverageRow:
+    """Return a difference by one average in the words of the page."""
+    return AverageRow(AVERAGE_NAMES[found.average], found)
+
+
 def matched_row(matched: Matched) -> MatchedRow:
-    """Return a difference at equal classification in the words of the page."""
-    note = EXTRAPOLATED if matched.is_extrapolated else ""
-    return MatchedRow(HELD_EQUAL[matched.held_equal], note, matched.effect, matched.num_rois)
+    """Return a difference at equal recognition in the words of the page."""
+    return MatchedRow(INSTRUMENT, BEYOND_NAMES[matched.verdict], matched.effect, matched.num_rois)

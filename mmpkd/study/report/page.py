@@ -7,8 +7,8 @@ from pathlib import Path
 
 import jinja2
 
-from mmpkd.statistics.hypotheses import minimum_detectable_effect
-from mmpkd.study.analysis.conclusions import Conclusions
+from mmpkd.statistics.planning import minimum_detectable_effect
+from mmpkd.study.analysis.answers import Conclusions
 from mmpkd.study.execution.run import FailedRun
 from mmpkd.study.plan.study_plan import StudyPlan
 from mmpkd.study.report.caveats import NOT_DECLARED, SINGLE_SEED

@@ -4,16 +4,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_modules.files.atomic import write_text
-from mmpkd.study.analysis.conclusions import Conclusions, Unanswered, conclude
+from mmpkd.study.analysis.answers import Conclusions, Unanswered
+from mmpkd.study.analysis.conclusions import conclude
+from mmpkd.study.analysis.progress import Progress
 from mmpkd.study.analysis.run_tables import RunTables, read_run, tested_on
 from mmpkd.study.execution.run import FailedRun, Run
-from mmpkd.study.plan.declaration import is_as_declared
+from mmpkd.study.plan.declaration import declared_seeds, is_as_declared
 from mmpkd.study.plan.domains import domains, external_domain
-from mmpkd.study.plan.study_plan import StudyError, StudyPlan
-from mmpkd.study.report.answer import headline
+from mmpkd.study.plan.errors import StudyError
+from mmpkd.study.plan.study_plan import StudyPlan
 from mmpkd.study.report.caveats import NOT_DECLARED, other_seeds
 from mmpkd.study.report.comparisons import Entry, entry, shown_comparisons, unanswered
 from mmpkd.study.report.files import write_files
+from mmpkd.study.report.headline import headline
 from mmpkd.study.report.page import Page, render
 from mmpkd.study.report.provenance import provenance
 from mmpkd.study.report.sections import Section, section
@@ -60,7 +63,8 @@ def _page(
     """Return what the page shows, and write its figures."""
     own = tested_on(tables, "")
     external = {other.name: tested_on(tables, other.name) for other in plan.external}
-    conclusions = conclude(plan, own)
+    broken = frozenset((run.run.arm.name, run.run.seed) for run in failed)
+    conclusions = conclude(plan, own, Progress(declared_seeds(out) or tuple(seeds), plan.looks, broken))
     as_declared = is_as_declared(plan, out)
     return Page(
         plan=plan,

@@ -11,7 +11,8 @@ from mmpkd.records.roi_table import stratified
 from mmpkd.study.analysis.run_tables import RunTables
 from mmpkd.study.analysis.scores import ALL, results_table
 from mmpkd.study.plan.domains import Domain
-from mmpkd.study.plan.study_plan import Measure, StudyPlan
+from mmpkd.study.plan.questions import Measure
+from mmpkd.study.plan.study_plan import StudyPlan
 from mmpkd.study.report.gallery import Case, gallery
 from mmpkd.study.report.names import SCORE_NAMES
 from mmpkd.study.report.tables import (

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from mmpkd.statistics.hypotheses import minimum_detectable_effect
-from mmpkd.study.analysis.conclusions import Conclusions
+from mmpkd.statistics.planning import minimum_detectable_effect
+from mmpkd.study.analysis.answers import Conclusions
 from mmpkd.study.execution.run import Run
 from mmpkd.study.report.page import Page
 from mmpkd.study.report.tables import Grid, Row
@@ -66,10 +66,11 @@ def _endpoint(conclusions: Conclusions) -> dict[str, float | str]:
         "endpoint/estimate": effect.estimate,
         "endpoint/low": interval.low,
         "endpoint/high": interval.high,
-        "endpoint/p_value": effect.p_value(),
-        "endpoint/detectable": minimum_detectable_effect(effect) if found.num_seeds > 1 else float("nan"),
-        "endpoint/verdict": found.verdict if found.num_seeds > 1 else "one seed",
+        "endpoint/p_value": found.p_value,
+        "endpoint/detectable": minimum_detectable_effect(effect),
+        "endpoint/verdict": found.verdict,
         "endpoint/num_seeds": found.num_seeds,
+        "endpoint/num_planned": found.count.planned,
     }
 
 

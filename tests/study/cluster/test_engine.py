@@ -14,8 +14,8 @@ from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.run import EndedRun
 from mmpkd.study.execution.slurm.engine import Slurm, check_not_queued
 from mmpkd.study.execution.slurm.queue import load_parameters, outside_jobs, slurm_executor
+from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
-from mmpkd.study.plan.study_plan import StudyError
 from tests.study.cluster.stand_in import on_path, write_done
 from tests.study.synthetic import planned, write_study
 

@@ -16,7 +16,7 @@ from mmpkd.study.execution.run import EndedRun, Run, is_finished
 from mmpkd.study.execution.slurm.job import SlurmJob
 from mmpkd.study.execution.slurm.job_record import JobKey, JobRecord, read_job, write_job
 from mmpkd.study.execution.slurm.queue import Queued, cancel, is_there, outside_jobs, queued_jobs, slurm_executor
-from mmpkd.study.plan.study_plan import StudyError
+from mmpkd.study.plan.errors import StudyError
 
 logger = logging.getLogger("mmpkd")
 

@@ -13,7 +13,7 @@ from mmpkd.study.execution.command import Execute, RunCommand
 from mmpkd.study.execution.fingerprint import check_unchanged
 from mmpkd.study.execution.run import Run, is_finished
 from mmpkd.study.execution.slurm.job_record import JobKey, read_job
-from mmpkd.study.plan.study_plan import StudyError
+from mmpkd.study.plan.errors import StudyError
 
 logger = logging.getLogger("mmpkd")
 _STOPPED = 143

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from mmpkd.study.execution.slurm.job_record import JobKey
-from mmpkd.study.plan.study_plan import StudyError
+from mmpkd.study.plan.errors import StudyError
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,70 @@
+"""Runs that do not localize at all: how many there were, and how many there may be."""
+
+from dataclasses import dataclass
+
+from scipy import stats
+
+from mmpkd.statistics.arrays import Floats
+
+MIN_PAIRS = 3
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """The runs of two arms that do not localize better than a map that sees no student.
+
+    Attributes:
+        arm: (S,) which runs of the arm.
+        reference: (S,) which runs of the reference.
+    """
+
+    arm: tuple[bool, ...]
+    reference: tuple[bool, ...]
+
+    @property
+    def happened(self) -> bool:
+        """Whether a run of either arm collapsed."""
+        return any(self.arm) or any(self.reference)
+
+    @property
+    def localizing(self) -> tuple[bool, ...]:
+        """Which pairs of runs localize, both of them."""
+        pairs = zip(self.arm, self.reference, strict=True)
+        return tuple(not (first or second) for first, second in pairs)
+
+    @property
+    def p_value(self) -> float:
+        """p-value that the arms collapse alike: Fisher's exact test, two-sided.
+
+        Example:
+            >>> Collapse((True,) * 5, (False,) * 5).p_value  # 2 of the 252 ways to choose five of ten
+            0.0079
+        """
+        table = [[sum(own), len(own) - sum(own)] for own in (self.arm, self.reference)]
+        return float(stats.fisher_exact(table).pvalue)
+
+
+def collapse_of(arm: Floats, reference: Floats, floor: float) -> Collapse:
+    """Return which runs score at or below the best map that sees no student.
+
+    Args:
+        arm: (S,) mean score of each run of the arm.
+        reference: (S,) mean score of each run of the reference.
+        floor: Score of that map on the same regions; NaN if none was scored.
+
+    Example:
+        >>> import numpy as np
+        >>> collapse_of(np.array([0.3, 0.1]), np.array([0.2, 0.2]), 0.1).localizing
+        (True, False)
+    """
+    return Collapse(tuple((arm <= floor).tolist()), tuple((reference <= floor).tolist()))
+
+
+def may_collapse(num_runs: int, alpha: float = 0.05) -> float:
+    """Return the largest share of collapsing runs that is compatible with none among `num_runs`: 1 - alpha^(1/S).
+
+    Example:
+        >>> [round(may_collapse(num), 2) for num in (2, 3, 5, 10)]
+        [0.78, 0.63, 0.45, 0.26]
+    """
+    return float(1 - alpha ** (1 / num_runs))

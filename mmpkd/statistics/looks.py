@@ -1,0 +1,66 @@
+"""Looking at a study while its seeds come in, without claiming too often: O'Brien-Fleming boundaries."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from scipy import optimize, stats
+
+from mmpkd.statistics.arrays import Floats
+
+_NODES = 240
+
+
+@lru_cache(maxsize=8)
+def look_levels(looks: tuple[int, ...], alpha: float = 0.05) -> dict[int, float]:
+    """Return the nominal two-sided p-value below which a difference may be claimed at each planned look.
+
+    O'Brien and Fleming (1979, https://doi.org/10.2307/2530245): on the scale of a Brownian motion in the share of the seeds the
+    boundary is constant. The probability to cross it at any look, if there is no difference, is `alpha`; it is integrated
+    numerically (Armitage, McPherson and Rowe 1969).
+
+    Args:
+        looks: Numbers of seeds at which the study looks, increasing; the last one ends it.
+        alpha: Level over all looks.
+
+    Returns:
+        Level by number of seeds.
+
+    Raises:
+        ValueError: If the looks do not increase.
+
+    Example:
+        >>> {seeds: round(level, 4) for seeds, level in look_levels((5, 10)).items()}
+        {5: 0.0052, 10: 0.048}
+    """
+    if not looks or min(looks) < 1 or sorted(set(looks)) != list(looks):
+        raise ValueError(f"Expected looks at increasing numbers of seeds but got {list(looks)}.")
+    shares = np.asarray(looks) / looks[-1]
+
+    def excess(boundary: float) -> float:
+        return _crossing(shares, boundary) - alpha
+
+    boundary = optimize.brentq(excess, 0.5, 10.0, xtol=1e-9)
+    levels = 2 * stats.norm.sf(boundary / np.sqrt(shares))
+    return dict(zip(looks, levels.tolist(), strict=True))
+
+
+def _crossing(shares: Floats, boundary: float) -> float:
+    """Return the probability that a Brownian motion leaves +-boundary at one of the times (L,)."""
+    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+    place = nodes * boundary
+    weights = weights * boundary
+    inside = stats.norm.pdf(place, scale=np.sqrt(shares[0]))
+    for step in np.diff(shares):
+        inside = stats.norm.pdf(place[:, None] - place, scale=np.sqrt(step)) @ (weights * inside)
+    return float(1 - weights @ inside)
+
+
+def level_at(looks: Sequence[int], num_seeds: int, alpha: float = 0.05) -> float | None:
+    """Return the nominal level of a claim at a number of seeds, or None if the study does not look there.
+
+    Example:
+        >>> level_at((5, 10), 7) is None
+        True
+    """
+    return look_levels(tuple(looks), alpha).get(num_seeds)

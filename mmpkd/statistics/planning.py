@@ -1,0 +1,92 @@
+"""What a study can show, and what the next one could: from the variances of finished runs.
+
+Variances of a few runs are more often too small than too large. A plan uses their upper 80 % limits (Browne 1995, Statistics
+in Medicine 14, https://doi.org/10.1002/sim.4780141709): about one plan in five is then too small still.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy import stats
+
+from mmpkd.statistics.effects import Effect
+from mmpkd.statistics.spread import Spread, reach
+
+UPPER = 0.8
+POWER = 0.8
+MIN_PILOT_SEEDS = 3
+
+
+def detectable_difference(parts: Sequence[Spread], power: float = POWER, alpha: float = 0.05) -> float:
+    """Return the true difference that a study of this spread shows with a probability: half-width plus so many standard errors.
+
+    Args:
+        parts: Spreads of the estimates that are added, one for a comparison.
+        power: Probability.
+        alpha: Level of the two-sided test.
+
+    Example:
+        >>> spread = Spread(10**6, *map(np.asarray, (0.01, 0.0, 0.0, 1e6, 0.0)))
+        >>> detectable_difference([spread])  # 0.1 (1.960 + 0.842)
+        0.2802
+    """
+    half = reach(parts, alpha / 2)[0]
+    variance = sum(float(part.variance) for part in parts)
+    return float(half + stats.norm.ppf(power) * np.sqrt(variance))
+
+
+def planned_spread(pilot: Spread, num_seeds: int, patients: float = 1.0, limit: float | None = UPPER) -> Spread:
+    """Return the spread of a study of other size, from that of a pilot.
+
+    Args:
+        pilot: Spread of the pilot, of three runs or more.
+        num_seeds: Runs of each arm in the study.
+        patients: Its patients, as a multiple of those of the pilot.
+        limit: Upper limit to which variances between runs and between patients are raised, or None for the estimates.
+
+    Raises:
+        ValueError: If the pilot has fewer than three runs, or the study fewer than two.
+
+    Example:
+        >>> pilot = Spread(5, *map(np.asarray, (0.04, 0.02, 0.01, 99.0, 0.0)))
+        >>> study = planned_spread(pilot, 10, patients=2, limit=None)
+        >>> float(study.seeds), float(study.patients), float(study.noise)
+        (0.0175, 0.0075, 0.0025)
+    """
+    if pilot.num_seeds < MIN_PILOT_SEEDS or num_seeds < 2:
+        raise ValueError(
+            f"Expected a pilot of at least {MIN_PILOT_SEEDS} seeds and a study of at least 2 but got {pilot.num_seeds} and "
+            f"{num_seeds}: two runs say too little about how much runs differ."
+        )
+    fewer_runs = pilot.num_seeds / num_seeds
+    noise = pilot.noise * fewer_runs / patients
+    seeds = pilot.seeds * _raised(pilot.num_seeds - 1, limit)
+    own = np.maximum(pilot.patients - pilot.noise, 0.0) * _raised(float(pilot.df), limit) / patients
+    # with other patients, what varies between runs because of the noise on patients changes, and the rest does not
+    between = np.maximum((seeds - pilot.noise) * fewer_runs + noise, 0.0)
+    return replace(pilot, num_seeds=num_seeds, seeds=between, patients=own + noise, noise=noise, df=pilot.df * patients)
+
+
+def minimum_detectable_effect(effect: Effect) -> float:
+    """Return the true difference that a study like this one shows with a probability of 80 % or more, in four studies of five.
+
+    Args:
+        effect: An effect, for its spread; its estimate has no part in this.
+
+    Returns:
+        Difference > 0; NaN where there is no interval, and for fewer than three runs.
+
+    Example:
+        >>> spread = Spread(5, *map(np.asarray, (0.04, 0.02, 0.01, 99.0, 0.0)))
+        >>> minimum_detectable_effect(Effect(0.0, (spread,))) > detectable_difference([spread])
+        True
+    """
+    if effect.num_seeds < MIN_PILOT_SEEDS:
+        return float("nan")
+    return detectable_difference([planned_spread(part, part.num_seeds) for part in effect.parts])
+
+
+def _raised(df: float, limit: float | None) -> float:
+    """Return the upper limit of a variance over its estimate."""
+    return 1.0 if limit is None else float(df / stats.chi2.ppf(1 - limit, df))

@@ -1,0 +1,110 @@
+"""Estimates and spreads of many simulated tables at once, by the code that a study uses."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mmpkd.statistics.arrays import Floats
+from mmpkd.statistics.estimands import Average, CellMeans, Regions, RunMeans, averaged, cell_means, cell_sums, run_means
+from mmpkd.statistics.simulation.worlds import NUM_FINDINGS, Tables, World, draw
+from mmpkd.statistics.spread import Spread, reach, spread_of, tail
+
+BATCH = 100
+_PATIENTS_OF_THE_TRUTH = 150_000
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What T tables of a world gave.
+
+    Attributes:
+        estimate: (T,).
+        spread: Its spread, (T,) each part.
+    """
+
+    estimate: Floats
+    spread: Spread
+
+    def ends(self, alpha: float, is_skewed: bool = False) -> tuple[Floats, Floats]:
+        """Return the ends (T,) of the interval of which each is missed with probability `alpha`."""
+        below, above = reach([self.spread], alpha, is_skewed)
+        return self.estimate - below, self.estimate + above
+
+    def p_values(self, truth: float = 0.0) -> Floats:
+        """Return the two-sided p-values (T,) of a true value."""
+        distance = self.estimate - truth
+        below, above = tail([self.spread], np.abs(distance))
+        return 2 * np.where(distance > 0, below, above)
+
+    def coverage(self, truth: float) -> float:
+        """Return how often the 95 % interval covers the truth."""
+        low, high = self.ends(0.025)
+        return float(np.mean((low <= truth) & (truth <= high)))
+
+    def false_equivalence(self, truth: float, is_skewed: bool = True) -> float:
+        """Return how often equivalence is claimed where the true difference is the margin, on the worse of its two sides.
+
+        The margin is four median standard errors. A difference that is added to every region moves the estimate and leaves its
+        spread, so one table serves for all.
+        """
+        margin = 4 * float(np.median(np.sqrt(self.spread.variance)))
+        low, high = (end - truth for end in self.ends(0.05, is_skewed))
+        upper = (high < 0) & (low > -2 * margin)
+        lower = (low > 0) & (high < 2 * margin)
+        return float(max(upper.mean(), lower.mean()))
+
+    @property
+    def half_width(self) -> float:
+        """Median half-width of the 95 % interval."""
+        low, high = self.ends(0.025)
+        return float(np.median(high - low) / 2)
+
+
+def judged(runs: RunMeans) -> Judged:
+    """Return what the averages (T, S) of tables give."""
+    return Judged(runs.values.mean(axis=-1), spread_of(runs))
+
+
+def joined(parts: Sequence[Judged]) -> Judged:
+    """Return what several batches of tables gave together; their numbers of runs have to be equal."""
+    spreads = [own.spread for own in parts]
+    spread = Spread(
+        num_seeds=spreads[0].num_seeds,
+        seeds=np.concatenate([own.seeds for own in spreads]),
+        patients=np.concatenate([own.patients for own in spreads]),
+        noise=np.concatenate([own.noise for own in spreads]),
+        df=np.concatenate([own.df for own in spreads]),
+        skewness=np.concatenate([own.skewness for own in spreads]),
+    )
+    return Judged(np.concatenate([own.estimate for own in parts]), spread)
+
+
+def batches(world: World, num: int, seed: int) -> Iterator[Tables]:
+    """Yield tables of a world in batches."""
+    rng = np.random.default_rng(seed)
+    for first in range(0, num, BATCH):
+        yield draw(world, min(BATCH, num - first), rng)
+
+
+def cells_of(tables: Tables, values: Floats, world: World, average: Average) -> CellMeans:
+    """Return the means over patients of values (S, N), for each table."""
+    total, count = cell_sums(values, Regions(tables.patient, tables.finding), tables.num * world.patients, NUM_FINDINGS)
+    shape = (len(values), tables.num, world.patients, NUM_FINDINGS)
+    by_table = [np.moveaxis(part.reshape(shape), 0, 1) for part in (total, count)]
+    return cell_means(by_table[0], by_table[1], average)
+
+
+def averages_of(tables: Tables, values: Floats, world: World, average: Average) -> RunMeans:
+    """Return the average of values (S, N) in each table and run."""
+    return averaged(cells_of(tables, values, world, average), average)
+
+
+def truth_of(world: World, average: Average, seed: int = 99) -> float:
+    """Return the true difference of the second arm: of patients and runs without end."""
+    if not any(world.effects) and not world.informative and not world.finding_effect:
+        return 0.0  # both arms are alike
+    many = replace(world, seeds=1, patients=_PATIENTS_OF_THE_TRUTH, collapse=(0.0, 0.0))
+    tables = draw(many, 1, np.random.default_rng(seed), runs_by_patient=True)
+    difference = tables.scores[1] - tables.scores[0]
+    return float(run_means(difference, Regions(tables.patient, tables.finding), average).values[0])

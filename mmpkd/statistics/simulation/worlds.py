@@ -1,0 +1,119 @@
+"""Simulated studies: patients with regions, arms with runs, and a score that follows how clearly a run sees a region."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mmpkd.statistics.arrays import Codes, Floats
+
+Sizes = Literal["even", "heavy"]
+Score = Literal["iou", "pointing", "rare"]
+NUM_FINDINGS = 5
+_FREQUENCY = np.array([0.4, 0.25, 0.18, 0.11, 0.06])
+_DIFFICULTY = np.array([0.2, -0.3, 0.0, -0.5, 0.4])
+_LEANING = np.array([0.6, -0.2, -0.4, 0.3, -0.3])  # sums to 0: findings differ, their mean does not
+_COLLAPSE = 4.0
+# what a run that does not localize stays below, and all others exceed
+FLOOR = 0.02
+
+
+@dataclass(frozen=True)
+class World:
+    """A kind of study; effects and standard deviations in units of how clearly patients are seen.
+
+    Attributes:
+        seeds: Runs S of each arm.
+        patients: Patients P.
+        effects: Effect of each arm; the first one is the reference.
+        sizes: Regions of a patient: 1 to 10, or up to 60 for a few (a lognormal distribution).
+        score: IoU with exact zeros, hits of a pointing game, or IoU where nine of ten regions are missed.
+        run_sd: Between runs.
+        informative: How much the effect grows with the logarithm of a patient's number of regions.
+        finding_sd: Size of the deviations of findings in difficulty.
+        finding_effect: Size of the deviations of findings in the effect.
+        run_by_finding_sd: Of a run on a finding.
+        collapse: Share of the runs of each arm that do not localize at all.
+    """
+
+    seeds: int = 5
+    patients: int = 200
+    effects: tuple[float, ...] = (0.0, 0.0)
+    sizes: Sizes = "even"
+    score: Score = "iou"
+    run_sd: float = 0.25
+    informative: float = 0.0
+    finding_sd: float = 0.0
+    finding_effect: float = 0.0
+    run_by_finding_sd: float = 0.0
+    collapse: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """T simulated tables, one after the other.
+
+    Attributes:
+        scores: (A, S, N) score of each arm and run in each region of all tables.
+        clarity: (A, S, N) how clearly the run sees it.
+        patient: (N,) patient, counted through all tables.
+        finding: (N,) finding.
+        num: T.
+    """
+
+    scores: Floats
+    clarity: Floats
+    patient: Codes
+    finding: Codes
+    num: int
+
+
+def draw(world: World, num: int, rng: np.random.Generator, runs_by_patient: bool = False) -> Tables:
+    """Draw tables.
+
+    Args:
+        world: What they are like.
+        num: How many.
+        rng: Source of randomness.
+        runs_by_patient: Whether each patient meets runs of its own: for the truth, which is about all runs.
+    """
+    size = _sizes(world, num, rng)
+    patient = np.repeat(np.arange(num * world.patients), size)
+    finding = rng.choice(NUM_FINDINGS, len(patient), p=_FREQUENCY)
+    arms = len(world.effects)
+    own = rng.normal(0, 1, len(size))[patient] + rng.normal(0, 0.5, len(patient))
+    own = own + world.finding_sd * _DIFFICULTY[finding]
+    gain = world.informative * (np.log(size) - 0.5) + rng.normal(0, 0.3, len(size))
+    clarity = np.broadcast_to(own, (arms, world.seeds, len(patient))).copy()
+    run = patient if runs_by_patient else patient // world.patients
+    num_runs = int(run[-1]) + 1
+    for arm, effect in enumerate(world.effects):
+        clarity[arm] += (effect + rng.normal(0, 0.4, len(size)))[patient]
+        # half of a patient's own effect to each arm, so that arms without an effect are alike
+        side = 0.5 if arm > 0 else -0.5
+        clarity[arm] += side * (gain[patient] + world.finding_effect * _LEANING[finding])
+        deviation = rng.normal(0, world.run_sd, (world.seeds, num_runs))
+        share = world.collapse[min(arm, 1)]
+        deviation -= _COLLAPSE * (rng.random((world.seeds, num_runs)) < share)
+        clarity[arm] += deviation[:, run]
+        of_finding = rng.normal(0, world.run_by_finding_sd, (world.seeds, num_runs * NUM_FINDINGS))
+        clarity[arm] += of_finding[:, run * NUM_FINDINGS + finding]
+        clarity[arm] += rng.normal(0, 0.4, (world.seeds, len(size)))[:, patient]
+        clarity[arm] += rng.logistic(0, 0.35, (world.seeds, len(patient)))
+    return Tables(_score(world.score, clarity, rng), clarity, patient, finding, num)
+
+
+def _sizes(world: World, num: int, rng: np.random.Generator) -> Codes:
+    """Return the number of regions (T P,) of each patient."""
+    total = num * world.patients
+    if world.sizes == "even":
+        return 1 + rng.binomial(9, 0.15, total)
+    return np.minimum(np.ceil(rng.lognormal(0.0, 1.3, total)), 60).astype(np.int64)
+
+
+def _score(kind: Score, clarity: Floats, rng: np.random.Generator) -> Floats:
+    if kind == "pointing":
+        return (clarity > 0.3).astype(np.float64)
+    threshold = 0.2 if kind == "iou" else 2.0
+    depth = np.tanh(0.5 * (clarity - threshold)) * rng.uniform(0.5, 1.0, clarity.shape)
+    return np.asarray(np.maximum(depth, 0.0))
