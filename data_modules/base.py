@@ -191,6 +191,15 @@ class PrivilegedDataModule(LightningDataModule):
         """Whether a region of a label that is 0 is to be expected, such as that of a benign lesion, and no mistake."""
         return False
 
+    def label_note(self, split_name: str) -> str:
+        """Return what is known about errors of the labels of a split, as a sentence, or "" if nothing is.
+
+        Args:
+            split_name: `train`, `val` or `test`.
+        """
+        del split_name
+        return ""
+
     def serve(self, load_images: bool, load_privileged: bool) -> None:
         """Say what is read, instead of asking the module that is trained. To be called before the splits are read."""
         self._load_images = load_images
