@@ -73,6 +73,8 @@ class TestRecord:
         label_names: Names of the K labels.
         git_commit: Commit that the test was made with.
         version: Version of the package that it was made with.
+        date: When it was finished, in UTC, as ISO 8601; None in older records.
+        hardware: Model of the processor or GPU; None in older records.
     """
 
     __test__ = False  # it is no test of pytest
@@ -84,6 +86,8 @@ class TestRecord:
     label_names: tuple[str, ...]
     git_commit: str | None
     version: str
+    date: str | None = None
+    hardware: str | None = None
 
 
 @dataclass(frozen=True)
