@@ -21,7 +21,9 @@ def test_the_page_can_be_read_at_every_width_on_paper_and_by_keyboard(tmp_path: 
         dialog = page.locator("dialog")
         assert dialog.is_visible()
         shown = page.locator("dialog img")
-        assert shown.bounding_box()["width"] > 380  # type: ignore[index]
+        box = shown.bounding_box()
+        assert box is not None
+        assert box["width"] > 380
         first = shown.get_attribute("alt")
         page.keyboard.press("ArrowRight")
         assert shown.get_attribute("alt") != first
