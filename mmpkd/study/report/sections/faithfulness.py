@@ -8,7 +8,7 @@ import pandas as pd
 
 from mmpkd.attribution import RandomMap
 from mmpkd.records.tables import read_table
-from mmpkd.statistics.resampling import as_codes
+from mmpkd.statistics.resampling import Floats, as_codes
 from mmpkd.study.analysis.difference import Difference, difference
 from mmpkd.study.analysis.run_tables import RunTables
 from mmpkd.study.plan.study_plan import StudyError
@@ -62,14 +62,22 @@ def _rows(arm: str, frames: Sequence[pd.DataFrame]) -> Iterator[FaithfulnessRow]
         set(frames[0].columns.get_level_values("attribution")), key=lambda name: (name == RandomMap.name, name)
     )
     patient = as_codes(index.get_level_values("patient_id").tolist())
+    random = _by_seed(frames, RandomMap.name) if RandomMap.name in names else None
     for name in names:
-        values = [np.stack([frame.reindex(index)[score, name] for frame in frames]) for score in SCORES]
+        values = _by_seed(frames, name)
         beyond: list[Difference] = []
-        if RandomMap.name in names and name != RandomMap.name:
-            random = [np.stack([frame.reindex(index)[score, RandomMap.name] for frame in frames]) for score in SCORES]
+        if random is not None and name != RandomMap.name:
             beyond = [difference(name, own - other, patient) for own, other in zip(values, random, strict=True)]
         means = tuple(float(np.nanmean(own)) for own in values)
         yield FaithfulnessRow(name, arm, len(frames), len(index), means, tuple(beyond))
+
+
+def _by_seed(frames: Sequence[pd.DataFrame], name: str) -> list[Floats]:
+    """Return each score (S, N) of an attribution, for the pairs of the first of S tables."""
+    index = frames[0].index
+    aligned = [frame.reindex(index).xs(name, axis=1, level="attribution") for frame in frames]
+    by_seed = np.stack([frame[list(SCORES)].to_numpy(dtype=np.float64) for frame in aligned])  # (S, N, 2)
+    return list(np.moveaxis(by_seed, -1, 0))
 
 
 def _read(table: RunTables) -> pd.DataFrame:

@@ -83,8 +83,7 @@ def learning_part(tables: Sequence[RunTables], arms: Sequence[str], figures: Pat
         figures: Folder of the figures.
         prefix: Domain in the name of the figure, or "".
     """
-    by_arm = {arm: list(_curves([table for table in tables if table.run.arm.name == arm])) for arm in arms}
-    by_arm = {arm: curves for arm, curves in by_arm.items() if curves}
+    by_arm = {arm: curves for arm in arms if (curves := list(_curves(tables, arm)))}
     if not by_arm:
         return None
     monitors = sorted({table.monitor for table in tables if table.run.arm.name in by_arm and table.monitor})
@@ -92,10 +91,11 @@ def learning_part(tables: Sequence[RunTables], arms: Sequence[str], figures: Pat
     return LearningPart(tuple(monitors), tuple(_row(arm, curves) for arm, curves in by_arm.items()), figure)
 
 
-def _curves(tables: Sequence[RunTables]) -> Iterator[Curve]:
+def _curves(tables: Sequence[RunTables], arm: str) -> Iterator[Curve]:
+    """Yield the curves of the runs of an arm that kept their values."""
     for table in tables:
         path = table.run.trained_record.metrics
-        if table.monitor is None or not path.is_file():
+        if table.run.arm.name != arm or table.monitor is None or not path.is_file():
             continue
         values = pd.read_csv(path)
         # a test has no epoch of its own, and a check before the training is no epoch

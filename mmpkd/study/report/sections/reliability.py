@@ -12,7 +12,7 @@ from mmpkd.statistics.resampling import Floats, as_codes, resampled_weights
 from mmpkd.statistics.weighted_scores import calibration_bin
 from mmpkd.study.analysis.difference import Difference, difference
 from mmpkd.study.analysis.pairing import stacked_predictions, targets_of
-from mmpkd.study.analysis.run_tables import RunTables
+from mmpkd.study.analysis.run_tables import RunTables, tables_by_arm
 from mmpkd.study.report.figures import ARM_COLORS, GREY, MARKERS, WIDTH, plain_axes, save
 
 NUM_BINS = 10
@@ -78,7 +78,8 @@ def reliability_part(tables: Sequence[RunTables], arms: Sequence[str], figures: 
         figures: Folder of the figures.
         prefix: Test set or domain in the name of the figure, or "".
     """
-    found = tuple(_reliability(arm, [table for table in tables if table.run.arm.name == arm]) for arm in arms)
+    by_arm = tables_by_arm(tables, arms)
+    found = tuple(_reliability(arm, own) for arm, own in by_arm.items())
     return ReliabilityPart(found, save(_figure(found), figures / f"{prefix}reliability"))
 
 
