@@ -92,6 +92,15 @@ class SplitDataModule(LightningDataModule):
         """Whether regions of labels that are 0 are expected, such as those of benign lesions, rather than a mistake."""
         return False
 
+    def label_note(self, split_name: str) -> str:
+        """Return what is known about errors in the labels of a split, as a sentence, or "" if nothing is.
+
+        Args:
+            split_name: `train`, `val` or `test`.
+        """
+        del split_name
+        return ""
+
     @property
     def privileged_part(self) -> str:
         """The part of the privileged information that is served, for the record; empty if there is only one."""

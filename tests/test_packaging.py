@@ -65,14 +65,19 @@ def test_the_wheel_holds_the_packages_and_the_experiments_and_nothing_else(wheel
     expected = {
         str(path.relative_to(REPOSITORY))
         for package in ("mmpkd", "data_modules")
-        for pattern in ("*.py", "*.jinja", "py.typed")
+        for pattern in ("*.py", "*.jinja", "*.js", "py.typed")
         for path in (REPOSITORY / package).rglob(pattern)
     }
     expected |= {f"mmpkd/{path.relative_to(REPOSITORY)}" for path in (REPOSITORY / "experiments").rglob("*.yaml")}
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name for name in names if not name.startswith("mmpkd-")} == expected
-    assert {"mmpkd/study/report/template.html.jinja", "mmpkd/py.typed", "data_modules/py.typed"} < expected
+    assert {
+        "mmpkd/study/report/templates/page.html.jinja",
+        "mmpkd/study/report/templates/script.js",
+        "mmpkd/py.typed",
+        "data_modules/py.typed",
+    } < expected
 
 
 @pytest.mark.slow

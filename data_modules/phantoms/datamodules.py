@@ -14,6 +14,7 @@ from data_modules.phantoms.breast.layout import write_breast_phantoms
 from data_modules.phantoms.chest.labels import LabelNoise
 from data_modules.phantoms.chest.layout import write_chest_phantoms
 from data_modules.phantoms.chest.phantom import FINDINGS
+from data_modules.phantoms.chest.sentences import FLIP_RATE
 from data_modules.split import Split
 
 
@@ -78,6 +79,15 @@ class ChestPhantomDataModule(MIMICCXRDataModule):
     def marks_absent_labels(self) -> bool:
         """Whether labels of training and validation have errors; regions have none."""
         return self.label_noise != "none"
+
+    def label_note(self, split_name: str) -> str:
+        """Say that labels of training and validation err, so that no teacher, however good, agrees with all of them."""
+        if split_name == "test" or self.label_noise == "none":
+            return ""
+        return (
+            f"About {FLIP_RATE:.0%} of these labels are wrong on purpose, as an automatic labeler's are; those of the test set "
+            "are the truth. So a teacher can be much better on the test set than here."
+        )
 
     def read_splits(self) -> Mapping[str, Split]:
         """Write the phantoms if they are not there, and read them."""

@@ -5,6 +5,7 @@ import subprocess
 import time
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from data_modules.base import PrivilegedDataModule
 from mmpkd.callbacks.checkpoints.best_checkpoint import best_checkpoint
 from mmpkd.callbacks.tables import run_folder, tested_checkpoint
 from mmpkd.modules import DistillationModule, TeacherModule
+from mmpkd.numerics.hardware import hardware
 from mmpkd.records import Lineage, RunState, StudyRecord, TestRecord, TrainingRecord
 from mmpkd.records.checkpoint import sha256_of
 from mmpkd.tracking.lineage import log_teacher, use_teacher
@@ -89,6 +91,8 @@ class RunRecord(Callback):
             label_names=datamodule.label_names,
             git_commit=git_commit(),
             version=version("mmpkd"),
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+            hardware=hardware(trainer.strategy.root_device),
         )
         state = run_folder(trainer).state
         if state is None or state.study is None or self._own_study(trainer) is not None:

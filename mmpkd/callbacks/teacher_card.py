@@ -10,10 +10,9 @@ from rich.console import Console
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.files.json_file import write_json
-from mmpkd.callbacks.checkpoints.best_checkpoint import best_checkpoint
 from mmpkd.callbacks.tables import run_folder
 from mmpkd.modules import DistillationModule
-from mmpkd.teachers.card import MONITOR, TeacherCard, show, student_auroc, targets_card, teacher_card
+from mmpkd.teachers.card import show, student_auroc, targets_card, teacher_card
 from mmpkd.teachers.targets import load_targets
 from mmpkd.teachers.teacher import load_teacher
 
@@ -23,8 +22,7 @@ logger = logging.getLogger("mmpkd")
 class TeacherCardWriter(Callback):
     """Prints the teacher card and writes `teacher_card.json` into the run folder before a student is distilled.
 
-    Stored targets are scored on their training samples. A teacher on images has no card. After training, a message is printed if
-    the student's AUROC is above that of its teacher.
+    Stored targets are scored on their training samples. A teacher on images has no card.
 
     Args:
         reference: Folder of a finished run of an image-only student to compare the teacher with, or None.
@@ -32,7 +30,6 @@ class TeacherCardWriter(Callback):
 
     def __init__(self, reference: str | None = None) -> None:
         self.reference = None if reference is None else Path(reference)
-        self._card: TeacherCard | None = None
 
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -44,13 +41,13 @@ class TeacherCardWriter(Callback):
         data: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
         path = Path(source.path)
         if path.is_dir():
-            self._card = targets_card(load_targets(path).align(data.splits["train"]), data)
+            card = targets_card(load_targets(path).align(data.splits["train"]), data)
         else:
             student = None if self.reference is None else self._student_auroc(self.reference)
             teacher = load_teacher(path, source.trust_remote_code)
-            self._card = teacher_card(teacher, data, trainer.strategy.root_device, student)
-        write_json(run_folder(trainer).teacher_card, self._card.to_json())
-        show(self._card, Console(file=sys.stdout))
+            card = teacher_card(teacher, data, trainer.strategy.root_device, student)
+        write_json(run_folder(trainer).teacher_card, card.to_json())
+        show(card, Console(file=sys.stdout))
 
     def _student_auroc(self, reference: Path) -> float | None:
         try:
@@ -58,18 +55,3 @@ class TeacherCardWriter(Callback):
         except (FileNotFoundError, ValueError) as error:
             logger.warning("The teacher card has no AUROC of a student: %s", error)
             return None
-
-    @rank_zero_only
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compare the student with its teacher."""
-        del pl_module
-        checkpoint = best_checkpoint(trainer)
-        card = self._card
-        best = getattr(checkpoint, "best_model_score", None)
-        if card is None or card.split != "val" or best is None or getattr(checkpoint, "monitor", None) != MONITOR:
-            return
-        if float(best) > card.auroc_macro:
-            sys.stdout.write(
-                f"The student's best validation AUROC ({float(best):.3f}) is above its teacher's ({card.auroc_macro:.3f}): "
-                "such a teacher can hardly improve classification.\n"
-            )

@@ -65,7 +65,26 @@ def stratified(frame: pd.DataFrame) -> pd.DataFrame:
         area, the number of regions, whether the finding was recognised, and those of the data set; unknown values are left out.
         Unions have no finding.
     """
-    groups = {} if is_of_unions(frame) else {"finding": frame["finding"]}
+    scores = score_columns(frame)
+    parts = []
+    for name, value in strata(frame).items():
+        keys = ["stratum", "value", "attribution"]
+        grouped = frame.assign(stratum=name, value=value).groupby(keys, sort=True, observed=True)
+        counts = grouped.agg(num_roi=("sample_id", "size"), num_patients=("patient_id", "nunique"))
+        parts.append(counts.join(grouped[scores].mean()).reset_index().astype({"value": str}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def strata(frame: pd.DataFrame) -> "dict[str, pd.Series[Any]]":
+    """Return what results can be broken down by.
+
+    Args:
+        frame: A per-ROI table.
+
+    Returns:
+        The value of each row by name of the stratum, where any is known; values with an order of their own are categorical.
+    """
+    groups: dict[str, pd.Series[Any]] = {} if is_of_unions(frame) else {"finding": frame["finding"]}
     groups["area"] = _thirds(frame["area"])
     if "num_regions" in frame:
         groups["num_regions"] = frame["num_regions"].clip(upper=3).map({1: "1", 2: "2", 3: "3 or more"})
@@ -75,22 +94,15 @@ def stratified(frame: pd.DataFrame) -> pd.DataFrame:
         for name in frame.columns
         if str(name).startswith(STRATUM)
     }
-    scores = score_columns(frame)
-    parts = []
-    for name, value in groups.items():
-        if value.isna().all():
-            continue
-        grouped = frame.assign(stratum=name, value=value).groupby(["stratum", "value", "attribution"], sort=True)
-        counts = grouped.agg(num_roi=("sample_id", "size"), num_patients=("patient_id", "nunique"))
-        parts.append(counts.join(grouped[scores].mean()).reset_index())
-    return pd.concat(parts, ignore_index=True)
+    return {name: value for name, value in groups.items() if value.notna().any()}
 
 
-def _thirds(area: "pd.Series[float]") -> "pd.Series[str]":
+def _thirds(area: "pd.Series[float]") -> "pd.Series[Any]":
     """Return the third of all ROIs, by area, that each belongs to."""
     low, high = np.quantile(area, (1 / 3, 2 / 3))
-    names = np.where(area <= low, "smallest third", np.where(area <= high, "middle third", "largest third"))
-    return pd.Series(names.tolist(), index=area.index)
+    order = ["smallest third", "middle third", "largest third"]
+    names = np.where(area <= low, order[0], np.where(area <= high, order[1], order[2]))
+    return pd.Series(pd.Categorical(names.tolist(), order, ordered=True), index=area.index)
 
 
 def summary(frame: pd.DataFrame, stage: str) -> dict[str, float]:

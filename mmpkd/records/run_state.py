@@ -73,6 +73,8 @@ class TestRecord:
         label_names: Names of the K labels.
         git_commit: Commit of the package's checkout, or None if it is installed.
         version: Version of the package.
+        date: When the test ended, in UTC, as ISO 8601; None in older records.
+        hardware: Model of the processor or GPU; None in older records.
     """
 
     __test__ = False  # keeps pytest from collecting it
@@ -84,6 +86,8 @@ class TestRecord:
     label_names: tuple[str, ...]
     git_commit: str | None
     version: str
+    date: str | None = None
+    hardware: str | None = None
 
 
 @dataclass(frozen=True)

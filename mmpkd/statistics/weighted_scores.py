@@ -55,14 +55,33 @@ def weighted_average_precision(preds: Floats, positive: NDArray[np.bool_], weigh
     return np.asarray((precision * own).sum(axis=1) / np.where(total > 0, total, np.nan))
 
 
-def weighted_calibration_error(
-    probability: Floats, positive: NDArray[np.bool_], weights: Floats, bins: int = 15
-) -> Floats:
+def weighted_calibration_error(probability: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:
     """Return the error under each of R weightings; see `mmpkd.metrics.expected_calibration_error`."""
-    index = np.minimum((probability * bins).astype(np.int64), bins - 1)
-    member = (index[:, None] == np.arange(bins)).astype(np.float64)
-    gap = np.abs(weights @ (member * (probability - positive)[:, None]))
-    return np.asarray(gap.sum(axis=1) / weights.sum(axis=1))
+    return np.asarray(np.abs(weighted_calibration_gaps(probability, positive, weights)).sum(axis=1))
+
+
+def weighted_calibration_gaps(
+    probability: Floats, positive: NDArray[np.bool_], weights: Floats, num_bins: int = 15
+) -> Floats:
+    """Return what each bin of equal width adds to the calibration error, with its sign, under each of R weightings.
+
+    Args:
+        probability: (n,) predicted probabilities in [0, 1].
+        positive: (n,) whether a sample is positive.
+        weights: (R, n) how often each sample counts.
+        num_bins: Number of bins B.
+
+    Returns:
+        (R, B): share of the samples that is in the bin, times mean probability minus frequency.
+    """
+    member = calibration_bin(probability, num_bins)[:, None] == np.arange(num_bins)
+    gap = weights @ (member * (probability - positive)[:, None])
+    return np.asarray(gap / weights.sum(axis=1, keepdims=True))
+
+
+def calibration_bin(probability: Floats, num_bins: int = 15) -> NDArray[np.int64]:
+    """Return the bin (n,) of equal width in which each probability lies; 1 is in the last one."""
+    return np.minimum((probability * num_bins).astype(np.int64), num_bins - 1)
 
 
 def weighted_brier(probability: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:

@@ -23,7 +23,7 @@ from mmpkd.statistics.weighted_scores import (
     weighted_brier,
     weighted_calibration_error,
 )
-from mmpkd.teachers.calibration import calibration_temperature, sigmoid
+from mmpkd.teachers.calibration import calibration_error_interval, calibration_temperature, sigmoid
 from mmpkd.teachers.leaks import Leak, missing_values, single_features
 from mmpkd.teachers.run_teachers import build_targets
 from mmpkd.teachers.targets import TeacherTargets
@@ -51,6 +51,9 @@ class Estimate:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]" if np.isfinite(self.value) else "not defined"
 
 
+_UNDEFINED = Estimate(float("nan"), float("nan"), float("nan"))
+
+
 @dataclass(frozen=True)
 class TeacherCard:
     """Scores, leak tests and warnings about a teacher.
@@ -63,6 +66,7 @@ class TeacherCard:
         num_patients: Number of their patients.
         scores: `auroc`, `auprc`, `ece` and `brier` by label.
         auroc_macro: Mean AUROC over the labels for which it is defined.
+        label_note: What is known about errors of the labels that it was scored against, or "".
         calibration_temperature: Temperature that fits the labels best; above 1 for an overconfident teacher.
         single_features: The best single feature by label.
         missing: The most predictive missing value by label.
@@ -76,7 +80,8 @@ class TeacherCard:
     num_samples: int
     num_patients: int
     scores: Mapping[str, Mapping[str, Estimate]]
-    auroc_macro: float
+    auroc_macro: Estimate
+    label_note: str
     calibration_temperature: float
     single_features: list[Leak]
     missing: list[Leak]
@@ -147,8 +152,6 @@ def _card(
         raise ValueError(f"Expected samples with privileged input in '{split_name}' but there are none.")
     logits = ensemble_logits(torch.from_numpy(np.ascontiguousarray(targets.logits[:, known])), 1.0).numpy()
     own = split.take(known)
-    scores = _scores(sigmoid(logits), own, names)
-    values = [estimate["auroc"].value for estimate in scores.values()]
     train, other = (
         _as_read(datamodule.splits[name], reads) for name in ("train", "test" if split_name == "test" else "val")
     )
@@ -158,8 +161,9 @@ def _card(
         input_mode=input_mode,
         num_samples=len(known),
         num_patients=len(np.unique(own.patient_id)),
-        scores=scores,
-        auroc_macro=float(np.nanmean(values)) if np.isfinite(values).any() else float("nan"),
+        scores=_scores(sigmoid(logits), own, names),
+        auroc_macro=_auroc_macro(sigmoid(logits), own),
+        label_note=datamodule.label_note(split_name),
         calibration_temperature=calibration_temperature(logits, own.label),
         single_features=single_features(train, other, names),
         missing=missing_values(train, other, names),
@@ -178,23 +182,46 @@ def _as_read(split: Split, reads: Sequence[str]) -> Split:
 
 
 def _scores(probability: Floats, split: Split, names: tuple[str, ...]) -> dict[str, dict[str, Estimate]]:
-    # patients are resampled, not samples: samples of a patient are not independent
-    patient = np.unique(split.patient_id, return_inverse=True)[1].reshape(-1)  # (N,)
-    weights = resampled_weights(int(patient.max()) + 1, NUM_REPLICATES, 0)[:, patient]
-    weights = np.concatenate([np.ones((1, len(patient))), weights])  # (1 + replicates, N)
+    weights = _patient_weights(split)
     return {name: _label_scores(probability[:, k], split.label[:, k], weights) for k, name in enumerate(names)}
+
+
+def _patient_weights(split: Split) -> Floats:
+    """Return how often each sample counts (R, n): once in the first row, then as its patient is drawn."""
+    # patients are resampled, not samples: samples of a patient are not independent
+    patient = np.unique(split.patient_id, return_inverse=True)[1].reshape(-1)
+    weights = resampled_weights(int(patient.max()) + 1, NUM_REPLICATES, 0)[:, patient]
+    return np.concatenate([np.ones((1, len(patient))), weights])
+
+
+def _auroc_macro(probability: Floats, split: Split) -> Estimate:
+    """Return the mean AUROC over the labels that have one, with its interval over patients."""
+    weights = _patient_weights(split)
+    found = []
+    for k in range(probability.shape[1]):
+        is_known = ~np.isnan(split.label[:, k])
+        positive = split.label[is_known, k] > 0.5
+        if positive.any() and not positive.all():
+            found.append(weighted_auroc(probability[is_known, k], positive, weights[:, is_known]))
+    if not found:
+        return _UNDEFINED
+    values = np.mean(found, axis=0)
+    low, high = np.nanquantile(values[1:], (0.025, 0.975))
+    return Estimate(float(values[0]), float(low), float(high))
 
 
 def _label_scores(probability: Floats, label: NDArray[np.float32], weights: Floats) -> dict[str, Estimate]:
     is_known = ~np.isnan(label)
     positive = label[is_known] > 0.5
     if not positive.any() or positive.all():
-        return dict.fromkeys(SCORES, Estimate(float("nan"), float("nan"), float("nan")))
+        return dict.fromkeys(SCORES, _UNDEFINED)
     result = {}
     for name, score in SCORES.items():
         # row 0 of the weights is the original sample, the others are bootstrap replicates
         values = score(probability[is_known], positive, weights[:, is_known])
         low, high = np.nanquantile(values[1:], (0.025, 0.975))
+        if name == "ece":  # resamples have a larger error than the sample, and the sample than the truth
+            low, high = calibration_error_interval(probability[is_known], positive, weights[:, is_known])
         result[name] = Estimate(float(values[0]), float(low), float(high))
     return result
 
@@ -212,18 +239,19 @@ def _warnings(card: TeacherCard, num_all: int) -> list[str]:
             "The teacher was, or may have been, trained on the samples that it is scored on. Scores and targets are then too "
             "good; `mmpkd targets cross-fit` makes out-of-fold targets."
         )
-    if card.student_auroc is not None and card.auroc_macro < card.student_auroc:
+    auroc = card.auroc_macro
+    if card.student_auroc is not None and auroc.high < card.student_auroc:
         some = f" (the teacher on the {card.num_samples:,} of {num_all:,} samples with privileged input)"
         found.append(
-            f"The teacher is worse than the image-only student ({card.split} AUROC {card.auroc_macro:.3f} against "
+            f"The teacher is worse than the image-only student ({card.split} AUROC {auroc} against "
             f"{card.student_auroc:.3f}{some if card.num_samples < num_all else ''}). It has little to teach; a gain would have "
             "another cause."
         )
-    if card.auroc_macro < 0.6:
-        found.append(f"The teacher hardly predicts the labels ({card.split} AUROC {card.auroc_macro:.3f}).")
-    if card.auroc_macro > 0.995:
+    if auroc.value < 0.6:
+        found.append(f"The teacher hardly predicts the labels ({card.split} AUROC {auroc.value:.3f}).")
+    if auroc.value > 0.995:
         found.append(
-            f"The teacher nearly repeats the labels ({card.split} AUROC {card.auroc_macro:.3f}). Compare with the label oracle "
+            f"The teacher nearly repeats the labels ({card.split} AUROC {auroc.value:.3f}). Compare with the label oracle "
             "and with targets shuffled within labels before attributing a gain to privileged information."
         )
     found += [
@@ -258,9 +286,11 @@ def show(card: TeacherCard, console: Console) -> None:
     console.print(table)
     student = "" if card.student_auroc is None else f"; image-only student: {card.student_auroc:.3f}"
     console.print(
-        f"Macro AUROC {card.auroc_macro:.3f}{student}. Calibration temperature {card.calibration_temperature:.2f}.",
+        f"Macro AUROC {card.auroc_macro}{student}. Calibration temperature {card.calibration_temperature:.2f}.",
         highlight=False,
     )
+    if card.label_note:
+        console.print(card.label_note, highlight=False)
     for warning in card.warnings:
         console.print("[yellow]warning[/]: ", end="")
         console.print(warning, markup=False, highlight=False)

@@ -1,5 +1,6 @@
 """What a study concludes, and what it cannot."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def test_the_declared_family_is_corrected_for_its_size(tmp_path: Path) -> None:
     assert [first, second] == pytest.approx(holm([equivalence_p_value(own, 0.02) for own in effects[:2]]).tolist())
     assert np.isnan(third)
     page = write_report(plan, tmp_path / "out", plan.seeds, finished, ())[1].read_text()
-    assert page.count("<h2>Declared family: ") == 3
+    assert len(re.findall("<h2 [^>]*>Declared family: ", page)) == 3
     assert page.count("after Holm's correction") == 5
     assert page.count("Equivalence within") == 2
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,6 +55,11 @@ def await_training(folder: Path, is_alive: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+def without_circumstances(path: Path) -> bytes:
+    """Return a file without what a page says of the day and the duration."""
+    return re.sub(rb'<p id="circumstances">.*?</p>', b"", path.read_bytes(), flags=re.DOTALL)
+
+
 @pytest.mark.slow
 def test_a_killed_study_ends_with_the_report_of_an_undisturbed_one(tiny_root: Path, tmp_path: Path) -> None:
     write_tiny_study(tmp_path, tiny_root)
@@ -68,10 +74,10 @@ def test_a_killed_study_ends_with_the_report_of_an_undisturbed_one(tiny_root: Pa
     (tmp_path / "out").rename(tmp_path / "moved")
     assert finish(start_study(tmp_path, "--out", str(tmp_path / "moved"))) == 0
     expected = sorted(path for path in (tmp_path / "undisturbed" / "report").rglob("*") if path.is_file())
-    assert len(expected) == 6
+    assert {"index.html", "learning.svg", "auroc_distilled_baseline.svg"} <= {path.name for path in expected}
     for path in expected:
         again = tmp_path / "moved" / "report" / path.relative_to(tmp_path / "undisturbed" / "report")
-        assert again.read_bytes() == path.read_bytes(), path.name
+        assert without_circumstances(again) == without_circumstances(path), path.name
 
 
 @pytest.mark.slow

@@ -29,13 +29,15 @@ class Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.sources: list[str] = []
+        self.links: list[str] = []
         self.open: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.sources += [
+        found = [
             value or "" for name, value in attrs if name in ("src", "href") and tag in ("img", "script", "link", "a")
         ]
-        if tag not in ("meta", "img", "br"):
+        (self.links if tag == "a" else self.sources).extend(found)
+        if tag not in ("meta", "img", "br", "link"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -129,8 +131,8 @@ def test_an_interrupted_study_ends_without_a_traceback(
 
 def test_a_single_finding_is_not_reported_twice(tmp_path: Path) -> None:
     _, page, _ = report(tmp_path, 0.1, (0, 1))
-    assert "<td>all</td>" in page
-    assert "<td>Mass</td>" not in page
+    table = page[page.index("by finding, distilled minus baseline</caption>") :]
+    assert re.findall(r'scope="row" class="left">([^<]*)<', table[: table.index("</table>")]) == ["all"]
 
 
 def test_the_page_is_whole_and_needs_no_network(tmp_path: Path) -> None:
@@ -138,8 +140,16 @@ def test_the_page_is_whole_and_needs_no_network(tmp_path: Path) -> None:
     page = Page()
     page.feed(text)
     assert page.open == []
-    assert len(page.sources) == 4  # two images in two arms
-    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert (
+        len([source for source in page.sources if source.startswith("data:image/webp;base64,")]) == 4
+    )  # two images in two arms
+    assert all(source.startswith("data:") for source in page.sources)
+    ids = re.findall(r'\sid="([^"]*)"', text)
+    assert len(ids) == len(set(ids))
+    assert text.count("<table ") == text.count("<caption>")
+    assert text.count("<svg ") == text.count('<svg role="img" aria-label="') == text.count("<title>") - 1
+    for link in page.links:
+        assert link[1:] in ids if link.startswith("#") else (path.parent / link).exists(), link
     assert "A note with &lt;angle&gt; brackets." in text
     assert "All-ones map" in text
     assert path.stat().st_size < 2_000_000
@@ -209,7 +219,7 @@ def test_a_study_runs_through_the_real_command_line(tiny_root: Path, tmp_path: P
     assert main([str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out")]) == 0
     text = (tmp_path / "out" / "report" / "index.html").read_text()
     assert "one training run is no evidence" in text
-    assert text.count("data:image/png") >= 2
+    assert text.count("data:image/webp") >= 2
     # the same images elsewhere: the same predictions
     own, elsewhere = (
         pd.read_parquet(tmp_path / "out" / "distilled" / "seed0" / part / "predictions_test.parquet")
@@ -238,9 +248,9 @@ def test_the_gallery_names_no_credentialed_image(tmp_path: Path, license_name: s
 def test_equal_runs_give_equal_files(tmp_path: Path) -> None:
     folders = [report(tmp_path / name, 0.1, (0, 1))[2].parent for name in ("first", "second")]
     names = sorted(path.relative_to(folders[0]) for path in folders[0].rglob("*") if path.is_file())
-    figure = "forest_distilled_baseline_rollout_iou_top_area"
-    files = ["arms.tex", f"figures/{figure}.png", f"figures/{figure}.svg", "index.html", "results.csv", "roi.parquet"]
-    assert [str(name) for name in names] == files
+    drawn = ["auroc_distilled_baseline", "forest_distilled_baseline_rollout_iou_top_area", "reliability"]
+    figures = [f"figures/{name}.{ending}" for name in drawn for ending in ("png", "svg")]
+    assert [str(name) for name in names] == ["arms.tex", *figures, "index.html", "results.csv", "roi.parquet"]
     for name in names:
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
 
@@ -281,3 +291,9 @@ def test_seeds_that_were_chosen_later_are_told(tmp_path: Path) -> None:
 def test_fewer_than_three_seeds_have_no_detectable_effect(tmp_path: Path) -> None:
     assert "would be shown with a probability" in report(tmp_path / "three", 0.1, (0, 1, 2))[1]
     assert "would be shown with a probability" not in report(tmp_path / "two", 0.1, (0, 1))[1]
+
+
+def test_one_seed_has_no_p_value(tmp_path: Path) -> None:
+    page = report(tmp_path / "one", 0.1, (0,))[1]
+    assert re.search(r"\bp: ", page) is None
+    assert "so there is no p-value" in page

@@ -114,11 +114,12 @@ def load_samples(
         assert sample.image is not None
         assert sample.roi_mask is not None
         assert sample.roi_label is not None
-        labels = tuple(int(label) for label in sample.roi_label)
+        order = np.argsort(sample.roi_label, kind="stable")  # outlines take their colours in the order of the labels
+        labels = tuple(int(label) for label in sample.roi_label[order])
         target = tuple(known[name, label_names[label]][0] for label in labels)
         probability = tuple(known[name, label_names[label]][1] for label in labels)
         image = torch.from_numpy(sample.image)
-        samples.append(MapSample(name, image, sample.roi_mask, labels, target, probability))
+        samples.append(MapSample(name, image, sample.roi_mask[order], labels, target, probability))
     return samples
 
 

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mmpkd.records.prediction_table import probability_column, target_column
 from mmpkd.records.roi_table import score_columns
@@ -47,6 +48,10 @@ class Pairs:
         """Patient and finding of each region."""
         patient, finding = (self.index.get_level_values(name).tolist() for name in ("patient_id", "finding"))
         return Regions(as_codes(patient), as_codes(finding))
+
+    def where(self, is_used: NDArray[np.bool_]) -> Self:
+        """Return the pairs of some regions (N,)."""
+        return replace(self, arm=self.arm[:, is_used], reference=self.reference[:, is_used], index=self.index[is_used])
 
     def of(self, is_used: Sequence[bool]) -> Self:
         """Return the pairs of some seeds."""

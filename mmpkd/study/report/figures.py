@@ -1,51 +1,152 @@
 """Figures of the report."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
+from typing import Protocol
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from mmpkd.study.analysis.difference import Difference
+from mmpkd.statistics.effects import Effect
 
 INK = "#1f2933"
 ACCENT = "#0b6e99"
+GREY = "#9aa5b1"
+# distinct for colour-blind readers, and dark enough on white (Okabe & Ito 2008)
+ARM_COLORS = ("#1f2933", "#0b6e99", "#b3530a", "#8a3b78", "#2f7d4f")
+MARKERS = ("o", "s", "^", "D", "v")
+# narrow enough that its letters can be read on a phone
+WIDTH = 5.0
 
 
-def forest_plot(differences: Sequence[Difference], label: str) -> Figure:
+class Estimated(Protocol):
+    """What a row of a forest plot shows: a `Difference` does."""
+
+    @property
+    def finding(self) -> str:
+        """Name of the row."""
+
+    @property
+    def effect(self) -> Effect:
+        """The estimate with its interval."""
+
+    @property
+    def num_rois(self) -> int:
+        """What it was made from."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A row of a forest plot.
+
+    Attributes:
+        name: What it is of.
+        effect: The estimate with its interval.
+        is_overall: Whether it is of everything that the other rows are parts of.
+    """
+
+    name: str
+    effect: Effect
+    is_overall: bool = False
+
+
+def forest_plot(differences: Sequence[Estimated], label: str) -> Figure:
     """Draw estimates with 95 % intervals, one row each, the first one bold.
 
     Args:
         differences: Rows from top to bottom.
         label: Label of the axis.
     """
-    figure = Figure(figsize=(7.2, 0.9 + 0.42 * len(differences)), layout="constrained")
+    rows = [
+        Estimate(f"{own.finding} (n = {own.num_rois})", own.effect, is_overall=row == 0)
+        for row, own in enumerate(differences)
+    ]
+    return forest(rows, label, f"Differences with 95 % intervals: {label}")
+
+
+def forest(rows: Sequence[Estimate], label: str, title: str) -> Figure:
+    """Draw estimates with 95 % intervals, one row each.
+
+    Args:
+        rows: Rows from top to bottom.
+        label: Label of the axis.
+        title: What the figure shows, for those who do not see it.
+    """
+    figure = Figure(figsize=(WIDTH, 0.8 + 0.3 * len(rows)), layout="constrained", label=title)
     axes = figure.add_subplot()
-    for row, difference in enumerate(differences):
-        color, width = (ACCENT, 3.0) if row == 0 else (INK, 1.6)
-        interval = difference.interval
+    for position, row in enumerate(rows):
+        color, width = (ACCENT, 3.0) if row.is_overall else (INK, 1.6)
+        interval = row.effect.interval()
         if np.isfinite([interval.low, interval.high]).all():
-            axes.plot([interval.low, interval.high], [row, row], color=color, linewidth=width, solid_capstyle="round")
-        axes.plot(difference.effect.estimate, row, marker="s" if row == 0 else "o", color=color, markersize=7)
-    axes.axvline(0, color="#9aa5b1", linewidth=1, zorder=0)
-    names = [f"{d.finding} (n = {d.num_rois})" for d in differences]
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.4, -0.6)
+            ends = [interval.low, interval.high]
+            axes.plot(ends, [position, position], color=color, linewidth=width, solid_capstyle="round")
+        marker = "s" if row.is_overall else "o"
+        axes.plot(row.effect.estimate, position, marker=marker, color=color, markersize=6)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.axvline(0, color=GREY, linewidth=1, zorder=0)
+    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel(label)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     return figure
 
 
+def plain_axes(axes: Axes, x_label: str, y_label: str) -> None:
+    """Label axes, and leave out the lines that say nothing."""
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def save(figure: Figure, path: Path) -> str:
+    """Write a figure as SVG and PNG, and return the SVG element for the page.
+
+    Args:
+        figure: The figure.
+        path: Where, without an ending.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    svg = as_svg(figure)
+    path.with_name(f"{path.name}.svg").write_text(svg)
+    figure.savefig(path.with_name(f"{path.name}.png"), dpi=200, metadata={"Software": None})
+    return inline(svg)
+
+
 def as_svg(figure: Figure) -> str:
-    """Return a figure as SVG; equal figures give equal text."""
+    """Return a figure as SVG, with its label as title; equal figures give equal text. Letters stay letters."""
     buffer = BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "mmpkd"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    with matplotlib.rc_context({"svg.hashsalt": "mmpkd", "svg.fonttype": "none"}):
+        metadata = {"Date": None, "Title": figure.get_label() or None}
+        figure.savefig(buffer, format="svg", metadata=metadata, transparent=True)
     return buffer.getvalue().decode()
 
 
 def inline(svg: str) -> str:
     """Return the element alone; it has a view box, so that it scales with the page."""
     return svg[svg.index("<svg") :]
+
+
+def with_own_ids(svg: str, prefix: str) -> str:
+    """Return an SVG element that can stand on a page with others: no two elements of a page may have the same `id`.
+
+    Args:
+        svg: The element, as from `inline`.
+        prefix: Put before each identifier that something refers to; the others are removed.
+    """
+    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
+
+    def renamed(match: "re.Match[str]") -> str:
+        return f' id="{prefix}-{match[1]}"' if match[1] in used else ""
+
+    svg = re.sub(r'\sid="([^"]*)"', renamed, svg)
+    svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", svg)
+    title = re.search(r"<title>(.*?)</title>", svg, re.DOTALL)
+    name = title[1].replace('"', "&quot;") if title else "Figure"
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{name}" ', 1)

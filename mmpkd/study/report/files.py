@@ -1,13 +1,43 @@
 """The files beside the page of a report: every number that it shows, to compute with."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from mmpkd.study.analysis.run_tables import RunTables
 from mmpkd.study.analysis.scores import results_table
-from mmpkd.study.report.tables import Cell, Grid
+from mmpkd.study.report.sections.tables import Cell, Grid
+
+
+@dataclass(frozen=True)
+class FileLink:
+    """A file beside the page.
+
+    Attributes:
+        path: Its path, relative to the page.
+        content: What it holds, in words.
+    """
+
+    path: str
+    content: str
+
+
+def file_links(folder: Path, has_rois: bool) -> tuple[FileLink, ...]:
+    """Return the files beside the page of a report, to be linked from it.
+
+    Args:
+        folder: Folder of the report, with its figures.
+        has_rois: Whether a run has regions of interest.
+    """
+    links = [FileLink("results.csv", "every score of every run")]
+    if has_rois:
+        links.append(FileLink("roi.parquet", "every region of interest"))
+    links.append(FileLink("arms.tex", "table of arms for LaTeX"))
+    if (folder / "figures").is_dir():
+        links.append(FileLink("figures/", "figures as SVG and PNG"))
+    return tuple(links)
 
 
 def write_files(folder: Path, tables: Sequence[RunTables], arms: Sequence[Grid]) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from mmpkd.study.execution.run import FailedRun
 from mmpkd.study.plan.study_plan import StudyPlan
 from mmpkd.study.report.caveats import NOT_DECLARED, SINGLE_SEED
 from mmpkd.study.report.comparisons import Entry, UnansweredRow
+from mmpkd.study.report.figures import with_own_ids
+from mmpkd.study.report.files import FileLink
 from mmpkd.study.report.names import measure_name
-from mmpkd.study.report.provenance import Provenance
-from mmpkd.study.report.sections import Section
+from mmpkd.study.report.provenance import Circumstances, Provenance
+from mmpkd.study.report.sections.section import Section
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,10 @@ class Page:
         sections: Tables by domain and test set.
         monitors: Validation scores that checkpoints were chosen by.
         provenance: What the runs were made from.
+        circumstances: When and on what they were made.
+        command: The command that makes them.
         failed: Runs that failed.
+        files: Files beside the page, relative to it, by what they hold.
     """
 
     plan: StudyPlan
@@ -48,12 +54,15 @@ class Page:
     sections: tuple[Section, ...]
     monitors: tuple[str, ...]
     provenance: tuple[Provenance, ...]
+    circumstances: Circumstances
+    command: str
     failed: tuple[FailedRun, ...]
+    files: tuple[FileLink, ...]
 
 
 def render(page: Page) -> str:
     """Return the page as HTML."""
-    template = _environment().get_template("template.html.jinja")
+    template = _environment().get_template("page.html.jinja")
     return template.render(
         page=page,
         plan=page.plan,
@@ -66,14 +75,22 @@ def render(page: Page) -> str:
     )
 
 
+@cache
 def _environment() -> jinja2.Environment:
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.do"],
     )
     environment.filters["number"] = lambda value: _number(value, "")
     environment.filters["signed"] = lambda value: _number(value, "+")
     environment.filters["p"] = _p_value
+    environment.filters["words"] = lambda name: str(name).replace("_", " ")
+    environment.filters["with_own_ids"] = with_own_ids
     return environment
 
 

@@ -1,10 +1,15 @@
 """Where the runs of a report come from."""
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmpkd.study.analysis.run_tables import RunTables
 from mmpkd.study.execution.fingerprint import run_fingerprint
+from mmpkd.study.execution.run import seconds_taken
+from mmpkd.study.plan.flags import parse_flags
+from mmpkd.study.plan.study_plan import StudyPlan
 
 _DIGITS = 12
 
@@ -16,6 +21,7 @@ class Provenance:
     Attributes:
         name: Name of the run.
         folder: Its folder, relative to that of the study.
+        files: Its files that can be read as text, relative to that folder.
         commit: Commit that it was tested with, or `none`.
         settings: Fingerprint of its settings.
         teacher: Folder of its teacher, or "".
@@ -26,12 +32,28 @@ class Provenance:
 
     name: str
     folder: str
+    files: tuple[str, ...]
     commit: str
     settings: str
     teacher: str
     train: str
     test: str
     epochs: int | None
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """When and on what the runs were made; it is all of a page that differs between equal studies.
+
+    Attributes:
+        dates: Days of the first and the last test, in UTC; empty for runs that did not record it.
+        hardware: Processors and GPUs.
+        minutes: Duration of all runs one after another, each in its last start, or None if it is not known of some.
+    """
+
+    dates: tuple[str, ...]
+    hardware: tuple[str, ...]
+    minutes: float | None
 
 
 def provenance(table: RunTables, out: Path) -> Provenance:
@@ -43,9 +65,11 @@ def provenance(table: RunTables, out: Path) -> Provenance:
     """
     run = table.run
     splits = {} if table.state.made_from is None else table.state.made_from.splits
+    files = (run.record.config, run.record.metrics, run.record.path / "run.json")
     return Provenance(
         name=run.name,
         folder=run.folder.relative_to(out).as_posix(),
+        files=tuple(path.name for path in files if path.is_file()),
         commit=(table.test.git_commit or "none")[:_DIGITS],
         settings=run_fingerprint(run)[:_DIGITS],
         teacher="" if run.teacher is None else run.teacher.relative_to(out).as_posix(),
@@ -53,3 +77,32 @@ def provenance(table: RunTables, out: Path) -> Provenance:
         test=splits.get("test", "")[:_DIGITS],
         epochs=None if table.state.training is None else table.state.training.epochs,
     )
+
+
+def circumstances(tables: Sequence[RunTables]) -> Circumstances:
+    """Return when and on what runs were made."""
+    days = sorted({table.test.date[:10] for table in tables if table.test.date})
+    seconds = [seconds_taken(table.run) for table in tables if table.run.external is None]
+    known = [value for value in seconds if value is not None]
+    return Circumstances(
+        dates=tuple(dict.fromkeys((days[0], days[-1]))) if days else (),
+        hardware=tuple(sorted({table.test.hardware for table in tables if table.test.hardware})),
+        minutes=sum(known) / 60 if known and len(known) == len(seconds) else None,
+    )
+
+
+def study_command(plan: StudyPlan, seeds: Sequence[int], tables: Sequence[RunTables]) -> str:
+    """Return the command that makes the runs of a report, from the study's file.
+
+    Args:
+        plan: The study.
+        seeds: Seeds of the student arms.
+        tables: Its finished runs, one or more.
+    """
+    words = ["mmpkd", "study", f"{plan.name}.yaml"]
+    if tuple(seeds) != plan.seeds:
+        words += ["--seeds", *map(str, seeds)]
+    run = next(table.run for table in tables if table.run.external is None)
+    own = len(parse_flags(plan.overrides)) + len(parse_flags(run.arm.overrides))
+    added = [word for flag in run.overrides[own:] for word in flag.words]
+    return shlex.join([*words, "--", *added] if added else words)

@@ -15,11 +15,11 @@ from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.study_plan import StudyPlan
 from mmpkd.study.report.caveats import NOT_DECLARED, other_seeds
 from mmpkd.study.report.comparisons import Entry, entry, shown_comparisons, unanswered
-from mmpkd.study.report.files import write_files
+from mmpkd.study.report.files import file_links, write_files
 from mmpkd.study.report.headline import headline
 from mmpkd.study.report.page import Page, render
-from mmpkd.study.report.provenance import provenance
-from mmpkd.study.report.sections import Section, section
+from mmpkd.study.report.provenance import circumstances, provenance, study_command
+from mmpkd.study.report.sections.section import Section, section
 from mmpkd.study.report.tracking import track_summary
 
 
@@ -65,20 +65,25 @@ def _page(
     external = {other.name: tested_on(tables, other.name) for other in plan.external}
     broken = frozenset((run.run.arm.name, run.run.seed) for run in failed)
     conclusions = conclude(plan, own, Progress(declared_seeds(out) or tuple(seeds), plan.looks, broken))
+    figures = out / "report" / "figures"
     as_declared = is_as_declared(plan, out)
+    sections = _sections(plan, own, external, figures)
     return Page(
         plan=plan,
         seeds=tuple(seeds),
         sentence=_sentence(conclusions, as_declared),
         conclusions=conclusions,
         as_declared=as_declared,
-        entries=_entries(plan, conclusions, external, out / "report" / "figures"),
+        entries=_entries(plan, conclusions, external, figures),
         unanswered=tuple(unanswered(conclusions)),
         notes=tuple(note for note in (other_seeds(out, seeds), *plan.notes) if note),
-        sections=_sections(plan, own, external),
+        sections=sections,
         monitors=tuple(sorted({table.monitor for table in own if table.monitor})),
         provenance=tuple(provenance(table, out) for table in tables),
+        circumstances=circumstances(tables),
+        command=study_command(plan, seeds, tables),
         failed=tuple(failed),
+        files=file_links(out / "report", any(table.rois is not None for table in tables)),
     )
 
 
@@ -89,11 +94,11 @@ def _sentence(conclusions: Conclusions, as_declared: bool) -> str:
 
 
 def _sections(
-    plan: StudyPlan, own: Sequence[RunTables], external: Mapping[str, Sequence[RunTables]]
+    plan: StudyPlan, own: Sequence[RunTables], external: Mapping[str, Sequence[RunTables]], figures: Path
 ) -> tuple[Section, ...]:
-    """Return the tables of each domain of the study, and of each other data set."""
-    found = [section(plan, domain, own) for domain in domains(plan)]
-    found += [section(plan, external_domain(plan, other), external[other.name]) for other in plan.external]
+    """Return the parts of each domain of the study, and of each other data set, and write their figures."""
+    found = [section(plan, domain, own, figures) for domain in domains(plan)]
+    found += [section(plan, external_domain(plan, other), external[other.name], figures) for other in plan.external]
     return tuple(shown for shown in found if shown is not None)
 
 

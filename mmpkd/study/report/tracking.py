@@ -10,7 +10,7 @@ from mmpkd.statistics.planning import minimum_detectable_effect
 from mmpkd.study.analysis.answers import Conclusions
 from mmpkd.study.execution.run import Run
 from mmpkd.study.report.page import Page
-from mmpkd.study.report.tables import Grid, Row
+from mmpkd.study.report.sections.tables import Grid, Row
 from mmpkd.tracking.wandb import finish_wandb, wandb_logger
 
 FOLDER = ".summary"

@@ -1,11 +1,13 @@
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from data_modules.phantoms.chest.labels import observed_labels
+from data_modules.phantoms import ChestPhantomDataModule
+from data_modules.phantoms.chest.labels import LabelNoise, observed_labels
 from data_modules.phantoms.chest.phantom import (
     FINDINGS,
     PREVALENCE,
@@ -145,3 +147,13 @@ def test_without_noise_labels_are_the_truth() -> None:
     labels = observed_labels(np.random.default_rng(0), s.present, (), "none")
     np.testing.assert_array_equal(labels, s.present.astype(np.float32))
     assert len(labels) == len(FINDINGS)
+
+
+@pytest.mark.parametrize(
+    ("noise", "split", "is_said"), [("random", "val", True), ("random", "test", False), ("none", "val", False)]
+)
+def test_errors_of_labels_are_told_where_they_are(noise: LabelNoise, split: str, is_said: bool, tmp_path: Path) -> None:
+    """A teacher's score on labels that err would be taken for its quality."""
+    assert (
+        "12% of these labels are wrong" in ChestPhantomDataModule(tmp_path, label_noise=noise).label_note(split)
+    ) is is_said

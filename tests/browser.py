@@ -1,0 +1,83 @@
+"""Debian's Chromium, for tests of pages; they are skipped where there is none."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import ConsoleMessage, Page
+
+WIDTHS = (390, 768, 1280)
+# what a page of A4 with margins of 12 mm has room for
+PRINTED_WIDTH = 703
+# elements whose box leaves the window, or whose content leaves their box; what is hidden for good has no box
+_CLIPPED = """() => {
+  const width = document.documentElement.clientWidth;
+  const found = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const box = element.getBoundingClientRect();
+    const style = getComputedStyle(element);
+    if (!box.width || !box.height || element.closest("script, style")) continue;
+    // names of columns that stand beside each value instead
+    const head = element.closest("thead");
+    if (head && getComputedStyle(head).position === "absolute") continue;
+    const leaves = box.left < -1 || box.right > width + 1;
+    const isBox = style.display !== "inline" && !(element instanceof SVGElement);
+    const isCut = isBox && element.scrollWidth > element.clientWidth + 1;
+    if (leaves || isCut) found.push(`${element.tagName} ${element.textContent.trim().slice(0, 40)}`);
+  }
+  return found;
+}"""
+
+
+def find_browser() -> str:
+    """Return the path of the browser, or skip the test and say what is missing."""
+    pytest.importorskip("playwright", reason="needs playwright")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs a browser: Debian's package chromium")
+    return chromium
+
+
+@contextmanager
+def open_page(path: Path) -> "Iterator[tuple[Page, list[str]]]":
+    """Open a file in a browser, and yield the page with the list of what its console says is wrong.
+
+    The test is skipped where playwright or Chromium is missing.
+    """
+    chromium = find_browser()
+    from playwright import sync_api as api
+
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        try:
+            page = browser.new_page()
+            complaints: list[str] = []
+
+            def listen(message: "ConsoleMessage") -> None:
+                if message.type in ("error", "warning"):
+                    complaints.append(message.text)
+
+            page.on("console", listen)
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.goto(path.as_uri())
+            yield page, complaints
+        finally:
+            browser.close()
+
+
+def clipped(page: "Page") -> list[str]:
+    """Return what of a page cannot be seen at the width of its window without scrolling sideways."""
+    found: list[str] = page.evaluate(_CLIPPED)
+    return found
+
+
+def serious_findings(page: "Page") -> list[str]:
+    """Return the rules of accessibility that a page breaks seriously (axe-core)."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python").Axe()
+    violations = axe.run(page).response["violations"]
+    return [f"{own['id']}: {own['nodes'][0]['html']}" for own in violations if own["impact"] in ("serious", "critical")]
