@@ -13,6 +13,7 @@ from mmpkd.study.execution.run import FailedRun
 from mmpkd.study.plan.study_plan import StudyPlan
 from mmpkd.study.report.caveats import NOT_DECLARED, SINGLE_SEED
 from mmpkd.study.report.comparisons import Entry, UnansweredRow
+from mmpkd.study.report.explorer.explorer import Explorer
 from mmpkd.study.report.names import measure_name
 from mmpkd.study.report.provenance import Provenance
 from mmpkd.study.report.sections import Section
@@ -35,6 +36,7 @@ class Page:
         monitors: Validation scores that checkpoints were chosen by.
         provenance: What the runs were made from.
         failed: Runs that failed.
+        explorers: Pages of every scored image, or why there are none.
     """
 
     plan: StudyPlan
@@ -49,6 +51,7 @@ class Page:
     monitors: tuple[str, ...]
     provenance: tuple[Provenance, ...]
     failed: tuple[FailedRun, ...]
+    explorers: tuple[Explorer, ...]
 
 
 def render(page: Page) -> str:
