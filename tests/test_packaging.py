@@ -69,6 +69,8 @@ def test_the_wheel_holds_the_packages_and_the_experiments_and_nothing_else(wheel
         for path in (REPOSITORY / package).rglob(pattern)
     }
     expected |= {f"mmpkd/{path.relative_to(REPOSITORY)}" for path in (REPOSITORY / "experiments").rglob("*.yaml")}
+    web = REPOSITORY / "mmpkd" / "study" / "report" / "explorer" / "web"
+    expected |= {str(path.relative_to(REPOSITORY)) for path in web.rglob("*") if path.is_file()}
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name for name in names if not name.startswith("mmpkd-")} == expected
@@ -89,6 +91,7 @@ def test_an_installed_wheel_makes_a_study_with_a_class_of_the_users(programs: Pa
     printed = run(tmp_path, programs / "mmpkd", "study", "experiments/cxr/study.yaml", "--", *SMALL)
     assert "Report: runs/cxr/report/index.html" in printed
     assert "<html" in (tmp_path / "runs" / "cxr" / "report" / "index.html").read_text()
+    assert (tmp_path / "runs" / "cxr" / "report" / "explore.html").is_file()
     assert "my_data.MyData" in (tmp_path / "runs" / "cxr" / "baseline" / "seed0" / "config.yaml").read_text()
     assert {path.name for path in tmp_path.iterdir()} <= {"__pycache__", "data", "experiments", "my_data.py", "runs"}
 

@@ -94,6 +94,10 @@ class RunFolder:
         """Table of localization, one row per image, finding and attribution."""
         return self.path / f"roi_{stage}.parquet"
 
+    def scored_maps(self, stage: str) -> Path:
+        """The maps that were scored, on the patch grid."""
+        return self.path / f"maps_{stage}.npz"
+
     def strata(self, stage: str) -> Path:
         """Means of that table by stratum."""
         return self.path / f"roi_{stage}_strata.csv"

@@ -61,7 +61,7 @@ def test_table_has_one_row_per_pair_and_attribution(tmp_path: Path) -> None:
     assert len(frame) == 5 * 8
     files = {path.name for path in tmp_path.iterdir()}
     unions = {"roi_union_test.parquet", "roi_union_test_strata.csv"}
-    assert files == {"roi_test.parquet", "roi_test_strata.csv", *unions}  # no temporary file is left
+    assert files == {"roi_test.parquet", "roi_test_strata.csv", *unions, "maps_test.npz"}  # no temporary file is left
 
 
 @pytest.mark.parametrize(("own", "of_data", "expected"), [(None, 0.3, 0.3), (0.2, 0.3, 0.2), (None, None, 0.1)])

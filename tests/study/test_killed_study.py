@@ -74,7 +74,9 @@ def test_a_killed_study_ends_with_the_report_of_an_undisturbed_one(tiny_root: Pa
     (tmp_path / "out").rename(tmp_path / "moved")
     assert finish(start_study(tmp_path, "--out", str(tmp_path / "moved"))) == 0
     expected = sorted(path for path in (tmp_path / "undisturbed" / "report").rglob("*") if path.is_file())
-    assert {"index.html", "learning.svg", "auroc_distilled_baseline.svg"} <= {path.name for path in expected}
+    assert {"index.html", "explore.html", "learning.svg", "auroc_distilled_baseline.svg"} <= {
+        path.name for path in expected
+    }
     for path in expected:
         again = tmp_path / "moved" / "report" / path.relative_to(tmp_path / "undisturbed" / "report")
         assert without_circumstances(again) == without_circumstances(path), path.name

@@ -220,6 +220,8 @@ def test_a_study_runs_through_the_real_command_line(tiny_root: Path, tmp_path: P
     text = (tmp_path / "out" / "report" / "index.html").read_text()
     assert "one training run is no evidence" in text
     assert text.count("data:image/webp") >= 2
+    assert '<a href="explore.html">' in text
+    assert (tmp_path / "out" / "report" / "explore.html").is_file()
     # the same images elsewhere: the same predictions
     own, elsewhere = (
         pd.read_parquet(tmp_path / "out" / "distilled" / "seed0" / part / "predictions_test.parquet")

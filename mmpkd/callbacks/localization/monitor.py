@@ -28,6 +28,7 @@ from mmpkd.callbacks.localization.heatmaps import heatmaps_of_pairs, student_of,
 from mmpkd.callbacks.localization.mean_roi import MeanRoiSums
 from mmpkd.callbacks.localization.pair_columns import Columns, pair_columns
 from mmpkd.callbacks.localization.score_table import ScoreTable
+from mmpkd.callbacks.localization.scored_maps import ScoredMaps
 from mmpkd.callbacks.localization.scoring import Part, score_parts
 from mmpkd.callbacks.localization.table_output import write_and_log
 from mmpkd.callbacks.localization.unions import Unions, union_columns, unions_of
@@ -48,7 +49,8 @@ class LocalizationMonitor(Callback):
 
     Attributions that are the same for all findings of an image are also scored against the union of its ROIs. The table
     `roi_union_<stage>.parquet` has one row per image and attribution and the same columns; means are logged as
-    `<stage>/<attribution>/union/<score>`. Both tables come from the same heatmaps.
+    `<stage>/<attribution>/union/<score>`. Both tables come from the same heatmaps; `maps_test.npz` has those of the test, for
+    the explorer of a report.
 
     Attention is recorded in the module's own forward pass; other attributions run their own. Baseline maps are the same in
     every epoch and are scored once per fit. Nothing learns from an ROI but the thresholds of `iou_val`, by finding and for
@@ -67,6 +69,7 @@ class LocalizationMonitor(Callback):
             None takes the `roi_area` of the data module, or 0.1 if it has none.
         union_top_area: The same for unions of ROIs. None takes the `roi_union_area` of the data module, or what is selected for
             an ROI if it has none. If `scores` are given, None leaves them as they are.
+        keep_maps: Whether a test writes its maps: 4 bytes a patch, attribution and pair, before compression.
 
     Attributes:
         tables: The last table of ROIs by stage, for callbacks that come after this one.
@@ -80,6 +83,7 @@ class LocalizationMonitor(Callback):
         scores: list[RoiMetric] | None = None,
         top_area: float | None = None,
         union_top_area: float | None = None,
+        keep_maps: bool = True,
     ) -> None:
         super().__init__()
         default = [AttentionRollout(), LastLayerAttention(), *(kind() for kind in BASELINE_MAPS)]
@@ -99,6 +103,8 @@ class LocalizationMonitor(Callback):
         self._regions = ScoreTable()
         self._unions = ScoreTable()
         self._mean_roi = MeanRoiSums()
+        self.keep_maps = keep_maps
+        self._maps = ScoredMaps()
         self.tables: dict[str, pd.DataFrame] = {}
         self.union_tables: dict[str, pd.DataFrame] = {}
         self._stack = ExitStack()
@@ -124,6 +130,7 @@ class LocalizationMonitor(Callback):
         del trainer, pl_module
         self._regions.start()
         self._unions.start()
+        self._maps = ScoredMaps()
 
     on_test_epoch_start = on_validation_epoch_start
 
@@ -181,6 +188,8 @@ class LocalizationMonitor(Callback):
                 else:
                     pairs = HeatmapPairs(self._heatmap(method, student, batch["image"][rows]), rois)
             score_parts(method, pairs, parts[:1] if method.is_of_finding else parts, stage)
+            if stage == "test" and self.keep_maps:
+                self._maps.add(method.name, pairs, known)
         self._recorders = {}
 
     on_test_batch_end = on_validation_batch_end
@@ -271,6 +280,7 @@ class LocalizationMonitor(Callback):
         write_and_log(trainer, pl_module, regions, stage)
         # empty if no attribution is the same for all findings: every run with a table of regions has one of unions
         write_and_log(trainer, pl_module, unions, stage, of_unions=True)
+        self._maps.write(trainer, stage, {"finding": self.scores, "image": self.union_scores})
 
 
 def _with_top_area(scores: list[RoiMetric], area: float | None) -> list[RoiMetric]:

@@ -14,6 +14,7 @@ from mmpkd.study.execution.run import FailedRun
 from mmpkd.study.plan.study_plan import StudyPlan
 from mmpkd.study.report.caveats import NOT_DECLARED, SINGLE_SEED
 from mmpkd.study.report.comparisons import Entry, UnansweredRow
+from mmpkd.study.report.explorer.explorer import Explorer
 from mmpkd.study.report.figures import with_own_ids
 from mmpkd.study.report.files import FileLink
 from mmpkd.study.report.names import measure_name
@@ -41,6 +42,7 @@ class Page:
         command: The command that makes them.
         failed: Runs that failed.
         files: Files beside the page, relative to it, by what they hold.
+        explorers: Pages of every scored image, or why there are none.
     """
 
     plan: StudyPlan
@@ -58,6 +60,7 @@ class Page:
     command: str
     failed: tuple[FailedRun, ...]
     files: tuple[FileLink, ...]
+    explorers: tuple[Explorer, ...]
 
 
 def render(page: Page) -> str:

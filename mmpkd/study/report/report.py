@@ -15,6 +15,7 @@ from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.study_plan import StudyPlan
 from mmpkd.study.report.caveats import NOT_DECLARED, other_seeds
 from mmpkd.study.report.comparisons import Entry, entry, shown_comparisons, unanswered
+from mmpkd.study.report.explorer.explorer import write_explorers
 from mmpkd.study.report.files import file_links, write_files
 from mmpkd.study.report.headline import headline
 from mmpkd.study.report.page import Page, render
@@ -28,9 +29,9 @@ def write_report(
 ) -> tuple[str, Path]:
     """Write the folder `report`.
 
-    `index.html` is the report; `results.csv` has every score of every run, `roi.parquet` every region of interest,
-    `arms.tex` the table of arms, and `figures` each figure as PNG and SVG. Equal runs give equal files. If the runs are
-    tracked in W&B, the answer is, too.
+    `index.html` is the report, and `explore.html` has every scored image with its maps; `results.csv` has every score of every
+    run, `roi.parquet` every region of interest, `arms.tex` the table of arms, and `figures` each figure as PNG and SVG. Equal
+    runs give equal files. If the runs are tracked in W&B, the answer is, too; the explorer is not.
 
     Args:
         plan: The study.
@@ -60,7 +61,7 @@ def write_report(
 def _page(
     plan: StudyPlan, out: Path, seeds: Sequence[int], tables: Sequence[RunTables], failed: Sequence[FailedRun]
 ) -> Page:
-    """Return what the page shows, and write its figures."""
+    """Return what the page shows, and write its figures and the explorer."""
     own = tested_on(tables, "")
     external = {other.name: tested_on(tables, other.name) for other in plan.external}
     broken = frozenset((run.run.arm.name, run.run.seed) for run in failed)
@@ -68,6 +69,7 @@ def _page(
     figures = out / "report" / "figures"
     as_declared = is_as_declared(plan, out)
     sections = _sections(plan, own, external, figures)
+    explorers = write_explorers(plan, out / "report", own, as_declared)
     return Page(
         plan=plan,
         seeds=tuple(seeds),
@@ -84,6 +86,7 @@ def _page(
         command=study_command(plan, seeds, tables),
         failed=tuple(failed),
         files=file_links(out / "report", any(table.rois is not None for table in tables)),
+        explorers=explorers,
     )
 
 

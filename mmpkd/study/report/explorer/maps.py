@@ -1,0 +1,103 @@
+"""The maps and scores of one run, checked against its tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mmpkd.records.map_file import UNITS, MapFile, Unit, read_maps
+from mmpkd.records.roi_table import PAIR
+from mmpkd.study.analysis.run_tables import RunTables
+from mmpkd.study.report.explorer.contract import UNKNOWN
+from mmpkd.study.report.explorer.images import NoExplorerError
+
+SCORES = ("iou_top_area", "pointing_game")
+_KEYS: dict[Unit, list[str]] = {"finding": list(PAIR), "image": ["sample_id"]}
+
+
+@dataclass(frozen=True)
+class RunMaps:
+    """A run with the maps of its test.
+
+    Attributes:
+        tables: Its tables.
+        maps: The maps.
+        scored: Table of localization by unit, where the run has one.
+    """
+
+    tables: RunTables
+    maps: MapFile
+    scored: dict[Unit, pd.DataFrame]
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The (image, finding) pairs, sorted."""
+        return list(zip(self.maps.sample_id, self.maps.finding, strict=True))
+
+    def methods(self, unit: Unit) -> list[str]:
+        """Return the attributions that have maps, and scores in a unit."""
+        return [name for name in self.maps.maps if name in set(self.scored[unit]["attribution"])]
+
+    def rows(self, unit: Unit, method: str) -> pd.DataFrame:
+        """Return the rows of an attribution, sorted by image and finding."""
+        table = self.scored[unit]
+        return table[table["attribution"] == method].sort_values(_KEYS[unit], ignore_index=True)
+
+    def score(self, unit: Unit, method: str, score: str) -> NDArray[np.float32]:
+        """Return a recorded score of each region or image."""
+        return self.rows(unit, method)[score].to_numpy(np.float32)
+
+    def recognised(self, unit: Unit, method: str) -> NDArray[np.uint8]:
+        """Return 1 or 0 for each region or image, and `UNKNOWN` without a label."""
+        values = self.rows(unit, method)["recognised"].to_numpy(np.float64)
+        return np.where(np.isnan(values), UNKNOWN, np.nan_to_num(values)).astype(np.uint8)
+
+
+def has_maps(tables: RunTables) -> bool:
+    """Return whether a run has regions, and the maps of its test."""
+    return tables.rois is not None and tables.run.record.scored_maps("test").is_file()
+
+
+def read_run_maps(tables: RunTables) -> RunMaps:
+    """Read the maps of a run.
+
+    Raises:
+        NoExplorerError: If the file is damaged, of another checkpoint, or does not fit the table.
+    """
+    path = tables.run.record.scored_maps("test")
+    try:
+        maps = read_maps(path)
+    except ValueError as error:
+        raise NoExplorerError(f"{error} Test the run again.") from error
+    scored = {unit: table for unit in UNITS if (table := tables.localization(unit)) is not None}
+    found = RunMaps(tables, maps, scored)
+    if maps.checkpoint != tables.test.checkpoint:
+        raise NoExplorerError(
+            f"Expected the maps in '{path}' to be those of the checkpoint that was tested but they are not."
+        )
+    for method in found.methods("finding"):
+        rows = found.rows("finding", method)
+        if found.pairs != list(zip(rows["sample_id"], rows["finding"], strict=True)):
+            raise NoExplorerError(f"Expected in '{path}' the regions of the localization table but got others.")
+    return found
+
+
+def shared_units(runs: Sequence[RunMaps]) -> list[Unit]:
+    """Return the units that all runs were scored in."""
+    known = [set(run.scored) & set(run.maps.top_area) for run in runs]
+    shared = set.intersection(*known)
+    return [unit for unit in UNITS if unit in shared]
+
+
+def shared_methods(runs: Sequence[RunMaps], unit: Unit) -> list[str]:
+    """Return the attributions that all runs have in a unit, in the order of the first one."""
+    shared = set.intersection(*(set(run.methods(unit)) for run in runs))
+    return [name for name in runs[0].methods(unit) if name in shared]
+
+
+def shared_scores(runs: Sequence[RunMaps], unit: Unit) -> tuple[str, ...]:
+    """Return the scores that the page computes and all runs have in a unit."""
+    shared = set.intersection(*(set(run.scored[unit].columns) for run in runs))
+    return tuple(score for score in SCORES if score in shared)

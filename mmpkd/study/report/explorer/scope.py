@@ -1,0 +1,75 @@
+"""The part of a study that a page holds: everything, or as much as a browser opens."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from mmpkd.callbacks.localization.map_samples import rank
+from mmpkd.study.report.explorer.contract import Declared
+from mmpkd.study.report.explorer.maps import RunMaps
+
+MAX_BYTES = 60_000_000
+# fewer images than the size asks for, since compression differs between images
+_MARGIN = 0.95
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The part of a study that a page holds.
+
+    Attributes:
+        runs: Its runs.
+        attributions: Attributions besides baseline maps, or None for all of them.
+        samples: Identifiers of its images.
+        left_out: Parts that it does not hold, one sentence each.
+    """
+
+    runs: Sequence[RunMaps]
+    attributions: frozenset[str] | None
+    samples: frozenset[str]
+    left_out: tuple[str, ...] = ()
+
+
+def largest_page(
+    write: Callable[[Scope], str], runs: Sequence[RunMaps], declared: Declared, left_out: Sequence[str], max_bytes: int
+) -> str:
+    """Return the page that holds most of a study and is not larger than allowed.
+
+    The choice never depends on a result: first everything, then the declared comparison, then fewer images of it, by a hash of
+    their identifiers.
+
+    Args:
+        write: Returns the page of a scope.
+        runs: All runs.
+        declared: The declared comparison.
+        left_out: Parts that are left out anyway, one sentence each.
+        max_bytes: Largest size of a page.
+    """
+    scope = Scope(runs, None, frozenset(runs[0].maps.sample_id), tuple(left_out))
+    page = write(scope)
+    if len(page) > max_bytes:
+        scope = _of_comparison(scope, declared)
+        page = write(scope)
+    whole = scope
+    while len(page) > max_bytes and len(scope.samples) > 1:
+        num_kept = max(1, int(_MARGIN * max_bytes / len(page) * len(scope.samples)))
+        scope = _with_fewer_images(whole, num_kept)
+        page = write(scope)
+    return page
+
+
+def _of_comparison(scope: Scope, declared: Declared) -> Scope:
+    why = (
+        f"The page would be too large for a browser. It holds the declared comparison, {declared.arm} and {declared.reference} "
+        f"by {declared.attribution.replace('_', ' ')}; other arms and attributions are left out."
+    )
+    runs = [run for run in scope.runs if run.tables.run.arm.name in (declared.arm, declared.reference)]
+    return Scope(runs, frozenset([declared.attribution]), scope.samples, (*scope.left_out, why))
+
+
+def _with_fewer_images(scope: Scope, num_kept: int) -> Scope:
+    why = (
+        f"Of {len(scope.samples)} images that have regions it holds {num_kept}, chosen by a hash of their identifiers and not "
+        "by a result."
+    )
+    kept = sorted(scope.samples, key=rank)[:num_kept]
+    return replace(scope, samples=frozenset(kept), left_out=(*scope.left_out, why))
