@@ -94,10 +94,6 @@ class RunFolder:
         """Table of localization, one row per image, finding and attribution."""
         return self.path / f"roi_{stage}.parquet"
 
-    def unions(self, stage: str) -> Path:
-        """Table of localization, one row an image and attribution: all regions of an image together."""
-        return self.path / f"roi_union_{stage}.parquet"
-
     def strata(self, stage: str) -> Path:
         """Means of that table by stratum."""
         return self.path / f"roi_{stage}_strata.csv"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from mmpkd.records import RunState, TestRecord
-from mmpkd.records.roi_table import score_columns
+from mmpkd.records.roi_table import check_unions, score_columns
 from mmpkd.records.tables import read_table
 from mmpkd.study.execution.command import RunCommand
 from mmpkd.study.execution.run import Run
@@ -25,7 +25,7 @@ class RunTables:
         test: What its test found.
         predictions: One row a test image.
         rois: One row an (image, finding, attribution); None for a teacher or a data set without ROIs.
-        unions: One row an (image, attribution), of all regions of the image together; None where there is no such table.
+        unions: One row an (image, attribution), of all regions of the image together; None where there are no regions.
     """
 
     run: Run
@@ -58,7 +58,7 @@ def read_run(run: Run) -> RunTables:
     """Read the tables of a finished run.
 
     Raises:
-        StudyError: If one is missing, damaged, or made with another checkpoint than that of the training.
+        StudyError: If one is missing, damaged, of an older version, or made with another checkpoint than that of the training.
     """
     folder = run.record
     state = folder.state
@@ -66,6 +66,10 @@ def read_run(run: Run) -> RunTables:
         raise StudyError(
             f"Expected the test of a finished run in {run.folder} but it is not complete. Delete the folder and rerun."
         )
+    try:
+        check_unions(folder, "test")
+    except ValueError as error:
+        raise StudyError(str(error)) from error
     predictions = _read(run, folder.predictions("test")).sort_values("sample_id", ignore_index=True)
     tables = [_read_rows(run, path) for path in (folder.rois("test"), folder.unions("test"))]
     return RunTables(run, state, state.test, predictions, *tables)
