@@ -1,8 +1,9 @@
 """Tables of a study's finished runs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -13,6 +14,8 @@ from mmpkd.study.execution.command import RunCommand
 from mmpkd.study.execution.run import Run
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.questions import Unit
+
+Unlike = Literal["training data", "number of steps", "commit of the code"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,35 @@ def read_run(run: Run) -> RunTables:
 def tested_on(tables: Sequence[RunTables], test_set: str) -> list[RunTables]:
     """Return the runs that were tested on another data set, or with "" on the study's own."""
     return [table for table in tables if table.run.test_set == test_set]
+
+
+def unlike(arm: Sequence[RunTables], reference: Sequence[RunTables]) -> tuple[Unlike, ...]:
+    """Return what the trainings of two arms differ in, besides what the study asks about."""
+    found: list[Unlike] = []
+    for name, value in _MADE_WITH.items():
+        if {value(table) for table in arm} != {value(table) for table in reference}:
+            found.append(name)
+    return tuple(found)
+
+
+def _training_data(table: RunTables) -> str | None:
+    made_from = table.state.made_from
+    return None if made_from is None else made_from.splits.get("train")
+
+
+def _steps(table: RunTables) -> int | None:
+    return None if table.state.training is None else table.state.training.steps
+
+
+def _commit(table: RunTables) -> str | None:
+    return None if table.state.made_from is None else table.state.made_from.git_commit
+
+
+_MADE_WITH: dict[Unlike, Callable[[RunTables], object]] = {
+    "training data": _training_data,
+    "number of steps": _steps,
+    "commit of the code": _commit,
+}
 
 
 def seeds_of(tables: Sequence[RunTables]) -> set[int]:
