@@ -13,6 +13,7 @@ OWN_COMMANDS = {
     "attribute": "mmpkd.commands.attribute",
     "check-data": "mmpkd.commands.check_data",
     "init": "mmpkd.commands.init",
+    "plan": "mmpkd.commands.plan",
     "prepare": "mmpkd.commands.prepare",
     "study": "mmpkd.commands.study",
     "targets": "mmpkd.commands.targets",
@@ -35,6 +36,7 @@ Multimodal privileged knowledge distillation for medical imaging.
   targets    store the outputs of teachers:  mmpkd targets build experiments/cxr/distill.yaml TEACHER.ckpt --out FOLDER
   teacher-card  score a teacher and test it for leaks:  mmpkd teacher-card experiments/cxr/distill.yaml TEACHER.ckpt
   study      train teacher, arms and seeds, then write a report:  mmpkd study experiments/cxr/study.yaml
+  plan       how many seeds and patients a study needs:  mmpkd plan experiments/cxr/study.yaml --pilot runs/cxr
 
 Any option of a configuration can be set by a flag:  --model.objective.weight=0.7 --data.batch_size=64
 `mmpkd COMMAND --help` lists the options of a command, `mmpkd --version` prints the version. Errors are one line;

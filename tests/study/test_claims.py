@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mmpkd.records import Lineage, TrainingRecord
 from mmpkd.statistics.hypotheses import gated, holm
 from mmpkd.statistics.looks import look_levels
 from mmpkd.study.analysis.comparison import Compared, compare
@@ -172,6 +173,16 @@ def test_like_is_compared_with_like() -> None:
     assert grad_cam.levels.baseline is not None
     assert grad_cam.levels.baseline.name == "mean_roi"
     assert sum(grad_cam.collapse.arm) == 5
+
+
+def test_arms_that_differ_in_more_than_the_question_are_told() -> None:
+    arm, reference = finished_runs("distilled", BETTER), finished_runs("baseline", FIVE)
+    assert "also differ" not in answer(compare(question(), arm, reference))
+    longer = TrainingRecord(epochs=4, steps=40, seconds=1.0)
+    other = Lineage("abc", "1", None, None, {"train": "f"})
+    moved = [replace(run, state=replace(run.state, training=longer, made_from=other)) for run in arm]
+    said = answer(compare(question(), moved, reference))
+    assert "The arms also differ in training data and number of steps and commit of the code." in said
 
 
 def plan(gate: bool, endpoint: Comparison, family: Sequence[Comparison]) -> StudyPlan:

@@ -18,6 +18,7 @@ def test_every_method_has_a_name_of_its_own() -> None:
 
 
 def test_the_maps_of_a_finding_are_known_by_name() -> None:
-    kinds = [getattr(attribution, name) for name in attribution.__all__]
-    own = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, attribution.ClassAttribution)]
-    assert {kind.name for kind in own if kind is not attribution.ClassAttribution} == set(FINDING_MAPS)
+    exported = [getattr(attribution, name) for name in attribution.__all__]
+    kinds = [own for own in exported if isinstance(own, type) and issubclass(own, attribution.AttributionMethod)]
+    named = [kind for kind in kinds if kind.is_of_finding and hasattr(kind, "name")]
+    assert {kind.name for kind in named} == set(FINDING_MAPS)

@@ -18,7 +18,7 @@ from mmpkd.study.analysis.levels import Levels, best_baseline_map, run_levels
 from mmpkd.study.analysis.macro_auroc import macro_auroc_difference
 from mmpkd.study.analysis.pairing import Pairs, pairs_of
 from mmpkd.study.analysis.progress import ALPHA, Progress, SeedCount
-from mmpkd.study.analysis.run_tables import RunTables, seeds_of
+from mmpkd.study.analysis.run_tables import RunTables, Unlike, seeds_of, unlike
 from mmpkd.study.plan.errors import NotComparableError
 from mmpkd.study.plan.questions import Comparison
 
@@ -44,6 +44,7 @@ class Compared:
         auroc: Difference in macro AUROC, to read localization against.
         matched: The difference at equal recognition, if it can be had; exploratory.
         levels: Mean scores of both arms and of the best baseline map, over the regions that are defined in both arms.
+        unlike: What the trainings of the arms differ in, besides what the study asks about.
         adjusted: p-value after correction for the other declared questions, or None if there is none to correct for.
     """
 
@@ -60,6 +61,7 @@ class Compared:
     auroc: Effect
     matched: Matched | None
     levels: Levels
+    unlike: tuple[Unlike, ...]
     adjusted: float | None = None
 
     @property
@@ -153,6 +155,7 @@ def compare(
         effect_size=paired_effect_size(means),
         auroc=macro_auroc_difference(arm, reference),
         matched=_matched(declared, used, arm, reference),
+        unlike=unlike(arm, reference),
         levels=Levels(float(levels[0].mean()), float(levels[1].mean()), baseline),
     )
 

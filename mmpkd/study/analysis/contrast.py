@@ -43,6 +43,7 @@ class Contrasted:
         num_seeds: Training runs of each arm that localize in all arms of their domain.
         count: Planned, finished, failed and missing runs.
         num_collapsed: Seeds that are left out, over both domains, because a run does not localize.
+        num_patients: Patients of both domains.
         adjusted: p-value after correction for the other declared questions, or None if there is none to correct for.
     """
 
@@ -51,6 +52,7 @@ class Contrasted:
     num_seeds: int
     count: SeedCount
     num_collapsed: int
+    num_patients: int
     adjusted: float | None = None
 
     @property
@@ -113,7 +115,8 @@ def contrast(
     effects = factorial_effects([own.mean for own in found], [own.form for own in found])
     count = progress.count({name: seeds_of(own) for name, own in tables.items()})
     num_collapsed = sum(own.num_collapsed for own in found)
-    return Contrasted(declared, effects, min(own.num_seeds for own in found), count, num_collapsed)
+    num_patients = sum(len(own.patients) for own in found)
+    return Contrasted(declared, effects, min(own.num_seeds for own in found), count, num_collapsed, num_patients)
 
 
 def _collapsed_seeds(found: Compared) -> set[int]:

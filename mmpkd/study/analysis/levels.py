@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmpkd.attribution import BASELINE_MAPS, ClassAttribution
+from mmpkd.attribution import BASELINE_MAPS
 from mmpkd.statistics.arrays import Floats
 from mmpkd.statistics.estimands import Average, run_means
 from mmpkd.study.analysis.pairing import Pairs
@@ -70,7 +70,7 @@ def best_baseline_map(
     knows_finding = is_of_finding(tables[0], measure.attribution)
     levels = []
     for kind in BASELINE_MAPS:
-        if issubclass(kind, ClassAttribution) and not knows_finding:
+        if kind.is_of_finding and not knows_finding:
             continue
         scores = pairs.values(tables, Measure(kind.name, measure.score, measure.unit), measure.score)
         levels.append(BaselineLevel(kind.name, float(run_levels(scores, pairs, average).mean())))

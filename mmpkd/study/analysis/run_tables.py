@@ -1,18 +1,21 @@
 """Tables of a study's finished runs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
 from mmpkd.records import RunState, TestRecord
-from mmpkd.records.roi_table import score_columns
+from mmpkd.records.roi_table import check_unions, score_columns
 from mmpkd.records.tables import read_table
 from mmpkd.study.execution.command import RunCommand
 from mmpkd.study.execution.run import Run
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.questions import Unit
+
+Unlike = Literal["training data", "number of steps", "commit of the code"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class RunTables:
         test: What its test found.
         predictions: One row a test image.
         rois: One row an (image, finding, attribution); None for a teacher or a data set without ROIs.
-        unions: One row an (image, attribution), of all regions of the image together; None where there is no such table.
+        unions: One row an (image, attribution), of all regions of the image together; None where there are no regions.
     """
 
     run: Run
@@ -58,7 +61,7 @@ def read_run(run: Run) -> RunTables:
     """Read the tables of a finished run.
 
     Raises:
-        StudyError: If one is missing, damaged, or made with another checkpoint than that of the training.
+        StudyError: If one is missing, damaged, of an older version, or made with another checkpoint than that of the training.
     """
     folder = run.record
     state = folder.state
@@ -66,6 +69,10 @@ def read_run(run: Run) -> RunTables:
         raise StudyError(
             f"Expected the test of a finished run in {run.folder} but it is not complete. Delete the folder and rerun."
         )
+    try:
+        check_unions(folder, "test")
+    except ValueError as error:
+        raise StudyError(str(error)) from error
     predictions = _read(run, folder.predictions("test")).sort_values("sample_id", ignore_index=True)
     tables = [_read_rows(run, path) for path in (folder.rois("test"), folder.unions("test"))]
     return RunTables(run, state, state.test, predictions, *tables)
@@ -74,6 +81,35 @@ def read_run(run: Run) -> RunTables:
 def tested_on(tables: Sequence[RunTables], test_set: str) -> list[RunTables]:
     """Return the runs that were tested on another data set, or with "" on the study's own."""
     return [table for table in tables if table.run.test_set == test_set]
+
+
+def unlike(arm: Sequence[RunTables], reference: Sequence[RunTables]) -> tuple[Unlike, ...]:
+    """Return what the trainings of two arms differ in, besides what the study asks about."""
+    found: list[Unlike] = []
+    for name, value in _MADE_WITH.items():
+        if {value(table) for table in arm} != {value(table) for table in reference}:
+            found.append(name)
+    return tuple(found)
+
+
+def _training_data(table: RunTables) -> str | None:
+    made_from = table.state.made_from
+    return None if made_from is None else made_from.splits.get("train")
+
+
+def _steps(table: RunTables) -> int | None:
+    return None if table.state.training is None else table.state.training.steps
+
+
+def _commit(table: RunTables) -> str | None:
+    return None if table.state.made_from is None else table.state.made_from.git_commit
+
+
+_MADE_WITH: dict[Unlike, Callable[[RunTables], object]] = {
+    "training data": _training_data,
+    "number of steps": _steps,
+    "commit of the code": _commit,
+}
 
 
 def seeds_of(tables: Sequence[RunTables]) -> set[int]:

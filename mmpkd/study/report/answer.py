@@ -23,6 +23,7 @@ def answer(found: Compared) -> str:
     has_estimate = not math.isnan(found.effect.estimate)
     said = [
         _claim(found),
+        _unlike(found),
         f"{capital(what)}: {estimate}, {seeds}, {_counts(found)}." if has_estimate else "",
         _by_finding(found.findings),
         _other_averages(found),
@@ -49,6 +50,11 @@ def _claim(found: Compared) -> str:
         return f"{capital(claim)}." if found.limit is None else no_verdict(found.limit, found.count)
     among = f"Of the {sum(found.collapse.localizing)} seeds whose runs both localize, {claim}."
     return f"{_collapsed(found)} {among if found.limit is None else no_verdict(found.limit, found.count)}"
+
+
+def _unlike(found: Compared) -> str:
+    """Say what else the arms differ in: the difference may come from that."""
+    return f"The arms also differ in {' and '.join(found.unlike)}." if found.unlike else ""
 
 
 def _collapsed(found: Compared) -> str:
