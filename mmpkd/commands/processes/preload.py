@@ -1,5 +1,13 @@
-"""What the server of `forked` imports before it forks."""
+"""What the server of `forked` imports before it forks: all that every run would import for itself."""
 
-from mmpkd.cli.quick import freeze
+import os
+
+# wandb reads it while it is imported; its reports of its own errors contain paths
+os.environ["WANDB_ERROR_REPORTING"] = "false"
+
+import wandb.sdk.launch  # noqa: F401, E402  a run of wandb imports it when it starts, for 1.7 s of CPU time
+
+import data_modules.phantoms  # noqa: F401, E402
+from mmpkd.cli.quick import freeze  # noqa: E402
 
 freeze()
