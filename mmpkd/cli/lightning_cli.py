@@ -181,7 +181,7 @@ class MMPKDCLI(LightningCLI):
         has_bar = sys.stdout.isatty() if has_bar is None else has_bar
         own = {
             "default_root_dir": self.run.dir,
-            "callbacks": [*users_callbacks(configured.callbacks), *self._callbacks(has_bar)],
+            "callbacks": [*users_callbacks(configured.callbacks, self.run.figures), *self._callbacks(has_bar)],
             "plugins": [*users_plugins(configured.plugins), SafeCheckpointIO()],
             "logger": self._loggers(configured.logger),
             "enable_progress_bar": has_bar,
@@ -192,7 +192,7 @@ class MMPKDCLI(LightningCLI):
         best = BestCheckpoint(self.folder.checkpoints, self.run.monitor)
         last = LastCheckpoint(self.folder, self.run.save_every_n_minutes, self.run.save_every_n_steps)
         seed = self.config[self.subcommand].seed_everything
-        progress = RichProgressBar(leave=False) if has_bar else EpochLog()
+        progress = RichProgressBar(leave=False) if has_bar else EpochLog(self.folder if self.run.study else None)
         # the data of a study are checked once, before its first run
         checks = [] if self.run.study else [DataCheck()]
         return [

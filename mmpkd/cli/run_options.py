@@ -27,6 +27,8 @@ class RunOptions:
         save_every_n_minutes: Minutes between saves of `checkpoints/last.ckpt` inside an epoch, from which a killed run goes on.
             It is saved after every epoch, too.
         save_every_n_steps: Optimizer steps between these saves, instead of minutes.
+        figures: Whether maps are drawn and their faithfulness is scored; if not, `AttributionMapLogger` and
+            `FaithfulnessMonitor` are left out. A study sets it to false for all seeds but the first.
         study: Fingerprint of the run in a study; the study sets it.
         num_folds: Folds of training patients, of which one is left out of the training; 0 trains on all of them.
         held_out_fold: Which one, from 0.
@@ -48,6 +50,7 @@ class RunOptions:
     reference: str | None = None
     save_every_n_minutes: float = 10
     save_every_n_steps: int | None = None
+    figures: bool = True
     study: str | None = None
     num_folds: int = 0
     held_out_fold: int = 0

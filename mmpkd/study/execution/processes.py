@@ -9,6 +9,7 @@ from pathlib import Path
 
 from data_modules.processes.processors import num_processors
 from mmpkd.cli.error_lines import DEBUG
+from mmpkd.numerics.threads import chosen_threads
 from mmpkd.records.lock import hold
 from mmpkd.study.execution.command import RunCommand
 from mmpkd.study.execution.forked import Program, start_command, start_server
@@ -20,8 +21,9 @@ _SERVER_IS_GONE = 255  # what multiprocessing says then
 class LocalProcesses:
     """Commands in processes of their own; what they print is appended to `log.txt` in the run's folder.
 
-    Processors are shared between the processes, unless OMP_NUM_THREADS is set. With several processes and GPUs, each process
-    has one GPU; a single process has all of them. A process stops, and saves, when the study ends in whatever way.
+    Without GPUs, each process computes on one thread, unless OMP_NUM_THREADS is set: sums depend on the number of threads, and
+    results must not depend on how many runs are made at a time. With several processes and GPUs, each process has one GPU; a
+    single process has all of them. A process stops, and saves, when the study ends in whatever way.
 
     Args:
         program: The command line.
@@ -34,6 +36,8 @@ class LocalProcesses:
         self._program = program
         self._lock = lock
         share = {"LOKY_MAX_CPU_COUNT": str(max(1, num_processors() // num_jobs))}  # `num_processors` of the process
+        if num_gpus == 0 and chosen_threads() is None:
+            share["OMP_NUM_THREADS"] = "1"
         self._slots: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
         given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         gpus = given or [str(index) for index in range(num_gpus)]
