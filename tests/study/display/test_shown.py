@@ -92,3 +92,23 @@ def test_a_run_that_begins_again_forgets_how_far_it_was(tmp_path: Path) -> None:
     assert "begins" in drawn(table, 20)
     table.end(EndedRun(run, "RuntimeError: no\nmore"))
     assert "failed: RuntimeError: no" in drawn(table, 20)
+
+
+def test_what_is_logged_stands_above_the_table_and_handlers_are_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_study(tmp_path)
+    runs = planned(tmp_path)
+    handler = logging.StreamHandler()
+    before = handler.stream
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes the output for a terminal
+    shown = Shown(InThisProcess(FakeCommandLine()), runs)
+    with live(shown.table):
+        assert handler.stream is not before
+        run_all(runs, shown)
+        logging.getLogger("mmpkd").warning("the end")
+    assert handler.stream is before
+    text = capsys.readouterr().err
+    assert text.index("the end") < text.rindex("validation AUROC")
+    assert "5 of 5 finished, 0 at work" in text[text.rindex("validation AUROC") :]
