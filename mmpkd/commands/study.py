@@ -120,7 +120,7 @@ def _make(
     with locked(out) as lock:
         if arguments.slurm is not None:
             return _make_on_cluster(runs, arguments, plan, out, begin)
-        return _make_here(runs, arguments.jobs, lock, begin)
+        return _make_here(runs, arguments.jobs, out, lock, begin)
 
 
 def _make_on_cluster(
@@ -140,7 +140,9 @@ def _make_on_cluster(
         return run_all(runs, shown)
 
 
-def _make_here(runs: "Sequence[Run]", num_jobs: int | None, lock: int, begin: Callable[[], None]) -> "Outcome":
+def _make_here(
+    runs: "Sequence[Run]", num_jobs: int | None, out: Path, lock: int, begin: Callable[[], None]
+) -> "Outcome":
     """Make the runs on this machine, each in a process of its own."""
     import torch
 
@@ -149,7 +151,7 @@ def _make_here(runs: "Sequence[Run]", num_jobs: int | None, lock: int, begin: Ca
     from mmpkd.study.execution.concurrency import runs_at_a_time
     from mmpkd.study.execution.display.shown import Shown, live
     from mmpkd.study.execution.engines import InThreads
-    from mmpkd.study.execution.processes import LocalProcesses
+    from mmpkd.study.execution.processes import LocalProcesses, shared_images
     from mmpkd.study.execution.runner import run_all
     from mmpkd.study.execution.slurm.engine import check_not_queued
 
@@ -157,15 +159,16 @@ def _make_here(runs: "Sequence[Run]", num_jobs: int | None, lock: int, begin: Ca
     begin()
     num_gpus = 1 if torch.backends.mps.is_available() else torch.cuda.device_count()
     at_a_time = num_jobs or runs_at_a_time(runs, num_processors(), num_gpus)
-    processes = LocalProcesses(PROGRAM, at_a_time, num_gpus, lock)
-    with InThreads(processes, at_a_time) as engine:
-        shown = Shown(engine, runs)
-        try:
-            with live(shown.table):
-                return run_all(runs, shown)
-        except KeyboardInterrupt:
-            processes.stop()
-            raise
+    with shared_images(out) as images:
+        processes = LocalProcesses(PROGRAM, at_a_time, num_gpus, lock, images)
+        with InThreads(processes, at_a_time) as engine:
+            shown = Shown(engine, runs)
+            try:
+                with live(shown.table):
+                    return run_all(runs, shown)
+            except KeyboardInterrupt:
+                processes.stop()
+                raise
 
 
 def _show(runs: "Sequence[Run]", num_jobs: int | None) -> int:

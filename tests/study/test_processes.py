@@ -9,7 +9,7 @@ import pytest
 from mmpkd.commands.processes.run import PROGRAM
 from mmpkd.study.execution.command import RunCommand
 from mmpkd.study.execution.engines import InThreads
-from mmpkd.study.execution.processes import LocalProcesses, locked
+from mmpkd.study.execution.processes import LocalProcesses, locked, shared_images
 from mmpkd.study.execution.run import Run
 from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.flags import parse_flags
@@ -109,3 +109,13 @@ def test_a_run_has_one_thread_however_many_are_made_at_a_time(
     for num_jobs in (1, 2, 4):
         LocalProcesses(PROGRAM, num_jobs, num_gpus, 0)(fit(tmp_path))
     assert seen == [expected] * 3
+
+
+def test_shared_images_of_a_killed_study_are_forgotten_and_none_stay(tmp_path: Path) -> None:
+    left = tmp_path / "shared_images" / "old"
+    left.parent.mkdir()
+    left.touch()
+    with shared_images(tmp_path) as folder:
+        assert list(folder.iterdir()) == []
+        (folder / "new").touch()
+    assert not folder.exists()

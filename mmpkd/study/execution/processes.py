@@ -2,12 +2,14 @@
 
 import os
 import queue
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from data_modules.processes.processors import num_processors
+from data_modules.processes.shared_cache import FOLDER
 from mmpkd.cli.error_lines import DEBUG
 from mmpkd.numerics.threads import chosen_threads
 from mmpkd.records.lock import hold
@@ -30,12 +32,15 @@ class LocalProcesses:
         num_jobs: Number of processes at a time.
         num_gpus: Number of GPUs of the machine.
         lock: Descriptor of the study's lock, see `locked`; each process holds it, too.
+        images: Folder of images that the processes share, see `shared_images`; or None.
     """
 
-    def __init__(self, program: Program, num_jobs: int, num_gpus: int, lock: int) -> None:
+    def __init__(self, program: Program, num_jobs: int, num_gpus: int, lock: int, images: Path | None = None) -> None:
         self._program = program
         self._lock = lock
         share = {"LOKY_MAX_CPU_COUNT": str(max(1, num_processors() // num_jobs))}  # `num_processors` of the process
+        if images is not None:
+            share[FOLDER] = str(images.resolve())
         if num_gpus == 0 and chosen_threads() is None:
             share["OMP_NUM_THREADS"] = "1"
         self._slots: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
@@ -76,6 +81,24 @@ class LocalProcesses:
             raise SystemExit(130 if status == 130 else 143)
         if status != 0:
             raise ChildProcessError(f"the process ended with status {status}; what it printed is in {log}")
+
+
+@contextmanager
+def shared_images(out: Path) -> Iterator[Path]:
+    """Make a folder in which the runs of a study keep the images that they have in common, and remove it at the end.
+
+    One that a killed study has left is emptied first: nothing in it survives a machine that stops.
+
+    Args:
+        out: Folder of the study, which must be locked.
+    """
+    folder = out / "shared_images"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
