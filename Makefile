@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# DATA=/path runs the real configuration on a real data set; ARGS= passes Lightning CLI overrides; SEEDS="0 1 2" trains more
-# seeds; JOBS=2 makes so many runs at a time, SLURM=file.yaml makes them jobs of a cluster; OUT= is the folder of the study; RUN=
+# DATA=/path runs the real configuration on a real data set, with the seeds of its study.yaml; ARGS= passes Lightning CLI overrides;
+# SEEDS="0 1 2" trains other seeds; JOBS=2 makes so many runs at a time, SLURM=file.yaml makes them jobs of a cluster; OUT= is the folder of the study; RUN=
 # the folder of a run. TORCH=cpu, TORCH=cu126, ... is the build of PyTorch; the environment keeps it until another one is asked for.
 DATA ?=
 ARGS ?=
@@ -32,7 +32,7 @@ QUICK_TESTS := tests/losses tests/metrics tests/attribution tests/data_modules/f
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install train-cxr train-mammo study-cxr study-2x2 known-answers train-covid table-cbis text-openi controls-cxr controls-mammo dashboard review test check format lint types benchmark gpu lock check-lock check-lowest clean
+.PHONY: help install train-cxr train-mammo report study-2x2 known-answers train-covid table-cbis text-openi controls-cxr controls-mammo dashboard review test check format lint types benchmark gpu lock check-lock check-lowest clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -56,14 +56,18 @@ $(STAMP): requirements.lock pyproject.toml
 
 install: $(STAMP)  ## Create .venv with everything (TORCH=cpu, cu126, ...: another build of PyTorch)
 
-train-cxr: $(STAMP)  ## Text teacher -> student on chest radiographs, then the report (phantoms unless DATA=)
+train-cxr: $(STAMP)  ## Text teacher -> student on chest radiographs, five seeds, then the report (phantoms unless DATA=)
 	$(BIN)/mmpkd study experiments/cxr/$(if $(DATA),mimic/)study.yaml $(STUDY_FLAGS)
 
-train-mammo: $(STAMP)  ## Tabular teacher -> student on mammograms, then the report (phantoms unless DATA=)
+train-mammo: $(STAMP)  ## Tabular teacher -> student on mammograms, five seeds, then the report (phantoms unless DATA=)
 	$(BIN)/mmpkd study experiments/mammo/$(if $(DATA),cbis_ddsm/)study.yaml $(STUDY_FLAGS)
 
-study-cxr: SEEDS := $(or $(SEEDS),0 1 2 3 4)
-study-cxr: train-cxr  ## The same as train-cxr over five seeds, or SEEDS=
+report:  ## Open the report of a study (OUT= its folder; the newest by default)
+	@page="$(if $(OUT),$(OUT)/report/index.html,$(shell ls -t runs/*/report/index.html 2>/dev/null | head -n 1))"; \
+	test -f "$$page" || { echo "Expected a report in runs/*/report but there is none: make train-cxr writes one; OUT= names another folder."; exit 1; }; \
+	if test "$$(uname)" = Darwin; then open "$$page"; \
+	elif test -n "$$DISPLAY$$WAYLAND_DISPLAY" && command -v xdg-open > /dev/null; then xdg-open "$$page"; \
+	else echo "No browser can be opened here. The report: $$page"; fi
 
 study-2x2: $(STAMP)  ## Domain (chest, breast) x form (text, table) of the privileged information, five seeds, on phantoms
 	$(BIN)/mmpkd study experiments/2x2/study.yaml $(STUDY_FLAGS)

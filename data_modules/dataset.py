@@ -1,5 +1,6 @@
 """The PyTorch data set that serves the rows of a `Split`, whatever the data."""
 
+import hashlib
 import math
 
 import numpy as np
@@ -28,7 +29,7 @@ class PrivilegedDataset(Dataset[Sample]):
         load_images: Whether to read images and ROIs.
         load_privileged: Whether to serve reports and tables.
         cache_images: Keep prepared images (float32, num_samples x image_size^2 x 4 bytes) in memory after the first
-            read; all loader processes share them.
+            read; all loader processes share them, and so do all runs of a study on one machine.
         prepared: Prepared images of this split, or None to read the image files.
     """
 
@@ -49,7 +50,9 @@ class PrivilegedDataset(Dataset[Sample]):
         self.load_privileged = load_privileged
         self.prepared = prepared
         pixels = preparation.image_size**2
-        self._images = SharedCache(np.full(len(split), 4 * pixels)) if cache_images and load_images else None
+        self._images = None
+        if cache_images and load_images:
+            self._images = SharedCache(np.full(len(split), 4 * pixels), _name(split, preparation, prepared))
         # Mask files can be as large as films (5,000 pixels a side), so each is read once and kept with 8 pixels per byte.
         num_rois = np.zeros(len(split), dtype=np.int64)
         for index, rois in split.rois.items():
@@ -122,3 +125,11 @@ class PrivilegedDataset(Dataset[Sample]):
             raise ImageReadError(
                 f"Sample '{self.split.sample_id[index]}', '{self.split.image[index]}': {error}"
             ) from error
+
+
+def _name(split: Split, preparation: Preparation, prepared: PreparedImages | None) -> str:
+    """Return a name of the prepared images of a split: a hash of all that decides what they are."""
+    digest = hashlib.sha256(f"{preparation!r}{None if prepared is None else prepared.folder}".encode())
+    for file in split.image:
+        digest.update(f"{file}\n".encode())
+    return f"{digest.hexdigest()}.images"

@@ -50,6 +50,26 @@ def test_every_target_is_listed() -> None:
     assert sorted(listed) == sorted(phony.group(1).split())
 
 
+def test_the_newest_report_is_named_where_no_browser_can_be_opened(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", f"{project}:{os.environ['PATH']}")
+    (project / "uname").write_text("#!/bin/sh\necho Linux\n")
+    (project / "uname").chmod(0o755)
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        make(project, "report")
+    assert "make train-cxr writes one" in error.value.stdout
+    for seconds, study in enumerate(("mammo", "cxr")):
+        page = project / "runs" / study / "report" / "index.html"
+        page.parent.mkdir(parents=True)
+        page.touch()
+        os.utime(page, (seconds, seconds))
+    assert make(project, "report").endswith("The report: runs/cxr/report/index.html\n")
+    assert make(project, "report", "OUT=runs/mammo").endswith("The report: runs/mammo/report/index.html\n")
+
+
 def test_the_lock_is_installed_as_it_is_and_only_once(project: Path) -> None:
     make(project, "install")
     assert (project / "requirements.txt").read_text() == (REPOSITORY / "requirements.lock").read_text()

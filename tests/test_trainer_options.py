@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.profilers import SimpleProfiler
 
+from mmpkd.callbacks.localization import AttributionMapLogger, FaithfulnessMonitor, LocalizationMonitor
 from mmpkd.callbacks.progress import EpochLog
 from mmpkd.cli.lightning_cli import MMPKDCLI, main
 from mmpkd.cli.terminal import quieten
@@ -154,6 +155,14 @@ def test_the_progress_bar_is_the_one_that_is_asked_for(
     fit(tmp_path, tiny_root, enable_progress_bar=wanted)
     assert progress in found
     assert not {RichProgressBar, EpochLog} - {progress} & set(found)
+
+
+def test_a_run_without_figures_keeps_all_other_callbacks() -> None:
+    monitor = LocalizationMonitor()
+    own = [monitor, AttributionMapLogger(), FaithfulnessMonitor()]
+    assert users_callbacks(own) == own
+    assert users_callbacks(own, figures=False) == [monitor]
+    assert users_callbacks(None, figures=False) == []
 
 
 @pytest.mark.parametrize("wrap", [lambda own: own, lambda own: [own]], ids=["one", "a list"])

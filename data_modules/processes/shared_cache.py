@@ -1,13 +1,20 @@
-"""Arrays that loader processes share: the first process that needs one writes it, and all read it."""
+"""Arrays that processes share: each is written once, by whichever process is first, and read by all.
+
+Loader processes share the arrays of the process that started them; the runs of a study share those that have a name.
+"""
 
 import os
 import sys
 from collections.abc import Callable, Sequence
 from multiprocessing.context import get_spawning_popen
 from multiprocessing.heap import Arena
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+# environment variable: folder of what the runs of a study share
+FOLDER = "MMPKD_SHARED_IMAGES"
 
 
 class SharedCache:
@@ -19,14 +26,19 @@ class SharedCache:
 
     Args:
         sizes: Bytes of each entry; an entry of 0 bytes counts as written.
+        name: Name of the contents: equal names mean equal bytes. The processes of a study then share the entries, in a file
+            of the folder that `MMPKD_SHARED_IMAGES` names. Without a name or a folder, only processes that are given this
+            object do.
 
     Raises:
         OSError: If there is not enough room.
     """
 
-    def __init__(self, sizes: Sequence[int] | NDArray[np.int64]) -> None:
+    def __init__(self, sizes: Sequence[int] | NDArray[np.int64], name: str | None = None) -> None:
         self._start = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-        self._attach(_reserve(max(int(self._start[-1]) + len(sizes), 1)))
+        folder = os.environ.get(FOLDER)
+        file = Path(folder) / name if folder and name else None
+        self._attach(_reserve(max(int(self._start[-1]) + len(sizes), 1), file))
         self._written[np.diff(self._start) == 0] = 1
 
     def _attach(self, memory: Arena) -> None:
@@ -63,19 +75,27 @@ def _attached(start: NDArray[np.int64], memory: Arena) -> SharedCache:
     return cache
 
 
-def _reserve(size: int) -> Arena:
-    """Return memory of this many zero bytes that `multiprocessing` can share with a process that is being started."""
+def _reserve(size: int, file: Path | None) -> Arena:
+    """Return memory of this many bytes, zero where nothing is written, that `multiprocessing` can share with a new process."""
     message = (
         f"Expected room for {size / 1e9:.1f} GB of cached images in shared memory or in the folder for temporary files but there "
         "is less. Set TMPDIR to a folder with more room, or data.cache_images to false."
     )
     try:
-        memory = Arena(size)
+        memory = Arena(size) if file is None else Arena(size, _opened(file, size))
     except OSError as error:
         raise OSError(message) from error
     if sys.platform != "win32":
         # writing to memory without room kills the process without a message, so reserve it now
         room = os.fstatvfs(memory.fd)
-        if room.f_bavail * room.f_frsize < size:
+        taken = os.fstat(memory.fd).st_blocks * 512  # of a file that other runs have written to
+        if room.f_bavail * room.f_frsize < size - taken:
             raise OSError(message)
     return memory
+
+
+def _opened(file: Path, size: int) -> int:
+    """Return the descriptor of a file of as many bytes; it stays open as long as this process."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    os.ftruncate(descriptor, size)  # what another process has written stays
+    return descriptor

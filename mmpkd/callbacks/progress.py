@@ -1,18 +1,29 @@
-"""Progress without a terminal: one log line per epoch."""
+"""Progress without a terminal: one log line per epoch, and for a study a file that says how far the run is."""
 
 import logging
 import time
+from dataclasses import asdict
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
+from data_modules.files.json_file import write_json
+from mmpkd.records import RunFolder
+from mmpkd.records.run_progress import RunProgress
+
 logger = logging.getLogger("mmpkd")
+_SCORE = "val/auroc_macro"
 
 
 class EpochLog(Callback):
-    """Logs epoch, loss, validation score and remaining time after every epoch."""
+    """Logs epoch, loss, validation score and remaining time after every epoch.
 
-    def __init__(self) -> None:
+    Args:
+        folder: Folder of the run, where they are written, too, or None to log them only.
+    """
+
+    def __init__(self, folder: RunFolder | None = None) -> None:
+        self._folder = folder
         self._start = 0.0
         self._first_epoch = 0
         self._validated_epoch = -1
@@ -35,13 +46,25 @@ class EpochLog(Callback):
         metrics = trainer.callback_metrics
         names = ["train/loss"]
         if self._validated_epoch == trainer.current_epoch:
-            names.append("val/auroc_macro")
+            names.append(_SCORE)
         parts = ", ".join(f"{name} {metrics[name]:.4f}" for name in names if name in metrics)
+        progress = self._progress(trainer)
+        if self._folder is not None:
+            write_json(self._folder.progress, asdict(progress))
+        if progress.epochs is None:
+            logger.info("epoch %d: %s; step %d of %d", progress.epoch, parts, trainer.global_step, trainer.max_steps)
+        else:
+            logger.info(
+                "epoch %d of %d: %s; %.0f s left", progress.epoch, progress.epochs, parts, progress.seconds_left
+            )
+
+    def _progress(self, trainer: Trainer) -> RunProgress:
         done = trainer.current_epoch + 1
         total = trainer.max_epochs
+        score = trainer.callback_metrics.get(_SCORE)
+        value = None if score is None else float(score)
         # a run with `max_steps` may have no number of epochs
         if total is None or total < 0:
-            logger.info("epoch %d: %s; step %d of %d", done, parts, trainer.global_step, trainer.max_steps)
-            return
+            return RunProgress(done, score=value)
         left = (time.monotonic() - self._start) / (done - self._first_epoch) * max(total - done, 0)
-        logger.info("epoch %d of %d: %s; %.0f s left", done, total, parts, left)
+        return RunProgress(done, total, value, round(left, 1))

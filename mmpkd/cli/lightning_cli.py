@@ -168,7 +168,10 @@ class MMPKDCLI(LightningCLI):
         seed = int(self.config[self.subcommand].seed_everything)
         own = {
             "default_root_dir": self.run.dir,
-            "callbacks": [*users_callbacks(configured.callbacks), *run_callbacks(self.run, self.folder, seed, has_bar)],
+            "callbacks": [
+                *users_callbacks(configured.callbacks, self.run.figures),
+                *run_callbacks(self.run, self.folder, seed, has_bar),
+            ],
             "plugins": [*users_plugins(configured.plugins), SafeCheckpointIO()],
             "logger": run_loggers(self.run, self.folder, configured.logger),
             "enable_progress_bar": has_bar,

@@ -27,6 +27,8 @@ class RunOptions:
         save_every_n_minutes: Minutes between saves of `checkpoints/last.ckpt` within an epoch, from which a killed run resumes.
             It is also saved after every epoch.
         save_every_n_steps: Optimizer steps between these saves, instead of minutes.
+        figures: Whether maps are drawn and their faithfulness is scored; if not, `AttributionMapLogger` and
+            `FaithfulnessMonitor` are left out. A study sets it to false for all seeds but the first.
         study: Fingerprint of the run in a study, set by the study.
         num_folds: Number of folds of the training patients, one of which is held out of training; 0 trains on all patients.
         held_out_fold: Index of the fold that is held out, from 0.
@@ -48,6 +50,7 @@ class RunOptions:
     reference: str | None = None
     save_every_n_minutes: float = 10
     save_every_n_steps: int | None = None
+    figures: bool = True
     study: str | None = None
     num_folds: int = 0
     held_out_fold: int = 0

@@ -53,7 +53,7 @@ def run_callbacks(run: RunOptions, folder: RunFolder, seed: int, has_bar: bool) 
         ResumedLoops(),
         StopTogether(),
         TeacherCardWriter(run.reference),
-        RichProgressBar(leave=False) if has_bar else EpochLog(),
+        RichProgressBar(leave=False) if has_bar else EpochLog(folder if run.study else None),
     ]
 
 

@@ -17,7 +17,17 @@ _WARNINGS = (
 
 def start_logging() -> None:
     """Log to the terminal with the time of day."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_LogLine("%(asctime)s %(mark)s%(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+class _LogLine(logging.Formatter):
+    """Marks warnings and errors, which a study looks for in the logs of its runs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.mark = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        return super().format(record)
 
 
 def quieten() -> None:

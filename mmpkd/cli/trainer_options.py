@@ -104,11 +104,12 @@ def check_trainer(trainer: Any, command: str) -> None:
         )
 
 
-def users_callbacks(configured: object) -> list[Callback]:
+def users_callbacks(configured: object, figures: bool = True) -> list[Callback]:
     """Return the callbacks that the user has configured.
 
     Args:
         configured: `trainer.callbacks`: a callback, several, or None.
+        figures: Whether those are among them that draw maps or score their faithfulness.
 
     Raises:
         ValueError: If one of them changes the number of batches per step, which a resumed run would not notice.
@@ -119,7 +120,13 @@ def users_callbacks(configured: object) -> list[Callback]:
             "Expected no GradientAccumulationScheduler in trainer.callbacks but got one: the learning rate schedule and resumes "
             "need steps of equal size. Set --trainer.accumulate_grad_batches."
         )
-    return callbacks
+    return callbacks if figures else [callback for callback in callbacks if not _is_of_figures(callback)]
+
+
+def _is_of_figures(callback: Callback) -> bool:
+    from mmpkd.callbacks.localization import AttributionMapLogger, FaithfulnessMonitor  # a teacher's run needs neither
+
+    return isinstance(callback, AttributionMapLogger | FaithfulnessMonitor)
 
 
 def users_plugins(configured: object) -> list[Any]:

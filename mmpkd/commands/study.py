@@ -53,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--jobs",
         type=int,
-        help="runs at a time, in processes of their own (default: one, in this process; with --slurm: no limit)",
+        help="runs at a time, in processes of their own (default: as many as there are GPUs, or else processors; with --slurm: "
+        "no limit)",
     )
     parser.add_argument(
         "--slurm",
@@ -121,13 +122,14 @@ def _make(
     with locked(out) as lock:
         if arguments.slurm is not None:
             return _make_on_cluster(runs, arguments, plan, out, begin)
-        return _make_here(runs, arguments.jobs, lock, begin)
+        return _make_here(runs, arguments.jobs, out, lock, begin)
 
 
 def _make_on_cluster(
     runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan", out: Path, begin: Callable[[], None]
 ) -> "Outcome":
     from mmpkd.commands.processes.run import run_lightning
+    from mmpkd.study.execution.display.shown import Shown, live
     from mmpkd.study.execution.runner import run_all
     from mmpkd.study.execution.slurm.engine import Slurm
     from mmpkd.study.execution.slurm.queue import load_parameters
@@ -135,31 +137,40 @@ def _make_on_cluster(
     parameters = load_parameters(arguments.slurm)
     cluster = Slurm(run_lightning, out / "slurm", parameters, plan.name, arguments.jobs)
     begin()
-    return run_all(runs, cluster)
+    shown = Shown(cluster, runs)
+    with live(shown.table):
+        return run_all(runs, shown)
 
 
-def _make_here(runs: "Sequence[Run]", num_jobs: int | None, lock: int, begin: Callable[[], None]) -> "Outcome":
-    """Make the runs in this process, or in others if that is asked for or there are several GPUs."""
+def _make_here(
+    runs: "Sequence[Run]", num_jobs: int | None, out: Path, lock: int, begin: Callable[[], None]
+) -> "Outcome":
+    """Make the runs on this machine, each in a process of its own."""
     import torch
 
-    from mmpkd.commands.processes.run import PROGRAM, run_lightning
-    from mmpkd.study.execution.engines import InThisProcess, InThreads
-    from mmpkd.study.execution.processes import LocalProcesses
+    from data_modules.processes.processors import num_processors
+    from mmpkd.commands.processes.run import PROGRAM
+    from mmpkd.study.execution.concurrency import runs_at_a_time
+    from mmpkd.study.execution.display.shown import Shown, live
+    from mmpkd.study.execution.engines import InThreads
+    from mmpkd.study.execution.processes import LocalProcesses, shared_images
     from mmpkd.study.execution.runner import run_all
     from mmpkd.study.execution.slurm.engine import check_not_queued
 
     check_not_queued(runs)
     begin()
-    num_gpus = torch.cuda.device_count()
-    if num_jobs is None and num_gpus < 2:
-        return run_all(runs, InThisProcess(run_lightning))
-    processes = LocalProcesses(PROGRAM, num_jobs or 1, num_gpus, lock)
-    with InThreads(processes, num_jobs or 1) as engine:
-        try:
-            return run_all(runs, engine)
-        except KeyboardInterrupt:
-            processes.stop()
-            raise
+    num_gpus = 1 if torch.backends.mps.is_available() else torch.cuda.device_count()
+    at_a_time = num_jobs or runs_at_a_time(runs, num_processors(), num_gpus)
+    with shared_images(out) as images:
+        processes = LocalProcesses(PROGRAM, at_a_time, num_gpus, lock, images)
+        with InThreads(processes, at_a_time) as engine:
+            shown = Shown(engine, runs)
+            try:
+                with live(shown.table):
+                    return run_all(runs, shown)
+            except KeyboardInterrupt:
+                processes.stop()
+                raise
 
 
 def _show(runs: "Sequence[Run]", num_jobs: int | None) -> int:
@@ -199,5 +210,7 @@ def _report(plan: "StudyPlan", out: Path, seeds: Sequence[int], outcome: "Outcom
     from mmpkd.study.report.report import write_report
 
     sentence, path = write_report(plan, out, seeds, outcome.finished, outcome.failed)
-    sys.stdout.write(f"\n{sentence}\n\nReport: {path}\n")
+    sys.stdout.write(
+        f"\n{sentence}\n\nReport: {path}\nTo look at it: make report OUT={out}, or open the file in a browser.\n"
+    )
     return 1 if outcome.failed else 0

@@ -25,6 +25,7 @@ _OUTSIDE = (
     "run.project",
     "run.wandb",
     "run.media",
+    "run.figures",
     "run.reference",
     "run.save_every_n_minutes",
     "run.save_every_n_steps",

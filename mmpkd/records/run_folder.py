@@ -52,6 +52,11 @@ class RunFolder:
         return self.path / "metrics.csv"
 
     @property
+    def progress(self) -> Path:
+        """How far the training of a study's run is."""
+        return self.path / "progress.json"
+
+    @property
     def log(self) -> Path:
         """Output of a run that a study started in a separate process."""
         return self.path / "log.txt"

@@ -98,3 +98,14 @@ def test_the_test_of_another_data_set_names_the_checkpoint_of_the_training(tmp_p
     assert first_command(elsewhere).arguments()[-2:] == ["--ckpt_path", str(checkpoint)]
     command = RunCommand("test", elsewhere, "f" * 64, checkpoint)
     assert command.arguments()[-4:] == ["--run.study", "f" * 64, "--ckpt_path", str(checkpoint)]
+
+
+def test_figures_are_those_of_the_first_seed_and_change_no_fingerprint(tmp_path: Path) -> None:
+    path = write_study(tmp_path, (3, 1))
+    plan = load_plan(path)
+    runs = {run.name: run for run in plan_runs(plan, tmp_path / "out", plan.seeds, ())}
+    without = [name for name, run in runs.items() if "--run.figures" in flags_of(run)]
+    assert without == ["baseline (seed 3)", "distilled (seed 3)"]
+    alone = {run.name: run for run in plan_runs(plan, tmp_path / "out", (3,), ())}["baseline (seed 3)"]
+    assert "--run.figures" not in flags_of(alone)
+    assert run_fingerprint(alone) == run_fingerprint(runs["baseline (seed 3)"])

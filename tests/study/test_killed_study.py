@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from mmpkd.records import RunFolder
 from tests.forked import finish, heed_ctrl_c
@@ -20,8 +21,8 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def kill_in_the_fit_of_a_student(folder: Path) -> None:
-    """Kill a study that makes its runs itself."""
-    process = start_study(folder)
+    """Kill a study that makes two runs at a time; its processes save what they have."""
+    process = start_study(folder, "--jobs", "2")
     await_file(folder / "out" / "baseline" / "seed0" / "checkpoints" / "last.ckpt", process.is_alive)
     process.kill()
     assert finish(process) == -signal.SIGKILL
@@ -62,8 +63,9 @@ def without_circumstances(path: Path) -> bytes:
 
 @pytest.mark.slow
 def test_a_killed_study_ends_with_the_report_of_an_undisturbed_one(tiny_root: Path, tmp_path: Path) -> None:
+    """The undisturbed one makes a run at a time, the others two and four: weights and report are the same, too."""
     write_tiny_study(tmp_path, tiny_root)
-    assert finish(start_study(tmp_path)) == 0
+    assert finish(start_study(tmp_path, "--jobs", "1")) == 0
     (tmp_path / "out").rename(tmp_path / "undisturbed")
     for end in (kill_in_the_fit_of_a_student, hang_up_between_fit_and_test_of_a_student):
         end(tmp_path)
@@ -72,7 +74,12 @@ def test_a_killed_study_ends_with_the_report_of_an_undisturbed_one(tiny_root: Pa
         assert not (tmp_path / "out" / "report").exists()
     # a study that was moved goes on, too
     (tmp_path / "out").rename(tmp_path / "moved")
-    assert finish(start_study(tmp_path, "--out", str(tmp_path / "moved"))) == 0
+    assert finish(start_study(tmp_path, "--out", str(tmp_path / "moved"), "--jobs", "4")) == 0
+    for arm in ("teacher", "baseline", "distilled"):
+        weights = [
+            torch.load(tmp_path / name / arm / "seed0/checkpoints/best.ckpt") for name in ("undisturbed", "moved")
+        ]
+        torch.testing.assert_close(weights[1]["state_dict"], weights[0]["state_dict"], rtol=0, atol=0, equal_nan=True)
     expected = sorted(path for path in (tmp_path / "undisturbed" / "report").rglob("*") if path.is_file())
     assert {"index.html", "explore.html", "learning.svg", "auroc_distilled_baseline.svg"} <= {
         path.name for path in expected

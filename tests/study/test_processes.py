@@ -9,7 +9,7 @@ import pytest
 from mmpkd.commands.processes.run import PROGRAM
 from mmpkd.study.execution.command import RunCommand
 from mmpkd.study.execution.engines import InThreads
-from mmpkd.study.execution.processes import LocalProcesses, locked
+from mmpkd.study.execution.processes import LocalProcesses, locked, shared_images
 from mmpkd.study.execution.run import Run
 from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.flags import parse_flags
@@ -89,3 +89,33 @@ def test_each_process_has_its_share_of_the_machine(tmp_path: Path, monkeypatch: 
     for _ in range(3):
         processes(fit(tmp_path))
     assert [gpu for _, gpu in seen] == ["4", "MIG-7", "4"]
+
+
+@pytest.mark.parametrize(("chosen", "num_gpus", "expected"), [(None, 0, "1"), ("3", 0, None), (None, 2, None)])
+def test_a_run_has_one_thread_however_many_are_made_at_a_time(
+    chosen: str | None, num_gpus: int, expected: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the user has chosen holds, and a GPU's run is not limited."""
+    seen = []
+
+    def start(program: object, args: list[str], log: Path, environment: dict[str, str], lock: int) -> SimpleNamespace:
+        seen.append(environment.get("OMP_NUM_THREADS"))
+        return SimpleNamespace(exitcode=0, join=lambda: None)
+
+    monkeypatch.setattr("mmpkd.study.execution.processes.start_command", start)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", chosen)
+    for num_jobs in (1, 2, 4):
+        LocalProcesses(PROGRAM, num_jobs, num_gpus, 0)(fit(tmp_path))
+    assert seen == [expected] * 3
+
+
+def test_shared_images_of_a_killed_study_are_forgotten_and_none_stay(tmp_path: Path) -> None:
+    left = tmp_path / "shared_images" / "old"
+    left.parent.mkdir()
+    left.touch()
+    with shared_images(tmp_path) as folder:
+        assert list(folder.iterdir()) == []
+        (folder / "new").touch()
+    assert not folder.exists()

@@ -53,6 +53,7 @@ def flags_of(run: Run) -> list[str]:
     for config in run.arm.config:
         words += _flag("config", config)
     words += _flag("run.dir", run.folder)
+    words += [] if run.has_figures else _flag("run.figures", "false")
     words += identity_flags(run)
     words += _flag(TEACHER, None if run.teacher is None else RunFolder(run.teacher).best)
     words += _flag("run.reference", run.reference)

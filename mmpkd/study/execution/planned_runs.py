@@ -13,6 +13,8 @@ from mmpkd.study.plan.study_plan import Arm, External, StudyPlan
 def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Sequence[str]) -> list[Run]:
     """Return the runs of a study in the order in which they are made: teachers first, then seed by seed.
 
+    Maps are drawn, and their faithfulness is scored, for the smallest seed only: that of the page's pictures.
+
     Args:
         plan: The study.
         out: Folder of the study.
@@ -36,6 +38,7 @@ def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Seque
             overrides=(*parse_flags(plan.overrides), *parse_flags(arm.overrides), *added),
             teacher=_teacher(plan, arm, out, seed),
             reference=_reference(plan, arm, out, seed),
+            has_figures=arm.role == "teacher" or seed == min(seeds),
         )
         runs += [run, *(external_run(run, own) for own in plan.external if arm.name in own.arms)]
     return runs

@@ -2,13 +2,16 @@
 
 import os
 import queue
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from data_modules.processes.processors import num_processors
+from data_modules.processes.shared_cache import FOLDER
 from mmpkd.cli.error_lines import DEBUG
+from mmpkd.numerics.threads import chosen_threads
 from mmpkd.records.lock import hold
 from mmpkd.study.execution.command import RunCommand
 from mmpkd.study.execution.forked import Program, start_command, start_server
@@ -20,20 +23,26 @@ _SERVER_IS_GONE = 255  # what multiprocessing says then
 class LocalProcesses:
     """Commands in processes of their own; what they print is appended to `log.txt` in the run's folder.
 
-    Processors are shared between the processes, unless OMP_NUM_THREADS is set. With several processes and GPUs, each process
-    has one GPU; a single process has all of them. A process stops, and saves, when the study ends in whatever way.
+    Without GPUs, each process computes on one thread, unless OMP_NUM_THREADS is set: sums depend on the number of threads, and
+    results must not depend on how many runs are made at a time. With several processes and GPUs, each process has one GPU; a
+    single process has all of them. A process stops, and saves, when the study ends in whatever way.
 
     Args:
         program: The command line.
         num_jobs: Number of processes at a time.
         num_gpus: Number of GPUs of the machine.
         lock: Descriptor of the study's lock, see `locked`; each process holds it, too.
+        images: Folder of images that the processes share, see `shared_images`; or None.
     """
 
-    def __init__(self, program: Program, num_jobs: int, num_gpus: int, lock: int) -> None:
+    def __init__(self, program: Program, num_jobs: int, num_gpus: int, lock: int, images: Path | None = None) -> None:
         self._program = program
         self._lock = lock
         share = {"LOKY_MAX_CPU_COUNT": str(max(1, num_processors() // num_jobs))}  # `num_processors` of the process
+        if images is not None:
+            share[FOLDER] = str(images.resolve())
+        if num_gpus == 0 and chosen_threads() is None:
+            share["OMP_NUM_THREADS"] = "1"
         self._slots: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
         given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         gpus = given or [str(index) for index in range(num_gpus)]
@@ -72,6 +81,24 @@ class LocalProcesses:
             raise SystemExit(130 if status == 130 else 143)
         if status != 0:
             raise ChildProcessError(f"the process ended with status {status}; what it printed is in {log}")
+
+
+@contextmanager
+def shared_images(out: Path) -> Iterator[Path]:
+    """Make a folder in which the runs of a study keep the images that they have in common, and remove it at the end.
+
+    One that a killed study has left is emptied first: nothing in it survives a machine that stops.
+
+    Args:
+        out: Folder of the study, which must be locked.
+    """
+    folder = out / "shared_images"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

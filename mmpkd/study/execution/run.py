@@ -33,6 +33,7 @@ class Run:
         overrides: Settings that win over those of the arm's configuration files.
         teacher: Folder of the run that it is distilled from, or None.
         reference: Folder of the run that the teacher card compares with, or None.
+        has_figures: Whether its maps are drawn and their faithfulness is scored.
         fold: Fold that is held out, or None; the seed is that of the configuration then.
         external: The other data set, or None for a training.
         trained: Folder of the run whose student is tested on it, or None for a training.
@@ -45,6 +46,7 @@ class Run:
     overrides: tuple[Flag, ...] = ()
     teacher: Path | None = None
     reference: Path | None = None
+    has_figures: bool = True
     fold: Fold | None = None
     external: External | None = None
     trained: Path | None = None

@@ -18,7 +18,7 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.batch import collate
 from data_modules.images.geometry import Window, whole
 from data_modules.images.preparation import Image, Preprocess
-from data_modules.processes.shared_cache import SharedCache
+from data_modules.processes.shared_cache import FOLDER, SharedCache
 from data_modules.samplers import EpochSampler
 from tests.data_modules.shared_process import die_while_writing, put, read_until_written
 from tests.tiny import TinyDataModule
@@ -128,3 +128,37 @@ def test_a_copy_for_anything_but_a_process_is_empty() -> None:
     put(copy, 2, 5)
     assert copy.get(2).tolist() == [5] * 4
     assert cache.get(2) is None
+
+
+def test_caches_of_one_name_are_one_where_a_study_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    value = np.arange(4, dtype=np.uint8)
+    monkeypatch.delenv(FOLDER, raising=False)
+    SharedCache([4, 0, 4], "a").put(2, value)
+    assert SharedCache([4, 0, 4], "a").get(2) is None
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    first, second = SharedCache([4, 0, 4], "a"), SharedCache([4, 0, 4], "a")
+    first.put(2, value)
+    for later in (second, SharedCache([4, 0, 4], "a")):
+        np.testing.assert_array_equal(later.get(2), value)
+        assert later.get(0) is None
+    for other in (SharedCache([4, 0, 4], "b"), SharedCache([4, 0, 4])):
+        assert other.get(2) is None
+
+
+def test_runs_of_a_study_decode_an_image_once_and_see_the_same_pixels(
+    tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+
+    def images(side: int | None = None) -> list[Image]:
+        data = Noted(str(tiny_root))
+        data.notes, data.cache_images = tmp_path / "notes.txt", True
+        data.image_size = data.image_size if side is None else side
+        dataset = data.dataset("train", True, False)
+        return [sample.image for index in range(3) if (sample := dataset[0, index]).image is not None]
+
+    first, second = images(), images()
+    assert decodes(tmp_path / "notes.txt").total() == 3
+    np.testing.assert_array_equal(first, second)
+    assert images(16)[0].shape[-1] == 16  # another frame has files of its own
+    assert decodes(tmp_path / "notes.txt").total() == 6

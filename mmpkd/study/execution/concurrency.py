@@ -1,0 +1,36 @@
+"""How many runs a study makes at a time, unless it is told."""
+
+from collections.abc import Sequence
+
+from mmpkd.cli.yaml_file import read_settings, with_bases
+from mmpkd.study.execution.run import Run
+
+
+def runs_at_a_time(runs: Sequence[Run], num_processors: int, num_gpus: int) -> int:
+    """Return how many runs use a machine best: each has a GPU of its own, or, where there are none, a processor.
+
+    Args:
+        runs: The runs that are to be made.
+        num_processors: Processors that may be used.
+        num_gpus: GPUs that may be used.
+    """
+    devices = [num_devices(run) for run in runs]
+    if num_gpus:
+        # a run that is not told how many takes all
+        widest = max((num_gpus if own is None else own for own in devices), default=1)
+        return num_gpus if widest == 1 else 1
+    widest = max((own or 1 for own in devices), default=1)
+    return max(1, min(num_processors // widest, len(runs)))
+
+
+def num_devices(run: Run) -> int | None:
+    """Return how many devices a run asks for (`trainer.devices`), or None if it leaves that to Lightning."""
+    added = [flag.config for flag in run.overrides if flag.config is not None]
+    asked: object = None
+    for config in (*run.arm.config, *added):
+        for file in with_bases(config):
+            trainer = read_settings(file).get("trainer")
+            asked = trainer.get("devices", asked) if isinstance(trainer, dict) else asked
+    for flag in run.overrides:
+        asked = flag.value if flag.name == "trainer.devices" else asked
+    return int(str(asked)) if str(asked).isdecimal() else None

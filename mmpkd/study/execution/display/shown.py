@@ -1,0 +1,87 @@
+"""An engine that shows what it does: a live table in a terminal, a line a run elsewhere."""
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+from rich.live import Live
+
+from mmpkd.study.execution.display.messages import messages
+from mmpkd.study.execution.display.study_table import StudyTable, result_line
+from mmpkd.study.execution.engines import Engine
+from mmpkd.study.execution.run import EndedRun, Run
+
+logger = logging.getLogger("mmpkd")
+
+
+class Shown:
+    """Makes runs with another engine, and shows how far they are.
+
+    A warning that a run has printed is logged when the run has ended, once a study, with the run's name; the log of each run has
+    all of them.
+
+    Args:
+        engine: Makes the runs.
+        runs: All runs of the study, in order.
+    """
+
+    def __init__(self, engine: Engine, runs: Sequence[Run]) -> None:
+        self.num_jobs = engine.num_jobs
+        self._engine = engine
+        self.table = StudyTable(runs, engine.num_jobs or max(1, len(runs)))
+        self._log_sizes: dict[Path, int] = {}
+        self._said: set[str] = set()
+
+    def start(self, runs: Sequence[Run]) -> None:
+        """Begin with runs."""
+        for run in runs:
+            log = run.record.log
+            self._log_sizes[log] = log.stat().st_size if log.is_file() else 0
+        self.table.start(runs)
+        self._engine.start(runs)
+
+    def wait(self) -> list[EndedRun]:
+        """Return the runs that ended, at least one, after saying how."""
+        ended = self._engine.wait()
+        for own in ended:
+            self.table.end(own)
+            self._say(own)
+        return ended
+
+    def _say(self, ended: EndedRun) -> None:
+        run = ended.run
+        if ended.reason is None:
+            logger.info("%s: %s; %s", run.name, result_line(run), self.table.summary())
+        new = [text for text in messages(run.record.log, self._log_sizes[run.record.log]) if text not in self._said]
+        for text in new:
+            logger.warning("%s: %s (in %s)", run.name, text, run.record.log)
+        self._said.update(new)
+
+
+@contextmanager
+def live(table: StudyTable) -> Iterator[None]:
+    """Show a table at the bottom of the terminal, if there is one; what is logged meanwhile stands above it."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with Live(table, console=console, refresh_per_second=1), _logged_to_stderr():
+        yield
+
+
+@contextmanager
+def _logged_to_stderr() -> Iterator[None]:
+    """Let handlers of the log write to what `sys.stderr` is now; they keep what it was when they were made."""
+    handlers = [handler for handler in logging.getLogger().handlers if type(handler) is logging.StreamHandler]
+    before: list[TextIO] = [handler.stream for handler in handlers]
+    for handler in handlers:
+        handler.setStream(sys.stderr)
+    try:
+        yield
+    finally:
+        for handler, stream in zip(handlers, before, strict=True):
+            handler.setStream(stream)

@@ -1,0 +1,1 @@
+"""What a study shows while its runs are made."""
