@@ -97,9 +97,14 @@ def _print(section: Section, num_tables: int) -> None:
 
 
 def _row(cells: Sequence[object]) -> None:
-    shown = [f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells]
-    sys.stdout.write(f"| {' | '.join(shown)} |\n")
+    sys.stdout.write(f"| {' | '.join(map(_shown, cells))} |\n")
     sys.stdout.flush()
+
+
+def _shown(cell: object) -> str:
+    if isinstance(cell, float):
+        return "-" if np.isnan(cell) else f"{cell:.3f}"
+    return str(cell)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from mmpkd.study.execution.run import Run
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.questions import Unit
 
-Unlike = Literal["training data", "number of steps", "commit of the code"]
+Unlike = Literal["training data or privileged input", "number of steps", "commit of the code"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _commit(table: RunTables) -> str | None:
 
 
 _MADE_WITH: dict[Unlike, Callable[[RunTables], object]] = {
-    "training data": _training_data,
+    "training data or privileged input": _training_data,
     "number of steps": _steps,
     "commit of the code": _commit,
 }

@@ -54,7 +54,9 @@ def _claim(found: Compared) -> str:
 
 def _unlike(found: Compared) -> str:
     """Say what else the arms differ in: the difference may come from that."""
-    return f"The arms also differ in {' and '.join(found.unlike)}." if found.unlike else ""
+    if not found.unlike:
+        return ""
+    return f"The arms also differ in {listed(found.unlike)}."
 
 
 def _collapsed(found: Compared) -> str:
@@ -131,6 +133,12 @@ def estimate_of(found: Compared | Contrasted) -> str:
     return f"{effect.estimate:+.3f} ({percent} % interval {interval.low:+.3f} to {interval.high:+.3f})"
 
 
+def listed(names: Sequence[str]) -> str:
+    """Return names as a list in words."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def capital(name: str) -> str:
     """Return a text with a capital letter at its beginning."""
     return name[:1].upper() + name[1:]
@@ -155,9 +163,7 @@ def not_above_chance(comparisons: Sequence[Compared]) -> str:
         below += _arms_below(found)
     if not below:
         return ""
-    *names, last = dict.fromkeys(below)
-    listed = f"{', '.join(names)} and {last}" if names else last
-    return f" {capital(listed)} did not beat a map that sees no student."
+    return f" {capital(listed(tuple(dict.fromkeys(below))))} did not beat a map that sees no student."
 
 
 def _arms_below(found: Compared) -> list[str]:
