@@ -63,7 +63,7 @@ SECTIONS = (
     Section("findings", ("world", "said to differ"), finding_rows),
     Section(
         "recognition",
-        ("world", "difference", "adjusted", "claims", "adjusted", *(f"beyond {100 * own:.0f} %" for own in GUARDS[1:])),
+        ("world", "difference", "left", "claims: difference", "claims: left", *(f"beyond {100 * own:.0f} %" for own in GUARDS[1:])),
         recognition_rows,
     ),
     Section(

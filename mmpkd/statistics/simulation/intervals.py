@@ -29,6 +29,7 @@ WORLDS: dict[str, World] = {
     "informative heavy sizes, 30 patients": World(sizes="heavy", informative=0.5, patients=30),
     "rare hits, 60 patients": World(score="rare", patients=60, effects=(0.0, 0.8)),
     "rare hits, 30 patients": World(score="rare", patients=30, effects=(0.0, 0.8)),
+    "rare hits, 30 patients, no difference": World(score="rare", patients=30),
     "pointing game, 30 patients": World(score="pointing", patients=30, effects=(0.0, 0.5)),
     "2 seeds": World(seeds=2),
     "2 seeds, runs differ": World(seeds=2, run_sd=0.8),
