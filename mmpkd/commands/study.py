@@ -93,15 +93,18 @@ def _check_machine() -> None:
 
 
 def _finished(runs: "Sequence[Run]") -> "Outcome":
-    """Return the runs that are finished, and check that their settings are those of the study."""
+    """Return the runs that are finished and those that failed, and check that settings are those of the study."""
+    from mmpkd.study.execution.attempt import failure
     from mmpkd.study.execution.fingerprint import check_unchanged
-    from mmpkd.study.execution.run import is_finished
+    from mmpkd.study.execution.run import FailedRun, is_finished
     from mmpkd.study.execution.runner import Outcome
 
     finished = tuple(run for run in runs if is_finished(run))
     for run in finished:
         check_unchanged(run)
-    return Outcome(finished, ())
+    reasons = {run.folder: failure(run) for run in runs}
+    failed = [FailedRun(run, reason) for run in runs if (reason := reasons[run.folder]) is not None]
+    return Outcome(finished, tuple(failed))
 
 
 def _make(

@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from mmpkd.commands.study import main
 from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.run import FailedRun
@@ -46,6 +49,21 @@ def test_a_study_with_looks_declares_all_of_its_seeds_at_the_first(tmp_path: Pat
     plan = load_plan(write_study(tmp_path, (0, 1, 2, 3, 4, 5), "looks: [5, 6]\n"))
     declare(plan, tmp_path, plan.seeds[:5])
     assert declared_seeds(tmp_path) == plan.seeds
+
+
+def test_a_failed_run_stays_failed_in_a_report_that_makes_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = load_plan(write_study(tmp_path, (0, 1, 2)))
+    out = tmp_path / "out"
+    declare(plan, out, plan.seeds)
+    runs = plan_runs(plan, out, plan.seeds, ())
+    run_all(runs, InThisProcess(FakeCommandLine()))
+    (broken,) = (run for run in runs if run.name == "baseline (seed 1)")
+    broken.record.update(status="failed", reason="it broke")
+    assert main([str(tmp_path / "study.yaml"), "--out", str(out), "--report-only"]) == 1
+    assert "Interim, 2 of 3 planned seeds, no verdict (1 run failed)." in capsys.readouterr().out
+    assert "it broke" in (out / "report" / "index.html").read_text()
 
 
 def test_planned_failed_and_missing_runs_stand_in_the_answer(tmp_path: Path) -> None:

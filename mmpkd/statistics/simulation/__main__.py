@@ -19,6 +19,7 @@ from mmpkd.statistics.simulation.recognised import GUARDS, recognition_rows
 
 Rows = Callable[[int], Iterable[Sequence[object]]]
 _PAIR = ("coverage", "false equivalence")
+_BEYOND = tuple(f"beyond {100 * own:.0f} %" for own in GUARDS[1:])
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,7 @@ SECTIONS = (
     ),
     Section("findings", ("world", "said to differ"), finding_rows),
     Section(
-        "recognition",
-        ("world", "difference", "left", "claims: difference", "claims: left", *(f"beyond {100 * own:.0f} %" for own in GUARDS[1:])),
-        recognition_rows,
+        "recognition", ("world", "difference", "left", "claims: difference", "claims: left", *_BEYOND), recognition_rows
     ),
     Section(
         "planning",
