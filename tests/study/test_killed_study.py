@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import torch
 
 from mmpkd.records import RunFolder
 from tests.forked import finish, heed_ctrl_c
-from tests.study.tiny_study import start_study, study_arguments, write_tiny_study
+from tests.study.tiny_study import start_study, study_arguments, without_circumstances, write_tiny_study
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -54,11 +53,6 @@ def await_training(folder: Path, is_alive: Callable[[], bool]) -> None:
     while not RunFolder(folder).is_trained:
         assert is_alive(), f"the study ended before {folder} was trained"
         time.sleep(0.005)
-
-
-def without_circumstances(path: Path) -> bytes:
-    """Return a file without what a page says of the day and the duration."""
-    return re.sub(rb'<p id="circumstances">.*?</p>', b"", path.read_bytes(), flags=re.DOTALL)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """A whole study on tiny data, through the real command line."""
 
+import re
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -41,3 +42,8 @@ def check_two_processes(run: Path, logs: Sequence[Path]) -> None:
     assert not rows.duplicated(["attribution", "finding", "sample_id"]).any()
     expected = pd.read_parquet(run / "predictions_test.parquet")
     assert len(rows) == rows["attribution"].nunique() * expected.filter(like="target/").sum().sum()
+
+
+def without_circumstances(path: Path) -> bytes:
+    """Return a file without what a page says of the day and the duration."""
+    return re.sub(rb'<p id="circumstances">.*?</p>', b"", path.read_bytes(), flags=re.DOTALL)
