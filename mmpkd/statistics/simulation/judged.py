@@ -54,12 +54,6 @@ class Judged:
         lower = (low > 0) & (high < 2 * margin)
         return float(max(upper.mean(), lower.mean()))
 
-    @property
-    def half_width(self) -> float:
-        """Median half-width of the 95 % interval."""
-        low, high = self.ends(0.025)
-        return float(np.median(high - low) / 2)
-
 
 def judged(runs: RunMeans) -> Judged:
     """Return what the averages (T, S) of tables give."""

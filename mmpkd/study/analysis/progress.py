@@ -26,11 +26,6 @@ class SeedCount:
     num_missing: int
     level: float | None
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether all planned seeds are finished."""
-        return self.finished == self.planned
-
 
 @dataclass(frozen=True)
 class Progress:
