@@ -108,9 +108,11 @@ def test_runs_that_do_not_localize_are_counted_and_left_out() -> None:
     assert found.effect.estimate == pytest.approx(0.1, abs=0.02)
     sentence = answer(found)
     assert sentence.startswith(
-        "1 of 5 runs of distilled and 0 of 5 runs of baseline do not localize better than the all-ones map (0.050); p = 1.000"
+        "1 of 5 runs of distilled and 0 of 5 runs of baseline do not localize better than the all-ones map (0.050) "
+        "(Fisher's exact test of a difference between the arms: p = 1.000)."
     )
     assert "Of the 4 seeds whose runs both localize, distilled localizes better than baseline." in sentence
+    assert "Fewer than 5 seeds: read it as a hint. Levels of all runs: " in sentence
     assert found.verdict == "higher"  # no equivalence, though the margin is wide
     assert np.isnan(found.equivalence)
 

@@ -28,7 +28,7 @@ def answer(found: Compared) -> str:
         _by_finding(found.findings),
         _other_averages(found),
         NOT_ABSENT if found.verdict == "not shown" else "",
-        few_seeds(found.num_seeds) if found.limit is None else "",
+        few_seeds(found.effect.num_seeds) if found.limit is None else "",
         _may_collapse(found),
         against_chance(found),
     ]
@@ -68,8 +68,8 @@ def _collapsed(found: Compared) -> str:
     counts = " and ".join(f"{sum(own)} of {len(own)} runs of {name}" for name, own in arms)
     title = BASELINE_TITLES[floor.name]
     best = f"{title[:1].lower()}{title[1:]} ({floor.value:.3f})"
-    alike = f"p = {collapse.p_value:.3f} that the arms are alike in that"
-    return f"{capital(counts)} do not localize better than the {best}; {alike}."
+    test = f"Fisher's exact test of a difference between the arms: p = {collapse.p_value:.3f}"
+    return f"{capital(counts)} do not localize better than the {best} ({test})."
 
 
 def _counts(found: Compared) -> str:
@@ -153,7 +153,8 @@ def against_chance(found: Compared) -> str:
         return f"Levels: {own}; no trivial map was scored."
     name = BASELINE_TITLES[levels.baseline.name]
     best = f"{name[:1].lower()}{name[1:]}"
-    return f"Levels: {own}, best trivial map ({best}) {levels.baseline.value:.3f}.{not_above_chance([found])}"
+    what = "Levels of all runs" if found.collapse.happened else "Levels"
+    return f"{what}: {own}, best trivial map ({best}) {levels.baseline.value:.3f}.{not_above_chance([found])}"
 
 
 def not_above_chance(comparisons: Sequence[Compared]) -> str:
