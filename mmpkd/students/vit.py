@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import timm
+from timm.models import get_model_args
 from torch import Tensor, nn
 
 import mmpkd.students.nano  # noqa: F401  registers vit_nano_patch8_64 with timm
@@ -78,6 +79,8 @@ class VisionTransformerStudent(nn.Module):
         _check_name(model_name, pretrained)
         sizes = {"num_classes": num_classes, "img_size": image_size, "in_chans": 3 if fold else in_chans}
         self.model = _create(model_name, pretrained, sizes, options or {})
+        if ":" in model_name:
+            self.settings.update(_of_the_model_itself(self.model, self.settings["options"]))
         if not pads_to_patches(self.model):
             check_whole_patches(self.model, (image_size, image_size))
         if fold:
@@ -193,6 +196,13 @@ def _check_name(model_name: str, pretrained: bool) -> None:
             f"Expected a model with pretrained weights but timm has none of '{model_name}'. Set model.student.pretrained "
             "to false, or choose one of `timm.list_models('*vit*', pretrained=True)`."
         )
+
+
+def _of_the_model_itself(model: nn.Module, options: Mapping[str, Option]) -> dict[str, Any]:
+    """Return name and options of a model that came from a folder or a hub, which need not be there when it is built again."""
+    own = {"num_classes", "img_size", "in_chans"}
+    arguments = {name: value for name, value in get_model_args(model).items() if name not in own}
+    return {"model_name": model.pretrained_cfg["architecture"], "options": {**arguments, **options}}  # type: ignore[index]
 
 
 def _create(model_name: str, pretrained: bool, sizes: Mapping[str, int], options: Mapping[str, Option]) -> Any:
