@@ -11,6 +11,7 @@ from mmpkd.commands.main import main
         ("study s.yaml --out=", "--out: expected a folder but got an empty path"),
         ("prepare d.yaml --out=", "--out: expected a folder but got an empty path"),
         ("attribute c.ckpt i.png --out=", "--out: expected a folder but got an empty path"),
+        ("export run --out=", "--out: expected a folder but got an empty path"),
         ("targets build d.yaml t.ckpt --out=", "--out: expected a folder but got an empty path"),
         ("prepare d.yaml --num_workers -1", "--num_workers: expected a number of at least 0 but got -1"),
         ("check-data d.yaml --num_workers -1", "--num_workers: expected a number of at least 0 but got -1"),

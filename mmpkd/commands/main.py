@@ -12,6 +12,7 @@ LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
 OWN_COMMANDS = {
     "attribute": "mmpkd.commands.attribute",
     "check-data": "mmpkd.commands.check_data",
+    "export": "mmpkd.commands.export",
     "init": "mmpkd.commands.init",
     "prepare": "mmpkd.commands.prepare",
     "study": "mmpkd.commands.study",
@@ -30,6 +31,7 @@ Multimodal privileged knowledge distillation for medical imaging.
   test       score a checkpoint on the test split
   predict    probabilities for the test split, from images only
   attribute  where a student looks on any image files:  mmpkd attribute CHECKPOINT IMAGES... --out FOLDER
+  export     take a student home, as a timm folder and as ONNX:  mmpkd export RUN --out FOLDER --onnx
   check-data find what is wrong with a data set before training:  mmpkd check-data experiments/data/mimic_cxr.yaml
   prepare    resize all images of a data set once:  mmpkd prepare experiments/data/mimic_cxr.yaml
   targets    store what teachers say:  mmpkd targets build experiments/cxr/distill.yaml TEACHER.ckpt --out FOLDER

@@ -15,6 +15,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from torch import Tensor
 
 from data_modules.files.atomic import replacing
+from mmpkd.records.exported import WEIGHTS, read_exported
 from mmpkd.records.run_folder import LAST, PREVIOUS, RunFolder
 
 logger = logging.getLogger("mmpkd")
@@ -58,9 +59,10 @@ class SafeCheckpointIO(TorchCheckpointIO):
         """
         if weights_only is False:
             raise ValueError("Expected weights_only to be true or unset: checkpoints hold tensors and primitives only.")
-        found = Path(path)
+        given = Path(path)
+        found = given / WEIGHTS if given.is_dir() else given
         before = found.stat() if found.is_file() else None
-        saved = load(found, map_location)
+        saved = load(given, map_location)
         self.sha256 = sha256_of(found)
         after = found.stat()
         if before is None or (before.st_ino, before.st_mtime_ns) != (after.st_ino, after.st_mtime_ns):
@@ -95,7 +97,7 @@ def load(path: Path, map_location: Any = "cpu", mmap: bool = False) -> dict[str,
     """Return what a checkpoint holds: tensors and primitives.
 
     Args:
-        path: The file.
+        path: The file, or a folder that `mmpkd export` wrote.
         map_location: Where tensors go.
         mmap: Leave tensors on disk until they are used, for who wants to know something else.
 
@@ -103,6 +105,8 @@ def load(path: Path, map_location: Any = "cpu", mmap: bool = False) -> dict[str,
         FileNotFoundError: If there is none.
         ValueError: If it is damaged, or no checkpoint.
     """
+    if path.is_dir():
+        return read_exported(path)
     if not path.is_file():
         raise FileNotFoundError(f"Expected a checkpoint at '{path}' but there is none.")
     if is_damaged(path):
@@ -121,7 +125,7 @@ def load_of_kind(path: Path, key: str, kind: str, mmap: bool = False) -> dict[st
     """Return what the checkpoint of a student or of a teacher holds.
 
     Args:
-        path: `checkpoints/best.ckpt` of a run.
+        path: `checkpoints/best.ckpt` of a run, or an exported student.
         key: Key that only checkpoints of this kind have.
         kind: Kind of model, for messages.
         mmap: As in `load`.
@@ -130,7 +134,7 @@ def load_of_kind(path: Path, key: str, kind: str, mmap: bool = False) -> dict[st
         FileNotFoundError: If there is no such file.
         ValueError: If it is no checkpoint, or one of another kind.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(
             f"Expected the checkpoint of a {kind} at '{path}' but there is none. Train the {kind} first."
         )
@@ -138,6 +142,12 @@ def load_of_kind(path: Path, key: str, kind: str, mmap: bool = False) -> dict[st
     if key not in saved:
         raise ValueError(f"Expected the checkpoint of a {kind} but '{path}' holds {sorted(saved)}.")
     return saved
+
+
+def checkpoint_of(path: Path) -> Path:
+    """Return the best checkpoint if a path is the folder of a run, else the path itself."""
+    best = RunFolder(path).best
+    return best if best.is_file() else path
 
 
 def check_layers(own: Mapping[str, Tensor], saved: Mapping[str, Tensor], kind: str) -> None:
