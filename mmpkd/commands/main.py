@@ -13,6 +13,7 @@ OWN_COMMANDS = {
     "attribute": "mmpkd.commands.attribute",
     "check-data": "mmpkd.commands.check_data",
     "export": "mmpkd.commands.export",
+    "infer": "mmpkd.commands.infer",
     "init": "mmpkd.commands.init",
     "prepare": "mmpkd.commands.prepare",
     "study": "mmpkd.commands.study",
@@ -31,6 +32,7 @@ Multimodal privileged knowledge distillation for medical imaging.
   test       score a checkpoint on the test split
   predict    probabilities for the test split, from images only
   attribute  where a student looks on any image files:  mmpkd attribute CHECKPOINT IMAGES... --out FOLDER
+  infer      what a student predicts for any image files:  mmpkd infer CHECKPOINT IMAGES... --out FOLDER
   export     take a student home, as a timm folder and as ONNX:  mmpkd export RUN --out FOLDER --onnx
   check-data find what is wrong with a data set before training:  mmpkd check-data experiments/data/mimic_cxr.yaml
   prepare    resize all images of a data set once:  mmpkd prepare experiments/data/mimic_cxr.yaml

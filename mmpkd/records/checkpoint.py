@@ -59,10 +59,9 @@ class SafeCheckpointIO(TorchCheckpointIO):
         """
         if weights_only is False:
             raise ValueError("Expected weights_only to be true or unset: checkpoints hold tensors and primitives only.")
-        given = Path(path)
-        found = given / WEIGHTS if given.is_dir() else given
+        found = weights_file(Path(path))
         before = found.stat() if found.is_file() else None
-        saved = load(given, map_location)
+        saved = load(Path(path), map_location)
         self.sha256 = sha256_of(found)
         after = found.stat()
         if before is None or (before.st_ino, before.st_mtime_ns) != (after.st_ino, after.st_mtime_ns):
@@ -142,6 +141,11 @@ def load_of_kind(path: Path, key: str, kind: str, mmap: bool = False) -> dict[st
     if key not in saved:
         raise ValueError(f"Expected the checkpoint of a {kind} but '{path}' holds {sorted(saved)}.")
     return saved
+
+
+def weights_file(path: Path) -> Path:
+    """Return the file whose hash stands for a checkpoint or an exported folder."""
+    return path / WEIGHTS if path.is_dir() else path
 
 
 def checkpoint_of(path: Path) -> Path:

@@ -43,12 +43,21 @@ class TrainedStudent:
             ImageReadError: If the file cannot be read completely.
             ValueError: If it is not known how the training read files.
         """
+        return self.known_preparation(path)
+
+    @property
+    def known_preparation(self) -> Preparation:
+        """How files become images.
+
+        Raises:
+            ValueError: If it is not known.
+        """
         if self.preparation is None:
             raise ValueError(
                 "Expected a student that was trained with one of our data modules, to read files as it did, but it was trained "
                 "with another one, or with loaders. Read and normalise the images yourself, and call the student."
             )
-        return self.preparation(path)
+        return self.preparation
 
     def normalised(self, pixels: NDArray[np.float32]) -> Tensor:
         """Return grey values (H, W) in [0, 1] as the student expects them, float32 (1, 1, H, W)."""
@@ -61,7 +70,7 @@ def load_student(checkpoint: str | Path) -> VisionTransformerStudent:
     """Load a trained student in eval mode from a checkpoint of a run; no teacher is needed.
 
     Args:
-        checkpoint: `checkpoints/best.ckpt` of a baseline or distilled run.
+        checkpoint: `checkpoints/best.ckpt` of a baseline or distilled run, or a folder that `mmpkd export` wrote.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -74,7 +83,7 @@ def load_trained_student(checkpoint: str | Path) -> TrainedStudent:
     """Load a student and how it sees images.
 
     Args:
-        checkpoint: `checkpoints/best.ckpt` of a baseline or distilled run.
+        checkpoint: `checkpoints/best.ckpt` of a baseline or distilled run, or a folder that `mmpkd export` wrote.
 
     Raises:
         FileNotFoundError: If there is no such file.
