@@ -1,6 +1,7 @@
 """The student: any timm vision transformer, by name, with an output that losses and attributions understand."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import timm
@@ -16,8 +17,15 @@ from mmpkd.numerics.precision import linear_in_float32
 from mmpkd.students.fold import fold_normalisation, grey_convolution
 from mmpkd.students.output import ModelOutput
 from mmpkd.students.trainable import freeze_all_but_heads, freeze_blocks, set_frozen_eval
+from mmpkd.students.transformers_weights import (
+    check_normalisation_is_known,
+    transformers_folder,
+    transformers_model,
+)
 
-Option = int | float | str | bool
+Option = int | float | str | bool | dict[str, Any]
+# says where weights are, which are not needed when a student is built again
+_WEIGHTS_OPTION = "pretrained_cfg_overlay"
 
 
 class VisionTransformerStudent(nn.Module):
@@ -26,7 +34,8 @@ class VisionTransformerStudent(nn.Module):
     What is frozen stays in eval mode, also while the rest is trained.
 
     Args:
-        model_name: A timm name (`timm.list_models("*vit*")`), `hf-hub:...`, or `local-dir:...`.
+        model_name: A timm name (`timm.list_models("*vit*")`), `hf-hub:...`, or `local-dir:...`; both may hold a timm model, or
+            ViT, DeiT, DINOv2 (with registers or without) or DINOv3 in the format of transformers.
         num_classes: Number of labels K; the command line takes it from the data module.
         image_size: Side of the input, a multiple of the patch size; timm resizes position embeddings. With the options
             `dynamic_img_size` and `dynamic_img_pad`, any: the student fills up incomplete patches. The command line takes it
@@ -34,7 +43,8 @@ class VisionTransformerStudent(nn.Module):
         in_chans: Input channels; the command line takes them from the data module.
         pretrained: Load timm's weights; needs the network or a filled cache. For one channel, the normalisation that they
             expect is folded into the patch embedding.
-        options: Further arguments of `timm.create_model`, such as `drop_path_rate` or `depth`.
+        options: Further arguments of `timm.create_model`, such as `drop_path_rate` or `depth`; `pretrained_cfg_overlay` says
+            where other weights of the model are.
         mean: Mean that grey values in [0, 1] are normalised with; pretrained weights are adapted to it. The command line takes
             it from the data module.
         std: Their standard deviation, likewise.
@@ -71,7 +81,7 @@ class VisionTransformerStudent(nn.Module):
             "num_classes": num_classes,
             "image_size": image_size,
             "in_chans": in_chans,
-            "options": dict(options or {}),
+            "options": {name: value for name, value in (options or {}).items() if name != _WEIGHTS_OPTION},
             "patch_bias": fold or patch_bias,
         }
         self.mean = mean
@@ -211,6 +221,9 @@ def _create(model_name: str, pretrained: bool, sizes: Mapping[str, int], options
     Raises:
         ValueError: If timm refuses the sizes or the options.
     """
+    folder = transformers_folder(model_name)
+    if folder is not None:
+        return _of_transformers(folder, pretrained, sizes, options)
     try:
         return timm.create_model(model_name, pretrained=pretrained, **sizes, **options)
     except TypeError as error:
@@ -221,3 +234,13 @@ def _create(model_name: str, pretrained: bool, sizes: Mapping[str, int], options
     except AssertionError as error:  # some models check sizes themselves, with few words or none
         settings = f"image size {sizes['img_size']} and options {dict(options)}"
         raise ValueError(f"Expected {settings} to fit {model_name} but timm refuses them. {error}".rstrip()) from error
+
+
+def _of_transformers(folder: Path, pretrained: bool, sizes: Mapping[str, int], options: Mapping[str, Option]) -> Any:
+    if not pretrained:
+        raise ValueError(
+            f"Expected pretrained: true with '{folder}', which holds weights of transformers, but it is false. For random "
+            "weights, choose a model of timm's."
+        )
+    check_normalisation_is_known(folder)
+    return transformers_model(folder, sizes, options)
