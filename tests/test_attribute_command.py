@@ -141,6 +141,14 @@ def test_wrong_arguments_are_explained_before_anything_starts(
     assert not (tmp_path / "out").exists()
 
 
+def test_figures_of_an_earlier_call_are_no_images(checkpoint: Path, tiny_root: Path, tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes((tiny_root / "test" / "0.png").read_bytes())
+    words = ["attribute", str(checkpoint), str(tmp_path), "--attribution", "rollout", "--out", str(tmp_path / "maps")]
+    for _ in range(2):
+        assert mmpkd(words) == 0
+        assert [path.name for path in (tmp_path / "maps").glob("*.png")] == ["0.png"]
+
+
 def test_names_never_collide(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

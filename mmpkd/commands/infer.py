@@ -8,6 +8,8 @@ from pathlib import Path
 from mmpkd.commands.attribute import ATTRIBUTIONS
 from mmpkd.commands.command import at_least, new_folder, run_command
 
+DICOM_KINDS = ("fractional", "binary", "capture", "report")
+
 
 def main(argv: Sequence[str]) -> int:
     """Predict.
@@ -48,6 +50,14 @@ def _parser() -> argparse.ArgumentParser:
         choices=("raw", "drawn"),
         default=[],
         help="also write maps, as numbers or drawn over the image",
+    )
+    parser.add_argument(
+        "--dicom",
+        nargs="+",
+        choices=DICOM_KINDS,
+        default=[],
+        help="also write DICOM objects about each DICOM file: its maps as a segmentation, fractional or binary, a capture of the "
+        "first map over the image, a report of the probabilities; needs mmpkd[dicom]",
     )
     parser.add_argument(
         "--attribution", nargs="+", choices=ATTRIBUTIONS, default=["rollout"], help="kinds of maps (default: rollout)"

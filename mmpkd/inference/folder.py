@@ -5,6 +5,7 @@ import logging
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pandas as pd
 from rich.progress import track
 
 from data_modules.files.atomic import replacing
+from mmpkd.inference.dicom.source import DicomSourceError
 from mmpkd.inference.image_files import Named, find_images
 from mmpkd.inference.outputs import Output, outputs_of
 from mmpkd.inference.predictions import FilePrediction, predict_files
@@ -41,9 +43,10 @@ def infer_images(options: argparse.Namespace) -> int:
     """
     checkpoint = checkpoint_of(options.student)
     trained = load_trained_student(checkpoint)
-    outputs = outputs_of(trained, options)
-    table = PredictionTable(options.out, trained, sha256_of(weights_file(checkpoint)))
-    files = find_images(options.images, table.names)
+    sha256 = sha256_of(weights_file(checkpoint))
+    outputs = outputs_of(trained, sha256, options)
+    table = PredictionTable(options.out, trained, sha256)
+    files = find_images(options.images, table.names, options.out)
     remaining = [file for file in files if not (table.is_predicted(file) and all(out.has(file) for out in outputs))]
     options.out.mkdir(parents=True, exist_ok=True)
     if len(remaining) < len(files):
@@ -70,14 +73,22 @@ def _predict(
     saved = time.monotonic()
     try:
         for found in track(results, "infer", total=len(files), disable=not sys.stderr.isatty()):
-            for output in outputs:
-                output.write(found)
-            table.add(found)
+            table.add(_written(found, outputs))
             if time.monotonic() - saved >= SECONDS_BETWEEN_SAVES:
                 table.save()
                 saved = time.monotonic()
     finally:
         table.save()  # what is done stays done after Ctrl-C
+
+
+def _written(found: FilePrediction, outputs: Sequence[Output]) -> FilePrediction:
+    """Write everything about a file, and return its prediction, with the reason if something could not be written."""
+    for output in outputs:
+        try:
+            output.write(found)
+        except DicomSourceError as error:
+            return replace(found, error=str(error))
+    return found
 
 
 class PredictionTable:
@@ -114,7 +125,7 @@ class PredictionTable:
         return {path: row["name"] for path, row in self._rows.items()}
 
     def is_predicted(self, file: Named) -> bool:
-        """Return whether a file was read; one that could not be is tried again."""
+        """Return whether a file was read, and written about; one that could not be is tried again."""
         row = self._rows.get(str(file.path))
         return row is not None and not row["error"]
 

@@ -20,7 +20,7 @@ class Named:
     name: str
 
 
-def find_images(paths: Sequence[Path], known: Mapping[str, str] | None = None) -> list[Named]:
+def find_images(paths: Sequence[Path], known: Mapping[str, str] | None = None, out: Path | None = None) -> list[Named]:
     """Return image files, and those in folders and below, with names that differ.
 
     A file that is given itself is taken as it is. In folders, JPEG, PNG and DICOM files are found by their content; what has
@@ -29,6 +29,7 @@ def find_images(paths: Sequence[Path], known: Mapping[str, str] | None = None) -
     Args:
         paths: Files and folders.
         known: Names that files have from an earlier call, by path; they keep them.
+        out: Folder that is written; what an earlier call has put there is not searched.
 
     Raises:
         FileNotFoundError: If a path does not exist, or there is no image at all.
@@ -40,7 +41,7 @@ def find_images(paths: Sequence[Path], known: Mapping[str, str] | None = None) -
         if path.is_file():
             found.append(Named(path, _without_suffix(path).name))
             continue
-        inside = sorted(file for file in path.rglob("*") if _is_image(file))
+        inside = sorted(file for file in path.rglob("*") if not _is_below(file, out) and _is_image(file))
         found += [Named(file, "_".join(_without_suffix(file.relative_to(path)).parts)) for file in inside]
     if not found:
         raise FileNotFoundError(
@@ -61,6 +62,10 @@ def _with_names_that_differ(files: Sequence[Named], known: Mapping[str, str]) ->
         taken.add(name)
         named.append(replace(file, name=name))
     return named
+
+
+def _is_below(path: Path, folder: Path | None) -> bool:
+    return folder is not None and path.absolute().is_relative_to(folder.absolute())
 
 
 def _is_image(path: Path) -> bool:

@@ -32,7 +32,7 @@ def attribute_images(options: argparse.Namespace) -> int:
     """
     trained = load_trained_student(checkpoint_of(options.checkpoint))
     check_findings(trained, options.finding)
-    files = find_images(options.images)
+    files = find_images(options.images, out=options.out)
     methods = [METHODS[name]() for name in options.attribution]
     results = predict_files(trained, files, batch_size=1, num_workers=0)
     options.out.mkdir(parents=True, exist_ok=True)
