@@ -10,14 +10,6 @@ from pydicom.sr.codedict import codes
 from data_modules.labels import metric_name
 from mmpkd.inference.dicom.source import MANUFACTURER, SCHEME, Equipment
 
-# what was examined, of the standard's context group 100; anything else that is one flat image is taken for a radiograph
-_PROCEDURES = {
-    "CT": "CTUnspecifiedBodyRegion",
-    "MR": "MRIUnspecifiedBodyRegion",
-    "NM": "NMUnspecifiedBodyRegion",
-    "PT": "PETUnspecifiedBodyRegion",
-}
-
 
 def structured_report(
     source: pydicom.Dataset,
@@ -39,7 +31,7 @@ def structured_report(
     )
     report = hd.sr.MeasurementReport(
         observation_context=hd.sr.ObservationContext(observer_device_context=observer),
-        procedure_reported=getattr(codes.cid100, _PROCEDURES.get(source.Modality, "XRUnspecifiedBodyRegion")),
+        procedure_reported=codes.SCT.ImagingProcedure,
         imaging_measurements=[_group(source, *finding) for finding in findings],
         title=codes.DCM.ImagingMeasurementReport,
     )
