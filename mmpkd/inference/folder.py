@@ -47,7 +47,7 @@ def infer_images(options: argparse.Namespace) -> int:
     outputs = outputs_of(trained, sha256, options)
     table = PredictionTable(options.out, trained, sha256)
     files = find_images(options.images, table.names, options.out)
-    remaining = [file for file in files if not (table.is_predicted(file) and all(out.has(file) for out in outputs))]
+    remaining = [file for file in files if not _is_done(file, table, outputs)]
     options.out.mkdir(parents=True, exist_ok=True)
     if len(remaining) < len(files):
         logger.info("%d of %d files are predicted; the rest follows", len(files) - len(remaining), len(files))
@@ -79,6 +79,10 @@ def _predict(
                 saved = time.monotonic()
     finally:
         table.save()  # what is done stays done after Ctrl-C
+
+
+def _is_done(file: Named, table: "PredictionTable", outputs: Sequence[Output]) -> bool:
+    return table.is_predicted(file) and all(output.has(file) for output in outputs)
 
 
 def _written(found: FilePrediction, outputs: Sequence[Output]) -> FilePrediction:

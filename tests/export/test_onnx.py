@@ -19,6 +19,7 @@ from tests.tiny import NAMES
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs mmpkd[onnx]")
 
 
+@pytest.mark.slow
 def test_a_student_that_timm_cannot_build_is_onnx_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     out = tmp_path / "out"
     assert mmpkd(["export", str(nano(tmp_path)), "--out", str(out), "--onnx", "--rollout"]) == 0

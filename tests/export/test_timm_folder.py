@@ -47,6 +47,7 @@ def make(name: str, channels: int, size: int, options: dict[str, Any]) -> Vision
     return student
 
 
+@pytest.mark.slow
 def test_timm_alone_gives_the_students_logits(tmp_path: Path) -> None:
     folders = []
     for number, case in enumerate(MODELS):

@@ -93,6 +93,7 @@ def in_source(values: NDArray[np.float32], placement: Placement) -> NDArray[np.f
     patches = canvas * (np.array(values.shape[::-1]) / placement.side) - 0.5
     places = patches.astype(np.float32)
     sampled = cv2.remap(scaled, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    (y0, y1), (x0, x1) = placement.window.rows, placement.window.columns
+    (y0, y1) = placement.window.rows
+    (x0, x1) = placement.window.columns
     inside = (rows >= y0) & (rows < y1) & (columns >= x0) & (columns < x1)
     return np.where(inside, sampled.clip(0, 1), np.float32(0)).astype(np.float32)
