@@ -17,7 +17,8 @@ from mmpkd.attribution import AttentionRollout
 from mmpkd.cli.lightning_cli import main
 from mmpkd.commands.attribute import ATTRIBUTIONS
 from mmpkd.commands.main import main as mmpkd
-from mmpkd.inference.image_maps import METHODS, find_images
+from mmpkd.inference.image_files import find_images
+from mmpkd.inference.maps import METHODS
 from mmpkd.students import load_trained_student
 from tests.data.dicom import write_dicom
 from tests.runs import config, student
@@ -68,7 +69,7 @@ def test_maps_and_findings_are_those_asked_for(
         seen.append(heatmaps)
         return type("Figure", (), {"savefig": lambda self, *a, **k: None})()
 
-    monkeypatch.setattr("mmpkd.inference.image_maps.map_figure", figure)
+    monkeypatch.setattr("mmpkd.inference.figures.map_figure", figure)
     image = tiny_root / "test" / "0.png"
     arguments = ["attribute", str(checkpoint), str(image), "--out", str(tmp_path)]
     chosen = ["--attribution", "rollout", "grad_cam", "--finding", "Right Finding", "Left Finding"]
@@ -140,21 +141,36 @@ def test_wrong_arguments_are_explained_before_anything_starts(
     assert not (tmp_path / "out").exists()
 
 
+def test_figures_of_an_earlier_call_are_no_images(checkpoint: Path, tiny_root: Path, tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes((tiny_root / "test" / "0.png").read_bytes())
+    words = ["attribute", str(checkpoint), str(tmp_path), "--attribution", "rollout", "--out", str(tmp_path / "maps")]
+    for _ in range(2):
+        assert mmpkd(words) == 0
+        assert [path.name for path in (tmp_path / "maps").glob("*.png")] == ["0.png"]
+
+
 def test_names_never_collide(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / folder / "x.png")
     named = find_images([tmp_path / "a" / "x.png", tmp_path / "b" / "x.png", tmp_path])
     assert [file.name for file in named] == ["x", "x_2", "a_x", "b_x"]
+    known = {str(tmp_path / "b" / "x.png"): "x"}  # from an earlier call
+    assert [file.name for file in find_images([tmp_path / "a" / "x.png", tmp_path / "b"], known)] == ["x_2", "x"]
 
 
-def test_dicom_files_are_found_by_content_and_keep_their_names(tmp_path: Path) -> None:
+SCANS = ["scan of kind JPEG", "scan of kind PNG"]
+
+
+def test_files_are_found_by_content_and_keep_their_names(tmp_path: Path) -> None:
     for name in ("1.2.840.1", "1.2.840.2", "IM1", "b/x.dcm", "b/x.IMA", "DICOMDIR"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         write_dicom(tmp_path / name, np.zeros((2, 2), np.uint16), 12)
     (tmp_path / "README").write_text("text")
+    for kind in ("PNG", "JPEG"):
+        Image.new("L", (2, 2)).save(tmp_path / f"scan of kind {kind}", kind)
     named = find_images([tmp_path, tmp_path / "1.2.840.2"])
-    assert [file.name for file in named] == ["1.2.840.1", "1.2.840.2", "IM1", "b_x", "b_x_2", "1.2.840.2_2"]
+    assert [file.name for file in named] == ["1.2.840.1", "1.2.840.2", "IM1", "b_x", "b_x_2", *SCANS, "1.2.840.2_2"]
 
 
 def test_a_checkpoint_cannot_name_code_of_others() -> None:

@@ -102,7 +102,8 @@ def _check_options(text: str) -> None:
     import_all()
     names = known_names(command_line("fit")._parser("fit")) | {"class_path", "init_args"}
     options = re.findall(r"(?:--|`)((?:data|model|run|trainer)\.\w[\w.]*\w)", text)
-    known = {"run.json", *(option for option in options if set(option.split(".")) <= names)}
+    files = {"model.onnx", "model.safetensors", "run.json"}
+    known = {*files, *(option for option in options if set(option.split(".")) <= names)}
     assert set(options) <= known
 
 

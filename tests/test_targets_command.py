@@ -22,7 +22,8 @@ from mmpkd.records import RunFolder, TestRecord, TrainingRecord
 from mmpkd.students.output import ModelOutput
 from mmpkd.teachers import FrozenTeacher, TabularEncoder, Teacher, load_teacher
 from mmpkd.teachers.boosting import boosted_targets
-from mmpkd.teachers.card import Estimate, TeacherCard, _auroc_macro, _scores, _warnings, student_auroc, teacher_card
+from mmpkd.teachers.card import TeacherCard, _warnings, student_auroc, teacher_card
+from mmpkd.teachers.card_scores import Estimate, macro_auroc, scores_by_label
 from mmpkd.teachers.lookup import open_teacher
 from mmpkd.teachers.source import TeacherSource
 from mmpkd.teachers.targets import load_targets
@@ -296,17 +297,17 @@ def test_a_card_has_intervals_over_patients_and_names_its_scores_right() -> None
     label = truth[patient].astype(np.float32)
     names = np.arange(len(z)).astype(str)
     split = Split(names, patient.astype(str), [Path()] * len(z), label[:, None], np.ones(len(z), np.bool_))
-    estimates = _scores(1 / (1 + np.exp(-z[:, None])), split, ("a",))["a"]
+    estimates = scores_by_label(1 / (1 + np.exp(-z[:, None])), split, ("a",))["a"]
     probability = 1 / (1 + np.exp(-z))
     assert estimates["brier"].value == pytest.approx(np.mean((probability - label) ** 2))
     ece = expected_calibration_error(torch.from_numpy(probability)[:, None], torch.from_numpy(label)[:, None])
     assert estimates["ece"].value == pytest.approx(ece.item(), abs=1e-6)
     assert estimates["auroc"].value == pytest.approx(roc_auc_score(label, z))
     assert estimates["auprc"].value == pytest.approx(average_precision_score(label, z))
-    by_image = _scores(probability[:, None], replace(split, patient_id=names), ("a",))["a"]
+    by_image = scores_by_label(probability[:, None], replace(split, patient_id=names), ("a",))["a"]
     width, narrow = (e["auroc"].high - e["auroc"].low for e in (estimates, by_image))
     assert width > 3 * narrow
-    one, two = estimates["auroc"], _auroc_macro(np.stack([probability, probability], axis=1), twice(split))
+    one, two = estimates["auroc"], macro_auroc(np.stack([probability, probability], axis=1), twice(split))
     assert (two.value, two.low, two.high) == pytest.approx((one.value, one.low, one.high))
 
 

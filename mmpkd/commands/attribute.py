@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Draw where a student looks on image files (JPEG, PNG, DICOM), one figure per file, and write its "
         "predictions. Files are read, cropped and resized as in its training.",
     )
-    parser.add_argument("checkpoint", type=Path, help="checkpoints/best.ckpt of a student's run")
+    parser.add_argument("checkpoint", type=Path, help="a student: folder of its run, checkpoint, or exported folder")
     parser.add_argument("images", type=Path, nargs="+", help="image files, or folders to search for them")
     parser.add_argument("--out", type=new_folder, default=Path("maps"), help="folder to write (default: maps)")
     parser.add_argument(

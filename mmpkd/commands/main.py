@@ -12,6 +12,8 @@ LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
 OWN_COMMANDS = {
     "attribute": "mmpkd.commands.attribute",
     "check-data": "mmpkd.commands.check_data",
+    "export": "mmpkd.commands.export",
+    "infer": "mmpkd.commands.infer",
     "init": "mmpkd.commands.init",
     "plan": "mmpkd.commands.plan",
     "prepare": "mmpkd.commands.prepare",
@@ -31,6 +33,8 @@ Multimodal privileged knowledge distillation for medical imaging.
   test       score a checkpoint on the test split
   predict    predict the test split, from images only
   attribute  draw where a student looks on image files:  mmpkd attribute CHECKPOINT IMAGES... --out FOLDER
+  infer      predict image files:  mmpkd infer CHECKPOINT IMAGES... --out FOLDER
+  export     export a student as a timm folder and as ONNX:  mmpkd export RUN --out FOLDER --onnx
   check-data find problems of a data set before training:  mmpkd check-data experiments/data/mimic_cxr.yaml
   prepare    resize all images of a data set once:  mmpkd prepare experiments/data/mimic_cxr.yaml
   targets    store the outputs of teachers:  mmpkd targets build experiments/cxr/distill.yaml TEACHER.ckpt --out FOLDER

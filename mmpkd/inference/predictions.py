@@ -1,30 +1,119 @@
-"""Predictions of a trained student for image files."""
+"""Predictions of a trained student for image files, in batches that other processes read."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
+from data_modules.images.geometry import Placement
 from data_modules.images.image_file import ImageReadError
-from mmpkd.inference.image_maps import find_images
+from data_modules.images.preparation import Preparation
+from data_modules.processes.processors import num_processors
+from mmpkd.inference.image_files import Named, find_images
 from mmpkd.students import TrainedStudent, load_trained_student
 
 logger = logging.getLogger("mmpkd")
 
 
+@dataclass(frozen=True)
+class FilePrediction:
+    """What a student says of a file.
+
+    Attributes:
+        file: The file.
+        probability: Float32 (K,), on the CPU, or None if the file cannot be read.
+        pixels: Grey values, float32 (H, W) in [0, 1], in the frame of the network, or None.
+        placement: Where the file lies in that frame, or None.
+        error: Why it cannot be read, or "".
+    """
+
+    file: Named
+    probability: Tensor | None
+    pixels: NDArray[np.float32] | None
+    placement: Placement | None
+    error: str
+
+
+@dataclass(frozen=True)
+class _Read:
+    pixels: NDArray[np.float32] | None
+    placement: Placement | None
+    error: str
+
+
+class _Files(Dataset[_Read]):
+    def __init__(self, preparation: Preparation, files: Sequence[Named]) -> None:
+        self.preparation = preparation
+        self.paths = [file.path for file in files]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> _Read:
+        try:
+            pixels, placement = self.preparation(self.paths[index])
+        except ImageReadError as error:
+            return _Read(None, None, str(error))
+        return _Read(pixels, placement, "")
+
+
+def predict_files(
+    trained: TrainedStudent, files: Sequence[Named], batch_size: int = 32, num_workers: int | None = None
+) -> Iterator[FilePrediction]:
+    """Read files as the training of a student read its files, and predict, in their order.
+
+    Args:
+        trained: The student; it is moved to a GPU if there is one.
+        files: Image files.
+        batch_size: Images that the student sees at a time.
+        num_workers: Processes that read; by default as many as there are processors, and none for less than two batches.
+
+    Raises:
+        ValueError: If it is not known how the training read files.
+    """
+    preparation = trained.known_preparation
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    trained.student.to(device)
+    workers = (num_processors() if len(files) >= 2 * batch_size else 0) if num_workers is None else num_workers
+    loader = DataLoader(_Files(preparation, files), batch_size, num_workers=workers, collate_fn=list)
+    remaining = iter(files)
+    for batch in loader:
+        images = [trained.normalised(read.pixels) for read in batch if read.pixels is not None]
+        probability = iter(_probability(trained, images, device))
+        for read in batch:
+            own = None if read.pixels is None else next(probability)
+            yield FilePrediction(next(remaining), own, read.pixels, read.placement, read.error)
+
+
+def _probability(trained: TrainedStudent, images: Sequence[Tensor], device: torch.device) -> Tensor:
+    """Return the probabilities (B, K) of images (1, 1, H, W) each."""
+    if not images:
+        return torch.empty(0, len(trained.label_names))
+    with torch.no_grad():
+        logits: Tensor = trained.student(torch.cat(list(images)).to(device)).logits
+    return logits.float().sigmoid().cpu()
+
+
 def infer(
-    student: str | Path | TrainedStudent, paths: str | Path | Sequence[str | Path], batch_size: int = 32
+    student: str | Path | TrainedStudent,
+    paths: str | Path | Sequence[str | Path],
+    batch_size: int = 32,
+    num_workers: int = 0,
 ) -> pd.DataFrame:
     """Read image files in the same way as in the student's training, and predict their labels.
 
     Args:
-        student: Checkpoint of a student's run, or a result of `load_trained_student`.
+        student: Checkpoint of a student's run, an exported folder, or a result of `load_trained_student`.
         paths: Image files, and folders to search for them.
         batch_size: Number of images per forward pass.
+        num_workers: Number of processes that read files; 0 reads them in this process.
 
     Returns:
         One row per file: `file`, and the probability of each label. If a file cannot be read, its probabilities are NaN and an
@@ -35,29 +124,15 @@ def infer(
         ValueError: If the checkpoint is not one of a student, or it does not say how to read files.
     """
     trained = student if isinstance(student, TrainedStudent) else load_trained_student(student)
-    given = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
-    files = [file.path for file in find_images(given)]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    trained.student.to(device)
-    # NaN remains where a file cannot be read
+    given = [paths] if isinstance(paths, str | Path) else paths
+    places = [Path(path) for path in given]
+    files = find_images(places)
     probability = np.full((len(files), len(trained.label_names)), np.nan, dtype=np.float32)
-    for start in range(0, len(files), batch_size):
-        images = {row: _image(trained, files[row]) for row in range(start, min(start + batch_size, len(files)))}
-        readable = {row: image for row, image in images.items() if image is not None}
-        if readable:
-            with torch.no_grad():
-                logits = trained.student(torch.cat(list(readable.values())).to(device)).logits
-            probability[list(readable)] = logits.float().sigmoid().cpu().numpy()
+    for row, found in enumerate(predict_files(trained, files, batch_size, num_workers)):
+        if found.probability is None:
+            logger.error("%s", found.error)
+        else:
+            probability[row] = found.probability.numpy()
     frame = pd.DataFrame(probability, columns=list(trained.label_names))
-    frame.insert(0, "file", [str(file) for file in files])
+    frame.insert(0, "file", [str(file.path) for file in files])
     return frame
-
-
-def _image(trained: TrainedStudent, path: Path) -> Tensor | None:
-    """Return an image, float32 (1, 1, H, W), or None if it cannot be read."""
-    try:
-        pixels, _ = trained.read(path)
-    except ImageReadError as error:
-        logger.error("%s", error)
-        return None
-    return trained.normalised(pixels)

@@ -15,6 +15,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from torch import Tensor
 
 from data_modules.files.atomic import replacing
+from mmpkd.records.exported import WEIGHTS, read_exported
 from mmpkd.records.run_folder import LAST, PREVIOUS, RunFolder
 
 logger = logging.getLogger("mmpkd")
@@ -60,9 +61,9 @@ class SafeCheckpointIO(TorchCheckpointIO):
             raise ValueError(
                 "Expected weights_only to be true or unset but got false: checkpoints contain only tensors and primitives."
             )
-        found = Path(path)
+        found = weights_file(Path(path))
         before = found.stat() if found.is_file() else None
-        saved = load(found, map_location)
+        saved = load(Path(path), map_location)
         self.sha256 = sha256_of(found)
         # a training may have replaced the file between reading and hashing
         after = found.stat()
@@ -100,7 +101,7 @@ def load(path: Path, map_location: Any = "cpu", mmap: bool = False) -> dict[str,
     """Return the content of a checkpoint: tensors and primitives.
 
     Args:
-        path: The file.
+        path: The file, or a folder that `mmpkd export` wrote.
         map_location: Device of the tensors.
         mmap: Leave tensors on disk until they are used, which is faster if only other entries are needed.
 
@@ -108,6 +109,8 @@ def load(path: Path, map_location: Any = "cpu", mmap: bool = False) -> dict[str,
         FileNotFoundError: If it does not exist.
         ValueError: If it is damaged, or not a checkpoint.
     """
+    if path.is_dir():
+        return read_exported(path)
     if not path.is_file():
         raise FileNotFoundError(f"Expected a checkpoint at '{path}' but there is none.")
     if is_damaged(path):
@@ -126,7 +129,7 @@ def load_of_kind(path: Path, key: str, kind: str, mmap: bool = False) -> dict[st
     """Return the content of a checkpoint after checking that it belongs to the expected kind of model.
 
     Args:
-        path: `checkpoints/best.ckpt` of a run.
+        path: `checkpoints/best.ckpt` of a run, or an exported student.
         key: Key that only checkpoints of this kind have.
         kind: Kind of model for messages: student or teacher.
         mmap: As in `load`.
@@ -135,7 +138,7 @@ def load_of_kind(path: Path, key: str, kind: str, mmap: bool = False) -> dict[st
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a checkpoint, or one of another kind.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(
             f"Expected the checkpoint of a {kind} at '{path}' but there is none. Train the {kind} first."
         )
@@ -143,6 +146,17 @@ def load_of_kind(path: Path, key: str, kind: str, mmap: bool = False) -> dict[st
     if key not in saved:
         raise ValueError(f"Expected the checkpoint of a {kind} but '{path}' contains {sorted(saved)}.")
     return saved
+
+
+def weights_file(path: Path) -> Path:
+    """Return the file whose hash stands for a checkpoint or an exported folder."""
+    return path / WEIGHTS if path.is_dir() else path
+
+
+def checkpoint_of(path: Path) -> Path:
+    """Return the best checkpoint if a path is the folder of a run, else the path itself."""
+    best = RunFolder(path).best
+    return best if best.is_file() else path
 
 
 def check_layers(own: Mapping[str, Tensor], saved: Mapping[str, Tensor], kind: str) -> None:

@@ -9,3 +9,8 @@ def target_column(label: str) -> str:
 def probability_column(label: str) -> str:
     """Return the column of a label's predicted probability."""
     return f"probability/{label}"
+
+
+def threshold_column(label: str) -> str:
+    """Return the column that says whether a probability reaches the threshold of its label."""
+    return f"above_threshold/{label}"

@@ -1,4 +1,4 @@
-"""A difference in AUROC between two arms, over runs and patients."""
+"""AUROC of an arm, and its difference between two arms, over runs and patients."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,10 +39,32 @@ def auroc_difference(arm: Floats, reference: Floats, target: Floats, patient: Co
             "Expected `arm` and `reference` (S, N, K), `target` (N, K) and `patient` (N,) but got "
             f"{arm.shape}, {reference.shape}, {target.shape} and {patient.shape}."
         )
-    stated = ~np.isnan(target).all(axis=1)
-    codes = np.unique(patient[stated], return_inverse=True)[1]
-    arm, reference, target = arm[:, stated], reference[:, stated], target[stated]
-    found = [_of_finding(arm[..., k], reference[..., k], target[:, k], codes) for k in range(target.shape[1])]
+    own, other = (_by_finding(preds, target, patient) for preds in (arm, reference))
+    found = [RunMeans(a.values - b.values, a.without - b.without, a.weights) for a, b in zip(own, other, strict=True)]
+    return _over_findings(found)
+
+
+def mean_auroc(preds: Floats, target: Floats, patient: Codes) -> Effect:
+    """Return the AUROC, averaged over the findings that have one.
+
+    Args:
+        preds: (S, N, K) scores of S runs for N images and K findings.
+        target: (N, K): 1, 0, or NaN for not stated.
+        patient: (N,) patient of each image, as integers from 0.
+
+    Returns:
+        Effect; not defined if no finding has positives and negatives in two patients or more.
+
+    Example:
+        >>> target = np.tile([[0.0], [1.0]], (10, 1))
+        >>> mean_auroc(target[None], target, np.arange(20)).estimate
+        1.0
+    """
+    return _over_findings(_by_finding(preds, target, patient))
+
+
+def _over_findings(found: list[RunMeans]) -> Effect:
+    """Return the mean over the findings that are defined without any one patient."""
     defined = [own for own in found if np.isfinite(own.without).all()]
     if not defined:
         return UNDEFINED
@@ -55,18 +77,19 @@ def auroc_difference(arm: Floats, reference: Floats, target: Floats, patient: Co
     )
 
 
-def _of_finding(arm: Floats, reference: Floats, target: Floats, patient: Codes) -> RunMeans:
-    """Return the difference (S,) of a finding; all NaN without positives or negatives."""
+def _by_finding(preds: Floats, target: Floats, patient: Codes) -> list[RunMeans]:
+    """Return the AUROC (S,) of each finding; all NaN for one without positives or negatives."""
+    stated = ~np.isnan(target).all(axis=1)
+    codes = np.unique(patient[stated], return_inverse=True)[1]
+    return [_of_finding(preds[:, stated, k], target[stated, k], codes) for k in range(target.shape[1])]
+
+
+def _of_finding(preds: Floats, target: Floats, patient: Codes) -> RunMeans:
     num_patients = int(patient.max(initial=0)) + 1
     stated = ~np.isnan(target)
     positive = target[stated] > 0.5
     codes = patient[stated]
-    pairs = zip(arm[:, stated], reference[:, stated], strict=True)
-    leaving = [
-        _leaving_out(a, positive, codes, num_patients) - _leaving_out(b, positive, codes, num_patients)
-        for a, b in pairs
-    ]
-    values = np.stack(leaving)
+    values = np.stack([_leaving_out(run, positive, codes, num_patients) for run in preds[:, stated]])
     shares = [np.bincount(codes[own], minlength=num_patients) / max(own.sum(), 1) for own in (positive, ~positive)]
     return RunMeans(values[:, 0], values[:, 1:], np.mean(shares, axis=0))
 

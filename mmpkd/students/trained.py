@@ -43,13 +43,22 @@ class TrainedStudent:
             ImageReadError: If the file cannot be read completely.
             ValueError: If it is unknown how files were read in training.
         """
+        return self.known_preparation(path)
+
+    @property
+    def known_preparation(self) -> Preparation:
+        """How files become images.
+
+        Raises:
+            ValueError: If it is not known.
+        """
         if self.preparation is None:
             raise ValueError(
                 "Expected a student trained with a data module of `data_modules`, which says how to read files, but this one was "
                 "trained with another data module or with data loaders. Read and normalise the images yourself, and call the "
                 "student."
             )
-        return self.preparation(path)
+        return self.preparation
 
     def normalised(self, pixels: NDArray[np.float32]) -> Tensor:
         """Normalise grey values (H, W) in [0, 1] for the student and return float32 (1, 1, H, W)."""
@@ -62,7 +71,7 @@ def load_student(checkpoint: str | Path) -> VisionTransformerStudent:
     """Load a trained student in eval mode from a checkpoint of a run. The teacher is not needed.
 
     Args:
-        checkpoint: `checkpoints/best.ckpt` of a baseline or distilled run.
+        checkpoint: `checkpoints/best.ckpt` of a baseline or distilled run, or a folder that `mmpkd export` wrote.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -75,7 +84,7 @@ def load_trained_student(checkpoint: str | Path) -> TrainedStudent:
     """Load a trained student together with its labels, its thresholds and the way it reads images.
 
     Args:
-        checkpoint: `checkpoints/best.ckpt` of a baseline or distilled run.
+        checkpoint: `checkpoints/best.ckpt` of a baseline or distilled run, or a folder that `mmpkd export` wrote.
 
     Raises:
         FileNotFoundError: If there is no such file.

@@ -1,9 +1,11 @@
 """The student: any timm vision transformer, wrapped so that it returns logits and features."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import timm
+from timm.models import get_model_args
 from torch import Tensor, nn
 
 import mmpkd.students.nano  # noqa: F401  registers vit_nano_patch8_64 with timm
@@ -15,8 +17,15 @@ from mmpkd.numerics.precision import linear_in_float32
 from mmpkd.students.fold import fold_normalisation, grey_convolution
 from mmpkd.students.output import ModelOutput
 from mmpkd.students.trainable import freeze_all_but_heads, freeze_blocks, set_frozen_eval
+from mmpkd.students.transformers_weights import (
+    check_normalisation_is_known,
+    transformers_folder,
+    transformers_model,
+)
 
-Option = int | float | str | bool
+Option = int | float | str | bool | dict[str, Any]
+# says where weights are, which are not needed when a student is built again
+_WEIGHTS_OPTION = "pretrained_cfg_overlay"
 
 
 class VisionTransformerStudent(nn.Module):
@@ -25,7 +34,8 @@ class VisionTransformerStudent(nn.Module):
     Frozen parts stay in eval mode, also while the rest is trained.
 
     Args:
-        model_name: A timm model name (`timm.list_models("*vit*")`), `hf-hub:...`, or `local-dir:...`.
+        model_name: A timm model name (`timm.list_models("*vit*")`), `hf-hub:...`, or `local-dir:...`. The last two may hold a
+            timm model, or a ViT, DeiT, DINOv2 (with or without registers) or DINOv3 in the format of transformers.
         num_classes: Number of labels K. The command line sets it from the data module.
         image_size: Side of the input in pixels, a multiple of the patch size; timm resizes position embeddings. With the options
             `dynamic_img_size` and `dynamic_img_pad`, any size: the student pads incomplete patches. The command line sets it
@@ -33,7 +43,8 @@ class VisionTransformerStudent(nn.Module):
         in_chans: Number of input channels. The command line sets it from the data module.
         pretrained: Load timm's weights, from the network or the local cache. For one channel, the normalisation that they
             expect is folded into the patch embedding.
-        options: Further arguments of `timm.create_model`, such as `drop_path_rate` or `depth`.
+        options: Further arguments of `timm.create_model`, such as `drop_path_rate` or `depth`; `pretrained_cfg_overlay` says
+            where other weights of the model are.
         mean: Mean that grey values in [0, 1] are normalised with; pretrained weights are adapted to it. The command line sets it
             from the data module.
         std: Standard deviation that they are normalised with, likewise.
@@ -71,7 +82,7 @@ class VisionTransformerStudent(nn.Module):
             "num_classes": num_classes,
             "image_size": image_size,
             "in_chans": in_chans,
-            "options": dict(options or {}),
+            "options": {name: value for name, value in (options or {}).items() if name != _WEIGHTS_OPTION},
             "patch_bias": fold or patch_bias,
         }
         self.mean = mean
@@ -79,6 +90,8 @@ class VisionTransformerStudent(nn.Module):
         _check_name(model_name, pretrained)
         sizes = {"num_classes": num_classes, "img_size": image_size, "in_chans": 3 if fold else in_chans}
         self.model = _create(model_name, pretrained, sizes, options or {})
+        if ":" in model_name:
+            self.settings.update(_of_the_model_itself(self.model, self.settings["options"]))
         if not pads_to_patches(self.model):
             check_whole_patches(self.model, (image_size, image_size))
         if fold:
@@ -202,12 +215,22 @@ def _check_name(model_name: str, pretrained: bool) -> None:
         )
 
 
+def _of_the_model_itself(model: nn.Module, options: Mapping[str, Option]) -> dict[str, Any]:
+    """Return name and options of a model that came from a folder or a hub, which need not be there when it is built again."""
+    own = {"num_classes", "img_size", "in_chans"}
+    arguments = {name: value for name, value in get_model_args(model).items() if name not in own}
+    return {"model_name": model.pretrained_cfg["architecture"], "options": {**arguments, **options}}  # type: ignore[index]
+
+
 def _create(model_name: str, pretrained: bool, sizes: Mapping[str, int], options: Mapping[str, Option]) -> Any:
     """Create a timm model.
 
     Raises:
         ValueError: If timm refuses the sizes or the options.
     """
+    folder = transformers_folder(model_name)
+    if folder is not None:
+        return _of_transformers(folder, pretrained, sizes, options)
     try:
         return timm.create_model(model_name, pretrained=pretrained, **sizes, **options)
     except TypeError as error:
@@ -218,3 +241,13 @@ def _create(model_name: str, pretrained: bool, sizes: Mapping[str, int], options
     except AssertionError as error:  # some models check sizes with an assertion, often without a message
         settings = f"image size {sizes['img_size']} and options {dict(options)}"
         raise ValueError(f"Expected {settings} to fit {model_name} but timm refuses them. {error}".rstrip()) from error
+
+
+def _of_transformers(folder: Path, pretrained: bool, sizes: Mapping[str, int], options: Mapping[str, Option]) -> Any:
+    if not pretrained:
+        raise ValueError(
+            f"Expected pretrained: true with '{folder}', which holds weights of transformers, but it is false. For random "
+            "weights, choose a model of timm's."
+        )
+    check_normalisation_is_known(folder)
+    return transformers_model(folder, sizes, options)

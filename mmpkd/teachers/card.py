@@ -1,13 +1,12 @@
 """The teacher card: how good a teacher is, and what to check before distilling from it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -15,43 +14,14 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.split import Split
 from mmpkd.losses.ensemble import ensemble_logits
 from mmpkd.records import RunFolder
-from mmpkd.statistics.arrays import Floats
-from mmpkd.statistics.resampling import resampled_weights
-from mmpkd.statistics.weighted_scores import (
-    weighted_auroc,
-    weighted_average_precision,
-    weighted_brier,
-    weighted_calibration_error,
-)
-from mmpkd.teachers.calibration import calibration_error_interval, calibration_temperature, sigmoid
+from mmpkd.teachers.calibration import calibration_temperature, sigmoid
+from mmpkd.teachers.card_scores import SCORES, Estimate, macro_auroc, scores_by_label
 from mmpkd.teachers.leaks import Leak, missing_values, single_features
 from mmpkd.teachers.run_teachers import build_targets
 from mmpkd.teachers.targets import TeacherTargets
 from mmpkd.teachers.teacher import FrozenTeacher
 
-NUM_REPLICATES = 500
 MONITOR = "val/auroc_macro"
-SCORES: dict[str, Callable[[Floats, NDArray[np.bool_], Floats], Floats]] = {
-    "auroc": weighted_auroc,
-    "auprc": weighted_average_precision,
-    "ece": weighted_calibration_error,
-    "brier": weighted_brier,
-}
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A score with its 95 % confidence interval over patients; NaN if undefined."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]" if np.isfinite(self.value) else "not defined"
-
-
-_UNDEFINED = Estimate(float("nan"), float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
@@ -161,8 +131,8 @@ def _card(
         input_mode=input_mode,
         num_samples=len(known),
         num_patients=len(np.unique(own.patient_id)),
-        scores=_scores(sigmoid(logits), own, names),
-        auroc_macro=_auroc_macro(sigmoid(logits), own),
+        scores=scores_by_label(sigmoid(logits), own, names),
+        auroc_macro=macro_auroc(sigmoid(logits), own),
         label_note=datamodule.label_note(split_name),
         calibration_temperature=calibration_temperature(logits, own.label),
         single_features=single_features(train, other, names),
@@ -179,51 +149,6 @@ def _as_read(split: Split, reads: Sequence[str]) -> Split:
         return split
     has_columns = any(name != "text" for name in reads)
     return replace(split, report=split.report if "text" in reads else None, table=split.table if has_columns else None)
-
-
-def _scores(probability: Floats, split: Split, names: tuple[str, ...]) -> dict[str, dict[str, Estimate]]:
-    weights = _patient_weights(split)
-    return {name: _label_scores(probability[:, k], split.label[:, k], weights) for k, name in enumerate(names)}
-
-
-def _patient_weights(split: Split) -> Floats:
-    """Return how often each sample counts (R, n): once in the first row, then as its patient is drawn."""
-    # patients are resampled, not samples: samples of a patient are not independent
-    patient = np.unique(split.patient_id, return_inverse=True)[1].reshape(-1)
-    weights = resampled_weights(int(patient.max()) + 1, NUM_REPLICATES, 0)[:, patient]
-    return np.concatenate([np.ones((1, len(patient))), weights])
-
-
-def _auroc_macro(probability: Floats, split: Split) -> Estimate:
-    """Return the mean AUROC over the labels that have one, with its interval over patients."""
-    weights = _patient_weights(split)
-    found = []
-    for k in range(probability.shape[1]):
-        is_known = ~np.isnan(split.label[:, k])
-        positive = split.label[is_known, k] > 0.5
-        if positive.any() and not positive.all():
-            found.append(weighted_auroc(probability[is_known, k], positive, weights[:, is_known]))
-    if not found:
-        return _UNDEFINED
-    values = np.mean(found, axis=0)
-    low, high = np.nanquantile(values[1:], (0.025, 0.975))
-    return Estimate(float(values[0]), float(low), float(high))
-
-
-def _label_scores(probability: Floats, label: NDArray[np.float32], weights: Floats) -> dict[str, Estimate]:
-    is_known = ~np.isnan(label)
-    positive = label[is_known] > 0.5
-    if not positive.any() or positive.all():
-        return dict.fromkeys(SCORES, _UNDEFINED)
-    result = {}
-    for name, score in SCORES.items():
-        # row 0 of the weights is the original sample, the others are bootstrap replicates
-        values = score(probability[is_known], positive, weights[:, is_known])
-        low, high = np.nanquantile(values[1:], (0.025, 0.975))
-        if name == "ece":  # resamples have a larger error than the sample, and the sample than the truth
-            low, high = calibration_error_interval(probability[is_known], positive, weights[:, is_known])
-        result[name] = Estimate(float(values[0]), float(low), float(high))
-    return result
 
 
 def _input_mode(kind: str, reads: Sequence[str], part: str) -> str:

@@ -16,7 +16,7 @@ from mmpkd.attribution import AllOnes, AttentionRollout, GradCAM, crop_to_image,
 from mmpkd.callbacks.localization import attribution_maps
 from mmpkd.callbacks.localization.faithfulness import FaithfulnessMonitor
 from mmpkd.callbacks.localization.monitor import LocalizationMonitor
-from mmpkd.inference.image_maps import _panels
+from mmpkd.inference.maps import maps_of
 from mmpkd.metrics import pointing_game
 from mmpkd.students import TrainedStudent, VisionTransformerStudent
 from tests.callbacks.localization_data import LABELS, MemoryData, StudentModule, make_samples, make_trainer
@@ -110,8 +110,8 @@ def test_maps_are_drawn_over_the_image_without_the_padding(tmp_path: Path, monke
     assert len(drawn) == 1
     torch.testing.assert_close(torch.tensor(drawn[0]), expected)
     trained = TrainedStudent(module.student, LABELS, torch.zeros(3), None)
-    panels = _panels(trained, [AttentionRollout()], image[..., :SIDE, :SIDE], [])
-    torch.testing.assert_close(torch.tensor(panels["rollout"]), expected)
+    (own,) = maps_of(trained, [AttentionRollout()], image[..., :SIDE, :SIDE], [])
+    torch.testing.assert_close(torch.tensor(own.values), expected)
 
 
 @pytest.mark.filterwarnings("ignore")

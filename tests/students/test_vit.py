@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,7 @@ def test_a_checkpoint_of_a_folded_student_loads_without_the_pretrained_weights(t
     student = VisionTransformerStudent(f"local-dir:{tmp_path / 'hub'}", 2, 64, pretrained=True)
     weights = {f"student.{name}": value for name, value in student.state_dict().items()}
     torch.save({"student": student.settings, "input": INPUT, "state_dict": weights}, tmp_path / "x.ckpt")
+    shutil.rmtree(tmp_path / "hub")
     loaded = load_student(tmp_path / "x.ckpt")
     image = torch.randn(1, 1, 64, 64)
     torch.testing.assert_close(loaded(image).logits, student.eval()(image).logits)

@@ -1,0 +1,125 @@
+"""The folder that a student is exported to."""
+
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from data_modules.files.atomic import write_text
+from data_modules.files.json_file import read_json, write_json
+from mmpkd.export.model_card import OTHER, model_card
+from mmpkd.export.onnx_model import write_onnx
+from mmpkd.export.scores import temperature
+from mmpkd.export.source import ExportSource
+from mmpkd.export.timm_folder import reason_against_timm, write_timm_folder
+from mmpkd.records.checkpoint import sha256_of
+from mmpkd.records.exported import CARD, CONFIG, NAMES, ONNX, WEIGHTS, ExportRecord, is_exported
+from mmpkd.students import TrainedStudent
+
+logger = logging.getLogger("mmpkd")
+_CROP_MODES = {"stretch": "squash", "pad": "border"}
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What an export writes besides the timm folder and the model card.
+
+    Attributes:
+        license: Licence of the model, as Hugging Face names licences.
+        onnx: Whether to write ONNX.
+        rollout: Whether ONNX has the rollout as an output.
+    """
+
+    license: str = OTHER
+    onnx: bool = False
+    rollout: bool = False
+
+
+def export_student(source: ExportSource, out: Path, options: ExportOptions) -> None:
+    """Export a student.
+
+    Args:
+        source: The student, see `open_source`.
+        out: Folder to write; it is empty, new, or that of an earlier export, which is replaced.
+        options: What is written.
+
+    Raises:
+        FileExistsError: If the folder holds something else.
+        ValueError: If the student cannot be exported as asked for.
+    """
+    _check_out(out)
+    if options.rollout and not options.onnx:
+        raise ValueError("Expected --onnx with --rollout, which is an output of ONNX. Give --onnx, too.")
+    reason = reason_against_timm(source.trained.student)
+    if reason is not None and not options.onnx:
+        raise ValueError(
+            f"Expected a student that timm can build by itself but {reason}. Give --onnx to export it as ONNX only."
+        )
+    if reason is not None:
+        logger.warning("ONNX only, no timm folder: %s.", reason)
+    with _replacing_folder(out) as folder:
+        _write(source, folder, options, has_timm=reason is None)
+
+
+def _write(source: ExportSource, folder: Path, options: ExportOptions, has_timm: bool) -> None:
+    trained = source.trained
+    student = trained.student
+    calibration = temperature(source)
+    extra: dict[str, Any] = {
+        "label_names": list(trained.label_names),
+        "preparation": None if trained.preparation is None else trained.preparation.describe(),
+        "thresholds": trained.thresholds.tolist(),
+        "calibration_temperature": calibration,
+    }
+    if has_timm:
+        write_timm_folder(student, folder, options.license, _crop_mode(trained), extra)
+        config = read_json(folder / CONFIG)
+    else:
+        config = {"problem_type": "multi_label_classification", "num_classes": student.num_classes, **extra}
+    record = ExportRecord(
+        version("mmpkd"),
+        student.settings,
+        student.mean,
+        student.std,
+        source.sha256,
+        sha256_of(folder / WEIGHTS) if has_timm else None,
+        source.data_license,
+    )
+    write_json(folder / CONFIG, {**config, **record.to_json()})
+    if options.onnx:
+        write_onnx(student, folder / ONNX, options.rollout, {**extra, "input": "grey values in [0, 1]"})
+    card = model_card(source, calibration, options.license, has_timm, options.onnx, options.rollout)
+    write_text(folder / CARD, card)
+
+
+def _crop_mode(trained: TrainedStudent) -> str:
+    """Return how timm's own transform comes nearest to the preparation."""
+    return "squash" if trained.preparation is None else _CROP_MODES[trained.preparation.resize]
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not is_exported(out))):
+        raise FileExistsError(
+            f"Expected a new folder, or that of an earlier export, but '{out}' holds something else. Choose another one."
+        )
+
+
+@contextmanager
+def _replacing_folder(out: Path) -> Iterator[Path]:
+    """Yield a folder beside the one that is written; its files take the place of an earlier export's at the end."""
+    beside = out.with_name(f".{out.name}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        out.mkdir(exist_ok=True)
+        for name in NAMES:
+            (out / name).unlink(missing_ok=True)
+        for file in beside.iterdir():
+            file.rename(out / file.name)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

@@ -1,0 +1,105 @@
+"""A student as one ONNX file, which runs without Python."""
+
+import importlib.util
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmpkd.export.traceable import GreyToLogits, GreyToLogitsAndRollout
+from mmpkd.students import VisionTransformerStudent
+
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+TOLERANCE = 1e-4
+
+
+def check_onnx_packages() -> None:
+    """Check that ONNX files can be written and tried.
+
+    Raises:
+        ValueError: If a package is missing.
+    """
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f"Expected the packages {', '.join(PACKAGES)} for --onnx but {', '.join(missing)} is not installed. Install them: "
+            "pip install 'mmpkd[onnx]'."
+        )
+
+
+def write_onnx(
+    student: VisionTransformerStudent, path: Path, with_rollout: bool = False, about: Mapping[str, Any] | None = None
+) -> None:
+    """Write a student as ONNX, and compare it with PyTorch in onnxruntime.
+
+    The input `image` is float32 (batch, C, H, W), grey values in [0, 1]: the normalisation is part of the model. Outputs are
+    `logits`, float32 (batch, K), and on wish `rollout`, float32 (batch, h, w) on the patch grid, the map of `AttentionRollout`
+    with its default settings.
+
+    Args:
+        student: The student, on the CPU, in eval mode.
+        path: File to write; weights are in it.
+        with_rollout: Whether the rollout is an output.
+        about: What the file says of itself, as text or JSON.
+
+    Raises:
+        ValueError: If a package is missing, or onnxruntime gives another result than PyTorch.
+    """
+    check_onnx_packages()
+    model = GreyToLogitsAndRollout(student) if with_rollout else GreyToLogits(student)
+    outputs = ["logits", "rollout"] if with_rollout else ["logits"]
+    side = int(student.settings["image_size"])
+    image = torch.rand(2, int(student.settings["in_chans"]), side, side, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            model.eval(),
+            (image,),
+            dynamo=True,
+            input_names=["image"],
+            output_names=outputs,
+            dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    program.model.metadata_props.update(
+        {name: value if isinstance(value, str) else json.dumps(value) for name, value in (about or {}).items()}
+    )
+    program.save(str(path), external_data=False)
+    _check(model, path, torch.cat([image, image.flip(-1)[:1]]))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the packages say of their own optimisation out of the terminal."""
+    logs = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir")]
+    before = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for log, level in zip(logs, before, strict=True):
+            log.setLevel(level)
+
+
+def _check(model: torch.nn.Module, path: Path, image: torch.Tensor) -> None:
+    """Check the file with another number of images than it was made with."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    found = session.run(None, {"image": image.numpy()})
+    with torch.no_grad():
+        result = model(image)
+    expected = result if isinstance(result, tuple) else (result,)
+    for name, ours, theirs in zip(("logits", "rollout"), expected, found, strict=False):
+        difference = float((ours - torch.from_numpy(theirs)).abs().max())
+        if not difference <= TOLERANCE * max(1.0, float(ours.abs().max())):
+            raise ValueError(
+                f"Expected onnxruntime to give PyTorch's {name} but they differ by {difference:.2g}. Report the model's name and "
+                "options, and the versions of torch and onnxruntime."
+            )

@@ -1,0 +1,57 @@
+"""An exported folder on the Hugging Face hub."""
+
+import logging
+from pathlib import Path
+
+logger = logging.getLogger("mmpkd")
+
+
+def check_push(repository: str, data_license: str, agreement_allows_it: bool) -> None:
+    """Check that an export may leave this machine.
+
+    Args:
+        repository: `user/name` on the hub.
+        data_license: Licence of the training data: `credentialed`, `open` or `synthetic`.
+        agreement_allows_it: Whether the user says that the agreement on credentialed data allows it.
+
+    Raises:
+        ValueError: If the name is none of a repository, or the data are credentialed and the user says nothing.
+    """
+    parts = repository.split("/")
+    if len(parts) != 2 or not all(parts):
+        raise ValueError(f"Expected user/name of a repository for --push but got '{repository}'.")
+    if data_license == "credentialed" and not agreement_allows_it:
+        raise ValueError(
+            "Expected open or synthetic training data for --push but they are credentialed, or no test has recorded what they "
+            "are. Read the agreement on the data: if it lets a model that was trained on them be shared, give "
+            "--agreement-allows-push."
+        )
+
+
+def push(folder: Path, repository: str) -> str:
+    """Upload an exported folder, into a private repository if there is none yet.
+
+    Args:
+        folder: What `export_student` wrote.
+        repository: `user/name` on the hub.
+
+    Returns:
+        Address of the commit.
+
+    Raises:
+        ValueError: If the hub cannot be reached or refuses.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    api = HfApi(library_name="mmpkd")
+    try:
+        api.create_repo(repository, private=True, exist_ok=True)
+        commit = api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Export a student with mmpkd")
+    except (HfHubHTTPError, OfflineModeIsEnabled, ConnectionError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"Expected to upload '{folder}' to {repository} but: {reason}. Log in with `hf auth login`; the folder is complete "
+            "and can be uploaded later."
+        ) from error
+    return str(commit.commit_url)

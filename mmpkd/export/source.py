@@ -1,0 +1,74 @@
+"""What is exported: a student, and what its run has written about it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmpkd.records import RunFolder, RunState
+from mmpkd.records.checkpoint import checkpoint_of, sha256_of
+from mmpkd.students import TrainedStudent, load_trained_student
+
+
+@dataclass(frozen=True)
+class ExportSource:
+    """A trained student and the records of the run that made it.
+
+    Attributes:
+        trained: The student.
+        sha256: SHA-256 of its checkpoint.
+        folder: Folder of the run, or None for a checkpoint outside one.
+        state: State of the run, as far as it is about this checkpoint, or None.
+    """
+
+    trained: TrainedStudent
+    sha256: str
+    folder: RunFolder | None
+    state: RunState | None
+
+    @property
+    def data_license(self) -> str:
+        """Licence of the training data; what no test has recorded counts as `credentialed`."""
+        tested = None if self.state is None else self.state.test
+        return "credentialed" if tested is None else tested.license
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Configuration of the training; empty if it is not known."""
+        if self.folder is None or self.state is None or not self.folder.config.is_file():
+            return {}
+        return dict(yaml.safe_load(self.folder.config.read_text(encoding="utf-8")))
+
+
+def open_source(path: Path) -> ExportSource:
+    """Load what is to be exported.
+
+    Args:
+        path: Folder of a run, or a checkpoint.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it is not one of a student.
+    """
+    checkpoint = checkpoint_of(path)
+    if checkpoint.is_dir():
+        raise FileNotFoundError(
+            f"Expected the folder of a trained run, or a checkpoint, but '{path}' has no checkpoints/best.ckpt."
+        )
+    trained = load_trained_student(checkpoint)
+    sha256 = sha256_of(checkpoint)
+    folder = RunFolder(checkpoint.absolute().parent.parent)
+    state = folder.state
+    if state is None:
+        return ExportSource(trained, sha256, None, None)
+    return ExportSource(trained, sha256, folder, _about(state, sha256))
+
+
+def _about(state: RunState, sha256: str) -> RunState | None:
+    """Return the state of a run if it is about a checkpoint: `last.ckpt` was not tested, `best.ckpt` was."""
+    training = state.training is not None and state.training.checkpoint == sha256
+    tested = state.test is not None and state.test.checkpoint == sha256
+    if not training and not tested:
+        return None
+    return state if tested else RunState.from_json({**state.to_json(), "test": None})

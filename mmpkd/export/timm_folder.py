@@ -1,0 +1,86 @@
+"""A student as a timm model in a folder, which timm loads without mmpkd."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.models import save_for_hf
+
+from data_modules.files.json_file import read_json, write_json
+from mmpkd.records.exported import CONFIG
+from mmpkd.students import VisionTransformerStudent
+
+TAG = "mmpkd"
+TOLERANCE = 1e-6
+# of the weights that a student began from, not of the student
+_OF_THE_SOURCE = ("paper_ids", "paper_name", "origin_url", "description", "notes")
+
+
+def write_timm_folder(
+    student: VisionTransformerStudent, folder: Path, license_name: str, crop_mode: str, extra: Mapping[str, Any]
+) -> None:
+    """Write `config.json` and `model.safetensors` of a student that timm can build, see `reason_against_timm`.
+
+    Args:
+        student: The student, on the CPU, in eval mode.
+        folder: Folder to write.
+        license_name: Licence of the weights, as Hugging Face names licences.
+        crop_mode: How timm's own transform fits an image into the frame: `squash` or `border`.
+        extra: Further root keys of `config.json`.
+
+    Raises:
+        ValueError: If timm builds another student than this one.
+    """
+    channels = int(student.settings["in_chans"])
+    size = int(student.settings["image_size"])
+    seen = {
+        "input_size": (channels, size, size),
+        "mean": (student.mean,) * channels,
+        "std": (student.std,) * channels,
+        "interpolation": "bilinear",
+        "crop_pct": 1.0,
+        "crop_mode": crop_mode,
+    }
+    source = dict.fromkeys(_OF_THE_SOURCE)
+    described = {"problem_type": "multi_label_classification", **extra}
+    described["pretrained_cfg"] = {**source, "tag": TAG, "license": license_name}
+    save_for_hf(student.model, str(folder), described, safe_serialization=True, data_config=seen)
+    config = read_json(folder / CONFIG)
+    # transformers gives its own number of classes to timm, and fails where there are two
+    del config["model_args"]["num_classes"]
+    write_json(folder / CONFIG, config)
+    _check(student, folder)
+
+
+def reason_against_timm(student: VisionTransformerStudent) -> str | None:
+    """Return why timm cannot build a student without mmpkd, or None if it can."""
+    name = student.model.pretrained_cfg["architecture"]
+    place = timm.models.model_entrypoint(name).__module__
+    if place.split(".")[0] != "timm":
+        return f"'{name}' is a model of {place}, which timm does not know"
+    plain = timm.create_model(name, **timm.models.get_model_args(student.model))
+    added = sorted(student.model.state_dict().keys() - plain.state_dict().keys())
+    if added:
+        return (
+            f"its {added[0]} is not one of timm's '{name}'; folding the normalisation of pretrained weights into a patch "
+            "embedding for grey images adds a bias where there was none"
+        )
+    return None
+
+
+def _check(student: VisionTransformerStudent, folder: Path) -> None:
+    """Check that the folder gives the student's logits; timm might have left out an argument of a model."""
+    loaded = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    generator = torch.Generator().manual_seed(0)
+    side = int(student.settings["image_size"])
+    image = torch.randn(2, int(student.settings["in_chans"]), side, side, generator=generator)
+    with torch.no_grad():
+        expected = student(image).logits
+        difference = float((loaded(image).float() - expected).abs().max())
+    if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
+        raise ValueError(
+            f"Expected timm to build the student again but its logits differ by {difference:.2g}. Report the model's "
+            "name and options."
+        )

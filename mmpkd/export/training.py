@@ -1,0 +1,126 @@
+"""What a run's records say of its training: the data and how to get them, the teacher, where the weights began, other runs."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import timm
+
+from mmpkd.export.source import ExportSource
+from mmpkd.records import RunFolder
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """The data set of a training.
+
+    Attributes:
+        name: Name of the data module, or "" if it is not known.
+        license: `credentialed`, `open` or `synthetic`.
+        access: How to get the data, from the docstring of the data module; "" if it does not say.
+        citation: What to cite, likewise.
+        counts: Counts of each split.
+    """
+
+    name: str
+    license: str
+    access: str
+    citation: str
+    counts: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class ArmScore:
+    """Test scores of all runs of an arm.
+
+    Attributes:
+        arm: Name of the arm.
+        seeds: Seeds, in order.
+        auroc: Macro AUROC of each seed; None where it is undefined.
+    """
+
+    arm: str
+    seeds: tuple[int, ...]
+    auroc: tuple[float | None, ...]
+
+
+def data_facts(source: ExportSource) -> DataFacts:
+    """Return what is known of the training data."""
+    tested = None if source.state is None else source.state.test
+    counts = {} if tested is None else tested.data
+    module, _, name = _data_class(source.config).rpartition(".")
+    if module.split(".")[0] != "data_modules":  # a user's own is not imported for a card
+        return DataFacts(name, source.data_license, "", "", counts)
+    kind = getattr(import_module(module), name)
+    paragraphs = [" ".join(part.split()) for part in (inspect.getdoc(kind) or "").split("\n\n")]
+    access = _after("Access:", paragraphs)
+    return DataFacts(name, source.data_license, access, _after("Cite:", paragraphs), counts)
+
+
+def starting_weights(source: ExportSource) -> str:
+    """Return in words where the student's weights began."""
+    settings = _init_args(_init_args(source.config.get("model")).get("student"))
+    if not settings:
+        return "Not recorded."
+    name = str(settings.get("model_name"))
+    if not settings.get("pretrained"):
+        return "Random: the student was trained from scratch."
+    if name.startswith("local-dir:"):
+        return "Weights in a folder of those who trained the student; their licence holds for this model, too."
+    if ":" in name:
+        return f"The pretrained weights `{name}`; their licence holds for this model, too."
+    found = timm.get_pretrained_cfg(name)
+    stated = None if found is None else found.license
+    licence = f"whose licence is {stated}" if stated else "whose licence timm does not state"
+    return f"timm's pretrained weights of `{name}`, {licence}."
+
+
+def teacher_words(source: ExportSource) -> str:
+    """Return in words what the student learned from besides labels."""
+    if source.state is None or not source.config:
+        return "Not recorded."
+    if _init_args(source.config.get("model")).get("teacher") is None:
+        return "None: the student was trained on images and labels only."
+    made_from = source.state.made_from
+    sha256 = None if made_from is None else made_from.teacher_sha256
+    known = f" (SHA-256 {sha256[:12]}...)" if sha256 else ""
+    return (
+        f"A frozen teacher{known} that read privileged information, which is there in training only. The student sees images "
+        "and nothing else."
+    )
+
+
+def arms(source: ExportSource) -> list[ArmScore]:
+    """Return the arms of the study that the run belongs to, with the test score of each seed; empty outside a study."""
+    if source.folder is None or source.state is None or source.state.study is None:
+        return []
+    found: dict[str, dict[int, float | None]] = {}
+    for path in sorted(source.folder.path.parents[1].glob("*/*/run.json")):
+        state = RunFolder(path.parent).state
+        if state is not None and state.study is not None and state.test is not None and state.seed is not None:
+            found.setdefault(path.parents[1].name, {})[state.seed] = state.test.metrics.get("test/auroc_macro")
+    return [_arm_score(arm, runs) for arm, runs in found.items()]
+
+
+def _arm_score(arm: str, runs: Mapping[int, float | None]) -> ArmScore:
+    seeds = tuple(sorted(runs))
+    return ArmScore(arm, seeds, tuple(runs[seed] for seed in seeds))
+
+
+def _data_class(config: Mapping[str, Any]) -> str:
+    data = config.get("data")
+    return str(data.get("class_path", "")) if isinstance(data, Mapping) else ""
+
+
+def _init_args(entry: Any) -> Mapping[str, Any]:
+    """Return the arguments in an entry of a configuration, whether it names its class or not."""
+    if not isinstance(entry, Mapping):
+        return {}
+    inside = entry.get("init_args", entry)
+    return inside if isinstance(inside, Mapping) else {}
+
+
+def _after(word: str, paragraphs: list[str]) -> str:
+    return next((part.removeprefix(word).strip() for part in paragraphs if part.startswith(word)), "")

@@ -1,0 +1,1 @@
+"""Predictions and maps as DICOM objects beside the image that they are about; needs highdicom."""

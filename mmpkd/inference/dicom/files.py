@@ -1,0 +1,131 @@
+"""DICOM objects about each DICOM file that is predicted, in `dicom/`."""
+
+import importlib.util
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_modules.files.atomic import replacing
+from data_modules.images.dicom import is_dicom
+from data_modules.images.image_file import read_image
+from mmpkd.attribution import AttributionMethod
+from mmpkd.inference.dicom.source import DicomSourceError, Equipment, in_source, read_source
+from mmpkd.inference.image_files import Named
+from mmpkd.inference.map_files import computed_maps
+from mmpkd.inference.predictions import FilePrediction
+from mmpkd.students import TrainedStudent
+
+
+def check_dicom_packages() -> None:
+    """Check that DICOM objects can be written.
+
+    Raises:
+        ValueError: If highdicom is missing.
+    """
+    if importlib.util.find_spec("highdicom") is None:
+        raise ValueError(
+            "Expected the package highdicom for --dicom but it is not installed. Install it: pip install 'mmpkd[dicom]'."
+        )
+
+
+class DicomFiles:
+    """DICOM objects about each DICOM file; other files get none.
+
+    Args:
+        folder: Folder of the predictions.
+        trained: The student.
+        sha256: SHA-256 of its weights.
+        methods: Attributions; the secondary capture shows the first map.
+        findings: Findings of maps that are specific to one; None for those that are recognised.
+        kinds: `fractional`, `binary`, `capture` and `report`, or some of them.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        trained: TrainedStudent,
+        sha256: str,
+        methods: Sequence[AttributionMethod],
+        findings: Sequence[str] | None,
+        kinds: Sequence[str],
+    ) -> None:
+        check_dicom_packages()
+        logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells of every element that it copies
+        self._folder = folder / "dicom"
+        self._trained = trained
+        self._equipment = Equipment(str(trained.student.settings["model_name"])[:64], sha256[:16])
+        self._methods = methods
+        self._findings = findings
+        self._kinds = kinds
+
+    def has(self, file: Named) -> bool:
+        """Return whether the objects about a file are there, or there are none to be written."""
+        return all(self._path(file, kind).is_file() for kind in self._kinds) or not is_dicom(file.path)
+
+    def write(self, found: FilePrediction) -> None:
+        """Write the objects about a file.
+
+        Raises:
+            DicomSourceError: If its header lacks what they refer to.
+        """
+        if found.probability is None or not is_dicom(found.file.path):
+            return
+        source = read_source(found.file.path)
+        maps = self._maps(found) if set(self._kinds) - {"report"} else {}
+        for kind in self._kinds:
+            try:
+                dataset = self._made(kind, source, maps, found)
+            except (
+                AttributeError,
+                KeyError,
+                TypeError,
+                ValueError,
+            ) as error:  # of highdicom, on a header that it refuses
+                raise DicomSourceError(
+                    f"Expected a header of '{found.file.path}' that a DICOM {kind} can refer to but: {error}"
+                ) from error
+            with replacing(self._path(found.file, kind)) as temporary:
+                dataset.save_as(temporary, enforce_file_format=True)
+
+    def _maps(self, found: FilePrediction) -> dict[str, NDArray[np.float32]]:
+        assert found.placement is not None
+        placement = found.placement
+        maps = computed_maps(self._trained, self._methods, found, self._findings)
+        return {one.heading: in_source(one.values, placement) for one in maps}
+
+    def _made(self, kind: str, source: Any, maps: dict[str, NDArray[np.float32]], found: FilePrediction) -> Any:
+        makers: dict[str, Callable[[], Any]] = {
+            "fractional": lambda: self._segmentation(source, maps, "fractional"),
+            "binary": lambda: self._segmentation(source, maps, "binary"),
+            "capture": lambda: self._capture(source, maps, found),
+            "report": lambda: self._report(source, found),
+        }
+        return makers[kind]()
+
+    def _segmentation(self, source: Any, maps: dict[str, NDArray[np.float32]], kind: Any) -> Any:
+        from mmpkd.inference.dicom.segmentation import segmentation
+
+        return segmentation(source, maps, self._equipment, kind)
+
+    def _capture(self, source: Any, maps: dict[str, NDArray[np.float32]], found: FilePrediction) -> Any:
+        from mmpkd.inference.dicom.secondary_capture import secondary_capture
+
+        pixels, _ = read_image(found.file.path, grey_range=self._trained.known_preparation.grey_range)
+        name, values = next(iter(maps.items()))
+        return secondary_capture(source, pixels, values, name, self._equipment)
+
+    def _report(self, source: Any, found: FilePrediction) -> Any:
+        from mmpkd.inference.dicom.structured_report import structured_report
+
+        assert found.probability is not None
+        trained = self._trained
+        rows = zip(trained.label_names, found.probability.tolist(), trained.thresholds.tolist(), strict=True)
+        findings = [(name, value, value >= threshold) for name, value, threshold in rows]
+        return structured_report(source, findings, self._equipment)
+
+    def _path(self, file: Named, kind: str) -> Path:
+        return self._folder / f"{file.name}_{kind}.dcm"

@@ -1,0 +1,71 @@
+"""An image with its map over it, as a DICOM Secondary Capture, which every viewer shows."""
+
+import cv2
+import highdicom as hd
+import numpy as np
+import pydicom
+from matplotlib import colormaps
+from numpy.typing import NDArray
+
+from mmpkd.inference.dicom.source import RESEARCH, Equipment
+
+_OPACITY = 0.45
+
+
+def secondary_capture(
+    source: pydicom.Dataset,
+    pixels: NDArray[np.float32],
+    values: NDArray[np.float32],
+    name: str,
+    equipment: Equipment,
+) -> hd.sc.SCImage:
+    """Return a colour image of a map over an image.
+
+    Args:
+        source: The image.
+        pixels: Its grey values, float32 (height, width) in [0, 1].
+        values: Float32 (height, width) in [0, 1], the map.
+        name: Name of the map.
+        equipment: Who made it.
+    """
+    colours = colormaps["inferno"](values)[..., :3]
+    weight = _OPACITY * values[..., None]
+    mixed = (1 - weight) * pixels[..., None] + weight * colours
+    overlay = np.ascontiguousarray((255 * mixed).round().astype(np.uint8))
+    _write_words(overlay, name)
+    captured = hd.sc.SCImage.from_ref_dataset(
+        ref_dataset=source,
+        pixel_array=overlay,
+        photometric_interpretation=hd.PhotometricInterpretationValues.RGB,
+        bits_allocated=8,
+        coordinate_system=hd.CoordinateSystemNames.PATIENT,
+        series_instance_uid=hd.UID(),
+        series_number=102,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer=equipment.arguments()["manufacturer"],
+        patient_orientation=("L", "P"),  # highdicom asks for one, also where none is known: see below
+        transfer_syntax_uid=pydicom.uid.ExplicitVRLittleEndian,
+        series_description=f"{name}. {RESEARCH}"[:64],
+    )
+    captured.PatientOrientation = source.get("PatientOrientation", "")
+    captured.Laterality = source.get("Laterality") or source.get("ImageLaterality") or ""
+    captured.BurnedInAnnotation = "YES"
+    captured.DerivationDescription = f"{name} of {equipment.model} over the image. {RESEARCH}"
+    captured.SourceImageSequence = [_reference(source)]
+    return captured
+
+
+def _reference(source: pydicom.Dataset) -> pydicom.Dataset:
+    item = pydicom.Dataset()
+    item.ReferencedSOPClassUID = source.SOPClassUID
+    item.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    return item
+
+
+def _write_words(overlay: NDArray[np.uint8], name: str) -> None:
+    """Write what it is into the picture, which loses its header where it is copied."""
+    scale = max(0.3, overlay.shape[0] / 1000)
+    for line, text in enumerate((name, RESEARCH), start=1):
+        place = (4, round(22 * scale * line) + 2)
+        cv2.putText(overlay, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6 * scale, (255, 255, 255), 1, cv2.LINE_AA)

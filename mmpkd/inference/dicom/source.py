@@ -1,0 +1,99 @@
+"""The DICOM image that new objects are about, and what all of them say of themselves."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pydicom
+import torch
+from numpy.typing import NDArray
+
+from data_modules.images.geometry import Placement
+from mmpkd.attribution import min_max
+
+MANUFACTURER = "mmpkd"
+# codes of our own, since no standard has one for a map, or for a probability of any finding
+SCHEME = "99MMPKD"
+RESEARCH = "For research only, not for clinical use"
+# elements of patient and study that a new object copies; they may be empty but must be there
+_COPIED = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+_REQUIRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+
+
+class DicomSourceError(ValueError):
+    """A DICOM file lacks what an object about it has to refer to."""
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What every object says of the program that made it.
+
+    Attributes:
+        model: Name of the student.
+        serial: First part of the hash of its weights.
+    """
+
+    model: str
+    serial: str
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of highdicom."""
+        return {
+            "manufacturer": MANUFACTURER,
+            "manufacturer_model_name": self.model,
+            "software_versions": version("mmpkd"),
+            "device_serial_number": self.serial,
+        }
+
+
+def read_source(path: Path) -> pydicom.Dataset:
+    """Read a DICOM file whose patient, study and image new objects refer to; elements that may be empty are filled in so.
+
+    Raises:
+        DicomSourceError: If it does not identify image, series or study.
+    """
+    dataset = pydicom.dcmread(path)
+    missing = [name for name in _REQUIRED if not dataset.get(name)]
+    if missing:
+        raise DicomSourceError(f"Expected {', '.join(_REQUIRED)} in '{path}' but {', '.join(missing)} are missing.")
+    for name in _COPIED:
+        if name not in dataset:
+            setattr(dataset, name, None if name == "PatientSex" else "")
+    return dataset
+
+
+def in_source(values: NDArray[np.float32], placement: Placement) -> NDArray[np.float32]:
+    """Return a map in the pixels of the file, scaled to [0, 1]; 0 outside of the window that the student saw.
+
+    Args:
+        values: Float32 (h, w), a map on the patch grid.
+        placement: Where the file lies in the frame of the network.
+
+    Returns:
+        Float32 (height, width) of the file.
+    """
+    scaled = min_max(torch.from_numpy(np.ascontiguousarray(values))[None])[0].numpy()
+    height, width = placement.frame
+    rows, columns = np.meshgrid(np.arange(height) + 0.5, np.arange(width) + 0.5, indexing="ij")
+    canvas = placement.to_canvas(np.stack([columns.ravel(), rows.ravel()], axis=1)).reshape(height, width, 2)
+    # pixel centres of the canvas in units of patches, counted from the centre of the first one
+    patches = canvas * (np.array(values.shape[::-1]) / placement.side) - 0.5
+    places = patches.astype(np.float32)
+    sampled = cv2.remap(scaled, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    (y0, y1) = placement.window.rows
+    (x0, x1) = placement.window.columns
+    inside = (rows >= y0) & (rows < y1) & (columns >= x0) & (columns < x1)
+    return np.where(inside, sampled.clip(0, 1), np.float32(0)).astype(np.float32)

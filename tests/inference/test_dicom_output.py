@@ -1,0 +1,141 @@
+"""DICOM objects about DICOM files: they refer to the image, hold the map and the probabilities, and other readers read them."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import gdcm
+import numpy as np
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+
+from mmpkd.attribution import AttentionRollout
+from mmpkd.commands.infer import DICOM_KINDS
+from mmpkd.commands.main import main as mmpkd
+from mmpkd.inference.dicom.source import in_source
+from mmpkd.students import load_trained_student
+from tests.data.dicom import write_dicom
+from tests.tiny import NAMES
+
+highdicom = pytest.importorskip("highdicom", reason="needs mmpkd[dicom]")
+CT = Path(str(get_testdata_file("CT_small.dcm", download=False)))
+RADIOGRAPH = {
+    "SOPClassUID": "1.2.840.10008.5.1.4.1.1.1",
+    "SOPInstanceUID": "2.25.11",
+    "StudyInstanceUID": "2.25.12",
+    "SeriesInstanceUID": "2.25.13",
+    "Modality": "CR",
+    "PatientOrientation": ["L", "F"],
+}
+
+
+@pytest.fixture(scope="module")
+def written(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Objects about a CT slice and about a radiograph, which has no place in space."""
+    folder = tmp_path_factory.mktemp("dicom")
+    shutil.copy(CT, folder / "ct.dcm")
+    pixels = np.random.default_rng(0).integers(0, 4095, (48, 40)).astype(np.uint16)
+    write_dicom(folder / "cr.dcm", pixels, 12, **RADIOGRAPH)
+    words = ["infer", str(checkpoint), str(folder / "ct.dcm"), str(folder / "cr.dcm"), "--out", str(folder / "out")]
+    assert mmpkd([*words, "--dicom", *DICOM_KINDS]) == 0
+    return folder
+
+
+def rollout(checkpoint: Path, path: Path) -> np.ndarray:
+    """Return the rollout of an image file, in the pixels of a file that was stretched to the frame."""
+    trained = load_trained_student(checkpoint)
+    pixels, placement = trained.read(path)
+    return in_source(AttentionRollout()(trained.student, trained.normalised(pixels))[0].numpy(), placement)
+
+
+@pytest.mark.parametrize("name", ["ct", "cr"])
+def test_every_object_refers_to_image_study_and_patient(name: str, written: Path) -> None:
+    source = pydicom.dcmread(written / f"{name}.dcm")
+    for kind in DICOM_KINDS:
+        made = pydicom.dcmread(written / "out" / "dicom" / f"{name}_{kind}.dcm")
+        assert made.StudyInstanceUID == source.StudyInstanceUID
+        assert str(made.PatientID) == str(source.get("PatientID", ""))
+        assert made.SeriesInstanceUID != source.SeriesInstanceUID
+        assert str(source.SOPInstanceUID) in str(made)
+        assert "research" in made.SeriesDescription.lower()
+    assert len({path.stat().st_ino for path in (written / "out" / "dicom").iterdir()}) == 2 * len(DICOM_KINDS)
+
+
+@pytest.mark.parametrize("name", ["ct", "cr"])
+def test_segmentations_hold_the_map(name: str, written: Path, checkpoint: Path) -> None:
+    expected = rollout(checkpoint, written / f"{name}.dcm")
+    assert expected.max() > 0.9
+    fractional = highdicom.seg.segread(written / "out" / "dicom" / f"{name}_fractional.dcm")
+    found = fractional.get_pixels_by_source_instance([pydicom.dcmread(written / f"{name}.dcm").SOPInstanceUID])[
+        0, ..., 0
+    ]
+    np.testing.assert_allclose(found, expected, atol=0.5 / 255 + 1e-4)
+    reader = gdcm.ImageReader()  # another reader, for the binary one
+    reader.SetFileName(str(written / "out" / "dicom" / f"{name}_binary.dcm"))
+    assert reader.Read()
+    binary = pydicom.dcmread(written / "out" / "dicom" / f"{name}_binary.dcm").pixel_array
+    assert ((expected >= 0.5) == (binary > 0)).mean() > 0.999
+
+
+def test_the_capture_shows_the_map_over_the_image(written: Path, checkpoint: Path) -> None:
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(written / "out" / "dicom" / "ct_capture.dcm"))
+    assert reader.Read()
+    assert tuple(reader.GetImage().GetDimensions()) == (128, 128)
+    made = pydicom.dcmread(written / "out" / "dicom" / "ct_capture.dcm")
+    assert made.SourceImageSequence[0].ReferencedSOPInstanceUID == pydicom.dcmread(CT).SOPInstanceUID
+    colours = made.pixel_array[40:].astype(float)  # below the words
+    colourfulness = colours.max(-1) - colours.min(-1)
+    heat = rollout(checkpoint, CT)[40:]
+    assert colourfulness[heat > 0.6].mean() > 20
+    assert (colourfulness[heat == 0] == 0).all()
+
+
+def test_the_report_holds_the_probabilities(written: Path) -> None:
+    import pandas as pd
+
+    table = pd.read_parquet(written / "out" / "predictions.parquet").set_index("name")
+    report = highdicom.sr.srread(written / "out" / "dicom" / "ct_report.dcm")
+    groups = report.content.get_image_measurement_groups()
+    assert [group.finding_type.meaning for group in groups] == list(NAMES)
+    for name, group in zip(NAMES, groups, strict=True):
+        (measurement,) = group.get_measurements()
+        assert float(measurement.value) == pytest.approx(table.loc["ct", f"probability/{name}"], abs=1e-6)
+        (decision,) = group.get_qualitative_evaluations()
+        assert (decision.value.meaning == "Yes") == table.loc["ct", f"above_threshold/{name}"]
+    evidence = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    assert evidence.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == pydicom.dcmread(CT).SOPInstanceUID
+
+
+def test_a_validator_finds_no_error(written: Path) -> None:
+    program = shutil.which("dciodvfy")
+    if program is None:
+        pytest.skip("needs dciodvfy of dicom3tools")
+    for path in sorted((written / "out" / "dicom").iterdir()):
+        result = subprocess.run([program, str(path)], capture_output=True, text=True, check=False)
+        assert "Error" not in result.stderr, f"{path.name}: {result.stderr}"
+
+
+def test_other_files_get_none_and_a_header_that_says_too_little_is_named(
+    checkpoint: Path, tiny_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_dicom(tmp_path / "bare.dcm", np.zeros((8, 8), np.uint16), 12)
+    shutil.copy(CT, tmp_path / "good.dcm")
+    shutil.copy(tiny_root / "test" / "0.png", tmp_path / "plain.png")
+    words = ["infer", str(checkpoint), str(tmp_path), "--out", str(tmp_path / "out"), "--dicom", "report"]
+    assert mmpkd(words) == 1
+    assert [path.name for path in (tmp_path / "out" / "dicom").iterdir()] == ["good_report.dcm"]
+    assert "StudyInstanceUID, SeriesInstanceUID are missing" in caplog.text
+    (tmp_path / "bare.dcm").unlink()
+    before = (tmp_path / "out" / "dicom" / "good_report.dcm").stat().st_mtime_ns
+    assert mmpkd(words) == 0
+    assert (tmp_path / "out" / "dicom" / "good_report.dcm").stat().st_mtime_ns == before
+
+
+def test_a_missing_package_is_named(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mmpkd.inference.dicom.files.importlib.util.find_spec", lambda _: None)
+    assert mmpkd(["infer", str(checkpoint), str(CT), "--out", str(tmp_path / "out"), "--dicom", "report"]) == 1
+    assert "Expected the package highdicom for --dicom but it is not installed" in capsys.readouterr().err
