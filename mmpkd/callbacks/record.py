@@ -21,6 +21,7 @@ from mmpkd.modules import DistillationModule, TeacherModule
 from mmpkd.numerics.hardware import hardware
 from mmpkd.records import Lineage, RunState, StudyRecord, TestRecord, TrainingRecord
 from mmpkd.records.checkpoint import sha256_of
+from mmpkd.records.code_hash import code_hash
 from mmpkd.tracking.lineage import log_teacher, use_teacher
 
 
@@ -134,6 +135,7 @@ def lineage(trainer: Trainer, pl_module: LightningModule) -> Lineage:
         teacher=teacher,
         teacher_sha256=None if teacher is None else _sha256_of_teacher(Path(teacher)),
         splits={name: split.fingerprint() for name, split in datamodule.splits.items()},
+        code=code_hash(),
     )
 
 

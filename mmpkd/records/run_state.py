@@ -31,6 +31,7 @@ class Lineage:
         teacher: Path of the teacher, or None.
         teacher_sha256: SHA-256 of the teacher's checkpoint, or of the logits in a folder of targets.
         splits: Fingerprint of each split.
+        code: SHA-256 of the source files of both packages; None in older records.
     """
 
     git_commit: str | None
@@ -38,6 +39,7 @@ class Lineage:
     teacher: str | None
     teacher_sha256: str | None
     splits: dict[str, str]
+    code: str | None = None
 
 
 @dataclass(frozen=True)

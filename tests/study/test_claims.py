@@ -184,7 +184,7 @@ def test_arms_that_differ_in_more_than_the_question_are_told() -> None:
     other = Lineage("abc", "1", None, None, {"train": "f"})
     moved = [replace(run, state=replace(run.state, training=longer, made_from=other)) for run in arm]
     said = answer(compare(question(), moved, reference))
-    assert "The arms also differ in training data or privileged input, number of steps and commit of the code." in said
+    assert "The arms also differ in training data or privileged input, number of steps and code." in said
 
 
 def plan(gate: bool, endpoint: Comparison, family: Sequence[Comparison]) -> StudyPlan:

@@ -13,10 +13,12 @@ from sklearn.metrics import roc_auc_score
 
 from mmpkd.numerics.hardware import processor
 from mmpkd.study.analysis.run_tables import RunTables, read_run
+from mmpkd.study.analysis.scores import results_table
 from mmpkd.study.execution.run import is_finished
 from mmpkd.study.plan.domains import domains
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
+from mmpkd.study.plan.questions import Measure, Unit
 from mmpkd.study.report.figures import with_own_ids
 from mmpkd.study.report.sections.auroc import auroc_part
 from mmpkd.study.report.sections.faithfulness import faithfulness
@@ -25,6 +27,7 @@ from mmpkd.study.report.sections.learning import learning_part
 from mmpkd.study.report.sections.pairs import Pair, declared_pairs
 from mmpkd.study.report.sections.reliability import reliability_part
 from mmpkd.study.report.sections.subgroups import ordered, subgroup_part
+from mmpkd.study.report.sections.tables import arm_grid
 from tests.study.rich_study import FINDINGS, NUM_IMAGES, write_rich_report
 from tests.study.synthetic import planned
 
@@ -89,6 +92,19 @@ def test_reliability_counts_every_prediction_once(tables: list[RunTables], tmp_p
         assert [own.frequency for own in arm.bins] == pytest.approx(by_bin["y"]["mean"].tolist())
         assert all(own.low <= own.frequency <= own.high for own in arm.bins)
         assert arm.excess.effect.estimate == pytest.approx((p - y).mean())
+
+
+@pytest.mark.parametrize("unit", ["finding", "image"])
+def test_arms_are_scored_in_the_declared_unit(tables: list[RunTables], unit: Unit) -> None:
+    students = [own for own in tables if own.run.arm.role == "student"]
+    arms = list({own.run.arm.name: own.run.arm for own in students}.values())
+    grid = arm_grid(arms, results_table(students), Measure("rollout", "iou_top_area", unit), ["iou_top_area"])
+    for row in grid.rows:
+        frames = [own.localization(unit) for own in of_arm(tables, row.name)]
+        means = [
+            frame.query("attribution == 'rollout'")["iou_top_area"].mean() for frame in frames if frame is not None
+        ]
+        assert row.cells[-1].mean == pytest.approx(np.mean(means))
 
 
 def test_learning_curves_know_the_best_epoch_of_each_seed(tables: list[RunTables], tmp_path: Path) -> None:

@@ -8,14 +8,14 @@ from typing import Literal
 import pandas as pd
 
 from mmpkd.records import RunState, TestRecord
-from mmpkd.records.roi_table import check_unions, score_columns
+from mmpkd.records.roi_table import check_unions
 from mmpkd.records.tables import read_table
 from mmpkd.study.execution.command import RunCommand
 from mmpkd.study.execution.run import Run
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.questions import Unit
 
-Unlike = Literal["training data or privileged input", "number of steps", "commit of the code"]
+Unlike = Literal["training data or privileged input", "number of steps", "code"]
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,6 @@ class RunTables:
     def monitor(self) -> str | None:
         """Validation score that its checkpoint was chosen by."""
         return None if self.state.training is None else self.state.training.monitor
-
-    @property
-    def scores(self) -> list[str]:
-        """Localization scores that the table has."""
-        return [] if self.rois is None else score_columns(self.rois)
 
     def localization(self, unit: Unit) -> pd.DataFrame | None:
         """Return the table whose maps are scored against the region of a finding, or against all regions of an image."""
@@ -101,14 +96,15 @@ def _steps(table: RunTables) -> int | None:
     return None if table.state.training is None else table.state.training.steps
 
 
-def _commit(table: RunTables) -> str | None:
-    return None if table.state.made_from is None else table.state.made_from.git_commit
+def _code(table: RunTables) -> str | None:
+    made_from = table.state.made_from
+    return None if made_from is None else made_from.code or made_from.git_commit
 
 
 _MADE_WITH: dict[Unlike, Callable[[RunTables], object]] = {
     "training data or privileged input": _training_data,
     "number of steps": _steps,
-    "commit of the code": _commit,
+    "code": _code,
 }
 
 

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from mmpkd.metrics.classification import auroc, average_precision, expected_calibration_error
+from mmpkd.records.roi_table import score_columns
 from mmpkd.statistics.arrays import Floats
 from mmpkd.study.analysis.pairing import stacked_predictions, targets_of
 from mmpkd.study.analysis.run_tables import RunTables
+from mmpkd.study.plan.questions import UNITS, Unit
 
 ALL = "all"
 # what a map without information scores; other scores are those of an all-ones map, the share of the image that the ROI takes
@@ -29,6 +31,7 @@ class ScoreRow:
         seed: Seed of the run.
         measure: Name of the score.
         attribution: Attribution whose localization is scored, "" for classification.
+        unit: Unit of localization, `finding` or `image`; "" for classification.
         finding: Finding, or `all` for the mean.
         value: The score; NaN where it is undefined.
         num: Images or ROIs that were scored.
@@ -42,6 +45,7 @@ class ScoreRow:
     seed: int
     measure: str
     attribution: str
+    unit: str
     finding: str
     value: float
     num: int
@@ -79,7 +83,7 @@ def _scored(
     chance: Floats,
 ) -> Iterator[ScoreRow]:
     """Yield the mean of a score of classification over the findings that have one, and then each finding."""
-    row = partial(ScoreRow, table.run.test_set, table.run.arm.name, table.run.seed, measure, "")
+    row = partial(ScoreRow, table.run.test_set, table.run.arm.name, table.run.seed, measure, "", "")
     values = score(torch.from_numpy(preds), torch.from_numpy(target)).numpy()
     defined = ~np.isnan(values)
     macro = float(np.nanmean(values)) if defined.any() else float("nan")
@@ -91,18 +95,24 @@ def _scored(
 
 
 def _localization(table: RunTables) -> Iterator[ScoreRow]:
-    if table.rois is None:
-        return
-    for attribution, own in table.rois.groupby("attribution", sort=True):
-        yield from _localization_of(table, str(attribution), ALL, own)
-        for finding, rows in own.groupby("finding", sort=True):
-            yield from _localization_of(table, str(attribution), str(finding), rows)
+    for unit in UNITS:
+        frame = table.localization(unit)
+        if frame is None:
+            continue
+        for attribution, own in frame.groupby("attribution", sort=True):
+            yield from _localization_of(table, str(attribution), unit, ALL, own)
+            # the union of an image's regions is of no finding
+            findings = own.groupby("finding", sort=True) if unit == "finding" else ()
+            for finding, rows in findings:
+                yield from _localization_of(table, str(attribution), unit, str(finding), rows)
 
 
-def _localization_of(table: RunTables, attribution: str, finding: str, rows: pd.DataFrame) -> Iterator[ScoreRow]:
+def _localization_of(
+    table: RunTables, attribution: str, unit: Unit, finding: str, rows: pd.DataFrame
+) -> Iterator[ScoreRow]:
     row = partial(ScoreRow, table.run.test_set, table.run.arm.name, table.run.seed)
-    for score in table.scores:
+    for score in score_columns(rows):
         values = rows[score]
         chance = CHANCE.get(score, rows["area"][values.notna()].mean())
         counts = int(values.notna().sum()), int(values.isna().sum())
-        yield row(score, attribution, finding, values.mean(), *counts, chance)
+        yield row(score, attribution, unit, finding, values.mean(), *counts, chance)

@@ -93,8 +93,8 @@ def section(plan: StudyPlan, domain: Domain, tables: Sequence[RunTables], figure
     subgroups = [subgroup_part(pair, plan.endpoint, figures, prefix) for pair in pairs]
     return Section(
         name=domain.name,
-        arms=arm_grid(present, local, plan.measure.attribution, scores),
-        baselines=baseline_grid(domain.reference, local, scores),
+        arms=arm_grid(present, local, plan.measure, scores),
+        baselines=baseline_grid(domain.reference, local, plan.measure.unit, scores),
         auroc=tuple(auroc_part(pair, figures, prefix) for pair in pairs),
         reliability=reliability_part(students, shown, figures, prefix),
         subgroups=tuple(part for part in subgroups if part is not None),

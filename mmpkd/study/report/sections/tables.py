@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mmpkd.study.analysis.scores import ALL
+from mmpkd.study.plan.questions import Measure, Unit
 from mmpkd.study.plan.study_plan import Arm
 from mmpkd.study.report.names import BASELINE_TITLES, CLASSIFICATION_NAMES, SCORE_NAMES
 
@@ -103,14 +104,14 @@ def defined_scores(results: pd.DataFrame, measures: Sequence[str]) -> list[str]:
     return [name for name in measures if name in known]
 
 
-def arm_grid(arms: Sequence[Arm], results: pd.DataFrame, attribution: str, scores: Sequence[str]) -> Grid:
-    """Return classification, and localization by one attribution, for each arm."""
+def arm_grid(arms: Sequence[Arm], results: pd.DataFrame, measure: Measure, scores: Sequence[str]) -> Grid:
+    """Return classification, and localization by one attribution and in one unit, for each arm."""
     measured = defined_scores(results, list(CLASSIFICATION_NAMES))
     rows = []
     for arm in arms:
         own = results[(results["arm"] == arm.name) & (results["finding"] == ALL)]
         cells = [cell(own, measure=name) for name in measured]
-        cells += [cell(own, measure=name, attribution=attribution) for name in scores]
+        cells += [cell(own, measure=name, attribution=measure.attribution, unit=measure.unit) for name in scores]
         rows.append(Row(arm.name, _note(arm, own["seed"].nunique()), tuple(cells)))
     columns = [*(CLASSIFICATION_NAMES[name] for name in measured), *(SCORE_NAMES[name] for name in scores)]
     return Grid(tuple(columns), tuple(rows))
@@ -121,9 +122,9 @@ def _note(arm: Arm, num_seeds: int) -> str:
     return f"{seeds}, from {arm.teacher}" if arm.teacher else seeds
 
 
-def baseline_grid(reference: str, results: pd.DataFrame, scores: Sequence[str]) -> Grid:
-    """Return the scores of baseline maps; they see no student, so the runs of one arm have them all."""
-    own = results[(results["arm"] == reference) & (results["finding"] == ALL)]
+def baseline_grid(reference: str, results: pd.DataFrame, unit: Unit, scores: Sequence[str]) -> Grid:
+    """Return the scores of baseline maps in one unit. They do not depend on the student, so the runs of one arm have them all."""
+    own = results[(results["arm"] == reference) & (results["finding"] == ALL) & (results["unit"] == unit)]
     rows = []
     for name, title in BASELINE_TITLES.items():
         if name in set(own["attribution"]):
@@ -133,14 +134,15 @@ def baseline_grid(reference: str, results: pd.DataFrame, scores: Sequence[str]) 
 
 
 def attribution_grids(results: pd.DataFrame, arms: Sequence[str], compared: set[str]) -> Iterator[AttributionGrid]:
-    """Yield localization by finding and arm, for each attribution of the student.
+    """Yield localization against the regions of findings, by finding and arm, for each attribution of the student.
 
     Args:
         results: As from `results_table`.
         arms: Student arms.
         compared: Those of them that a comparison is of.
     """
-    local = results[~results["attribution"].isin(["", *BASELINE_TITLES]) & (results["num"] > 0)]
+    of_students = ~results["attribution"].isin(["", *BASELINE_TITLES]) & (results["unit"] == "finding")
+    local = results[of_students & (results["num"] > 0)]
     for attribution, own in local.groupby("attribution", sort=True):
         scores = defined_scores(own, list(SCORE_NAMES))
         findings = sorted(set(own["finding"]) - {ALL})
