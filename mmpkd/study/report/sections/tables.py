@@ -9,7 +9,7 @@ from mmpkd.study.analysis.scores import ALL
 from mmpkd.study.plan.study_plan import Arm
 from mmpkd.study.report.names import BASELINE_TITLES, CLASSIFICATION_NAMES, SCORE_NAMES
 
-# with more arms than this, findings are shown for the compared arms only
+# with more arms than this, single findings are shown only for the compared arms
 MANY_ARMS = 4
 
 
@@ -32,8 +32,8 @@ class Row:
 
     Attributes:
         name: Name of the arm, or of the baseline map.
-        note: What is added to the name, or "".
-        cells: Scores, one a column.
+        note: Text after the name, or "".
+        cells: One score per column.
     """
 
     name: str
@@ -61,7 +61,7 @@ class FindingRow:
     Attributes:
         finding: Finding, or `all`.
         arm: Name of the arm.
-        cells: Scores, one a column.
+        cells: One score per column.
     """
 
     finding: str
@@ -88,8 +88,8 @@ def cell(results: pd.DataFrame, **wanted: str) -> Cell:
     """Return a score over seeds.
 
     Args:
-        results: As from `results_table`.
-        wanted: Value of some columns, which leaves one row a seed.
+        results: Table from `results_table`.
+        wanted: Values of some columns that leave one row per seed.
     """
     for column, value in wanted.items():
         results = results[results[column] == value]
@@ -104,7 +104,7 @@ def defined_scores(results: pd.DataFrame, measures: Sequence[str]) -> list[str]:
 
 
 def arm_grid(arms: Sequence[Arm], results: pd.DataFrame, attribution: str, scores: Sequence[str]) -> Grid:
-    """Return classification, and localization by one attribution, for each arm."""
+    """Return the classification scores of each arm, and its localization scores by one attribution."""
     measured = defined_scores(results, list(CLASSIFICATION_NAMES))
     rows = []
     for arm in arms:
@@ -122,7 +122,7 @@ def _note(arm: Arm, num_seeds: int) -> str:
 
 
 def baseline_grid(reference: str, results: pd.DataFrame, scores: Sequence[str]) -> Grid:
-    """Return the scores of baseline maps; they see no student, so the runs of one arm have them all."""
+    """Return the scores of baseline maps, from one arm: they do not depend on the student."""
     own = results[(results["arm"] == reference) & (results["finding"] == ALL)]
     rows = []
     for name, title in BASELINE_TITLES.items():
@@ -133,19 +133,19 @@ def baseline_grid(reference: str, results: pd.DataFrame, scores: Sequence[str]) 
 
 
 def attribution_grids(results: pd.DataFrame, arms: Sequence[str], compared: set[str]) -> Iterator[AttributionGrid]:
-    """Yield localization by finding and arm, for each attribution of the student.
+    """Yield localization by finding and arm for each attribution, without baseline maps.
 
     Args:
-        results: As from `results_table`.
+        results: Table from `results_table`.
         arms: Student arms.
-        compared: Those of them that a comparison is of.
+        compared: Arms that are part of a comparison.
     """
     local = results[~results["attribution"].isin(["", *BASELINE_TITLES]) & (results["num"] > 0)]
     for attribution, own in local.groupby("attribution", sort=True):
         scores = defined_scores(own, list(SCORE_NAMES))
         findings = sorted(set(own["finding"]) - {ALL})
         rows = _finding_rows(own, ALL, arms, scores)
-        if len(findings) > 1:  # of a single one the rows would be the same
+        if len(findings) > 1:  # the rows of a single finding would repeat those of `all`
             shown = [arm for arm in arms if len(arms) <= MANY_ARMS or arm in compared]
             for finding in findings:
                 rows += _finding_rows(own, finding, shown, scores)
