@@ -199,7 +199,7 @@ def test_the_2x2_study_runs_for_a_step(roots: dict[str, Path], encoder: Path, tm
     sentence, page = write_report(plan, tmp_path, (0, 1), outcome.finished, ())
     # after one step no student localizes, so there is nothing to contrast
     assert sentence.startswith("No answer: Expected two seeds that all arms of chest have finished, and that localize")
-    assert "did not beat a map that sees no student" in sentence
+    assert "did not beat the best baseline map" in sentence
     text = page.read_text()
     assert text.count('<h2 class="domain">') == 2
     assert len(re.findall("<h2 [^>]*>Exploratory: ", text)) == 4

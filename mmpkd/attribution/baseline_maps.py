@@ -1,6 +1,6 @@
 """Baseline maps, which do not depend on the student.
 
-They go through the same code as every other map, and so give the level that a student's map has to beat in each score.
+The same code scores them as every other map, so they give the level that a student's map has to beat in each score.
 """
 
 import math
@@ -16,7 +16,15 @@ from mmpkd.attribution.layout import patch_grid
 
 
 class AllOnes(AttributionMethod):
-    """The same value everywhere: all patches tie in the pointing game, and IoU selects the whole image."""
+    """A map with the same value everywhere: all patches tie in the pointing game, and IoU selects the whole image.
+
+    Example:
+        >>> import timm
+        >>> model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1)
+        >>> AllOnes()(model, torch.zeros(1, 3, 32, 32))
+        tensor([[[1., 1.],
+                 [1., 1.]]])
+    """
 
     name = "all_ones"
     title = "All-ones map"
@@ -33,7 +41,15 @@ class RandomMap(AttributionMethod):
     They do not depend on the order of samples, the batch size or the number of devices.
 
     Args:
-        seed: Another seed gives other maps.
+        seed: Seed of the maps.
+
+    Example:
+        >>> import timm
+        >>> model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1)
+        >>> images = torch.stack([torch.zeros(3, 32, 32), torch.ones(3, 32, 32)])
+        >>> maps = RandomMap(seed=1)(model, images)
+        >>> torch.equal(RandomMap(seed=1)(model, images[1:]), maps[1:])  # whatever else is in the batch
+        True
     """
 
     name = "random"
@@ -46,11 +62,11 @@ class RandomMap(AttributionMethod):
     def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
         """Return values in [0, 1), (B, h, w); see `AttributionMethod`."""
         rows, columns = _grid(student, image)
-        # a hash of each image, from the bits of its pixels and their places
+        # hash each image from the bits of its pixels and their positions
         bits = image.float().flatten(1).contiguous().view(torch.int32).long() & MASK  # (B, C*H*W)
         place = scramble(torch.arange(bits.shape[1], device=image.device) + 1)  # (C*H*W,)
         content = scramble((bits * place).sum(1) & MASK)  # (B,)
-        # a stream of numbers for each image, one number a patch; the odd constant is 2^32 divided by the golden ratio
+        # a stream of numbers for each image, one per patch; the odd constant is 2^32 divided by the golden ratio
         stream = scramble((content + scramble(torch.tensor(self.seed & MASK, device=image.device))) & MASK)  # (B,)
         cell = torch.arange(rows * columns, device=image.device)
         value = scramble((stream[:, None] + 0x9E3779B9 * (cell + 1)) & MASK)  # (B, h*w)
@@ -62,6 +78,13 @@ class CenterGaussian(AttributionMethod):
 
     Args:
         sigma: Standard deviation as a share of the image's height and width.
+
+    Example:
+        >>> import timm
+        >>> model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1)
+        >>> CenterGaussian(sigma=0.25)(model, torch.zeros(1, 3, 32, 32))  # exp(-1): one sigma off in both directions
+        tensor([[[0.3679, 0.3679],
+                 [0.3679, 0.3679]]])
     """
 
     name = "center_gaussian"
@@ -82,7 +105,17 @@ class CenterGaussian(AttributionMethod):
 
 
 class ImageIntensity(AttributionMethod):
-    """The mean brightness of each patch minus that of the darkest patch: bright tissue counts as relevant."""
+    """The mean brightness of each patch minus that of the darkest patch, as if bright tissue were relevant.
+
+    Example:
+        >>> import timm
+        >>> model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1)
+        >>> image = torch.zeros(1, 3, 32, 32)
+        >>> image[:, :, :16, :16] = 0.5
+        >>> ImageIntensity()(model, image)
+        tensor([[[0.5000, 0.0000],
+                 [0.0000, 0.0000]]])
+    """
 
     name = "image_intensity"
     title = "Image intensity"
@@ -97,7 +130,18 @@ class ImageIntensity(AttributionMethod):
 class LearnedMap(AttributionMethod):
     """A baseline map that `LocalizationMonitor` learns from the regions of interest (ROIs) of the validation split.
 
-    It is kept in the student's checkpoint and scored in test.
+    It is saved in the student's checkpoint and scored in test.
+
+    Example:
+        >>> class SumOfRois(LearnedMap):
+        ...     def mean_of(self, total, num_rois):
+        ...         return total.sum(0)
+        ...     def __call__(self, student, image):
+        ...         return self.mean.expand(len(image), -1, -1)
+        >>> method = SumOfRois()
+        >>> method.learn(torch.tensor([[[3.0, 0.0]], [[0.0, 1.0]]]), torch.tensor([3, 1]))
+        >>> method(nn.Identity(), torch.zeros(1, 1, 8, 16))
+        tensor([[[3., 1.]]])
     """
 
     is_baseline = True
@@ -107,12 +151,12 @@ class LearnedMap(AttributionMethod):
 
     @property
     def is_learned(self) -> bool:
-        """Whether the map was learned or loaded."""
+        """Whether a map was learned or loaded."""
         return self._mean is not None
 
     @property
     def mean(self) -> Tensor:
-        """Float32, what was learned, on the CPU.
+        """The learned map, float32, on the CPU.
 
         Raises:
             RuntimeError: If nothing was learned.
@@ -127,28 +171,29 @@ class LearnedMap(AttributionMethod):
         """Learn from the ROIs of a validation.
 
         Args:
-            total: Float (K, h, w), sum over ROIs of the share of each patch that they cover.
+            total: Float (K, h, w), sum over the ROIs of each finding of the share of each patch that they cover.
             num_rois: Float or int (K,), number of ROIs of each finding, not all 0.
         """
         self._mean = self.mean_of(total, num_rois).float().cpu()
 
     @abstractmethod
     def mean_of(self, total: Tensor, num_rois: Tensor) -> Tensor:
-        """Return what to keep of the sums that `learn` is given."""
+        """Return the map to keep, from the arguments of `learn`."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what was learned for a checkpoint; empty if nothing was."""
+        """Return the learned map for a checkpoint; empty if nothing was learned."""
         return {} if self._mean is None else {"mean": self._mean}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Load what `state_dict` returned."""
+        """Load a map that `state_dict` returned."""
         self._mean = state.get("mean")
 
 
 class MeanRoi(LearnedMap, ClassAttribution):
     """The mean ROI of a finding in the validation split: where the finding usually lies, whatever the image shows.
 
-    A finding without any ROI gets the mean over all ROIs. Attributions that are specific to a finding are compared with it.
+    A finding without any ROI gets the mean over all ROIs. This is the baseline map for attributions that are specific to a
+    finding.
 
     Example:
         >>> import torch
@@ -176,7 +221,7 @@ class MeanRoi(LearnedMap, ClassAttribution):
 class MeanRoiAll(LearnedMap):
     """The mean ROI of all findings in the validation split: where findings usually lie, whatever the image shows.
 
-    Each ROI counts once, whichever finding it is of. Attributions that are the same for every finding are compared with it.
+    Each ROI counts once, whatever its finding. This is the baseline map for attributions that are the same for all findings.
 
     Example:
         >>> import torch
@@ -190,7 +235,7 @@ class MeanRoiAll(LearnedMap):
     title = "Mean ROI of all findings"
 
     def mean_of(self, total: Tensor, num_rois: Tensor) -> Tensor:
-        """Return the mean over all ROIs, (h, w)."""
+        """Return the mean over the ROIs of all findings, (h, w)."""
         return _mean_of_all(total, num_rois)
 
     def __call__(self, student: nn.Module, image: Tensor) -> Tensor:

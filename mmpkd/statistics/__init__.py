@@ -1,1 +1,1 @@
-"""Effects over training seeds and patients, and tests of them. Nothing here knows a run or a file: NumPy and SciPy on arrays."""
+"""Effects over training seeds and patients, and their tests: NumPy and SciPy on arrays, without runs or files."""

@@ -1,4 +1,4 @@
-"""Types of arrays, and codes for names."""
+"""Array types, and integer codes for names."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ Codes = NDArray[np.int64]
 
 
 def as_codes(names: Sequence[str]) -> Codes:
-    """Return (N,) integers from 0 for N names, equal where the names are; in alphabetical order.
+    """Encode N names as integers (N,) from 0, in alphabetical order of the names.
 
     Example:
         >>> as_codes(["p2", "p1", "p2"]).tolist()

@@ -1,4 +1,4 @@
-"""AUROC of an arm, and its difference between two arms, over runs and patients."""
+"""AUROC of an arm, and its difference between two arms, with uncertainty over runs and patients."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,19 +11,19 @@ Bools = NDArray[np.bool_]
 
 
 def auroc_difference(arm: Floats, reference: Floats, target: Floats, patient: Codes) -> Effect:
-    """Return AUROC(arm) - AUROC(reference), averaged over the findings that have one.
+    """Return AUROC(arm) - AUROC(reference), averaged over the findings for which it is defined.
 
-    Both arms predict the same images, so each patient is left out of both at once (the jackknife of clustered ROC curves;
-    for single images it is DeLong's variance but for terms of order 1 / N).
+    Both arms predict the same images, so the jackknife leaves each patient out of both at once. With one image per patient, this
+    is DeLong's variance up to terms of order 1 / N.
 
     Args:
         arm: (S, N, K) scores of S runs for N images and K findings.
         reference: (S, N, K) scores of the other arm, for the same images.
-        target: (N, K): 1, 0, or NaN for not stated.
+        target: (N, K) labels: 1, 0, or NaN if unknown.
         patient: (N,) patient of each image, as integers from 0.
 
     Returns:
-        Effect; not defined if no finding has positives and negatives in two patients or more.
+        The effect; undefined if no finding has positives and negatives in at least two patients.
 
     Raises:
         ValueError: If the shapes do not fit.
@@ -45,15 +45,15 @@ def auroc_difference(arm: Floats, reference: Floats, target: Floats, patient: Co
 
 
 def mean_auroc(preds: Floats, target: Floats, patient: Codes) -> Effect:
-    """Return the AUROC, averaged over the findings that have one.
+    """Return the AUROC, averaged over the findings for which it is defined.
 
     Args:
         preds: (S, N, K) scores of S runs for N images and K findings.
-        target: (N, K): 1, 0, or NaN for not stated.
+        target: (N, K) labels: 1, 0, or NaN if unknown.
         patient: (N,) patient of each image, as integers from 0.
 
     Returns:
-        Effect; not defined if no finding has positives and negatives in two patients or more.
+        The effect; undefined if no finding has positives and negatives in at least two patients.
 
     Example:
         >>> target = np.tile([[0.0], [1.0]], (10, 1))
@@ -64,7 +64,7 @@ def mean_auroc(preds: Floats, target: Floats, patient: Codes) -> Effect:
 
 
 def _over_findings(found: list[RunMeans]) -> Effect:
-    """Return the mean over the findings that are defined without any one patient."""
+    """Return the mean over the findings whose AUROC is still defined when any one patient is left out."""
     defined = [own for own in found if np.isfinite(own.without).all()]
     if not defined:
         return UNDEFINED
@@ -79,29 +79,34 @@ def _over_findings(found: list[RunMeans]) -> Effect:
 
 def _by_finding(preds: Floats, target: Floats, patient: Codes) -> list[RunMeans]:
     """Return the AUROC (S,) of each finding; all NaN for one without positives or negatives."""
-    stated = ~np.isnan(target).all(axis=1)
-    codes = np.unique(patient[stated], return_inverse=True)[1]
-    return [_of_finding(preds[:, stated, k], target[stated, k], codes) for k in range(target.shape[1])]
+    has_label = ~np.isnan(target).all(axis=1)
+    codes = np.unique(patient[has_label], return_inverse=True)[1]
+    return [_of_finding(preds[:, has_label, k], target[has_label, k], codes) for k in range(target.shape[1])]
 
 
 def _of_finding(preds: Floats, target: Floats, patient: Codes) -> RunMeans:
     num_patients = int(patient.max(initial=0)) + 1
-    stated = ~np.isnan(target)
-    positive = target[stated] > 0.5
-    codes = patient[stated]
-    values = np.stack([_leaving_out(run, positive, codes, num_patients) for run in preds[:, stated]])
+    is_known = ~np.isnan(target)
+    positive = target[is_known] > 0.5
+    codes = patient[is_known]
+    # (S, 1 + P)
+    values = np.stack([_leaving_out(run, positive, codes, num_patients) for run in preds[:, is_known]])
     shares = [np.bincount(codes[own], minlength=num_patients) / max(own.sum(), 1) for own in (positive, ~positive)]
     return RunMeans(values[:, 0], values[:, 1:], np.mean(shares, axis=0))
 
 
 def _leaving_out(preds: Floats, positive: Bools, patient: Codes, num_patients: int) -> Floats:
-    """Return the AUROC of all images, and then without each patient, (1 + P,); NaN without positives or negatives."""
+    """Return the AUROC of all images, followed by the AUROC without each patient, (1 + P,).
+
+    Leaving out a patient takes away the pairs with one of its positives and those with one of its negatives; the pairs with
+    both are then taken away twice, and are added again. Entries without positives or negatives are NaN.
+    """
     ranks = np.unique(preds, return_inverse=True)[1]
     case = ranks[positive]
     control = ranks[~positive]
     own_case = np.bincount(patient[positive], _wins(case, np.sort(control)), num_patients)
     own_control = np.bincount(patient[~positive], len(case) - _wins(control, np.sort(case)), num_patients)
-    # ranks of a patient lie in a range of their own, which leaves the pairs within patients
+    # shift the ranks of each patient into a range of its own, so that only pairs within a patient are compared
     within = ranks + patient * (len(preds) + 1)
     first = patient[positive] * (len(preds) + 1)
     controls = np.sort(within[~positive])
@@ -117,6 +122,6 @@ def _leaving_out(preds: Floats, positive: Bools, patient: Codes, num_patients: i
 
 
 def _wins(values: NDArray[np.generic], ordered: NDArray[np.generic]) -> Floats:
-    """Return how many of the ordered values each value is above; a tie counts half."""
+    """Return how many of the ordered values lie below each value; a tie counts half."""
     below = np.searchsorted(ordered, values, side="left")
     return np.asarray((below + np.searchsorted(ordered, values, side="right")) / 2)

@@ -1,4 +1,4 @@
-"""Runs that do not localize at all: how many there were, and how many there may be."""
+"""Collapsed runs, which do not localize at all: how many there were, and how many more there may be."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ MIN_PAIRS = 3
 
 @dataclass(frozen=True)
 class Collapse:
-    """The runs of two arms that do not localize better than a map that sees no student.
+    """The runs of two arms that do not localize better than the best baseline map.
 
     Attributes:
-        arm: (S,) which runs of the arm.
-        reference: (S,) which runs of the reference.
+        arm: (S,) whether each run of the arm collapsed.
+        reference: (S,) whether each run of the reference collapsed.
     """
 
     arm: tuple[bool, ...]
@@ -23,18 +23,18 @@ class Collapse:
 
     @property
     def happened(self) -> bool:
-        """Whether a run of either arm collapsed."""
+        """Whether any run of either arm collapsed."""
         return any(self.arm) or any(self.reference)
 
     @property
     def localizing(self) -> tuple[bool, ...]:
-        """Which pairs of runs localize, both of them."""
+        """Whether both runs of each pair localize."""
         pairs = zip(self.arm, self.reference, strict=True)
         return tuple(not (first or second) for first, second in pairs)
 
     @property
     def p_value(self) -> float:
-        """p-value that the arms collapse alike: Fisher's exact test, two-sided.
+        """p-value of Fisher's exact test, two-sided, of the hypothesis that both arms collapse equally often.
 
         Example:
             >>> Collapse((True,) * 5, (False,) * 5).p_value  # 2 of the 252 ways to choose five of ten
@@ -45,12 +45,12 @@ class Collapse:
 
 
 def collapse_of(arm: Floats, reference: Floats, floor: float) -> Collapse:
-    """Return which runs score at or below the best map that sees no student.
+    """Return which runs score no better than the best baseline map.
 
     Args:
         arm: (S,) mean score of each run of the arm.
         reference: (S,) mean score of each run of the reference.
-        floor: Score of that map on the same regions; NaN if none was scored.
+        floor: Score of that map on the same regions; NaN if none was scored, and then no run counts as collapsed.
 
     Example:
         >>> import numpy as np
@@ -61,7 +61,7 @@ def collapse_of(arm: Floats, reference: Floats, floor: float) -> Collapse:
 
 
 def may_collapse(num_runs: int, alpha: float = 0.05) -> float:
-    """Return the largest share of collapsing runs that is compatible with none among `num_runs`: 1 - alpha^(1/S).
+    """Return the upper limit of the share of runs that collapse, if none of S runs did: 1 - alpha^(1/S).
 
     Example:
         >>> [round(may_collapse(num), 2) for num in (2, 3, 5, 10)]

@@ -1,4 +1,4 @@
-"""An estimated difference with what is needed for intervals and tests."""
+"""Estimated differences, with their intervals and tests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Alternative = Literal["two-sided", "greater", "less"]
 IntervalMethod = Literal["added", "patients", "seeds"]
 
 MIN_SEEDS = 5
-# no simulation says how intervals over fewer patients do
+# the simulations have no fewer patients, so nobody knows how reliable an interval would be
 MIN_PATIENTS = 8
 
 
@@ -24,10 +24,10 @@ class Interval:
     """A confidence interval.
 
     Attributes:
-        low: Lower end; NaN where it is not defined.
+        low: Lower end; NaN where it is undefined.
         high: Upper end.
-        method: How it was computed: half-widths over seeds and over patients, added as squares (`added`); for a single run
-            Student's t over patients, by the jackknife (`patients`); Student's t over seeds (`seeds`).
+        method: How it was computed. `added`: half-widths over seeds and over patients, added in quadrature. `patients`: for a
+            single run, Student's t over patients with a jackknife variance. `seeds`: Student's t over seeds.
     """
 
     low: float
@@ -36,7 +36,7 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether all of the interval lies on one side of zero."""
+        """Whether the whole interval lies on one side of zero."""
         return self.low > 0 or self.high < 0
 
 
@@ -45,8 +45,8 @@ class Effect:
     """An estimate and its spread.
 
     Attributes:
-        estimate: Mean over runs, or a weighted sum of such.
-        parts: Spreads of the estimates that it is a sum of, which share nothing; none where it has no interval.
+        estimate: Mean over runs, or a weighted sum of such means.
+        parts: Spreads of the independent estimates that it is a sum of; empty if it has no interval.
     """
 
     estimate: float
@@ -54,24 +54,24 @@ class Effect:
 
     @property
     def error(self) -> float:
-        """Standard error; NaN where there is none."""
+        """Standard error; NaN if there is no interval."""
         variance = sum(float(part.variance) for part in self.parts)
         return float(np.sqrt(variance)) if self.parts else float("nan")
 
     @property
     def num_seeds(self) -> int:
-        """Runs that it is made of, of the part that has the fewest; 0 where it has no interval."""
+        """Number of runs, of the part with the fewest; 0 if there is no interval."""
         return min((part.num_seeds for part in self.parts), default=0)
 
     def interval(self, level: float = 0.95, is_skewed: bool = False) -> Interval:
-        """Return the two-sided interval of a level.
+        """Return the two-sided confidence interval.
 
         Args:
-            level: In (0, 1).
-            is_skewed: Whether it is corrected for skewness: for equivalence.
+            level: Confidence level in (0, 1).
+            is_skewed: Whether to correct for skewness, as tests of equivalence do.
 
         Returns:
-            Interval; its ends are NaN where it is not defined.
+            The interval; its ends are NaN where it is undefined.
         """
         method: IntervalMethod = "patients" if self.num_seeds == 1 else "added"
         if not self.parts:
@@ -80,15 +80,15 @@ class Effect:
         return Interval(float(self.estimate - below), float(self.estimate + above), method)
 
     def p_value(self, null: float = 0.0, alternative: Alternative = "two-sided", is_skewed: bool = False) -> float:
-        """Return the p-value of the hypothesis that the true value is `null`: the level at which an end of the interval is there.
+        """Return the p-value of the hypothesis that the true value is `null`, by inverting the interval.
 
         Args:
             null: Value under the hypothesis.
-            alternative: What speaks against it: a value that differs, is greater, or is less.
+            alternative: Alternative hypothesis: the true value differs, is greater, or is less.
             is_skewed: As in `interval`.
 
         Returns:
-            In [0, 1]; NaN where it is not defined, and for a single run: it says nothing about the method.
+            p-value in [0, 1]; NaN where it is undefined, and for a single run, which says nothing about the method.
         """
         if self.num_seeds < 2:
             return float("nan")
@@ -110,8 +110,8 @@ def effect_of(runs: RunMeans) -> Effect:
         runs: The average in each run.
 
     Returns:
-        Effect; for one run over patients only. It has no interval for fewer than eight patients, and where nothing varies: a
-        few equal values are no proof that all others are equal.
+        The effect; that of one run has its uncertainty over patients only. There is no interval for fewer than eight patients,
+        nor if nothing varies: a few equal values do not show that all others are equal.
 
     Example:
         >>> values = np.random.default_rng(0).normal(0.1, 0.05, (5, 40))  # five runs, forty patients
@@ -131,11 +131,11 @@ def independent_sum(effects: Sequence[Effect], weights: Sequence[float]) -> Effe
     """Return a weighted sum of effects that share neither patients nor runs.
 
     Args:
-        effects: Effects of several runs each.
-        weights: Their weights.
+        effects: Effects of at least two runs each.
+        weights: Weight of each effect.
 
     Raises:
-        ValueError: If an effect is of a single run: it has no variance between runs.
+        ValueError: If an effect comes from a single run, which has no variance between runs.
 
     Example:
         >>> part = Spread(5, *map(np.asarray, (0.04, 0.02, 0.01, 99.0, 0.0)))
@@ -157,7 +157,7 @@ def independent_sum(effects: Sequence[Effect], weights: Sequence[float]) -> Effe
 
 
 def t_interval(seed_means: Floats, level: float = 0.95) -> Interval:
-    """Return Student's interval of the mean over seeds; it holds for this test set only. NaN for fewer than two seeds.
+    """Return Student's t interval of the mean over seeds. It holds for this test set only, and is NaN for fewer than two seeds.
 
     Example:
         >>> t_interval(np.array([0.1, 0.2, 0.3])).low
@@ -176,10 +176,10 @@ def paired_effect_size(differences: Floats) -> float:
     Lakens 2013 (https://doi.org/10.3389/fpsyg.2013.00863): d_z = mean / SD; Hedges 1981: times 1 - 3 / (4 (n - 1) - 1).
 
     Args:
-        differences: (n,) one value per independent unit: mean differences of seeds, or of patients.
+        differences: (n,) one value per independent unit, such as the mean difference of each seed or patient.
 
     Returns:
-        Effect size; NaN for fewer than three units (the correction is then zero) or no spread.
+        Effect size; NaN for fewer than three units (the correction would be zero) or if all values are equal.
 
     Example:
         >>> paired_effect_size(np.array([0.1, 0.2, 0.3]))  # 2 (1 - 3/7)

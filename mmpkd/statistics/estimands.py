@@ -1,8 +1,8 @@
-"""What a study averages: scores of regions, over patients, findings or regions, and then over runs.
+"""Estimands of a study: scores of regions, averaged over patients, findings or regions, and then over runs.
 
-Each average is a mean of K weighted means over patients: one of them for an average over regions or patients, one a finding
-for an average over findings. Of each the value is kept, and the value without one patient: the jackknife needs no more.
-Arrays may have leading axes for many tables at once, written `...`.
+Each average is a mean of K weighted means over patients: K = 1 for an average over regions or patients, and one mean per finding
+for an average over findings. Each mean is kept together with its values without each patient, which is all that the jackknife
+needs. Arrays may have leading axes for many tables at once, written `...`.
 """
 
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from mmpkd.statistics.arrays import Codes, Floats
 
 Average = Literal["patients", "findings", "regions"]
 AVERAGES: tuple[Average, ...] = get_args(Average)
-# a finding that fewer patients have takes no part in an average over findings
+# findings with fewer patients are left out of an average over findings
 MIN_FINDING_PATIENTS = 5
 
 
 @dataclass(frozen=True)
 class Regions:
-    """Whose the scored regions are.
+    """Patient and finding of each scored region.
 
     Attributes:
         patient: (N,) patient of each region, as integers from 0.
@@ -33,12 +33,12 @@ class Regions:
 
 @dataclass(frozen=True)
 class RunMeans:
-    """An average in each of S runs, and without each of P patients.
+    """An average in each of S runs, with its values without each of P patients.
 
     Attributes:
         values: (..., S) the average.
-        without: (..., S, P) the same without one patient.
-        weights: (..., P) share of each patient in the average, which sum to 1.
+        without: (..., S, P) the average without each patient.
+        weights: (..., P) share of each patient in the average; the shares sum to 1.
     """
 
     values: Floats
@@ -47,7 +47,7 @@ class RunMeans:
 
     @property
     def num_effective(self) -> Floats:
-        """Number of patients of equal weight that would say as much (Kish 1965): 1 / sum of squared shares; (...,)."""
+        """Effective number of patients (...,), 1 / sum of squared shares (Kish 1965): as many of equal weight are as precise."""
         return np.asarray(1 / np.square(self.weights).sum(axis=-1))
 
 
@@ -57,9 +57,9 @@ class CellMeans:
 
     Attributes:
         values: (..., S, K) the means; NaN without patients.
-        without: (..., S, P, K) the same without one patient.
-        shares: (..., P, K) share of each patient in each mean, over runs.
-        num_patients: (..., K) patients that a mean is made of, in the run that has the fewest.
+        without: (..., S, P, K) the means without each patient.
+        shares: (..., P, K) share of each patient in each mean, averaged over runs.
+        num_patients: (..., K) number of patients in each mean, in the run with the fewest.
     """
 
     values: Floats
@@ -71,7 +71,10 @@ class CellMeans:
         """Return a weighted sum of the means.
 
         Args:
-            coefficients: (..., K); a mean with coefficient 0 takes no part. The patients' weights are scaled to a sum of 1.
+            coefficients: (..., K) coefficients of the means; means with coefficient 0 are ignored, even if they are NaN.
+
+        Returns:
+            The sum, with the patients' weights scaled to a sum of 1.
         """
         per_run = coefficients[..., None, :]
         used = per_run != 0
@@ -85,10 +88,10 @@ def cell_sums(values: Floats, regions: Regions, num_patients: int, num_findings:
     """Add up scores by patient and finding.
 
     Args:
-        values: (S, N) scores, or differences of them; NaN where undefined.
-        regions: Whose they are.
-        num_patients: P.
-        num_findings: F.
+        values: (S, N) scores, or differences of scores; NaN where undefined.
+        regions: Patient and finding of the N regions.
+        num_patients: Number of patients P.
+        num_findings: Number of findings F.
 
     Returns:
         Sums and counts of the defined values, both (S, P, F).
@@ -119,12 +122,17 @@ def means_over_patients(total: Floats, count: Floats) -> CellMeans:
     """Return K means over patients, each a ratio of sums.
 
     Args:
-        total: (..., S, P, K) sum of a patient.
-        count: (..., S, P, K) what it counts in the denominator.
+        total: (..., S, P, K) contribution of each patient to the numerator.
+        count: (..., S, P, K) contribution of each patient to the denominator.
+
+    Example:
+        >>> means = means_over_patients(np.array([[[1.0], [4.0]]]), np.array([[[1.0], [2.0]]]))  # one run, two patients
+        >>> means.values.tolist(), means.without.tolist()
+        ([[1.667]], [[[2.0], [1.0]]])
     """
-    sums = total.sum(axis=-2)
-    counts = _or_nan(count.sum(axis=-2))
-    rest = _or_nan(counts[..., None, :] - count)
+    sums = total.sum(axis=-2)  # (..., S, K)
+    counts = _or_nan(count.sum(axis=-2))  # (..., S, K)
+    rest = _or_nan(counts[..., None, :] - count)  # (..., S, P, K)
     return CellMeans(
         values=sums / counts,
         without=(sums[..., None, :] - total) / rest,
@@ -134,12 +142,18 @@ def means_over_patients(total: Floats, count: Floats) -> CellMeans:
 
 
 def cell_means(total: Floats, count: Floats, average: Average) -> CellMeans:
-    """Return the means over patients that an average is the mean of: one, or one a finding.
+    """Return the means over patients that make up an average: one, or one per finding.
 
     Args:
-        total: (..., S, P, F) sum of the scores of a patient's regions of a finding.
-        count: (..., S, P, F) their number.
-        average: What is averaged.
+        total: (..., S, P, F) sum of the scores of each patient's regions of each finding.
+        count: (..., S, P, F) number of these regions.
+        average: What is averaged, see `run_means`.
+
+    Example:
+        >>> total = np.array([[[1.0, 0.0], [0.0, 4.0]]])  # one run, two patients, two findings
+        >>> count = np.array([[[1.0, 1.0], [0.0, 2.0]]])
+        >>> cell_means(total, count, "findings").values.tolist(), cell_means(total, count, "patients").values.tolist()
+        ([[1.0, 1.0]], [[1.25]])
     """
     if average == "findings":
         return means_over_patients(*_per_cell(total, count))
@@ -149,7 +163,13 @@ def cell_means(total: Floats, count: Floats, average: Average) -> CellMeans:
 
 
 def averaged(cells: CellMeans, average: Average) -> RunMeans:
-    """Return an average from its means: of findings, those that at least five patients have; NaN if there is none."""
+    """Return the average of its means: over findings, of those with at least five patients; NaN if there is none.
+
+    Example:
+        >>> regions = Regions(np.array([0, 0, 0, 1]), np.zeros(4, np.int64))
+        >>> averaged(region_cells(np.array([[1.0, 1.0, 1.0, 0.0]]), regions, "patients"), "patients").values.tolist()
+        [0.5]
+    """
     kept = cells.num_patients >= (MIN_FINDING_PATIENTS if average == "findings" else 1)
     return cells.combined(kept / _or_nan(kept.sum(axis=-1, keepdims=True)))
 
@@ -158,10 +178,10 @@ def run_means(values: Floats, regions: Regions, average: Average) -> RunMeans:
     """Return an average of scores in each run, over the patients that have a defined score.
 
     Args:
-        values: (S, N) scores of S runs on N regions, or differences of them; NaN where undefined.
-        regions: Whose they are.
-        average: `patients`: mean over patients of a patient's mean over regions; `findings`: mean over findings of the mean
-            over patients that have them; `regions`: mean over regions.
+        values: (S, N) scores of S runs on N regions, or differences of scores; NaN where undefined.
+        regions: Patient and finding of the N regions.
+        average: `patients`: mean over patients of each patient's mean over regions. `findings`: mean over findings of the mean
+            over the patients who have them. `regions`: mean over regions.
 
     Raises:
         ValueError: If the shapes do not fit.
@@ -176,7 +196,13 @@ def run_means(values: Floats, regions: Regions, average: Average) -> RunMeans:
 
 
 def region_cells(values: Floats, regions: Regions, average: Average) -> CellMeans:
-    """Return the means over patients behind `run_means`, for one table."""
+    """Return the means over patients that `run_means` averages.
+
+    Example:
+        >>> regions = Regions(np.array([0, 0, 1]), np.array([0, 1, 1]))
+        >>> region_cells(np.array([[1.0, 2.0, 4.0]]), regions, "findings").values.tolist()
+        [[1.0, 3.0]]
+    """
     num_findings = int(regions.finding.max(initial=0)) + 1
     total, count = cell_sums(values, regions, int(regions.patient.max(initial=0)) + 1, num_findings)
     present = count.any(axis=(0, 2))
@@ -184,7 +210,7 @@ def region_cells(values: Floats, regions: Regions, average: Average) -> CellMean
 
 
 def _per_cell(total: Floats, count: Floats) -> tuple[Floats, Floats]:
-    """Return the mean of each cell, and 1 for each cell that has one."""
+    """Return the mean of each cell (0 for an empty cell), and 1 or 0 for whether it has one."""
     has = count > 0
     return np.where(has, total / np.where(has, count, 1.0), 0.0), has.astype(np.float64)
 

@@ -1,8 +1,8 @@
-"""Does a difference differ between findings?
+"""Whether a difference varies between findings.
 
-Each finding's difference is compared with the mean over findings, by the interval of every other comparison, and the p-values
-are corrected for their number (Holm). The test holds its level as far as that interval does, for few runs too, where a joint
-test would need the covariance of as many findings as there are runs; and it says which findings differ.
+The difference of each finding is compared with the mean over findings, with the same interval as every other comparison, and
+the p-values are corrected for their number (Holm). The test is as reliable as that interval, even with few runs. A joint test
+would have to estimate a covariance of all findings from these few runs, and would not say which findings differ.
 """
 
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ MIN_SEEDS_TO_TEST = 3
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far the difference of a finding is from the mean over findings.
+    """The deviation of a finding's difference from the mean over findings.
 
     Attributes:
         finding: Index of the finding.
-        effect: Its difference minus the mean over findings.
+        effect: Difference of the finding minus the mean over findings.
         adjusted: p-value after Holm's correction for the number of findings.
     """
 
@@ -34,34 +34,35 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Heterogeneity:
-    """Whether a difference differs between findings.
+    """Deviations of the findings from their mean difference, and a test of all of them.
 
     Attributes:
-        deviations: One for each finding that enough patients have.
+        deviations: One for each finding with enough patients.
     """
 
     deviations: tuple[Deviation, ...]
 
     @property
     def p_value(self) -> float:
-        """p-value that the difference is the same for all findings; NaN where it cannot be told."""
+        """p-value of the hypothesis that the difference is the same for all findings; NaN where it cannot be tested."""
         known = [own.adjusted for own in self.deviations if not np.isnan(own.adjusted)]
         return min(known, default=float("nan"))
 
     @property
     def differing(self) -> tuple[Deviation, ...]:
-        """The findings whose difference is not the mean one, at the 5 % level."""
+        """Findings whose difference deviates from the mean at the 5 % level."""
         return tuple(own for own in self.deviations if own.adjusted < 0.05)
 
 
 def heterogeneity(cells: CellMeans) -> Heterogeneity:
-    """Test whether a difference differs between findings.
+    """Test whether a difference varies between findings.
 
     Args:
         cells: Mean difference of each of K findings in each of S runs.
 
     Returns:
-        Deviations of findings; none if fewer than two have five patients or more, or there are fewer than three runs.
+        Deviations of the findings with at least five patients; none if there are fewer than two of them or fewer than three
+        runs.
 
     Example:
         >>> import numpy as np
@@ -77,14 +78,19 @@ def heterogeneity(cells: CellMeans) -> Heterogeneity:
         return Heterogeneity(())
     effects = [effect_of(cells.combined(contrast(len(cells.num_patients), kept, own))) for own in kept.tolist()]
     p_values = [effect.p_value() for effect in effects]
-    # of two findings one is as far above the mean as the other is below: a single test
+    # two findings deviate from their mean by the same amount, so their two tests are one
     adjusted = p_values if len(kept) == 2 else holm(p_values).tolist()
     found = zip(kept.tolist(), effects, adjusted, strict=True)
     return Heterogeneity(tuple(Deviation(finding, effect, p) for finding, effect, p in found))
 
 
 def contrast(num_findings: int, kept: "np.ndarray[tuple[int], np.dtype[np.intp]]", own: int) -> Floats:
-    """Return the coefficients (K,) of one finding minus the mean over those that are kept."""
+    """Return the coefficients (K,) of one finding minus the mean over the kept findings.
+
+    Example:
+        >>> contrast(3, np.array([0, 2]), 0).tolist()
+        [0.5, 0.0, -0.5]
+    """
     coefficients = np.zeros(num_findings)
     coefficients[kept] = -1 / len(kept)
     coefficients[own] += 1

@@ -1,4 +1,4 @@
-"""Tests of declared hypotheses: difference, equivalence, and families of both."""
+"""Tests of declared hypotheses: differences, equivalence, and families of either."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,21 +9,21 @@ from mmpkd.statistics.arrays import Floats
 from mmpkd.statistics.effects import MIN_SEEDS, Effect
 
 Verdict = Literal["higher", "lower", "equivalent", "not shown", "no claim"]
-# two runs that agree say little about a third
+# two runs can agree by chance
 MIN_SEEDS_OF_A_CLAIM = 3
 
 
 def verdict(effect: Effect, margin: float | None = None, alpha: float = 0.05) -> Verdict:
-    """Judge an effect.
+    """Return the verdict on an effect.
 
     Args:
-        effect: Difference.
+        effect: Difference between two arms.
         margin: Smallest difference that matters, or None.
         alpha: Level of the two-sided test of a difference, and of each of the two one-sided tests of equivalence.
 
     Returns:
-        Equivalence goes before a difference: a difference within the margin does not matter. Nothing is claimed from fewer than
-        three runs, and no equivalence from fewer than five.
+        `equivalent` wins over `higher` and `lower`, because a difference within the margin does not matter. Nothing is claimed
+        from fewer than three runs, and no equivalence from fewer than five.
 
     Example:
         >>> from mmpkd.statistics.spread import Spread
@@ -43,10 +43,10 @@ def verdict(effect: Effect, margin: float | None = None, alpha: float = 0.05) ->
 def equivalence_p_value(effect: Effect, margin: float) -> float:
     """Return the p-value of two one-sided tests (TOST; Schuirmann 1987, https://doi.org/10.1007/BF01068419).
 
-    Below .05 exactly if the 90 % interval, corrected for skewness, lies within -margin and margin.
+    It is below .05 if and only if the 90 % interval, corrected for skewness, lies within ± margin.
 
     Args:
-        effect: Difference.
+        effect: Difference between two arms.
         margin: Smallest difference that matters, > 0.
 
     Example:
@@ -62,10 +62,11 @@ def holm(p_values: Sequence[float]) -> Floats:
     """Return p-values adjusted for their number (Holm 1979, https://www.jstor.org/stable/4615733).
 
     Args:
-        p_values: (m,) p-values of one family; a NaN counts as a hypothesis that is not rejected.
+        p_values: (m,) p-values of one family; NaN counts as a hypothesis that is not rejected.
 
     Returns:
-        (m,) in [0, 1]: below .05 where rejected with a probability <= .05 of any false rejection; NaN where it was.
+        (m,) adjusted p-values in [0, 1], NaN where they were NaN. Rejecting all below .05 makes any false rejection with a
+        probability of at most .05.
 
     Example:
         >>> holm([0.01, 0.04, 0.03]).tolist()
@@ -81,16 +82,16 @@ def holm(p_values: Sequence[float]) -> Floats:
 
 
 def gated(is_open: bool, family: Sequence[float]) -> Floats:
-    """Return the p-values of a family behind a gate: its members can be claimed only if the endpoint is.
+    """Return the p-values of a family behind a gate: its members can be claimed only if the endpoint is claimed.
 
-    The two steps together claim anything false with a probability <= .05 (Maurer, Hothorn and Lehmacher 1995).
+    Both steps together make any false claim with a probability of at most .05 (Maurer, Hothorn and Lehmacher 1995).
 
     Args:
-        is_open: Whether a difference of the endpoint is claimed.
+        is_open: Whether a difference in the endpoint is claimed.
         family: (m,) p-values.
 
     Returns:
-        (m,) p-values after Holm's correction, all 1 where the gate is closed.
+        (m,) p-values after Holm's correction, or all 1 if the gate is closed.
 
     Example:
         >>> gated(True, [0.02, 0.5]).tolist(), gated(False, [0.02, 0.5]).tolist()

@@ -1,4 +1,4 @@
-"""Looking at a study while its seeds come in, without claiming too often: O'Brien-Fleming boundaries."""
+"""Interim looks at a study without too many false claims: O'Brien-Fleming boundaries."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -15,16 +15,16 @@ _NODES = 240
 def look_levels(looks: tuple[int, ...], alpha: float = 0.05) -> dict[int, float]:
     """Return the nominal two-sided p-value below which a difference may be claimed at each planned look.
 
-    O'Brien and Fleming (1979, https://doi.org/10.2307/2530245): on the scale of a Brownian motion in the share of the seeds the
-    boundary is constant. The probability to cross it at any look, if there is no difference, is `alpha`; it is integrated
-    numerically (Armitage, McPherson and Rowe 1969).
+    O'Brien and Fleming (1979, https://doi.org/10.2307/2530245): the boundary is constant on the scale of a Brownian motion whose
+    time is the share of the seeds. If there is no difference, the probability of crossing it at any look is `alpha`. That
+    probability is integrated numerically (Armitage, McPherson and Rowe 1969).
 
     Args:
-        looks: Numbers of seeds at which the study looks, increasing; the last one ends it.
+        looks: Increasing numbers of seeds at which the study looks; the last look ends it.
         alpha: Level over all looks.
 
     Returns:
-        Level by number of seeds.
+        Nominal level by number of seeds.
 
     Raises:
         ValueError: If the looks do not increase.
@@ -46,7 +46,7 @@ def look_levels(looks: tuple[int, ...], alpha: float = 0.05) -> dict[int, float]
 
 
 def _crossing(shares: Floats, boundary: float) -> float:
-    """Return the probability that a Brownian motion leaves +-boundary at one of the times (L,)."""
+    """Return the probability that a Brownian motion is beyond ± boundary at any of the times (L,)."""
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     place = nodes * boundary
     weights = weights * boundary

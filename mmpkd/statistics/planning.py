@@ -1,7 +1,7 @@
-"""What a study can show, and what the next one could: from the variances of finished runs.
+"""Differences that a study can show, and that a next study could, from the variances of finished runs.
 
-Variances of a few runs are more often too small than too large. A plan uses their upper 80 % limits (Browne 1995, Statistics
-in Medicine 14, https://doi.org/10.1002/sim.4780141709): about one plan in five is then too small still.
+A variance estimated from few runs is more often too small than too large. Plans therefore use upper 80 % limits of the variances
+(Browne 1995, Statistics in Medicine 14, https://doi.org/10.1002/sim.4780141709); about one plan in five is still too small.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,13 @@ MIN_PILOT_SEEDS = 3
 
 
 def detectable_difference(parts: Sequence[Spread], power: float = POWER, alpha: float = 0.05) -> float:
-    """Return the true difference that a study of this spread shows with a probability: half-width plus so many standard errors.
+    """Return the true difference that a study of this spread shows with a given power.
+
+    It is the half-width of the interval plus z(power) standard errors.
 
     Args:
-        parts: Spreads of the estimates that are added, one for a comparison.
-        power: Probability.
+        parts: Spreads of the independent estimates that are added; a comparison has one.
+        power: Probability that the difference is shown.
         alpha: Level of the two-sided test.
 
     Example:
@@ -37,13 +39,13 @@ def detectable_difference(parts: Sequence[Spread], power: float = POWER, alpha: 
 
 
 def planned_spread(pilot: Spread, num_seeds: int, patients: float = 1.0, limit: float | None = UPPER) -> Spread:
-    """Return the spread of a study of other size, from that of a pilot.
+    """Return the expected spread of a study of another size, from the spread of a pilot.
 
     Args:
-        pilot: Spread of the pilot, of three runs or more.
-        num_seeds: Runs of each arm in the study.
-        patients: Its patients, as a multiple of those of the pilot.
-        limit: Upper limit to which variances between runs and between patients are raised, or None for the estimates.
+        pilot: Spread of the pilot, of at least three runs.
+        num_seeds: Number of runs of each arm in the study.
+        patients: Number of patients in the study, as a multiple of the pilot's.
+        limit: Level of the upper limits of the variances between runs and between patients; None takes the estimates.
 
     Raises:
         ValueError: If the pilot has fewer than three runs, or the study fewer than two.
@@ -63,19 +65,19 @@ def planned_spread(pilot: Spread, num_seeds: int, patients: float = 1.0, limit: 
     noise = pilot.noise * fewer_runs / patients
     seeds = pilot.seeds * _raised(pilot.num_seeds - 1, limit)
     own = np.maximum(pilot.patients - pilot.noise, 0.0) * _raised(float(pilot.df), limit) / patients
-    # with other patients, what varies between runs because of the noise on patients changes, and the rest does not
+    # more patients reduce only that part of the variance between runs that comes from the interaction with patients
     between = np.maximum((seeds - pilot.noise) * fewer_runs + noise, 0.0)
     return replace(pilot, num_seeds=num_seeds, seeds=between, patients=own + noise, noise=noise, df=pilot.df * patients)
 
 
 def minimum_detectable_effect(effect: Effect) -> float:
-    """Return the true difference that a study like this one shows with a probability of 80 % or more, in four studies of five.
+    """Return the true difference that a study like this one shows with a power of at least 80 %, in about four of five studies.
 
     Args:
-        effect: An effect, for its spread; its estimate has no part in this.
+        effect: Effect of the study; only its spread is used, not its estimate.
 
     Returns:
-        Difference > 0; NaN where there is no interval, and for fewer than three runs.
+        Difference > 0; NaN if there is no interval or there are fewer than three runs.
 
     Example:
         >>> spread = Spread(5, *map(np.asarray, (0.04, 0.02, 0.01, 99.0, 0.0)))
@@ -88,5 +90,5 @@ def minimum_detectable_effect(effect: Effect) -> float:
 
 
 def _raised(df: float, limit: float | None) -> float:
-    """Return the upper limit of a variance over its estimate."""
+    """Return the ratio of the upper limit of a variance to its estimate."""
     return 1.0 if limit is None else float(df / stats.chi2.ppf(1 - limit, df))

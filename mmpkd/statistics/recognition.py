@@ -1,8 +1,9 @@
-"""Localization at equal recognition: a student that recognises more findings also tends to look at them.
+"""Localization at equal recognition, because a student that recognises more findings also tends to look at them.
 
-Confidence is a noisy measure of recognition, so a regression on it takes away too little. Another run's confidence in the same
-finding has noise of its own: as an instrument (Carroll et al. 2006, Measurement Error in Nonlinear Models, chapter 6) it gives
-the slope on recognition itself. Confidence is standardised by the run's own negatives, since calibration would move it otherwise.
+Confidence is a noisy measure of recognition, so a regression on it adjusts too little. The confidence of another run in the same
+finding has independent noise. Used as an instrument (Carroll et al. 2006, Measurement Error in Nonlinear Models, chapter 6), it
+gives the slope on recognition itself. Confidence is standardised by the run's own negatives, so that it does not depend on
+calibration.
 """
 
 from dataclasses import dataclass
@@ -22,9 +23,9 @@ from mmpkd.statistics.estimands import (
 )
 from mmpkd.statistics.hypotheses import MIN_SEEDS_OF_A_CLAIM
 
-# a curved relation or noise that all runs share leaves this share of the unadjusted difference
+# nonlinearity, or noise that all runs share, can leave this share of the unadjusted difference (docs/statistics.md)
 GUARD = 0.1
-# with less in common between runs, the instrument says nothing
+# if the runs correlate less, the instrument is too weak
 MIN_CORRELATION = 0.1
 
 Beyond = Literal["beyond", "not shown", "no claim", "cannot be told"]
@@ -35,8 +36,8 @@ class Arms:
     """Values of two arms on the same N regions, in S runs each; NaN where undefined.
 
     Attributes:
-        arm: (S, N) of the arm.
-        reference: (S, N) of its reference.
+        arm: (S, N) values of the arm.
+        reference: (S, N) values of the reference.
     """
 
     arm: Floats
@@ -44,7 +45,7 @@ class Arms:
 
     @property
     def stacked(self) -> Floats:
-        """(2, S, N)."""
+        """Values (2, S, N) of the reference and the arm."""
         return np.stack([self.reference, self.arm])
 
 
@@ -54,9 +55,9 @@ class Matched:
 
     Attributes:
         effect: The difference.
-        unadjusted: The difference of the same regions, with nothing held equal.
-        correlation: Of the standardised confidence between runs of an arm, over regions.
-        num_rois: Pairs of regions behind it, over all seeds.
+        unadjusted: The difference on the same regions, with nothing held equal.
+        correlation: Correlation, over regions, of the standardised confidence between runs of an arm.
+        num_rois: Number of pairs of regions, over all seeds.
     """
 
     effect: Effect
@@ -65,7 +66,10 @@ class Matched:
     num_rois: int
 
     def p_value(self, guard: float = GUARD) -> float:
-        """Return the p-value that no more is left than is allowed for: a share of the unadjusted difference, and of its sign."""
+        """Return the p-value of the hypothesis that no more is left than a share `guard` of the unadjusted difference.
+
+        Nothing is allowed for if what is left has the opposite sign.
+        """
         allowed = guard * self.unadjusted if self.effect.estimate * self.unadjusted > 0 else 0.0
         is_within = abs(self.effect.estimate) <= abs(allowed)
         return 1.0 if is_within and self.effect.parts else self.effect.p_value(allowed)
@@ -81,14 +85,14 @@ class Matched:
 
 
 def standardised(logit: Floats, negatives: Floats) -> Floats:
-    """Return confidence in units of a run's own negatives: (logit - mean) / standard deviation.
+    """Standardise confidence by a run's own negatives: (logit - mean) / standard deviation.
 
     Args:
         logit: (N,) logits of a finding.
         negatives: (M,) logits of the same finding on images without it, by the same run.
 
     Returns:
-        (N,) values; NaN for fewer than two negatives, or equal ones.
+        (N,) values; NaN if there are fewer than two negatives, or if all are equal.
 
     Example:
         >>> standardised(np.array([3.0, 1.0]), np.array([0.0, 2.0])).tolist()
@@ -101,18 +105,18 @@ def standardised(logit: Floats, negatives: Floats) -> Floats:
 def at_equal_recognition(scores: Arms, confidence: Arms, regions: Regions, average: Average) -> Matched | None:
     """Return the difference in localization that is left at equal recognition.
 
-    In each run the difference in confidence is multiplied by the slope of score on confidence within arms, and taken away from
-    the difference in score. The slope is that of instrumental variables, the instrument the mean confidence of the other runs
-    of the arm in the same region.
+    In each run, the slope of score on confidence within arms is multiplied by the difference in confidence, and the product is
+    subtracted from the difference in score. The slope is estimated with an instrumental variable: the mean confidence of the
+    other runs of the arm in the same region.
 
     Args:
-        scores: Localization.
+        scores: Localization scores.
         confidence: Standardised confidence in the finding, see `standardised`.
-        regions: Whose the N regions are.
-        average: What is averaged, in the slope too.
+        regions: Patient and finding of the N regions.
+        average: What is averaged, also in the slope.
 
     Returns:
-        The difference; None for fewer than two runs, or where no run has defined pairs.
+        The difference; None if there are fewer than two runs, or if a run has no pair with all values defined.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -126,7 +130,7 @@ def at_equal_recognition(scores: Arms, confidence: Arms, regions: Regions, avera
     """
     y = scores.stacked
     z = confidence.stacked
-    instrument = _of_other_runs(np.where(np.isnan(y), np.nan, z))
+    instrument = _of_other_runs(np.where(np.isnan(y), np.nan, z))  # (2, S, N)
     defined = np.asarray(~np.isnan(y + z + instrument).any(axis=0))  # (S, N)
     if len(defined) < 2 or not defined.any(axis=1).all():
         return None
@@ -146,7 +150,7 @@ def at_equal_recognition(scores: Arms, confidence: Arms, regions: Regions, avera
 
 
 def _of_other_runs(values: Floats) -> Floats:
-    """Return the mean (2, S, N) of the other runs of an arm, for each region; NaN where none of them has a value."""
+    """Return the mean (2, S, N) over the other runs of the arm, for each region; NaN where none of them has a value."""
     known = ~np.isnan(values)
     others = known.sum(axis=1, keepdims=True) - known
     total = np.where(known, values, 0.0)
@@ -172,26 +176,27 @@ def region_weights(
     count = cell_sums(np.where(defined, 1.0, np.nan), cells, *size)[1]
     num_patients = (count > 0).sum(axis=1)  # (S, F)
     kept = num_patients.min(axis=0) >= (MIN_FINDING_PATIENTS if average == "findings" else 1)
-    in_cell = count[:, regions.patient, finding]
+    in_cell = count[:, regions.patient, finding]  # (S, N)
     of_finding = num_patients[:, finding] if average == "findings" else 1
     return np.where(defined & kept[finding], 1 / np.maximum(in_cell * of_finding, 1), 0.0)
 
 
 def _slopes(values: Floats, weight: Floats, patient: Codes) -> tuple[Floats, Floats]:
-    """Return the slope of score on confidence in each run, (S,), and without each patient, (S, P).
+    """Return the slope of score on confidence in each run, (S,), and the same without each patient, (S, P).
 
     Args:
         values: (3, 2, S, N) score, confidence and instrument of both arms.
         weight: (S, N) weight of each region.
-        patient: (N,) its patient.
+        patient: (N,) patient of each region.
     """
     y, z, instrument = np.where(weight > 0, values, 0.0)
     num_patients = int(patient.max()) + 1
     products = (np.ones_like(y), y, z, instrument, y * instrument, z * instrument)
     sums = np.stack([_by_patient(weight * own, patient, num_patients) for own in products])  # (6, 2, S, P)
     total = sums.sum(axis=-1, keepdims=True)
-    leaving = np.concatenate([total, total - sums], axis=-1)
+    leaving = np.concatenate([total, total - sums], axis=-1)  # (6, 2, S, 1 + P), first all patients, then without each
     n, sum_y, sum_z, sum_w, sum_yw, sum_zw = leaving
+    # covariances with the instrument within arms, summed over the arms: (S, 1 + P)
     of_score = (sum_yw - sum_y * sum_w / n).sum(axis=0)
     of_confidence = (sum_zw - sum_z * sum_w / n).sum(axis=0)
     slope = of_score / np.where(of_confidence == 0, np.nan, of_confidence)
@@ -206,7 +211,7 @@ def _by_patient(values: Floats, patient: Codes, num_patients: int) -> Floats:
 
 
 def _correlation(z: Floats, defined: "np.ndarray[tuple[int, int], np.dtype[np.bool_]]") -> float:
-    """Return the mean correlation of confidence between two runs of an arm, over regions defined in all; NaN for none."""
+    """Return the mean correlation of confidence between two runs of an arm, over regions defined in all runs, or NaN."""
     own = z[..., defined.all(axis=0)]
     if own.shape[-1] < 3 or not (own.std(axis=-1) > 0).all():
         return float("nan")

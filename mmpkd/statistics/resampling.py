@@ -1,4 +1,4 @@
-"""Resampling of patients, whose rows stay together."""
+"""Resampling of patients; all rows of a patient stay together."""
 
 from functools import lru_cache
 
@@ -9,7 +9,9 @@ from mmpkd.statistics.arrays import Floats
 
 @lru_cache(maxsize=1)
 def resampled_weights(num: int, num_replicates: int, seed: int) -> Floats:
-    """Return (R, num) how often each of `num` units is drawn with replacement, `num` draws a replicate; read-only.
+    """Return how often each unit is drawn in each of R bootstrap replicates, (R, num), read-only.
+
+    Each replicate draws `num` of `num` units with replacement.
 
     Example:
         >>> resampled_weights(4, 2, 0).sum(axis=1).tolist()

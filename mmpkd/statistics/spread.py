@@ -1,10 +1,11 @@
-"""How far a mean over crossed runs and patients may be from the truth: the interval of added half-widths.
+"""Intervals of a mean over crossed runs and patients.
 
-Runs and patients are crossed: all runs see the same patients. Each of the two has an interval with its own Student quantile,
-and their half-widths are added as squares (Howe 1974; Zou and Donner 2008, https://doi.org/10.1002/sim.3095); what one run does
-with one patient is in both variances and is taken away once. The interval is never narrower than that over runs alone, so that
-few runs that agree by chance do not promise too much. Variances over patients are those of the jackknife, with degrees of
-freedom after Bell and McCaffrey (2002, Survey Methodology 28(2)). docs/statistics.md shows how often this is right.
+Runs and patients are crossed: all runs see the same patients. Each of the two factors has an interval with its own Student
+quantile, and their half-widths are added in quadrature (Howe 1974; Zou and Donner 2008, https://doi.org/10.1002/sim.3095). The
+interaction of run and patient is part of both variances, and so is subtracted once. The interval is never narrower than the one
+over runs alone, so that a few runs that agree by chance do not look too certain. Variances over patients are jackknife
+variances, with the degrees of freedom of Bell and McCaffrey (2002, Survey Methodology 28(2)). docs/statistics.md shows the
+coverage in simulations.
 """
 
 from collections.abc import Sequence
@@ -22,13 +23,13 @@ _STEPS = 45
 
 @dataclass(frozen=True)
 class Spread:
-    """The parts of the variance of a mean over runs; each value is (...,) for as many tables.
+    """Variance components of a mean over runs. Each value has a shape (...,), with one entry per table.
 
     Attributes:
         num_seeds: Number of runs S.
-        seeds: Variance between runs over S; 0 for one run.
-        patients: Jackknife variance over patients of the mean over runs.
-        noise: What one run does with one patient, which is in both; 0 for one run.
+        seeds: Variance between runs, divided by S; 0 for one run.
+        patients: Jackknife variance, over patients, of the mean over runs.
+        noise: Variance of the interaction of run and patient, which is part of both; 0 for one run.
         df: Degrees of freedom of `patients`.
         skewness: Skewness of the mean over patients.
     """
@@ -42,11 +43,11 @@ class Spread:
 
     @property
     def variance(self) -> Floats:
-        """Variance of the mean: of runs and patients, the noise once, and at least that between runs."""
+        """Variance of the mean: seeds + patients - noise, and at least `seeds`."""
         return np.maximum(self.seeds + self.patients - self.noise, self.seeds)
 
     def scaled(self, weight: float) -> "Spread":
-        """Return the spread of the mean times a number."""
+        """Return the spread of the mean multiplied by `weight`."""
         square = weight**2
         return replace(
             self,
@@ -58,7 +59,7 @@ class Spread:
 
 
 def spread_of(runs: RunMeans) -> Spread:
-    """Return the parts of the variance of the mean over runs.
+    """Return the variance components of the mean over runs.
 
     Example:
         >>> values = np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0]])  # two runs, three patients
@@ -82,7 +83,7 @@ def spread_of(runs: RunMeans) -> Spread:
 
 
 def _skewness(influence: Floats, variance: Floats) -> Floats:
-    """Return the skewness of a mean from the influence (..., P) of each patient on it; 0 for fewer than three."""
+    """Return the skewness of a mean from the influence (..., P) of each patient on it; 0 for fewer than three patients."""
     num = influence.shape[-1]
     if num < 3:
         return np.zeros_like(variance)
@@ -91,12 +92,12 @@ def _skewness(influence: Floats, variance: Floats) -> Floats:
 
 
 def patients_df(weights: Floats) -> Floats:
-    """Return the degrees of freedom of the jackknife variance of a weighted mean of patients that vary alike; at least 1.
+    """Return the degrees of freedom, at least 1, of the jackknife variance V of a weighted mean over patients.
 
-    Bell and McCaffrey (2002): 2 E(V)^2 / Var(V) for independent normal patients. Equal weights give P - 1.
+    Bell and McCaffrey (2002): 2 E(V)^2 / Var(V), for independent normal patients of equal variance. Equal weights give P - 1.
 
     Args:
-        weights: (..., P) share of each patient, which sum to 1.
+        weights: (..., P) share of each patient; the shares sum to 1.
 
     Example:
         >>> float(patients_df(np.full(10, 0.1)))
@@ -123,13 +124,13 @@ def patients_df(weights: Floats) -> Floats:
 
 
 def reach(parts: Sequence[Spread], alpha: Floats | float, is_skewed: bool = False) -> tuple[Floats, Floats]:
-    """Return how far an interval reaches below and above an estimate; each end is missed with probability `alpha`.
+    """Return how far an interval reaches below and above an estimate.
 
     Args:
-        parts: Spreads of estimates that share nothing and are added; their half-widths are added as squares.
-        alpha: In (0, .5].
-        is_skewed: Whether the part of the patients is corrected for skewness (Hall 1992, JRSS B 54,
-            https://doi.org/10.1111/j.2517-6161.1992.tb01872.x), for equivalence where hits are rare.
+        parts: Spreads of the independent estimates that are added; their half-widths are added in quadrature.
+        alpha: Probability in (0, .5] that the true value lies beyond each end.
+        is_skewed: Whether to correct the part over patients for skewness (Hall 1992, JRSS B 54,
+            https://doi.org/10.1111/j.2517-6161.1992.tb01872.x), which matters for equivalence when hits are rare.
 
     Example:
         >>> spread = Spread(5, *map(np.asarray, (0.04, 0.02, 0.01, 99.0, 0.0)))
@@ -143,6 +144,7 @@ def reach(parts: Sequence[Spread], alpha: Floats | float, is_skewed: bool = Fals
 
 
 def _reach_of(spread: Spread, alpha: Floats | float, is_skewed: bool) -> tuple[Floats, Floats]:
+    """Return the reach of one estimate; see `reach`."""
     over_patients = -special.stdtrit(spread.df, alpha)
     error = np.sqrt(spread.patients)
     low = error * over_patients
@@ -153,30 +155,39 @@ def _reach_of(spread: Spread, alpha: Floats | float, is_skewed: bool) -> tuple[F
     if spread.num_seeds == 1:
         return low, high
     over_seeds = np.square(special.stdtrit(spread.num_seeds - 1, alpha))
+    # the noise is counted with the patients already
     net = over_seeds * np.maximum(spread.seeds - spread.noise, 0.0)
     floor = over_seeds * spread.seeds
     return np.sqrt(np.maximum(net + low**2, floor)), np.sqrt(np.maximum(net + high**2, floor))
 
 
 def _unskewed(quantile: Floats, skewness: Floats) -> Floats:
-    """Return the quantile of a skewed mean: the inverse of Hall's transformation."""
-    g = np.where(np.abs(skewness) < 1e-6, 1e-6, skewness)
+    """Return the quantile of a skewed mean, by the inverse of Hall's transformation."""
+    g = np.where(np.abs(skewness) < 1e-6, 1e-6, skewness)  # the limit for no skewness, without a division by 0
     return np.asarray(3 / g * (np.cbrt(1 + g * (quantile - g / 6)) - 1))
 
 
 def tail(parts: Sequence[Spread], distance: Floats, is_skewed: bool = False) -> tuple[Floats, Floats]:
-    """Return the level `alpha` at which the interval reaches as far below, and as far above, as `distance`, at most .5.
+    """Return the `alpha` at which the interval reaches as far as `distance` below and above the estimate, the inverse of `reach`.
 
     Args:
         parts: As in `reach`.
         distance: (...,) >= 0.
         is_skewed: As in `reach`.
+
+    Returns:
+        Both probabilities, (...,) in (0, .5].
+
+    Example:
+        >>> spread = Spread(5, *map(np.asarray, (0.04, 0.02, 0.01, 99.0, 0.0)))
+        >>> float(tail([spread], np.asarray(0.5568))[0])  # see the example of `reach`
+        0.025
     """
     return _bisected(parts, distance, is_skewed, 0), _bisected(parts, distance, is_skewed, 1)
 
 
 def _bisected(parts: Sequence[Spread], distance: Floats, is_skewed: bool, side: int) -> Floats:
-    """Return the level of one end by bisection of its logarithm: an interval narrows as the level grows."""
+    """Return `alpha` of one end by bisection of its logarithm: the reach shrinks as `alpha` grows."""
     shape = np.broadcast_shapes(np.shape(distance), np.shape(parts[0].seeds))
     low = np.full(shape, np.log(_SMALLEST))
     high = np.full(shape, np.log(0.5))

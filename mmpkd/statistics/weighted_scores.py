@@ -1,4 +1,4 @@
-"""Scores of one label under many weightings of the samples, for a bootstrap."""
+"""Scores of one label under many weightings of the samples, as a bootstrap needs them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,17 @@ def weighted_auroc(preds: Floats, positive: NDArray[np.bool_], weights: Floats) 
 
     Returns:
         (R,) values in [0, 1]; NaN without positives or negatives.
+
+    Example:
+        >>> scores = np.array([0.2, 0.6, 0.4])
+        >>> weighted_auroc(scores, np.array([False, False, True]), np.array([[1.0, 1.0, 1.0], [2.0, 0.0, 1.0]])).tolist()
+        [0.5, 1.0]
     """
     order = np.argsort(preds, kind="stable")
     preds = preds[order]
     positive = positive[order]
     weights = weights[:, order]
+    # (R, n + 1), weight of the negatives among the i lowest scores
     negatives = np.zeros((len(weights), len(preds) + 1))
     np.cumsum(weights * ~positive, axis=1, out=negatives[:, 1:])
     first = np.searchsorted(preds, preds[positive], side="left")
@@ -32,7 +38,7 @@ def weighted_auroc(preds: Floats, positive: NDArray[np.bool_], weights: Floats) 
 
 
 def weighted_average_precision(preds: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:
-    """Return the average precision under each of R weightings; equal scores are admitted together.
+    """Return the average precision under each of R weightings; tied scores share one threshold.
 
     Args:
         preds: (n,) scores.
@@ -41,6 +47,12 @@ def weighted_average_precision(preds: Floats, positive: NDArray[np.bool_], weigh
 
     Returns:
         (R,) values in [0, 1]; NaN without positives.
+
+    Example:
+        >>> scores = np.array([0.2, 0.6, 0.4])
+        >>> weights = np.array([[1.0, 1.0, 1.0], [2.0, 0.0, 1.0]])
+        >>> weighted_average_precision(scores, np.array([False, False, True]), weights).tolist()
+        [0.5, 1.0]
     """
     order = np.argsort(-preds, kind="stable")
     preds = preds[order]
@@ -56,14 +68,28 @@ def weighted_average_precision(preds: Floats, positive: NDArray[np.bool_], weigh
 
 
 def weighted_calibration_error(probability: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:
-    """Return the error under each of R weightings; see `mmpkd.metrics.expected_calibration_error`."""
+    """Return the expected calibration error under each of R weightings; see `mmpkd.metrics.expected_calibration_error`.
+
+    Args:
+        probability: (n,) predicted probabilities in [0, 1].
+        positive: (n,) whether a sample is positive.
+        weights: (R, n) how often each sample counts.
+
+    Returns:
+        (R,) values in [0, 1].
+
+    Example:
+        >>> weights = np.array([[1.0, 1.0], [1.0, 0.0]])
+        >>> weighted_calibration_error(np.array([0.9, 0.9]), np.array([True, False]), weights).tolist()
+        [0.4, 0.1]
+    """
     return np.asarray(np.abs(weighted_calibration_gaps(probability, positive, weights)).sum(axis=1))
 
 
 def weighted_calibration_gaps(
     probability: Floats, positive: NDArray[np.bool_], weights: Floats, num_bins: int = 15
 ) -> Floats:
-    """Return what each bin of equal width adds to the calibration error, with its sign, under each of R weightings.
+    """Return the signed contribution of each bin of equal width to the calibration error, under each of R weightings.
 
     Args:
         probability: (n,) predicted probabilities in [0, 1].
@@ -72,7 +98,12 @@ def weighted_calibration_gaps(
         num_bins: Number of bins B.
 
     Returns:
-        (R, B): share of the samples that is in the bin, times mean probability minus frequency.
+        (R, B): share of the samples in each bin, times their mean probability minus their frequency.
+
+    Example:
+        >>> gaps = weighted_calibration_gaps(np.array([0.9, 0.9]), np.array([True, False]), np.ones((1, 2)), num_bins=2)
+        >>> gaps.tolist()
+        [[0.0, 0.4]]
     """
     member = calibration_bin(probability, num_bins)[:, None] == np.arange(num_bins)
     gap = weights @ (member * (probability - positive)[:, None])
@@ -80,10 +111,28 @@ def weighted_calibration_gaps(
 
 
 def calibration_bin(probability: Floats, num_bins: int = 15) -> NDArray[np.int64]:
-    """Return the bin (n,) of equal width in which each probability lies; 1 is in the last one."""
+    """Return the bin (n,) of equal width that holds each probability; a probability of 1 is in the last one.
+
+    Example:
+        >>> calibration_bin(np.array([0.0, 0.5, 1.0]), num_bins=2).tolist()
+        [0, 1, 1]
+    """
     return np.minimum((probability * num_bins).astype(np.int64), num_bins - 1)
 
 
 def weighted_brier(probability: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:
-    """Return the Brier score under each of R weightings."""
+    """Return the Brier score, the mean squared error of the probabilities, under each of R weightings.
+
+    Args:
+        probability: (n,) predicted probabilities in [0, 1].
+        positive: (n,) whether a sample is positive.
+        weights: (R, n) how often each sample counts.
+
+    Returns:
+        (R,) values in [0, 1].
+
+    Example:
+        >>> weighted_brier(np.array([0.9, 0.9]), np.array([True, False]), np.ones((1, 2))).tolist()
+        [0.41]
+    """
     return np.asarray(weights @ (probability - positive) ** 2 / weights.sum(axis=1))

@@ -39,9 +39,9 @@ def compared(
     ("num", "claim", "said"),
     [
         (5, "higher", "Distilled localizes better than baseline. "),
-        (4, "higher", "Fewer than 5 seeds: read it as a hint."),
-        (2, "no claim", "No answer: two seeds; run at least 5."),
-        (1, "no claim", "No answer: one seed; one training run is no evidence about the method"),
+        (4, "higher", "With fewer than 5 seeds, this is only a hint."),
+        (2, "no claim", "No answer from two seeds: run at least 5."),
+        (1, "no claim", "No answer from one seed: a single training run says nothing about the method"),
     ],
 )
 def test_what_may_be_claimed_depends_on_the_number_of_seeds(num: int, claim: str, said: str) -> None:
@@ -69,7 +69,8 @@ def test_the_estimand_is_named_and_the_others_are_described() -> None:
     assert own["regions"] == pytest.approx((40 * 0.05 - 10 * 0.4) / 50, abs=0.01)
     assert own["findings"] == pytest.approx((0.05 + 0.05 - 0.4) / 3, abs=0.01)
     sentence = answer(declared)
-    assert "IoU (top area) of rollout, mean over patients, distilled minus baseline" in sentence
+    assert "Difference in IoU (top area) of rollout, distilled minus baseline: " in sentence
+    assert "This is the mean over patients, each finding scored separately, from 5 of 5 planned seeds and " in sentence
     findings = compared(FIVE, question(average="findings"), by_finding=by_finding)
     assert findings.effect.estimate == pytest.approx(own["findings"])
     assert "mean over findings" in answer(findings)
@@ -79,22 +80,23 @@ def test_averages_that_disagree_in_sign_are_told() -> None:
     found = compared(FIVE, by_finding={"Edema": 0.1, "Mass": 0.1, "Nodule": -0.5})
     assert found.effect.estimate > 0.02
     sentence = answer(found)
-    said = r"The mean over findings \(-0\.\d+\) and the mean over regions \(-0\.\d+\) have the other sign\."
+    said = r"The mean over findings \(-0\.\d+\) and the mean over regions \(-0\.\d+\) have the opposite sign\."
     assert re.search(said, sentence)
-    assert "the other sign" not in answer(compared(BETTER))
+    assert "the opposite sign" not in answer(compared(BETTER))
 
 
 def test_findings_that_differ_are_named_in_the_answer() -> None:
     found = compared(FIVE, by_finding={"Edema": 0.1, "Nodule": -0.2})
     assert found.findings.p_value < 0.05
-    assert re.search(r"It differs between findings: higher for Edema.*; lower for Nodule\.", answer(found))
-    assert "differs between findings" not in answer(compared(BETTER))
+    said = r"varies between findings; compared with their mean, it is higher for Edema.*; lower for Nodule\."
+    assert re.search(said, answer(found))
+    assert "varies between findings" not in answer(compared(BETTER))
 
 
 def test_all_regions_of_an_image_are_one_and_findings_are_still_shown() -> None:
     found = compared(BETTER, question("image"), by_finding={"Nodule": -0.3})
     assert found.overall.num_rois == 30
-    assert "IoU (top area) of rollout on all regions of an image together, mean over patients" in answer(found)
+    assert "This is the mean over patients, all regions of an image scored together, from " in answer(found)
     assert "30 images of 30 patients" in answer(found)
     assert [own.finding for own in found.by_finding] == ["Edema", "Mass", "Nodule"]
     assert "lower for Nodule" in answer(found)
@@ -107,12 +109,14 @@ def test_runs_that_do_not_localize_are_counted_and_left_out() -> None:
     assert found.collapse.arm == (False, True, False, False, False)
     assert found.effect.estimate == pytest.approx(0.1, abs=0.02)
     sentence = answer(found)
-    assert sentence.startswith(
-        "1 of 5 runs of distilled and 0 of 5 runs of baseline do not localize better than the all-ones map (0.050) "
-        "(Fisher's exact test of a difference between the arms: p = 1.000)."
+    assert sentence.startswith("Among the 4 seeds whose runs both localize, distilled localizes better than baseline. ")
+    assert re.search(
+        r"Mean scores of all runs: .*; best baseline map \(all-ones map\) 0\.050\. 1 of 5 runs of distilled and 0 of 5 runs of "
+        r"baseline do not localize better than the best baseline map \(Fisher's exact test of a difference in that: "
+        r"p = 1\.000\)\.",
+        sentence,
     )
-    assert "Of the 4 seeds whose runs both localize, distilled localizes better than baseline." in sentence
-    assert "Fewer than 5 seeds: read it as a hint. Levels of all runs: " in sentence
+    assert sentence.endswith("With fewer than 5 seeds, this is only a hint.")
     assert found.verdict == "higher"  # no equivalence, though the margin is wide
     assert np.isnan(found.equivalence)
 
@@ -122,11 +126,15 @@ def test_two_pairs_that_localize_answer_nothing() -> None:
     assert found.verdict == "no claim"
     assert np.isnan(found.effect.estimate)
     assert "3 of 5 runs of distilled" in answer(found)
-    assert "No answer: fewer than 3 seeds whose runs all localize." in answer(found)
+    assert answer(found).startswith(
+        "No answer: the runs of both arms localize in fewer than 3 seeds. Asked for: difference in IoU (top area) of rollout, "
+        "distilled minus baseline. Finished: 5 of 5 planned seeds. Mean scores of all runs: "
+    )
 
 
 def test_the_share_of_runs_that_may_not_localize_is_told() -> None:
-    assert "All runs localize; up to 45 % of further ones may not." in answer(compared(BETTER))
+    said = "All runs localize, but up to 45 % of further runs may not (95 % upper limit)."
+    assert answer(compared(BETTER)).endswith(said)
 
 
 def test_an_unfinished_study_has_no_verdict() -> None:
@@ -137,7 +145,7 @@ def test_an_unfinished_study_has_no_verdict() -> None:
     assert found.limit == "interim"
     assert found.verdict == "no claim"
     assert np.isnan(found.p_value)
-    said = "Interim, 3 of 5 planned seeds, no verdict (1 run failed, 1 run is missing)."
+    said = "No verdict yet: 3 of 5 planned seeds are finished (1 run failed, 1 run is missing)."
     assert answer(found).startswith(said)
     assert "5 of 5 planned seeds" in answer(compared(BETTER, progress=Progress((0, 1, 2, 3, 4))))
 

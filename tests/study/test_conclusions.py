@@ -121,7 +121,7 @@ def test_levels_and_counts_leave_out_what_is_undefined_in_one_arm(tmp_path: Path
     assert levels.arm < levels.reference
     num_undefined = found.primary.overall.num_undefined
     assert num_undefined > 0
-    assert f"({num_undefined} differences are undefined and left out)" in headline(found)
+    assert f"({num_undefined} undefined differences left out)" in headline(found)
 
 
 def test_equivalence_is_told_with_its_margin_and_its_interval(tmp_path: Path) -> None:

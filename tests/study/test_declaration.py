@@ -62,7 +62,7 @@ def test_a_failed_run_stays_failed_in_a_report_that_makes_none(
     (broken,) = (run for run in runs if run.name == "baseline (seed 1)")
     broken.record.update(status="failed", reason="it broke")
     assert main([str(tmp_path / "study.yaml"), "--out", str(out), "--report-only"]) == 1
-    assert "Interim, 2 of 3 planned seeds, no verdict (1 run failed)." in capsys.readouterr().out
+    assert "No verdict yet: 2 of 3 planned seeds are finished (1 run failed)." in capsys.readouterr().out
     assert "it broke" in (out / "report" / "index.html").read_text()
 
 
@@ -76,7 +76,7 @@ def test_planned_failed_and_missing_runs_stand_in_the_answer(tmp_path: Path) -> 
     kept = [run for run in finished if run.name not in ("baseline (seed 1)", "distilled (seed 2)")]
     failed = [FailedRun(run, "broke") for run in runs if run.name == "baseline (seed 1)"]
     sentence, _ = write_report(plan, out, plan.seeds, kept, failed)
-    assert sentence.startswith("Interim, 2 of 4 planned seeds, no verdict (1 run failed, 1 run is missing).")
+    assert sentence.startswith("No verdict yet: 2 of 4 planned seeds are finished (1 run failed, 1 run is missing).")
     # also if only the finished ones are asked for
     sentence, _ = write_report(plan, out, (0, 3), kept, ())
-    assert "Interim, 2 of 4 planned seeds, no verdict (2 runs are missing)." in sentence
+    assert "No verdict yet: 2 of 4 planned seeds are finished (2 runs are missing)." in sentence

@@ -21,7 +21,7 @@ from tests.study.synthetic import FakeCommandLine, write_factorial_study, write_
     [
         ("domain", "The effect of distillation on localization is higher in chest than in breast", 0.075),
         ("form", "A student localizes better when distilled from text than from table", 0.05),
-        ("interaction", "The difference of text from table is higher in chest than in breast", 0.05),
+        ("interaction", "The effect of text minus that of table is higher in chest than in breast", 0.05),
     ],
 )
 def test_a_factorial_study_answers_its_declared_contrast(
@@ -51,7 +51,7 @@ def test_arms_below_chance_are_listed(tmp_path: Path) -> None:
     planned = plan_runs(plan, tmp_path / "out", plan.seeds, ())
     finished = run_all(planned, InThisProcess(FakeCommandLine(effects=effects))).finished
     sentence, _ = write_report(plan, tmp_path / "out", plan.seeds, finished, ())
-    assert sentence.endswith("Chest_text, chest_table and breast_table did not beat a map that sees no student.")
+    assert "Chest_text, chest_table and breast_table did not beat the best baseline map." in sentence
 
 
 def test_seeds_whose_runs_do_not_localize_are_left_out_of_a_contrast(tmp_path: Path) -> None:
@@ -67,15 +67,15 @@ def test_seeds_whose_runs_do_not_localize_are_left_out_of_a_contrast(tmp_path: P
     sentence, _ = write_report(plan, tmp_path / "out", plan.seeds, finished, ())
     assert sentence.startswith("The effect of distillation on localization is higher in chest than in breast.")
     assert "+0.07" in sentence
-    assert "5 of 5 planned seeds. 1 seed is left out: a run does not localize." in sentence
-    assert "Fewer than 5 seeds: read it as a hint." in sentence
+    assert "from 5 of 5 planned seeds and 80 patients. 1 seed is left out, because a run does not localize." in sentence
+    assert "With fewer than 5 seeds, this is only a hint." in sentence
 
 
 def test_a_factorial_study_of_one_seed_or_missing_arms_has_no_answer_yet(tmp_path: Path) -> None:
     plan = load_plan(write_factorial_study(tmp_path, "domain", (0,)))
     runs = plan_runs(plan, tmp_path / "out", plan.seeds, ())
     finished = run_all(runs, InThisProcess(FakeCommandLine())).finished
-    assert "needs two seeds or more" in write_report(plan, tmp_path / "out", plan.seeds, finished, ())[0]
+    assert "needs at least two seeds" in write_report(plan, tmp_path / "out", plan.seeds, finished, ())[0]
     some = [run for run in finished if run.arm.name != "breast_text"]
     assert "no finished run of breast_text" in write_report(plan, tmp_path / "out", plan.seeds, some, ())[0]
 

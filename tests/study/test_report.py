@@ -62,9 +62,9 @@ def report(folder: Path, effect: float, seeds: tuple[int, ...]) -> tuple[str, st
         (0.1, (0, 1, 2, 3, 4), "Distilled localizes better than baseline"),
         (-0.1, (0, 1, 2, 3, 4), "Distilled localizes worse than baseline"),
         (-0.001, (0, 1, 2, 3, 4), "No difference in localization"),
-        (0.1, (0, 1, 2), "Fewer than 5 seeds: read it as a hint."),
-        (0.1, (0, 1), "No answer: two seeds; run at least 5."),
-        (0.1, (0,), "No answer: one seed; one training run is no evidence about the method"),
+        (0.1, (0, 1, 2), "With fewer than 5 seeds, this is only a hint."),
+        (0.1, (0, 1), "No answer from two seeds: run at least 5."),
+        (0.1, (0,), "No answer from one seed: a single training run says nothing about the method"),
     ],
 )
 def test_the_sentence_says_what_was_seen_and_no_more(
@@ -78,16 +78,16 @@ def test_the_sentence_says_what_was_seen_and_no_more(
     estimate, low, high = map(float, found.groups())
     assert estimate == pytest.approx(effect, abs=0.01)
     assert low <= estimate <= high
-    assert "79 ROIs" in sentence or "80 ROIs" in sentence
+    assert "79 regions" in sentence or "80 regions" in sentence
 
 
-def test_the_sentence_says_when_an_arm_does_not_beat_a_trivial_map(tmp_path: Path) -> None:
+def test_the_sentence_says_when_an_arm_does_not_beat_a_baseline_map(tmp_path: Path) -> None:
     good, _, _ = report(tmp_path / "good", 0.1, (0,))
     assert "distilled 0.4" in good
-    assert "best trivial map (all-ones map) 0.0" in good
+    assert "best baseline map (all-ones map) 0.0" in good
     assert "did not beat" not in good
     bad, _, _ = report(tmp_path / "bad", -0.4, (0,))
-    assert bad.endswith("Distilled did not beat a map that sees no student.")
+    assert bad.endswith("Distilled did not beat the best baseline map.")
 
 
 def test_report_only_refuses_runs_of_other_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,7 +218,7 @@ def test_a_study_runs_through_the_real_command_line(tiny_root: Path, tmp_path: P
         config(tmp_path, name, tiny_root, student(), trainer={"callbacks": monitor})
     assert main([str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out")]) == 0
     text = (tmp_path / "out" / "report" / "index.html").read_text()
-    assert "one training run is no evidence" in text
+    assert "a single training run says nothing about the method" in text
     assert text.count("data:image/webp") >= 2
     assert '<a href="explore.html">' in text
     assert (tmp_path / "out" / "report" / "explore.html").is_file()
@@ -273,12 +273,12 @@ def test_the_files_beside_the_page_hold_what_it_shows(tmp_path: Path) -> None:
 def test_an_endpoint_that_was_changed_after_the_runs_is_exploratory(tmp_path: Path) -> None:
     sentence, page, _ = report(tmp_path, 0.1, (0, 1))
     assert "Declared before the first run" in page
-    assert "Not declared" not in sentence
+    assert "Exploratory" not in sentence
     study = tmp_path / "study.yaml"
     study.write_text(study.read_text().replace("score: iou_top_area", "score: iou_top_area, margin: 0.5"))
     assert main([str(study), "--out", str(tmp_path / "out"), "--report-only"]) == 0
     again = (tmp_path / "out" / "report" / "index.html").read_text()
-    assert "Not declared before the first run, or changed since, and so exploratory." in again
+    assert re.search(r'<p class="answer">Exploratory: .* The question was not declared before the first run', again)
     assert "Declared before the first run" not in again
 
 
@@ -287,7 +287,7 @@ def test_seeds_that_were_chosen_later_are_told(tmp_path: Path) -> None:
     assert "were declared; this report" not in page
     arguments = [str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out"), "--report-only", "--seeds", "1"]
     assert main(arguments) == 0
-    assert "seeds 0, 1 were declared; this report is of seeds 1." in path.read_text()
+    assert "seeds 0, 1 were declared; this report covers seeds 1." in path.read_text()
 
 
 def test_fewer_than_three_seeds_have_no_detectable_effect(tmp_path: Path) -> None:

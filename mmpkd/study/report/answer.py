@@ -1,4 +1,4 @@
-"""The answer of a comparison in a few sentences, plain about one seed, about nothing shown, and about looking nowhere."""
+"""The answer of a comparison: the claim, the numbers, the levels beside the best baseline map, and then the caveats."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,32 +11,34 @@ from mmpkd.study.analysis.comparison import Compared
 from mmpkd.study.analysis.contrast import Contrasted
 from mmpkd.study.analysis.progress import ALPHA
 from mmpkd.study.report.caveats import NOT_ABSENT, few_seeds, no_verdict, planned_seeds
-from mmpkd.study.report.names import AVERAGE_NAMES, BASELINE_TITLES, measure_name
+from mmpkd.study.report.names import AVERAGE_NAMES, BASELINE_TITLES, SCORED, score_name
 
 
 def answer(found: Compared) -> str:
-    """Return the answer to a comparison of two arms, with its interval."""
-    declared = found.declared
-    what = f"{measure_name(declared.measure)}, {AVERAGE_NAMES[declared.average]}, {declared.arm} minus {declared.reference}"
-    estimate = estimate_of(found)
-    seeds = planned_seeds(found.count) if found.limit != "interim" else f"{found.num_seeds} seeds"
-    has_estimate = not math.isnan(found.effect.estimate)
+    """Return the answer to a comparison of two arms.
+
+    It can be read alone: what was found, how large and how sure, from how many of the planned runs, and where it does not hold.
+    """
     said = [
         _claim(found),
+        _numbers(found),
+        _levels(found),
+        _collapsed(found),
+        not_above_baseline([found]),
         _unlike(found),
-        f"{capital(what)}: {estimate}, {seeds}, {_counts(found)}." if has_estimate else "",
         _by_finding(found.findings),
         _other_averages(found),
         NOT_ABSENT if found.verdict == "not shown" else "",
         few_seeds(found.effect.num_seeds) if found.limit is None else "",
         _may_collapse(found),
-        against_chance(found),
     ]
     return " ".join(part for part in said if part)
 
 
 def _claim(found: Compared) -> str:
-    """Return the verdict as a sentence: of runs that localize, if some do not."""
+    """Return the verdict as a sentence, or why there is none."""
+    if found.limit is not None:
+        return no_verdict(found.limit, found.count)
     declared = found.declared
     arms = f"{declared.arm} and {declared.reference}"
     claims: Mapping[Verdict, str] = {
@@ -45,11 +47,46 @@ def _claim(found: Compared) -> str:
         "equivalent": f"{arms} localize equally well within ± {declared.margin}",
         "not shown": f"no difference in localization between {arms} is shown",
     }
-    claim = claims[found.verdict] if found.limit is None else ""
-    if not found.collapse.happened:
-        return f"{capital(claim)}." if found.limit is None else no_verdict(found.limit, found.count)
-    among = f"Of the {sum(found.collapse.localizing)} seeds whose runs both localize, {claim}."
-    return f"{_collapsed(found)} {among if found.limit is None else no_verdict(found.limit, found.count)}"
+    claim = claims[found.verdict]
+    # the claim is about seeds that localize: the others are counted, not averaged in
+    among = f"Among the {sum(found.collapse.localizing)} seeds whose runs both localize, {claim}."
+    return among if found.collapse.happened else f"{capital(claim)}."
+
+
+def _numbers(found: Compared) -> str:
+    """Return the difference with its interval, what it is a mean of, and what it was computed from."""
+    declared = found.declared
+    what = f"difference in {score_name(declared.measure)}, {declared.arm} minus {declared.reference}"
+    # an interim answer has named the planned seeds already
+    seeds = f"{found.num_seeds} seeds" if found.limit == "interim" else planned_seeds(found.count)
+    if math.isnan(found.effect.estimate):
+        return f"Asked for: {what}. Finished: {seeds}."
+    estimand = f"{AVERAGE_NAMES[declared.average]}, {SCORED[declared.unit]}"
+    return f"{capital(what)}: {estimate_of(found)}. This is the {estimand}, from {seeds} and {_counts(found)}."
+
+
+def _levels(found: Compared) -> str:
+    """Return the mean scores of both arms beside that of the best baseline map: a difference below it means little."""
+    declared = found.declared
+    levels = found.levels
+    own = f"{declared.arm} {levels.arm:.3f}, {declared.reference} {levels.reference:.3f}"
+    if levels.baseline is None:
+        return f"Mean scores: {own}; no baseline map was scored."
+    what = "Mean scores of all runs" if found.collapse.happened else "Mean scores"
+    title = BASELINE_TITLES[levels.baseline.name]
+    best = f"{title[:1].lower()}{title[1:]}"
+    return f"{what}: {own}; best baseline map ({best}) {levels.baseline.value:.3f}."
+
+
+def _collapsed(found: Compared) -> str:
+    """Return how many runs of each arm do not localize, and the test of whether the arms differ in that."""
+    declared, collapse = found.declared, found.collapse
+    if not collapse.happened:
+        return ""
+    arms = (declared.arm, collapse.arm), (declared.reference, collapse.reference)
+    counts = " and ".join(f"{sum(own)} of {len(own)} runs of {name}" for name, own in arms)
+    test = f"Fisher's exact test of a difference in that: p = {collapse.p_value:.3f}"
+    return f"{capital(counts)} do not localize better than the best baseline map ({test})."
 
 
 def _unlike(found: Compared) -> str:
@@ -59,34 +96,23 @@ def _unlike(found: Compared) -> str:
     return f"The arms also differ in {listed(found.unlike)}."
 
 
-def _collapsed(found: Compared) -> str:
-    """Return how many runs of each arm do not localize, and whether the arms differ in that."""
-    declared, collapse = found.declared, found.collapse
-    floor = found.levels.baseline
-    assert floor is not None
-    arms = (declared.arm, collapse.arm), (declared.reference, collapse.reference)
-    counts = " and ".join(f"{sum(own)} of {len(own)} runs of {name}" for name, own in arms)
-    title = BASELINE_TITLES[floor.name]
-    best = f"{title[:1].lower()}{title[1:]} ({floor.value:.3f})"
-    test = f"Fisher's exact test of a difference between the arms: p = {collapse.p_value:.3f}"
-    return f"{capital(counts)} do not localize better than the {best} ({test})."
-
-
 def _counts(found: Compared) -> str:
+    """Return how many regions and patients an estimate was computed from, and what was left out."""
     overall = found.overall
-    what = "images" if found.declared.unit == "image" else "ROIs"
+    what = "images" if found.declared.unit == "image" else "regions"
     counts = f"{overall.num_rois} {what} of {overall.num_patients} patients"
     if round(overall.num_effective) < overall.num_patients:
-        counts += f" (which count as {overall.num_effective:.0f} of equal weight)"
+        counts += f" (as precise as {overall.num_effective:.0f} patients of equal weight)"
     if overall.num_undefined:
-        counts += f" ({overall.num_undefined} differences are undefined and left out)"
+        differences = "difference" if overall.num_undefined == 1 else "differences"
+        counts += f" ({overall.num_undefined} undefined {differences} left out)"
     if overall.left_out:
-        counts += f", without {' and '.join(overall.left_out)}, which fewer than {MIN_FINDING_PATIENTS} patients have"
+        counts += f", without {' and '.join(overall.left_out)} (fewer than {MIN_FINDING_PATIENTS} patients)"
     return counts
 
 
 def _by_finding(findings: ByFinding) -> str:
-    """Say whether the difference differs between findings."""
+    """Say whether the difference varies between findings."""
     if not findings.differing:
         return ""
     parts = []
@@ -94,33 +120,34 @@ def _by_finding(findings: ByFinding) -> str:
         names = [own.finding for own in findings.differing if own.is_higher == is_higher]
         if names:
             parts.append(f"{word} for {', '.join(names)}")
-    return f"It differs between findings: {'; '.join(parts)}."
+    return f"The difference varies between findings; compared with their mean, it is {'; '.join(parts)}."
 
 
 def _other_averages(found: Compared) -> str:
-    """Say which average has the other sign."""
+    """Say which other averages have the opposite sign."""
     own = found.effect.estimate
     others = [other for other in found.described if other.effect.estimate * own < 0]
     said = [f"the {AVERAGE_NAMES[other.average]} ({other.effect.estimate:+.3f})" for other in others]
     have = "has" if len(said) == 1 else "have"
-    return f"{capital(' and '.join(said))} {have} the other sign." if said else ""
+    return f"{capital(' and '.join(said))} {have} the opposite sign." if said else ""
 
 
 def _may_collapse(found: Compared) -> str:
-    """Say how many runs may still not localize where all of a few did."""
+    """Say how many further runs may fail to localize although none of these did."""
     if (
         found.verdict not in ("higher", "lower", "equivalent")
         or found.collapse.happened
         or found.levels.baseline is None
     ):
         return ""
-    return f"All runs localize; up to {100 * may_collapse(found.num_seeds):.0f} % of further ones may not."
+    share = 100 * may_collapse(found.num_seeds)
+    return f"All runs localize, but up to {share:.0f} % of further runs may not (95 % upper limit)."
 
 
 def estimate_of(found: Compared | Contrasted) -> str:
     """Return an estimate with the interval that its verdict rests on.
 
-    Two one-sided tests at 5 % rest on the interval of 90 %, a planned look on a wider one.
+    Two one-sided tests at 5 % rest on the 90 % interval, and a planned look on a wider one than 95 %.
     """
     alpha = found.count.level or ALPHA
     is_equivalence = found.verdict == "equivalent"
@@ -140,31 +167,18 @@ def listed(names: Sequence[str]) -> str:
 
 
 def capital(name: str) -> str:
-    """Return a text with a capital letter at its beginning."""
+    """Return a text with its first letter in upper case."""
     return name[:1].upper() + name[1:]
 
 
-def against_chance(found: Compared) -> str:
-    """Say how both arms do against a map that knows nothing of the image: a difference below it means little."""
-    declared = found.declared
-    levels = found.levels
-    own = f"{declared.arm} {levels.arm:.3f}, {declared.reference} {levels.reference:.3f}"
-    if levels.baseline is None:
-        return f"Levels: {own}; no trivial map was scored."
-    name = BASELINE_TITLES[levels.baseline.name]
-    best = f"{name[:1].lower()}{name[1:]}"
-    what = "Levels of all runs" if found.collapse.happened else "Levels"
-    return f"{what}: {own}, best trivial map ({best}) {levels.baseline.value:.3f}.{not_above_chance([found])}"
-
-
-def not_above_chance(comparisons: Sequence[Compared]) -> str:
-    """Name the arms that are not better than the best baseline map."""
+def not_above_baseline(comparisons: Sequence[Compared]) -> str:
+    """Name the arms that did not beat the best baseline map; an empty text if all did."""
     below: list[str] = []
     for found in comparisons:
         below += _arms_below(found)
     if not below:
         return ""
-    return f" {capital(listed(tuple(dict.fromkeys(below))))} did not beat a map that sees no student."
+    return f"{capital(listed(tuple(dict.fromkeys(below))))} did not beat the best baseline map."
 
 
 def _arms_below(found: Compared) -> list[str]:

@@ -1,4 +1,4 @@
-"""Sentences that say how far the report of a study can be trusted."""
+"""Sentences about how far the report of a study can be trusted."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,25 +9,25 @@ from mmpkd.study.analysis.comparison import Limit
 from mmpkd.study.analysis.progress import SeedCount
 from mmpkd.study.plan.declaration import declared_seeds
 
-SINGLE_SEED = f"one training run is no evidence about the method; run at least {MIN_SEEDS} seeds"
+SINGLE_SEED = f"a single training run says nothing about the method; run at least {MIN_SEEDS} seeds"
 _LIMITS: dict[Limit, str] = {
-    "one_seed": f"No answer: one seed; {SINGLE_SEED}.",
-    "two_seeds": f"No answer: two seeds; run at least {MIN_SEEDS}.",
-    "few_localize": f"No answer: fewer than {MIN_PAIRS} seeds whose runs all localize.",
+    "one_seed": f"No answer from one seed: {SINGLE_SEED}.",
+    "two_seeds": f"No answer from two seeds: run at least {MIN_SEEDS}.",
+    "few_localize": f"No answer: the runs of both arms localize in fewer than {MIN_PAIRS} seeds.",
 }
-NOT_ABSENT = "Not shown is not the same as absent."
-NOT_DECLARED = "Not declared before the first run, or changed since, and so exploratory."
+NOT_ABSENT = "This does not show that there is none."
+NOT_DECLARED = "The question was not declared before the first run, or was changed since: the result is exploratory."
 
 
 def no_verdict(limit: Limit, count: SeedCount) -> str:
-    """Return why nothing is claimed."""
+    """Return why no verdict is given."""
     if limit == "interim":
-        return f"Interim, {count.finished} of {count.planned} planned seeds, no verdict{_unfinished(count)}."
+        return f"No verdict yet: {count.finished} of {count.planned} planned seeds are finished{_unfinished(count)}."
     return _LIMITS[limit]
 
 
 def planned_seeds(count: SeedCount) -> str:
-    """Return how many of the planned seeds an answer is made of."""
+    """Return how many of the planned seeds an answer is based on."""
     return f"{count.finished} of {count.planned} planned seeds{_unfinished(count)}"
 
 
@@ -41,18 +41,18 @@ def _unfinished(count: SeedCount) -> str:
 
 
 def few_seeds(num_seeds: int) -> str:
-    """Return what to add to an answer from a few seeds, or an empty text."""
-    return f"Fewer than {MIN_SEEDS} seeds: read it as a hint." if num_seeds < MIN_SEEDS else ""
+    """Return a caveat for an answer from few seeds, or an empty text."""
+    return f"With fewer than {MIN_SEEDS} seeds, this is only a hint." if num_seeds < MIN_SEEDS else ""
 
 
 def other_seeds(out: Path, seeds: Sequence[int]) -> str:
-    """Return what to say if a report is of other seeds than were declared before the first run, or an empty text."""
+    """Return a caveat if the seeds of a report differ from those declared before the first run, or an empty text."""
     declared = declared_seeds(out)
     if declared is None or set(declared) == set(seeds):
         return ""
     return (
-        f"Before the first run, seeds {_listed(declared)} were declared; this report is of seeds {_listed(seeds)}. Seeds that "
-        "are chosen when results are known show a difference too often."
+        f"Before the first run, seeds {_listed(declared)} were declared; this report covers seeds {_listed(seeds)}. Choosing "
+        "seeds after seeing results leads to too many false claims."
     )
 
 

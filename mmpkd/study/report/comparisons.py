@@ -24,13 +24,13 @@ _KINDS: dict[Kind, str] = {"primary": "Primary endpoint", "family": "Declared fa
 
 @dataclass(frozen=True)
 class Shown:
-    """A comparison that a report shows.
+    """A comparison to show in a report.
 
     Attributes:
-        found: What it gave.
-        kind: What it is to the study.
-        test_set: Name of the other data set that it is made on, "" for the study's own.
-        member: Its place in the family, or None.
+        found: Result of the comparison.
+        kind: Its role in the study.
+        test_set: Name of the other data set that it was made on, "" for the study's own.
+        member: Its result within the family, or None if it is not a member.
     """
 
     found: Compared
@@ -40,7 +40,7 @@ class Shown:
 
     @property
     def figure_name(self) -> str:
-        """Name of its figure, without an ending."""
+        """Name of the figure, without a suffix."""
         declared = self.found.declared
         names = (self.test_set, declared.arm, declared.reference, declared.attribution, declared.score)
         return "_".join(name for name in ("forest", *names) if name)
@@ -51,7 +51,7 @@ class AverageRow:
     """A difference by one average.
 
     Attributes:
-        title: What is averaged.
+        title: The average in words.
         difference: The difference.
     """
 
@@ -64,10 +64,10 @@ class MatchedRow:
     """A difference at equal recognition.
 
     Attributes:
-        title: What is held equal.
-        note: What to keep in mind, or "".
+        title: The quantity that is held equal.
+        note: Verdict in words, or "".
         effect: The difference.
-        num: Pairs of regions behind it, over all seeds.
+        num: Number of pairs of regions, over all seeds.
     """
 
     title: str
@@ -78,18 +78,18 @@ class MatchedRow:
 
 @dataclass(frozen=True)
 class Entry:
-    """A comparison as the page shows it.
+    """A comparison in the words of the page.
 
     Attributes:
-        found: What it gave.
-        heading: What it is, in words.
-        is_declared: Whether it was declared before the first run, as primary endpoint or in the family.
-        measure: What was measured, in words.
+        found: Result of the comparison.
+        heading: Heading of the section.
+        is_declared: Whether the study declares it, as primary endpoint or in the family.
+        measure: The measure in words.
         interval: How the interval was computed, in words.
-        forest: Its figure, as an SVG element.
-        averages: The difference by each average, the declared one first.
+        forest: The figure, as an SVG element.
+        averages: The difference by each average, starting with the declared one.
         matched: The difference at equal recognition.
-        member: Its place in the family, or None.
+        member: Its result within the family, or None if it is not a member.
     """
 
     found: Compared
@@ -109,7 +109,7 @@ class UnansweredRow:
 
     Attributes:
         declared: The comparison.
-        reason: Why it has none, in words.
+        reason: Why there is no answer, in words.
     """
 
     declared: Comparison
@@ -123,8 +123,8 @@ def shown_comparisons(
 
     Args:
         plan: The study.
-        conclusions: What it computed.
-        external: Finished runs by the other data set that they were tested on.
+        conclusions: Conclusions of the study.
+        external: Finished runs, by the other data set that they were tested on.
     """
     if conclusions.primary is not None:
         yield Shown(conclusions.primary, "primary")
@@ -140,7 +140,7 @@ def shown_comparisons(
 
 
 def entry(shown: Shown, figures: Path) -> Entry:
-    """Return what the page shows of a comparison, and write its figure."""
+    """Put a comparison into the words of the page, and draw its figure."""
     found = shown.found
     label = f"{found.declared.arm} minus {found.declared.reference}"
     figure = forest_plot([found.overall, *found.by_finding], label)
@@ -162,7 +162,7 @@ def entry(shown: Shown, figures: Path) -> Entry:
 
 
 def unanswered(conclusions: Conclusions) -> list[UnansweredRow]:
-    """Return the comparisons of the family without an answer."""
+    """Return the comparisons of the family that have no answer."""
     return [
         UnansweredRow(own.declared, no_answer(own.found))
         for own in conclusions.family
@@ -171,10 +171,10 @@ def unanswered(conclusions: Conclusions) -> list[UnansweredRow]:
 
 
 def average_row(found: Difference) -> AverageRow:
-    """Return a difference by one average in the words of the page."""
+    """Put a difference by one average into the words of the page."""
     return AverageRow(AVERAGE_NAMES[found.average], found)
 
 
 def matched_row(matched: Matched) -> MatchedRow:
-    """Return a difference at equal recognition in the words of the page."""
+    """Put a difference at equal recognition into the words of the page."""
     return MatchedRow(INSTRUMENT, BEYOND_NAMES[matched.verdict], matched.effect, matched.num_rois)

@@ -21,12 +21,12 @@ GREY = "#9aa5b1"
 # distinct for colour-blind readers, and dark enough on white (Okabe & Ito 2008)
 ARM_COLORS = ("#1f2933", "#0b6e99", "#b3530a", "#8a3b78", "#2f7d4f")
 MARKERS = ("o", "s", "^", "D", "v")
-# narrow enough that its letters can be read on a phone
+# inches; narrow enough to be readable on a phone
 WIDTH = 5.0
 
 
 class Estimated(Protocol):
-    """What a row of a forest plot shows: a `Difference` does."""
+    """Values of a row of a forest plot; `Difference` has them."""
 
     @property
     def finding(self) -> str:
@@ -34,11 +34,11 @@ class Estimated(Protocol):
 
     @property
     def effect(self) -> Effect:
-        """The estimate with its interval."""
+        """Estimate with its interval."""
 
     @property
     def num_rois(self) -> int:
-        """What it was made from."""
+        """Number of regions behind the estimate."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Estimate:
     """A row of a forest plot.
 
     Attributes:
-        name: What it is of.
-        effect: The estimate with its interval.
-        is_overall: Whether it is of everything that the other rows are parts of.
+        name: Name of the row.
+        effect: Estimate with its interval.
+        is_overall: Whether it covers everything that the other rows are parts of.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Estimate:
 
 
 def forest_plot(differences: Sequence[Estimated], label: str) -> Figure:
-    """Draw estimates with 95 % intervals, one row each, the first one bold.
+    """Draw differences with 95 % intervals, one row each, the first one bold.
 
     Args:
         differences: Rows from top to bottom.
@@ -76,7 +76,7 @@ def forest(rows: Sequence[Estimate], label: str, title: str) -> Figure:
     Args:
         rows: Rows from top to bottom.
         label: Label of the axis.
-        title: What the figure shows, for those who do not see it.
+        title: Text alternative of the figure, for screen readers.
     """
     figure = Figure(figsize=(WIDTH, 0.8 + 0.3 * len(rows)), layout="constrained", label=title)
     axes = figure.add_subplot()
@@ -99,7 +99,7 @@ def forest(rows: Sequence[Estimate], label: str, title: str) -> Figure:
 
 
 def plain_axes(axes: Axes, x_label: str, y_label: str) -> None:
-    """Label axes, and leave out the lines that say nothing."""
+    """Label the axes and hide the upper and the right spine."""
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.spines[["top", "right"]].set_visible(False)
@@ -110,7 +110,7 @@ def save(figure: Figure, path: Path) -> str:
 
     Args:
         figure: The figure.
-        path: Where, without an ending.
+        path: Path of the files, without a suffix.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     svg = as_svg(figure)
@@ -120,7 +120,7 @@ def save(figure: Figure, path: Path) -> str:
 
 
 def as_svg(figure: Figure) -> str:
-    """Return a figure as SVG, with its label as title; equal figures give equal text. Letters stay letters."""
+    """Return a figure as SVG, with its label as the title. Equal figures give equal text, and letters stay text."""
     buffer = BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "mmpkd", "svg.fonttype": "none"}):
         metadata = {"Date": None, "Title": figure.get_label() or None}
@@ -129,16 +129,16 @@ def as_svg(figure: Figure) -> str:
 
 
 def inline(svg: str) -> str:
-    """Return the element alone; it has a view box, so that it scales with the page."""
+    """Return the SVG element without the XML header; its view box makes it scale with the page."""
     return svg[svg.index("<svg") :]
 
 
 def with_own_ids(svg: str, prefix: str) -> str:
-    """Return an SVG element that can stand on a page with others: no two elements of a page may have the same `id`.
+    """Make the identifiers of an SVG element unique, since no two elements of a page may have the same `id`.
 
     Args:
-        svg: The element, as from `inline`.
-        prefix: Put before each identifier that something refers to; the others are removed.
+        svg: SVG element from `inline`.
+        prefix: Prefix of each identifier that something refers to. The other identifiers are removed.
     """
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
 

@@ -1,4 +1,4 @@
-"""The files beside the page of a report: every number that it shows, to compute with."""
+"""The files beside the page of a report: every number on the page, ready to compute with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ class FileLink:
     """A file beside the page.
 
     Attributes:
-        path: Its path, relative to the page.
-        content: What it holds, in words.
+        path: Path relative to the page.
+        content: Description of its content.
     """
 
     path: str
@@ -25,7 +25,7 @@ class FileLink:
 
 
 def file_links(folder: Path, has_rois: bool) -> tuple[FileLink, ...]:
-    """Return the files beside the page of a report, to be linked from it.
+    """Return links to the files beside the page of a report.
 
     Args:
         folder: Folder of the report, with its figures.
@@ -46,7 +46,7 @@ def write_files(folder: Path, tables: Sequence[RunTables], arms: Sequence[Grid])
     Args:
         folder: Folder of the report.
         tables: All finished runs.
-        arms: The tables of arms.
+        arms: Tables of arms.
     """
     results_table(tables).to_csv(folder / "results.csv", index=False)
     frames = [
@@ -60,7 +60,7 @@ def write_files(folder: Path, tables: Sequence[RunTables], arms: Sequence[Grid])
 
 
 def _latex(grid: Grid) -> str:
-    """Return a grid as a table for the package booktabs."""
+    """Return a grid as a LaTeX table, which needs the package booktabs."""
     frame = pd.DataFrame(
         [map(_latex_cell, row.cells) for row in grid.rows],
         index=[row.name.replace("_", r"\_") for row in grid.rows],

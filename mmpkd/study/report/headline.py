@@ -1,4 +1,4 @@
-"""The answer of a study: to its comparison or its contrast, or why there is none."""
+"""The headline of a study: the answer to its comparison or its contrast, or why there is none."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,16 +7,16 @@ from mmpkd.study.analysis.answers import Conclusions, Unanswered
 from mmpkd.study.analysis.comparison import Compared
 from mmpkd.study.analysis.contrast import Contrasted
 from mmpkd.study.plan.questions import Contrast, Factorial
-from mmpkd.study.report.answer import answer, estimate_of, not_above_chance
+from mmpkd.study.report.answer import answer, estimate_of, not_above_baseline
 from mmpkd.study.report.caveats import NOT_ABSENT, few_seeds, no_verdict, planned_seeds
-from mmpkd.study.report.names import AVERAGE_NAMES, measure_name
+from mmpkd.study.report.names import AVERAGE_NAMES, SCORED, score_name
 
 
 def headline(conclusions: Conclusions) -> str:
-    """Return the answer to the question that the study asks, or why there is none."""
+    """Return the answer to the question of the study, or why there is none."""
     endpoint = conclusions.endpoint
     if isinstance(endpoint, Unanswered):
-        return f"{no_answer(endpoint)}{not_above_chance(conclusions.exploratory)}"
+        return f"{no_answer(endpoint)} {not_above_baseline(conclusions.exploratory)}".strip()
     if isinstance(endpoint, Contrasted):
         return contrast_answer(endpoint, conclusions.exploratory)
     return answer(endpoint)
@@ -28,7 +28,7 @@ def no_answer(found: Unanswered) -> str:
         return f"No answer yet: no finished run of {' and '.join(found.arms)}."
     reasons = {
         "no_rois": "the test split has no regions of interest.",
-        "one_seed": "a contrast between domains needs two seeds or more; see the differences below.",
+        "one_seed": "a contrast between domains needs at least two seeds; the report shows the difference in each domain.",
         "not_comparable": found.detail,
     }
     return f"No answer: {reasons[found.why]}"
@@ -39,7 +39,7 @@ def contrast_answer(found: Contrasted, behind: Sequence[Compared]) -> str:
 
     Args:
         found: The contrast.
-        behind: The differences behind it.
+        behind: The comparisons that it is computed from.
     """
     declared = found.declared
     estimate = estimate_of(found)
@@ -47,15 +47,17 @@ def contrast_answer(found: Contrasted, behind: Sequence[Compared]) -> str:
         claim = f"{_contrast_claims(declared)[declared.contrast][found.verdict]}."
     else:
         claim = no_verdict(found.limit, found.count)
-    what = f"{measure_name(declared.measure)}, {AVERAGE_NAMES[declared.average]}"
+    estimand = f"{AVERAGE_NAMES[declared.average]}, {SCORED[declared.unit]}"
     seeds = "1 seed is" if found.num_collapsed == 1 else f"{found.num_collapsed} seeds are"
-    left_out = f"{seeds} left out: a run does not localize." if found.num_collapsed else ""
+    left_out = f"{seeds} left out, because a run does not localize." if found.num_collapsed else ""
     said = [
-        f"{claim} Contrast of {declared.contrast} in {what}: {estimate}, {planned_seeds(found.count)}.",
+        claim,
+        f"Contrast of {declared.contrast} in {score_name(declared.measure)}: {estimate}.",
+        f"This is the {estimand}, from {planned_seeds(found.count)} and {found.num_patients} patients.",
+        not_above_baseline(behind),
         left_out,
         NOT_ABSENT if found.verdict == "not shown" else "",
         few_seeds(found.num_seeds) if found.limit is None else "",
-        not_above_chance(behind).strip(),
     ]
     return " ".join(part for part in said if part)
 
@@ -68,7 +70,7 @@ def _contrast_claims(declared: Factorial) -> Mapping[Contrast, Mapping[Verdict, 
         "domain": {
             "higher": f"The effect of distillation on localization is higher in {first} than in {second}",
             "lower": f"The effect of distillation on localization is lower in {first} than in {second}",
-            "equivalent": f"The effect of distillation on localization is equal in {first} and {second} within ± {margin}",
+            "equivalent": f"The effect of distillation on localization is the same in {first} and {second} within ± {margin}",
             "not shown": f"No difference in the effect of distillation between {first} and {second} is shown",
         },
         "form": {
@@ -78,9 +80,9 @@ def _contrast_claims(declared: Factorial) -> Mapping[Contrast, Mapping[Verdict, 
             "not shown": f"No difference between distilling from {form} and from {other} is shown",
         },
         "interaction": {
-            "higher": f"The difference of {form} from {other} is higher in {first} than in {second}",
-            "lower": f"The difference of {form} from {other} is lower in {first} than in {second}",
-            "equivalent": f"The difference of {form} from {other} is equal in {first} and {second} within ± {margin}",
+            "higher": f"The effect of {form} minus that of {other} is higher in {first} than in {second}",
+            "lower": f"The effect of {form} minus that of {other} is lower in {first} than in {second}",
+            "equivalent": f"The effect of {form} minus that of {other} is the same in {first} and {second} within ± {margin}",
             "not shown": f"No interaction of domain ({first}, {second}) and form ({form}, {other}) is shown",
         },
     }

@@ -1,4 +1,4 @@
-"""How the report calls scores, baseline maps and methods."""
+"""The report's names for scores, baseline maps and methods."""
 
 from mmpkd.attribution import BASELINE_MAPS
 from mmpkd.statistics.effects import IntervalMethod
@@ -22,9 +22,9 @@ SCORE_NAMES = {
 
 CLASSIFICATION_NAMES = {"auroc": "AUROC", "auprc": "AUPRC", "ece": "ECE"}
 INTERVAL_NAMES: dict[IntervalMethod, str] = {
-    "added": "over seeds and over patients, half-widths added as squares",
-    "patients": "over patients, about these two runs only (jackknife)",
-    "seeds": "t over seeds",
+    "added": "over seeds and over patients, half-widths added in quadrature",
+    "patients": "over patients (jackknife), for these two runs only",
+    "seeds": "Student's t over seeds",
 }
 AVERAGE_NAMES: dict[Average, str] = {
     "patients": "mean over patients",
@@ -32,16 +32,26 @@ AVERAGE_NAMES: dict[Average, str] = {
     "regions": "mean over regions",
 }
 UNIT_NAMES: dict[Unit, str] = {"finding": "regions of one finding", "image": "all regions of an image together"}
-INSTRUMENT = "recognition (the other seeds' confidence as instrument)"
+# the unit of a measure as part of a sentence
+SCORED: dict[Unit, str] = {
+    "finding": "each finding scored separately",
+    "image": "all regions of an image scored together",
+}
+INSTRUMENT = "recognition (instrument: confidence of the other seeds)"
 BEYOND_NAMES: dict[Beyond, str] = {
     "beyond": "There is a difference beyond recognition.",
-    "not shown": f"No difference beyond recognition, and beyond {100 * GUARD:.0f} % of the unadjusted one, is shown.",
-    "no claim": "Fewer than three seeds: no claim.",
-    "cannot be told": "Runs have too little confidence in common to tell.",
+    "not shown": f"No difference beyond recognition (and {100 * GUARD:.0f} % of the unadjusted difference) is shown.",
+    "no claim": "No claim from fewer than three seeds.",
+    "cannot be told": "The runs' confidences agree too little to tell.",
 }
 
 
+def score_name(measure: Measure) -> str:
+    """Return the score and the attribution in words."""
+    return f"{SCORE_NAMES.get(measure.score, measure.score)} of {measure.attribution.replace('_', ' ')}"
+
+
 def measure_name(measure: Measure) -> str:
-    """Return what was measured, in words."""
-    name = f"{SCORE_NAMES.get(measure.score, measure.score)} of {measure.attribution.replace('_', ' ')}"
+    """Return score, attribution and unit in words; the unit only if it is not the usual one."""
+    name = score_name(measure)
     return f"{name} on {UNIT_NAMES[measure.unit]}" if measure.unit == "image" else name

@@ -29,20 +29,20 @@ class Page:
     Attributes:
         plan: The study.
         seeds: Seeds of the student arms.
-        sentence: The answer.
-        conclusions: What the study computed.
-        as_declared: Whether the questions are those that were declared before the first run.
-        entries: The comparisons.
-        unanswered: Those of the family that have no answer.
-        notes: Sentences at the top.
+        sentence: The headline.
+        conclusions: Conclusions of the study.
+        as_declared: Whether the questions are the ones declared before the first run.
+        entries: Comparisons with an answer.
+        unanswered: Comparisons of the family without an answer.
+        notes: Notes at the top.
         sections: Tables by domain and test set.
-        monitors: Validation scores that checkpoints were chosen by.
+        monitors: Validation scores that chose the checkpoints.
         provenance: What the runs were made from.
-        circumstances: When and on what they were made.
-        command: The command that makes them.
+        circumstances: When and on which hardware the runs were made.
+        command: Command that makes the runs.
         failed: Runs that failed.
-        files: Files beside the page, relative to it, by what they hold.
-        explorers: Pages of every scored image, or why there are none.
+        files: Files beside the page.
+        explorers: Explorers by domain, or why there are none.
     """
 
     plan: StudyPlan

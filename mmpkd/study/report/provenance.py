@@ -20,14 +20,14 @@ class Provenance:
 
     Attributes:
         name: Name of the run.
-        folder: Its folder, relative to that of the study.
-        files: Its files that can be read as text, relative to that folder.
-        commit: Commit that it was tested with, or `none`.
+        folder: Its folder, relative to the folder of the study.
+        files: Its text files, relative to its folder.
+        commit: Commit of the code that tested it, or `none`.
         settings: Fingerprint of its settings.
         teacher: Folder of its teacher, or "".
         train: Fingerprint of its training data, or "".
         test: Fingerprint of its test data, or "".
-        epochs: Epochs of its training, or None.
+        epochs: Number of epochs of its training, or None.
     """
 
     name: str
@@ -43,12 +43,12 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Circumstances:
-    """When and on what the runs were made; it is all of a page that differs between equal studies.
+    """When and on which hardware the runs were made. Nothing else on a page differs between equal studies.
 
     Attributes:
-        dates: Days of the first and the last test, in UTC; empty for runs that did not record it.
+        dates: Days of the first and the last test, in UTC; empty if the runs did not record them.
         hardware: Processors and GPUs.
-        minutes: Duration of all runs one after another, each in its last start, or None if it is not known of some.
+        minutes: Total duration of all runs, each since its last start; None if that of some run is unknown.
     """
 
     dates: tuple[str, ...]
@@ -92,12 +92,12 @@ def circumstances(tables: Sequence[RunTables]) -> Circumstances:
 
 
 def study_command(plan: StudyPlan, seeds: Sequence[int], tables: Sequence[RunTables]) -> str:
-    """Return the command that makes the runs of a report, from the study's file.
+    """Return the command that makes the runs of a report from the study file.
 
     Args:
         plan: The study.
         seeds: Seeds of the student arms.
-        tables: Its finished runs, one or more.
+        tables: Its finished runs, at least one.
     """
     words = ["mmpkd", "study", f"{plan.name}.yaml"]
     if tuple(seeds) != plan.seeds:

@@ -1,4 +1,4 @@
-"""The report of a study: a page, and beside it every number and figure."""
+"""The report of a study: a page, and files with every number and figure on it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,9 +29,9 @@ def write_report(
 ) -> tuple[str, Path]:
     """Write the folder `report`.
 
-    `index.html` is the report, and `explore.html` has every scored image with its maps; `results.csv` has every score of every
+    `index.html` is the report, and `explore.html` shows every scored image with its maps. `results.csv` has every score of every
     run, `roi.parquet` every region of interest, `arms.tex` the table of arms, and `figures` each figure as PNG and SVG. Equal
-    runs give equal files. If the runs are tracked in W&B, the answer is, too; the explorer is not.
+    runs give equal files. If the runs are tracked in W&B, the answer is logged there as well, but not the explorer.
 
     Args:
         plan: The study.
@@ -41,7 +41,7 @@ def write_report(
         failed: Runs that failed.
 
     Returns:
-        The answer in one sentence, and the path of the page.
+        The headline, and the path of the page.
 
     Raises:
         StudyError: If no run is finished.
@@ -61,7 +61,7 @@ def write_report(
 def _page(
     plan: StudyPlan, out: Path, seeds: Sequence[int], tables: Sequence[RunTables], failed: Sequence[FailedRun]
 ) -> Page:
-    """Return what the page shows, and write its figures and the explorer."""
+    """Return the content of the page, and write its figures and the explorer."""
     own = tested_on(tables, "")
     external = {other.name: tested_on(tables, other.name) for other in plan.external}
     broken = frozenset((run.run.arm.name, run.run.seed) for run in failed)
@@ -93,13 +93,13 @@ def _page(
 def _sentence(conclusions: Conclusions, as_declared: bool) -> str:
     sentence = headline(conclusions)
     is_answer = not isinstance(conclusions.endpoint, Unanswered)
-    return f"{NOT_DECLARED} {sentence}" if is_answer and not as_declared else sentence
+    return f"Exploratory: {sentence} {NOT_DECLARED}" if is_answer and not as_declared else sentence
 
 
 def _sections(
     plan: StudyPlan, own: Sequence[RunTables], external: Mapping[str, Sequence[RunTables]], figures: Path
 ) -> tuple[Section, ...]:
-    """Return the parts of each domain of the study, and of each other data set, and write their figures."""
+    """Return the section of each domain and each other data set, and draw their figures."""
     found = [section(plan, domain, own, figures) for domain in domains(plan)]
     found += [section(plan, external_domain(plan, other), external[other.name], figures) for other in plan.external]
     return tuple(shown for shown in found if shown is not None)
@@ -108,7 +108,7 @@ def _sections(
 def _entries(
     plan: StudyPlan, conclusions: Conclusions, external: Mapping[str, Sequence[RunTables]], figures: Path
 ) -> tuple[Entry, ...]:
-    """Return what the page shows of each comparison, and write the figures."""
+    """Return each comparison in the words of the page, and draw the figures."""
     shown = list(shown_comparisons(plan, conclusions, external))
     if shown:
         figures.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The answer of a study as a W&B run of its own, beside those of its arms."""
+"""The answer of a study as a W&B run of its own, in the group of its other runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +17,10 @@ FOLDER = ".summary"
 
 
 def track_summary(page: Page, out: Path, finished: Sequence[Run]) -> None:
-    """Log estimate, interval and p-value, the table of arms, and the figures; no image and no identifier of a sample.
+    """Log estimate, interval and p-value, the table of arms, and the figures, but no image and no identifier of a sample.
 
-    The run is online or offline as the runs of the study are, and goes on as the same run when the report is written again.
-    Nothing happens if they are not tracked.
+    The W&B run is online or offline like the runs of the study, and is resumed when the report is written again. Nothing is
+    logged if the runs are not tracked.
 
     Args:
         page: The report.
@@ -49,7 +49,7 @@ def track_summary(page: Page, out: Path, finished: Sequence[Run]) -> None:
 
 
 def _settings(finished: Sequence[Run]) -> dict[str, Any]:
-    """Return how the runs of the study are tracked."""
+    """Return the tracking settings of the runs."""
     paths = [run.record.config for run in finished]
     known = [path for path in paths if path.is_file()]
     settings: dict[str, Any] = yaml.safe_load(known[0].read_text())["run"] if known else {}
@@ -75,7 +75,7 @@ def _endpoint(conclusions: Conclusions) -> dict[str, float | str]:
 
 
 def _table(grid: Grid) -> tuple[list[str], list[list[str | float]]]:
-    """Return the names of the columns, and the rows: means over seeds."""
+    """Return the names of the columns, and rows of means over seeds."""
     return ["arm", *grid.columns], [_means(row) for row in grid.rows]
 
 

@@ -22,7 +22,7 @@ class AurocRow:
     Attributes:
         finding: Finding, or `all` for the mean over findings.
         arm: AUROC of the arm, mean over seeds; NaN for a finding without positives or negatives.
-        reference: AUROC of its reference.
+        reference: AUROC of the reference, likewise.
         effect: Difference, paired by image and seed.
         num_positive: Images with the finding.
         num_negative: Images without it.
@@ -52,7 +52,7 @@ class AurocPart:
 
 
 def auroc_part(pair: Pair, figures: Path, prefix: str) -> AurocPart:
-    """Return the AUROC of two arms by finding, with intervals over seeds and patients, and write its figure.
+    """Compare the AUROC of two arms by finding, with intervals over seeds and patients, and draw the figure.
 
     Args:
         pair: The arms.
@@ -64,9 +64,9 @@ def auroc_part(pair: Pair, figures: Path, prefix: str) -> AurocPart:
     """
     check_same_images([*pair.arm_runs, *pair.reference_runs])
     first = pair.reference_runs[0]
-    target = targets_of(first)
-    arm = stacked_predictions(pair.arm_runs)
-    reference = stacked_predictions(pair.reference_runs)
+    target = targets_of(first)  # (N, K)
+    arm = stacked_predictions(pair.arm_runs)  # (S, N, K)
+    reference = stacked_predictions(pair.reference_runs)  # (S, N, K)
     patient = as_codes(first.predictions["patient_id"].tolist())
     own, other = (_aurocs(preds, target) for preds in (arm, reference))
     positive = (target == 1).sum(axis=0)
@@ -92,12 +92,12 @@ def auroc_part(pair: Pair, figures: Path, prefix: str) -> AurocPart:
 
 
 def _aurocs(preds: Floats, target: Floats) -> Floats:
-    """Return the AUROC (K,) of each finding, the mean over S runs (S, N, K); NaN where it is not defined."""
+    """Return the AUROC (K,) of each finding, as the mean over S runs (S, N, K); NaN where it is undefined."""
     means = np.full(target.shape[1], np.nan)
     for k in range(target.shape[1]):
-        stated = ~np.isnan(target[:, k])
-        positive = target[stated, k] > 0.5
+        is_known = ~np.isnan(target[:, k])
+        positive = target[is_known, k] > 0.5
         if positive.any() and not positive.all():
-            once = np.ones((1, len(positive)))
-            means[k] = np.mean([weighted_auroc(run[stated, k], positive, once)[0] for run in preds])
+            once = np.ones((1, len(positive)))  # every image counts once: no bootstrap here
+            means[k] = np.mean([weighted_auroc(run[is_known, k], positive, once)[0] for run in preds])
     return means

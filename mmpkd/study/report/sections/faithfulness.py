@@ -26,9 +26,9 @@ class FaithfulnessRow:
         attribution: Name of the attribution.
         arm: Name of the arm.
         num_seeds: Runs whose faithfulness was scored.
-        num_images: Pairs of image and finding of a run.
-        means: Mean areas under the curves of deletion and insertion.
-        beyond_random: The same minus those of a random map, for the same images; empty for the random map, or without one.
+        num_images: Number of (image, finding) pairs in a run.
+        means: Mean areas under the deletion and the insertion curve.
+        beyond_random: Differences from a random map on the same images; empty for the random map, or if there is none.
     """
 
     attribution: str
@@ -40,14 +40,14 @@ class FaithfulnessRow:
 
 
 def faithfulness(tables: Sequence[RunTables], arms: Sequence[str]) -> Iterator[FaithfulnessRow]:
-    """Yield the faithfulness of each attribution in each arm; nothing where no run has scored it.
+    """Yield the faithfulness of each attribution in each arm; nothing for an arm whose runs did not score it.
 
     Args:
         tables: Runs of students.
         arms: Names of their arms, in order.
 
     Raises:
-        StudyError: If a table is damaged, or was made with another checkpoint than that of the training.
+        StudyError: If a table is damaged, or was made with a checkpoint other than the tested one.
     """
     for arm in arms:
         own = [table for table in tables if table.run.arm.name == arm and table.run.record.faithfulness.is_file()]
@@ -57,7 +57,12 @@ def faithfulness(tables: Sequence[RunTables], arms: Sequence[str]) -> Iterator[F
 
 
 def _rows(arm: str, frames: Sequence[pd.DataFrame]) -> Iterator[FaithfulnessRow]:
-    """Yield the rows of an arm, from one table a seed: a row an (image, finding), columns by score and attribution."""
+    """Yield the rows of an arm.
+
+    Args:
+        arm: Name of the arm.
+        frames: One table per seed, with a row per (image, finding) pair and columns by score and attribution.
+    """
     index = frames[0].index
     names = sorted(
         set(frames[0].columns.get_level_values("attribution")), key=lambda name: (name == RandomMap.name, name)
@@ -77,7 +82,7 @@ def _rows(arm: str, frames: Sequence[pd.DataFrame]) -> Iterator[FaithfulnessRow]
 
 
 def _by_seed(frames: Sequence[pd.DataFrame], name: str) -> list[Floats]:
-    """Return each score (S, N) of an attribution, for the pairs of the first of S tables."""
+    """Return each score (S, N) of an attribution from S tables, for the pairs of the first table."""
     index = frames[0].index
     aligned = [frame.reindex(index).xs(name, axis=1, level="attribution") for frame in frames]
     by_seed = np.stack([frame[list(SCORES)].to_numpy(dtype=np.float64) for frame in aligned])  # (S, N, 2)
@@ -92,7 +97,7 @@ def _read(table: RunTables) -> pd.DataFrame:
         raise StudyError(str(error)) from error
     if found.checkpoint != table.test.checkpoint:
         raise StudyError(
-            f"Expected {path} to be made with the checkpoint that was tested but it was made with another one. Delete "
+            f"Expected {path} to be made with the tested checkpoint but it was made with another one. Delete "
             f"{table.run.folder} and rerun."
         )
     return found.frame

@@ -35,11 +35,11 @@ class ArmMap:
 
 @dataclass(frozen=True)
 class Outline:
-    """A region that is outlined in an image.
+    """The outline of a region in an image.
 
     Attributes:
-        finding: Its finding.
-        color: Colour of its outline, for CSS.
+        finding: Finding of the region.
+        color: CSS colour of the outline.
     """
 
     finding: str
@@ -48,12 +48,12 @@ class Outline:
 
 @dataclass(frozen=True)
 class Case:
-    """A test image.
+    """A test image with the maps of all arms.
 
     Attributes:
-        name: Its identifier, or its number where identifiers stay private.
-        outlines: Its regions.
-        maps: The maps of the arms.
+        name: Identifier, or a number if identifiers are private.
+        outlines: Regions of the image.
+        maps: Maps of the arms.
     """
 
     name: str
@@ -62,12 +62,12 @@ class Case:
 
 
 def gallery(tables: Sequence[RunTables]) -> tuple[Case, ...]:
-    """Return the same test images of the first seed, side by side over the student arms."""
+    """Return test images of the first seed, each with the maps of all student arms."""
     seed = min(table.run.seed for table in tables)
     own = [table for table in tables if table.run.seed == seed]
     runs = [table.run for table in own]
     names = [path.name for path in sorted(runs[0].record.maps("test").glob("*.png"))[:NUM_CASES]]
-    # identifiers of credentialed images stay out of a page that may be passed on
+    # a report may be passed on, so it must not name credentialed images
     may_name = all(table.test.license in ("open", "synthetic") for table in tables)
     return tuple(
         Case(Path(name).stem if may_name else f"Image {position}", tuple(_outlines(own[0], name)), _maps(runs, name))
@@ -76,11 +76,11 @@ def gallery(tables: Sequence[RunTables]) -> tuple[Case, ...]:
 
 
 def _outlines(table: RunTables, name: str) -> Iterator[Outline]:
-    """Yield the regions of an image, in the order of the labels, in which their outlines were drawn."""
+    """Yield the regions of an image in the order of the labels, which is the order in which they were drawn."""
     rois = table.rois
     if rois is None:
         return
-    # an identifier may have letters that a file name cannot have, and these images are drawn without a legend
+    # if the identifier has characters that a file name cannot have, nothing matches and there is no legend
     findings = set(rois.loc[rois["sample_id"] == Path(name).stem, "finding"])
     for position, finding in enumerate(label for label in table.test.label_names if label in findings):
         red, green, blue = CONTOUR_COLORS[position % len(CONTOUR_COLORS)]
@@ -93,7 +93,7 @@ def _maps(runs: Sequence[Run], name: str) -> tuple[ArmMap, ...]:
 
 
 def _map(arm: str, path: Path) -> ArmMap:
-    """Return a map as WebP, which takes a twentieth of the room of the PNG file."""
+    """Return a map as WebP, which is about a twentieth of the size of the PNG file."""
     with Image.open(path) as picture:
         buffer = BytesIO()
         picture.convert("RGB").save(buffer, "WEBP", quality=_QUALITY, method=4)

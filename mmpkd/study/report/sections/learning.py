@@ -18,13 +18,13 @@ LOSS = "train/loss"
 
 @dataclass(frozen=True)
 class Curve:
-    """The learning of a run.
+    """The learning curves of a run.
 
     Attributes:
         arm: Arm of the run.
         seed: Seed of the run.
         monitor: Validation score that chose the checkpoint, by epoch from 1.
-        loss: Training loss, mean over each epoch.
+        loss: Mean training loss by epoch.
     """
 
     arm: str
@@ -34,21 +34,21 @@ class Curve:
 
     @property
     def best_epoch(self) -> int:
-        """Epoch of the best score, the first if several are equal."""
+        """The epoch with the best score; the first one if there are ties."""
         return int(self.monitor.index[int(self.monitor.argmax())])
 
 
 @dataclass(frozen=True)
 class LearningRow:
-    """How the runs of an arm learned.
+    """Summary of how the runs of an arm learned.
 
     Attributes:
         arm: Name of the arm.
         num_seeds: Number of runs.
-        epochs: Epochs of the longest run.
-        best_epochs: The first and the last of the epochs with the best score of a run.
-        best: Best score over seeds.
-        last: Score after the last epoch over seeds.
+        epochs: Number of epochs of the longest run.
+        best_epochs: Earliest and latest best epoch among the runs.
+        best: Best score of each run, over seeds.
+        last: Score of each run after its last epoch, over seeds.
     """
 
     arm: str
@@ -98,7 +98,7 @@ def _curves(tables: Sequence[RunTables], arm: str) -> Iterator[Curve]:
         if table.run.arm.name != arm or table.monitor is None or not path.is_file():
             continue
         values = pd.read_csv(path)
-        # a test has no epoch of its own, and a check before the training is no epoch
+        # rows without an epoch come from the test or from a check before the training
         values = values[values["epoch"].notna()]
         epochs = values["epoch"].astype(int) + 1
         monitor, loss = (

@@ -16,8 +16,8 @@ class Pair:
     Attributes:
         arm: Name of the arm that the question is about.
         reference: Name of the arm that it is compared with.
-        arm_runs: Runs of the arm whose seeds both have.
-        reference_runs: Runs of its reference, in the same order.
+        arm_runs: Runs of the arm, for the seeds that both arms have.
+        reference_runs: Runs of the reference, in the same order.
     """
 
     arm: str
@@ -27,12 +27,12 @@ class Pair:
 
     @property
     def label(self) -> str:
-        """What is subtracted from what."""
+        """The difference in words, `<arm> minus <reference>`."""
         return f"{self.arm} minus {self.reference}"
 
     @property
     def name(self) -> str:
-        """The pair in the name of a file."""
+        """The pair as part of a file name."""
         return f"{self.arm}_{self.reference}"
 
     @property
@@ -42,7 +42,7 @@ class Pair:
 
 
 def declared_pairs(plan: StudyPlan, domain: Domain, tables: Sequence[RunTables]) -> Iterator[Pair]:
-    """Yield the pairs of arms of a domain that the study declares, those of its endpoint first.
+    """Yield the declared pairs of arms of a domain, starting with those of the endpoint.
 
     Args:
         plan: The study.

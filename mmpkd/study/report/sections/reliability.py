@@ -1,4 +1,4 @@
-"""Calibration of the arms: how often is a finding there when a student says so?"""
+"""Calibration of the arms: how often is a finding present when a student predicts it?"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ from mmpkd.study.report.figures import ARM_COLORS, GREY, MARKERS, WIDTH, plain_a
 
 NUM_BINS = 10
 NUM_REPLICATES = 500
-# a frequency of fewer predictions is left out of the figure
+# bins with fewer predictions are too noisy to draw
 _FEWEST = 10
 
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Predictions of about the same probability.
+    """A bin of predictions with similar probabilities.
 
     Attributes:
-        num: Their number, over findings and seeds.
-        predicted: Their mean probability.
-        frequency: How often the finding was there.
-        low: Lower end of its 95 % interval over patients; NaN where it is not defined.
+        num: Number of predictions, over findings and seeds.
+        predicted: Mean predicted probability.
+        frequency: Share of the predictions whose finding is present.
+        low: Lower end of the 95 % interval of `frequency` over patients; NaN where it is undefined.
         high: Upper end.
     """
 
@@ -48,9 +48,8 @@ class Reliability:
 
     Attributes:
         arm: Name of the arm.
-        bins: Bins of equal width that hold a prediction, from low to high.
-        excess: Mean probability minus frequency, with its interval: above 0 for an arm that says too often that a finding is
-            there.
+        bins: Bins of equal width that are not empty, from low to high.
+        excess: Mean predicted probability minus frequency, with its interval; above 0 for an overconfident arm.
     """
 
     arm: str
@@ -72,7 +71,7 @@ class ReliabilityPart:
 
 
 def reliability_part(tables: Sequence[RunTables], arms: Sequence[str], figures: Path, prefix: str) -> ReliabilityPart:
-    """Return the calibration of arms over all findings and seeds, and write its figure.
+    """Compute the calibration of arms over all findings and seeds, and draw the figure.
 
     Args:
         tables: Runs of students on one test set.
@@ -97,22 +96,30 @@ def _reliability(arm: str, tables: Sequence[RunTables]) -> Reliability:
 
 
 def _bins(preds: Floats, target: Floats, patient: NDArray[np.int64]) -> Iterator[ReliabilityBin]:
-    """Yield the bins of predictions and targets (S, N, K) of the images (N,) of patients."""
-    stated = ~np.isnan(target)
-    place = np.broadcast_to(patient[None, :, None], preds.shape)[stated]
-    own = preds[stated]
-    positive = target[stated]
+    """Yield the bins that are not empty.
+
+    Args:
+        preds: (S, N, K) predicted probabilities.
+        target: (S, N, K) targets.
+        patient: (N,) patient of each image.
+    """
+    is_known = ~np.isnan(target)
+    # the M known labels, (M,) each
+    patient_of = np.broadcast_to(patient[None, :, None], preds.shape)[is_known]
+    own = preds[is_known]
+    positive = target[is_known]
     index = calibration_bin(own, NUM_BINS)
-    weights = resampled_weights(int(patient.max()) + 1, NUM_REPLICATES, 0)
+    weights = resampled_weights(int(patient.max()) + 1, NUM_REPLICATES, 0)  # (R, P)
     for k in range(NUM_BINS):
         chosen = index == k
         if not chosen.any():
             continue
         size = weights.shape[1]
-        count = weights @ np.bincount(place[chosen], minlength=size)
-        hits = weights @ np.bincount(place[chosen], positive[chosen], size)
+        patients = patient_of[chosen]
+        count = weights @ np.bincount(patients, minlength=size)  # (R,) predictions in the bin
+        hits = weights @ np.bincount(patients, positive[chosen], size)  # (R,) of them with the finding
         frequencies = hits[count > 0] / count[count > 0]
-        low, high = np.quantile(frequencies, (0.025, 0.975)) if len(np.unique(place[chosen])) > 1 else (np.nan, np.nan)
+        low, high = np.quantile(frequencies, (0.025, 0.975)) if len(np.unique(patients)) > 1 else (np.nan, np.nan)
         yield ReliabilityBin(
             int(chosen.sum()), float(own[chosen].mean()), float(positive[chosen].mean()), float(low), float(high)
         )

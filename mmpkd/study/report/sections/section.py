@@ -37,17 +37,17 @@ class Section:
     Attributes:
         name: Name of the domain, "" if it is the only one.
         arms: Classification and localization by arm.
-        baselines: Localization by maps that see no student.
+        baselines: Localization by baseline maps.
         auroc: AUROC by finding of the arms that are compared.
         reliability: Calibration of the arms.
-        subgroups: The declared difference in parts of the test set.
+        subgroups: The declared difference by subgroup of the test set.
         faithfulness: Faithfulness of attributions; empty if it was not scored.
-        learning: How the runs learned, or None if they kept no values.
+        learning: Learning curves, or None if the runs kept none.
         attributions: Localization by attribution, finding and arm.
         teachers: The teachers of the domain.
-        cards: Their cards.
+        cards: Cards of the teachers.
         gallery: Maps of the same images in all arms.
-        data: What each split holds.
+        data: Counts of each split.
         labels: Names of the findings.
     """
 
@@ -68,13 +68,16 @@ class Section:
 
 
 def section(plan: StudyPlan, domain: Domain, tables: Sequence[RunTables], figures: Path) -> Section | None:
-    """Return the parts of a domain and write their figures, or None if no student of it is finished.
+    """Compute the parts of a domain and draw their figures.
 
     Args:
         plan: The study.
         domain: The domain.
         tables: Finished runs on one test set.
         figures: Folder of the figures.
+
+    Returns:
+        The section, or None if no student of the domain is finished.
     """
     names = [arm.name for arm in domain.students]
     students = [table for table in tables if table.run.arm.name in names]
@@ -112,13 +115,13 @@ def section(plan: StudyPlan, domain: Domain, tables: Sequence[RunTables], figure
 def _attributions(
     plan: StudyPlan, results: pd.DataFrame, arms: Sequence[str], compared: set[str]
 ) -> tuple[AttributionGrid, ...]:
-    """Return localization by attribution, that of the declared endpoint first."""
+    """Return localization by attribution, starting with the declared one."""
     grids = attribution_grids(results, arms, compared)
     return tuple(sorted(grids, key=lambda own: own.attribution != plan.measure.attribution))
 
 
 def _data(table: RunTables) -> pd.DataFrame:
-    """Return what each split holds, rows by count and columns by split."""
+    """Return the counts of each split, with a row per count and a column per split."""
     data = table.test.data
     return pd.DataFrame(data).reindex(columns=[name for name in ("train", "val", "test") if name in data])
 

@@ -1,4 +1,4 @@
-"""The declared difference in parts of the test set."""
+"""The declared difference by subgroup of the test set."""
 
 import re
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from mmpkd.study.plan.questions import Average, Comparison, Factorial, Measure
 from mmpkd.study.report.figures import Estimate, forest, save
 from mmpkd.study.report.sections.pairs import Pair
 
-# the comparison shows findings; whether a finding is recognised is an outcome of the training, and no property of a patient
+# findings are shown with the comparison; whether a finding is recognised depends on the training, not on the patient
 _NOT_SUBGROUPS = ("finding", "recognised")
 _TITLES = {"area": "area of the region", "num_regions": "number of regions"}
 
@@ -28,9 +28,9 @@ class Subgroups:
     """The difference by one property of regions, images or patients.
 
     Attributes:
-        title: What the regions are divided by, in words.
-        rows: The difference for each of its values, in their own order.
-        num_unknown: Regions whose value is not known; with the rows they add up to all.
+        title: Name of the property.
+        rows: Difference for each value of the property, in the order of the values.
+        num_unknown: Number of regions with an unknown value; with those of the rows they add up to all regions.
     """
 
     title: str
@@ -45,7 +45,7 @@ class SubgroupPart:
     Attributes:
         pair: The arms.
         overall: The difference over all regions.
-        groups: The properties.
+        groups: The difference by each property.
         figure: The differences, as an SVG element.
     """
 
@@ -56,13 +56,16 @@ class SubgroupPart:
 
 
 def subgroup_part(pair: Pair, declared: Comparison | Factorial, figures: Path, prefix: str) -> SubgroupPart | None:
-    """Return the declared difference by subgroup with intervals, and write its figure; None if nothing divides the test set.
+    """Compute the declared difference by subgroup with intervals, and draw the figure.
 
     Args:
         pair: The arms.
-        declared: What is compared, and what is averaged.
+        declared: The declared endpoint, which says what is compared and averaged.
         figures: Folder of the figures.
         prefix: Test set or domain in the name of the figure, or "".
+
+    Returns:
+        The part, or None if the runs have no such scores or no property divides the test set.
     """
     try:
         pairs = pairs_of(pair.arm_runs, pair.reference_runs, declared.measure)
@@ -83,7 +86,7 @@ def subgroup_part(pair: Pair, declared: Comparison | Factorial, figures: Path, p
 
 
 def _strata_of(table: RunTables, measure: Measure, index: "pd.Index[Any]") -> dict[str, "pd.Series[str]"]:
-    """Return what the rows of paired differences can be divided by, in their order; None where a value is not known."""
+    """Return the properties by which paired differences can be divided, in the order of `index`; None for unknown values."""
     rows = table.localization(measure.unit)
     assert rows is not None
     own = rows[rows["attribution"] == measure.attribution].set_index(list(index.names), drop=False)
@@ -102,7 +105,7 @@ def _difference(name: str, pairs: Pairs, average: Average) -> Difference:
 
 
 def ordered(column: "pd.Series[str]") -> list[str]:
-    """Return the known values of a property as one would count them: thirds by size, numbers by their value."""
+    """Return the known values of a property in their natural order: thirds by size, numbers by value."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         present = set(column.dropna())
         return [value for value in column.cat.categories if value in present]
@@ -110,7 +113,7 @@ def ordered(column: "pd.Series[str]") -> list[str]:
 
 
 def _natural(text: str) -> list[tuple[float, str]]:
-    """Return a key by which 9 comes before 10, and < 40 before 40."""
+    """Return a sort key that puts 9 before 10 and < 40 before 40."""
     parts = re.findall(r"\d+(?:\.\d+)?|\D+", text.lstrip("<>= "))
     key = [(float(part), "") if part[0].isdigit() else (np.inf, part) for part in parts]
     return [*key, (float(not text.startswith("<")), "")]

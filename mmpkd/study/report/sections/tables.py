@@ -10,7 +10,7 @@ from mmpkd.study.plan.questions import Measure, Unit
 from mmpkd.study.plan.study_plan import Arm
 from mmpkd.study.report.names import BASELINE_TITLES, CLASSIFICATION_NAMES, SCORE_NAMES
 
-# with more arms than this, findings are shown for the compared arms only
+# with more arms than this, single findings are shown only for the compared arms
 MANY_ARMS = 4
 
 
@@ -33,8 +33,8 @@ class Row:
 
     Attributes:
         name: Name of the arm, or of the baseline map.
-        note: What is added to the name, or "".
-        cells: Scores, one a column.
+        note: Text after the name, or "".
+        cells: One score per column.
     """
 
     name: str
@@ -62,7 +62,7 @@ class FindingRow:
     Attributes:
         finding: Finding, or `all`.
         arm: Name of the arm.
-        cells: Scores, one a column.
+        cells: One score per column.
     """
 
     finding: str
@@ -89,8 +89,8 @@ def cell(results: pd.DataFrame, **wanted: str) -> Cell:
     """Return a score over seeds.
 
     Args:
-        results: As from `results_table`.
-        wanted: Value of some columns, which leaves one row a seed.
+        results: Table from `results_table`.
+        wanted: Values of some columns that leave one row per seed.
     """
     for column, value in wanted.items():
         results = results[results[column] == value]
@@ -105,7 +105,7 @@ def defined_scores(results: pd.DataFrame, measures: Sequence[str]) -> list[str]:
 
 
 def arm_grid(arms: Sequence[Arm], results: pd.DataFrame, measure: Measure, scores: Sequence[str]) -> Grid:
-    """Return classification, and localization by one attribution and in one unit, for each arm."""
+    """Return the classification scores of each arm, and its localization scores by one attribution and in one unit."""
     measured = defined_scores(results, list(CLASSIFICATION_NAMES))
     rows = []
     for arm in arms:
@@ -123,7 +123,7 @@ def _note(arm: Arm, num_seeds: int) -> str:
 
 
 def baseline_grid(reference: str, results: pd.DataFrame, unit: Unit, scores: Sequence[str]) -> Grid:
-    """Return the scores of baseline maps in one unit. They do not depend on the student, so the runs of one arm have them all."""
+    """Return the scores of baseline maps in one unit, from one arm: they do not depend on the student."""
     own = results[(results["arm"] == reference) & (results["finding"] == ALL) & (results["unit"] == unit)]
     rows = []
     for name, title in BASELINE_TITLES.items():
@@ -134,12 +134,12 @@ def baseline_grid(reference: str, results: pd.DataFrame, unit: Unit, scores: Seq
 
 
 def attribution_grids(results: pd.DataFrame, arms: Sequence[str], compared: set[str]) -> Iterator[AttributionGrid]:
-    """Yield localization against the regions of findings, by finding and arm, for each attribution of the student.
+    """Yield localization against the regions of findings by finding and arm, for each attribution that is no baseline map.
 
     Args:
-        results: As from `results_table`.
+        results: Table from `results_table`.
         arms: Student arms.
-        compared: Those of them that a comparison is of.
+        compared: Arms that are part of a comparison.
     """
     of_students = ~results["attribution"].isin(["", *BASELINE_TITLES]) & (results["unit"] == "finding")
     local = results[of_students & (results["num"] > 0)]
@@ -147,7 +147,7 @@ def attribution_grids(results: pd.DataFrame, arms: Sequence[str], compared: set[
         scores = defined_scores(own, list(SCORE_NAMES))
         findings = sorted(set(own["finding"]) - {ALL})
         rows = _finding_rows(own, ALL, arms, scores)
-        if len(findings) > 1:  # of a single one the rows would be the same
+        if len(findings) > 1:  # the rows of a single finding would repeat those of `all`
             shown = [arm for arm in arms if len(arms) <= MANY_ARMS or arm in compared]
             for finding in findings:
                 rows += _finding_rows(own, finding, shown, scores)

@@ -1,4 +1,4 @@
-"""The teachers of a domain: what they recognise, and the cards that were made before anything was distilled."""
+"""The teachers of a domain: their scores on the test set, and their cards from before the distillation."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from mmpkd.study.report.sections.tables import cell
 
 @dataclass(frozen=True)
 class TeacherRow:
-    """How well a teacher recognises findings of the test set.
+    """Classification scores of a teacher on the test set.
 
     Attributes:
         name: Name of the arm.
         auroc: Mean AUROC.
         auprc: Mean AUPRC.
-        gap: AUROC minus that of the reference student.
+        gap: AUROC minus the AUROC of the reference student.
     """
 
     name: str
@@ -32,7 +32,7 @@ class TeacherRow:
 
 @dataclass(frozen=True)
 class Card:
-    """The card of a teacher, made before an arm was distilled from it.
+    """The card of a teacher, written before any student was distilled from it.
 
     Attributes:
         teacher: Name of the teacher's arm.
@@ -58,7 +58,7 @@ def teacher_rows(domain: Domain, results: pd.DataFrame) -> Iterator[TeacherRow]:
 
     Args:
         domain: The domain.
-        results: As from `results_table`.
+        results: Table from `results_table`.
     """
     overall = results[results["finding"] == ALL]
     reference = cell(overall, arm=domain.reference, measure="auroc").mean
@@ -70,11 +70,11 @@ def teacher_rows(domain: Domain, results: pd.DataFrame) -> Iterator[TeacherRow]:
 
 
 def cards(tables: Sequence[RunTables], rows: Sequence[TeacherRow]) -> Iterator[Card]:
-    """Yield the card of each teacher, from the first seed that is distilled from it.
+    """Yield the card of each teacher, from the first seed that was distilled from it.
 
     Args:
         tables: Runs of students.
-        rows: Teachers on the test set.
+        rows: Scores of the teachers on the test set.
     """
     tested = {row.name: row.auroc for row in rows}
     seen: set[str] = set()
