@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback
 from lightning.pytorch.cli import LightningArgumentParser
 
-from data_modules.base import PrivilegedDataModule
+from data_modules.splits import SplitDataModule
 from data_modules.suggestion import did_you_mean
 from mmpkd.cli.class_names import class_modules
 from mmpkd.cli.error_lines import place_in_users_code
@@ -127,7 +127,7 @@ def _class_hint(name: str) -> str:
 def known_names(parser: LightningArgumentParser) -> set[str]:
     """Return the parts of all option names, and the arguments of all classes that a configuration can name."""
     names = {part for action in parser._actions for part in action.dest.split(".")}
-    for base in (*_PARTS_OF_MODULES, ClassificationModule, PrivilegedDataModule, PrivilegedEncoder, DistillationLoss):
+    for base in (*_PARTS_OF_MODULES, ClassificationModule, SplitDataModule, PrivilegedEncoder, DistillationLoss):
         for kind in _subclasses(base):
             names.update(inspect.signature(kind).parameters)
     return names
