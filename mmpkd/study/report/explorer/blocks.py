@@ -1,4 +1,4 @@
-"""Arrays as bytes that a browser reads: one block of columns, run lengths of masks, repeated rows once."""
+"""Arrays as bytes for a browser: one block of columns, masks as run lengths, repeated rows stored once."""
 
 import gzip
 from typing import Any
@@ -12,7 +12,7 @@ _TYPES = ("uint8", "uint16", "uint32", "float32")
 
 
 class Blocks:
-    """Arrays one after another, and where each lies."""
+    """Arrays one after another, with the position of each."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -20,15 +20,15 @@ class Blocks:
         self.places: dict[str, ArrayPlace] = {}
 
     def add(self, name: str, array: NDArray[Any]) -> None:
-        """Add an array of a type that browsers have.
+        """Add an array whose type browsers have as well.
 
         Raises:
-            ValueError: If its type is another, or there is an array of that name.
+            ValueError: If it has another type, or if there is already an array of that name.
         """
         if str(array.dtype) not in _TYPES or name in self.places:
             raise ValueError(f"Expected a new array of {', '.join(_TYPES)} but got '{name}' of {array.dtype}.")
         data = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
-        # bytes of equal weight side by side: exponents of neighbours are alike, and gzip finds them
+        # store bytes by significance: neighbouring values have similar exponents, so gzip compresses them well
         planes = data.reshape(-1, array.dtype.itemsize).T.tobytes()
         self._parts.append(planes)
         self.places[name] = ArrayPlace(self._size, len(planes), str(array.dtype), array.shape)
@@ -42,7 +42,7 @@ class Blocks:
 def run_lengths(mask: NDArray[np.bool_]) -> bytes:
     """Return the lengths of the runs of 0, 1, 0, ... of a mask (H, W) in row order, as LEB128 numbers.
 
-    The first run is one of 0, and may be empty.
+    The first run is a run of 0 and may be empty.
     """
     flat = mask.reshape(-1)
     edges = np.flatnonzero(np.diff(flat, prepend=False))
@@ -57,7 +57,7 @@ def run_lengths(mask: NDArray[np.bool_]) -> bytes:
 
 
 def different_rows(maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
-    """Return the different maps in the order of their first use, (U, h, w), and which of them each of R maps is, (R,)."""
+    """Return the U distinct maps in the order of their first use, (U, h, w), and the index (R,) of each of R maps among them."""
     first: dict[bytes, int] = {}
     kept: list[int] = []
     row = np.empty(len(maps), np.uint32)

@@ -1,4 +1,4 @@
-"""From runs and images to the content of a page."""
+"""The content of a page, from runs and images."""
 
 import base64
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ _COLORMAPS = ("inferno", "viridis", "cividis", "magma")
 
 @dataclass(frozen=True)
 class Title:
-    """The head of a page: its study and question.
+    """The head of a page: study, question and declared comparison.
 
     Attributes:
-        study: Name of the study, with that of the domain if it has several.
-        question: Its question.
+        study: Name of the study, and of the domain if it has several.
+        question: Question of the study.
         license: `credentialed`, `open` or `synthetic`.
-        declared: The comparison to begin with.
+        declared: The comparison to open with.
     """
 
     study: str
@@ -41,9 +41,9 @@ class Contents:
     """The content of a page.
 
     Attributes:
-        meta: Everything but arrays.
+        meta: Everything except the arrays.
         columns: The arrays, compressed.
-        images: The images, one after another.
+        images: The encoded images, one after another.
     """
 
     meta: Meta
@@ -52,10 +52,10 @@ class Contents:
 
 
 def check_images(runs: Sequence[RunMaps], images: ScoredImages) -> None:
-    """Check that runs were scored on the regions of these images.
+    """Check that the runs were scored on the regions of these images.
 
     Raises:
-        NoExplorerError: If they were not.
+        NoExplorerError: If they were scored on others.
     """
     regions = [(image.sample_id, region.finding) for image in images.images for region in image.regions]
     pixels = np.array([region.num_pixels for image in images.images for region in image.regions])
@@ -74,9 +74,9 @@ def contents(title: Title, scope: Scope, images: ScoredImages) -> Contents:
     """Return the content of a page.
 
     Args:
-        title: Its study and question.
-        scope: The part of the study that it holds; the runs were scored on the same regions.
-        images: The images that have regions.
+        title: Head of the page.
+        scope: Part of the study on the page; its runs were scored on the same regions.
+        images: Images that have regions.
 
     Raises:
         NoExplorerError: If the runs have no attribution and no score in common.
@@ -118,7 +118,7 @@ def contents(title: Title, scope: Scope, images: ScoredImages) -> Contents:
 
 
 class _Writer:
-    """Writes columns of the images that are kept, and of their regions."""
+    """Writes the columns of the images on the page and of their regions."""
 
     def __init__(self, scope: Scope, images: ScoredImages) -> None:
         self.blocks = Blocks()
@@ -130,7 +130,7 @@ class _Writer:
         self._pairs = np.array([name in self._image for name in self._runs[0].maps.sample_id])
 
     def images(self, images: Sequence[ScoredImage]) -> dict[str, tuple[str, ...]]:
-        """Write what is known of images and regions; return the levels of the strata."""
+        """Write the properties of images and regions, and return the levels of the strata."""
         add = self.blocks.add
         regions = [region for image in images for region in image.regions]
         place = {name: number for number, name in enumerate(self._names)}
@@ -150,18 +150,18 @@ class _Writer:
         return levels
 
     def patients(self, images: Sequence[ScoredImage], patients: Sequence[str]) -> None:
-        """Write the patient of each image, as a place among all patients."""
+        """Write the patient of each image, as an index into all patients."""
         place = {name: number for number, name in enumerate(patients)}
         self.blocks.add("image/patient", np.array([place[image.patient_id] for image in images], np.uint32))
 
     def unit(self, unit: Unit) -> UnitMeta:
-        """Write what is recorded in a unit."""
+        """Write the recorded values of a unit."""
         methods = [name for name in shared_methods(self._runs, unit) if self._is_shown(name)]
         rows = self._runs[0].rows(unit, methods[0])
         kept = rows["sample_id"].isin(list(self._image)).to_numpy()
         own = rows[kept]
         self.blocks.add(f"item/{unit}", own["sample_id"].map(self._image).to_numpy(np.uint32))
-        # thirds of all regions, whatever the page holds
+        # thirds of all scored regions, not only of those on the page
         bounds = np.quantile(rows["area"], (1 / 3, 2 / 3))
         self.blocks.add(f"third/{unit}", np.searchsorted(bounds, own["area"], side="left").astype(np.uint8))
         for name, column, kind in (("ceiling", "iou_ceiling", np.float32), ("parts", "num_regions", np.uint16)):
@@ -203,7 +203,7 @@ class _Writer:
         return self._attributions is None or method in self._attributions or method in BASELINE_TITLES
 
     def _runs_of(self, method: str) -> list[tuple[str, RunMaps]]:
-        """Return the runs whose maps of an attribution are written: of a baseline map, the first one stands for all."""
+        """Return the runs whose maps of an attribution are written; for a baseline map, the first run stands for all."""
         if method in BASELINE_TITLES:
             return [(BASELINES, self._runs[0])]
         return [(str(number), run) for number, run in enumerate(self._runs)]

@@ -1,4 +1,4 @@
-"""The contract between exporter and page: the page's `meta`, as JSON. Arrays lie beside it, see `blocks`."""
+"""The contract between Python and the page: the JSON `meta`. Arrays are stored separately, see `blocks`."""
 
 import json
 from collections.abc import Mapping
@@ -8,19 +8,19 @@ from typing import Literal
 from mmpkd.records.map_file import Unit
 
 FORMAT = 1
-# a run that stands for all: maps that see no student are the same in every run
+# stands for all runs: baseline maps are the same in every run
 BASELINES = "b"
-# of `recognised` and labels
+# a value of `recognised` and of labels
 UNKNOWN = 255
 
 
 @dataclass(frozen=True)
 class ArrayPlace:
-    """Where an array lies in the block of columns.
+    """Position of an array in the block of columns.
 
     Attributes:
-        at: First byte.
-        bytes: Number of bytes; those of equal weight lie side by side, the lowest first.
+        at: Offset of the first byte.
+        bytes: Number of bytes, stored by significance: first the lowest byte of every value, then the next one.
         type: uint8, uint16, uint32 or float32.
         shape: Shape.
     """
@@ -36,10 +36,10 @@ class UnitMeta:
     """A unit of localization.
 
     Attributes:
-        name: `finding`, the region of one finding, or `image`, the union of an image's regions.
+        name: `finding` (the region of one finding) or `image` (the union of an image's regions).
         top_area: Share of the frame that `iou_top_area` selected.
-        methods: Attributions whose scores are recorded.
-        scores: Recorded scores, of `iou_top_area` and `pointing_game`.
+        methods: Attributions with recorded scores.
+        scores: Recorded scores, among `iou_top_area` and `pointing_game`.
     """
 
     name: Unit
@@ -53,8 +53,8 @@ class RunMeta:
     """A run.
 
     Attributes:
-        arm: Its arm.
-        seed: Its seed.
+        arm: Arm of the run.
+        seed: Seed of the run.
     """
 
     arm: str
@@ -69,8 +69,8 @@ class MethodMeta:
         name: Name in the tables.
         title: Name in words.
         grid: Patches (rows, columns).
-        is_of_finding: Whether it has one map a finding.
-        is_baseline: Whether its map sees no student.
+        is_of_finding: Whether it has a map for each finding.
+        is_baseline: Whether it is a baseline map.
     """
 
     name: str
@@ -82,7 +82,7 @@ class MethodMeta:
 
 @dataclass(frozen=True)
 class Declared:
-    """The comparison that the page begins with.
+    """The comparison that the page opens with.
 
     Attributes:
         arm: The arm that the question is about.
@@ -103,29 +103,29 @@ class Declared:
 
 @dataclass(frozen=True)
 class Meta:
-    """Everything about a study but its arrays.
+    """Everything about a study except its arrays.
 
     Attributes:
         format: Version of this contract.
-        study: Name of the study, with that of the domain if it has several.
-        question: Its question.
+        study: Name of the study, and of the domain if it has several.
+        question: Question of the study.
         license: `credentialed`, `open` or `synthetic`.
-        frame: Height and width of the frame that the network sees, in pixels.
-        declared: The comparison to begin with.
+        frame: Height and width of the network's input frame in pixels.
+        declared: The comparison to open with.
         units: Units that all runs were scored in.
         arms: Student arms.
-        runs: Runs; arrays name them by position.
-        methods: Attributions, those of baseline maps last.
+        runs: Runs; arrays refer to them by position.
+        methods: Attributions, baseline maps last.
         findings: Names of the findings.
         strata: Levels of each stratum.
-        samples: Names of the images: identifiers, keyed hashes of them, or numbers.
+        samples: Names of the images: identifiers, keyed hashes of identifiers, or numbers.
         patients: Names of the patients, likewise.
-        names: Whether these names are identifiers, hashes or numbers.
+        names: Kind of these names: identifiers, hashes or numbers.
         image_type: Media type of the images.
         left_out: Parts of the study that are not on the page, one sentence each.
-        num_images: Images that were scored, on the page or not.
-        colormaps: 256 colours each, RGB bytes in base64.
-        arrays: Where each array lies.
+        num_images: Number of scored images, on the page or not.
+        colormaps: 256 colours each, as RGB bytes in base64.
+        arrays: Position of each array.
     """
 
     study: str
@@ -150,5 +150,5 @@ class Meta:
     format: int = FORMAT
 
     def json(self) -> str:
-        """Return strict JSON that cannot close the element of a page that holds it."""
+        """Return strict JSON, escaped so that it cannot close the HTML element around it."""
         return json.dumps(asdict(self), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

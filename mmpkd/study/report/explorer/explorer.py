@@ -1,4 +1,4 @@
-"""The explorer of a study, one page a domain."""
+"""The explorer of a study, with one page per domain."""
 
 import logging
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ class Explorer:
     """An explorer, or why there is none.
 
     Attributes:
-        domain: Name of its domain, "" for a study of one.
-        file: Name of the page in the folder of the report, "" if there is none.
-        reason: Why there is none, in a sentence, or "".
+        domain: Name of the domain, "" if the study has only one.
+        file: File name of the page in the folder of the report, "" if there is none.
+        reason: Why there is no page, in a sentence, or "".
     """
 
     domain: str
@@ -39,7 +39,7 @@ def write_explorers(
 ) -> tuple[Explorer, ...]:
     """Write `explore.html`, or `explore_<domain>.html` for each domain of a factorial study.
 
-    Nothing of it is sent anywhere: a page holds test images.
+    A page holds test images, so it stays on this machine and is never uploaded.
 
     Args:
         plan: The study.
@@ -50,7 +50,7 @@ def write_explorers(
     found = []
     for domain in domains(plan):
         path = folder / (f"explore_{domain.name}.html" if domain.name else "explore.html")
-        path.unlink(missing_ok=True)  # that of an earlier report, of other runs
+        path.unlink(missing_ok=True)  # a page of an earlier report shows other runs
         students = [table for table in tables if table.run.arm in domain.students and table.rois is not None]
         if not students:
             continue
@@ -64,19 +64,19 @@ def write_explorers(
 
 
 def _page(plan: StudyPlan, domain: Domain, tables: Sequence[RunTables], is_as_declared: bool) -> str:
-    """Return the page of a domain: of all its runs, or if that is too large, of the declared comparison.
+    """Return the page of a domain with all of its runs or, if that is too large, with the declared comparison.
 
     Raises:
-        NoExplorerError: If maps or images are missing, or do not fit.
+        NoExplorerError: If maps or images are missing or do not match.
     """
     without = [table.run.name for table in tables if not has_maps(table)]
     if len(without) == len(tables):
         raise NoExplorerError(
-            "The runs kept no maps: they were tested by an earlier version, or with `keep_maps: false` of the "
+            "The runs kept no maps: they were tested with an earlier version, or with `keep_maps: false` in the "
             "LocalizationMonitor."
         )
     runs = [read_run_maps(table) for table in tables if has_maps(table)]
-    logger.info("reads the test images for the explorer")
+    logger.info("reading the test images for the explorer")
     images = read_images(runs[0].tables.run.record.config, runs[0].maps.frame)
     check_images(runs, images)
     declared = _declared(plan, domain, runs, is_as_declared)
@@ -87,7 +87,7 @@ def _page(plan: StudyPlan, domain: Domain, tables: Sequence[RunTables], is_as_de
 
 
 def _declared(plan: StudyPlan, domain: Domain, runs: Sequence[RunMaps], is_as_declared: bool) -> Declared:
-    """Return the comparison to begin with: the primary one, or the first of the domain."""
+    """Return the comparison to open with: the primary one, or the first one of the domain."""
     arms = list(dict.fromkeys(run.tables.run.arm.name for run in runs))
     reference = domain.reference if domain.reference in arms else arms[0]
     others = [arm for arm in arms if arm != reference] or [reference]

@@ -1,4 +1,4 @@
-"""The test images that have regions, with their regions, read through the data module of a run."""
+"""The test images that have regions, read with the data module of a run."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -16,12 +16,12 @@ from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.report.explorer.blocks import run_lengths
 
 IMAGE_TYPE = "image/webp"
-# for display only; no score is computed from it
+# lossy, for display only: no score is computed from the encoded images
 _QUALITY = 90
 
 
 class NoExplorerError(StudyError):
-    """The explorer of a study cannot be written; the message says why and what to do."""
+    """Raised if the explorer of a study cannot be written; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Region:
     """The region of one finding in an image.
 
     Attributes:
-        finding: The finding.
-        runs: Its mask as run lengths.
-        num_pixels: Pixels inside.
+        finding: Name of the finding.
+        runs: Mask as run lengths, see `run_lengths`.
+        num_pixels: Number of pixels in the region.
     """
 
     finding: str
@@ -41,15 +41,15 @@ class Region:
 
 @dataclass(frozen=True)
 class ScoredImage:
-    """A test image.
+    """A test image with regions.
 
     Attributes:
-        sample_id: Its identifier.
-        patient_id: That of its patient.
-        pixels: The frame of the network as an encoded image.
-        regions: Its regions, sorted by finding.
-        label: Float32 (K,): 1, 0 or NaN.
-        strata: Its level in each stratum.
+        sample_id: Identifier of the image.
+        patient_id: Identifier of its patient.
+        pixels: The network's input frame as an encoded image.
+        regions: Regions, sorted by finding.
+        label: Float32 (K,): 1, 0, or NaN if unknown.
+        strata: Level of the image in each stratum.
     """
 
     sample_id: str
@@ -62,12 +62,12 @@ class ScoredImage:
 
 @dataclass(frozen=True)
 class ScoredImages:
-    """The images that have regions, sorted by identifier.
+    """The test images that have regions, sorted by identifier.
 
     Attributes:
         images: The images.
         label_names: Names of the K labels.
-        are_hashed: Whether identifiers are hashes.
+        are_hashed: Whether the identifiers are hashes.
     """
 
     images: tuple[ScoredImage, ...]
@@ -76,11 +76,11 @@ class ScoredImages:
 
 
 def read_images(config: Path, frame: tuple[int, int]) -> ScoredImages:
-    """Read the images.
+    """Read the test images that have regions.
 
     Args:
         config: Configuration of a run that was tested on them.
-        frame: Height and width that the maps were scored in: those of the network's frame, or more, if the student pads.
+        frame: Height and width that the maps were scored in: those of the network's input, or larger if the student pads it.
 
     Raises:
         NoExplorerError: If they cannot be read.
@@ -132,7 +132,7 @@ def _region(finding: str, mask: NDArray[np.bool_], frame: tuple[int, int]) -> Re
 
 
 def _padded(values: NDArray[np.float32], frame: tuple[int, int]) -> NDArray[np.float32]:
-    """Pad at the bottom and the right, as a student does that pads incomplete patches."""
+    """Pad at the bottom and on the right, like a student that pads incomplete patches."""
     missing = [(0, whole - own) for whole, own in zip(frame, values.shape, strict=True)]
     return np.pad(values, missing)
 

@@ -1,4 +1,4 @@
-"""The maps and scores of one run, checked against its tables."""
+"""The maps and scores of a run, checked against its tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class RunMaps:
     """A run with the maps of its test.
 
     Attributes:
-        tables: Its tables.
-        maps: The maps.
-        scored: Table of localization by unit, where the run has one.
+        tables: Tables of the run.
+        maps: Maps of the run.
+        scored: Localization table by unit, for the units that the run was scored in.
     """
 
     tables: RunTables
@@ -37,7 +37,7 @@ class RunMaps:
         return list(zip(self.maps.sample_id, self.maps.finding, strict=True))
 
     def methods(self, unit: Unit) -> list[str]:
-        """Return the attributions that have maps, and scores in a unit."""
+        """Return the attributions with maps, and with scores in a unit."""
         return [name for name in self.maps.maps if name in set(self.scored[unit]["attribution"])]
 
     def rows(self, unit: Unit, method: str) -> pd.DataFrame:
@@ -50,13 +50,13 @@ class RunMaps:
         return self.rows(unit, method)[score].to_numpy(np.float32)
 
     def recognised(self, unit: Unit, method: str) -> NDArray[np.uint8]:
-        """Return 1 or 0 for each region or image, and `UNKNOWN` without a label."""
+        """Return 1 or 0 for each region or image, or `UNKNOWN` if its label is unknown."""
         values = self.rows(unit, method)["recognised"].to_numpy(np.float64)
         return np.where(np.isnan(values), UNKNOWN, np.nan_to_num(values)).astype(np.uint8)
 
 
 def has_maps(tables: RunTables) -> bool:
-    """Return whether a run has regions, and the maps of its test."""
+    """Return whether a run has regions and the maps of its test."""
     return tables.rois is not None and tables.run.record.scored_maps("test").is_file()
 
 
@@ -64,7 +64,7 @@ def read_run_maps(tables: RunTables) -> RunMaps:
     """Read the maps of a run.
 
     Raises:
-        NoExplorerError: If the file is damaged, of another checkpoint, or does not fit the table.
+        NoExplorerError: If the file is damaged, was made with another checkpoint, or does not match the table.
     """
     path = tables.run.record.scored_maps("test")
     try:
@@ -75,12 +75,14 @@ def read_run_maps(tables: RunTables) -> RunMaps:
     found = RunMaps(tables, maps, scored)
     if maps.checkpoint != tables.test.checkpoint:
         raise NoExplorerError(
-            f"Expected the maps in '{path}' to be those of the checkpoint that was tested but they are not."
+            f"Expected the maps in '{path}' to be made with the checkpoint that was tested but they were not."
         )
     for method in found.methods("finding"):
         rows = found.rows("finding", method)
         if found.pairs != list(zip(rows["sample_id"], rows["finding"], strict=True)):
-            raise NoExplorerError(f"Expected in '{path}' the regions of the localization table but got others.")
+            raise NoExplorerError(
+                f"Expected in '{path}' the regions of the localization table but found other regions."
+            )
     return found
 
 
@@ -92,12 +94,12 @@ def shared_units(runs: Sequence[RunMaps]) -> list[Unit]:
 
 
 def shared_methods(runs: Sequence[RunMaps], unit: Unit) -> list[str]:
-    """Return the attributions that all runs have in a unit, in the order of the first one."""
+    """Return the attributions that all runs have in a unit, in the order of the first run."""
     shared = set.intersection(*(set(run.methods(unit)) for run in runs))
     return [name for name in runs[0].methods(unit) if name in shared]
 
 
 def shared_scores(runs: Sequence[RunMaps], unit: Unit) -> tuple[str, ...]:
-    """Return the scores that the page computes and all runs have in a unit."""
+    """Return the scores that the page computes and that all runs have in a unit."""
     shared = set.intersection(*(set(run.scored[unit].columns) for run in runs))
     return tuple(score for score in SCORES if score in shared)

@@ -1,4 +1,4 @@
-"""How the page calls images and patients."""
+"""The names of images and patients on the page."""
 
 import hashlib
 import os
@@ -9,11 +9,11 @@ Kind = Literal["identifiers", "hashes", "numbers"]
 
 
 def shown_names(names: Sequence[str], kind: Kind) -> tuple[str, ...]:
-    """Return the names that the page shows, which are the same whenever it is written.
+    """Return the names to show, which are the same each time the page is written.
 
     Args:
-        names: Sorted identifiers, each once.
-        kind: The identifiers themselves, keyed hashes of them (BLAKE2b), or their numbers.
+        names: Sorted identifiers without repetitions.
+        kind: Whether to show the identifiers, keyed hashes of them (BLAKE2b), or their numbers.
     """
     if kind == "identifiers":
         return tuple(names)
@@ -24,11 +24,11 @@ def shown_names(names: Sequence[str], kind: Kind) -> tuple[str, ...]:
 
 
 def kind_of_names(license_name: str, are_hashed: bool) -> Kind:
-    """Return what the page may call images and patients.
+    """Return the kind of names that the page may show.
 
     Args:
         license_name: `credentialed`, `open` or `synthetic`.
-        are_hashed: Whether the runs have hashed their identifiers (`run.hash_ids`).
+        are_hashed: Whether the runs hashed their identifiers (`run.hash_ids`).
     """
     if are_hashed:
         return "identifiers"

@@ -1,4 +1,4 @@
-"""One page that needs no server and no network: style, scripts and data in one file."""
+"""A page that needs no server and no network: style, scripts and data are in one file."""
 
 import base64
 from pathlib import Path
@@ -7,7 +7,7 @@ from mmpkd.study.report.explorer.contents import Contents
 
 _WEB = Path(__file__).parent / "web"
 STYLES = ("vendor/uPlot.min.css", "style.css")
-# each defines one name for those that follow
+# in this order: each script defines a name that later ones use
 SCRIPTS = (
     "vendor/uPlot.iife.min.js",
     "scoring.js",
@@ -29,10 +29,10 @@ SCRIPTS = (
 
 
 def page_of(contents: Contents) -> str:
-    """Return a page.
+    """Return a page as HTML.
 
     Raises:
-        ValueError: If the template has lost a place for a part.
+        ValueError: If the template lacks the marker of a part.
     """
     page = _read("template.html")
     parts = {

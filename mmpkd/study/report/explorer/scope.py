@@ -1,4 +1,4 @@
-"""The part of a study that a page holds: everything, or as much as a browser opens."""
+"""The part of a study on a page: everything, or as much as a browser can open."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -8,19 +8,19 @@ from mmpkd.study.report.explorer.contract import Declared
 from mmpkd.study.report.explorer.maps import RunMaps
 
 MAX_BYTES = 60_000_000
-# fewer images than the size asks for, since compression differs between images
+# images compress differently, so take fewer than the average size suggests
 _MARGIN = 0.95
 
 
 @dataclass(frozen=True)
 class Scope:
-    """The part of a study that a page holds.
+    """The part of a study on a page.
 
     Attributes:
-        runs: Its runs.
+        runs: Runs on the page.
         attributions: Attributions besides baseline maps, or None for all of them.
-        samples: Identifiers of its images.
-        left_out: Parts that it does not hold, one sentence each.
+        samples: Identifiers of the images on the page.
+        left_out: Parts that are not on the page, one sentence each.
     """
 
     runs: Sequence[RunMaps]
@@ -32,17 +32,17 @@ class Scope:
 def largest_page(
     write: Callable[[Scope], str], runs: Sequence[RunMaps], declared: Declared, left_out: Sequence[str], max_bytes: int
 ) -> str:
-    """Return the page that holds most of a study and is not larger than allowed.
+    """Return the page with the largest part of a study that fits.
 
-    The choice never depends on a result: first everything, then the declared comparison, then fewer images of it, by a hash of
-    their identifiers.
+    The choice never depends on a result. It tries everything first, then the declared comparison only, then fewer of its images,
+    chosen by a hash of their identifiers.
 
     Args:
-        write: Returns the page of a scope.
+        write: Function that returns the page of a scope.
         runs: All runs.
         declared: The declared comparison.
-        left_out: Parts that are left out anyway, one sentence each.
-        max_bytes: Largest size of a page.
+        left_out: Parts that are left out in any case, one sentence each.
+        max_bytes: Maximum size of a page in bytes.
     """
     scope = Scope(runs, None, frozenset(runs[0].maps.sample_id), tuple(left_out))
     page = write(scope)

@@ -12,7 +12,7 @@ const makeControls = (study, scores, model, selection, painting, actions) => {
     baseline: () => model.methods(true).map((own) => [own.name, own.title]),
     seed: () => [...(model.seeds.length > 1 ? [["all", "mean of all"]] : []), ...model.seeds.map((seed) => [seed, seed])],
     colormap: () => Object.keys(meta.colormaps).map((name) => [name, name]),
-    scale: () => [["own", "each on its own"], ["shared", "both arms alike"]],
+    scale: () => [["own", "each on its own"], ["shared", "both arms together"]],
     sort: () => Object.entries(selection.ORDERS).map(([name, [title]]) => [name, title()]),
   };
   const fill = (select, pairs, value) => {
@@ -42,7 +42,7 @@ const makeControls = (study, scores, model, selection, painting, actions) => {
     $("area").value = view.area;
     $("area").disabled = !isReady;
     $("area").setAttribute("aria-valuetext", share);
-    $("area-text").textContent = isReady ? `${share}, ${Dom.count(scores.nums[view.area])} pixels` : `${share}; others are being scored`;
+    $("area-text").textContent = isReady ? `${share}, ${Dom.count(scores.nums[view.area])} pixels` : `${share}; other shares are being scored`;
     $("recorded").disabled = view.area === model.declaredArea();
   };
   const drawBar = () => {
@@ -120,7 +120,7 @@ const makeControls = (study, scores, model, selection, painting, actions) => {
     view[name] = values[(values.indexOf(view[name]) + 1) % values.length];
     changes[name]();
   };
-  /* keys belong to the control that has the focus, if it uses them */
+  /* a focused control keeps the keys that it uses itself */
   const onKey = (event) => {
     const { tagName, type } = event.target, isArrow = event.key.startsWith("Arrow");
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || !(event.key in keys)) return;

@@ -1,5 +1,5 @@
 "use strict";
-/* Elements and numbers as text. */
+/* Helpers for elements, and for numbers as text. */
 const Dom = (() => {
   const $ = (id) => document.getElementById(id);
 
@@ -9,7 +9,7 @@ const Dom = (() => {
     return made;
   };
 
-  /* a cell is a text or node, or [text or node, class] */
+  /* a cell is text or a node, or [text or node, class] */
   const cell = (tag, value, scope) => {
     const [content, className] = Array.isArray(value) ? value : [value, ""];
     const made = element(tag, className ? { className } : {}, content);

@@ -1,5 +1,5 @@
 "use strict";
-/* What is shown, as an image and as a table. */
+/* Download of the open image as PNG, and of the listed items as CSV. */
 const makeFiles = (study, scores, model, selection, painting, region, summary) => {
   const { meta } = study, { view } = model, { number, percent, word } = Dom;
   const SIDE = 400, GAP = 16, TOP = 76, FOOT = 132;

@@ -1,5 +1,5 @@
 "use strict";
-/* What is listed, a page at a time: image with both arms' maps, and their scores. */
+/* The listed items, page by page: each image with the maps of both arms and their scores. */
 const makeGallery = (study, scores, model, selection, painting, actions) => {
   const { view } = model, { $, element, number, signed, percent } = Dom, PER_PAGE = 12, THUMB = 96;
 

@@ -1,5 +1,5 @@
 "use strict";
-/* The view as the part of an address after #, and back. What a link does not say is as in the declared comparison. */
+/* Writes the view into the address after #, and reads it back. Anything a link leaves out is as in the declared comparison. */
 const makeLink = (study, scores, model, selection) => {
   const { view } = model, { meta } = study;
   const SIMPLE = ["reference", "arm", "method", "baseline", "seed", "colormap", "scale", "sort"];
@@ -34,7 +34,7 @@ const makeLink = (study, scores, model, selection) => {
   };
   const among = (value, allowed, other) => (allowed.includes(value) ? value : other);
 
-  /* numbers and choices of a link; what is not known is left as usual */
+  /* read the numbers and choices of a link; unknown values are ignored */
   const readView = (words) => {
     Object.assign(view, model.defaults());
     view.unit = among(words.get("unit"), model.unitNames, view.unit);

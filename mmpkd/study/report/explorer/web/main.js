@@ -9,7 +9,7 @@
   const LARGEST = 100, PAUSE_MS = 200;
   let settling = 0, frame = 0, written = "";
 
-  /* ----- what changes when ----- */
+  /* ----- updates ----- */
   const remember = () => {
     written = `#${link.write()}`;
     history.replaceState(null, "", written);
@@ -65,7 +65,7 @@
     plots.drawCurve(summary.curves());
     cancelAnimationFrame(frame);
     frame = requestAnimationFrame(plots.drawScatter);
-    // the order of the list follows when the slider rests
+    // reorder the list only when the slider comes to rest
     clearTimeout(settling);
     settling = setTimeout(() => {
       selection.sort();
@@ -75,7 +75,7 @@
       remember();
     }, PAUSE_MS);
   };
-  /* what a share of the area needs may have to be scored first; until then, that which was recorded is shown */
+  /* another share of the area may have to be scored first; until then, the recorded share is shown */
   const rescore = async () => {
     model.settle();
     if (!model.isReady()) view.area = model.declaredArea();
@@ -152,18 +152,18 @@
     view.area = area;
     if (asked >= 0) view.item = asked;
     everything();
-    if (words.has("item") && asked < 0) $("live").textContent = "The image of this link is not on this page.";
+    if (words.has("item") && asked < 0) $("live").textContent = "The image in this link is not on this page.";
   };
   addEventListener("hashchange", () => location.hash !== written && restore());
 
-  /* ----- what the page is ----- */
+  /* ----- title and notices ----- */
   const introduce = () => {
     $("title").textContent = document.title = `Explore ${meta.study}`;
     $("question").textContent = meta.question;
     const isCredentialed = !["open", "synthetic"].includes(meta.license);
     const names = { identifiers: "their identifiers", hashes: "keyed hashes of their identifiers", numbers: "no identifiers" }[meta.names];
     $("banner").hidden = !isCredentialed;
-    $("banner").textContent = `This page holds ${count(meta.samples.length)} images of patients under a data use agreement, with ${names}, regions, labels and predictions. Keep it where the data may be, and give it to nobody who has not signed.`;
+    $("banner").textContent = `This page holds ${count(meta.samples.length)} images of patients under a data use agreement, with ${names}, regions, labels and predictions. Keep it only where the data may be kept, and share it only with people who have signed the agreement.`;
     $("left-out").hidden = !meta.left_out.length;
     $("left-out").textContent = meta.left_out.join(" ");
     document.querySelectorAll(".panels figure canvas").forEach((canvas) => (canvas.style.aspectRatio = `${study.W} / ${study.H}`));
@@ -174,9 +174,9 @@
   const showCheck = (report) => {
     const isEqual = report.same === report.pairs, badge = $("check"), differ = count(report.pairs - report.same);
     badge.className = `badge ${isEqual ? "good" : "bad"}`;
-    badge.textContent = isEqual ? `✓ ${count(report.pairs)} recorded scores recomputed here, all equal` : `✗ ${differ} of ${count(report.pairs)} recorded scores differ here, by ${report.largest.toPrecision(2)} at most`;
-    $("checks-text").textContent = `${count(report.pairs)} scores in the tables of the runs; ${count(report.same)} recomputed from the maps within 1e-6, ${count(report.bits)} of them in every bit.`;
-    const runName = (run) => (run === Payload.BASELINES ? "no student" : `${meta.runs[run].arm}, seed ${meta.runs[run].seed}`);
+    badge.textContent = isEqual ? `✓ ${count(report.pairs)} recorded scores recomputed in this page, all equal` : `✗ ${differ} of ${count(report.pairs)} recorded scores differ here, by ${report.largest.toPrecision(2)} at most`;
+    $("checks-text").textContent = `${count(report.pairs)} scores in the tables of the runs; ${count(report.same)} recomputed from the maps within 1e-6, ${count(report.bits)} of them bit by bit.`;
+    const runName = (run) => (run === Payload.BASELINES ? "baseline map" : `${meta.runs[run].arm}, seed ${meta.runs[run].seed}`);
     const lines = report.differences.slice(0, LARGEST).map(({ unit, run, method, i, score, now, was }) =>
       Dom.row([meta.samples[study.units[unit].imageOf(i)], unit, runName(run), Dom.word(method), Dom.word(score), String(was), String(now)]));
     Dom.fillTable($("differences"), ["image", "unit", "run", "attribution", "score", "recorded", "recomputed"], lines);

@@ -1,5 +1,5 @@
 "use strict";
-/* What is looked at, and its scores. */
+/* The current view and its scores. */
 const UNKNOWN = 255;
 
 const makeModel = (study, scores) => {
@@ -19,14 +19,14 @@ const makeModel = (study, scores) => {
   const unit = () => study.units[view.unit];
   const declaredArea = () => scores.declaredOf(unit());
   const methods = (isBaseline) => meta.methods.filter((own) => own.is_baseline === isBaseline && unit().methods.includes(own.name));
-  /* a baseline map should know as much as the attribution that it is compared with */
+  /* whether a baseline map knows the finding while the attribution does not, which would be unfair */
   const knowsMore = (baseline) => study.method(baseline).is_of_finding && !study.method(view.method).is_of_finding;
   const matchedBaseline = () => {
     const names = methods(true).map((own) => own.name), fair = names.filter((name) => !knowsMore(name));
     return ["mean_roi_all", "mean_roi", "center_gaussian"].find((name) => fair.includes(name)) ?? fair[fair.length - 1] ?? names[0] ?? "";
   };
 
-  /* put what is not there in its place, after a change of the unit or of the attribution */
+  /* replace choices that are no longer available after a change of unit or attribution */
   const settle = () => {
     const students = methods(false).map((own) => own.name);
     if (!students.includes(view.method)) view.method = students.includes(declared.attribution) ? declared.attribution : students[0];
@@ -51,14 +51,14 @@ const makeModel = (study, scores) => {
   const recordedIou = (arm, i) =>
     unit().scores.includes("iou_top_area") ? mean(runsOf(arm).map((run) => unit().recorded(run, view.method, "iou_top_area")[i])) : NaN;
   const probability = (arm, i) => mean(runsOf(arm).map((run) => unit().probability[run][i]));
-  /* by most seeds, null without a label */
+  /* whether at least half of the seeds recognise it; null if the label is unknown */
   const isRecognised = (arm, i) => {
     const known = runsOf(arm).map((run) => unit().recognised[run][i]).filter((value) => value !== UNKNOWN);
     return known.length ? mean(known) >= 0.5 : null;
   };
   const isHit = (arm, i) => (Number.isNaN(pointing(arm, i)) ? null : pointing(arm, i) >= 0.5);
 
-  /* whether every share of the area is known for what is shown */
+  /* whether everything on show is scored at every share of the area */
   const needed = () => [
     ...shownArms().flatMap((arm) => tables(arm)), ...methods(true).map((own) => baselineTable(own.name)),
   ];

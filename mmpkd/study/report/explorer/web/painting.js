@@ -15,7 +15,7 @@ const makePainting = (study, scores, model) => {
     return kept.get(key);
   };
   const pictures = new Map(), maps = new Map();
-  /* the image, decoded when it is first asked for */
+  /* an image, decoded on first use */
   const pictureOf = (image) =>
     remember(pictures, MOST_PICTURES, image, () => {
       const bytes = study.imageBytes.subarray(study.imageAt[image], study.imageAt[image + 1]), entry = { bitmap: null };
@@ -29,7 +29,7 @@ const makePainting = (study, scores, model) => {
     });
 
   const layer = new OffscreenCanvas(W, H);
-  /* a map over an image, more opaque where it is larger; on its own scale, or on one that several maps share */
+  /* draw a map over an image, more opaque where its values are larger, on its own scale or on a shared one */
   const paintMap = (context, side, own, shared) => {
     if (own.constant) return;
     const data = new ImageData(W, H), lut = colors[view.colormap], span = own.high - own.low;
@@ -43,7 +43,7 @@ const makePainting = (study, scores, model) => {
     context.drawImage(layer, 0, 0, side, (side * H) / W);
   };
 
-  /* the border of a set of pixels as a path along the borders of pixels */
+  /* trace the border of a set of pixels along pixel edges */
   const borderOf = (isInside, step) => {
     const path = new Path2D();
     const edges = (lines, length, differs, draw) => {
@@ -68,7 +68,7 @@ const makePainting = (study, scores, model) => {
     return path;
   };
 
-  /* dark below light, so that it is seen on any grey */
+  /* a dark line below a light one is visible on any grey */
   const stroke = (context, path, color, width, dash = []) => {
     for (const [style, own, pattern] of [["#000", width + 2, []], [color, width, dash]]) {
       context.lineCap = pattern.length ? "butt" : "square";
@@ -103,7 +103,7 @@ const makePainting = (study, scores, model) => {
     }
   };
 
-  /* one panel: the image, a map of a run or none, and outlines */
+  /* paint one panel: the image, the map of a run if there is one, and outlines */
   const paint = (context, side, i, { run = null, method = view.method, shared = null, isSmall = false } = {}) => {
     const { bitmap } = pictureOf(model.unit().imageOf(i)), step = side / W, unit = side / 256;
     context.fillStyle = "#000";
@@ -118,7 +118,7 @@ const makePainting = (study, scores, model) => {
     paintPoints(context, own, step, unit);
   };
 
-  /* the pixels of a canvas as they are on the screen */
+  /* give a canvas as many pixels as it has on the screen */
   const sized = (canvas) => {
     const ratio = Math.min(window.devicePixelRatio || 1, 3), width = Math.max(1, Math.round(canvas.clientWidth * ratio));
     const height = Math.round((width * H) / W);

@@ -1,5 +1,5 @@
 "use strict";
-/* The study as the report wrote it: columns by name, and what is derived from them. */
+/* The data of the page: columns by name, as Python wrote them, and values derived from them. */
 const Payload = (() => {
   const TYPES = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, float32: Float32Array };
   const BASELINES = "b";
@@ -15,7 +15,7 @@ const Payload = (() => {
     return new Uint8Array(await new Response(stream).arrayBuffer());
   };
 
-  /* one array; the bytes of wider types lie in planes, the lowest first */
+  /* read an array; the bytes of wider types are stored by significance, the lowest first */
   const arrayOf = (block, place) => {
     const kind = TYPES[place.type], width = kind.BYTES_PER_ELEMENT, part = block.subarray(place.at, place.at + place.bytes);
     const n = place.bytes / width, bytes = new Uint8Array(place.bytes);
@@ -23,7 +23,7 @@ const Payload = (() => {
     return new kind(bytes.buffer);
   };
 
-  /* a mask from the lengths of its runs of 0, 1, 0, ... in row order, as LEB128 numbers */
+  /* decode a mask from the lengths of its runs of 0, 1, 0, ... in row order, as LEB128 numbers */
   const decodeRuns = (bytes, start, end, size) => {
     const mask = new Uint8Array(size);
     let at = 0, isInside = false, position = start;
@@ -41,7 +41,7 @@ const Payload = (() => {
     return mask;
   };
 
-  /* what is scored: regions of findings, or the union of an image's regions */
+  /* a unit of localization: the region of one finding, or the union of an image's regions */
   const unitOf = (study, entry, get) => {
     const ofFinding = entry.name === "finding", { finding } = study, image = get(`item/${entry.name}`), n = image.length;
     const regionsOf = (i) => (ofFinding ? [i] : study.regionsOf[image[i]]);

@@ -1,5 +1,5 @@
 "use strict";
-/* A scatter plot of both arms by region, and mean IoU against the share of the area; axes and selection are uPlot's. */
+/* A scatter plot of both arms by region, and a plot of mean IoU against the share of the area, drawn with uPlot. */
 const makePlots = (study, scores, model, selection, painting, actions) => {
   const { view } = model, { css, number, percent } = Dom;
   const soft = () => css("--soft"), grid = () => css("--line");
@@ -142,7 +142,7 @@ const makePlots = (study, scores, model, selection, painting, actions) => {
     lines = new uPlot(options, [[0, 0.5], [null, null], [null, null], [null, null]], curve);
     lines.over.addEventListener("click", () => actions.setArea(lines.posToIdx(lines.cursor.left)));
   };
-  /* means: for each arm and the baseline map, mean IoU at every share of the area, or null where it is not known yet */
+  /* means: mean IoU of each arm and of the baseline map at every share of the area, null where it is still unknown */
   const drawCurve = (means) => {
     const names = [view.reference, view.arm, view.baseline ? study.method(view.baseline).title : "–"];
     const labels = curve.querySelectorAll(".u-legend .u-label");

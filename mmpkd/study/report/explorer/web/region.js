@@ -1,5 +1,5 @@
 "use strict";
-/* The image that is open: its panels, what is known of it, and its scores. */
+/* The open image: panels, facts and scores. */
 const makeRegion = (study, scores, model, selection, painting) => {
   const { meta } = study, { view } = model, { $, element, row, fillTable, percent, number, signed, change, word } = Dom;
 
@@ -13,7 +13,7 @@ const makeRegion = (study, scores, model, selection, painting) => {
     const both = model.shownArms().map(model.shownRun).filter((run) => run !== undefined).map((run) => painting.seen(run, view.method, i));
     return both.length ? { low: Math.min(...both.map((own) => own.low)), high: Math.max(...both.map((own) => own.high)) } : null;
   };
-  /* what a panel is painted with; a baseline map has a scale of its own */
+  /* options for painting a panel; a baseline map always has its own scale */
   const optionsOf = (panel, i) => ({ ...panel, shared: panel.id === "baseline" ? null : sharedScale(i) });
 
   const draw = () => {
@@ -34,7 +34,7 @@ const makeRegion = (study, scores, model, selection, painting) => {
   const caption = (panel, i) => {
     if (panel.id === "baseline") {
       const more = view.baseline && model.knowsMore(view.baseline) ? ", knows the finding" : "";
-      return [element("b", { textContent: panel.name }), ` sees no student${more}`];
+      return [element("b", { textContent: panel.name }), ` baseline map${more}`];
     }
     const seed = panel.run === null ? "" : `, seed ${meta.runs[panel.run].seed}`;
     const whose = study.method(view.method).is_of_finding ? " of the finding" : "";
@@ -69,7 +69,7 @@ const makeRegion = (study, scores, model, selection, painting) => {
     const label = view.unit === "image" ? null : study.label[image * meta.findings.length + model.unit().findingOf(i)];
     const parts = selection.partsOf(i);
     $("facts").textContent = [
-      ...(label === null ? [] : [`label ${["absent", "present"][label] ?? "not stated"}`]),
+      ...(label === null ? [] : [`label ${["absent", "present"][label] ?? "unknown"}`]),
       `${percent(model.area(i))} of the image, ${selection.THIRDS[model.unit().third[i]]}`, `${parts} ${parts === 1 ? "region" : "regions"}`,
       ...strata, `image ${model.nameOf(i)}`, `patient ${meta.patients[study.patient[image]]}`,
     ].join(" · ");
@@ -94,7 +94,7 @@ const makeRegion = (study, scores, model, selection, painting) => {
   const showTies = (i) => {
     const tied = panels().filter((panel) => panel.run !== null).map((panel) => [panel.name, painting.seen(panel.run, panel.method, i)]);
     const parts = tied.filter(([, own]) => own.finite && !own.constant).map(([name, own]) => [name, painting.topArea(own)]).filter(([, own]) => own.tied > 1 && own.share < 1);
-    $("ties").textContent = parts.length ? `At the border of the top area, ${parts.map(([name, own]) => `${own.tied} tied pixels of ${name} count by ${percent(own.share)}`).join("; ")}.` : "No pixels tie at the border of the top area.";
+    $("ties").textContent = parts.length ? `At the border of the top area, ${parts.map(([name, own]) => `${own.tied} tied pixels of ${name} count as ${percent(own.share)} each`).join("; ")}.` : "No pixels tie at the border of the top area.";
   };
 
   const show = () => {
@@ -107,7 +107,7 @@ const makeRegion = (study, scores, model, selection, painting) => {
     showTies(i);
     $("bar-low").textContent = shared ? shared.low.toPrecision(2) : "0";
     $("bar-high").textContent = shared ? shared.high.toPrecision(2) : "1";
-    $("bar-unit").textContent = shared ? "relevance, both arms alike" : "relevance, each map on its own scale";
+    $("bar-unit").textContent = shared ? "relevance, both arms on one scale" : "relevance, each map on its own scale";
   };
 
   return { panels, optionsOf, sharedScale, draw, show };

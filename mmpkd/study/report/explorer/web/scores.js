@@ -1,5 +1,5 @@
 "use strict";
-/* Scores at every share of the area, computed in the background, and whether those at the declared share are the recorded ones. */
+/* Scores at every share of the area, computed in the background, and a check that they equal the recorded ones. */
 const makeScores = (study) => {
   const { H, W, size } = study, SLICE_MS = 12, STEPS = 100;
   const grid = Array.from({ length: STEPS }, (_, i) => (i + 1) / (2 * STEPS));
@@ -20,7 +20,7 @@ const makeScores = (study) => {
   const declaredOf = (unit) => areas.indexOf(unit.top_area);
   const recorded = (unit, run, method, score) => (unit.scores.includes(score) ? unit.recorded(run, method, score) : null);
 
-  /* until an item is scored here, what was recorded for the declared share stands in */
+  /* until an item is scored here, use the score that was recorded for the declared share */
   const tableOf = (unit, run, method) => {
     const key = `${unit.name} ${run} ${method}`;
     if (!tables.has(key)) {
@@ -32,7 +32,7 @@ const makeScores = (study) => {
     return tables.get(key);
   };
 
-  /* score one item; maps of several items of an image may be one */
+  /* score one item; several items of an image may share a map */
   const scoreInto = (unit, run, method, i, atNums, out, cache) => {
     const row = unit.rowOf(run, method, i), { values, h, w } = unit.map(run, method, i);
     if (cache.row !== row) {
@@ -52,7 +52,7 @@ const makeScores = (study) => {
       channel.port2.postMessage(0);
     });
 
-  /* run a step for every item, without keeping the page from answering */
+  /* run a step for every item in slices, so that the page stays responsive */
   const slowly = async (n, step, progress) => {
     let until = performance.now() + SLICE_MS;
     for (let i = 0; i < n; i++) {
@@ -77,7 +77,7 @@ const makeScores = (study) => {
   };
   const isReady = (table) => table.done === table.unit.n;
 
-  /* compare all recorded scores of the page with those that it computes */
+  /* compare all recorded scores with those computed here */
   const verify = async (progress) => {
     const report = { pairs: 0, same: 0, bits: 0, largest: 0, differences: [] };
     const compare = (unit, run, method, i, score, now, was) => {

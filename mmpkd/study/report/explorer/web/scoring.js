@@ -1,16 +1,16 @@
 "use strict";
 /* IoU and pointing game of a map on the patch grid, as `mmpkd.metrics` computes them: in float32, operation by operation, so
- * that a score is the recorded one bit by bit. `Math.fround` rounds to float32; an operation on two float32 in double, rounded
- * once, is the float32 operation. */
+ * that scores equal the recorded ones bit by bit. `Math.fround` rounds to float32. An operation on two float32 numbers in double,
+ * rounded once, gives the same result as in float32. */
 const Scoring = (() => {
   const f = Math.fround;
   const TOP_LEVEL = 65535;
   const SMALLEST_RANGE = f(1e-6);
 
-  /* a * b + c with one rounding: the product of two float32 is exact in double */
+  /* a * b + c with one rounding: the product of two float32 numbers is exact in double */
   const fused = (a, b, c) => f(a * b + c);
 
-  /* torch.lerp: from the nearer end */
+  /* as torch.lerp, which starts from the nearer end */
   const between = (a, b, weight) => (weight < 0.5 ? fused(weight, f(b - a), a) : fused(f(weight - 1), f(b - a), b));
 
   /* for each pixel along one side: the patches before and after its centre, and the weight of the second */
@@ -33,7 +33,7 @@ const Scoring = (() => {
     return axes.get(key);
   };
 
-  /* interpolate rows of patches, then columns; values are halved meanwhile, since a difference of two may be infinite */
+  /* interpolate rows of patches, then columns, with halved values, since the difference of two may overflow */
   const upsample = (map, h, w, H, W, out = new Float32Array(H * W)) => {
     const y = axisOf(h, H), x = axisOf(w, W), line = new Float32Array(w);
     for (let r = 0; r < H; r++) {
@@ -53,7 +53,7 @@ const Scoring = (() => {
     return { low, high };
   };
 
-  /* scale to [0, 1] in place, by halves; return whether there is one value only, up to rounding, which becomes 0 */
+  /* scale halved values to [0, 1] in place; return whether all are equal up to rounding, in which case they become 0 */
   const scale = (values) => {
     const { low, high } = extremes(values), half = f(low / 2), spread = f(f(high / 2) - half);
     const constant = spread <= f(SMALLEST_RANGE * Math.abs(f(high / 2)));
@@ -72,7 +72,7 @@ const Scoring = (() => {
     return { levels, constant, finite, low, high };
   };
 
-  /* pixels from the largest level to the smallest, sorted by the lower byte and then by the upper one */
+  /* sort pixels from the largest level to the smallest: radix sort by the lower byte, then by the upper one */
   const orderOf = (levels, out = new Uint32Array(levels.length), spare = new Uint32Array(levels.length)) => {
     const lower = new Uint32Array(257), upper = new Uint32Array(257), n = levels.length;
     for (let i = 0; i < n; i++) {
@@ -95,7 +95,7 @@ const Scoring = (() => {
   };
   const numSelected = (area, pixels) => Math.max(1, roundHalfEven(area * pixels));
 
-  /* IoU of the largest pixels and a region, for ascending numbers of pixels; those that tie at the border count by their share */
+  /* IoU of the largest pixels and a region, for ascending numbers of pixels; pixels that tie at the border count partly */
   const iouCurve = (seen, order, inside, regionPixels, nums, out) => {
     const total = order.length, { levels } = seen;
     if (!seen.finite || regionPixels === 0) return out.fill(NaN);

@@ -1,5 +1,5 @@
 "use strict";
-/* Which items are listed, and in which order. */
+/* The listed items and their order. */
 const makeSelection = (study, model) => {
   const { meta } = study, { view } = model;
   const THIRDS = ["smallest third", "middle third", "largest third"];
@@ -45,7 +45,7 @@ const makeSelection = (study, model) => {
     data: [() => "by name", (i) => i],
   };
 
-  /* a box in the plane of both arms' IoU; it keeps what it chose when the share of the area or the seed change */
+  /* a box in the scatter plot; it keeps its items when the share of the area or the seed changes */
   const select = ({ x, y, area = view.area, method = view.method, seed = view.seed }) => {
     const chosen = new Set(), at = { area, method, seed };
     for (let i = 0; i < model.unit().n; i++) {
@@ -71,7 +71,7 @@ const makeSelection = (study, model) => {
     sort();
   };
 
-  /* whether a result decided what is listed */
+  /* whether the listed items were chosen by a result */
   const isChosenByResult = () => view.selection !== null || Object.keys(view.filters).some((name) => FILTERS[name].isResult);
 
   return { FILTERS, ORDERS, THIRDS, found, select, sort, filter, partsOf, isChosenByResult };

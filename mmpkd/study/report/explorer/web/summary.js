@@ -1,9 +1,9 @@
 "use strict";
-/* Means over what is listed, and what they may be used for. */
+/* Means over the listed items, and what they may be used for. */
 const makeSummary = (study, scores, model, selection) => {
   const { meta } = study, { view } = model, { $, row, fillTable, percent, number, change, word } = Dom, { A } = scores;
 
-  /* mean of the defined values of some tables over items, at every share of the area or at one */
+  /* mean over items of the defined values of several tables, at the shares of the area from `from` to `to` */
   const means = (tables, items, from, to) => {
     const sums = new Float64Array(A), counts = new Uint32Array(A);
     for (const { iou } of tables) {
@@ -36,13 +36,13 @@ const makeSummary = (study, scores, model, selection) => {
   };
   const note = () => {
     const { declared } = meta;
-    if (selection.isChosenByResult()) return ["Chosen by a result: the mean difference of this set says nothing about which arm is better.", "note warn"];
+    if (selection.isChosenByResult()) return ["Chosen by a result: the mean difference over these items does not tell which arm is better.", "note warn"];
     if (isDeclared()) {
       const over = view.unit === "image" ? "images" : "regions";
-      return [`The declared comparison: this attribution, this share of the area, everything that was scored. Means here are over ${over}; the declared average and its interval are in the report.`, "note"];
+      return [`The declared comparison: this attribution, this share of the area, everything that was scored. Means on this page are over ${over}; the report has the declared average with its interval.`, "note"];
     }
     const what = `${declared.arm} minus ${declared.reference}, ${word(declared.score)} of ${word(declared.attribution)} by ${declared.unit}, everything that was scored`;
-    return [declared.is_as_declared ? `Exploration. Declared: ${what}.` : "Exploration: nothing was declared before the first run, or it was changed since.", "note"];
+    return [declared.is_as_declared ? `Exploration. Declared: ${what}.` : "Exploration: the comparison was not declared before the first run, or was changed since.", "note"];
   };
 
   let current = null;
@@ -56,8 +56,8 @@ const makeSummary = (study, scores, model, selection) => {
       row(["Pointing game", number(reference.pointing), number(arm.pointing), change(arm.pointing - reference.pointing)]),
     ];
     const sorted = [...baselines].sort((x, y) => (value(y) || -1) - (value(x) || -1));
-    const trivial = sorted.map((own) => row([`${own.title}${model.knowsMore(own.name) ? " (knows the finding)" : ""}`, number(value(own)), number(own.pointing), ""], "faint"));
-    fillTable($("means"), [`n = ${items.length}`, [view.reference, "reference"], [view.arm, "arm"], "diff."], [...students, row(["Maps that see no student", "IoU", "pointing", ""], "faint"), ...trivial]);
+    const baselineRows = sorted.map((own) => row([`${own.title}${model.knowsMore(own.name) ? " (knows the finding)" : ""}`, number(value(own)), number(own.pointing), ""], "faint"));
+    fillTable($("means"), [`n = ${items.length}`, [view.reference, "reference"], [view.arm, "arm"], "diff."], [...students, row(["Baseline maps", "IoU", "pointing", ""], "faint"), ...baselineRows]);
     const [text, className] = note();
     Object.assign($("kind"), { textContent: text, className });
     $("count").textContent = `${Dom.count(items.length)} of ${Dom.count(model.unit().n)} ${view.unit === "image" ? "images" : "regions"}, ${Dom.count(model.patients(items))} patients`;
