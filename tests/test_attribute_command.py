@@ -129,7 +129,7 @@ def test_what_cannot_be_read_is_named_and_does_not_stop_the_rest(
         (["nothing.ckpt", "."], "Expected the checkpoint of a student"),
         (["CHECKPOINT", "nowhere"], "Expected an image or a folder at 'nowhere'"),
         (["CHECKPOINT", "EMPTY"], "Expected images"),
-        (["CHECKPOINT", "EMPTY", "--finding", "Fracture"], "Expected findings among"),
+        (["CHECKPOINT", "EMPTY", "--finding", "Fracture"], "Expected findings of"),
     ],
 )
 def test_wrong_arguments_are_explained_before_anything_starts(

@@ -143,7 +143,7 @@ def flags(name: str, roots: dict[str, Path], encoder: Path) -> list[str]:
         added += [
             "--model.student.pretrained=false",
             "--model.student.model_name=vit_tiny_patch16_224",
-            "--data.image_size=32",
+            "--data.image_size=64",
         ]
     return added
 

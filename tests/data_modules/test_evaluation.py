@@ -112,7 +112,7 @@ def test_a_student_is_tested_on_another_data_set(tmp_path: Path, capsys: pytest.
     other["init_args"] = {**settings, "label_names": list(NAMES)[::-1]}
     arguments = config(tmp_path, "exchanged", tmp_path, student(), data=other)
     assert main(["test", *arguments, f"--ckpt_path={checkpoint}"]) == 2
-    assert "in its order" in capsys.readouterr().err
+    assert "in the same order" in capsys.readouterr().err
 
 
 def test_labels_are_brought_into_the_order_of_the_student() -> None:

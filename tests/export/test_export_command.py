@@ -97,7 +97,7 @@ def test_the_card_says_what_the_run_has_found(run: Path, exported: Path) -> None
         assert f"| {name} | {value:.3f} [" in body
     rois = pd.read_parquet(run / "roi_test.parquet")
     own = rois[rois["attribution"] == "rollout"]
-    assert f"| rollout |  | {len(own)} | {own['pointing_game'].mean():.3f} [" in body
+    assert f"| rollout |  | {len(own)} | {own['pointing_game'].mean():.3f}" in body
     assert f"| all_ones | yes | {len(own)} |" in body
     assert body.index("| rollout |") < body.index("| all_ones |")
     for words in ("Arm: baseline; seed: 0; epochs: 1", "trained from scratch", "not for clinical use", "@article"):
