@@ -97,6 +97,7 @@ def pairs_of(arm: Sequence[RunTables], reference: Sequence[RunTables], measure: 
                 raise StudyError(_different(common[0], own, "regions"))
         scores.append([found.to_numpy(dtype=np.float64) for found in values])
     both = np.array(scores)  # (S, 2, N)
+    # a region counts only if both arms have a score, so that neither arm gains from undefined scores
     both[np.isnan(both).any(axis=1, keepdims=True).repeat(2, axis=1)] = np.nan
     return Pairs(tuple(table.run.seed for table in common), both[:, 0], both[:, 1], first.index)
 
