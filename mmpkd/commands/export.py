@@ -1,4 +1,4 @@
-"""`mmpkd export`: a trained student for other people and other programs."""
+"""`mmpkd export`: export a trained student for other people and other programs."""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ def main(argv: Sequence[str]) -> int:
     """Export a student.
 
     Returns:
-        0; 1 if it cannot be exported or uploaded; 130 after Ctrl-C.
+        Exit status: 0, 1 if it cannot be exported or uploaded, 130 after Ctrl-C.
     """
     return run_command(_parser(), argv, _run, takes_data_flags=False)
 
@@ -39,8 +39,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "mmpkd export",
         allow_abbrev=False,
-        description="Write a student as a folder that timm loads without mmpkd, with a model card made of the records of its "
-        "run, and as ONNX if asked to.",
+        description="Write a student as a folder that timm loads without mmpkd, with a model card from the records of its run, "
+        "and optionally as ONNX.",
     )
     parser.add_argument("student", type=Path, help="folder of a student's run, or its checkpoint")
     parser.add_argument("--out", type=new_folder, required=True, help="folder to write")
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--license",
         default="other",
-        help="licence of the model, as Hugging Face names licences (default: other, not stated)",
+        help="licence of the model, as Hugging Face names licences (default: other, for an unknown licence)",
     )
     parser.add_argument(
         "--push", metavar="USER/NAME", help="upload the folder to this repository of the Hugging Face hub"
@@ -59,6 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--agreement-allows-push",
         action="store_true",
-        help="say that the agreement on credentialed training data lets the model be shared",
+        help="confirm that the agreement on credentialed training data allows sharing the model",
     )
     return parser

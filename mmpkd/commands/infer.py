@@ -1,4 +1,4 @@
-"""`mmpkd infer`: predictions of a student for any image files."""
+"""`mmpkd infer`: predict for image files with a student."""
 
 import argparse
 import sys
@@ -12,14 +12,14 @@ DICOM_KINDS = ("fractional", "binary", "capture", "report")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Predict.
+    """Predict for image files.
 
     Returns:
-        0; 1 if a file cannot be read or the student cannot be used; 130 after Ctrl-C.
+        Exit status: 0, 1 if a file cannot be read or the student cannot be used, 130 after Ctrl-C.
     """
     status = run_command(_parser(), argv, _run, takes_data_flags=False)
     if status == 130:
-        sys.stderr.write("Stopped. What was predicted is kept; the same command goes on.\n")
+        sys.stderr.write("Stopped. Finished predictions are kept; the same command resumes.\n")
     return status
 
 
@@ -33,16 +33,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "mmpkd infer",
         allow_abbrev=False,
-        description="Predict for image files (JPEG, PNG, DICOM, known by their content), which are read, cropped and resized as "
-        "in the training of the student, and write predictions.parquet and predictions.csv. A stopped command goes on where it "
-        "was. For research only, not for clinical use.",
+        description="Predict for image files (JPEG, PNG or DICOM, recognised by their content), which are read, cropped and "
+        "resized as in the training of the student, and write predictions.parquet and predictions.csv. A stopped command resumes "
+        "where it was. For research only, not for clinical use.",
     )
-    parser.add_argument("student", type=Path, help="a student: folder of its run, checkpoint, or exported folder")
-    parser.add_argument("images", type=Path, nargs="+", help="files, or folders that are searched for them")
+    parser.add_argument("student", type=Path, help="the student: folder of its run, checkpoint, or exported folder")
+    parser.add_argument("images", type=Path, nargs="+", help="image files, or folders to search for them")
     parser.add_argument("--out", type=new_folder, required=True, help="folder to write")
     parser.add_argument("--batch_size", type=at_least(1), default=32, help="images at a time (default: 32)")
     parser.add_argument(
-        "--num_workers", type=at_least(0), help="processes that read files (default: as many as there are processors)"
+        "--num_workers", type=at_least(0), help="processes that read files (default: one per processor)"
     )
     parser.add_argument(
         "--maps",
@@ -56,13 +56,13 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         choices=DICOM_KINDS,
         default=[],
-        help="also write DICOM objects about each DICOM file: its maps as a segmentation, fractional or binary, a capture of the "
+        help="also write DICOM objects about each DICOM file: its maps as a fractional or binary segmentation, a capture of the "
         "first map over the image, a report of the probabilities; needs mmpkd[dicom]",
     )
     parser.add_argument(
         "--attribution", nargs="+", choices=ATTRIBUTIONS, default=["rollout"], help="kinds of maps (default: rollout)"
     )
     parser.add_argument(
-        "--finding", nargs="+", help="findings of maps that are specific to one (default: those recognised)"
+        "--finding", nargs="+", help="findings for maps that are specific to one (default: the recognised ones)"
     )
     return parser

@@ -1,4 +1,4 @@
-"""A trained student for other people and other programs."""
+"""Export of a trained student for other people and other programs."""
 
 from mmpkd.export.folder import ExportOptions, export_student
 from mmpkd.export.source import ExportSource, open_source

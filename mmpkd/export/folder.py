@@ -26,12 +26,12 @@ _CROP_MODES = {"stretch": "squash", "pad": "border"}
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What an export writes besides the timm folder and the model card.
+    """Options of an export.
 
     Attributes:
         license: Licence of the model, as Hugging Face names licences.
-        onnx: Whether to write ONNX.
-        rollout: Whether ONNX has the rollout as an output.
+        onnx: Whether to write an ONNX file as well.
+        rollout: Whether the ONNX file has the rollout as an output.
     """
 
     license: str = OTHER
@@ -44,8 +44,8 @@ def export_student(source: ExportSource, out: Path, options: ExportOptions) -> N
 
     Args:
         source: The student, see `open_source`.
-        out: Folder to write; it is empty, new, or that of an earlier export, which is replaced.
-        options: What is written.
+        out: Folder to write. It must be new, empty, or from an earlier export, which is replaced.
+        options: Options of the export.
 
     Raises:
         FileExistsError: If the folder holds something else.
@@ -53,11 +53,11 @@ def export_student(source: ExportSource, out: Path, options: ExportOptions) -> N
     """
     _check_out(out)
     if options.rollout and not options.onnx:
-        raise ValueError("Expected --onnx with --rollout, which is an output of ONNX. Give --onnx, too.")
+        raise ValueError("Expected --onnx with --rollout, which is an output of ONNX, but it is missing. Add --onnx.")
     reason = reason_against_timm(source.trained.student)
     if reason is not None and not options.onnx:
         raise ValueError(
-            f"Expected a student that timm can build by itself but {reason}. Give --onnx to export it as ONNX only."
+            f"Expected a student that timm can build by itself but {reason}. Add --onnx to export it as ONNX only."
         )
     if reason is not None:
         logger.warning("ONNX only, no timm folder: %s.", reason)
@@ -97,20 +97,20 @@ def _write(source: ExportSource, folder: Path, options: ExportOptions, has_timm:
 
 
 def _crop_mode(trained: TrainedStudent) -> str:
-    """Return how timm's own transform comes nearest to the preparation."""
+    """Return the crop mode with which timm's own transform is most similar to the preparation of images."""
     return "squash" if trained.preparation is None else _CROP_MODES[trained.preparation.resize]
 
 
 def _check_out(out: Path) -> None:
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not is_exported(out))):
         raise FileExistsError(
-            f"Expected a new folder, or that of an earlier export, but '{out}' holds something else. Choose another one."
+            f"Expected a new folder, or one from an earlier export, but '{out}' holds something else. Choose another one."
         )
 
 
 @contextmanager
 def _replacing_folder(out: Path) -> Iterator[Path]:
-    """Yield a folder beside the one that is written; its files take the place of an earlier export's at the end."""
+    """Yield a temporary folder beside `out`, and replace an earlier export with its files at the end."""
     beside = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)

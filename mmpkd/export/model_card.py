@@ -1,4 +1,4 @@
-"""The model card: what an exported student is, from the records of its run."""
+"""The model card of an exported student, from the records of its run."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -12,9 +12,9 @@ from mmpkd.export.scores import Estimate, auroc_by_label, localization
 from mmpkd.export.source import ExportSource
 from mmpkd.export.training import DataFacts, arms, data_facts, starting_weights, teacher_words
 
-# a licence that Hugging Face does not list needs a name
+# Hugging Face's identifier of a licence that it does not list
 OTHER = "other"
-# counts of a data report that every reader of a card understands
+# counts of the data report that are shown, because any reader understands them
 _COUNTS = ("samples", "patients", "with_privileged", "with_roi")
 _TAGS = ["timm", "mmpkd", "knowledge-distillation", "privileged-information", "medical-imaging", "multi-label"]
 
@@ -30,12 +30,12 @@ def model_card(
     """Return the model card as Markdown, with the metadata that Hugging Face reads.
 
     Args:
-        source: What is exported.
+        source: The exported student.
         temperature: Calibration temperature, or None.
         license_name: Licence of the model, as Hugging Face names licences.
-        has_timm: Whether the folder is one of timm.
-        has_onnx: Whether it holds ONNX.
-        has_rollout: Whether ONNX has the rollout as an output.
+        has_timm: Whether timm can load the folder.
+        has_onnx: Whether the folder has an ONNX file.
+        has_rollout: Whether the ONNX file has the rollout as an output.
     """
     trained = source.trained
     student = trained.student
@@ -73,7 +73,7 @@ def model_card(
         auroc=auroc,
         maps=maps,
         scores=list(maps[0].scores) if maps else [],
-        license="not stated by whoever exported it" if license_name == OTHER else license_name,
+        license="unknown: none was given at export" if license_name == OTHER else license_name,
     )
     return text.rstrip("\n") + "\n"
 

@@ -1,4 +1,4 @@
-"""A student as one ONNX file, which runs without Python."""
+"""A student as a single ONNX file, which runs without Python."""
 
 import importlib.util
 import json
@@ -18,7 +18,7 @@ TOLERANCE = 1e-4
 
 
 def check_onnx_packages() -> None:
-    """Check that ONNX files can be written and tried.
+    """Check that ONNX files can be written and run.
 
     Raises:
         ValueError: If a package is missing.
@@ -34,20 +34,20 @@ def check_onnx_packages() -> None:
 def write_onnx(
     student: VisionTransformerStudent, path: Path, with_rollout: bool = False, about: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a student as ONNX, and compare it with PyTorch in onnxruntime.
+    """Write a student as ONNX, and check in onnxruntime that it gives the same results as PyTorch.
 
-    The input `image` is float32 (batch, C, H, W), grey values in [0, 1]: the normalisation is part of the model. Outputs are
-    `logits`, float32 (batch, K), and on wish `rollout`, float32 (batch, h, w) on the patch grid, the map of `AttentionRollout`
-    with its default settings.
+    The input `image` is float32 (batch, C, H, W) with grey values in [0, 1]; the normalisation is part of the model. The outputs
+    are `logits`, float32 (batch, K), and optionally `rollout`, float32 (batch, h, w) on the patch grid, which is the map of
+    `AttentionRollout` with its default settings.
 
     Args:
         student: The student, on the CPU, in eval mode.
-        path: File to write; weights are in it.
+        path: File to write; it includes the weights.
         with_rollout: Whether the rollout is an output.
-        about: What the file says of itself, as text or JSON.
+        about: Metadata of the file; values are stored as text or JSON.
 
     Raises:
-        ValueError: If a package is missing, or onnxruntime gives another result than PyTorch.
+        ValueError: If a package is missing, or if onnxruntime and PyTorch disagree.
     """
     check_onnx_packages()
     model = GreyToLogitsAndRollout(student) if with_rollout else GreyToLogits(student)
@@ -75,7 +75,7 @@ def write_onnx(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what the packages say of their own optimisation out of the terminal."""
+    """Suppress messages of the packages about their own optimisations."""
     logs = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir")]
     before = [log.level for log in logs]
     for log in logs:
@@ -88,7 +88,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _check(model: torch.nn.Module, path: Path, image: torch.Tensor) -> None:
-    """Check the file with another number of images than it was made with."""
+    """Check the file with a batch size other than the one it was traced with."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -100,6 +100,6 @@ def _check(model: torch.nn.Module, path: Path, image: torch.Tensor) -> None:
         difference = float((ours - torch.from_numpy(theirs)).abs().max())
         if not difference <= TOLERANCE * max(1.0, float(ours.abs().max())):
             raise ValueError(
-                f"Expected onnxruntime to give PyTorch's {name} but they differ by {difference:.2g}. Report the model's name and "
-                "options, and the versions of torch and onnxruntime."
+                f"Expected the same {name} from onnxruntime and PyTorch but they differ by {difference:.2g}. Report the model's "
+                "name and options, and the versions of torch and onnxruntime."
             )

@@ -1,4 +1,4 @@
-"""An exported folder on the Hugging Face hub."""
+"""Upload of an exported folder to the Hugging Face hub."""
 
 import logging
 from pathlib import Path
@@ -7,23 +7,23 @@ logger = logging.getLogger("mmpkd")
 
 
 def check_push(repository: str, data_license: str, agreement_allows_it: bool) -> None:
-    """Check that an export may leave this machine.
+    """Check that an exported student may leave this machine.
 
     Args:
         repository: `user/name` on the hub.
         data_license: Licence of the training data: `credentialed`, `open` or `synthetic`.
-        agreement_allows_it: Whether the user says that the agreement on credentialed data allows it.
+        agreement_allows_it: Whether the user confirms that the agreement on credentialed data allows it.
 
     Raises:
-        ValueError: If the name is none of a repository, or the data are credentialed and the user says nothing.
+        ValueError: If the name is not that of a repository, or if the data are credentialed and the user does not confirm.
     """
     parts = repository.split("/")
     if len(parts) != 2 or not all(parts):
         raise ValueError(f"Expected user/name of a repository for --push but got '{repository}'.")
     if data_license == "credentialed" and not agreement_allows_it:
         raise ValueError(
-            "Expected open or synthetic training data for --push but they are credentialed, or no test has recorded what they "
-            "are. Read the agreement on the data: if it lets a model that was trained on them be shared, give "
+            "Expected open or synthetic training data for --push but they are credentialed, or no test has recorded their "
+            "licence. Read the agreement on the data. If it allows sharing a model that was trained on them, give "
             "--agreement-allows-push."
         )
 
@@ -32,7 +32,7 @@ def push(folder: Path, repository: str) -> str:
     """Upload an exported folder, into a private repository if there is none yet.
 
     Args:
-        folder: What `export_student` wrote.
+        folder: Folder that `export_student` wrote.
         repository: `user/name` on the hub.
 
     Returns:

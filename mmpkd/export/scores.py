@@ -1,4 +1,4 @@
-"""Scores of a run's test split, each with an interval over patients, and the temperature that calibrates its probabilities."""
+"""Scores on the test split of a run, with intervals over patients, and the temperature that calibrates its probabilities."""
 
 import math
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from mmpkd.statistics.effects import Effect, effect_of
 from mmpkd.statistics.estimands import Regions, run_means
 from mmpkd.teachers.calibration import calibration_temperature
 
-# a probability of exactly 1 has no logit
+# clips probabilities, since 0 and 1 have no finite logit
 _SMALLEST = 1e-7
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score with its 95 % interval over patients; NaN where it is not defined."""
+    """A score with its 95 % interval over patients; NaN where it is undefined."""
 
     value: float
     low: float
@@ -42,7 +42,7 @@ class MapScores:
 
     Attributes:
         name: Name of the map.
-        is_baseline: Whether it does not depend on the student.
+        is_baseline: Whether it is a baseline map.
         num_rois: Number of (image, finding) pairs.
         scores: Score by name.
     """
@@ -54,7 +54,7 @@ class MapScores:
 
 
 def auroc_by_label(source: ExportSource) -> dict[str, Estimate]:
-    """Return the AUROC on the test split by label, and their mean as `macro`; empty if the test is not recorded."""
+    """Return the AUROC on the test split by label, and their mean as `macro`; empty if no test is recorded."""
     frame = _table(source, "predictions", "test")
     if frame is None:
         return {}
@@ -68,7 +68,7 @@ def auroc_by_label(source: ExportSource) -> dict[str, Estimate]:
 
 
 def localization(source: ExportSource) -> list[MapScores]:
-    """Return the localization scores on the test split, baseline maps last; empty if there are none."""
+    """Return the localization scores on the test split, with baseline maps last; empty if there are none."""
     frame = _table(source, "rois", "test")
     if frame is None or frame.empty:
         return []
@@ -84,7 +84,7 @@ def localization(source: ExportSource) -> list[MapScores]:
 def temperature(source: ExportSource) -> float | None:
     """Return the temperature T for which sigmoid(logit / T) fits the validation labels best.
 
-    None if the predictions of validation are not those of this checkpoint: `mmpkd validate` writes them.
+    None if there are no validation predictions of this checkpoint. `mmpkd validate` writes them.
     """
     frame = _table(source, "predictions", "val")
     if frame is None:
@@ -97,7 +97,7 @@ def temperature(source: ExportSource) -> float | None:
 
 
 def _table(source: ExportSource, kind: str, stage: str) -> pd.DataFrame | None:
-    """Return a table of the run if the exported checkpoint made it."""
+    """Return a table of the run if the exported checkpoint made it, or None."""
     if source.folder is None:
         return None
     path = source.folder.predictions(stage) if kind == "predictions" else source.folder.rois(stage)

@@ -1,4 +1,4 @@
-"""What is exported: a student, and what its run has written about it."""
+"""The student to export, with the records of its run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,9 @@ class ExportSource:
 
     Attributes:
         trained: The student.
-        sha256: SHA-256 of its checkpoint.
-        folder: Folder of the run, or None for a checkpoint outside one.
-        state: State of the run, as far as it is about this checkpoint, or None.
+        sha256: SHA-256 of the student's checkpoint.
+        folder: Folder of the run, or None for a checkpoint outside a run.
+        state: State of the run, restricted to this checkpoint, or None.
     """
 
     trained: TrainedStudent
@@ -29,27 +29,27 @@ class ExportSource:
 
     @property
     def data_license(self) -> str:
-        """Licence of the training data; what no test has recorded counts as `credentialed`."""
+        """Licence of the training data; `credentialed` if no test has recorded it, to be on the safe side."""
         tested = None if self.state is None else self.state.test
         return "credentialed" if tested is None else tested.license
 
     @property
     def config(self) -> dict[str, Any]:
-        """Configuration of the training; empty if it is not known."""
+        """Configuration of the training; empty if it is unknown."""
         if self.folder is None or self.state is None or not self.folder.config.is_file():
             return {}
         return dict(yaml.safe_load(self.folder.config.read_text(encoding="utf-8")))
 
 
 def open_source(path: Path) -> ExportSource:
-    """Load what is to be exported.
+    """Load a student to export.
 
     Args:
         path: Folder of a run, or a checkpoint.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
-        ValueError: If it is not one of a student.
+        ValueError: If it is not a student's checkpoint.
     """
     checkpoint = checkpoint_of(path)
     if checkpoint.is_dir():
@@ -66,7 +66,7 @@ def open_source(path: Path) -> ExportSource:
 
 
 def _about(state: RunState, sha256: str) -> RunState | None:
-    """Return the state of a run if it is about a checkpoint: `last.ckpt` was not tested, `best.ckpt` was."""
+    """Return the state of a run if it describes this checkpoint: `best.ckpt` was tested, `last.ckpt` was not."""
     training = state.training is not None and state.training.checkpoint == sha256
     tested = state.test is not None and state.test.checkpoint == sha256
     if not training and not tested:

@@ -1,4 +1,4 @@
-"""A student as a timm model in a folder, which timm loads without mmpkd."""
+"""A student as a folder that timm loads without mmpkd."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from mmpkd.students import VisionTransformerStudent
 
 TAG = "mmpkd"
 TOLERANCE = 1e-6
-# of the weights that a student began from, not of the student
+# keys that describe the pretrained weights, not the student
 _OF_THE_SOURCE = ("paper_ids", "paper_name", "origin_url", "description", "notes")
 
 
@@ -28,10 +28,10 @@ def write_timm_folder(
         folder: Folder to write.
         license_name: Licence of the weights, as Hugging Face names licences.
         crop_mode: How timm's own transform fits an image into the frame: `squash` or `border`.
-        extra: Further root keys of `config.json`.
+        extra: Further top-level keys of `config.json`.
 
     Raises:
-        ValueError: If timm builds another student than this one.
+        ValueError: If the model that timm builds gives other logits.
     """
     channels = int(student.settings["in_chans"])
     size = int(student.settings["image_size"])
@@ -48,7 +48,7 @@ def write_timm_folder(
     described["pretrained_cfg"] = {**source, "tag": TAG, "license": license_name}
     save_for_hf(student.model, str(folder), described, safe_serialization=True, data_config=seen)
     config = read_json(folder / CONFIG)
-    # transformers gives its own number of classes to timm, and fails where there are two
+    # transformers passes its own number of classes to timm, and fails if timm gets it twice
     del config["model_args"]["num_classes"]
     write_json(folder / CONFIG, config)
     _check(student, folder)
@@ -64,14 +64,14 @@ def reason_against_timm(student: VisionTransformerStudent) -> str | None:
     added = sorted(student.model.state_dict().keys() - plain.state_dict().keys())
     if added:
         return (
-            f"its {added[0]} is not one of timm's '{name}'; folding the normalisation of pretrained weights into a patch "
-            "embedding for grey images adds a bias where there was none"
+            f"timm's '{name}' has no {added[0]}; folding the normalisation of pretrained weights into a patch embedding for "
+            "grey images adds a bias to models without one"
         )
     return None
 
 
 def _check(student: VisionTransformerStudent, folder: Path) -> None:
-    """Check that the folder gives the student's logits; timm might have left out an argument of a model."""
+    """Check that the folder gives the student's logits: timm may have dropped an argument of the model."""
     loaded = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     generator = torch.Generator().manual_seed(0)
     side = int(student.settings["image_size"])
@@ -81,6 +81,6 @@ def _check(student: VisionTransformerStudent, folder: Path) -> None:
         difference = float((loaded(image).float() - expected).abs().max())
     if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
         raise ValueError(
-            f"Expected timm to build the student again but its logits differ by {difference:.2g}. Report the model's "
-            "name and options."
+            f"Expected timm to rebuild the student but the logits differ by {difference:.2g}. Report the model's name and "
+            "options."
         )

@@ -1,4 +1,4 @@
-"""A student as a function of grey values, written so that `torch.export` can follow it for any number of images."""
+"""A student as a function of grey values that `torch.export` can trace for any batch size."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from mmpkd.students import VisionTransformerStudent
 
 
 class GreyToLogits(nn.Module):
-    """From grey values to logits.
+    """Maps grey values to logits.
 
     Args:
         student: The student.
@@ -31,15 +31,15 @@ class GreyToLogits(nn.Module):
         return logits
 
     def normalised(self, image: Tensor) -> Tensor:
-        """Return grey values as the student expects them."""
+        """Normalise grey values as the student expects."""
         return (image - self.student.mean) / self.student.std
 
 
 class GreyToLogitsAndRollout(GreyToLogits):
-    """From grey values to logits and attention rollout with its default settings.
+    """Maps grey values to logits and to the attention rollout with its default settings.
 
-    `AttentionRollout` goes through a batch sample by sample and skips queries that nobody reads, which no graph for any number of
-    images can do. Here every query counts; those that nobody reads have the weight 0.
+    `AttentionRollout` processes a batch sample by sample and skips queries that are not used, which a graph for any batch size
+    cannot do. Here all queries are computed, and unused ones have the weight 0.
 
     Raises:
         TypeError: If the model does not attend from every token to every token.
@@ -77,7 +77,7 @@ class GreyToLogitsAndRollout(GreyToLogits):
 
 
 def _check_square(layers: Sequence[Tensor], num_tokens: int) -> None:
-    """Check that every block attends from every token to every token; CaiT's blocks attend from patches, or from the class."""
+    """Check that every block attends from every token to every token. Blocks of CaiT do not."""
     shapes = {tuple(layer.shape[1:]) for layer in layers}
     if shapes != {(num_tokens, num_tokens)}:
         raise ValueError(

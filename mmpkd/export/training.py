@@ -1,4 +1,4 @@
-"""What a run's records say of its training: the data and how to get them, the teacher, where the weights began, other runs."""
+"""Facts about a student's training, from the records of its run: data, teacher, pretrained weights, and the other runs."""
 
 import inspect
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ class DataFacts:
     """The data set of a training.
 
     Attributes:
-        name: Name of the data module, or "" if it is not known.
+        name: Name of the data module, or "" if it is unknown.
         license: `credentialed`, `open` or `synthetic`.
-        access: How to get the data, from the docstring of the data module; "" if it does not say.
-        citation: What to cite, likewise.
+        access: How to get the data, from the docstring of the data module, or "".
+        citation: Citation of the data, likewise.
         counts: Counts of each split.
     """
 
@@ -37,7 +37,7 @@ class ArmScore:
 
     Attributes:
         arm: Name of the arm.
-        seeds: Seeds, in order.
+        seeds: Seeds in ascending order.
         auroc: Macro AUROC of each seed; None where it is undefined.
     """
 
@@ -47,11 +47,11 @@ class ArmScore:
 
 
 def data_facts(source: ExportSource) -> DataFacts:
-    """Return what is known of the training data."""
+    """Return the known facts about the training data."""
     tested = None if source.state is None else source.state.test
     counts = {} if tested is None else tested.data
     module, _, name = _data_class(source.config).rpartition(".")
-    if module.split(".")[0] != "data_modules":  # a user's own is not imported for a card
+    if module.split(".")[0] != "data_modules":  # a user's own code is not imported just for a card
         return DataFacts(name, source.data_license, "", "", counts)
     kind = getattr(import_module(module), name)
     paragraphs = [" ".join(part.split()) for part in (inspect.getdoc(kind) or "").split("\n\n")]
@@ -60,7 +60,7 @@ def data_facts(source: ExportSource) -> DataFacts:
 
 
 def starting_weights(source: ExportSource) -> str:
-    """Return in words where the student's weights began."""
+    """Describe the weights that the training started from."""
     settings = _init_args(_init_args(source.config.get("model")).get("student"))
     if not settings:
         return "Not recorded."
@@ -68,17 +68,17 @@ def starting_weights(source: ExportSource) -> str:
     if not settings.get("pretrained"):
         return "Random: the student was trained from scratch."
     if name.startswith("local-dir:"):
-        return "Weights in a folder of those who trained the student; their licence holds for this model, too."
+        return "Weights in a local folder of whoever trained the student; their licence also applies to this model."
     if ":" in name:
-        return f"The pretrained weights `{name}`; their licence holds for this model, too."
+        return f"The pretrained weights `{name}`; their licence also applies to this model."
     found = timm.get_pretrained_cfg(name)
     stated = None if found is None else found.license
-    licence = f"whose licence is {stated}" if stated else "whose licence timm does not state"
+    licence = f"whose licence is {stated}" if stated else "whose licence is unknown to timm"
     return f"timm's pretrained weights of `{name}`, {licence}."
 
 
 def teacher_words(source: ExportSource) -> str:
-    """Return in words what the student learned from besides labels."""
+    """Describe the teacher that the student was distilled from."""
     if source.state is None or not source.config:
         return "Not recorded."
     if _init_args(source.config.get("model")).get("teacher") is None:
@@ -87,13 +87,13 @@ def teacher_words(source: ExportSource) -> str:
     sha256 = None if made_from is None else made_from.teacher_sha256
     known = f" (SHA-256 {sha256[:12]}...)" if sha256 else ""
     return (
-        f"A frozen teacher{known} that read privileged information, which is there in training only. The student sees images "
-        "and nothing else."
+        f"A frozen teacher{known} that reads privileged information, which is available only in training. The student sees "
+        "only images."
     )
 
 
 def arms(source: ExportSource) -> list[ArmScore]:
-    """Return the arms of the study that the run belongs to, with the test score of each seed; empty outside a study."""
+    """Return the arms of the run's study, with the test score of each seed; empty outside a study."""
     if source.folder is None or source.state is None or source.state.study is None:
         return []
     found: dict[str, dict[int, float | None]] = {}
@@ -115,7 +115,7 @@ def _data_class(config: Mapping[str, Any]) -> str:
 
 
 def _init_args(entry: Any) -> Mapping[str, Any]:
-    """Return the arguments in an entry of a configuration, whether it names its class or not."""
+    """Return the arguments in an entry of a configuration, whether or not it names its class."""
     if not isinstance(entry, Mapping):
         return {}
     inside = entry.get("init_args", entry)

@@ -1,4 +1,4 @@
-"""Applying a trained student to image files."""
+"""Application of a trained student to image files."""
 
 from mmpkd.inference.predictions import infer
 

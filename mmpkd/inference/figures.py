@@ -18,14 +18,14 @@ from mmpkd.students import TrainedStudent
 def write_figure(
     path: Path, pixels: NDArray[np.float32], placement: Placement, maps: Sequence[ImageMap], title: str
 ) -> None:
-    """Write a figure of the part of the frame that holds the image, at the image's own proportions.
+    """Write a figure of the part of the frame that holds the image, with the image's own aspect ratio.
 
     Args:
-        path: File; its suffix says of which format.
+        path: File to write; its suffix determines the format.
         pixels: Grey values, float32 (H, W) in [0, 1], in the frame of the network.
-        placement: Where the image lies in it.
-        maps: Its maps.
-        title: Title.
+        placement: Position of the image in the frame.
+        maps: Maps of the image.
+        title: Title of the figure.
     """
     (top, left) = placement.offset
     (height, width) = placement.content
@@ -38,7 +38,7 @@ def write_figure(
 
 
 def enlarged(heatmap: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Return a map (h, w) in the pixels of the frame, float32 (side, side)."""
+    """Return a map (h, w) interpolated to the pixels of the frame, float32 (side, side)."""
     return np.asarray(upsample(torch.from_numpy(heatmap)[None], (side, side))[0].numpy(), dtype=np.float32)
 
 

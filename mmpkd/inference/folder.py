@@ -1,4 +1,4 @@
-"""Predictions for any image files, in a folder that a stopped command goes on with."""
+"""Predictions for image files, in a folder from which a stopped command resumes."""
 
 import argparse
 import logging
@@ -29,17 +29,17 @@ SECONDS_BETWEEN_SAVES = 30.0
 
 
 def infer_images(options: argparse.Namespace) -> int:
-    """Predict, and write what else is asked for.
+    """Predict, and write all requested outputs.
 
     Args:
         options: Arguments of `mmpkd infer`.
 
     Returns:
-        0; 1 if a file cannot be read.
+        Exit status: 0, or 1 if a file cannot be read.
 
     Raises:
         FileNotFoundError: If there is no student or no image.
-        ValueError: If the student cannot be used, or the folder holds predictions of another one.
+        ValueError: If the student cannot be used, or if the folder holds predictions of another student.
     """
     checkpoint = checkpoint_of(options.student)
     trained = load_trained_student(checkpoint)
@@ -50,7 +50,9 @@ def infer_images(options: argparse.Namespace) -> int:
     remaining = [file for file in files if not _is_done(file, table, outputs)]
     options.out.mkdir(parents=True, exist_ok=True)
     if len(remaining) < len(files):
-        logger.info("%d of %d files are predicted; the rest follows", len(files) - len(remaining), len(files))
+        logger.info(
+            "%d of %d files are predicted already; predicting the others", len(files) - len(remaining), len(files)
+        )
     _predict(trained, remaining, table, outputs, options)
     table.finish()
     unreadable = table.errors(files)
@@ -78,7 +80,7 @@ def _predict(
                 table.save()
                 saved = time.monotonic()
     finally:
-        table.save()  # what is done stays done after Ctrl-C
+        table.save()  # keep what is done, also after Ctrl-C
 
 
 def _is_done(file: Named, table: "PredictionTable", outputs: Sequence[Output]) -> bool:
@@ -86,7 +88,7 @@ def _is_done(file: Named, table: "PredictionTable", outputs: Sequence[Output]) -
 
 
 def _written(found: FilePrediction, outputs: Sequence[Output]) -> FilePrediction:
-    """Write everything about a file, and return its prediction, with the reason if something could not be written."""
+    """Write all outputs about a file, and return its prediction, with the reason if an output could not be written."""
     for output in outputs:
         try:
             output.write(found)
@@ -96,12 +98,12 @@ def _written(found: FilePrediction, outputs: Sequence[Output]) -> FilePrediction
 
 
 class PredictionTable:
-    """The table of predictions in a folder: one row a file, in the order in which files were predicted.
+    """The table of predictions in a folder, with one row per file in the order in which files were predicted.
 
     Args:
         folder: The folder, which need not exist yet.
         trained: The student.
-        sha256: SHA-256 of its weights.
+        sha256: SHA-256 of the student's weights.
 
     Raises:
         ValueError: If the folder holds predictions of another student.
@@ -116,8 +118,8 @@ class PredictionTable:
             known = read_table(folder / TABLE)
             if known.checkpoint != sha256:
                 raise ValueError(
-                    f"Expected a new folder, or one with predictions of this student, but '{folder / TABLE}' is of another one. "
-                    "Choose another --out, or delete it."
+                    f"Expected a new folder, or one with predictions of this student, but '{folder / TABLE}' is from another "
+                    "one. Choose another --out, or delete it."
                 )
             columns = [str(name) for name in known.frame.columns]
             rows = [dict(zip(columns, row, strict=True)) for row in known.frame.itertuples(index=False)]
@@ -129,17 +131,17 @@ class PredictionTable:
         return {path: row["name"] for path, row in self._rows.items()}
 
     def is_predicted(self, file: Named) -> bool:
-        """Return whether a file was read, and written about; one that could not be is tried again."""
+        """Return whether a file was predicted without an error; files with an error are tried again."""
         row = self._rows.get(str(file.path))
         return row is not None and not row["error"]
 
     def errors(self, files: Sequence[Named]) -> list[str]:
-        """Return why files cannot be read."""
+        """Return the errors of the files that cannot be read."""
         found = [self._rows[str(file.path)]["error"] for file in files]
         return [error for error in found if error]
 
     def add(self, found: FilePrediction) -> None:
-        """Add a file."""
+        """Add the prediction of a file."""
         count = len(self._trained.label_names)
         values = np.full(count, np.nan) if found.probability is None else found.probability.numpy()
         row: dict[str, Any] = {"file": str(found.file.path), "name": found.file.name}
@@ -149,12 +151,12 @@ class PredictionTable:
         self._rows[row["file"]] = {**row, "error": found.error}
 
     def save(self) -> None:
-        """Write the table as it stands."""
+        """Write the table in its current state."""
         if self._rows:
             write_table(self._frame(), self._folder / TABLE, self._sha256)
 
     def finish(self) -> None:
-        """Write the table as CSV, too."""
+        """Write the table as CSV as well."""
         with replacing(self._folder / "predictions.csv") as temporary:
             self._frame().to_csv(temporary, index=False)
 

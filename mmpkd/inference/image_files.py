@@ -1,4 +1,4 @@
-"""Image files, found by their content, with names for what is written about them."""
+"""Image files, found by their content, with names for the outputs about them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,31 +8,31 @@ from data_modules.images.dicom import SUFFIXES as DICOM_SUFFIXES
 from data_modules.images.dicom import is_dicom_file
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
-# how PNG and JPEG files begin
+# first bytes of PNG and JPEG files
 _BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
 @dataclass(frozen=True)
 class Named:
-    """A file and the name of what is written about it."""
+    """A file, and the name of the outputs about it."""
 
     path: Path
     name: str
 
 
 def find_images(paths: Sequence[Path], known: Mapping[str, str] | None = None, out: Path | None = None) -> list[Named]:
-    """Return image files, and those in folders and below, with names that differ.
+    """Return image files, also those below folders, with unique names.
 
-    A file that is given itself is taken as it is. In folders, JPEG, PNG and DICOM files are found by their content; what has
-    one of their suffixes counts, too, so that a damaged file is not overlooked.
+    A file that is given directly is always taken. In folders, JPEG, PNG and DICOM files are found by their content. Files with
+    one of their suffixes are taken as well, so that damaged files are reported and not overlooked.
 
     Args:
         paths: Files and folders.
-        known: Names that files have from an earlier call, by path; they keep them.
-        out: Folder that is written; what an earlier call has put there is not searched.
+        known: Names of files from an earlier call, by path; these files keep their names.
+        out: Output folder, which is not searched, since it may hold images from an earlier call.
 
     Raises:
-        FileNotFoundError: If a path does not exist, or there is no image at all.
+        FileNotFoundError: If a path does not exist, or if there is no image at all.
     """
     found: list[Named] = []
     for path in paths:
@@ -78,10 +78,10 @@ def _is_image(path: Path) -> bool:
     try:
         with path.open("rb", buffering=0) as file:
             return file.read(8).startswith(_BEGINNINGS)
-    except OSError:  # who may not read it cannot know what it is
+    except OSError:  # without permission to read it, its kind is unknown
         return False
 
 
 def _without_suffix(path: Path) -> Path:
-    """Return a path without the suffix of an image; names of DICOM files are often numbers with dots, all of which count."""
+    """Return a path without an image suffix. Names of DICOM files are often numbers with dots, all of which are kept."""
     return path.with_suffix("") if path.suffix.lower() in (*SUFFIXES, *DICOM_SUFFIXES) else path

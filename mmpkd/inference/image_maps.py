@@ -1,4 +1,4 @@
-"""Figures of where a student looks on image files, and its predictions for them."""
+"""Figures of a student's maps for image files, with its predictions."""
 
 import argparse
 import logging
@@ -28,7 +28,7 @@ def attribute_images(options: argparse.Namespace) -> int:
 
     Raises:
         FileNotFoundError: If there is no checkpoint or no image.
-        ValueError: If the checkpoint cannot be used, or a finding is not among its labels.
+        ValueError: If the checkpoint cannot be used, or if a finding is not among its labels.
     """
     trained = load_trained_student(checkpoint_of(options.checkpoint))
     check_findings(trained, options.finding)

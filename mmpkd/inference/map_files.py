@@ -16,13 +16,13 @@ from mmpkd.students import TrainedStudent
 
 
 class MapFiles:
-    """Maps in `maps/`: as numbers (`raw`, one `.npz` an image), drawn over the image (`drawn`, `.png`), or both.
+    """Writes maps into `maps/`: as numbers (`raw`, one `.npz` per image), drawn over the image (`drawn`, `.png`), or both.
 
     Args:
         folder: Folder of the predictions.
         trained: The student.
         methods: Attributions.
-        findings: Findings of maps that are specific to one; None for those that are recognised.
+        findings: Findings for maps that are specific to one; None takes the recognised ones.
         kinds: `raw`, `drawn`, or both.
     """
 
@@ -41,7 +41,7 @@ class MapFiles:
         self._kinds = kinds
 
     def has(self, file: Named) -> bool:
-        """Return whether the maps of a file are there."""
+        """Return whether the maps of a file exist."""
         return all(self._path(file, kind).is_file() for kind in self._kinds)
 
     def write(self, found: FilePrediction) -> None:
@@ -66,7 +66,7 @@ def computed_maps(
     found: FilePrediction,
     findings: Sequence[str] | None,
 ) -> list[ImageMap]:
-    """Return the maps of a file that was read."""
+    """Compute the maps of a file that could be read."""
     assert found.pixels is not None
     assert found.probability is not None
     image = trained.normalised(found.pixels).to(next(trained.student.parameters()).device)

@@ -31,9 +31,9 @@ class ImageMap:
 
     Attributes:
         method: Name of the attribution.
-        title: Its title.
-        finding: The finding that it is specific to, or None.
-        values: Float32 (h, w) on the patch grid, values >= 0; in pixels if the student fills up incomplete patches.
+        title: Title of the attribution.
+        finding: The finding that the map is specific to, or None.
+        values: Float32 (h, w) >= 0 on the patch grid, or in pixels if the student pads incomplete patches.
     """
 
     method: str
@@ -43,29 +43,33 @@ class ImageMap:
 
     @property
     def key(self) -> str:
-        """Name in a file of maps."""
+        """Name of the map in a file of maps."""
         return self.method if self.finding is None else f"{self.method}/{self.finding}"
 
     @property
     def heading(self) -> str:
-        """Heading in a figure."""
+        """Heading of the map in a figure."""
         return self.title if self.finding is None else f"{self.title}: {self.finding}"
 
 
 def check_findings(trained: TrainedStudent, findings: Sequence[str] | None) -> None:
-    """Raise a ValueError if a finding is not among the student's labels."""
+    """Check that findings are among the student's labels.
+
+    Raises:
+        ValueError: If one is not.
+    """
     unknown = [name for name in findings or () if name not in trained.label_names]
     if unknown:
         raise ValueError(f"Expected findings of {list(trained.label_names)} but got {unknown}.")
 
 
 def findings_to_show(trained: TrainedStudent, probability: Tensor, wanted: Sequence[str] | None) -> list[int]:
-    """Return the findings to show: those asked for, else those above their threshold, else the most probable one.
+    """Return the findings to show: the requested ones, or those above their threshold, or else the most probable one.
 
     Args:
         trained: The student.
         probability: Float (K,).
-        wanted: Names of findings, or None.
+        wanted: Names of requested findings, or None.
     """
     if wanted:
         return [trained.label_names.index(name) for name in wanted]

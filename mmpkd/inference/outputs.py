@@ -1,4 +1,4 @@
-"""What is written about an image besides its probabilities."""
+"""Outputs about an image besides its probabilities."""
 
 import argparse
 from typing import Protocol
@@ -12,23 +12,23 @@ from mmpkd.students import TrainedStudent
 
 
 class Output(Protocol):
-    """Something that is written for each image."""
+    """An output that is written for each image."""
 
     def has(self, file: Named) -> bool:
-        """Return whether it is there, or not to be written for this file."""
+        """Return whether the output exists already, or is not written for this file."""
         ...
 
     def write(self, found: FilePrediction) -> None:
-        """Write it; nothing for a file that cannot be read."""
+        """Write the output; do nothing for a file that cannot be read."""
         ...
 
 
 def outputs_of(trained: TrainedStudent, sha256: str, options: argparse.Namespace) -> list[Output]:
-    """Return what is to be written besides probabilities.
+    """Return the outputs to write besides probabilities.
 
     Args:
         trained: The student.
-        sha256: SHA-256 of its weights.
+        sha256: SHA-256 of the student's weights.
         options: Arguments of `mmpkd infer`.
 
     Raises:

@@ -24,14 +24,14 @@ logger = logging.getLogger("mmpkd")
 
 @dataclass(frozen=True)
 class FilePrediction:
-    """What a student says of a file.
+    """The prediction of a student for a file.
 
     Attributes:
         file: The file.
         probability: Float32 (K,), on the CPU, or None if the file cannot be read.
         pixels: Grey values, float32 (H, W) in [0, 1], in the frame of the network, or None.
-        placement: Where the file lies in that frame, or None.
-        error: Why it cannot be read, or "".
+        placement: Position of the image in that frame, or None.
+        error: Why the file cannot be read, or "".
     """
 
     file: Named
@@ -67,16 +67,16 @@ class _Files(Dataset[_Read]):
 def predict_files(
     trained: TrainedStudent, files: Sequence[Named], batch_size: int = 32, num_workers: int | None = None
 ) -> Iterator[FilePrediction]:
-    """Read files as the training of a student read its files, and predict, in their order.
+    """Read files in the same way as in the student's training, and yield predictions in their order.
 
     Args:
         trained: The student; it is moved to a GPU if there is one.
         files: Image files.
-        batch_size: Images that the student sees at a time.
-        num_workers: Processes that read; by default as many as there are processors, and none for less than two batches.
+        batch_size: Number of images per forward pass.
+        num_workers: Number of processes that read files; by default one per processor, or none for fewer than two batches.
 
     Raises:
-        ValueError: If it is not known how the training read files.
+        ValueError: If the checkpoint does not say how to read files.
     """
     preparation = trained.known_preparation
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

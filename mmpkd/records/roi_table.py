@@ -1,8 +1,8 @@
-"""The two tables of localization of a run, with what results can be broken down by.
+"""The two localization tables of a run, and the strata by which their results can be broken down.
 
-The table of regions has one row an (image, finding) pair and attribution. That of unions has one row an image and attribution:
-the union of the image's regions, with `ANY` as its finding, for attributions that are the same for all findings of an image.
-Both have the same columns.
+The table of regions has one row per (image, finding) pair and attribution. The table of unions has one row per image and
+attribution, for the union of the image's regions, with `ANY` as the finding. It covers the attributions that are the same for all
+findings of an image. Both tables have the same columns.
 """
 
 from collections.abc import Mapping
@@ -15,55 +15,55 @@ from mmpkd.records.run_folder import RunFolder
 
 PAIR = ("sample_id", "finding")
 KEY = (*PAIR, "attribution")
-# what a row tells about the pair; strata of the data set follow, as `stratum/<name>`
+# columns about the pair; columns `stratum/<name>` for the strata of the data set follow
 KNOWN = (*KEY, "patient_id", "area", "num_regions", "target", "probability", "recognised", "iou_ceiling")
-# what it tells about the heatmap, besides scores
+# columns about the heatmap, besides its scores
 DIAGNOSTICS = ("prefix_mass", "constant", "undefined")
 STRATUM = "stratum/"
-# the finding of a row of unions
+# the finding in the table of unions
 ANY = "any"
 # the last commit that reads checkpoints and run folders without unions
 LAST_COMMIT_WITHOUT_UNIONS = "15853fb"
 
 
 def is_of_unions(frame: pd.DataFrame) -> bool:
-    """Return whether a table of localization is that of unions."""
+    """Return whether a localization table is one of unions."""
     return bool((frame["finding"] == ANY).all())
 
 
 def check_unions(folder: RunFolder, stage: str) -> None:
-    """Check that a run whose regions were scored has the table of unions, too.
+    """Check that a run with a table of regions also has a table of unions.
 
     Args:
         folder: Folder of the run.
         stage: `val` or `test`.
 
     Raises:
-        ValueError: If the run is of an older version, which had no such table.
+        ValueError: If the run was made by an older version, which had no such table.
     """
     if folder.rois(stage).is_file() and not folder.unions(stage).is_file():
         raise ValueError(
-            f"Expected '{folder.unions(stage)}' beside '{folder.rois(stage).name}' but the run is of an older version, "
-            f"which did not score unions of regions. Train it again in another folder (--run.dir), or read this one at commit "
-            f"{LAST_COMMIT_WITHOUT_UNIONS}."
+            f"Expected '{folder.unions(stage)}' beside '{folder.rois(stage).name}' but the run was made by an older "
+            f"version, which did not score unions of regions. Train again in another folder (--run.dir), or read this one with "
+            f"commit {LAST_COMMIT_WITHOUT_UNIONS}."
         )
 
 
 def score_columns(frame: pd.DataFrame) -> list[str]:
-    """Return the names of the localization scores in a per-ROI table."""
+    """Return the names of the localization scores in a table of regions or unions."""
     return [name for name in frame.columns if name not in (*KNOWN, *DIAGNOSTICS) and not str(name).startswith(STRATUM)]
 
 
 def stratified(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return mean scores by what results can be broken down by.
+    """Return mean scores by stratum.
 
     Args:
-        frame: A table of regions, or of unions.
+        frame: Table of regions or of unions.
 
     Returns:
-        Columns stratum, value, attribution, num_roi, num_patients, and the scores. Strata are the finding, thirds of the ROI
-        area, the number of regions, whether the finding was recognised, and those of the data set; unknown values are left out.
-        Unions have no finding.
+        Columns stratum, value, attribution, num_roi, num_patients, and the scores. The strata are the finding (not for unions),
+        thirds of the ROI area, the number of regions, whether the finding was recognised, and those of the data set. Rows with
+        an unknown value are left out.
     """
     scores = score_columns(frame)
     parts = []
@@ -76,13 +76,13 @@ def stratified(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def strata(frame: pd.DataFrame) -> "dict[str, pd.Series[Any]]":
-    """Return what results can be broken down by.
+    """Return the strata by which results can be broken down.
 
     Args:
-        frame: A per-ROI table.
+        frame: Table of regions or of unions.
 
     Returns:
-        The value of each row by name of the stratum, where any is known; values with an order of their own are categorical.
+        The value of each row, by name of the stratum; only strata with a known value. Ordered values are categorical.
     """
     groups: dict[str, pd.Series[Any]] = {} if is_of_unions(frame) else {"finding": frame["finding"]}
     groups["area"] = _thirds(frame["area"])
@@ -98,7 +98,7 @@ def strata(frame: pd.DataFrame) -> "dict[str, pd.Series[Any]]":
 
 
 def _thirds(area: "pd.Series[float]") -> "pd.Series[Any]":
-    """Return the third of all ROIs, by area, that each belongs to."""
+    """Return which third of all ROIs, by area, each ROI belongs to."""
     low, high = np.quantile(area, (1 / 3, 2 / 3))
     order = ["smallest third", "middle third", "largest third"]
     names = np.where(area <= low, order[0], np.where(area <= high, order[1], order[2]))
@@ -106,10 +106,10 @@ def _thirds(area: "pd.Series[float]") -> "pd.Series[Any]":
 
 
 def summary(frame: pd.DataFrame, stage: str) -> dict[str, float]:
-    """Return the logged values; a score that is undefined for every row is left out.
+    """Return the values to log. A score that is undefined in every row is left out.
 
     Args:
-        frame: A table of regions, or of unions.
+        frame: Table of regions or of unions.
         stage: `val` or `test`.
 
     Returns:

@@ -94,6 +94,7 @@ class Effect:
             return float("nan")
         distance = self.estimate - null
         below, above = (float(level) for level in tail(self.parts, np.asarray(abs(distance)), is_skewed))
+        # the end of the interval on the side of `null` decides
         level = below if distance > 0 else above
         if alternative == "two-sided":
             return 2 * level

@@ -50,6 +50,7 @@ def _crossing(shares: Floats, boundary: float) -> float:
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     place = nodes * boundary
     weights = weights * boundary
+    # density of the paths that have stayed inside the boundary so far, at the nodes
     inside = stats.norm.pdf(place, scale=np.sqrt(shares[0]))
     for step in np.diff(shares):
         inside = stats.norm.pdf(place[:, None] - place, scale=np.sqrt(step)) @ (weights * inside)

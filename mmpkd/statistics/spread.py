@@ -69,14 +69,15 @@ def spread_of(runs: RunMeans) -> Spread:
         (1.0, 0.75, 2.0)
     """
     num_seeds, num_patients = runs.without.shape[-2:]
-    influence = runs.without - runs.values[..., None]
-    mean = influence.mean(axis=-2)
+    influence = runs.without - runs.values[..., None]  # (..., S, P)
+    mean = influence.mean(axis=-2)  # (..., P)
     scale = (num_patients - 1) / num_patients
     patients = scale * np.square(mean).sum(axis=-1)
     seeds = np.zeros_like(patients)
     noise = np.zeros_like(patients)
     if num_seeds > 1:
         seeds = runs.values.var(axis=-1, ddof=1) / num_seeds
+        # the part of the influence that differs between runs is the interaction of run and patient
         rest = np.square(influence - mean[..., None, :]).sum(axis=(-2, -1))
         noise = scale * rest / (num_seeds * (num_seeds - 1))
     return Spread(num_seeds, seeds, patients, noise, patients_df(runs.weights), _skewness(mean, patients))

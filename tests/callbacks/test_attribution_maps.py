@@ -148,7 +148,7 @@ def test_a_student_that_cannot_be_compared_is_refused_before_anything_starts(tmp
     other = VisionTransformerStudent("vit_nano_patch8_64", 1, SIDE, options={"depth": 1})
     saved = {"student": other.settings, "input": {"mean": 0.5, "std": 0.25}, "label_names": ["Other"], "state_dict": {}}
     torch.save(saved, tmp_path / "other.ckpt")
-    with pytest.raises(ValueError, match="Expected 'baseline' to be a student of the labels"):
+    with pytest.raises(ValueError, match="Expected 'baseline' to be a student with the labels"):
         _test(tmp_path, _callbacks(compare={"baseline": str(tmp_path / "other.ckpt")}), MemoryData(make_samples()))
 
 
@@ -163,7 +163,7 @@ def test_the_monitor_must_come_first(tmp_path: Path) -> None:
 def test_caption_names_finding_probability_and_label_only() -> None:
     mask = np.zeros((2, 2, 2), np.bool_)
     sample = MapSample("patient-17", torch.zeros(1, 2, 2), mask, (0, 1), (1.0, float("nan")), (0.834, 0.1))
-    assert caption(sample, LABELS) == "Effusion: p = 0.83, label present; Mass: p = 0.10, label not stated"
+    assert caption(sample, LABELS) == "Effusion: p = 0.83, label present; Mass: p = 0.10, label unknown"
 
 
 def test_file_names_stay_inside_the_folder() -> None:

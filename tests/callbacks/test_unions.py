@@ -272,7 +272,7 @@ def test_attributions_of_a_finding_leave_the_table_of_unions_empty(tmp_path: Pat
 
 
 def test_checkpoints_and_folders_of_an_older_version_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"older version, which had none\. Train it again in another folder") as error:
+    with pytest.raises(ValueError, match=r"older version, which had none\. Train again in another folder") as error:
         LocalizationMonitor().load_state_dict({"thresholds": {}, "mean_roi": {}})
     assert "\n" not in str(error.value)
     folder = RunFolder(tmp_path)

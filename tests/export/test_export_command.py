@@ -152,7 +152,7 @@ def nano(folder: Path) -> Path:
         ("RUN", ["--rollout"], "Expected --onnx with --rollout"),
         ("RUN", ["--push", "name"], "Expected user/name"),
         ("NANO", ["--push", "user/name"], "Expected open or synthetic training data for --push"),
-        ("RUN", ["--out", "TAKEN"], "Expected a new folder, or that of an earlier export"),
+        ("RUN", ["--out", "TAKEN"], "Expected a new folder, or one from an earlier export"),
     ],
 )
 def test_what_cannot_be_exported_is_refused_before_anything_is_written(

@@ -52,5 +52,5 @@ def test_a_file_that_differs_from_pytorch_is_refused(tmp_path: Path, monkeypatch
             return [np.full((len(feed["image"]), 3), 9.0, np.float32)]
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
-    with pytest.raises(ValueError, match="Expected onnxruntime to give PyTorch's logits but they differ by"):
+    with pytest.raises(ValueError, match="Expected the same logits from onnxruntime and PyTorch but they differ by"):
         onnx_model._check(GreyToLogits(make(*MODELS[0])), tmp_path, torch.zeros(1, 1, 64, 64))

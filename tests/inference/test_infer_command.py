@@ -1,4 +1,4 @@
-"""`mmpkd infer`: predictions and maps for any files, in a folder that a stopped command goes on with."""
+"""`mmpkd infer`: predictions and maps for any files, in a folder from which a stopped command resumes."""
 
 import shutil
 from pathlib import Path
@@ -104,7 +104,7 @@ def test_a_stopped_command_goes_on(
     monkeypatch.setattr(infer_folder, "predict_files", counting)
     words = ["infer", str(checkpoint), str(tiny_root / "test"), "--out", str(tmp_path), "--maps", "raw"]
     assert mmpkd(words) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command resumes" in capsys.readouterr().err
     assert len(pd.read_parquet(tmp_path / "predictions.parquet")) == limit
     lost = next((tmp_path / "maps").glob("*.npz"))
     lost.unlink()

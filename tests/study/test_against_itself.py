@@ -56,7 +56,7 @@ def test_the_finished_runs_of_a_study_are_read(tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(SystemExit, match=r"got \['nobody'\]"):
         main([*arguments, "nobody"])
     (tmp_path / "out" / "baseline" / "seed0" / "roi_test.parquet").unlink()
-    with pytest.raises(SystemExit, match="Expected read-out 'rollout'"):
+    with pytest.raises(SystemExit, match="Expected the attribution 'rollout'"):
         main([*arguments, "baseline"])
     with pytest.raises(SystemExit, match="at least 4 runs"):
         main([*arguments, "baseline", "--out", str(tmp_path / "empty")])

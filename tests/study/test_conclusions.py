@@ -32,7 +32,7 @@ def test_arms_that_were_tested_on_other_images_are_not_compared(tmp_path: Path, 
     # as many rows as before, so that no shape gives it away
     frame["sample_id"] = frame["sample_id"].str.replace("s00", "t00")
     frame.to_parquet(path)
-    what = "ROIs" if table == "roi_test" else "images or labels"
+    what = "regions" if table == "roi_test" else "images or labels"
     with pytest.raises(StudyError, match=f"Expected the same test {what} in "):
         write_report(plan, tmp_path / "out", plan.seeds, finished, ())
 
@@ -81,7 +81,7 @@ def test_arms_without_a_common_seed_have_no_answer_but_a_report(tmp_path: Path) 
     finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), InThisProcess(FakeCommandLine())).finished
     some = [run for run in finished if run.name not in ("baseline (seed 0)", "distilled (seed 1)")]
     sentence, page = write_report(plan, tmp_path / "out", plan.seeds, some, ())
-    assert sentence.startswith("No answer: Expected a seed and ROIs that both arms")
+    assert sentence.startswith("No answer: Expected distilled and baseline to have a seed and regions in common")
     assert "Arms on the test set" in page.read_text()
 
 
@@ -91,7 +91,7 @@ def test_a_score_that_is_never_defined_has_no_answer_but_a_report(tmp_path: Path
     path = tmp_path / "out" / "distilled" / "seed1" / "roi_test.parquet"
     pd.read_parquet(path).assign(iou_top_area=np.nan).to_parquet(path)
     sentence, _ = write_report(plan, tmp_path / "out", plan.seeds, finished, ())
-    assert "to be defined for some ROI in every run" in sentence
+    assert "to be defined for some region in every run" in sentence
 
 
 def test_levels_are_those_of_the_runs_that_are_compared(tmp_path: Path) -> None:

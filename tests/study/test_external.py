@@ -51,7 +51,7 @@ def test_students_are_tested_on_another_data_set_without_training_again(tmp_path
     [
         ("data: other.yaml", "data: nothing.yaml", "expected a configuration of a data module"),
         ("arms: [baseline, distilled]", "arms: [basline]", "Did you mean 'baseline'"),
-        ("arms: [baseline, distilled]", "arms: []", "expected an arm or more"),
+        ("arms: [baseline, distilled]", "arms: []", "expected at least one arm"),
         ("--data.root=x", "--model.student=x", "expected overrides of the data only"),
     ],
 )

@@ -49,7 +49,7 @@ def test_the_study_at_hand_is_what_its_own_runs_say(pilot: Path, capsys: pytest.
 def test_the_tables_name_what_more_seeds_and_patients_buy(pilot: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(pilot / "study.yaml"), "--pilot", str(pilot / "out"), "--difference", "0.01"]) == 0
     out = capsys.readouterr().out
-    for said in ("one more seed", "a tenth more patients", "To show a difference of 0.01", "160 patients", "at best"):
+    for said in ("one more seed", "10 % more patients", "To show a difference of 0.01", "160 patients", "at best"):
         assert said in " ".join(out.split())
 
 

@@ -1,4 +1,4 @@
-"""Localization: scores of attributions, pictures of them, and their faithfulness."""
+"""Localization: scores, pictures and faithfulness of attributions."""
 
 from mmpkd.callbacks.localization.attribution_maps import AttributionMapLogger
 from mmpkd.callbacks.localization.faithfulness import FaithfulnessMonitor

@@ -1,4 +1,4 @@
-"""Pictures of attributions, of the same images every time."""
+"""Pictures of attributions, always for the same images."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,30 +31,30 @@ from mmpkd.students import load_student
 from mmpkd.students.trained import check_student_input, student_labels
 from mmpkd.tracking.media import may_log_media
 
-# score that tells hits from misses
+# score that separates hits from misses
 _HIT = "pointing_game"
 
 
 class AttributionMapLogger(Callback):
     """Draws heatmaps over a fixed set of validation and test images, with the outlines of their ROIs.
 
-    The fixed images depend on the data alone: those with the smallest and the largest ROI, then one image of each finding in
-    turn, by a hash of their identifiers. They are the same in every epoch, run and arm. Further images are examples of what this
-    student hit and missed in the pointing game. The same hash chooses them, not the score.
+    The fixed images are chosen independently of any result: those with the smallest and the largest ROI, then one image of each
+    finding in turn, by a hash of their identifiers. They are the same in every epoch, run and arm. Further images are examples of
+    hits and misses of this student in the pointing game, chosen by the same hash and not by score.
 
-    Files in the run folder: `maps/<stage>/<sample_id>.png`, the first attribution over the image, `maps/<stage>/hits/` and
-    `misses/`; and `figures/<stage>/<sample_id>.png`, the image beside the maps of all attributions and students. W&B:
-    `<stage>/attribution/<name>`, `.../<name>/hits` and `.../<name>/misses`, and `.../<name>/<other student>`, with boxes and
-    masks that can be switched on and off. Images stay on this machine if the data or the user demand it (`--run.media`).
+    Files in the run folder: `maps/<stage>/<sample_id>.png` (the first attribution over the image), `maps/<stage>/hits/`,
+    `maps/<stage>/misses/`, and `figures/<stage>/<sample_id>.png` (the image beside the maps of all attributions and students). In
+    W&B: `<stage>/attribution/<name>`, `.../<name>/hits`, `.../<name>/misses` and `.../<name>/<other student>`, with boxes and
+    masks that can be switched on and off. Images stay on this machine if the data or the user require it (`--run.media`).
 
     Args:
         attributions: Attribution methods with different names; attention rollout if None. The first must be one that
             `LocalizationMonitor` scores. A map that is specific to a finding is drawn for the first finding of an image.
         num_images: Maximum number of fixed images.
         num_examples: Maximum number of hits, and of misses.
-        compare: Checkpoints of other students by name, such as `baseline`, whose maps are drawn next to this student's. A
-            student that is the teacher of this one is drawn without being named here.
-        every_n_epochs: During a fit, draw every n-th epoch only.
+        compare: Checkpoints of other students by name, such as `baseline`, whose maps are drawn beside this student's. If the
+            teacher of this student is itself a student, its maps are drawn even if it is not listed here.
+        every_n_epochs: During a fit, draw only in every n-th epoch.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class AttributionMapLogger(Callback):
         self._others: dict[str, nn.Module] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check that the monitor comes first, and load the other students, before any long work.
+        """Check that the monitor comes first, and load the other students before any long work.
 
         Raises:
             ValueError: If no `LocalizationMonitor` comes before this callback, or if another student has different labels or
@@ -94,7 +94,7 @@ class AttributionMapLogger(Callback):
         for name, path in self.compare.items():
             if student_labels(path) != tuple(datamodule.label_names):
                 raise ValueError(
-                    f"Expected '{name}' to be a student of the labels {list(datamodule.label_names)} but got one of others."
+                    f"Expected '{name}' to be a student with the labels {list(datamodule.label_names)} but it has others."
                 )
             check_student_input(path, datamodule.image_size, datamodule.mean, datamodule.std)
             self._others[name] = load_student(path)
@@ -147,13 +147,13 @@ class AttributionMapLogger(Callback):
     def _heatmaps(
         self, trainer: Trainer, pl_module: LightningModule, samples: Sequence[MapSample]
     ) -> dict[str, dict[str, NDArray[np.float32]]]:
-        """Return heatmaps (B, h, w) by student and attribution; those of a student that pads its images are in pixels."""
+        """Return heatmaps (B, h, w) by student and attribution; in pixels instead of patches if a student pads its images."""
         image = torch.stack([sample.image for sample in samples]).to(pl_module.device)
         label = torch.tensor([sample.roi_label[0] for sample in samples], device=pl_module.device)
         students = {"student": student_of(pl_module), **self._others}
         taught_by = getattr(getattr(pl_module, "_teacher", None), "student", None)
         if taught_by is not None:
-            # in a tuple, which keeps it out of the module's own parameters
+            # a tuple keeps the student out of the parameters of this module
             students["teacher"] = taught_by[0]
         found: dict[str, dict[str, NDArray[np.float32]]] = {}
         for name, student in students.items():
@@ -193,7 +193,7 @@ class AttributionMapLogger(Callback):
             notes = [annotations(sample, names, display_scale(*sample.roi_mask.shape[1:])) for sample in samples]
             for student, by_method in heatmaps.items():
                 if kind and student != "student":
-                    continue  # hits and misses are those of this student
+                    continue  # hits and misses are defined for this student only
                 for method, maps in by_method.items():
                     parts = [prefix, method, *([kind] if kind else []), *([student] if student != "student" else [])]
                     logger.log_image(

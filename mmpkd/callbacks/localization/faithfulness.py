@@ -1,4 +1,4 @@
-"""Scores of faithfulness: do attributions show what the student uses?"""
+"""Scores of faithfulness: whether attributions show what the student uses."""
 
 from typing import Any
 
@@ -30,13 +30,13 @@ class FaithfulnessMonitor(Callback):
     """Computes deletion and insertion curves of test images with an ROI, for the finding of the ROI.
 
     The mean areas under the curves are logged as `test/<attribution>/deletion` (lower is better) and `.../insertion` (higher is
-    better). The table `faithfulness_test.parquet` has the same key as the per-ROI table. Compare the values with those of the
-    `random` map: if a prediction depends little on any patch, all curves are flat.
+    better). The table `faithfulness_test.parquet` has the same key columns as the table of ROIs. Compare the values with those of
+    the `random` map: if a prediction hardly depends on any patch, all curves are flat.
 
     Args:
         attributions: Attribution methods, with different names. By default rollout, last-layer attention, gradient-weighted
             relevance, Grad-CAM, and a random map.
-        num_steps: Number of steps of a curve, up to the number of patches; each costs two forward passes.
+        num_steps: Number of steps of a curve, at most the number of patches; each step costs two forward passes.
         max_images: Maximum number of images, chosen by a hash of their identifiers.
     """
 
@@ -58,15 +58,15 @@ class FaithfulnessMonitor(Callback):
         self._chosen: set[str] = set()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check that each step has a patch to change, before any long work.
+        """Check that there is a patch to change in each step, before any long work.
 
         Raises:
-            ValueError: If the student has fewer patches than there are steps.
+            ValueError: If there are more steps than patches.
         """
         del stage
         side: int | None = getattr(getattr(trainer, "datamodule", None), "image_size", None)
         student = getattr(pl_module, "student", None)
-        # a user's own data module may not say how large its images are
+        # a user's data module may not say how large its images are
         if side is None or student is None or not hasattr(backbone(student), "patch_embed"):
             return
         rows, columns = patch_grid(student, padded_size(student, (side, side)))
@@ -125,7 +125,7 @@ class FaithfulnessMonitor(Callback):
             )
 
     def _chosen_pairs(self, batch: Batch) -> list[int]:
-        """Return the pairs of a batch to score: those of the chosen images, unless the ROI is empty."""
+        """Return the indices of the pairs to score: those of the chosen images whose ROI is not empty."""
         if "image" not in batch:
             return []
         is_present = batch["roi_mask"].flatten(1).any(1).tolist()

@@ -1,4 +1,4 @@
-"""Steps from a batch to heatmaps that localization callbacks share."""
+"""Steps from a batch to heatmaps, shared by the localization callbacks."""
 
 import torch
 from lightning.pytorch import LightningModule
@@ -12,7 +12,7 @@ def student_of(pl_module: LightningModule) -> nn.Module:
     """Return the student of a Lightning module.
 
     Raises:
-        TypeError: If it has none.
+        TypeError: If the module has no student.
     """
     student = getattr(pl_module, "student", None)
     if not isinstance(student, nn.Module):
@@ -24,7 +24,7 @@ def student_of(pl_module: LightningModule) -> nn.Module:
 
 
 def with_whole_patches(student: nn.Module, batch: Batch) -> Batch:
-    """Return the batch with images and masks padded as the student pads its input."""
+    """Return the batch with images and masks padded in the same way as the student pads its input."""
     padded = batch.copy()
     for key in ("image", "roi_mask"):
         padded[key] = pad_to_patches(student, batch[key])
@@ -33,7 +33,7 @@ def with_whole_patches(student: nn.Module, batch: Batch) -> Batch:
 
 def heatmaps_of_pairs(method: ClassAttribution, student: nn.Module, batch: Batch) -> Tensor:
     """Return the heatmap of each (image, finding) pair of a batch, float32 (R, h, w)."""
-    # gradients need memory, so there are never more pairs at a time than images in the batch
+    # gradients take memory, so process at most as many pairs at a time as the batch has images
     size = len(batch["image"])
     parts = zip(torch.split(batch["roi_sample"], size), torch.split(batch["roi_label"], size), strict=True)
     return torch.cat([method.of_label(student, batch["image"][rows], labels) for rows, labels in parts])

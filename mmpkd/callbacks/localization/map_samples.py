@@ -1,4 +1,4 @@
-"""Choice of the images to draw: a fixed set, and examples of hits and misses."""
+"""Choice of the images to draw: a fixed set, plus examples of hits and misses."""
 
 import hashlib
 import re
@@ -23,10 +23,10 @@ class MapSample:
     Attributes:
         sample_id: Stable identifier.
         image: Float (C, H, W), normalised.
-        roi_mask: Bool (r, H, W).
-        roi_label: r findings, indices of the labels.
-        target: r labels of these findings: 1, 0 or NaN.
-        probability: r predicted probabilities.
+        roi_mask: Bool (r, H, W), masks of the r ROIs.
+        roi_label: Finding of each ROI, as an index of the labels.
+        target: Label of each finding: 1, 0, or NaN if unknown.
+        probability: Predicted probability of each finding.
     """
 
     sample_id: str
@@ -46,23 +46,23 @@ class MapSample:
 
 
 def rank(sample_id: str) -> str:
-    """Return a hash of an identifier. Images are chosen in the order of their hashes, which no order of a split can change."""
+    """Return a hash of an identifier. Images are chosen by their hashes, so the order of a split does not matter."""
     return hashlib.sha256(sample_id.encode()).hexdigest()
 
 
 def choose_fixed(pairs: pd.DataFrame, num_images: int) -> list[str]:
-    """Choose images by the data alone: those with the smallest and the largest ROI, then one image of each finding in turn.
+    """Choose images independently of any result: those with the smallest and the largest ROI, then one of each finding in turn.
 
     Args:
         pairs: One row per (image, finding) pair, with `sample_id`, `finding` and `area` > 0.
         num_images: Maximum number of images.
 
     Returns:
-        Identifiers.
+        Identifiers of the images.
     """
     by_area = pairs.sort_values(["area", "sample_id"], kind="stable")["sample_id"].tolist()
     queues = [sorted(set(rows["sample_id"]), key=rank) for _, rows in pairs.groupby("finding", sort=True)]
-    # a dict serves as an ordered set
+    # a dict is an ordered set
     chosen: dict[str, None] = dict.fromkeys([by_area[0], by_area[-1]][:num_images]) if by_area else {}
     while any(queues) and len(chosen) < num_images:
         for queue in queues:
@@ -74,16 +74,16 @@ def choose_fixed(pairs: pd.DataFrame, num_images: int) -> list[str]:
 
 
 def choose_examples(pairs: pd.DataFrame, score: str, num_images: int, but: Sequence[str]) -> dict[str, list[str]]:
-    """Choose images that a student hit and images that it missed, by a hash of their identifiers instead of by score.
+    """Choose images that a student hit and images that it missed, by a hash of their identifiers, not by score.
 
     Args:
         pairs: One row per (image, finding) pair, with `sample_id` and a score between 0 (miss) and 1 (hit).
         score: Name of the score.
         num_images: Maximum number of images of each kind.
-        but: Identifiers to leave out, since they are drawn anyway.
+        but: Identifiers to skip, because they are drawn anyway.
 
     Returns:
-        Identifiers of `hits` and `misses`; an image is a hit if all of its pairs are.
+        Identifiers of `hits` and `misses`. An image is a hit if all of its pairs are hits.
     """
     worst = pairs[~pairs["sample_id"].isin(but)].groupby("sample_id")[score].min().dropna()
     kinds = {"hits": worst[worst >= 0.5], "misses": worst[worst < 0.5]}
@@ -93,14 +93,14 @@ def choose_examples(pairs: pd.DataFrame, score: str, num_images: int, but: Seque
 def load_samples(
     trainer: Trainer, stage: str, names: Sequence[str], pairs: pd.DataFrame, label_names: Sequence[str]
 ) -> list[MapSample]:
-    """Read images by their identifiers, with their ROIs and predictions.
+    """Load images by their identifiers, with their ROIs and predictions.
 
     Args:
-        trainer: The trainer, with the data module.
+        trainer: Trainer with the data module.
         stage: `val` or `test`.
-        names: Identifiers.
+        names: Identifiers of the images.
         pairs: One row per (image, finding) pair, with `sample_id`, `finding`, `target` and `probability`.
-        label_names: Labels in the order of the data.
+        label_names: Names of the labels, in the order of the data.
     """
     datamodule: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
     place = {name: row for row, name in enumerate(datamodule.splits[stage].sample_id.tolist())}
@@ -114,7 +114,7 @@ def load_samples(
         assert sample.image is not None
         assert sample.roi_mask is not None
         assert sample.roi_label is not None
-        order = np.argsort(sample.roi_label, kind="stable")  # outlines take their colours in the order of the labels
+        order = np.argsort(sample.roi_label, kind="stable")  # outlines are coloured in the order of the labels
         labels = tuple(int(label) for label in sample.roi_label[order])
         target = tuple(known[name, label_names[label]][0] for label in labels)
         probability = tuple(known[name, label_names[label]][1] for label in labels)
@@ -124,10 +124,10 @@ def load_samples(
 
 
 def caption(sample: MapSample, names: Sequence[str]) -> str:
-    """Return finding, predicted probability and label of each ROI; never an identifier or report text."""
+    """Return finding, predicted probability and label of each ROI, but no identifier and no report text."""
     pairs = zip(sample.roi_label, sample.probability, sample.target, strict=True)
     labels = {0.0: "absent", 1.0: "present"}
-    return "; ".join(f"{names[k]}: p = {p:.2f}, label {labels.get(y, 'not stated')}" for k, p, y in pairs)
+    return "; ".join(f"{names[k]}: p = {p:.2f}, label {labels.get(y, 'unknown')}" for k, p, y in pairs)
 
 
 def file_name(sample_id: str) -> str:
@@ -154,7 +154,7 @@ def annotations(sample: MapSample, names: Sequence[str], scale: int) -> tuple[di
                     "scores": {"probability": p},
                 }
             )
-        # 0 is the background, so the classes of masks begin at 1
+        # 0 is the background, so classes of masks start at 1
         data = (mask * np.uint8(finding + 1)).repeat(scale, axis=0).repeat(scale, axis=1)
         masks[f"roi_{finding}"] = {"mask_data": data, "class_labels": {finding + 1: names[finding]}}
     return {"roi": {"box_data": box_data, "class_labels": class_labels}}, masks

@@ -1,4 +1,4 @@
-"""Sums of the ROIs of a validation, from which mean ROIs are learned."""
+"""Sums over the ROIs of a validation, from which mean ROIs are learned."""
 
 from collections.abc import Iterable
 
@@ -35,9 +35,9 @@ class MeanRoiSums:
         self._num_rois.index_add_(0, label.cpu(), is_present.long())
 
     def finish(self, methods: Iterable[AttributionMethod]) -> None:
-        """Teach the means of all processes to each `LearnedMap`, and reset the sums.
+        """Let each `LearnedMap` learn from the sums of all processes, and reset the sums.
 
-        Methods keep their means if no ROI was added.
+        If no ROI was added, the methods keep their means.
         """
         parts = [part for part in all_gather((self._total, self._num_rois)) if part[0] is not None]
         self._total = None

@@ -1,4 +1,4 @@
-"""Scores of attributions against the regions that a radiologist marked."""
+"""Scores of attributions against the regions that radiologists marked."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -42,38 +42,38 @@ _TOP_AREA = 0.1
 class LocalizationMonitor(Callback):
     """Scores attributions of the student against regions of interest (ROIs) in validation and test.
 
-    Every (image, finding) pair with an ROI is scored with every attribution. The table `roi_<stage>.parquet` in the run folder
-    has one row per pair and attribution, with the best IoU that any patches can reach (`iou_ceiling`), the ROI's area, and the
-    strata of the data set. `roi_<stage>_strata.csv` has means by stratum. Means are logged as `<stage>/<attribution>/<score>`,
-    with `num_roi`, `num_undefined` and `num_constant` (heatmaps of one value).
+    Every (image, finding) pair with an ROI is scored for every attribution. The table `roi_<stage>.parquet` in the run folder
+    has one row per pair and attribution, with the best IoU that any set of patches can reach (`iou_ceiling`), the area of the
+    ROI, and the strata of the data set. `roi_<stage>_strata.csv` has means by stratum. Means are logged as
+    `<stage>/<attribution>/<score>`, with `num_roi`, `num_undefined` and `num_constant` (heatmaps with a single value).
 
     Attributions that are the same for all findings of an image are also scored against the union of its ROIs. The table
     `roi_union_<stage>.parquet` has one row per image and attribution and the same columns; means are logged as
-    `<stage>/<attribution>/union/<score>`. Both tables come from the same heatmaps; `maps_test.npz` has those of the test, for
-    the explorer of a report.
+    `<stage>/<attribution>/union/<score>`. Both tables are computed from the same heatmaps. In a test, `maps_test.npz` keeps them
+    for the explorer of the report.
 
-    Attention is recorded in the module's own forward pass; other attributions run their own. Baseline maps are the same in
-    every epoch and are scored once per fit. Nothing learns from an ROI but the thresholds of `iou_val`, by finding and for
-    unions, and the mean ROIs, by finding and of all findings. They are learned in validation, saved in the checkpoint of the
-    same weights, and used in test. This happens in every validation, since each one may turn out to be that of the best
-    checkpoint.
+    Attention is recorded in the module's own forward pass; other attributions run passes of their own. Baseline maps are the
+    same in every epoch, so they are scored only once per fit. Only two things are learned from ROIs: the thresholds of
+    `iou_val` (by finding, and for unions) and the mean ROIs (by finding, and of all findings). They are learned in validation,
+    saved in the checkpoint with the weights of that validation, and used in test. Every validation learns them, since each one
+    may turn out to be that of the best checkpoint.
 
     Args:
         attributions: Attribution methods with different names. By default attention rollout, last-layer attention, and the
             baseline maps: all ones, random, centre Gaussian, image intensity, and mean ROIs of the validation split, by finding
             and of all findings.
-        test_attributions: Further methods in test only, where their cost counts once; they have no tuned threshold. By default
-            the two that are specific to a finding: gradient-weighted relevance and Grad-CAM.
+        test_attributions: Further methods for the test only, where their cost is paid once. They have no tuned threshold. By
+            default the two that are specific to a finding: gradient-weighted relevance and Grad-CAM.
         scores: Scores with different names; one of each kind by default.
         top_area: Share in (0, 1] of the frame that `iou_top_area` selects by default: a typical ROI area, never tuned on test.
             None takes the `roi_area` of the data module, or 0.1 if it has none.
-        union_top_area: The same for unions of ROIs. None takes the `roi_union_area` of the data module, or what is selected for
-            an ROI if it has none. If `scores` are given, None leaves them as they are.
-        keep_maps: Whether a test writes its maps: 4 bytes a patch, attribution and pair, before compression.
+        union_top_area: The same for unions of ROIs. None takes the `roi_union_area` of the data module, or the share for ROIs if
+            it has none. If `scores` are given, None leaves them unchanged.
+        keep_maps: Whether a test writes its maps, which take 4 bytes per patch, attribution and pair before compression.
 
     Attributes:
-        tables: The last table of ROIs by stage, for callbacks that come after this one.
-        union_tables: The last table of unions by stage.
+        tables: Latest table of ROIs by stage, for callbacks that come after this one.
+        union_tables: Latest table of unions by stage.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class LocalizationMonitor(Callback):
         _check_names("attributions", [method.name for method in (*self.attributions, *self.test_attributions)])
         _check_names("scores", [score.name for score in self.scores])
         if not self.attributions:
-            raise ValueError(f"Expected an attribution but got {attributions}.")
+            raise ValueError(f"Expected at least one attribution but got {attributions}.")
         self._regions = ScoreTable()
         self._unions = ScoreTable()
         self._mean_roi = MeanRoiSums()
@@ -111,7 +111,7 @@ class LocalizationMonitor(Callback):
         self._recorders: dict[HeadFusion, AttentionRecorder] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Ask the data how large their regions are."""
+        """Take the areas that the scores select from the data module."""
         del pl_module, stage
         data = getattr(trainer, "datamodule", None)
         if self._asks_data:
@@ -137,15 +137,15 @@ class LocalizationMonitor(Callback):
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Start recording the attention of the next forward pass, for the samples that have an ROI."""
+        """Start recording the attention of the next forward pass, for samples with an ROI."""
         del batch_idx, dataloader_idx
         if not self._has_work(trainer, batch):
             return
-        # few images have an ROI, and recording costs time
+        # recording costs time, and only few images have an ROI
         rows = torch.unique(batch["roi_sample"])
         fusions = {method.head_fusion for method in self._methods(trainer) if isinstance(method, AttentionMethod)}
         self._recorders = {fusion: AttentionRecorder(student_of(pl_module), fusion, rows) for fusion in sorted(fusions)}
-        # if one recorder fails to start, those before it stop
+        # if one recorder fails to start, stop the earlier ones
         with ExitStack() as stack:
             for recorder in self._recorders.values():
                 stack.enter_context(recorder)
@@ -164,7 +164,7 @@ class LocalizationMonitor(Callback):
     ) -> None:
         """Score a batch; `outputs` is the step's `{"probability": float32 (B, K)}`."""
         del batch_idx, dataloader_idx
-        # before other attributions run passes of their own
+        # stop recording before other attributions run passes of their own
         self._stack.close()
         if not self._has_work(trainer, batch):
             return
@@ -173,7 +173,7 @@ class LocalizationMonitor(Callback):
         batch = with_whole_patches(student, batch)
         known = pair_columns(trainer, pl_module, batch, outputs["probability"], stage)
         grid = patch_grid(student, (int(batch["image"].shape[-2]), int(batch["image"].shape[-1])))
-        # a map for all findings is made once per image with an ROI, and one that is specific to a finding once per pair
+        # compute a map for all findings once per image with an ROI, and one that is specific to a finding once per pair
         rows, place = torch.unique(batch["roi_sample"], return_inverse=True)
         unions = unions_of(batch["roi_mask"], place)
         rois = Rois(unions.mask, unions.image)
@@ -224,12 +224,12 @@ class LocalizationMonitor(Callback):
         """Load the thresholds and mean ROIs that `state_dict` returned.
 
         Raises:
-            ValueError: If the checkpoint is of an older version, which learned nothing for unions.
+            ValueError: If the checkpoint was saved by an older version, which learned no thresholds for unions.
         """
         if "union_thresholds" not in state_dict:
             raise ValueError(
-                "Expected a checkpoint with thresholds for unions of regions but it is of an older version, which had none. "
-                f"Train it again in another folder (--run.dir), or use it at commit {LAST_COMMIT_WITHOUT_UNIONS}."
+                "Expected a checkpoint with thresholds for unions of regions but it was saved by an older version, which had "
+                f"none. Train again in another folder (--run.dir), or use it with commit {LAST_COMMIT_WITHOUT_UNIONS}."
             )
         self._regions.tuning.thresholds = state_dict["thresholds"]
         self._unions.tuning.thresholds = state_dict["union_thresholds"]
@@ -238,12 +238,12 @@ class LocalizationMonitor(Callback):
                 method.load_state_dict(state_dict["mean_roi"][method.name])
 
     def _methods(self, trainer: Trainer) -> list[AttributionMethod]:
-        """Return the methods to score now: baseline maps once per fit, and mean ROIs once they are learned."""
+        """Return the methods to score now: baseline maps only once per fit, and mean ROIs only after they were learned."""
         if _stage(trainer) == "test":
             methods = [*self.attributions, *self.test_attributions]
             return [method for method in methods if not isinstance(method, LearnedMap) or method.is_learned]
         are_scored = self._regions.has_baselines and trainer.state.fn == TrainerFn.FITTING
-        # mean ROIs are not scored in validation, on the ROIs that they are learned from
+        # mean ROIs are not scored in validation: these are the ROIs that they are learned from
         methods = [method for method in self.attributions if not isinstance(method, LearnedMap)]
         return [method for method in methods if not method.is_baseline or not are_scored]
 
@@ -257,7 +257,7 @@ class LocalizationMonitor(Callback):
         return method.heatmap(self._recorders[method.head_fusion].result(size))
 
     def _parts(self, known: Columns, unions: Unions, rois: Rois, grid: tuple[int, int]) -> list[Part]:
-        """Start the rows of a batch in both tables; return the parts of its ROIs: regions, then unions if there are any."""
+        """Start the rows of a batch in both tables, and return the parts of its ROIs: regions, then unions if there are any."""
         regions = torch.arange(len(known["finding"]), device=rois.mask.device)
         parts = [Part(self._regions, self.scores, known, regions)]
         if len(unions):
@@ -274,17 +274,17 @@ class LocalizationMonitor(Callback):
         regions = self._regions.gather(kept)
         unions = self._unions.gather(kept)
         if regions.empty:
-            return  # without any ROI in the split, there is no table
+            return  # no ROI in the split, so no table
         self.tables[stage] = regions
         self.union_tables[stage] = unions
         write_and_log(trainer, pl_module, regions, stage)
-        # empty if no attribution is the same for all findings: every run with a table of regions has one of unions
+        # written even if it is empty, so that every run with a table of regions also has one of unions
         write_and_log(trainer, pl_module, unions, stage, of_unions=True)
         self._maps.write(trainer, stage, {"finding": self.scores, "image": self.union_scores})
 
 
 def _with_top_area(scores: list[RoiMetric], area: float | None) -> list[RoiMetric]:
-    """Return the scores, with another area for `iou_top_area` unless it is None."""
+    """Return the scores, with another area for `iou_top_area` unless `area` is None."""
     if area is None:
         return scores
     return [IoU("top_area", area) if score.name == "iou_top_area" else score for score in scores]

@@ -1,4 +1,4 @@
-"""Columns of the per-ROI table that do not depend on the attribution."""
+"""Columns of the table of ROIs that do not depend on the attribution."""
 
 from collections.abc import Sequence
 
@@ -17,17 +17,17 @@ Columns = dict[str, Tensor | Sequence[str]]
 def pair_columns(
     trainer: Trainer, pl_module: LightningModule, batch: Batch, probability: Tensor, stage: str
 ) -> Columns:
-    """Return the columns of each (image, finding) pair of a batch that are the same for every attribution.
+    """Return the columns of the R (image, finding) pairs of a batch that do not depend on the attribution.
 
     Args:
-        trainer: The trainer, with the data module.
-        pl_module: Module whose `scores.thresholds`, chosen in validation, decide whether a finding was recognised.
+        trainer: Trainer with the data module.
+        pl_module: Module with `scores.thresholds` from validation, which decide whether a finding was recognised.
         batch: The batch.
         probability: Float (B, K).
         stage: `val` or `test`.
 
     Returns:
-        Tensors (R,) or R strings by column name.
+        Tensors (R,) or lists of R strings, by column name.
     """
     names = label_names(trainer)
     samples = batch["roi_sample"].tolist()
@@ -42,7 +42,7 @@ def pair_columns(
         "probability": own,
         "recognised": _recognised(pl_module, own, target, batch["roi_label"], stage),
     }
-    # a user's own data module may have no splits
+    # a user's data module may have no splits
     split: Split | None = getattr(getattr(trainer, "datamodule", None), "splits", {}).get(stage)
     if split is None:
         return columns
@@ -55,10 +55,10 @@ def pair_columns(
 
 
 def _recognised(pl_module: LightningModule, probability: Tensor, target: Tensor, label: Tensor, stage: str) -> Tensor:
-    """Return whether predictions are right at the thresholds of validation: 1, 0, or NaN without a label, float32 (R,)."""
+    """Return whether predictions are right at the thresholds from validation, float32 (R,): 1, 0, or NaN if unknown."""
     thresholds: Tensor | None = getattr(getattr(pl_module, "scores", None), "thresholds", None)
     if stage == "val" or thresholds is None:
-        # in validation, the thresholds would be judged by the samples that they are chosen on
+        # validation chooses the thresholds, so it cannot also judge them
         return torch.full_like(probability, torch.nan)
     right = (probability >= thresholds[label]) == (target > 0.5)
     return torch.where(target.isnan(), torch.nan, right.float())

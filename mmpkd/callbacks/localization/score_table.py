@@ -1,4 +1,4 @@
-"""A table of localization while it grows, batch by batch, with what its own unit learns in validation."""
+"""A localization table that grows batch by batch, with the thresholds that its unit learns in validation."""
 
 from collections.abc import Collection
 
@@ -14,7 +14,7 @@ class ScoreTable:
     """The table of regions or that of unions.
 
     Attributes:
-        tuning: Thresholds of this unit.
+        tuning: Tuned thresholds of this unit.
     """
 
     def __init__(self) -> None:
@@ -38,22 +38,22 @@ class ScoreTable:
         self._scored = Rows()
 
     def add(self, known: Columns) -> None:
-        """Add the columns of a batch that are the same for every attribution."""
+        """Add the columns of a batch that do not depend on the attribution."""
         self._known.add(known)
 
     def add_scores(self, attribution: str, known: Columns, columns: Columns) -> None:
-        """Add the scores of one attribution in a batch, for the rows that `add` was given."""
+        """Add the scores of one attribution for the rows that were last given to `add`."""
         names = [attribution] * len(known["finding"])
         self._scored.add({name: known[name] for name in PAIR} | {"attribution": names} | columns)
 
     def gather(self, kept: Collection[str] | None) -> pd.DataFrame:
-        """Return the table of all processes and start again without rows.
+        """Return the table of all processes, and start again without rows.
 
-        This is a collective: every process must call it.
+        This is a collective operation: every process must call it.
 
         Args:
-            kept: Attributions whose scores are the same in every epoch of a fit: those of its first epoch are kept for the next
-                ones. None outside a fit.
+            kept: Attributions whose scores are the same in every epoch of a fit, so that the scores of its first epoch are kept
+                for later epochs. None outside a fit.
         """
         known = self._known.gather(PAIR)
         scored = self._scored.gather(KEY)

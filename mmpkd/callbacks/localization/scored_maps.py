@@ -1,4 +1,4 @@
-"""The maps of a test, kept as they were scored."""
+"""The maps of a test, kept exactly as they were scored."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +18,7 @@ Columns = Mapping[str, Tensor | Sequence[str]]
 
 
 class ScoredMaps:
-    """Keeps maps over batches and processes; tensors stay on their device until they are written."""
+    """Collects maps over batches and processes; tensors stay on their device until they are written."""
 
     def __init__(self) -> None:
         self._pairs: list[tuple[str, str]] = []
@@ -26,32 +26,32 @@ class ScoredMaps:
         self._frame = (0, 0)
 
     def add(self, name: str, pairs: HeatmapPairs, known: Columns) -> None:
-        """Add the maps of one attribution for a batch; every batch has the same attributions in the same order.
+        """Add the maps of one attribution for a batch. Every batch must add the same attributions in the same order.
 
         Args:
             name: Name of the attribution.
-            pairs: Its maps, and the ROIs; those of the R pairs come first.
+            pairs: Maps of the attribution, and the ROIs; those of the R pairs come first.
             known: Columns of the R pairs, with `sample_id` and `finding`.
         """
         samples, findings = (list(map(str, known[column])) for column in PAIR)
         if name == next(iter(self._maps), name):
             self._pairs += zip(samples, findings, strict=True)
             self._frame = pairs.rois.size
-        # a map that is not finite was not scored, which tells it from one of zeros
+        # a map with values that are not finite was not scored; NaN distinguishes it from a map of zeros
         is_broken = torch.zeros(len(pairs.heatmap), dtype=torch.bool, device=pairs.heatmap.device)
         is_broken[pairs.image[pairs.undefined & ~pairs.rois.empty]] = True
         maps = pairs.heatmap.masked_fill(is_broken[:, None, None], torch.nan)
         self._maps.setdefault(name, []).append(pairs.per_roi(maps)[: len(samples)])
 
     def write(self, trainer: Trainer, stage: str, scores: Mapping[Unit, Sequence[RoiMetric]]) -> None:
-        """Write the maps of all processes, in the first one, and start again without maps.
+        """Write the maps of all processes in the first process, and start again without maps.
 
-        This is a collective: every process must call it, at the end of a test only.
+        This is a collective operation: every process must call it, and only at the end of a test.
 
         Args:
             trainer: The trainer.
-            stage: `test`; of another one, no maps were added.
-            scores: Scores of the maps, by unit.
+            stage: `test`; other stages add no maps.
+            scores: Scores of the maps by unit.
         """
         own = self._pairs, {name: _stacked(parts) for name, parts in self._maps.items()}, self._frame
         gathered = [part for part in all_gather(own) if part[0]]
@@ -60,7 +60,7 @@ class ScoredMaps:
         if not gathered or not trainer.is_global_zero:
             return
         pairs = pd.DataFrame([pair for part in gathered for pair in part[0]], columns=list(PAIR))
-        # as in the table: sorted, and once each where a sampler gave a sample to two processes
+        # like the table: sorted, without the duplicates of samplers that give a sample to two processes
         order = pairs.drop_duplicates().sort_values(list(PAIR), kind="stable").index.to_numpy()
         maps = {}
         for name in gathered[0][1]:

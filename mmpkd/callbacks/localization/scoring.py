@@ -1,4 +1,4 @@
-"""Scores of one attribution in a batch: those of regions and those of unions of regions from the same heatmaps."""
+"""Scores of one attribution in a batch, for regions and for unions of regions from the same heatmaps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from mmpkd.callbacks.localization.tuning import UNTUNED
 from mmpkd.metrics import HeatmapPairs, RoiMetric
 from mmpkd.metrics.iou import iou_above_byte, iou_above_bytes
 
-# column of the IoU at the tuned thresholds
+# name of the column with the IoU at the tuned thresholds
 TUNED = "iou_val"
 
 
@@ -22,10 +22,10 @@ class Part:
     """ROIs of a batch that belong to one table.
 
     Attributes:
-        table: The table.
+        table: Table of the part.
         scores: Scores with different names.
-        known: Columns that are the same for every attribution.
-        rows: Int64 (n,), which ROIs they are.
+        known: Columns that do not depend on the attribution.
+        rows: Int64 (n,), indices of the ROIs of the part.
     """
 
     table: ScoreTable
@@ -35,7 +35,7 @@ class Part:
 
     @property
     def findings(self) -> list[str]:
-        """Finding of each ROI."""
+        """Findings of the n ROIs."""
         return [str(name) for name in self.known["finding"]]
 
 
@@ -44,11 +44,11 @@ def score_parts(method: AttributionMethod, pairs: HeatmapPairs, parts: Sequence[
 
     Args:
         method: The attribution.
-        pairs: Its heatmaps and the ROIs of all parts.
-        parts: The parts; the same ROI may be in several.
+        pairs: Heatmaps of the attribution, and the ROIs of all parts.
+        parts: Parts to score; an ROI may be in several.
         stage: `val` or `test`.
     """
-    # a score that both tables have is computed once
+    # compute a score only once if both tables have it
     scores = {id(score): score for part in parts for score in part.scores}
     values = {key: score.score(pairs) for key, score in scores.items()}
     shared = _diagnostics(method, pairs)
@@ -72,7 +72,7 @@ def _diagnostics(method: AttributionMethod, pairs: HeatmapPairs) -> dict[str, Te
 
 
 def _at_tuned_thresholds(attribution: str, pairs: HeatmapPairs, part: Part) -> Tensor:
-    """Return the IoU of each ROI of a part at the threshold of its unit, float32 (n,); NaN where none was tuned."""
+    """Return the IoU of each ROI of a part at the tuned threshold of its unit, float32 (n,); NaN without such a threshold."""
     chosen = torch.tensor(part.table.tuning.thresholds_of(attribution, part.findings), dtype=torch.int64)
     chosen = chosen.to(part.rows.device)
     threshold = torch.zeros(len(pairs.rois), dtype=torch.int64, device=chosen.device).index_copy(0, part.rows, chosen)

@@ -1,4 +1,4 @@
-"""What is written and logged of a table of localization at the end of an epoch."""
+"""Writing and logging of a localization table at the end of an epoch."""
 
 import pandas as pd
 from lightning.pytorch import LightningModule, Trainer
@@ -17,7 +17,7 @@ def write_and_log(
     Args:
         trainer: The trainer.
         pl_module: Module that logs.
-        frame: The table of all processes. Of an empty one, there are no means.
+        frame: Table of all processes. An empty table has no means.
         stage: `val` or `test`.
         of_unions: Whether it is the table of unions.
     """

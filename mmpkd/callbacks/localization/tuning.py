@@ -1,4 +1,4 @@
-"""IoU thresholds that are tuned by finding on the validation split and used in test."""
+"""IoU thresholds that are tuned for each finding on the validation split and used in test."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,17 +9,17 @@ from mmpkd.callbacks.tables import all_gather
 
 # key of the threshold over all findings
 POOLED = ""
-# instead of a threshold that was not learned
+# stands for a threshold that was not learned
 UNTUNED = -1
 
 
 class ThresholdTuning:
     """Finds the 8-bit threshold with the best mean IoU in validation, for each attribution and finding.
 
-    A finding without an ROI in validation gets the threshold that is best over all findings.
+    A finding without an ROI in validation gets the best threshold over all findings.
 
     Attributes:
-        thresholds: Threshold in [0, 254] by attribution and finding; the one over all findings has an empty name.
+        thresholds: Threshold in [0, 254] by attribution and finding; the key of the one over all findings is "".
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class ThresholdTuning:
         Args:
             attribution: Name of the attribution.
             findings: Finding of each ROI.
-            curves: Float (R, 255), IoU of each ROI at every threshold; NaN for those to leave out.
+            curves: Float (R, 255), IoU of each ROI at every threshold; NaN for ROIs to leave out.
         """
         curves = curves.cpu().double()
         own = self._sums.setdefault(attribution, {})
@@ -69,7 +69,7 @@ class ThresholdTuning:
 
 
 def _middle_of_best(total: Tensor) -> int:
-    """Return the threshold with the largest sum of IoU; of several, the one in the middle."""
-    # between two levels of a map, the IoU does not change with the threshold
+    """Return the threshold with the largest sum of IoU, or the middle one if several tie."""
+    # thresholds between two levels of a map tie: they select the same pixels
     best = (total == total.max()).nonzero()[:, 0]
     return int(best[len(best) // 2])

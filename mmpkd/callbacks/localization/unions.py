@@ -1,4 +1,4 @@
-"""Unions of the regions of an image, for attributions that are the same for all of its findings."""
+"""Unions of the regions of an image, for attributions that are the same for all findings."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,15 @@ from mmpkd.records.roi_table import ANY, STRATUM
 
 @dataclass(frozen=True)
 class Unions:
-    """The unions of U images of a batch, and the regions and unions that there are to score.
+    """The U unions of a batch, and the masks to score: its R regions, and V unions of several regions.
 
-    An image without any pixel in a region has no union. A union of one region is that region, and is scored once.
+    An image whose regions are all empty has no union. The union of a single region is that region, and is scored only once.
 
     Attributes:
-        members: Bool (U, R), which regions each union is made of; empty regions belong to none.
-        mask: Bool (R + V, H, W), the regions, and the unions of several of them.
-        image: Int64 (R + V,), the image that each mask belongs to.
-        place: Int64 (U,), the mask of each union.
+        members: Bool (U, R), whether each region is part of each union; empty regions are part of none.
+        mask: Bool (R + V, H, W), the regions, followed by the unions of several regions.
+        image: Int64 (R + V,), image of each mask.
+        place: Int64 (U,), index of each union's mask.
     """
 
     members: Tensor
@@ -36,14 +36,14 @@ def unions_of(mask: Tensor, image: Tensor) -> Unions:
 
     Args:
         mask: Bool (R, H, W).
-        image: Int64 (R,), the image that each region belongs to.
+        image: Int64 (R,), image of each region.
     """
     is_present = mask.flatten(1).any(1)
     images = torch.unique(image[is_present])
     members = (image == images[:, None]) & is_present
     is_joined = members.sum(1) > 1
     place = torch.where(is_joined, len(mask) - 1 + is_joined.cumsum(0), members.int().argmax(1))
-    # a region belongs to one union at most, so that sums of integers join them without a loop
+    # sum the masks of each image in one call instead of looping over images
     row = torch.searchsorted(images, image[is_present])
     count = torch.zeros(len(images), *mask.shape[1:], dtype=torch.int32, device=mask.device)
     count.index_add_(0, row, mask[is_present].int())
@@ -51,15 +51,15 @@ def unions_of(mask: Tensor, image: Tensor) -> Unions:
 
 
 def union_columns(known: Columns, unions: Unions) -> Columns:
-    """Return the columns of unions that are the same for every attribution.
+    """Return the columns of unions that do not depend on the attribution.
 
     Args:
-        known: Columns of the R regions, as from `pair_columns`.
+        known: Columns of the R regions from `pair_columns`.
         unions: Unions of these regions.
 
     Returns:
-        The same columns: the highest probability of an image's findings, whether any of them is present and whether any was
-        recognised (NaN if that depends on one that is not known), and the number of their regions.
+        The same columns: the highest probability among the findings of an image, whether any of them is present, whether any was
+        recognised (both NaN if that depends on an unknown label), and the total number of their regions.
     """
     first = unions.members.int().argmax(1).tolist()
     columns: Columns = {"finding": [ANY] * len(unions)}
@@ -76,7 +76,7 @@ def _highest(values: Tensor, members: Tensor) -> Tensor:
 
 
 def _any(values: Tensor, members: Tensor) -> Tensor:
-    """Return 1 where a value is 1, else NaN where one is not known, else 0."""
+    """Return 1 if any member is 1, otherwise NaN if any is unknown, otherwise 0."""
     is_one = (members & (values > 0.5)).any(1)
     is_unknown = (members & values.isnan()).any(1)
     return torch.where(is_one, 1.0, torch.where(is_unknown, torch.nan, 0.0))

@@ -1,1 +1,1 @@
-"""Predictions and maps as DICOM objects beside the image that they are about; needs highdicom."""
+"""Predictions and maps as DICOM objects that refer to their image; needs highdicom."""

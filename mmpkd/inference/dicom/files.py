@@ -1,4 +1,4 @@
-"""DICOM objects about each DICOM file that is predicted, in `dicom/`."""
+"""DICOM objects about each predicted DICOM file, in `dicom/`."""
 
 import importlib.util
 import logging
@@ -33,15 +33,15 @@ def check_dicom_packages() -> None:
 
 
 class DicomFiles:
-    """DICOM objects about each DICOM file; other files get none.
+    """Writes DICOM objects about each DICOM file; other files get none.
 
     Args:
         folder: Folder of the predictions.
         trained: The student.
-        sha256: SHA-256 of its weights.
+        sha256: SHA-256 of the student's weights.
         methods: Attributions; the secondary capture shows the first map.
-        findings: Findings of maps that are specific to one; None for those that are recognised.
-        kinds: `fractional`, `binary`, `capture` and `report`, or some of them.
+        findings: Findings for maps that are specific to one; None takes the recognised ones.
+        kinds: One or more of `fractional`, `binary`, `capture` and `report`.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class DicomFiles:
         kinds: Sequence[str],
     ) -> None:
         check_dicom_packages()
-        logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells of every element that it copies
+        logging.getLogger("highdicom").setLevel(logging.WARNING)  # it logs every element that it copies
         self._folder = folder / "dicom"
         self._trained = trained
         self._equipment = Equipment(str(trained.student.settings["model_name"])[:64], sha256[:16])
@@ -63,14 +63,14 @@ class DicomFiles:
         self._kinds = kinds
 
     def has(self, file: Named) -> bool:
-        """Return whether the objects about a file are there, or there are none to be written."""
+        """Return whether the objects about a file exist, or none will be written for it."""
         return all(self._path(file, kind).is_file() for kind in self._kinds) or not is_dicom(file.path)
 
     def write(self, found: FilePrediction) -> None:
         """Write the objects about a file.
 
         Raises:
-            DicomSourceError: If its header lacks what they refer to.
+            DicomSourceError: If the header of the file lacks elements that they must refer to.
         """
         if found.probability is None or not is_dicom(found.file.path):
             return
@@ -84,7 +84,7 @@ class DicomFiles:
                 KeyError,
                 TypeError,
                 ValueError,
-            ) as error:  # of highdicom, on a header that it refuses
+            ) as error:  # highdicom raises these for a header that it refuses
                 raise DicomSourceError(
                     f"Expected a header of '{found.file.path}' that a DICOM {kind} can refer to but: {error}"
                 ) from error

@@ -1,4 +1,4 @@
-"""An image with its map over it, as a DICOM Secondary Capture, which every viewer shows."""
+"""A map drawn over its image, as a DICOM Secondary Capture, which every viewer can show."""
 
 import cv2
 import highdicom as hd
@@ -19,14 +19,14 @@ def secondary_capture(
     name: str,
     equipment: Equipment,
 ) -> hd.sc.SCImage:
-    """Return a colour image of a map over an image.
+    """Return a colour image of a map drawn over its image.
 
     Args:
         source: The image.
-        pixels: Its grey values, float32 (height, width) in [0, 1].
-        values: Float32 (height, width) in [0, 1], the map.
+        pixels: Grey values of the image, float32 (height, width) in [0, 1].
+        values: The map, float32 (height, width) in [0, 1].
         name: Name of the map.
-        equipment: Who made it.
+        equipment: Program that made the map.
     """
     colours = colormaps["inferno"](values)[..., :3]
     weight = _OPACITY * values[..., None]
@@ -44,7 +44,7 @@ def secondary_capture(
         sop_instance_uid=hd.UID(),
         instance_number=1,
         manufacturer=equipment.arguments()["manufacturer"],
-        patient_orientation=("L", "P"),  # highdicom asks for one, also where none is known: see below
+        patient_orientation=("L", "P"),  # highdicom requires one even if it is unknown: see below
         transfer_syntax_uid=pydicom.uid.ExplicitVRLittleEndian,
         series_description=f"{name}. {RESEARCH}"[:64],
     )
@@ -64,7 +64,7 @@ def _reference(source: pydicom.Dataset) -> pydicom.Dataset:
 
 
 def _write_words(overlay: NDArray[np.uint8], name: str) -> None:
-    """Write what it is into the picture, which loses its header where it is copied."""
+    """Write a description into the picture itself, because copies often lose the header."""
     scale = max(0.3, overlay.shape[0] / 1000)
     for line, text in enumerate((name, RESEARCH), start=1):
         place = (4, round(22 * scale * line) + 2)

@@ -1,4 +1,4 @@
-"""Maps as a DICOM Segmentation: one segment a map."""
+"""Maps as a DICOM Segmentation, with one segment per map."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -12,7 +12,7 @@ from pydicom.sr.codedict import codes
 
 from mmpkd.inference.dicom.source import RESEARCH, SCHEME, Equipment
 
-# a map is scaled to [0, 1]: half of its range
+# half the range of a map, which is scaled to [0, 1]
 THRESHOLD = 0.5
 
 
@@ -27,8 +27,8 @@ def segmentation(
     Args:
         source: The image.
         maps: Float32 (height, width) in [0, 1] of the image, by name.
-        equipment: Who made them.
-        kind: `fractional`, the values in 255 steps; `binary`, where they are at least `THRESHOLD`.
+        equipment: Program that made the maps.
+        kind: `fractional` stores the values in 255 steps; `binary` stores where they are at least `THRESHOLD`.
     """
     algorithm = hd.AlgorithmIdentificationSequence(
         name=equipment.model, family=codes.DCM.ArtificialIntelligence, version=str(equipment.serial)
@@ -66,6 +66,6 @@ def segmentation(
         omit_empty_frames=False,
         **equipment.arguments(),
     )
-    if "ImageOrientationPatient" not in source:  # a projection: there is no plane in space that says which side is left
+    if "ImageOrientationPatient" not in source:  # a projection has no plane in space that would tell which side is left
         made.PatientOrientation = source.get("PatientOrientation", "")
     return made

@@ -1,4 +1,4 @@
-"""The DICOM image that new objects are about, and what all of them say of themselves."""
+"""The DICOM image that new objects refer to, and the elements that all of them share."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,10 +15,10 @@ from data_modules.images.geometry import Placement
 from mmpkd.attribution import min_max
 
 MANUFACTURER = "mmpkd"
-# codes of our own, since no standard has one for a map, or for a probability of any finding
+# private codes, since no standard has codes for attribution maps or for probabilities of arbitrary findings
 SCHEME = "99MMPKD"
 RESEARCH = "For research only, not for clinical use"
-# elements of patient and study that a new object copies; they may be empty but must be there
+# elements of patient and study that new objects copy; they may be empty but must be present
 _COPIED = (
     "PatientID",
     "PatientName",
@@ -34,23 +34,23 @@ _REQUIRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanc
 
 
 class DicomSourceError(ValueError):
-    """A DICOM file lacks what an object about it has to refer to."""
+    """Raised if a DICOM file lacks elements that objects about it must refer to."""
 
 
 @dataclass(frozen=True)
 class Equipment:
-    """What every object says of the program that made it.
+    """The program that made an object, as its header describes it.
 
     Attributes:
         model: Name of the student.
-        serial: First part of the hash of its weights.
+        serial: First digits of the hash of its weights.
     """
 
     model: str
     serial: str
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments of highdicom."""
+        """Return the arguments that highdicom needs."""
         return {
             "manufacturer": MANUFACTURER,
             "manufacturer_model_name": self.model,
@@ -60,10 +60,10 @@ class Equipment:
 
 
 def read_source(path: Path) -> pydicom.Dataset:
-    """Read a DICOM file whose patient, study and image new objects refer to; elements that may be empty are filled in so.
+    """Read a DICOM file that new objects will refer to. Missing elements that may be empty are added as empty ones.
 
     Raises:
-        DicomSourceError: If it does not identify image, series or study.
+        DicomSourceError: If the file does not identify its image, series or study.
     """
     dataset = pydicom.dcmread(path)
     missing = [name for name in _REQUIRED if not dataset.get(name)]
@@ -76,20 +76,20 @@ def read_source(path: Path) -> pydicom.Dataset:
 
 
 def in_source(values: NDArray[np.float32], placement: Placement) -> NDArray[np.float32]:
-    """Return a map in the pixels of the file, scaled to [0, 1]; 0 outside of the window that the student saw.
+    """Return a map in the pixels of the file, scaled to [0, 1]; 0 outside the part of the image that the student saw.
 
     Args:
         values: Float32 (h, w), a map on the patch grid.
-        placement: Where the file lies in the frame of the network.
+        placement: Position of the image in the frame of the network.
 
     Returns:
-        Float32 (height, width) of the file.
+        Float32 (height, width), in the size of the file.
     """
     scaled = min_max(torch.from_numpy(np.ascontiguousarray(values))[None])[0].numpy()
     height, width = placement.frame
     rows, columns = np.meshgrid(np.arange(height) + 0.5, np.arange(width) + 0.5, indexing="ij")
     canvas = placement.to_canvas(np.stack([columns.ravel(), rows.ravel()], axis=1)).reshape(height, width, 2)
-    # pixel centres of the canvas in units of patches, counted from the centre of the first one
+    # pixel centres of the canvas in units of patches, measured from the centre of the first patch
     patches = canvas * (np.array(values.shape[::-1]) / placement.side) - 0.5
     places = patches.astype(np.float32)
     sampled = cv2.remap(scaled, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

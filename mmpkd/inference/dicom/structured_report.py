@@ -1,4 +1,4 @@
-"""Probabilities as a DICOM Structured Report: TID 1500, with one group of TID 1501 a finding."""
+"""Probabilities as a DICOM Structured Report: TID 1500, with one TID 1501 group per finding."""
 
 from collections.abc import Sequence
 
@@ -19,9 +19,9 @@ def structured_report(
     """Return a report on an image.
 
     Args:
-        source: The image, which is the evidence.
-        findings: Name, probability, and whether it reaches its threshold.
-        equipment: Who made it.
+        source: The image, which the report refers to as evidence.
+        findings: Name and probability of each finding, and whether the probability reaches its threshold.
+        equipment: Program that made the report.
     """
     observer = hd.sr.ObserverContext(
         observer_type=codes.DCM.Device,

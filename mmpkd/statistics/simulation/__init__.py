@@ -1,1 +1,1 @@
-"""How often the statistics of a study are right, on simulated tables whose truth is known; `python -m` prints it."""
+"""Simulations of how often the statistics of a study are right; `python -m mmpkd.statistics.simulation` prints them."""

@@ -2,7 +2,7 @@
 
 Run: python -m mmpkd.statistics.simulation [--tables 2000] [--only NAME ...]
 
-Coverage is how often the 95 % interval covers the true difference; false equivalence, how often equivalence is claimed where
+Coverage is how often the 95 % interval covers the true difference. False equivalence is how often equivalence is claimed although
 the true difference is the margin.
 """
 
@@ -27,9 +27,9 @@ class Section:
     """A table of the simulation.
 
     Attributes:
-        name: Its name.
-        columns: Names of its columns.
-        rows: Its rows, from a number of tables.
+        name: Name of the table.
+        columns: Names of the columns.
+        rows: Function that yields the rows, given the number of simulated tables.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Rows about claims: looks, families, findings that differ, equal recognition, and what a pilot promises."""
+"""Simulations of claims: looks, families, findings that differ, and plans from a pilot."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -45,12 +45,12 @@ PILOTED = {"ordinary": World(), "runs differ": World(run_sd=0.8), "60 patients":
 
 @dataclass(frozen=True)
 class Promise:
-    """What studies show that were planned from a pilot, in [0, 1].
+    """Rates in [0, 1] for studies that were planned from a pilot.
 
     Attributes:
-        median_power: Median over pilots of the power at the difference that was promised.
-        too_small: Share of pilots whose promise is shown less often than in 80 %.
-        median_as_it_is: The first of these without upper limits.
+        median_power: Median, over pilots, of the power at the detectable difference that the plan promised.
+        too_small: Share of pilots whose plan has a power below 80 %.
+        median_as_it_is: `median_power` of plans without upper limits of the variances.
     """
 
     median_power: float
@@ -59,7 +59,7 @@ class Promise:
 
 
 def look_rows(num: int) -> Iterator[list[object]]:
-    """Yield how often a difference is claimed at any look, where there is none."""
+    """Yield how often a difference is claimed at any look if there is none."""
     for name, world in LOOKED_AT.items():
         p_values = _p_values_by_seeds(world, num)
         row: list[object] = [name]
@@ -83,7 +83,7 @@ def _p_values_by_seeds(world: World, num: int) -> dict[int, Floats]:
 
 
 def family_rows(num: int) -> Iterator[list[object]]:
-    """Yield how often anything false is claimed of an endpoint and a family of four, and the power for the family."""
+    """Yield how often any false claim is made about an endpoint and a family of four, and the power for the family."""
     for name, effects in FAMILIES.items():
         p_values = _p_values_by_arm(World(patients=100, effects=effects), num)
         is_true = np.array(effects[1:]) != 0
@@ -112,14 +112,14 @@ def _holm_over_all(p_values: Floats) -> Floats:
 def _family_rates(
     p_values: Floats, is_true: NDArray[np.bool_], correct: Callable[[Floats], Floats]
 ) -> tuple[float, float]:
-    """Return how often anything false is claimed, and which share of the true members of the family."""
+    """Return how often any false claim is made, and the share of the true members of the family that are claimed."""
     claimed = np.array([correct(own) < 0.05 for own in p_values])
     members = claimed[:, 1:][:, is_true[1:]]
     return float(claimed[:, ~is_true].any(axis=1).mean()), float(members.mean()) if members.size else float("nan")
 
 
 def finding_rows(num: int) -> Iterator[list[object]]:
-    """Yield how often findings are said to differ."""
+    """Yield how often the difference is claimed to vary between findings."""
     for name, world in FINDINGS.items():
         claims = []
         for tables in batches(world, num, 3):
@@ -132,7 +132,7 @@ def finding_rows(num: int) -> Iterator[list[object]]:
 
 
 def promise_of(world: World, pilot_seeds: int, seeds: int, num: int) -> Promise:
-    """Return what studies show that were planned from a pilot of as many patients."""
+    """Return the rates for studies that were planned from a pilot with the same number of patients."""
     studies = of_world(replace(world, seeds=seeds), num, 4)["patients"]
     pilots = of_world(replace(world, seeds=pilot_seeds), num // 2, 5)["patients"]
     deviation = studies.estimate - studies.estimate.mean()
@@ -156,7 +156,7 @@ def _promised(pilots: Judged, seeds: int, limit: float | None) -> Floats:
 
 
 def promise_rows(num: int) -> Iterator[list[object]]:
-    """Yield what pilots promise, and what the studies show."""
+    """Yield the power of studies at the differences that their pilots promised."""
     for name, world in PILOTED.items():
         for pilot, seeds in PILOTS:
             found = promise_of(world, pilot, seeds, num)

@@ -1,4 +1,4 @@
-"""Rows about intervals and equivalence: ordinary and hard worlds, few seeds, runs that collapse, sums of effects."""
+"""Simulations of intervals and equivalence: ordinary and hard worlds, few seeds, collapsed runs, sums of effects."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -49,14 +49,14 @@ SUMS = {
 
 @dataclass(frozen=True)
 class Collapsed:
-    """What is said of studies some of whose runs collapse, all rates in [0, 1].
+    """Rates in [0, 1] for studies some of whose runs collapse.
 
     Attributes:
-        any_collapsed: A run of the study collapsed.
-        all_runs: The interval over all runs covers the mean over all of them.
-        enough: Three pairs or more localize.
-        coverage: Of these, the interval over pairs that localize covers the difference of such runs.
-        false_equivalence: Of these, equivalence is claimed at the margin.
+        any_collapsed: Rate at which any run of a study collapses.
+        all_runs: Rate at which the interval over all runs covers the true mean over all runs.
+        enough: Rate at which at least three pairs localize.
+        coverage: Among these studies, rate at which the interval over pairs that localize covers the difference of such runs.
+        false_equivalence: Among these studies, rate of claims of equivalence when the true difference is the margin.
     """
 
     any_collapsed: float
@@ -67,7 +67,7 @@ class Collapsed:
 
 
 def of_world(world: World, num: int, seed: int = 0) -> dict[Average, Judged]:
-    """Return what the tables of a world give, by average."""
+    """Return estimates and spreads of the tables of a world, by average."""
     found: dict[Average, list[Judged]] = {average: [] for average in AVERAGES}
     for tables in batches(world, num, seed):
         difference = tables.scores[1] - tables.scores[0]
@@ -87,7 +87,7 @@ def interval_rows(num: int) -> Iterator[list[object]]:
 
 
 def one_seed_rows(num: int) -> Iterator[list[object]]:
-    """Yield the coverage of a single pair of runs, of its own difference and of that of the method."""
+    """Yield how often the interval of a single pair of runs covers its own difference, and that of the method."""
     for patients in (200, 60, 30):
         own = of_world(World(seeds=1, patients=patients, run_sd=0.0), num)["patients"]
         method = of_world(World(seeds=1, patients=patients), num)["patients"]
@@ -95,7 +95,7 @@ def one_seed_rows(num: int) -> Iterator[list[object]]:
 
 
 def collapse_of_world(world: World, num: int, seed: int = 0) -> Collapsed:
-    """Return what is said of studies some of whose runs collapse."""
+    """Simulate studies some of whose runs collapse."""
     every: list[Judged] = []
     parts: dict[int, list[Judged]] = {}
     num_any = 0
@@ -122,7 +122,7 @@ def collapse_of_world(world: World, num: int, seed: int = 0) -> Collapsed:
 
 
 def _of_pairs(runs: RunMeans, localizes: Bools, chosen: Bools, pairs: int) -> RunMeans:
-    """Return the averages of the runs that localize, of the tables with so many."""
+    """Return the averages of the runs that localize, for the tables with `pairs` such pairs."""
     order = np.argsort(~localizes[chosen], axis=1, kind="stable")[:, :pairs]
     return RunMeans(
         values=np.take_along_axis(runs.values[chosen], order, axis=1),
@@ -132,14 +132,14 @@ def _of_pairs(runs: RunMeans, localizes: Bools, chosen: Bools, pairs: int) -> Ru
 
 
 def _truth_of_collapse(world: World, seed: int = 7) -> float:
-    """Return the mean difference over all runs, where the arms collapse with other probabilities."""
+    """Return the true mean difference over all runs, if the arms collapse with different probabilities."""
     well = replace(world, seeds=10, collapse=(0.0, 0.0))
     levels = [averages_of(own, own.scores[0], well, "patients").values.mean() for own in batches(well, 200, seed)]
     return float(np.mean(levels)) * (world.collapse[0] - world.collapse[1])
 
 
 def collapse_rows(num: int) -> Iterator[list[object]]:
-    """Yield what is said of studies some of whose runs collapse."""
+    """Yield rates for studies some of whose runs collapse."""
     for seeds, shares in COLLAPSES:
         found = collapse_of_world(World(seeds=seeds, collapse=shares), num)
         rates = (found.any_collapsed, found.all_runs, found.enough, found.coverage, found.false_equivalence)
@@ -147,7 +147,7 @@ def collapse_rows(num: int) -> Iterator[list[object]]:
 
 
 def sum_rows(num: int) -> Iterator[list[object]]:
-    """Yield how often a contrast of two domains is claimed where there is none."""
+    """Yield how often a contrast of two domains is claimed if there is none."""
     for name, worlds in SUMS.items():
         first, second = (of_world(world, num, seed)["patients"] for seed, world in enumerate(worlds))
         half = reach([first.spread, second.spread], 0.025)[0]

@@ -1,4 +1,4 @@
-"""Estimates and spreads of many simulated tables at once, by the code that a study uses."""
+"""Estimates and spreads of many simulated tables at once, computed with the code that studies use."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,23 +16,23 @@ _PATIENTS_OF_THE_TRUTH = 150_000
 
 @dataclass(frozen=True)
 class Judged:
-    """What T tables of a world gave.
+    """Results of T tables of a world.
 
     Attributes:
-        estimate: (T,).
-        spread: Its spread, (T,) each part.
+        estimate: (T,) estimates.
+        spread: Spread of the estimates, with values (T,).
     """
 
     estimate: Floats
     spread: Spread
 
     def ends(self, alpha: float, is_skewed: bool = False) -> tuple[Floats, Floats]:
-        """Return the ends (T,) of the interval of which each is missed with probability `alpha`."""
+        """Return the ends (T,) of the intervals, each of which is missed with probability `alpha`."""
         below, above = reach([self.spread], alpha, is_skewed)
         return self.estimate - below, self.estimate + above
 
     def p_values(self, truth: float = 0.0) -> Floats:
-        """Return the two-sided p-values (T,) of a true value."""
+        """Return the two-sided p-values (T,) of the hypothesis of a true value."""
         distance = self.estimate - truth
         below, above = tail([self.spread], np.abs(distance))
         return 2 * np.where(distance > 0, below, above)
@@ -43,10 +43,10 @@ class Judged:
         return float(np.mean((low <= truth) & (truth <= high)))
 
     def false_equivalence(self, truth: float, is_skewed: bool = True) -> float:
-        """Return how often equivalence is claimed where the true difference is the margin, on the worse of its two sides.
+        """Return how often equivalence is claimed if the true difference is the margin, for the worse of its two signs.
 
-        The margin is four median standard errors. A difference that is added to every region moves the estimate and leaves its
-        spread, so one table serves for all.
+        The margin is four median standard errors. Adding a difference to every region shifts the estimate without changing its
+        spread, so the same tables serve for every true difference.
         """
         margin = 4 * float(np.median(np.sqrt(self.spread.variance)))
         low, high = (end - truth for end in self.ends(0.05, is_skewed))
@@ -56,12 +56,12 @@ class Judged:
 
 
 def judged(runs: RunMeans) -> Judged:
-    """Return what the averages (T, S) of tables give."""
+    """Return estimates and spreads from the averages (T, S) of tables."""
     return Judged(runs.values.mean(axis=-1), spread_of(runs))
 
 
 def joined(parts: Sequence[Judged]) -> Judged:
-    """Return what several batches of tables gave together; their numbers of runs have to be equal."""
+    """Concatenate the results of several batches of tables, which must have the same number of runs."""
     spreads = [own.spread for own in parts]
     spread = Spread(
         num_seeds=spreads[0].num_seeds,
@@ -95,9 +95,9 @@ def averages_of(tables: Tables, values: Floats, world: World, average: Average) 
 
 
 def truth_of(world: World, average: Average, seed: int = 99) -> float:
-    """Return the true difference of the second arm: of patients and runs without end."""
+    """Return the true difference of the second arm, over infinitely many patients and runs."""
     if not any(world.effects) and not world.informative and not world.finding_effect:
-        return 0.0  # both arms are alike
+        return 0.0  # both arms have the same distribution
     many = replace(world, seeds=1, patients=_PATIENTS_OF_THE_TRUTH, collapse=(0.0, 0.0))
     tables = draw(many, 1, np.random.default_rng(seed), runs_by_patient=True)
     difference = tables.scores[1] - tables.scores[0]

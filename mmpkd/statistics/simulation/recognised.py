@@ -1,4 +1,4 @@
-"""Rows about the difference at equal recognition, where an arm only recognises more."""
+"""Simulations of the difference at equal recognition, with an arm that only recognises more."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from mmpkd.statistics.recognition import Arms, at_equal_recognition, standardise
 from mmpkd.statistics.simulation.worlds import Tables, World, draw
 
 GAIN = 0.6
-# shares of the unadjusted difference that have to be exceeded; the one in use is GUARD
+# shares of the unadjusted difference that a claim has to exceed; studies use GUARD
 GUARDS = (0.0, 0.05, 0.1, 0.15)
 _NEGATIVES = 400
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """How confidence follows what a run sees.
+    """The relation of a run's confidence to how clearly it sees a region.
 
     Attributes:
-        noise: Of a run on a region, in units of how clearly it is seen.
-        shared: The part of it that all runs have in common.
-        slope: What the arm's logits are multiplied by.
-        shift: What is added to them.
+        noise: Standard deviation of the noise of a run on a region, in units of clarity.
+        shared: Share of the noise that all runs have in common.
+        slope: Factor of the arm's logits.
+        shift: Offset of the arm's logits.
     """
 
     noise: float = 0.7
@@ -36,7 +36,7 @@ class Confidence:
 
 @dataclass(frozen=True)
 class Case:
-    """A world, how its confidence is, and what the arm has beyond recognition, in units of the score."""
+    """A world, its confidence, and the effect of the arm beyond recognition in units of the score."""
 
     world: World
     confidence: Confidence = Confidence()
@@ -62,7 +62,7 @@ CASES = {
 
 
 def recognition_rows(num: int) -> Iterator[list[object]]:
-    """Yield how often a difference is claimed: nothing held equal, at equal recognition, and beyond shares of the first."""
+    """Yield how often a difference is claimed: unadjusted, at equal recognition, and beyond shares of the unadjusted one."""
     for name, case in CASES.items():
         rng = np.random.default_rng(6)
         found = np.array([_judged(case, rng) for _ in range(num)])
@@ -70,7 +70,7 @@ def recognition_rows(num: int) -> Iterator[list[object]]:
 
 
 def _judged(case: Case, rng: np.random.Generator) -> list[float]:
-    """Return the two estimates of one table, and what is claimed of them."""
+    """Return both estimates of one table, and the claims based on them."""
     tables = draw(case.world, 1, rng)
     scores = Arms(tables.scores[1] + case.direct, tables.scores[0])
     regions = Regions(tables.patient, np.zeros_like(tables.patient))

@@ -12,27 +12,27 @@ Score = Literal["iou", "pointing", "rare"]
 NUM_FINDINGS = 5
 _FREQUENCY = np.array([0.4, 0.25, 0.18, 0.11, 0.06])
 _DIFFICULTY = np.array([0.2, -0.3, 0.0, -0.5, 0.4])
-_LEANING = np.array([0.6, -0.2, -0.4, 0.3, -0.3])  # sums to 0: findings differ, their mean does not
+_LEANING = np.array([0.6, -0.2, -0.4, 0.3, -0.3])  # sums to 0, so that findings differ but their mean does not change
 _COLLAPSE = 4.0
-# what a run that does not localize stays below, and all others exceed
+# runs that do not localize score below this, all other runs above
 FLOOR = 0.02
 
 
 @dataclass(frozen=True)
 class World:
-    """A kind of study; effects and standard deviations in units of how clearly patients are seen.
+    """A kind of study. Effects and standard deviations are in units of the standard deviation of clarity between patients.
 
     Attributes:
-        seeds: Runs S of each arm.
-        patients: Patients P.
-        effects: Effect of each arm; the first one is the reference.
-        sizes: Regions of a patient: 1 to 10, or up to 60 for a few (a lognormal distribution).
+        seeds: Number of runs S of each arm.
+        patients: Number of patients P.
+        effects: Effect of each arm; the first arm is the reference.
+        sizes: Number of regions of a patient: 1 to 10, or up to 60 for a few patients (a lognormal distribution).
         score: IoU with exact zeros, hits of a pointing game, or IoU where nine of ten regions are missed.
-        run_sd: Between runs.
-        informative: How much the effect grows with the logarithm of a patient's number of regions.
-        finding_sd: Size of the deviations of findings in difficulty.
-        finding_effect: Size of the deviations of findings in the effect.
-        run_by_finding_sd: Of a run on a finding.
+        run_sd: Standard deviation between runs.
+        informative: Increase of the effect with the logarithm of a patient's number of regions.
+        finding_sd: Scale of the differences in difficulty between findings.
+        finding_effect: Scale of the differences in the effect between findings.
+        run_by_finding_sd: Standard deviation of the interaction of run and finding.
         collapse: Share of the runs of each arm that do not localize at all.
     """
 
@@ -51,14 +51,14 @@ class World:
 
 @dataclass(frozen=True)
 class Tables:
-    """T simulated tables, one after the other.
+    """T simulated tables, concatenated.
 
     Attributes:
         scores: (A, S, N) score of each arm and run in each region of all tables.
-        clarity: (A, S, N) how clearly the run sees it.
-        patient: (N,) patient, counted through all tables.
-        finding: (N,) finding.
-        num: T.
+        clarity: (A, S, N) how clearly each run sees each region.
+        patient: (N,) patient of each region, numbered across all tables.
+        finding: (N,) finding of each region.
+        num: Number of tables T.
     """
 
     scores: Floats
@@ -69,13 +69,13 @@ class Tables:
 
 
 def draw(world: World, num: int, rng: np.random.Generator, runs_by_patient: bool = False) -> Tables:
-    """Draw tables.
+    """Draw random tables.
 
     Args:
-        world: What they are like.
-        num: How many.
-        rng: Source of randomness.
-        runs_by_patient: Whether each patient meets runs of its own: for the truth, which is about all runs.
+        world: Kind of study.
+        num: Number of tables.
+        rng: Random number generator.
+        runs_by_patient: Whether each patient has its own runs. The true effect, which is a mean over all runs, is computed so.
     """
     size = _sizes(world, num, rng)
     patient = np.repeat(np.arange(num * world.patients), size)
@@ -89,7 +89,7 @@ def draw(world: World, num: int, rng: np.random.Generator, runs_by_patient: bool
     num_runs = int(run[-1]) + 1
     for arm, effect in enumerate(world.effects):
         clarity[arm] += (effect + rng.normal(0, 0.4, len(size)))[patient]
-        # half of a patient's own effect to each arm, so that arms without an effect are alike
+        # give each arm half of a patient's own effect, so that arms without an effect have the same distribution
         side = 0.5 if arm > 0 else -0.5
         clarity[arm] += side * (gain[patient] + world.finding_effect * _LEANING[finding])
         deviation = rng.normal(0, world.run_sd, (world.seeds, num_runs))

@@ -1,1 +1,1 @@
-"""Tables of finished runs, and what a study computes from them."""
+"""Tables of finished runs, and the comparisons that a study computes from them."""

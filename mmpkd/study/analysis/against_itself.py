@@ -1,9 +1,9 @@
-"""How often a study would claim that a method differs from itself, on the trained runs of that method.
+"""Count how often a study would claim that a method differs from itself, on trained runs of that method.
 
 Run: python -m mmpkd.study.analysis.against_itself STUDY [--out FOLDER] --arms baseline itself
 
-The arms were trained alike, with other seeds. Their runs are split into two halves of equal size in every way, and each split
-is judged as if it were a study of two arms. Whatever it claims is false.
+The arms must differ only in their seeds. Their runs are split into two halves of equal size in every possible way, and each
+split is analysed like a study of two arms. Every difference that it claims is false.
 """
 
 import argparse
@@ -36,9 +36,9 @@ class Claims:
 
     Attributes:
         num_runs: Number of runs.
-        num_false: Splits whose 95 % interval excludes zero.
-        estimates: (num_splits,) differences; the first run is always in the first half, so their mean is not zero.
-        errors: (num_splits,) their standard errors.
+        num_false: Number of splits whose 95 % interval excludes zero.
+        estimates: (num_splits,) differences. Their mean is not zero, because the first run is always in the first half.
+        errors: (num_splits,) standard errors of the differences.
     """
 
     num_runs: int
@@ -53,16 +53,16 @@ class Claims:
 
 
 def against_itself(scores: Floats, regions: Regions, average: Average = "patients", seed: int = 0) -> Claims:
-    """Judge every split of the runs of a method into two halves; runs of the halves are paired at random.
+    """Analyse every split of the runs of a method into two halves; the runs of the halves are paired at random.
 
     Args:
-        scores: (R, N) score of R >= 4 runs on N (image, finding) pairs; NaN where undefined.
-        regions: Whose the pairs are.
+        scores: (R, N) scores of R >= 4 runs on N (image, finding) pairs; NaN where undefined.
+        regions: Patient and finding of the pairs.
         average: What is averaged.
         seed: Seed of the pairing.
 
     Raises:
-        ValueError: If there are fewer runs.
+        ValueError: If there are fewer than four runs.
     """
     if len(scores) < MIN_RUNS:
         raise ValueError(f"Expected at least {MIN_RUNS} runs, two for each half, but got {len(scores)}.")
@@ -81,7 +81,7 @@ def against_itself(scores: Floats, regions: Regions, average: Average = "patient
 
 
 def _halves(num: int) -> Iterator[tuple[list[int], list[int]]]:
-    """Yield every way to take two disjoint sets of num // 2 runs, without the same two in the other order."""
+    """Yield every pair of disjoint sets of num // 2 runs, ignoring their order."""
     for left_out in range(num) if num % 2 else [None]:
         runs = [run for run in range(num) if run != left_out]
         for rest in combinations(runs[1:], len(runs) // 2 - 1):
@@ -90,12 +90,12 @@ def _halves(num: int) -> Iterator[tuple[list[int], list[int]]]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print what the splits of the finished runs of some arms claim."""
+    """Print how many splits of the finished runs claim a difference."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path, help="study file")
     parser.add_argument("--out", type=Path, help="folder of the study (default: runs/<name>)")
     parser.add_argument("--seeds", type=int, nargs="+", help="seeds of the study (default: those of the file)")
-    parser.add_argument("--arms", nargs="+", required=True, help="arms that were trained alike")
+    parser.add_argument("--arms", nargs="+", required=True, help="arms that differ only in their seeds")
     arguments = parser.parse_args(argv)
     try:
         plan = load_plan(arguments.study)
@@ -105,9 +105,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     share = 100 * claims.num_false / claims.num_splits
     sys.stdout.write(
         f"{claims.num_false} of {claims.num_splits} splits of {claims.num_runs} runs claim a difference ({share:.1f} %) "
-        f"in {plan.measure.score} of {plan.measure.attribution}. Differences: root mean square "
-        f"{_root_mean_square(claims.estimates):.4f}, stated standard error {_root_mean_square(claims.errors):.4f}.\n"
-        "The splits share runs: read the share as one draw, not as so many.\n"
+        f"in {plan.measure.score} of {plan.measure.attribution}. Root mean square of the differences: "
+        f"{_root_mean_square(claims.estimates):.4f}; of their standard errors: {_root_mean_square(claims.errors):.4f}.\n"
+        f"The splits share runs, so this share is one observation, not {claims.num_splits} independent ones.\n"
     )
 
 
@@ -124,7 +124,7 @@ def _claims_of(plan: StudyPlan, arguments: argparse.Namespace) -> Claims:
     runs = [run for run in planned if run.arm.name in arms and not run.test_set and is_finished(run)]
     columns = [roi_values(read_run(run), plan.measure) for run in runs]
     if any(not column.index.equals(columns[0].index) for column in columns):
-        raise StudyError("Expected runs that were tested on the same ROIs but they differ.")
+        raise StudyError("Expected runs that were tested on the same regions but they differ.")
     scores = np.array([column.to_numpy(dtype=np.float64) for column in columns])
     index = columns[0].index if columns else pd.MultiIndex.from_tuples([], names=["patient_id", "finding"])
     patient, finding = (as_codes(index.get_level_values(name).tolist()) for name in ("patient_id", "finding"))

@@ -1,4 +1,4 @@
-"""What a study's questions gave, and the correction for their number."""
+"""Answers to the questions of a study, corrected for their number."""
 
 import math
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ class Unanswered:
     """Why a question has no answer.
 
     Attributes:
-        why: An arm has no finished run (`unfinished`), the test split has no region (`no_rois`), a contrast has one seed only
-            (`one_seed`), or the runs do not fit together (`not_comparable`).
-        arms: The arms without a finished run.
-        detail: What does not fit.
+        why: An arm has no finished run (`unfinished`), the test split has no region (`no_rois`), a contrast has only one seed
+            (`one_seed`), or the runs cannot be compared (`not_comparable`).
+        arms: Arms without a finished run.
+        detail: Why the runs cannot be compared.
     """
 
     why: Literal["unfinished", "no_rois", "one_seed", "not_comparable"]
@@ -33,13 +33,13 @@ class Unanswered:
 
 @dataclass(frozen=True)
 class Tested:
-    """A declared comparison of the family.
+    """A member of the declared family, with its result.
 
     Attributes:
-        declared: The comparison.
-        found: What it gave, or why it gave nothing.
-        adjusted: p-value after Holm's correction, behind the gate if there is one; NaN where there is none.
-        adjusted_equivalence: The same for equivalence, among those with a margin.
+        declared: The declared comparison.
+        found: Result of the comparison, or why there is none.
+        adjusted: p-value after Holm's correction, and behind the gate if the study has one; NaN without a p-value.
+        adjusted_equivalence: The same for equivalence, corrected among the members with a margin.
     """
 
     declared: Comparison
@@ -53,10 +53,10 @@ class Conclusions:
     """Everything that a study computes for its questions.
 
     Attributes:
-        endpoint: What the primary comparison gave, or the contrast of a factorial design, or why there is no answer.
-        family: The family, corrected for the number of its members.
-        exploratory: Comparisons that nobody declared: those behind a contrast.
-        progress: The planned seeds.
+        endpoint: Result of the primary comparison or of the contrast of a factorial design, or why there is none.
+        family: The declared family, corrected for the number of its members.
+        exploratory: Comparisons that were not declared: those that a contrast is computed from.
+        progress: Planned seeds and failed runs.
     """
 
     endpoint: Compared | Contrasted | Unanswered
@@ -66,7 +66,7 @@ class Conclusions:
 
     @property
     def primary(self) -> Compared | None:
-        """The primary comparison, or None if it is a contrast or there is no answer."""
+        """The primary comparison, or None if the endpoint is a contrast or has no answer."""
         return self.endpoint if isinstance(self.endpoint, Compared) else None
 
     @property
@@ -82,17 +82,17 @@ def corrected(
     behind: tuple[Compared, ...],
     progress: Progress,
 ) -> Conclusions:
-    """Return what a study concludes: its questions after correction for their number.
+    """Return the conclusions of a study, corrected for the number of its questions.
 
-    With a gate, members of the family can be claimed only if the difference of the endpoint is; without one, Holm's correction is
-    over the endpoint and the family.
+    With a gate, a member of the family can be claimed only if a difference in the endpoint is claimed. Without a gate, Holm's
+    correction covers the endpoint and the family.
 
     Args:
         plan: The study.
-        endpoint: What the endpoint gave.
-        tried: What each member of the family gave.
-        behind: Comparisons behind a contrast.
-        progress: The planned seeds.
+        endpoint: Result of the endpoint.
+        tried: Result of each member of the family.
+        behind: Comparisons that a contrast is computed from.
+        progress: Planned seeds and failed runs.
     """
     family = [_p_value(found) for found in tried]
     if not tried:
@@ -118,7 +118,7 @@ def _tested(declared: Comparison, found: Compared | Unanswered, adjusted: float,
 def _equivalence(
     plan: StudyPlan, endpoint: Compared | Contrasted | Unanswered, tried: Sequence[Compared | Unanswered]
 ) -> list[float]:
-    """Return the corrected p-values of equivalence; it is a family of its own, of the members with a margin."""
+    """Return the corrected p-values of equivalence; the members with a margin form a family of their own."""
     has_margin = np.array([own.margin is not None for own in plan.family], dtype=np.bool_)
     p_values = np.array([found.equivalence if isinstance(found, Compared) else math.nan for found in tried])
     found = np.full(len(tried), np.nan)
@@ -130,7 +130,7 @@ def _equivalence(
 
 
 def _is_difference(found: Compared | Contrasted | Unanswered) -> bool:
-    """Return whether a difference is claimed: equivalence is another kind of answer, and opens no gate."""
+    """Return whether a difference is claimed; equivalence is another kind of answer and does not open the gate."""
     return not isinstance(found, Unanswered) and found.verdict in ("higher", "lower")
 
 

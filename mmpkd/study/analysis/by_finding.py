@@ -1,4 +1,4 @@
-"""A difference between two arms by finding, and whether it differs between findings."""
+"""A difference between two arms by finding, and whether it varies between findings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,11 +13,11 @@ from mmpkd.study.plan.questions import Comparison
 
 @dataclass(frozen=True)
 class Deviating:
-    """A finding whose difference is not that of the others.
+    """A finding whose difference deviates from the mean over findings.
 
     Attributes:
-        finding: Its name.
-        is_higher: Whether its difference is above the mean over findings.
+        finding: Name of the finding.
+        is_higher: Whether its difference is above the mean.
     """
 
     finding: str
@@ -26,12 +26,12 @@ class Deviating:
 
 @dataclass(frozen=True)
 class ByFinding:
-    """A difference by finding: each region against the map, the mean over patients.
+    """A difference by finding, always with each finding scored separately and the mean over patients.
 
     Attributes:
-        differences: One for each finding; none if there is a single one.
-        p_value: p-value that they are all the same; NaN where it cannot be told.
-        differing: The findings that are told apart from the mean over findings.
+        differences: The difference for each finding; empty if there is only one finding.
+        p_value: p-value of the hypothesis that all are equal; NaN where it cannot be tested.
+        differing: Findings whose difference deviates from the mean over findings.
     """
 
     differences: tuple[Difference, ...]
@@ -42,13 +42,13 @@ class ByFinding:
 def by_finding(
     declared: Comparison, arm: Sequence[RunTables], reference: Sequence[RunTables], pairs: Pairs
 ) -> ByFinding:
-    """Return the difference by finding, also of a comparison of all regions of an image together.
+    """Return the difference by finding, even if the comparison scores all regions of an image together.
 
     Args:
-        declared: The comparison.
+        declared: The declared comparison.
         arm: Runs of the arm.
         reference: Runs of the reference.
-        pairs: Its pairs; the seeds that are used.
+        pairs: Pairs of the comparison, with the seeds to use.
     """
     found = pairs if declared.unit == "finding" else _of_findings(declared, arm, reference, pairs.seeds)
     names = [] if found is None else found.findings
@@ -68,7 +68,7 @@ def by_finding(
 def _of_findings(
     declared: Comparison, arm: Sequence[RunTables], reference: Sequence[RunTables], seeds: Sequence[int]
 ) -> Pairs | None:
-    """Return the pairs of regions of one finding behind a comparison of images; None if no such table was written."""
+    """Return the pairs of regions by finding for a comparison by image; None if the runs have no such table."""
     if any(table.rois is None for table in (*arm, *reference)):
         return None
     found = pairs_of(arm, reference, replace(declared.measure, unit="finding"))

@@ -1,4 +1,4 @@
-"""A declared difference between two arms, with everything that it must be read against."""
+"""A declared difference between two arms, with everything needed to interpret it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from mmpkd.study.analysis.run_tables import RunTables, Unlike, seeds_of, unlike
 from mmpkd.study.plan.errors import NotComparableError
 from mmpkd.study.plan.questions import Comparison
 
-# why nothing is claimed, whatever the numbers are
+# reasons to claim nothing, whatever the numbers are
 Limit = Literal["one_seed", "interim", "two_seeds", "few_localize"]
 
 
@@ -31,21 +31,21 @@ class Compared:
     """The result of a comparison.
 
     Attributes:
-        declared: As declared.
-        overall: The declared average over all regions; if runs collapsed, of the pairs of runs that localize.
-        described: The same by the other averages; described, not tested.
+        declared: The declared comparison.
+        overall: The difference by the declared average over all regions; if runs collapsed, only of the pairs that localize.
+        described: The difference by the other averages, which are described and not tested.
         findings: The difference by finding; exploratory.
         count: Planned, finished, failed and missing runs.
-        collapse: Runs that do not localize better than the best map that sees no student.
-        seeds: The seeds.
+        collapse: Runs that do not localize better than the best baseline map.
+        seeds: Seeds that both arms have.
         seed_means: Mean difference of each seed.
-        over_seeds: t-interval over the seeds, for this test set only.
+        over_seeds: Student's t interval over the seeds, for this test set only.
         effect_size: Standardised mean of the seeds' differences.
-        auroc: Difference in macro AUROC, to read localization against.
-        matched: The difference at equal recognition, if it can be had; exploratory.
+        auroc: Difference in macro AUROC, as context for the difference in localization.
+        matched: The difference at equal recognition, or None if it cannot be computed; exploratory.
         levels: Mean scores of both arms and of the best baseline map, over the regions that are defined in both arms.
-        unlike: What the trainings of the arms differ in, besides what the study asks about.
-        adjusted: p-value after correction for the other declared questions, or None if there is none to correct for.
+        unlike: Differences between the trainings of the arms that are not part of the question.
+        adjusted: p-value after correction for the other declared questions, or None if there are no others.
     """
 
     declared: Comparison
@@ -81,7 +81,7 @@ class Compared:
 
     @property
     def limit(self) -> Limit | None:
-        """Why nothing is claimed, or None if something may be."""
+        """Why no claim may be made, or None if one may."""
         if self.num_seeds == 1:
             return "one_seed"
         if self.count.level is None:
@@ -92,25 +92,25 @@ class Compared:
 
     @property
     def margin(self) -> float | None:
-        """The margin within which equivalence may be claimed: none from few runs, or if runs collapsed."""
+        """The margin for equivalence; None if there are too few runs or some collapsed, so that it may not be claimed."""
         is_asked = self.num_seeds >= MIN_SEEDS and not self.collapse.happened
         return self.declared.margin if is_asked else None
 
     @property
     def p_value(self) -> float:
-        """p-value of no difference; NaN where nothing may be claimed."""
+        """p-value of the hypothesis of no difference; NaN if no claim may be made."""
         return float("nan") if self.limit is not None else self.effect.p_value()
 
     @property
     def equivalence(self) -> float:
-        """p-value of equivalence within the margin; NaN where it may not be claimed."""
+        """p-value of the test of equivalence within the margin; NaN if equivalence may not be claimed."""
         if self.margin is None or self.limit is not None:
             return float("nan")
         return equivalence_p_value(self.effect, self.margin)
 
     @property
     def verdict(self) -> Verdict:
-        """Judgement at the level of the study, after correction for its other questions."""
+        """Verdict at the level of the study, after correction for its other questions."""
         if self.limit is not None:
             return "no claim"
         found = verdict(self.effect, self.margin, self.count.level or ALPHA)
@@ -124,10 +124,10 @@ def compare(
     """Compute a comparison from the finished runs of two arms.
 
     Args:
-        declared: As declared.
+        declared: The declared comparison.
         arm: Finished runs of the arm.
         reference: Finished runs of the reference.
-        progress: The planned seeds; those that both arms have by default.
+        progress: Planned seeds and failed runs; by default, the seeds that both arms have.
 
     Raises:
         NotComparableError: If there is nothing to compare.
@@ -168,13 +168,13 @@ def _of_seeds(tables: Sequence[RunTables], seeds: Sequence[int]) -> list[RunTabl
 def _check_defined(pairs: Pairs, declared: Comparison) -> None:
     if np.isnan(pairs.differences).all(axis=1).any():
         raise NotComparableError(
-            f"Expected {declared.score} of {declared.attribution} to be defined for some ROI in every run of {declared.arm} and "
-            f"{declared.reference} but in one it never is."
+            f"Expected {declared.score} of {declared.attribution} to be defined for some region in every run of {declared.arm} "
+            f"and {declared.reference} but in one run it never is."
         )
 
 
 def _used(pairs: Pairs, collapse: Collapse) -> Pairs:
-    """Return the pairs of runs that localize; none if they are too few. A single pair stands for itself."""
+    """Return the pairs of runs that localize, or none if there are too few. A single pair is kept: it is only described."""
     if not collapse.happened or len(pairs.seeds) == 1:
         return pairs
     enough = sum(collapse.localizing) >= MIN_PAIRS
@@ -182,7 +182,7 @@ def _used(pairs: Pairs, collapse: Collapse) -> Pairs:
 
 
 def _described(declared: Comparison, pairs: Pairs) -> tuple[Difference, ...]:
-    """Return the difference by the averages that were not declared; findings only if there are several."""
+    """Return the difference by the averages that were not declared; over findings only if there are several."""
     averages = AVERAGES if len(pairs.findings) > 1 else ("patients", "regions")
     others = [average for average in averages if average != declared.average]
     return tuple(difference("all", pairs.differences, pairs.regions, average, pairs.findings) for average in others)
@@ -191,7 +191,7 @@ def _described(declared: Comparison, pairs: Pairs) -> tuple[Difference, ...]:
 def _matched(
     declared: Comparison, pairs: Pairs, arm: Sequence[RunTables], reference: Sequence[RunTables]
 ) -> Matched | None:
-    """Return the difference at equal recognition, of the pairs of runs that localize."""
+    """Return the difference at equal recognition, for the pairs of runs that localize."""
     if not pairs.seeds:
         return None
     tables = [_of_seeds(own, pairs.seeds) for own in (arm, reference)]

@@ -1,4 +1,4 @@
-"""Everything that a study computes for its declared questions, and for what is exploratory."""
+"""The conclusions of a study: answers to its declared questions, and exploratory comparisons."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,12 +13,12 @@ from mmpkd.study.plan.study_plan import StudyPlan
 
 
 def conclude(plan: StudyPlan, tables: Sequence[RunTables], progress: Progress | None = None) -> Conclusions:
-    """Compute all declared questions from the finished runs; one without an answer says why, and leaves the others theirs.
+    """Answer all declared questions from the finished runs. If one has no answer, the others are still answered.
 
     Args:
         plan: The study.
         tables: Its finished runs.
-        progress: The planned seeds and the runs that failed; the seeds of the plan by default.
+        progress: Planned seeds and failed runs; by default, the seeds of the plan.
 
     Raises:
         StudyError: If arms were tested on different data.
@@ -35,7 +35,7 @@ def conclude(plan: StudyPlan, tables: Sequence[RunTables], progress: Progress | 
 
 
 def compared_on(plan: StudyPlan, tables: Sequence[RunTables], progress: Progress) -> Compared | None:
-    """Return the primary comparison on another data set, or None if there is none or it cannot be made there."""
+    """Return the primary comparison on another data set; None if the study declares none or it cannot be made there."""
     if plan.primary is None:
         return None
     by_arm = tables_by_arm(tables, (plan.primary.arm, plan.primary.reference))
@@ -58,7 +58,7 @@ def _compare(
 def _contrast(
     declared: Factorial, by_arm: Mapping[str, Sequence[RunTables]], progress: Progress
 ) -> tuple[Contrasted | Unanswered, tuple[Compared, ...]]:
-    """Return the contrast, or why there is none, and the comparisons behind it."""
+    """Return the contrast, or why there is none, and the comparisons that it is computed from."""
     tried = [_compare(cell, by_arm, progress) for cell in declared.comparisons]
     behind = tuple(found for found in tried if isinstance(found, Compared))
     names: list[str] = []

@@ -1,4 +1,4 @@
-"""How sure runs are of the findings whose regions are compared, in units that do not depend on calibration."""
+"""Confidence of the runs in the findings whose regions are compared, in units that do not depend on calibration."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,14 +16,15 @@ MAX_LOGIT = 10.0
 
 
 def confidence_in(tables: Sequence[RunTables], index: "pd.Index[Any]") -> Floats:
-    """Return how sure runs are of the finding of each region, in units of their own negatives of that finding.
+    """Return the confidence of each run in the finding of each region, standardised by its negatives of that finding.
 
     Args:
-        tables: Runs on one test set.
-        index: (N,) sample_id, patient_id and finding of the regions; of all regions of an image, the mean over its findings.
+        tables: S runs on one test set.
+        index: (N,) sample_id, patient_id and finding of the regions. If a row is for all regions of an image, its confidence is
+            the mean over the findings of the image.
 
     Returns:
-        (S, N); NaN where a run predicts no such label, or has too few negatives of it.
+        (S, N); NaN where a run does not predict the finding, or has too few negatives of it.
     """
     return np.array([_of_run(table, index) for table in tables])
 
@@ -33,13 +34,13 @@ def _of_run(table: RunTables, index: "pd.Index[Any]") -> Floats:
     sample, finding = (index.get_level_values(name) for name in ("sample_id", "finding"))
     if set(finding) <= set(table.test.label_names):
         found = scores.reindex(pd.MultiIndex.from_arrays([sample, finding]))
-    else:  # all regions of an image
+    else:  # the rows are for all regions of an image together
         found = scores.groupby(level="sample_id").mean().reindex(sample)
     return np.asarray(found, dtype=np.float64)
 
 
 def _by_region(table: RunTables) -> "pd.Series[float]":
-    """Return the confidence by sample and finding, for each region of the test split."""
+    """Return the confidence for each region of the test split, by sample and finding."""
     assert table.rois is not None
     regions = table.rois.drop_duplicates(["sample_id", "finding"]).set_index("sample_id")["finding"]
     parts = {label: _of_label(table, label) for label in table.test.label_names}
@@ -56,5 +57,5 @@ def _of_label(table: RunTables, label: str) -> "pd.Series[float]":
 
 
 def logits(probability: Floats) -> Floats:
-    """Return log-odds, at most 10 in size: a probability of 1 - 1e-8 is not evidence of more confidence than 1 - 1e-5."""
+    """Return log-odds clipped to ± 10, since a probability of 1 - 1e-8 does not mean more confidence than one of 1 - 1e-5."""
     return np.asarray(np.clip(stats.logistic.ppf(np.clip(probability, 1e-12, 1 - 1e-12)), -MAX_LOGIT, MAX_LOGIT))

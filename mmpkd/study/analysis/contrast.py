@@ -1,7 +1,7 @@
-"""Does an effect depend on the domain, on the form of the privileged information, or on their combination?
+"""Whether an effect depends on the domain, on the form of the privileged information, or on their combination.
 
-Four differences between arms, two domains x two forms. Domains share no patients and no runs; the two forms of a domain share
-both, so their comparison is paired.
+There are four differences between arms: two domains x two forms. The domains share neither patients nor runs; the two forms of a
+domain share both, so they are compared in pairs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ class FactorialEffects:
     Attributes:
         domain: Mean effect in the first domain minus that in the second.
         form: Mean effect of the first form minus that of the second.
-        interaction: How much the effect of the form differs between the domains.
+        interaction: First form minus second form in the first domain, minus the same in the second domain.
     """
 
     domain: Effect
@@ -38,13 +38,13 @@ class Contrasted:
     """The result of a factorial design.
 
     Attributes:
-        declared: As declared.
-        effects: Main effects and interaction; the one that was declared is the endpoint, the others are exploratory.
-        num_seeds: Training runs of each arm that localize in all arms of their domain.
+        declared: The declared design.
+        effects: Main effects and interaction. The declared one is the endpoint; the others are exploratory.
+        num_seeds: Number of seeds whose runs localize in all arms of a domain, in the domain with the fewest.
         count: Planned, finished, failed and missing runs.
-        num_collapsed: Seeds that are left out, over both domains, because a run does not localize.
-        num_patients: Patients of both domains.
-        adjusted: p-value after correction for the other declared questions, or None if there is none to correct for.
+        num_collapsed: Number of seeds left out, over both domains, because a run does not localize.
+        num_patients: Number of patients in both domains.
+        adjusted: p-value after correction for the other declared questions, or None if there are no others.
     """
 
     declared: Factorial
@@ -69,7 +69,7 @@ class Contrasted:
 
     @property
     def limit(self) -> Limit | None:
-        """Why nothing is claimed, or None if something may be."""
+        """Why no claim may be made, or None if one may."""
         if self.count.level is None:
             return "interim"
         if self.num_seeds < MIN_SEEDS_OF_A_CLAIM:
@@ -78,12 +78,12 @@ class Contrasted:
 
     @property
     def p_value(self) -> float:
-        """p-value of no contrast; NaN where nothing may be claimed."""
+        """p-value of the hypothesis of no contrast; NaN if no claim may be made."""
         return float("nan") if self.limit is not None else self.effect.p_value()
 
     @property
     def verdict(self) -> Verdict:
-        """Judgement at the level of the study, after correction for its other questions."""
+        """Verdict at the level of the study, after correction for its other questions."""
         if self.limit is not None:
             return "no claim"
         level = self.count.level or ALPHA
@@ -95,23 +95,23 @@ class Contrasted:
 def contrast(
     declared: Factorial, tables: Mapping[str, Sequence[RunTables]], behind: Sequence[Compared], progress: Progress
 ) -> Contrasted:
-    """Compute a contrast from the finished runs of all arms; of a domain, from the seeds that localize in all its arms.
+    """Compute a contrast from the finished runs of all arms, with the seeds that localize in all arms of a domain.
 
     Args:
-        declared: The design.
+        declared: The declared design.
         tables: Finished runs by arm.
-        behind: The comparisons behind it, domain by domain.
-        progress: The planned seeds.
+        behind: The comparisons that it is computed from, domain by domain.
+        progress: Planned seeds and failed runs.
 
     Raises:
-        NotComparableError: If the arms of a domain share fewer than two seeds or the domains share patients, or there is no such
-            read-out.
+        NotComparableError: If the arms of a domain share fewer than two seeds, if the domains share patients, or if there is no
+            such attribution.
     """
     collapsed = {own.declared.arm: _collapsed_seeds(own) for own in behind}
     found = [_in_domain(declared, name, tables, collapsed) for name in declared.domains]
     shared = found[0].patients & found[1].patients
     if shared:
-        raise NotComparableError(f"Expected domains with patients of their own but {len(shared)} are in both.")
+        raise NotComparableError(f"Expected domains with different patients but {len(shared)} are in both.")
     effects = factorial_effects([own.mean for own in found], [own.form for own in found])
     count = progress.count({name: seeds_of(own) for name, own in tables.items()})
     num_collapsed = sum(own.num_collapsed for own in found)
@@ -129,11 +129,11 @@ class _InDomain:
     """The part of a contrast that comes from one domain.
 
     Attributes:
-        mean: Mean over both forms of the differences from the reference.
+        mean: Mean over both forms of the difference from the reference.
         form: First form minus second form.
-        num_seeds: Training runs that all its arms have, and that localize in all of them.
-        num_collapsed: Seeds that are left out because a run does not.
-        patients: Its patients.
+        num_seeds: Number of seeds that all arms of the domain have, and whose runs all localize.
+        num_collapsed: Number of seeds left out because a run does not localize.
+        patients: Patients of the domain.
     """
 
     mean: Effect
@@ -149,6 +149,7 @@ def _in_domain(
     first, second = (declared.comparison(name, form) for form in declared.forms)
     pairs = ((first.arm, first.reference), (second.arm, second.reference), (first.arm, second.arm))
     found = [pairs_of(tables[arm], tables[other], declared.measure) for arm, other in pairs]
+    # all arms of a domain must have the same seeds: the forms are compared seed by seed
     common = set(found[0].seeds).intersection(found[1].seeds, found[2].seeds)
     seeds = common - collapsed[first.arm] - collapsed[second.arm]
     if len(seeds) < 2:
@@ -157,7 +158,7 @@ def _in_domain(
         )
     one, other, between = (own.of_seeds(seeds) for own in found)
     regions = one.regions
-    both = (one.differences + other.differences) / 2
+    both = (one.differences + other.differences) / 2  # (S, N)
     return _InDomain(
         mean=difference(name, both, regions, declared.average).effect,
         form=difference(name, between.differences, regions, declared.average).effect,
@@ -171,12 +172,12 @@ def factorial_effects(means: Sequence[Effect], forms: Sequence[Effect]) -> Facto
     """Return main effects and interaction.
 
     Args:
-        means: In each domain, the mean over both forms of the arms' differences from the reference, computed ROI by ROI.
-        forms: In each domain, the arm of the first form minus the arm of the second, computed ROI by ROI; the reference
-            cancels.
+        means: For each domain, the mean over both forms of the arm's difference from the reference, computed region by region.
+        forms: For each domain, the arm of the first form minus the arm of the second, computed region by region; the reference
+            cancels out.
 
     Raises:
-        ValueError: If an effect is of a single run.
+        ValueError: If an effect comes from a single run.
     """
     return FactorialEffects(
         domain=independent_sum(means, (1.0, -1.0)),

@@ -18,11 +18,11 @@ class Difference:
         finding: Finding, or `all`.
         average: What is averaged.
         effect: Mean paired difference.
-        num_rois: Pairs of regions whose score is defined in a run or more.
-        num_patients: Their patients.
-        num_effective: Patients of equal weight that would say as much; NaN where there is no difference.
-        num_undefined: Differences left out because a score is undefined, over all seeds.
-        left_out: Findings that too few patients have for an average over findings.
+        num_rois: Number of regions whose difference is defined in at least one run.
+        num_patients: Number of patients with these regions.
+        num_effective: Effective number of patients: as many of equal weight are as precise. NaN without a difference.
+        num_undefined: Number of differences left out because a score is undefined, over all seeds.
+        left_out: Findings left out of an average over findings because too few patients have them.
     """
 
     finding: str
@@ -43,14 +43,14 @@ class Difference:
 def difference(
     name: str, values: Floats, regions: Regions, average: Average, findings: Sequence[str] = ()
 ) -> Difference:
-    """Return a mean difference over regions; undefined if a run has no defined pair.
+    """Return a mean difference over regions; undefined if a run has no defined difference.
 
     Args:
         name: Finding, or `all`.
         values: (S, N) differences of S seeds and N regions; NaN where undefined.
-        regions: Whose they are.
+        regions: Patient and finding of the N regions.
         average: What is averaged.
-        findings: Names of the findings by code, for an average over them.
+        findings: Names of the findings by code, needed for an average over findings.
     """
     is_missing = np.isnan(values)
     is_defined = (~is_missing).any(axis=0)

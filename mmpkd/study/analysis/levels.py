@@ -1,4 +1,4 @@
-"""How good the arms of a comparison are in themselves, and how good a map is that knows nothing of the student."""
+"""Mean scores of the arms of a comparison and of the best baseline map."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from mmpkd.study.plan.references import FINDING_MAPS
 
 @dataclass(frozen=True)
 class BaselineLevel:
-    """The score of a map that sees no student.
+    """The mean score of a baseline map.
 
     Attributes:
         name: Name of the map.
-        value: Its mean score.
+        value: Mean score of the map.
     """
 
     name: str
@@ -29,11 +29,11 @@ class BaselineLevel:
 
 @dataclass(frozen=True)
 class Levels:
-    """Mean scores over the regions that a difference is made of, averaged as it is.
+    """Mean scores over the regions of a comparison, averaged like the difference.
 
     Attributes:
-        arm: Score of the arm.
-        reference: Score of its reference.
+        arm: Mean score of the arm.
+        reference: Mean score of the reference.
         baseline: The best baseline map, or None if none was scored.
     """
 
@@ -43,11 +43,11 @@ class Levels:
 
 
 def run_levels(scores: Floats, pairs: Pairs, average: Average) -> Floats:
-    """Return the mean score (S,) of each run over the regions that its difference is made of; NaN without a score.
+    """Return the mean score (S,) of each run over the regions whose difference is defined; NaN without a score.
 
     Args:
         scores: (S, N) scores of the runs.
-        pairs: The pairs of arms.
+        pairs: Pairs of regions of the two arms.
         average: What is averaged.
     """
     used = np.where(np.isnan(pairs.differences), np.nan, scores)
@@ -57,14 +57,15 @@ def run_levels(scores: Floats, pairs: Pairs, average: Average) -> Floats:
 def best_baseline_map(
     tables: Sequence[RunTables], measure: Measure, pairs: Pairs, average: Average
 ) -> BaselineLevel | None:
-    """Return the best map that sees no student, scored over the regions of a difference, or None if none was scored.
+    """Return the best baseline map over the regions of a comparison, or None if none was scored.
 
-    A map that is the same for all findings is compared with such maps only: the mean region of a finding knows more than it.
+    An attribution that is the same for all findings is compared only with baseline maps of that kind: the mean ROI of a finding
+    would have an unfair advantage, since it knows the finding.
 
     Args:
         tables: Runs of one arm.
-        measure: What is compared.
-        pairs: The pairs of arms.
+        measure: The score to compare.
+        pairs: Pairs of regions of the two arms.
         average: What is averaged.
     """
     knows_finding = is_of_finding(tables[0], measure.attribution)
@@ -79,6 +80,6 @@ def best_baseline_map(
 
 
 def is_of_finding(tables: RunTables, attribution: str) -> bool:
-    """Return whether an attribution has a map for each finding; it is then not in the table of unions."""
+    """Return whether an attribution has a map for each finding; such attributions are not in the table of unions."""
     is_known = tables.unions is not None and attribution not in set(tables.unions["attribution"])
     return is_known or attribution in FINDING_MAPS

@@ -10,7 +10,7 @@ from mmpkd.study.analysis.run_tables import RunTables
 
 
 def macro_auroc_difference(arm: Sequence[RunTables], reference: Sequence[RunTables]) -> Effect:
-    """Return the difference in macro AUROC between the runs of two arms, of the same seeds in the same order.
+    """Return the difference in macro AUROC between two arms, whose runs have the same seeds in the same order.
 
     Raises:
         StudyError: If they predicted different images or labels.

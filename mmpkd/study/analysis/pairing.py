@@ -1,4 +1,4 @@
-"""Values of several runs on the same images and regions, side by side."""
+"""Values of several runs on the same images and regions, aligned."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -23,8 +23,8 @@ class Pairs:
 
     Attributes:
         seeds: The S seeds.
-        arm: (S, N) score of the arm; NaN where it is undefined in either arm.
-        reference: (S, N) score of the reference.
+        arm: (S, N) scores of the arm; NaN where the score of either arm is undefined.
+        reference: (S, N) scores of the reference, likewise.
         index: (N,) sample_id, patient_id and finding.
     """
 
@@ -35,7 +35,7 @@ class Pairs:
 
     @property
     def differences(self) -> Floats:
-        """(S, N) score of the arm minus that of the reference."""
+        """Scores (S, N) of the arm minus those of the reference."""
         return self.arm - self.reference
 
     @property
@@ -50,21 +50,21 @@ class Pairs:
         return Regions(as_codes(patient), as_codes(finding))
 
     def where(self, is_used: NDArray[np.bool_]) -> Self:
-        """Return the pairs of some regions (N,)."""
+        """Return the pairs of the chosen regions, a bool mask (N,)."""
         return replace(self, arm=self.arm[:, is_used], reference=self.reference[:, is_used], index=self.index[is_used])
 
     def of(self, is_used: Sequence[bool]) -> Self:
-        """Return the pairs of some seeds."""
+        """Return the pairs of the chosen seeds, a bool for each of the S seeds."""
         rows = np.flatnonzero(is_used)
         seeds = tuple(self.seeds[row] for row in rows)
         return replace(self, seeds=seeds, arm=self.arm[rows], reference=self.reference[rows])
 
     def of_seeds(self, seeds: Collection[int]) -> Self:
-        """Return the pairs of some seeds, named by them."""
+        """Return the pairs of the given seeds."""
         return self.of([seed in seeds for seed in self.seeds])
 
     def values(self, tables: Sequence[RunTables], measure: Measure, column: str) -> Floats:
-        """Return a column (S, N) of the localization table of the runs of these seeds; NaN where they do not have it."""
+        """Return a column (S, N) of the localization tables of the runs with these seeds; NaN where it is missing."""
         by_seed = {table.run.seed: table for table in tables}
         rows = [_column(by_seed[seed], measure, column).reindex(self.index) for seed in self.seeds]
         return np.array([row.to_numpy(dtype=np.float64) for row in rows])
@@ -76,19 +76,17 @@ def pairs_of(arm: Sequence[RunTables], reference: Sequence[RunTables], measure: 
     Args:
         arm: Runs of the arm.
         reference: Runs of the reference.
-        measure: What is compared.
+        measure: The score to compare.
 
     Raises:
-        NotComparableError: If the arms have no seed in common, or no such read-out.
+        NotComparableError: If the arms have no seed in common, or no such attribution or score.
         StudyError: If they were tested on different regions.
     """
     other = {table.run.seed: table for table in reference}
     common = [table for table in arm if table.run.seed in other]
     if not common:
-        names = [tables[0].run.arm.name for tables in (arm, reference) if tables]
-        raise NotComparableError(
-            f"Expected a seed and ROIs that both arms of a comparison have but {names} have none in common."
-        )
+        names = " and ".join(tables[0].run.arm.name for tables in (arm, reference) if tables)
+        raise NotComparableError(f"Expected {names} to have a seed and regions in common but they have none.")
     first = roi_values(common[0], measure)
     scores = []
     for table in common:
@@ -96,9 +94,10 @@ def pairs_of(arm: Sequence[RunTables], reference: Sequence[RunTables], measure: 
         values = [roi_values(own, measure) for own in of_seed]
         for own, found in zip(of_seed, values, strict=True):
             if not found.index.equals(first.index):
-                raise StudyError(_different(common[0], own, "ROIs"))
+                raise StudyError(_different(common[0], own, "regions"))
         scores.append([found.to_numpy(dtype=np.float64) for found in values])
     both = np.array(scores)  # (S, 2, N)
+    # a region counts only if both arms have a score, so that neither arm gains from undefined scores
     both[np.isnan(both).any(axis=1, keepdims=True).repeat(2, axis=1)] = np.nan
     return Pairs(tuple(table.run.seed for table in common), both[:, 0], both[:, 1], first.index)
 
@@ -107,21 +106,21 @@ def roi_values(tables: RunTables, measure: Measure) -> "pd.Series[float]":
     """Return a score of every region of a run, by sample_id, patient_id and finding.
 
     Raises:
-        NotComparableError: If the run has no such read-out or score.
+        NotComparableError: If the run has no such attribution or score.
     """
     table = tables.localization(measure.unit)
     known = [] if table is None else sorted(table["attribution"].unique())
     scores = [] if table is None else score_columns(table)
     if measure.attribution not in known or measure.score not in scores:
         raise NotComparableError(
-            f"Expected read-out '{measure.attribution}' with score '{measure.score}' in {tables.localization_path(measure.unit)} "
-            f"but it has the read-outs {known} and the scores {scores}."
+            f"Expected the attribution '{measure.attribution}' with the score '{measure.score}' in "
+            f"{tables.localization_path(measure.unit)} but it has the attributions {known} and the scores {scores}."
         )
     return _column(tables, measure, measure.score)
 
 
 def _column(tables: RunTables, measure: Measure, column: str) -> "pd.Series[float]":
-    """Return a column of an attribution by region; empty if the run does not have it."""
+    """Return a column of an attribution by region; empty if the run lacks it."""
     table = tables.localization(measure.unit)
     assert table is not None
     own = table[table["attribution"] == measure.attribution]
@@ -129,7 +128,7 @@ def _column(tables: RunTables, measure: Measure, column: str) -> "pd.Series[floa
 
 
 def stacked_predictions(tables: Sequence[RunTables]) -> Floats:
-    """Return the probabilities (S, N, K) that S runs of one test set predict for N images and K labels.
+    """Return the probabilities (S, N, K) that S runs predict for the N images and K labels of a test set.
 
     Raises:
         StudyError: If the runs predicted different images or labels.
@@ -140,7 +139,7 @@ def stacked_predictions(tables: Sequence[RunTables]) -> Floats:
 
 
 def targets_of(table: RunTables) -> Floats:
-    """Return the targets (N, K) of the images and labels that a run predicted: 1, 0, or NaN for not stated."""
+    """Return the targets (N, K) of the images and labels that a run predicted: 1, 0, or NaN if unknown."""
     columns = [target_column(label) for label in table.test.label_names]
     return table.predictions[columns].to_numpy(dtype=np.float64)
 
@@ -149,7 +148,7 @@ def check_same_images(tables: Sequence[RunTables]) -> None:
     """Check that runs predicted the same images and labels.
 
     Raises:
-        StudyError: If they did not.
+        StudyError: If they predicted different ones.
     """
     first = tables[0]
     known = ["sample_id", *(target_column(label) for label in first.test.label_names)]

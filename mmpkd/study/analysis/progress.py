@@ -1,4 +1,4 @@
-"""How many of the planned seeds an answer is made of, and whether it may be given yet."""
+"""Progress of a study: how many of its planned seeds are finished, and whether it may give an answer yet."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class SeedCount:
-    """The runs of a comparison.
+    """Counts of the seeds and runs of a comparison.
 
     Attributes:
-        planned: Planned seeds.
-        finished: Planned seeds whose runs are finished in all arms that are compared.
-        num_failed: Runs of these arms that failed.
-        num_missing: Runs of these arms that are neither finished nor failed.
+        planned: Number of planned seeds.
+        finished: Number of planned seeds whose runs are finished in all compared arms.
+        num_failed: Number of planned runs of these arms that failed.
+        num_missing: Number of planned runs of these arms that are neither finished nor failed.
         level: Level at which a difference may be claimed now, or None if the study does not answer yet.
     """
 
@@ -29,11 +29,11 @@ class SeedCount:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the runs of a study are.
+    """The planned seeds of a study, its planned looks, and its failed runs.
 
     Attributes:
-        planned: Seeds that were declared.
-        looks: Numbers of seeds at which it may answer; none: only when all are finished.
+        planned: Declared seeds.
+        looks: Numbers of seeds at which the study may answer; if empty, it answers only when all seeds are finished.
         failed: Arm and seed of each run that failed.
     """
 
@@ -42,7 +42,7 @@ class Progress:
     failed: frozenset[tuple[str, int]] = frozenset()
 
     def count(self, seeds_by_arm: "dict[str, set[int]]") -> SeedCount:
-        """Count the runs of some arms.
+        """Count the seeds and runs of the given arms.
 
         Args:
             seeds_by_arm: Finished seeds of each arm.
@@ -56,7 +56,10 @@ class Progress:
         return SeedCount(len(wanted), len(finished), num_failed, len(unfinished) - num_failed, self._level(finished))
 
     def _level(self, finished: Iterable[int]) -> float | None:
-        """Return the level of a claim from so many seeds: they have to be the first of those that were declared."""
+        """Return the level of a claim from these seeds, or None if no claim may be made.
+
+        They have to be the first of the declared seeds, so that nobody can choose seeds by their results.
+        """
         seeds = sorted(finished)
         num = len(seeds)
         if set(seeds) != set(self.planned[:num]):

@@ -25,10 +25,10 @@ class RunTables:
     Attributes:
         run: The run.
         state: Its state.
-        test: What its test found.
-        predictions: One row a test image.
-        rois: One row an (image, finding, attribution); None for a teacher or a data set without ROIs.
-        unions: One row an (image, attribution), of all regions of the image together; None where there are no regions.
+        test: Record of its test.
+        predictions: One row per test image.
+        rois: One row per image, finding and attribution; None for a teacher or a data set without ROIs.
+        unions: One row per image and attribution, for all regions of the image together; None without ROIs.
     """
 
     run: Run
@@ -40,15 +40,15 @@ class RunTables:
 
     @property
     def monitor(self) -> str | None:
-        """Validation score that its checkpoint was chosen by."""
+        """Validation score that chose the checkpoint."""
         return None if self.state.training is None else self.state.training.monitor
 
     def localization(self, unit: Unit) -> pd.DataFrame | None:
-        """Return the table whose maps are scored against the region of a finding, or against all regions of an image."""
+        """Return the localization table of a unit."""
         return self.rois if unit == "finding" else self.unions
 
     def localization_path(self, unit: Unit) -> Path:
-        """Return where that table lies."""
+        """Return the path of the localization table of a unit."""
         return self.run.record.rois("test") if unit == "finding" else self.run.record.unions("test")
 
 
@@ -56,13 +56,13 @@ def read_run(run: Run) -> RunTables:
     """Read the tables of a finished run.
 
     Raises:
-        StudyError: If one is missing, damaged, of an older version, or made with another checkpoint than that of the training.
+        StudyError: If a table is missing, damaged, of an older version, or made with another checkpoint than the trained one.
     """
     folder = run.record
     state = folder.state
     if state is None or state.test is None or not folder.predictions("test").is_file():
         raise StudyError(
-            f"Expected the test of a finished run in {run.folder} but it is not complete. Delete the folder and rerun."
+            f"Expected the test of a finished run in {run.folder} but it is incomplete. Delete the folder and rerun."
         )
     try:
         check_unions(folder, "test")
@@ -74,12 +74,12 @@ def read_run(run: Run) -> RunTables:
 
 
 def tested_on(tables: Sequence[RunTables], test_set: str) -> list[RunTables]:
-    """Return the runs that were tested on another data set, or with "" on the study's own."""
+    """Return the runs that were tested on another data set, or on the study's own if `test_set` is ""."""
     return [table for table in tables if table.run.test_set == test_set]
 
 
 def unlike(arm: Sequence[RunTables], reference: Sequence[RunTables]) -> tuple[Unlike, ...]:
-    """Return what the trainings of two arms differ in, besides what the study asks about."""
+    """Return differences between the trainings of two arms that are not part of the question."""
     found: list[Unlike] = []
     for name, value in _MADE_WITH.items():
         if {value(table) for table in arm} != {value(table) for table in reference}:
@@ -109,12 +109,12 @@ _MADE_WITH: dict[Unlike, Callable[[RunTables], object]] = {
 
 
 def seeds_of(tables: Sequence[RunTables]) -> set[int]:
-    """Return the seeds of runs."""
+    """Return the seeds of the runs."""
     return {table.run.seed for table in tables}
 
 
 def tables_by_arm(tables: Sequence[RunTables], arms: Iterable[str]) -> dict[str, list[RunTables]]:
-    """Return the tables of some arms, by arm."""
+    """Return the tables of the given arms, by arm."""
     found: dict[str, list[RunTables]] = {name: [] for name in arms}
     for table in tables:
         if table.run.arm.name in found:
@@ -123,13 +123,13 @@ def tables_by_arm(tables: Sequence[RunTables], arms: Iterable[str]) -> dict[str,
 
 
 def _read_rows(run: Run, path: Path) -> pd.DataFrame | None:
-    """Read a table; None if there is none, or it has no rows."""
+    """Read a table; None if it is missing or has no rows."""
     frame = _read(run, path) if path.is_file() else None
     return None if frame is None or frame.empty else frame
 
 
 def _read(run: Run, path: Path) -> pd.DataFrame:
-    """Read a table of the checkpoint that the run was trained to."""
+    """Read a table after checking that the trained checkpoint made it."""
     try:
         table = read_table(path)
     except ValueError as error:

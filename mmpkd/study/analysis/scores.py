@@ -1,4 +1,4 @@
-"""Every score of every run of a study, with its number of samples and its level without information."""
+"""Every score of every run of a study, with its number of samples and its chance level."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
@@ -17,7 +17,7 @@ from mmpkd.study.analysis.run_tables import RunTables
 from mmpkd.study.plan.questions import UNITS, Unit
 
 ALL = "all"
-# what a map without information scores; other scores are those of an all-ones map, the share of the image that the ROI takes
+# chance levels; for the other scores, it is that of an all-ones map, which is the share of the image that the ROI takes
 CHANCE = {"pixel_auroc": 0.5, "cnr": 0.0}
 
 
@@ -26,7 +26,7 @@ class ScoreRow:
     """A score of a run.
 
     Attributes:
-        test_set: Name of the other data set that it was tested on, "" for the study's own.
+        test_set: Name of the other data set that the run was tested on, "" for the study's own.
         arm: Arm of the run.
         seed: Seed of the run.
         measure: Name of the score.
@@ -34,10 +34,10 @@ class ScoreRow:
         unit: Unit of localization, `finding` or `image`; "" for classification.
         finding: Finding, or `all` for the mean.
         value: The score; NaN where it is undefined.
-        num: Images or ROIs that were scored.
-        num_undefined: Findings or ROIs without a score.
-        chance: AUROC .5, AUPRC the prevalence, ECE none, pixel AUROC .5, CNR 0; any other localization score the mean share of
-            the image that its ROIs take: what the all-ones map scores.
+        num: Number of images or ROIs that were scored.
+        num_undefined: Number of findings or ROIs without a score.
+        chance: Chance level. AUROC and pixel AUROC: .5. AUPRC: the prevalence. ECE: none. CNR: 0. Other localization scores: the
+            mean share of the image that the ROIs take, which is the score of the all-ones map.
     """
 
     test_set: str
@@ -54,7 +54,7 @@ class ScoreRow:
 
 
 def results_table(tables: Sequence[RunTables]) -> pd.DataFrame:
-    """Return every score of every run, one `ScoreRow` a row."""
+    """Return every score of every run, with one `ScoreRow` per row."""
     rows: list[ScoreRow] = []
     for table in tables:
         rows += _classification(table)
@@ -64,7 +64,7 @@ def results_table(tables: Sequence[RunTables]) -> pd.DataFrame:
 
 
 def _classification(table: RunTables) -> Iterator[ScoreRow]:
-    # copies, since columns of a table may be read-only
+    # copy, because columns of a table may be read-only
     target = np.array(targets_of(table))
     preds = np.array(stacked_predictions([table])[0])
     stated = (~np.isnan(target)).sum(axis=0)
@@ -82,7 +82,7 @@ def _scored(
     target: Floats,
     chance: Floats,
 ) -> Iterator[ScoreRow]:
-    """Yield the mean of a score of classification over the findings that have one, and then each finding."""
+    """Yield the mean of a classification score over the findings for which it is defined, and then the score of each finding."""
     row = partial(ScoreRow, table.run.test_set, table.run.arm.name, table.run.seed, measure, "", "")
     values = score(torch.from_numpy(preds), torch.from_numpy(target)).numpy()
     defined = ~np.isnan(values)

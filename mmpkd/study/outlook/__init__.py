@@ -1,1 +1,1 @@
-"""What the next study could show, from the variances of a finished one."""
+"""The differences that a next study could show, from the variances of a finished one."""

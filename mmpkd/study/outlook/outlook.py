@@ -1,4 +1,4 @@
-"""The difference that a study shows with a probability of 80 %, by its seeds and patients, from the runs of a pilot."""
+"""The difference that a study shows with a power of 80 %, by its seeds and patients, from the runs of a pilot."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +24,13 @@ _ENDLESS = 10**6
 
 @dataclass(frozen=True)
 class Design:
-    """A study that could be made.
+    """A possible study.
 
     Attributes:
-        seeds: Runs of each arm.
-        patients: Its patients, as a multiple of those of the pilot.
-        detectable: Difference that it shows with a probability of 80 %, from the upper limits of the pilot's variances.
-        as_it_is: The same from the variances as they are: half of such studies need more.
+        seeds: Number of runs of each arm.
+        patients: Number of patients, as a multiple of the pilot's.
+        detectable: Difference shown with a power of 80 %, from the upper limits of the pilot's variances.
+        as_it_is: The same from the variances as estimated, with which half of such studies turn out too small.
     """
 
     seeds: int
@@ -41,11 +41,11 @@ class Design:
 
 @dataclass(frozen=True)
 class Needed:
-    """What shows a given difference.
+    """The size of a study that shows a given difference.
 
     Attributes:
-        patients: Patients, as a multiple of those of the pilot.
-        seeds: The fewest runs of each arm that show it, or None if a hundred do not.
+        patients: Number of patients, as a multiple of the pilot's.
+        seeds: Smallest number of runs of each arm that shows it, or None if even a hundred do not.
     """
 
     patients: float
@@ -54,20 +54,20 @@ class Needed:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What studies could show that are planned from a pilot.
+    """The differences that studies planned from a pilot could show.
 
     Attributes:
-        pilot_seeds: Runs of each arm in the pilot that localize.
-        pilot_patients: Its patients; of a contrast of two domains, those of both.
-        num_collapsed: Seeds of the pilot that are left out, because a run does not localize.
-        at_hand: The study as its file has it, of three seeds or more, on the patients of the pilot.
+        pilot_seeds: Number of runs of each arm in the pilot that localize.
+        pilot_patients: Number of patients in the pilot; for a contrast, those of both domains.
+        num_collapsed: Number of seeds of the pilot left out because a run does not localize.
+        at_hand: The study as planned in its file, with at least three seeds, on the patients of the pilot.
         one_more_seed: The same with one more seed.
-        tenth_more_patients: The same with a tenth more patients.
-        endless_seeds: The same with seeds without end: what these patients can show at best.
-        endless_patients: The same with patients without end: what so many seeds can show at best.
+        tenth_more_patients: The same with 10 % more patients.
+        endless_seeds: The same with infinitely many seeds: the best that these patients allow.
+        endless_patients: The same with infinitely many patients: the best that these seeds allow.
         designs: Studies of several sizes.
-        difference: The difference that is asked for, or None.
-        needed: What shows that difference.
+        difference: The difference to show, or None.
+        needed: Sizes of studies that show that difference.
     """
 
     pilot_seeds: int
@@ -84,24 +84,24 @@ class Outlook:
 
 
 def outlook_of(plan: StudyPlan, pilot: Path, difference: float | None = None) -> Outlook:
-    """Return what studies of several sizes could show.
+    """Return the differences that studies of several sizes could show.
 
     Args:
-        plan: The study.
-        pilot: Folder of a study with finished runs of its arms.
-        difference: A difference that the study is to show, or None.
+        plan: The study to plan.
+        pilot: Folder of a study with finished runs of the same arms.
+        difference: A difference that the study should show, or None.
 
     Raises:
-        StudyError: If the pilot has fewer than three seeds that all arms have finished, or no answer.
+        StudyError: If fewer than three seeds of the pilot are finished in all arms, or it has no answer.
     """
     found = _endpoint(plan, pilot)
     effect = found.effect
     if effect.num_seeds < MIN_PILOT_SEEDS:
         raise StudyError(
             f"Expected a pilot of at least {MIN_PILOT_SEEDS} seeds whose runs are finished and localize in all arms but "
-            f"{pilot} has {found.num_seeds}: two runs say too little about how much runs differ."
+            f"{pilot} has {found.num_seeds}: from fewer runs, the variance between runs cannot be estimated well enough."
         )
-    seeds = max(len(plan.seeds), MIN_PILOT_SEEDS)  # with fewer, nothing is claimed
+    seeds = max(len(plan.seeds), MIN_PILOT_SEEDS)  # a study with fewer seeds claims nothing
     needed = () if difference is None else tuple(_needed(effect, patients, difference) for patients in PATIENTS)
     designs = []
     for patients in PATIENTS:
@@ -151,7 +151,7 @@ def _detectable(effect: Effect, seeds: int, patients: float, limit: float | None
 
 
 def _needed(effect: Effect, patients: float, difference: float) -> Needed:
-    """Return the fewest seeds, at least three, that show a difference."""
+    """Return the smallest number of seeds, at least three, that shows a difference."""
     for seeds in range(MIN_PILOT_SEEDS, MOST_SEEDS + 1):
         if _detectable(effect, seeds, patients, UPPER) <= difference:
             return Needed(patients, seeds)

@@ -1,4 +1,4 @@
-"""An outlook for people: tables in the terminal, and a figure."""
+"""An outlook as tables in the terminal and as a figure."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -18,17 +18,19 @@ def shown(outlook: Outlook) -> Group:
     parts: list[Table | str] = [_by_size(outlook), _at_hand(outlook)]
     if outlook.difference is not None:
         parts.append(_needed(outlook))
-    left_out = f" {outlook.num_collapsed} seeds are left out: a run does not localize." if outlook.num_collapsed else ""
+    left_out = (
+        f" Left out because a run does not localize: {outlook.num_collapsed} seeds." if outlook.num_collapsed else ""
+    )
     size = f"{outlook.pilot_seeds} seeds and {outlook.pilot_patients} patients"
     parts.append(
-        f"From {size}, with the upper 80 % limits of their variances: about one plan in five needs more. It is about runs that "
-        f"localize.{left_out}"
+        f"Estimated from {size}, with the upper 80 % limits of their variances: about one plan in five is still too small. It "
+        f"holds for runs that localize.{left_out}"
     )
     return Group(*parts)
 
 
 def _by_size(outlook: Outlook) -> Table:
-    table = Table(title="Difference that is shown with a probability of 80 %", title_justify="left")
+    table = Table(title="Difference shown with a power of 80 %", title_justify="left")
     table.add_column("seeds", justify="right")
     for patients in PATIENTS:
         table.add_column(f"{_patients(outlook, patients)} patients", justify="right")
@@ -40,14 +42,14 @@ def _by_size(outlook: Outlook) -> Table:
 
 def _at_hand(outlook: Outlook) -> Table:
     table = Table(title="The study at hand", title_justify="left")
-    for name in ("", "shown with 80 %", "as the pilot came out (half need more)"):
+    for name in ("", "shown with 80 % power", "from the pilot's own variances (half are too small)"):
         table.add_column(name, justify="right" if name else "left")
     rows: Sequence[tuple[str, Design]] = (
         (f"{outlook.at_hand.seeds} seeds, {outlook.pilot_patients} patients", outlook.at_hand),
         ("one more seed", outlook.one_more_seed),
-        ("a tenth more patients", outlook.tenth_more_patients),
-        ("at best, with seeds without end", outlook.endless_seeds),
-        ("at best, with patients without end", outlook.endless_patients),
+        ("10 % more patients", outlook.tenth_more_patients),
+        ("at best, with infinitely many seeds", outlook.endless_seeds),
+        ("at best, with infinitely many patients", outlook.endless_patients),
     )
     for name, design in rows:
         table.add_row(name, f"{design.detectable:.3f}", f"{design.as_it_is:.3f}")
@@ -69,7 +71,7 @@ def _patients(outlook: Outlook, multiple: float) -> str:
 
 
 def figure_of(outlook: Outlook) -> str:
-    """Return the differences that are shown, by seeds and patients, as SVG; equal outlooks give equal text."""
+    """Return a figure of the differences by seeds and patients, as SVG; equal outlooks give equal text."""
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
     for patients, color in zip(PATIENTS, _COLORS, strict=True):
@@ -82,11 +84,11 @@ def figure_of(outlook: Outlook) -> str:
     if outlook.difference is not None:
         axes.axhline(outlook.difference, color="#52606d", linestyle=":")
     axes.set_xlabel("seeds")
-    axes.set_ylabel("difference shown with 80 %")
+    axes.set_ylabel("difference shown with 80 % power")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     buffer = BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "mmpkd"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": "Difference that is shown with 80 %"})
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": "Difference shown with a power of 80 %"})
     return buffer.getvalue().decode()

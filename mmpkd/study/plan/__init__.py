@@ -1,1 +1,1 @@
-"""The plan of a study, and its YAML file."""
+"""The plan of a study and its YAML file."""

@@ -1,4 +1,4 @@
-"""The questions of a study, written to a file before its first run, so that nobody has to be believed."""
+"""The questions of a study, written to a file before its first run, so that anyone can check that they were not changed."""
 
 import json
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ FILE = "declared.json"
 
 
 def declare(plan: StudyPlan, out: Path, seeds: Sequence[int], finished: Sequence[str] = ()) -> None:
-    """Write down the declared questions and the seeds, unless an earlier start of the study did.
+    """Write down the declared questions and the seeds, unless the study was declared when it was first started.
 
     Args:
         plan: The study.
-        out: Its folder.
-        seeds: Seeds of the student arms; a study that plans looks declares all of its own.
-        finished: Names of the student runs that are finished by now: what is declared after them is exploratory.
+        out: Folder of the study.
+        seeds: Seeds of the student arms. A study with planned looks declares all seeds of its plan instead.
+        finished: Names of student runs that are already finished; anything declared after them is exploratory.
     """
     if not (out / FILE).is_file():
         declared = plan.seeds if plan.looks else seeds
@@ -27,7 +27,7 @@ def declare(plan: StudyPlan, out: Path, seeds: Sequence[int], finished: Sequence
 
 
 def is_as_declared(plan: StudyPlan, out: Path) -> bool:
-    """Return whether endpoint, margins, family, gate and looks are those that were written down before any run was finished."""
+    """Return whether endpoint, margins, family, gate and looks are the ones written down before any run was finished."""
     path = out / FILE
     if not path.is_file():
         return False
@@ -37,7 +37,7 @@ def is_as_declared(plan: StudyPlan, out: Path) -> bool:
 
 
 def declared_seeds(out: Path) -> tuple[int, ...] | None:
-    """Return the seeds that were written down before the first run, or None if none were."""
+    """Return the seeds written down before the first run, or None if there are none."""
     path = out / FILE
     return tuple(read_json(path)["seeds"]) if path.is_file() else None
 

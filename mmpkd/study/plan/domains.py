@@ -1,4 +1,4 @@
-"""The arms of a study by the images that they are tested on."""
+"""The arms of a study, grouped by the images that they are tested on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class Domain:
     """Arms that are tested on the same images.
 
     Attributes:
-        name: Name, "" if there is one only.
+        name: Name, "" if there is only one.
         reference: Student arm that the others are compared with.
         students: Student arms.
         teachers: Teacher arms of its students.
@@ -25,7 +25,7 @@ class Domain:
 
 
 def domains(plan: StudyPlan) -> tuple[Domain, ...]:
-    """Return the domains of a study: those of its factorial design, or one of all arms."""
+    """Return the domains of a study: those of its factorial design, or a single one with all arms."""
     if plan.factorial is None:
         assert plan.primary is not None
         return (Domain("", plan.primary.reference, plan.students, plan.teachers),)

@@ -1,4 +1,4 @@
-"""Parts of a study file, read into dataclasses by jsonargparse."""
+"""Parts of a study file, parsed into dataclasses by jsonargparse."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     Part = TypeVar("Part", bound=DataclassInstance)
 
+# types in the words of people who write YAML
 _IN_WORDS: Mapping[object, str] = {
     str: "text",
     int: "an integer",
@@ -31,7 +32,7 @@ _IN_WORDS: Mapping[object, str] = {
 
 @contextmanager
 def at(where: str) -> Iterator[None]:
-    """Name a place in the study file in front of what is wrong there."""
+    """Prefix errors with the place in the study file where they occurred."""
     try:
         yield
     except StudyError as error:
@@ -40,15 +41,15 @@ def at(where: str) -> Iterator[None]:
 
 
 def parsed(kind: "type[Part]", values: Mapping[str, object], **given: object) -> "Part":
-    """Read a part of a study file.
+    """Parse a part of a study file.
 
     Args:
-        kind: Dataclass that holds the part.
-        values: The part; its keys are fields of the dataclass.
-        given: The fields that are known already, and are no keys.
+        kind: Dataclass of the part.
+        values: Content of the part; its keys are fields of the dataclass.
+        given: Fields that are known already and may not be keys.
 
     Raises:
-        StudyError: If a key is unknown or missing, or a value is of another type or not allowed.
+        StudyError: If a key is unknown or missing, or if a value has the wrong type or is not allowed.
     """
     names = check_keys(kind, values, given)
     missing = [own.name for own in fields(kind) if own.name in names and own.default is MISSING]
@@ -60,12 +61,12 @@ def parsed(kind: "type[Part]", values: Mapping[str, object], **given: object) ->
 
 
 def check_keys(kind: "type[Part]", keys: Iterable[str], given: Iterable[str] = ()) -> list[str]:
-    """Check that keys are fields of a dataclass; return those that there can be.
+    """Check that keys are fields of a dataclass, and return the allowed keys.
 
     Args:
         kind: The dataclass.
-        keys: The keys.
-        given: Fields that are no keys.
+        keys: Keys to check.
+        given: Fields that may not be keys.
 
     Raises:
         StudyError: If a key is unknown.
@@ -78,7 +79,7 @@ def check_keys(kind: "type[Part]", keys: Iterable[str], given: Iterable[str] = (
 
 
 def mapping(entry: object) -> dict[str, Any]:
-    """Return a mapping of a study file, which must not be empty.
+    """Return a mapping from a study file after checking that it is one and not empty.
 
     Raises:
         StudyError: If it is something else.
@@ -100,7 +101,7 @@ def _value(key: str, value: object, hint: Any) -> Any:
 
 
 def _in_words(hint: Any) -> str:
-    """Return what a value of a type is, for people who write YAML."""
+    """Describe a type to people who write YAML."""
     if get_origin(hint) is Literal:
         return f"one of {', '.join(get_args(hint))}"
     if NoneType in get_args(hint):

@@ -1,9 +1,9 @@
-"""Why a study cannot go on."""
+"""Errors of studies."""
 
 
 class StudyError(Exception):
-    """A study cannot be planned, continued or reported; the message says why and what to do."""
+    """Raised if a study cannot be planned, continued or reported; the message says why and what to do."""
 
 
 class NotComparableError(StudyError):
-    """Two arms cannot be compared, or not by that score; other questions of the study can be answered."""
+    """Raised if two arms cannot be compared, or not by that score. Other questions of the study may still have answers."""

@@ -1,4 +1,4 @@
-"""Flags of the Lightning command line, as people write them in a study file or after `--`."""
+"""Flags of the Lightning command line, as written in a study file or after `--`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmpkd.study.plan.errors import StudyError
 
-# how a student is told its teacher
+# flags that name the teacher of a student
 TEACHER = "model.teacher"
 _SET_BY_THE_STUDY = (
     "run.dir",
@@ -27,7 +27,7 @@ class Flag:
     Attributes:
         name: Name without dashes and without `init_args`, for example `data.batch_size`.
         value: The value, or None if there is none.
-        words: The arguments as they were written: `--data.batch_size=4` is one, `--data.batch_size 4` is two.
+        words: The arguments as written: `--data.batch_size=4` is one, `--data.batch_size 4` are two.
     """
 
     name: str
@@ -36,12 +36,12 @@ class Flag:
 
     @property
     def config(self) -> Path | None:
-        """The file of settings that `--config` names, or None."""
+        """The configuration file that `--config` names, or None for another flag."""
         return Path(self.value) if self.name in ("config", "c") and self.value is not None else None
 
     @property
     def data(self) -> Path | None:
-        """The file of a data module that `--data` names, or None; `--data` can also name a class."""
+        """The configuration file that `--data` names, or None; `--data` can also name a class."""
         is_file = self.name == "data" and self.value is not None and self.value.endswith((".yaml", ".yml"))
         return Path(str(self.value)) if is_file else None
 
@@ -52,7 +52,7 @@ class Flag:
 
 
 def parse_flags(words: Sequence[str]) -> tuple[Flag, ...]:
-    """Read flags from arguments of a command line.
+    """Parse flags from the arguments of a command line.
 
     Args:
         words: Arguments such as `--data.batch_size=4`, or `--data.batch_size` and `4`.
@@ -76,13 +76,13 @@ def parse_flags(words: Sequence[str]) -> tuple[Flag, ...]:
 
 
 def check_overrides(words: Sequence[str]) -> tuple[Flag, ...]:
-    """Read flags after checking that none is one that the study sets itself.
+    """Parse flags, and check that none is one that the study sets itself.
 
     Args:
         words: Arguments of the command line, see `parse_flags`.
 
     Raises:
-        StudyError: If an argument belongs to no flag, or a flag belongs to the study.
+        StudyError: If an argument belongs to no flag, or if the study sets a flag itself.
     """
     flags = parse_flags(words)
     for flag in flags:

@@ -1,4 +1,4 @@
-"""The YAML file of a study, read and checked before anything runs."""
+"""The YAML file of a study, parsed and checked before anything runs."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -40,7 +40,7 @@ def load_plan(path: Path) -> StudyPlan:
 
 
 def _plan(values: dict[str, Any], folder: Path) -> StudyPlan:
-    """Read the parts that have keys of their own, and then the plan."""
+    """Parse the nested parts first, and then the plan."""
     check_keys(StudyPlan, values)
     parts: dict[str, Any] = {}
     if "arms" in values:
@@ -83,7 +83,7 @@ def _arm(name: str, values: dict[str, Any], folder: Path) -> Arm:
 
 
 def _family(entries: object, endpoint: Comparison | Factorial) -> tuple[Comparison, ...]:
-    """Read the family; its members take what they do not name themselves from the endpoint, but for the margin."""
+    """Parse the family. Its members take everything that they do not set from the endpoint, except the margin."""
     with at("family"):
         if not isinstance(entries, list):
             raise StudyError(f"Expected a list but got {entries!r}.")

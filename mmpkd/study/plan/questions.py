@@ -21,7 +21,7 @@ class Measure:
     Attributes:
         attribution: Attribution in the localization table.
         score: Column of the localization table; higher must be better.
-        unit: What a map is scored against: the region of one `finding`, or all regions of an `image` together.
+        unit: Target that a map is scored against: the region of one `finding`, or all regions of an `image` together.
     """
 
     attribution: str
@@ -36,15 +36,15 @@ class Comparison:
     Attributes:
         arm: Student arm that the question is about.
         reference: Student arm that it is compared with.
-        attribution: Read-out of the localization table.
+        attribution: Attribution in the localization table.
         score: Column of the localization table; higher must be better.
-        margin: Smallest difference that matters, in units of the score; enables an equivalence test.
-        unit: What a map is scored against, see `Measure`.
-        average: Whether `patients` count alike, or `findings` (the mean over findings of means over patients).
+        margin: Smallest difference that matters, in units of the score; enables a test of equivalence.
+        unit: Target that a map is scored against, see `Measure`.
+        average: Mean over `patients`, or over `findings` of their means over patients; see `run_means`.
 
     Raises:
-        StudyError: If the margin is not positive, an arm is compared with itself, or findings are averaged that are not told
-            apart.
+        StudyError: If the margin is not positive, an arm is compared with itself, or the average is over findings although the
+            unit is an image.
     """
 
     arm: str
@@ -69,20 +69,20 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Factorial:
-    """Two domains x two forms of privileged information, each with a difference from the domain's own reference.
+    """A design of two domains x two forms of privileged information, each compared with the reference of its domain.
 
     Attributes:
         contrast: The declared endpoint: the effect of the `domain`, of the `form`, or their `interaction`.
-        attribution: Read-out of the localization table.
+        attribution: Attribution in the localization table.
         score: Column of the localization table; higher must be better.
         domains: Two domains; each maps `reference` and the two forms to student arms.
-        margin: Smallest contrast that matters, in units of the score; enables an equivalence test.
-        unit: What a map is scored against, see `Measure`.
-        average: Whether `patients` count alike, or `findings`.
+        margin: Smallest contrast that matters, in units of the score; enables a test of equivalence.
+        unit: Target that a map is scored against, see `Measure`.
+        average: Mean over `patients`, or over `findings` of their means over patients; see `run_means`.
 
     Raises:
-        StudyError: If the margin is not positive, the design is not two by two, or findings are averaged that are not told
-            apart.
+        StudyError: If the margin is not positive, the design is not two by two, or the average is over findings although the
+            unit is an image.
     """
 
     contrast: Contrast
@@ -125,7 +125,7 @@ class Factorial:
 
     @property
     def comparisons(self) -> list[Comparison]:
-        """The differences behind the contrast, domain by domain."""
+        """The comparisons that the contrast is computed from, domain by domain."""
         return [self.comparison(domain, form) for domain, form in product(self.domains, self.forms)]
 
     def comparison(self, domain: str, form: str) -> Comparison:
@@ -137,10 +137,10 @@ class Factorial:
 
 
 def check_endpoint(primary: Comparison | None, factorial: Factorial | None) -> None:
-    """Check that one endpoint is declared.
+    """Check that exactly one endpoint is declared.
 
     Raises:
-        StudyError: If none is, or both are.
+        StudyError: If none or both are declared.
     """
     if (primary is None) == (factorial is None):
         raise StudyError(
@@ -158,7 +158,7 @@ def _check_average(unit: Unit, average: Average) -> None:
     if unit == "image" and average == "findings":
         raise StudyError(
             "Expected `average: patients` with `unit: image` but got `findings`: all regions of an image are scored together, "
-            "and findings are not told apart."
+            "so there are no scores by finding."
         )
 
 

@@ -1,4 +1,4 @@
-"""Whether what a study names is there: arms, and maps that its question can be asked of."""
+"""Checks of the names in a study: arms that exist, and attributions that suit the unit."""
 
 from collections.abc import Iterator
 
@@ -8,16 +8,16 @@ from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.questions import Measure
 from mmpkd.study.plan.study_plan import StudyPlan
 
-# attributions with a map for each finding; the classes are not asked, since importing them takes seconds
+# attributions with a map for each finding; listed here because importing their classes takes seconds
 FINDING_MAPS = ("grad_cam", "mean_roi", "relevance")
 
 
 def check_references(plan: StudyPlan) -> None:
-    """Check the arms that a plan refers to by name.
+    """Check the arms and attributions that a plan refers to by name.
 
     Raises:
-        StudyError: If a teacher, or an arm that is compared or tested elsewhere, is none of the plan, a factorial design does
-            not have each student arm once, or the maps of one finding are to be scored against all regions of an image.
+        StudyError: If an arm is not in the plan, if a factorial design does not use each student arm once, or if an attribution
+            with a map for each finding should be scored against all regions of an image.
     """
     _check_teachers(plan)
     students = [arm.name for arm in plan.students]
@@ -45,7 +45,7 @@ def _check_teachers(plan: StudyPlan) -> None:
 
 
 def _compared(plan: StudyPlan) -> Iterator[tuple[str, str]]:
-    """Yield the student arms that a plan names, each with the place where it does."""
+    """Yield the student arms that a plan names, each with the place where it is named."""
     for comparison in plan.family:
         yield "family", comparison.arm
         yield "family", comparison.reference
@@ -61,7 +61,7 @@ def _compared(plan: StudyPlan) -> Iterator[tuple[str, str]]:
 
 
 def _measures(plan: StudyPlan) -> Iterator[tuple[str, Measure]]:
-    """Yield what a plan measures, each with the place where it says so."""
+    """Yield the measures of a plan, each with the place where it is declared."""
     yield "primary" if plan.factorial is None else "factorial", plan.measure
     for comparison in plan.family:
         yield "family", comparison.measure
@@ -71,7 +71,7 @@ def _check_unit(where: str, measure: Measure) -> None:
     if measure.unit == "image" and measure.attribution in FINDING_MAPS:
         raise StudyError(
             f"{where}: expected `unit: finding` with the attribution {measure.attribution!r} but got `image`: it has a map for "
-            "each finding, and none for an image."
+            "each finding, not one for the whole image."
         )
 
 

@@ -10,26 +10,26 @@ from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.questions import Comparison, Factorial, Measure, check_endpoint
 
 Role = Literal["teacher", "student"]
-# with fewer, the boundary is out of reach
+# with fewer seeds, no realistic difference crosses the boundary
 MIN_SEEDS_AT_A_LOOK = 5
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way of training.
+    """A way of training that a study compares with others.
 
     Attributes:
         name: Name of the arm and of its folder.
-        config: Configuration files of the Lightning command line; later ones change what earlier ones say.
-        role: A teacher is trained once, a student once per seed.
-        teacher: Name of the arm whose checkpoint a student is distilled from, or None. If it is a student arm, each seed is
-            distilled from its own seed of that arm.
+        config: Configuration files of the Lightning command line; later files override earlier ones.
+        role: Teacher or student; a teacher is trained once, a student once per seed.
+        teacher: Name of the arm whose checkpoint a student is distilled from, or None. If it is a student arm, each run is
+            distilled from the run of that arm with the same seed.
         overrides: Lightning flags of this arm only.
-        seed_offset: Added to the seeds: an arm that differs from another in nothing else has a true difference of zero.
+        seed_offset: Number added to the seeds. Two arms that differ only in it have a true difference of zero.
 
     Raises:
-        StudyError: If the name is none for a folder, a teacher has a teacher, or the offset is negative.
+        StudyError: If the name cannot be a folder, a teacher has a teacher, or the offset is negative.
     """
 
     name: str
@@ -49,16 +49,16 @@ class Arm:
 
 @dataclass(frozen=True)
 class External:
-    """A data set that finished students are tested on, and that nothing is trained on.
+    """A data set for testing finished students; nothing is trained on it.
 
     Attributes:
-        name: Name, and folder in that of a run.
+        name: Name, also of its folder in each run's folder.
         data: Configuration of the data module.
         arms: Student arms that are tested on it.
-        overrides: Flags `--data....` of it.
+        overrides: Flags `--data.*` for it.
 
     Raises:
-        StudyError: If the name is none for a folder, or there is no arm.
+        StudyError: If the name cannot be a folder, or if there is no arm.
     """
 
     name: str
@@ -69,7 +69,7 @@ class External:
     def __post_init__(self) -> None:
         check_name(self.name)
         if not self.arms:
-            raise StudyError("Expected an arm or more but got none.")
+            raise StudyError("Expected at least one arm but got none.")
 
 
 @dataclass(frozen=True)
@@ -78,22 +78,23 @@ class StudyPlan:
 
     Attributes:
         name: Name, and W&B group of the runs.
-        question: The question, as shown at the top of the report.
+        question: The question, which the report shows at the top.
         seeds: Seeds of the student arms.
         arms: Arms in the order of the file.
         primary: Declared endpoint, or None.
         factorial: Declared endpoint and the design behind it, or None.
-        family: Further comparisons that are declared; they are tested with Holm's correction for their number.
-        external: Data sets that students are tested on besides.
+        family: Further declared comparisons, tested with Holm's correction for their number.
+        external: Other data sets on which students are tested.
         overrides: Lightning flags added to every run.
         teacher_seed: Seed of the teachers.
         notes: Sentences that the report shows verbatim.
-        gate: Whether the family can only be claimed if the endpoint is; if not, Holm's correction is over both.
-        looks: Numbers of finished seeds at which the study may answer, the last one all; none: only when all are finished.
+        gate: Whether the family can be claimed only if the endpoint is claimed. If not, Holm's correction covers both.
+        looks: Increasing numbers of finished seeds at which the study may answer, the last of which is all seeds. If empty, it
+            answers only when all seeds are finished.
 
     Raises:
-        StudyError: If the name is none for a folder, a seed is negative or there twice, not one endpoint is declared, or the
-            looks do not increase to the number of seeds.
+        StudyError: If the name cannot be a folder, a seed is negative or repeated, the number of declared endpoints is not one,
+            or the looks do not increase up to the number of seeds.
     """
 
     name: str
@@ -118,7 +119,7 @@ class StudyPlan:
         _check_looks(self.looks, len(self.seeds))
 
     def arm(self, name: str) -> Arm:
-        """Return the arm of that name."""
+        """Return the arm with this name."""
         return next(arm for arm in self.arms if arm.name == name)
 
     @property
@@ -148,7 +149,7 @@ def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     """Return seeds as a tuple after checking them.
 
     Raises:
-        StudyError: If there is no seed, a seed twice, or one below 0.
+        StudyError: If there is no seed, or if one is repeated or negative.
     """
     if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
         raise StudyError(f"Expected `seeds` to be different integers >= 0, at least one, but got {list(seeds)}.")
@@ -164,7 +165,7 @@ def _check_looks(looks: Sequence[int], num_seeds: int) -> None:
 
 
 def check_name(name: str) -> None:
-    """Check that a name can be that of a folder.
+    """Check that a name can also be the name of a folder.
 
     Raises:
         StudyError: If it cannot.
