@@ -40,6 +40,20 @@ def test_every_file_that_is_named_is_there(page: Path) -> None:
     assert [name for name in named if not (REPOSITORY / name).exists()] == []
 
 
+def test_the_map_of_the_packages_is_complete() -> None:
+    text = (REPOSITORY / "docs" / "design.md").read_text()
+    found: set[str] = set()
+    named: set[str] = set()
+    for root, end in (("data_modules", "    mmpkd/"), ("mmpkd", "    experiments/")):
+        found |= {path.parent.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / root).rglob("*/__init__.py")}
+        lines = text.partition(f"\n    {root}/\n")[2].partition(f"\n{end}")[0].splitlines()
+        starts = [re.match(r"^ {6}((?:[\w/]+(?:\.py|/) ?)+)", line) for line in lines]
+        named |= {f"{root}/{name}" for start in starts if start for name in start.group(1).split()}
+    assert {name for name in named if not (REPOSITORY / name).exists()} == set()
+    # a package of packages is named by those
+    assert [name for name in sorted(found) if not any(own.startswith(f"{name}/") for own in named)] == []
+
+
 def test_the_parts_that_contributing_shows_work() -> None:
     (block,) = re.findall(
         r"^```python\n(.*?)^```", (REPOSITORY / "CONTRIBUTING.md").read_text(), re.MULTILINE | re.DOTALL
