@@ -5,7 +5,8 @@ import re
 from functools import cache
 from inspect import getdoc, isabstract
 from pkgutil import resolve_name
-from typing import Any
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -35,8 +36,12 @@ def _key(action: argparse.Action, prefix: str) -> tuple[str, str, str]:
 
 
 def type_name(hint: Any) -> str:
-    """Return a type as it is read: without the modules of its names."""
-    text = hint.__name__ if isinstance(hint, type) and not getattr(hint, "__args__", None) else str(hint)
+    """Return a type as it is read: values that can be chosen, and names without their modules."""
+    if get_origin(hint) is Literal:
+        return " or ".join(map(str, get_args(hint)))
+    if len(get_args(hint)) == 2 and NoneType in get_args(hint):
+        return f"{type_name(get_args(hint)[0])} or none"
+    text = hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
     return _MODULES.sub("", text)
 
 
