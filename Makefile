@@ -22,6 +22,9 @@ TEXTS ?= findings impression label_masked
 RUNS = $(if $(OUT),--out $(OUT)) $(if $(SEEDS),--seeds $(SEEDS))
 STUDY_FLAGS = $(RUNS) $(if $(JOBS),--jobs $(JOBS)) $(if $(SLURM),--slurm $(SLURM)) -- $(if $(DATA),--data.root=$(abspath $(DATA))) $(ARGS)
 
+# warnings are errors, and nothing is left over from pages that are gone
+SITE := OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -E -W --keep-going -q -b html
+
 # what `make check-lock` resolves for; PyTorch has no build for Macs with Intel processors
 PLATFORMS := x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-pc-windows-msvc aarch64-apple-darwin
 PYTHONS := 3.11 3.12 3.13
@@ -32,7 +35,7 @@ QUICK_TESTS := tests/losses tests/metrics tests/attribution tests/data_modules/f
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install train-cxr train-mammo report study-2x2 known-answers train-covid table-cbis text-openi controls-cxr controls-mammo dashboard review test check format lint types benchmark gpu lock check-lock check-lowest clean
+.PHONY: help install train-cxr train-mammo report study-2x2 known-answers train-covid table-cbis text-openi controls-cxr controls-mammo dashboard review test check format lint types benchmark docs docs-quick gpu lock check-lock check-lowest clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -116,7 +119,7 @@ review: $(STAMP)  ## Look at a run on this machine in the terminal, without an a
 test: $(STAMP)  ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations=15 $(ARGS)
 
-check: lint types test  ## Everything that continuous integration checks
+check: lint types test docs-quick  ## Everything that continuous integration checks
 
 lint: $(STAMP)  ## Check format and style
 	$(BIN)/ruff format --check .
@@ -128,6 +131,13 @@ types: $(STAMP)  ## Check types
 format: $(STAMP)  ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(STAMP)  ## Build the documentation site with its tutorials, into docs/_build/html
+	$(SITE) docs docs/_build/html
+	@echo "The site: docs/_build/html/index.html"
+
+docs-quick: $(STAMP)  ## The same without running the tutorials
+	$(SITE) -D plot_gallery=0 docs docs/_build/quick
 
 benchmark: $(STAMP)  ## Run the benchmarks (ratios against a named peer or limit)
 	for name in attribution distillation loading indexing inference startup; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done

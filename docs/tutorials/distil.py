@@ -1,4 +1,8 @@
-"""Distil a student from a teacher of reports, in plain Python: python docs/tutorials/distil.py.
+"""
+Everything in plain Python
+==========================
+
+Distil a student from a teacher of reports, without a command line: python docs/tutorials/distil.py.
 
 Chest phantoms are written on the way; any other data module of `data_modules` takes their place. A few epochs on a few images
 show how it is done, and nothing else.
@@ -39,4 +43,4 @@ def distil(folder: Path, num_train: int = 400, epochs: int = 3) -> None:
 
 
 if __name__ == "__main__":
-    distil(Path("runs/tutorial"))
+    distil(Path("runs/distil"))
