@@ -11,7 +11,7 @@ from mmpkd.commands.command import run_command
 
 
 def main(argv: Sequence[str]) -> int:
-    """Show what studies of several sizes could show.
+    """Print the differences that studies of several sizes could show.
 
     Args:
         argv: Arguments after `plan`.
@@ -21,13 +21,15 @@ def main(argv: Sequence[str]) -> int:
     """
     parser = argparse.ArgumentParser(
         "mmpkd plan",
-        description="From the variances of a pilot: the difference that a study shows with a probability of 80 %, by seeds and "
-        "patients, what one more of them buys, and what the study at hand can show at best.",
+        description="From the variances of a pilot, estimate the difference that a study shows with a power of 80 %, by seeds "
+        "and patients; what one more seed or more patients would gain; and the best that the study at hand could do.",
         allow_abbrev=False,
     )
     parser.add_argument("study", type=Path, help="study file, for example experiments/cxr/study.yaml")
-    parser.add_argument("--pilot", type=Path, required=True, help="folder of a study with three finished seeds or more")
-    parser.add_argument("--difference", type=_difference, help="a difference that the study is to show")
+    parser.add_argument(
+        "--pilot", type=Path, required=True, help="folder of a study with at least three finished seeds"
+    )
+    parser.add_argument("--difference", type=_difference, help="a difference that the study should show")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--figure", type=Path, help="SVG file to write the figure to")
     return run_command(parser, argv, _run, takes_data_flags=False)

@@ -1,4 +1,4 @@
-"""`mmpkd study`: teacher, arms and seeds, then a report."""
+"""`mmpkd study`: train teacher, arms and seeds, then write a report."""
 
 import argparse
 import sys
@@ -22,10 +22,10 @@ def main(argv: Sequence[str]) -> int:
     """Run a study.
 
     Args:
-        argv: Arguments after `study`; with `--debug` among them, every error has its traceback.
+        argv: Arguments after `study`; with `--debug`, every error shows its traceback.
 
     Returns:
-        Exit status: 0, 1 if a run failed, 2 for a study that cannot run, 130 if it was interrupted.
+        Exit status: 0, 1 if a run failed, 2 if the study cannot run, 130 if it was interrupted.
     """
     args, is_debug = take_debug(argv)
     end = args.index("--") if "--" in args else len(args)
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
         return run_with_error_line("mmpkd study", is_debug, lambda: _run(arguments, args[end + 1 :]))
     except KeyboardInterrupt:
         jobs = " Its jobs stay in the queue; `scancel` stops them." if arguments.slurm else ""
-        sys.stderr.write(f"\nmmpkd study: interrupted.{jobs} The same command goes on where it stopped.\n")
+        sys.stderr.write(f"\nmmpkd study: interrupted.{jobs} The same command resumes where it stopped.\n")
         return 130
 
 
@@ -43,9 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "mmpkd study",
         description="Train the teacher and the student arms of a study over seeds, test them, and write a report. "
-        "Finished runs are kept, interrupted ones go on.",
+        "Finished runs are kept, interrupted ones are resumed.",
         allow_abbrev=False,
-        epilog="Lightning overrides for every run follow after --, for example: -- --trainer.max_epochs=2",
+        epilog="Lightning flags for every run go after --, for example: -- --trainer.max_epochs=2",
     )
     parser.add_argument("study", type=Path, help="study file, for example experiments/cxr/study.yaml")
     parser.add_argument("--out", type=new_folder, help="folder of the study (default: runs/<name>)")
@@ -53,15 +53,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--jobs",
         type=int,
-        help="runs at a time, in processes of their own (default: as many as there are GPUs, or else processors; with --slurm: "
+        help="runs at a time, in processes of their own (default: one per GPU or, without GPUs, one per processor; with --slurm: "
         "no limit)",
     )
     parser.add_argument(
         "--slurm",
         type=Path,
-        help="make the runs as jobs of a SLURM cluster; a YAML file with options of sbatch, for example experiments/slurm.yaml",
+        help="make the runs as SLURM jobs, with the sbatch options in this YAML file, for example experiments/slurm.yaml",
     )
-    parser.add_argument("--dry-run", action="store_true", help="print what would run, and what it will take")
+    parser.add_argument("--dry-run", action="store_true", help="print what would run, and how long it will take")
     parser.add_argument("--report-only", action="store_true", help="write the report of the finished runs")
     return parser
 
@@ -88,12 +88,12 @@ def _run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 def _check_machine() -> None:
     if sys.platform == "win32":
         raise StudyError(
-            "Expected Linux or macOS, whose file locks keep two studies out of one folder. On Windows, run it in WSL."
+            "Expected Linux or macOS, because file locks keep two studies out of the same folder. On Windows, run it in WSL."
         )
 
 
 def _finished(runs: "Sequence[Run]") -> "Outcome":
-    """Return the runs that are finished and those that failed, and check that settings are those of the study."""
+    """Return the finished and the failed runs, after checking that they have the settings of the study."""
     from mmpkd.study.execution.attempt import failure
     from mmpkd.study.execution.fingerprint import check_unchanged
     from mmpkd.study.execution.run import FailedRun, is_finished
@@ -110,14 +110,14 @@ def _finished(runs: "Sequence[Run]") -> "Outcome":
 def _make(
     runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan", out: Path, seeds: Sequence[int]
 ) -> "Outcome":
-    """Make the runs that are not finished."""
+    """Make the unfinished runs."""
     from mmpkd.study.execution.data_check import check_data_of
     from mmpkd.study.execution.processes import locked
     from mmpkd.study.execution.run import is_finished
     from mmpkd.study.plan.declaration import declare
 
     def begin() -> None:
-        """Check the data, and declare the study: when nothing else can be wrong any more."""
+        """Check the data and declare the study, last, when nothing else can go wrong any more."""
         check_data_of([run for run in runs if not is_finished(run)])
         students = [run.name for run in runs if run.arm.role == "student" and is_finished(run)]
         declare(plan, out, seeds, students)
@@ -177,7 +177,7 @@ def _make_here(
 
 
 def _show(runs: "Sequence[Run]", num_jobs: int | None) -> int:
-    """Print the runs as commands, and how long those that are left will take if finished runs of their arms are a guide."""
+    """Print the runs as commands, and how long the remaining ones will take, judging by finished runs of their arms."""
     from mmpkd.study.execution.command import first_command
     from mmpkd.study.execution.fingerprint import check_unchanged
     from mmpkd.study.execution.run import is_finished
@@ -204,7 +204,7 @@ def _time_left(finished: "Sequence[Run]", left: "Sequence[Run]", num_jobs: int |
     means = {role: sum(seconds) / len(seconds) for role, seconds in taken.items()}
     known = [means[run.arm.role] for run in left if run.external is None and run.arm.role in means]
     if not known:
-        return "; what they take is known once runs are finished"
+        return "; their duration is known once runs are finished"
     how = f"{num_jobs} at a time" if num_jobs else "in all"
     return f", about {sum(known) / (num_jobs or 1) / 60:.0f} min for {len(known)} of them, {how}"
 
@@ -214,6 +214,6 @@ def _report(plan: "StudyPlan", out: Path, seeds: Sequence[int], outcome: "Outcom
 
     sentence, path = write_report(plan, out, seeds, outcome.finished, outcome.failed)
     sys.stdout.write(
-        f"\n{sentence}\n\nReport: {path}\nTo look at it: make report OUT={out}, or open the file in a browser.\n"
+        f"\n{sentence}\n\nReport: {path}\nTo view it, run make report OUT={out} or open the file in a browser.\n"
     )
     return 1 if outcome.failed else 0

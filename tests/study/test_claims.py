@@ -110,6 +110,7 @@ def test_runs_that_do_not_localize_are_counted_and_left_out() -> None:
     assert found.effect.estimate == pytest.approx(0.1, abs=0.02)
     sentence = answer(found)
     assert sentence.startswith("Among the 4 seeds whose runs both localize, distilled localizes better than baseline. ")
+    assert re.search(r", from 4 seeds and \d+ regions of 30 patients.*; 5 of 5 planned seeds are finished\.", sentence)
     assert re.search(
         r"Mean scores of all runs: .*; best baseline map \(all-ones map\) 0\.050\. 1 of 5 runs of distilled and 0 of 5 runs of "
         r"baseline do not localize better than the best baseline map \(Fisher's exact test of a difference in that: "

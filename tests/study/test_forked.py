@@ -101,7 +101,7 @@ def test_a_temporary_folder_with_too_long_a_path_is_named(monkeypatch: pytest.Mo
 
     monkeypatch.setattr("mmpkd.study.execution.forked._is_started", False)
     monkeypatch.setattr("mmpkd.study.execution.forked.forkserver.ensure_running", fail)
-    with pytest.raises(StudyError, match="Set TMPDIR to another one"):
+    with pytest.raises(StudyError, match="Set TMPDIR to a shorter path"):
         start_server(PROGRAM)
 
 

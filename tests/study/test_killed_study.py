@@ -66,7 +66,7 @@ def test_a_killed_study_ends_with_the_report_of_an_undisturbed_one(tiny_root: Pa
         with (tmp_path / "out" / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # processes of the study save what they have, and end by themselves
         assert not (tmp_path / "out" / "report").exists()
-    # a study that was moved goes on, too
+    # a study that was moved resumes as well
     (tmp_path / "out").rename(tmp_path / "moved")
     assert finish(start_study(tmp_path, "--out", str(tmp_path / "moved"), "--jobs", "4")) == 0
     for arm in ("teacher", "baseline", "distilled"):
@@ -92,6 +92,6 @@ def test_ctrl_c_stops_a_study_whose_processes_are_being_started(tiny_root: Path,
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=60) == 130
     printed = (tmp_path / "study.log").read_text()
-    assert printed.endswith("mmpkd study: interrupted. The same command goes on where it stopped.\n")
+    assert printed.endswith("mmpkd study: interrupted. The same command resumes where it stopped.\n")
     assert "Traceback" not in printed
     assert "failed" not in printed

@@ -26,7 +26,7 @@ def fit(folder: Path, *overrides: str) -> RunCommand:
 def test_processes_end_with_the_status_of_their_command(tmp_path: Path) -> None:
     with locked(tmp_path) as lock:
         processes = LocalProcesses(PROGRAM, 1, 0, lock)
-        with pytest.raises(ChildProcessError, match=r"status 2; what it printed is in .*log\.txt"):
+        with pytest.raises(ChildProcessError, match=r"status 2; its output is in .*log\.txt"):
             processes(fit(tmp_path / "run", "--nonsense"))
     assert "nonsense" in (tmp_path / "run" / "log.txt").read_text()
 

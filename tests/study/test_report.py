@@ -126,7 +126,7 @@ def test_an_interrupted_study_ends_without_a_traceback(
 
     monkeypatch.setattr("mmpkd.study.execution.data_check.check_data_of", interrupt)
     assert main([str(write_study(tmp_path, (0,))), "--out", str(tmp_path / "out")]) == 130
-    assert "goes on where it stopped" in capsys.readouterr().err
+    assert "resumes where it stopped" in capsys.readouterr().err
 
 
 def test_a_single_finding_is_not_reported_twice(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_the_command_prints_a_plan_and_explains_mistakes(tmp_path: Path, capsys:
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
     assert all("--data.batch_size=2" in line for line in lines[:3])
-    assert lines[3] == "0 finished, 3 to do; what they take is known once runs are finished"
+    assert lines[3] == "0 finished, 3 to do; their duration is known once runs are finished"
     assert "--seed_everything 3" in lines[1]
     assert not (tmp_path / "out").exists()
     assert main([str(tmp_path / "nothing.yaml")]) == 2

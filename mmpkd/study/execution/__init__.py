@@ -1,1 +1,1 @@
-"""The runs of a study: in this process, in local processes, as jobs of SLURM."""
+"""Execution of a study's runs: in this process, in local processes, or as SLURM jobs."""

@@ -1,4 +1,4 @@
-"""Make one run: train, test, and leave in its folder how it ended."""
+"""Make a run: train, test, and record in its folder how it ended."""
 
 import logging
 import os
@@ -15,11 +15,11 @@ logger = logging.getLogger("mmpkd")
 
 
 def attempt(run: Run, execute: Execute) -> str | None:
-    """Make one run; return why it failed, or None.
+    """Make a run, and return why it failed, or None.
 
     Args:
         run: The run.
-        execute: Executes a command on the run.
+        execute: Function that executes a command on the run.
 
     Raises:
         SystemExit: With 130 or 143 if the user or the cluster stopped the run.
@@ -47,25 +47,25 @@ def attempt(run: Run, execute: Execute) -> str | None:
 
 
 def is_first_task() -> bool:
-    """Return whether this is the task of a cluster's job that keeps the records; a distributed run has several tasks."""
+    """Return whether this is the task that keeps the records; a distributed run on a cluster has several tasks."""
     return os.environ.get("SLURM_PROCID", "0") == "0"
 
 
 def failure(run: Run) -> str | None:
-    """Return why the last attempt at a run failed, or None if it did not."""
+    """Return why the last attempt at a run failed, or None if it did not fail."""
     state = run.record.state
     return state.reason if state is not None and state.status == "failed" else None
 
 
 def forget_failure(run: Run) -> None:
-    """Remove what an earlier attempt left of its failure."""
+    """Remove the record of an earlier failure."""
     run.record.error_log.unlink(missing_ok=True)
     if failure(run) is not None:
         run.record.update(status="trained" if run.record.is_trained else "planned", reason=None)
 
 
 def record_failure(run: Run, reason: str) -> str:
-    """Write the reason and the exception at hand to the run's folder; of several tasks, the first to fail. Return the reason."""
+    """Write the reason and the current exception to the run's folder, and return the reason; the first task to fail wins."""
     run.folder.mkdir(parents=True, exist_ok=True)
     path = run.record.error_log
     with suppress(FileExistsError), path.open("x") as file:
@@ -76,7 +76,10 @@ def record_failure(run: Run, reason: str) -> str:
 
 
 def continue_fit(run: Run, execute: Execute) -> None:
-    """Train, from the last checkpoint if there is one; nothing if the training is complete. Settings are recorded first."""
+    """Train, or resume from the last checkpoint if there is one; do nothing if the training is complete.
+
+    Settings are recorded first, so that a later start can tell whether they changed.
+    """
     fingerprint = run_fingerprint(run)
     if is_first_task():
         run.record.update(study=StudyRecord(fingerprint, tuple(flags_of(run))))

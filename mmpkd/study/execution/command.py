@@ -1,4 +1,4 @@
-"""A run as a command of the Lightning command line. Flags are written here and nowhere else."""
+"""A run as a command of the Lightning command line. This is the only place that writes flags."""
 
 import shlex
 from collections.abc import Callable
@@ -20,8 +20,8 @@ class RunCommand:
     Attributes:
         verb: `fit` or `test`.
         run: The run.
-        fingerprint: Fingerprint of the run, if it is the study that gives the command.
-        checkpoint: Checkpoint to go on from, or to test, or None.
+        fingerprint: Fingerprint of the run, if a study gives the command.
+        checkpoint: Checkpoint to resume from or to test, or None.
     """
 
     verb: Verb
@@ -35,7 +35,7 @@ class RunCommand:
         return [self.verb, *flags_of(self.run), *study, *_flag("ckpt_path", self.checkpoint)]
 
     def __str__(self) -> str:
-        """Return the command as one would type it into a shell."""
+        """Return the command as typed into a shell."""
         return shlex.join(["mmpkd", *self.arguments()])
 
 
@@ -43,12 +43,12 @@ Execute = Callable[[RunCommand], None]
 
 
 def first_command(run: Run) -> RunCommand:
-    """Return the command that begins a run: its training, or its test if it is one on another data set."""
+    """Return the first command of a run: its training, or its test if it is on another data set."""
     return RunCommand("fit", run) if run.external is None else RunCommand("test", run, checkpoint=run.checkpoint)
 
 
 def flags_of(run: Run) -> list[str]:
-    """Return the flags of a run; later ones win over earlier ones."""
+    """Return the flags of a run; later flags override earlier ones."""
     words: list[str] = []
     for config in run.arm.config:
         words += _flag("config", config)
@@ -66,7 +66,7 @@ def flags_of(run: Run) -> list[str]:
 
 
 def identity_flags(run: Run) -> list[str]:
-    """Return the flags that say which run of the study it is; none of them is a path."""
+    """Return the flags that identify a run within the study; none of them is a path."""
     words: list[str] = []
     if run.fold is not None:
         words += _flag("run.num_folds", run.fold.num_folds)

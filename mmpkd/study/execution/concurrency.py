@@ -1,4 +1,4 @@
-"""How many runs a study makes at a time, unless it is told."""
+"""The default number of runs at a time."""
 
 from collections.abc import Sequence
 
@@ -7,16 +7,16 @@ from mmpkd.study.execution.run import Run
 
 
 def runs_at_a_time(runs: Sequence[Run], num_processors: int, num_gpus: int) -> int:
-    """Return how many runs use a machine best: each has a GPU of its own, or, where there are none, a processor.
+    """Return how many runs at a time use a machine best: one per GPU or, without GPUs, one per processor.
 
     Args:
-        runs: The runs that are to be made.
-        num_processors: Processors that may be used.
-        num_gpus: GPUs that may be used.
+        runs: Runs to make.
+        num_processors: Number of processors that may be used.
+        num_gpus: Number of GPUs that may be used.
     """
     devices = [num_devices(run) for run in runs]
     if num_gpus:
-        # a run that is not told how many takes all
+        # a run without a number of devices takes all GPUs
         widest = max((num_gpus if own is None else own for own in devices), default=1)
         return num_gpus if widest == 1 else 1
     widest = max((own or 1 for own in devices), default=1)

@@ -1,4 +1,4 @@
-"""The data of a study are checked once, before its first run."""
+"""A check of a study's data, once before its first run."""
 
 import logging
 from collections.abc import Sequence
@@ -9,29 +9,29 @@ from mmpkd.callbacks.data_check import check_served_data
 from mmpkd.cli.data_config import DataSettings
 from mmpkd.study.execution.run import Run
 
-# keys of a configuration that say which data a run reads
+# keys of a configuration that determine which data a run reads
 NAMES = ("data", "privileged_form")
 logger = logging.getLogger("mmpkd")
 
 
 def check_data_of(runs: Sequence[Run]) -> None:
-    """Check the data of runs that are to be made, each data set once; no image is opened.
+    """Check the data of runs before they are made, each data set once, without opening images.
 
     Args:
-        runs: The runs.
+        runs: Runs to make.
 
     Raises:
-        ValueError: If there are errors.
-        SystemExit: With 2, if an option is unknown or has a wrong value.
+        ValueError: If the data have errors.
+        SystemExit: With status 2, if an option is unknown or has a wrong value.
     """
     different: dict[tuple[str, str, bool], tuple[DataSettings, Run]] = {}
     for arguments, run in _by_arguments(runs).items():
         settings = DataSettings.parse(arguments.configs, arguments.flags)
         different.setdefault((settings.of_samples, arguments.role, arguments.is_external), (settings, run))
     for settings, run in different.values():
-        logger.info("checks the data of %s%s", run.arm.name, f" on {run.test_set}" if run.test_set else "")
+        logger.info("checking the data of %s%s", run.arm.name, f" on {run.test_set}" if run.test_set else "")
         data = settings.build()
-        # a teacher opens no image, and what it reads is checked with its own run; of other data, only the test split is used
+        # a teacher needs no image, and its input is checked with its own run; other data sets are only tested on
         is_teacher = run.arm.role == "teacher"
         data.serve(load_images=not is_teacher, load_privileged=is_teacher)
         check_served_data(data, splits=("test",) if run.test_set else ("train", "val", "test"))
@@ -39,7 +39,7 @@ def check_data_of(runs: Sequence[Run]) -> None:
 
 @dataclass(frozen=True)
 class DataArguments:
-    """Configuration files and flags that say which data a run reads, and what it is for."""
+    """Configuration files and flags that determine which data a run reads, and how it uses them."""
 
     configs: tuple[Path, ...]
     flags: tuple[str, ...]
@@ -48,7 +48,7 @@ class DataArguments:
 
 
 def _by_arguments(runs: Sequence[Run]) -> dict[DataArguments, Run]:
-    """Return the first run of each way in which the data are named."""
+    """Return the first run for each set of arguments that names the data."""
     found: dict[DataArguments, Run] = {}
     for run in runs:
         found.setdefault(data_arguments(run), run)
@@ -56,7 +56,7 @@ def _by_arguments(runs: Sequence[Run]) -> dict[DataArguments, Run]:
 
 
 def data_arguments(run: Run) -> DataArguments:
-    """Return what a run says of its data."""
+    """Return the arguments of a run that name its data."""
     configs = list(run.arm.config)
     flags: list[str] = []
     for flag in run.overrides:

@@ -1,4 +1,4 @@
-"""Where the runs of a study are made."""
+"""Engines, which make the runs of a study."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -14,23 +14,23 @@ class Engine(Protocol):
     """Makes runs.
 
     Attributes:
-        num_jobs: Most runs at a time; None for no limit.
+        num_jobs: Maximum number of runs at a time; None for no limit.
     """
 
     num_jobs: int | None
 
     def start(self, runs: Sequence[Run]) -> None:
-        """Begin with runs whose teachers are finished."""
+        """Start runs whose teachers are finished."""
 
     def wait(self) -> list[EndedRun]:
         """Return the runs that ended since the last call, at least one."""
 
 
 class InThisProcess:
-    """One run after another in this process.
+    """Makes one run after another in this process.
 
     Args:
-        execute: Executes a command on a run.
+        execute: Function that executes a command on a run.
     """
 
     num_jobs: int | None = 1
@@ -40,21 +40,21 @@ class InThisProcess:
         self._started: deque[Run] = deque()
 
     def start(self, runs: Sequence[Run]) -> None:
-        """Keep the runs; `wait` makes them."""
+        """Note the runs, which `wait` makes."""
         self._started.extend(runs)
 
     def wait(self) -> list[EndedRun]:
-        """Make a run."""
+        """Make the next run and return how it ended."""
         run = self._started.popleft()
         return [EndedRun(run, attempt(run, self._execute))]
 
 
 class InThreads:
-    """Several runs at a time, each from a thread; used in a `with` block, which ends when they have.
+    """Makes several runs at a time, each from its own thread. Leaving its `with` block waits for them.
 
     Args:
-        execute: Executes a command on a run, in a process of its own.
-        num_jobs: Most runs at a time.
+        execute: Function that executes a command on a run in a process of its own.
+        num_jobs: Maximum number of runs at a time.
     """
 
     def __init__(self, execute: Execute, num_jobs: int) -> None:
@@ -72,7 +72,7 @@ class InThreads:
         self._pool.shutdown()
 
     def start(self, runs: Sequence[Run]) -> None:
-        """Begin with runs, each in a thread of its own."""
+        """Start runs, each in a thread of its own."""
         self._running |= {self._pool.submit(attempt, run, self._execute): run for run in runs}
 
     def wait(self) -> list[EndedRun]:

@@ -1,4 +1,4 @@
-"""Whether a run was made with the settings that the study has now: by a hash of them."""
+"""Fingerprints of settings, which tell whether a run was made with the current settings of its study."""
 
 import hashlib
 import json
@@ -12,14 +12,14 @@ from mmpkd.study.execution.command import identity_flags
 from mmpkd.study.execution.run import Run
 from mmpkd.study.plan.errors import StudyError
 
-_ADVICE = "Delete or move the folder to train again, or give --out another one."
+_ADVICE = "Delete or move the folder to train again, or choose another --out."
 
 
 def check_unchanged(run: Run) -> None:
-    """Check that a finished or interrupted run was made with the settings that the study has now.
+    """Check that a finished or interrupted run was made with the current settings of the study.
 
     Raises:
-        StudyError: If flags, configuration files or the teacher differ, or the study did not make the run.
+        StudyError: If flags, configuration files or the teacher differ, or if no study made the run.
     """
     state = run.record.state
     if state is None or state.study is None:
@@ -37,10 +37,10 @@ def check_unchanged(run: Run) -> None:
 
 
 def run_fingerprint(run: Run) -> str:
-    """Return a hash of everything that decides how a run turns out: flags, configuration, teacher.
+    """Return a hash of everything that determines the result of a run: flags, configuration and teacher.
 
-    Paths of the study itself are left out, and comments, so that neither another way to write `--out` nor a remark in a YAML
-    file makes finished runs worthless. Files count by their content, the teacher by what it was trained with.
+    Comments and paths of the study are ignored, so that neither another spelling of `--out` nor a new comment in a YAML file
+    invalidates finished runs. Files are hashed by content, and the teacher by the settings of its training.
     """
     digest = hashlib.sha256(json.dumps(_flags_that_count(run)).encode())
     for named in _files(run):
@@ -64,7 +64,7 @@ def _flags_that_count(run: Run) -> list[str]:
 
 
 def _files(run: Run) -> list[Path]:
-    """Return the files of settings that a run names, those of data modules last."""
+    """Return the configuration files of a run, with those of data modules last."""
     configs = [flag.config for flag in run.overrides if flag.config is not None]
     data = [flag.data for flag in run.overrides if flag.data is not None]
     if run.external is not None:
@@ -73,7 +73,7 @@ def _files(run: Run) -> list[Path]:
 
 
 def configuration_files(config: Path) -> list[Path]:
-    """Return a configuration file, those that it adds to, and those that they name."""
+    """Return a configuration file, the files that it extends, and the files that these name."""
     files = with_bases(config)
     return [*files, *(named for file in files for named in _named_files(file))]
 

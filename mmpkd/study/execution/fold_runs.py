@@ -1,4 +1,4 @@
-"""Runs of one teacher, each with another fold of patients held out."""
+"""Runs of one teacher, each with a different fold of patients held out."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +9,12 @@ from mmpkd.study.plan.study_plan import Arm
 
 
 def fold_runs(config: Path, out: Path, num_folds: int, overrides: Sequence[str]) -> list[Run]:
-    """Return the runs whose teachers predict the patients that they were not trained on.
+    """Return runs of a teacher, each of which predicts the fold of patients that it was not trained on.
 
     Args:
-        config: Experiment of the teacher.
-        out: Folder of the targets; the runs go beside it.
-        num_folds: Folds of patients.
+        config: Configuration of the teacher.
+        out: Folder of the targets; the folder of the runs is created beside it.
+        num_folds: Number of folds of patients.
         overrides: Flags of every run.
     """
     arm = Arm("fold", (config,), "teacher")

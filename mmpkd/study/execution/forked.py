@@ -1,7 +1,7 @@
-"""Commands in processes of their own that start at once.
+"""Commands in processes of their own that start without delay.
 
-Importing the command line takes seconds of CPU time. A server, Python's own `forkserver`, imports it once, and every process is
-forked from there. The server computes nothing, so that a process begins without threads of BLAS or OpenMP and without CUDA.
+Importing the command line takes seconds of CPU time. A server (Python's `forkserver`) imports it once, and every process is
+forked from there. The server computes nothing, so that a process starts without BLAS or OpenMP threads and without CUDA.
 """
 
 import os
@@ -29,16 +29,16 @@ from typing import Any
 
 from mmpkd.study.plan.errors import StudyError
 
-# on macOS, Metal and other frameworks do not work in a process that was forked after they were loaded
+# on macOS, frameworks such as Metal do not work in a process that was forked after they were loaded
 METHOD = "spawn" if sys.platform == "darwin" else "forkserver"
 _SERVER = {
-    # libraries that see one of these while they are imported start no threads
+    # with one of these set, libraries start no threads on import
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-    # it finds this package, but no file of the working directory that happens to have the name of a module
+    # find this package, but no file in the working directory that happens to be named like a module
     "PYTHONSAFEPATH": "1",
     "PYTHONPATH": str(Path(__file__).parents[3]),
 }
-_LOCK = threading.Lock()  # held while this process is changed for a moment, so that a process can be started
+_LOCK = threading.Lock()  # held while global state of this process is changed briefly to start another one
 _is_started = False
 
 
@@ -47,7 +47,7 @@ class Program:
     """The command line that processes run.
 
     Attributes:
-        main: Runs a command, given as arguments, and returns its exit status. A function of a module.
+        main: Function of a module that runs a command, given as arguments, and returns its exit status.
         preload: Module that the server imports before it forks.
         rank: Module that `python -m` runs for a further rank of a distributed run.
     """
@@ -58,7 +58,7 @@ class Program:
 
 
 def start_server(program: Program) -> None:
-    """Start the server, once; it ends with the last process that it serves.
+    """Start the server if it is not running; it ends with the last process that it serves.
 
     Raises:
         StudyError: If the path of the folder for temporary files is too long.
@@ -74,17 +74,17 @@ def start_command(
     environment: Mapping[str, str] | None = None,
     lock: int | None = None,
 ) -> BaseProcess:
-    """Start a command. The command gets SIGTERM when this process ends, in whatever way, or forgets what is returned.
+    """Start a command. It gets SIGTERM when this process ends for any reason, or when the returned object is garbage-collected.
 
     Args:
         program: The command line.
         args: Arguments of `mmpkd`, for example ["fit", "--config", "experiments/cxr/teacher.yaml"].
-        log: File that everything the command prints is appended to.
-        environment: Environment variables that are added to those of this process.
-        lock: Descriptor of a locked file that the process holds, too, until it ends.
+        log: File to which the output of the command is appended.
+        environment: Environment variables to add to those of this process.
+        lock: Descriptor of a locked file, which the process keeps open until it ends.
 
     Returns:
-        The process. Its `exitcode` is the status of the command, or minus the number of the signal that killed it.
+        The process. Its `exitcode` is the status of the command, or the negative number of the signal that killed it.
     """
     held = None if lock is None else _Held(lock)
     with _LOCK:
@@ -101,7 +101,7 @@ def start_command(
 
 
 def print_to(log: Path) -> None:
-    """Append everything that this process prints from now on to a file."""
+    """Append all further output of this process to a file."""
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -109,7 +109,7 @@ def print_to(log: Path) -> None:
 
 
 class _Held:
-    """A file descriptor that a process gets a copy of when this is pickled for it."""
+    """A file descriptor that is duplicated for a process when it is pickled."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -128,7 +128,7 @@ def _start_server(program: Program) -> None:
     if _is_started or METHOD != "forkserver":
         return
     forkserver.set_forkserver_preload([program.preload])
-    resource_tracker.ensure_running()  # the server's companion; to start it later would unblock Ctrl-C again
+    resource_tracker.ensure_running()  # the server needs it; starting it later would unblock Ctrl-C again
     with _environment(_SERVER), _ctrl_c_blocked():
         try:
             forkserver.ensure_running()
@@ -137,14 +137,14 @@ def _start_server(program: Program) -> None:
                 raise
             raise StudyError(
                 f"Expected a folder for temporary files with a path of at most 60 characters but got '{gettempdir()}'. "
-                "Set TMPDIR to another one."
+                "Set TMPDIR to a shorter path."
             ) from error
     _is_started = True
 
 
 @dataclass(frozen=True)
 class _Command:
-    """A command with everything that its process needs; the lock only has to be open there."""
+    """A command with everything that its process needs. The lock only has to stay open there."""
 
     program: Program
     args: list[str]
@@ -157,10 +157,10 @@ class _Command:
 
 def _run(command: _Command) -> None:
     """Run a command in the new process."""
-    # otherwise the workers of a data loader would come from a server, too, and would outlive a command that is killed
+    # otherwise the workers of a data loader would also come from a server, and would outlive a killed command
     set_start_method(command.start_method, force=True)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    # when a terminal is closed, the study ends, and this process saves for that reason
+    # closing the terminal ends the study, which in turn makes this process save
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     print_to(Path(command.log))
@@ -183,7 +183,7 @@ def _stop_with_parent() -> None:
 
 
 def _name_as_script(program: Program, args: Sequence[str]) -> None:
-    """Say how the command can be started again: Lightning does so for the other ranks of a distributed run."""
+    """Set `sys.argv` so that the command can be started again, as Lightning does for the other ranks of a distributed run."""
     import __main__
 
     sys.argv = ["mmpkd", *args]
@@ -192,7 +192,7 @@ def _name_as_script(program: Program, args: Sequence[str]) -> None:
 
 @contextmanager
 def _no_script() -> Iterator[None]:
-    """Hide the script that runs here: multiprocessing would run it again in the new process, to find what it defines."""
+    """Hide the running script, which multiprocessing would otherwise import again in the new process."""
     script = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -203,7 +203,7 @@ def _no_script() -> Iterator[None]:
 
 @contextmanager
 def _ctrl_c_blocked() -> Iterator[None]:
-    """Keep Ctrl-C from a process that is started here; it is for the study and its runs."""
+    """Keep Ctrl-C from a process started here: only the study and its runs should get it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

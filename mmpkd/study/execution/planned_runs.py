@@ -13,7 +13,7 @@ from mmpkd.study.plan.study_plan import Arm, External, StudyPlan
 def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Sequence[str]) -> list[Run]:
     """Return the runs of a study in the order in which they are made: teachers first, then seed by seed.
 
-    Maps are drawn, and their faithfulness is scored, for the smallest seed only: that of the page's pictures.
+    Only the runs of the smallest seed draw maps and score their faithfulness: the report shows pictures of that seed.
 
     Args:
         plan: The study.
@@ -22,7 +22,7 @@ def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Seque
         overrides: Flags added to every run, after those of the study and the arm.
 
     Raises:
-        StudyError: If an override belongs to no flag, or is a flag that the study sets itself.
+        StudyError: If an override belongs to no flag, or if it is a flag that the study sets itself.
     """
     added = check_overrides(overrides)
     pairs = [(arm, plan.teacher_seed) for arm in plan.teachers]
@@ -45,7 +45,7 @@ def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Seque
 
 
 def external_run(run: Run, external: External) -> Run:
-    """Return the test of a trained student on another data set; it lies in the folder of its training."""
+    """Return the run that tests a trained student on another data set; its folder is inside that of the training."""
     return replace(
         run,
         folder=run.folder / "external" / external.name,
@@ -60,7 +60,7 @@ def _folder(out: Path, arm: str, seed: int) -> Path:
 
 
 def _teacher(plan: StudyPlan, arm: Arm, out: Path, seed: int) -> Path | None:
-    """Return the folder of the run that an arm is distilled from: of a student arm, the run of the same seed."""
+    """Return the folder of the run that an arm is distilled from. If that is a student arm, it is the run of the same seed."""
     if arm.teacher is None:
         return None
     is_teacher = plan.arm(arm.teacher).role == "teacher"
@@ -68,7 +68,7 @@ def _teacher(plan: StudyPlan, arm: Arm, out: Path, seed: int) -> Path | None:
 
 
 def _reference(plan: StudyPlan, arm: Arm, out: Path, seed: int) -> Path | None:
-    """Return the folder of the student that the card of an arm's teacher compares with, if it is trained before the arm."""
+    """Return the folder of the student that the teacher card compares with, if it is trained before the arm."""
     if arm.teacher is None or arm.role == "teacher":
         return None
     reference = plan.arm(domain_of(plan, arm.name).reference)

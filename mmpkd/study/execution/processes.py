@@ -1,4 +1,4 @@
-"""Runs in processes of their own: several at a time, and each free to use several GPUs."""
+"""Runs in processes of their own, several at a time, each of which may use several GPUs."""
 
 import os
 import queue
@@ -17,22 +17,22 @@ from mmpkd.study.execution.command import RunCommand
 from mmpkd.study.execution.forked import Program, start_command, start_server
 from mmpkd.study.plan.errors import StudyError
 
-_SERVER_IS_GONE = 255  # what multiprocessing says then
+_SERVER_IS_GONE = 255  # exit code that multiprocessing reports then
 
 
 class LocalProcesses:
-    """Commands in processes of their own; what they print is appended to `log.txt` in the run's folder.
+    """Runs commands in processes of their own, and appends their output to `log.txt` in the run's folder.
 
-    Without GPUs, each process computes on one thread, unless OMP_NUM_THREADS is set: sums depend on the number of threads, and
-    results must not depend on how many runs are made at a time. With several processes and GPUs, each process has one GPU; a
-    single process has all of them. A process stops, and saves, when the study ends in whatever way.
+    Without GPUs, each process computes with one thread, unless OMP_NUM_THREADS is set. Sums depend on the number of threads, and
+    results must not depend on how many runs are made at a time. With GPUs, several processes get one GPU each, and a single
+    process gets all of them. Whenever the study ends, for whatever reason, its processes save and stop.
 
     Args:
         program: The command line.
         num_jobs: Number of processes at a time.
         num_gpus: Number of GPUs of the machine.
-        lock: Descriptor of the study's lock, see `locked`; each process holds it, too.
-        images: Folder of images that the processes share, see `shared_images`; or None.
+        lock: Descriptor of the study's lock, see `locked`; each process holds it as well.
+        images: Folder of images that the processes share, see `shared_images`, or None.
     """
 
     def __init__(self, program: Program, num_jobs: int, num_gpus: int, lock: int, images: Path | None = None) -> None:
@@ -53,15 +53,15 @@ class LocalProcesses:
         start_server(program)
 
     def stop(self) -> None:
-        """Stop processes that are being started; Ctrl-C in the terminal has reached the others."""
+        """Stop processes that are being started; Ctrl-C in the terminal already reached the others."""
         self._is_stopped = True
 
     def __call__(self, command: RunCommand) -> None:
-        """Execute a command to its end.
+        """Execute a command and wait for its end.
 
         Raises:
             SystemExit: If it was stopped.
-            ChildProcessError: If it ended with another status than 0.
+            ChildProcessError: If its exit status is not 0.
         """
         command.run.folder.mkdir(parents=True, exist_ok=True)
         log = command.run.record.log
@@ -76,18 +76,18 @@ class LocalProcesses:
             self._slots.put(environment)
         status = process.exitcode
         if status == _SERVER_IS_GONE:
-            raise ChildProcessError("the process that all runs are forked from was killed, perhaps for lack of memory")
+            raise ChildProcessError("the server process that forks all runs was killed, perhaps for lack of memory")
         if status in (130, 143, -signal.SIGTERM):
             raise SystemExit(130 if status == 130 else 143)
         if status != 0:
-            raise ChildProcessError(f"the process ended with status {status}; what it printed is in {log}")
+            raise ChildProcessError(f"the process ended with status {status}; its output is in {log}")
 
 
 @contextmanager
 def shared_images(out: Path) -> Iterator[Path]:
-    """Make a folder in which the runs of a study keep the images that they have in common, and remove it at the end.
+    """Create a folder for images that the runs of a study share, and remove it at the end.
 
-    One that a killed study has left is emptied first: nothing in it survives a machine that stops.
+    If a killed study left such a folder, it is emptied first, because its files may be incomplete after a crash.
 
     Args:
         out: Folder of the study, which must be locked.
@@ -103,9 +103,9 @@ def shared_images(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(out: Path) -> Iterator[int]:
-    """Keep a second study out of a folder; yields the descriptor of the lock.
+    """Lock a folder against a second study, and yield the descriptor of the lock.
 
-    Processes of the study inherit the lock: after a kill it is free when the last of them has saved and ended.
+    Processes of the study inherit the lock, so if the study is killed, it is released when the last of them has saved and ended.
 
     Raises:
         StudyError: If another process has the lock, or the file system has none.
@@ -117,7 +117,7 @@ def locked(out: Path) -> Iterator[int]:
         except BlockingIOError as error:
             raise StudyError(
                 f"Expected {out} to be free but a study is running in it, or processes of a stopped one are still saving. "
-                "Wait for them, or give --out another folder."
+                "Wait for them, or choose another --out."
             ) from error
         except OSError as error:
             raise StudyError(f"Expected a file system with file locks (flock) at {out} but: {error}") from error

@@ -1,4 +1,4 @@
-"""One run of a study, and what its folder says of it."""
+"""A run of a study, and its state according to its folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ class Fold:
     """A share of the training patients that a teacher is not trained on.
 
     Attributes:
-        held_out: Which one, from 0.
+        held_out: Index of the fold, from 0.
         num_folds: Number of folds.
     """
 
@@ -23,19 +23,19 @@ class Fold:
 
 @dataclass(frozen=True)
 class Run:
-    """One training of one arm with its test, or the test of a trained student on another data set.
+    """A training of an arm with its test, or the test of a trained student on another data set.
 
     Attributes:
         arm: The arm.
-        seed: Seed of the study.
-        folder: Where everything of the run lies.
-        group: Name of the study, or None outside one.
-        overrides: Settings that win over those of the arm's configuration files.
+        seed: Seed within the study.
+        folder: Folder with all files of the run.
+        group: Name of the study, or None outside a study.
+        overrides: Flags that override the arm's configuration files.
         teacher: Folder of the run that it is distilled from, or None.
         reference: Folder of the run that the teacher card compares with, or None.
-        has_figures: Whether its maps are drawn and their faithfulness is scored.
-        fold: Fold that is held out, or None; the seed is that of the configuration then.
-        external: The other data set, or None for a training.
+        has_figures: Whether maps are drawn and their faithfulness is scored.
+        fold: Held-out fold, or None. With a fold, the seed is that of the configuration.
+        external: Other data set to test on, or None for a training.
         trained: Folder of the run whose student is tested on it, or None for a training.
     """
 
@@ -66,7 +66,7 @@ class Run:
 
     @property
     def training_seed(self) -> int | None:
-        """Seed of the training, or None if the configuration says it."""
+        """Seed of the training, or None if the configuration sets it."""
         return None if self.fold is not None else self.seed + self.arm.seed_offset
 
     @property
@@ -76,7 +76,7 @@ class Run:
 
     @property
     def trained_record(self) -> RunFolder:
-        """The files of the training whose checkpoint is tested."""
+        """Files of the training whose checkpoint is tested."""
         return RunFolder(self.trained or self.folder)
 
     @property
@@ -87,7 +87,7 @@ class Run:
 
 @dataclass(frozen=True)
 class EndedRun:
-    """A run that was tried.
+    """A run that ended.
 
     Attributes:
         run: The run.
@@ -100,11 +100,11 @@ class EndedRun:
 
 @dataclass(frozen=True)
 class FailedRun:
-    """A run that failed, or could not start.
+    """A run that failed or could not start.
 
     Attributes:
         run: The run.
-        reason: Why.
+        reason: Why it failed.
     """
 
     run: Run
@@ -112,7 +112,7 @@ class FailedRun:
 
 
 def is_finished(run: Run) -> bool:
-    """Return whether a study trained a run, and tested what it was trained to."""
+    """Return whether a study trained a run and tested the trained checkpoint."""
     state = run.record.state
     trained = run.trained_record.state
     if state is None or state.study is None or state.status != "tested":
@@ -123,6 +123,6 @@ def is_finished(run: Run) -> bool:
 
 
 def seconds_taken(run: Run) -> float | None:
-    """Return how long a finished run took, in its last start."""
+    """Return how many seconds a finished run took since its last start, or None if that is unknown."""
     state = run.record.state
     return None if state is None or state.study is None else state.study.seconds

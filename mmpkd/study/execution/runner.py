@@ -1,4 +1,4 @@
-"""Make the runs of a study that are not finished."""
+"""Make the unfinished runs of a study."""
 
 import logging
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ class Outcome:
     """How a study ended.
 
     Attributes:
-        finished: Runs that can be reported.
+        finished: Finished runs, which can be reported.
         failed: Runs that failed or could not start.
     """
 
@@ -26,15 +26,15 @@ class Outcome:
 
 
 def run_all(runs: Sequence[Run], engine: Engine) -> Outcome:
-    """Make all runs that are not finished; one that fails does not stop the others.
+    """Make all unfinished runs. A run that fails does not stop the others.
 
     Args:
         runs: Runs in order.
-        engine: Where they are made.
+        engine: Engine that makes them.
 
     Raises:
-        StudyError: Before anything starts, if a folder holds a run that was made with other settings or by hand; later, if
-            the engine cannot go on.
+        StudyError: Before anything starts, if a folder holds a run that was made with other settings or by hand. Later, if the
+            engine cannot continue.
     """
     for run in runs:
         check_unchanged(run)
@@ -53,7 +53,7 @@ def run_all(runs: Sequence[Run], engine: Engine) -> Outcome:
 
 
 def _take_ready(waiting: list[Run], running: Sequence[Run], num_jobs: int | None, ledger: "_Ledger") -> list[Run]:
-    """Take the runs that can start now out of the waiting ones, and return those of them that have to be made."""
+    """Remove the runs that can start now from the waiting ones, and return those that still have to be made."""
     open_folders = {run.folder for run in (*waiting, *running)}
     ready = [run for run in waiting if not open_folders & {run.teacher, run.trained, run.reference}]
     starting: list[Run] = []
@@ -76,14 +76,14 @@ class _Ledger:
         self._failed: dict[Path, FailedRun] = {}
 
     def settles(self, run: Run) -> bool:
-        """Return whether a run is finished, or cannot be made because what it builds on failed; announce it otherwise."""
+        """Return whether a run needs no work: it is finished, or a run that it depends on failed. Log its start otherwise."""
         self._position += 1
         cause = self._failed_before(run)
         if cause is not None:
             self._failed[run.folder] = FailedRun(run, f"{cause.run.name} failed: {cause.reason}")
             return True
         if is_finished(run):
-            self._log(run, "finished before, kept")
+            self._log(run, "already finished")
             self._finished.append(run)
             return True
         self._log(run, "testing" if run.test_set else "training")

@@ -57,12 +57,27 @@ def _numbers(found: Compared) -> str:
     """Return the difference with its interval, what it is a mean of, and what it was computed from."""
     declared = found.declared
     what = f"difference in {score_name(declared.measure)}, {declared.arm} minus {declared.reference}"
-    # an interim answer has named the planned seeds already
-    seeds = f"{found.num_seeds} seeds" if found.limit == "interim" else planned_seeds(found.count)
+    planned = planned_seeds(found.count)
     if math.isnan(found.effect.estimate):
-        return f"Asked for: {what}. Finished: {seeds}."
+        return f"Asked for: {what}. Finished: {planned}."
     estimand = f"{AVERAGE_NAMES[declared.average]}, {SCORED[declared.unit]}"
-    return f"{capital(what)}: {estimate_of(found)}. This is the {estimand}, from {seeds} and {_counts(found)}."
+    based_on = f"{_seeds(found)} and {_counts(found)}"
+    # where seeds were left out, the finished ones are more than those of the estimate
+    rest = f"; {planned} are finished" if _has_left_out(found) and found.limit != "interim" else ""
+    return f"{capital(what)}: {estimate_of(found)}. This is the {estimand}, from {based_on}{rest}."
+
+
+def _seeds(found: Compared) -> str:
+    """Return the seeds behind an estimate."""
+    if _has_left_out(found):
+        return f"{sum(found.collapse.localizing)} seeds"
+    # an interim claim has named the planned seeds already
+    return f"{found.num_seeds} seeds" if found.limit == "interim" else planned_seeds(found.count)
+
+
+def _has_left_out(found: Compared) -> bool:
+    """Return whether seeds are left out because a run does not localize; a single pair of runs is kept."""
+    return found.collapse.happened and found.num_seeds > 1
 
 
 def _levels(found: Compared) -> str:

@@ -137,7 +137,7 @@ def test_a_controller_that_is_away_is_waited_for(tmp_path: Path, held: Path, cap
     assert len(names(held)) == 1
     assert caplog.text.count("Unable to contact slurm controller") == 4
     (held / "sbatch.fails").write_text("99")
-    with pytest.raises(StudyError, match="sbatch to take 1 jobs but it refused"):
+    with pytest.raises(StudyError, match="sbatch to accept 1 jobs but it refused"):
         own.start(planned(tmp_path)[1:2])
 
 

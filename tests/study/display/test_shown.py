@@ -37,7 +37,7 @@ def test_each_run_has_a_line_and_each_warning_is_named_once(tmp_path: Path, capl
     lines = [record.getMessage() for record in caplog.records]
     ended = [line for line in lines if " finished, " in line]
     assert [line.split(":")[0] for line in ended] == ["teacher (seed 0)", "baseline (seed 0)", "baseline (seed 1)"]
-    assert "3 of 5 finished, 0 at work, 1 failed" in ended[-1]
+    assert "3 of 5 finished, 0 running, 1 failed" in ended[-1]
     warned = [line for line in lines if "UserWarning" in line]
     log = tmp_path / "out" / "baseline" / "seed0" / "log.txt"
     assert warned[1:] == [f"baseline (seed 0): UserWarning: student is odd (in {log})"]
@@ -72,11 +72,11 @@ def test_the_table_shows_how_far_each_run_is_and_how_long_all_will_take(tmp_path
         table.end(EndedRun(run, None))
     table.start([distilled])
     set_progress(distilled, RunProgress(3, 8, 0.87654, 60.0))
-    # one at work with 60 s, and two that take as long as the one that is finished, two at a time
+    # one running with 60 s, and two that take as long as the one that is finished, two at a time
     assert table.seconds_left() == (60 + 2 * 100) / 2
     text = drawn(table, 40)
     assert [part in text for part in ("3 of 8", "0.877", "60 s left", "finished in 2 min")] == [True] * 4
-    assert "2 of 5 finished, 1 at work, about 2 min left" in text
+    assert "2 of 5 finished, 1 running, about 2 min left" in text
     small = drawn(table, 9)
     assert "distilled" in small
     assert "teacher" not in small
@@ -111,4 +111,4 @@ def test_what_is_logged_stands_above_the_table_and_handlers_are_given_back(
     assert handler.stream is before
     text = capsys.readouterr().err
     assert text.index("the end") < text.rindex("validation AUROC")
-    assert "5 of 5 finished, 0 at work" in text[text.rindex("validation AUROC") :]
+    assert "5 of 5 finished, 0 running" in text[text.rindex("validation AUROC") :]

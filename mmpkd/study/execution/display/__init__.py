@@ -1,1 +1,1 @@
-"""What a study shows while its runs are made."""
+"""Display of a study's progress while its runs are made."""

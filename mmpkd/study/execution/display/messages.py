@@ -1,18 +1,18 @@
-"""Warnings and errors that a run has printed into its log."""
+"""Warnings and errors in the log of a run."""
 
 import re
 from pathlib import Path
 
-# Python's own warnings have file and line before them, those of a logger the time
+# Python's own warnings begin with file and line, those of a logger with the time
 _MESSAGE = re.compile(r"^(?:.*?: )?(?P<text>\w*Warning: .+)$|^\S+ (?P<logged>(?:warning|error|critical): .+)$")
 
 
 def messages(log: Path, offset: int = 0) -> list[str]:
-    """Return the different warnings and errors in a log, in order, each as one line.
+    """Return the distinct warnings and errors in a log, in order, each as one line.
 
     Args:
-        log: The file; it may be missing.
-        offset: Bytes of it that earlier attempts at the run have written.
+        log: Log file, which may be missing.
+        offset: Number of bytes that earlier attempts at the run wrote, which are skipped.
     """
     if not log.is_file():
         return []

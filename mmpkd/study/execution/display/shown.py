@@ -1,4 +1,4 @@
-"""An engine that shows what it does: a live table in a terminal, a line a run elsewhere."""
+"""An engine that shows its progress: a live table in a terminal, or one line per run elsewhere."""
 
 import logging
 import sys
@@ -19,13 +19,13 @@ logger = logging.getLogger("mmpkd")
 
 
 class Shown:
-    """Makes runs with another engine, and shows how far they are.
+    """Makes runs with another engine, and shows their progress.
 
-    A warning that a run has printed is logged when the run has ended, once a study, with the run's name; the log of each run has
-    all of them.
+    Warnings of a run are logged with its name when it ends, each warning only once per study. The log of each run has all of its
+    warnings.
 
     Args:
-        engine: Makes the runs.
+        engine: Engine that makes the runs.
         runs: All runs of the study, in order.
     """
 
@@ -37,7 +37,7 @@ class Shown:
         self._said: set[str] = set()
 
     def start(self, runs: Sequence[Run]) -> None:
-        """Begin with runs."""
+        """Start runs."""
         for run in runs:
             log = run.record.log
             self._log_sizes[log] = log.stat().st_size if log.is_file() else 0
@@ -45,7 +45,7 @@ class Shown:
         self._engine.start(runs)
 
     def wait(self) -> list[EndedRun]:
-        """Return the runs that ended, at least one, after saying how."""
+        """Return the runs that ended, at least one, after logging how."""
         ended = self._engine.wait()
         for own in ended:
             self.table.end(own)
@@ -64,7 +64,7 @@ class Shown:
 
 @contextmanager
 def live(table: StudyTable) -> Iterator[None]:
-    """Show a table at the bottom of the terminal, if there is one; what is logged meanwhile stands above it."""
+    """Show a table at the bottom of the terminal, if there is one; log messages appear above it."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield
@@ -75,7 +75,7 @@ def live(table: StudyTable) -> Iterator[None]:
 
 @contextmanager
 def _logged_to_stderr() -> Iterator[None]:
-    """Let handlers of the log write to what `sys.stderr` is now; they keep what it was when they were made."""
+    """Make log handlers write to the current `sys.stderr`, since they keep the one from when they were created."""
     handlers = [handler for handler in logging.getLogger().handlers if type(handler) is logging.StreamHandler]
     before: list[TextIO] = [handler.stream for handler in handlers]
     for handler in handlers:

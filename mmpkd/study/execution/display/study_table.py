@@ -14,11 +14,11 @@ _LINES_AROUND = 7  # title, heading, rules and caption
 
 
 class StudyTable:
-    """What is known of the runs of a study, read from their folders whenever it is shown.
+    """A table of a study's runs, read from their folders each time it is shown.
 
     Args:
         runs: All runs, in order.
-        num_jobs: Runs that are made at a time.
+        num_jobs: Number of runs at a time.
     """
 
     def __init__(self, runs: Sequence[Run], num_jobs: int) -> None:
@@ -29,9 +29,9 @@ class StudyTable:
         self._ended: list[EndedRun] = []
 
     def start(self, runs: Sequence[Run]) -> None:
-        """Note that runs begin."""
+        """Note that runs were started."""
         for run in runs:
-            run.record.progress.unlink(missing_ok=True)  # of an earlier attempt
+            run.record.progress.unlink(missing_ok=True)  # left by an earlier attempt
         self._running += runs
 
     def end(self, ended: EndedRun) -> None:
@@ -40,7 +40,7 @@ class StudyTable:
         self._ended.append(ended)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw the runs that were made or are being made; those that ended first leave when there is no room."""
+        """Draw the runs that ended or are being made; if there are too many rows, those that ended first are dropped."""
         height = options.height or console.height
         room = max(0, height - len(self._running) - _LINES_AROUND)
         table = Table(caption=self.summary(), caption_justify="left")
@@ -55,17 +55,17 @@ class StudyTable:
         yield table
 
     def summary(self) -> str:
-        """Return how many runs are finished, how many are being made, and how long the others will take."""
+        """Return how many runs are finished, how many are running, and how long the rest will take."""
         failed = sum(ended.reason is not None for ended in self._ended)
         finished = len(self._kept) + len(self._ended) - failed
         left = self.seconds_left()
-        parts = [f"{finished} of {len(self._runs)} finished", f"{len(self._running)} at work"]
+        parts = [f"{finished} of {len(self._runs)} finished", f"{len(self._running)} running"]
         parts += [f"{failed} failed"] if failed else []
         parts += [] if left is None else [f"about {_duration(left)} left"]
         return ", ".join(parts)
 
     def seconds_left(self) -> float | None:
-        """Return how long the runs that are left will take, or None before anything is known of some of them."""
+        """Return how many seconds the remaining runs will take, or None as long as that of some run is unknown."""
         ended = {entry.run.folder for entry in self._ended}
         known = {run.folder for run in self._kept} | ended
         total = 0.0
@@ -81,7 +81,7 @@ class StudyTable:
         return total / self._num_jobs
 
     def _expected(self, run: Run) -> float | None:
-        """Return how long a run takes, by the finished ones of its kind."""
+        """Return how many seconds a run is expected to take, from finished runs of its kind."""
         made = [*self._kept, *(entry.run for entry in self._ended if entry.reason is None)]
         alike = [own for own in made if (own.arm.role, own.test_set) == (run.arm.role, run.test_set)]
         taken = [seconds for own in alike if (seconds := seconds_taken(own)) is not None]
@@ -89,7 +89,7 @@ class StudyTable:
 
 
 def progress_of(run: Run) -> RunProgress | None:
-    """Return how far the training of a run is, or None before its first epoch has ended."""
+    """Return the progress of a run's training, or None before the end of its first epoch."""
     path = run.record.progress
     return RunProgress(**read_json(path)) if path.is_file() else None
 

@@ -1,1 +1,1 @@
-"""The runs of a study as jobs of a cluster under SLURM."""
+"""Runs of a study as jobs of a SLURM cluster."""

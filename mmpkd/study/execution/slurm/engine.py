@@ -1,4 +1,4 @@
-"""The runs of a study as jobs of a cluster under SLURM, through submitit."""
+"""An engine that makes the runs of a study as SLURM jobs, through submitit."""
 
 import logging
 import time
@@ -22,23 +22,24 @@ logger = logging.getLogger("mmpkd")
 
 
 class Slurm:
-    """Runs as jobs: those that can start together are one array.
+    """Makes runs as SLURM jobs; runs that can start together form one job array.
 
-    Jobs outlive the study that submitted them. A study that starts again finds its jobs in the queue and waits for them. The
-    name of a job is in `job.json` of its run before it is submitted, its number after; what was submitted halfway is cancelled
-    and submitted again.
+    Jobs outlive the study that submitted them. A study that is started again finds its jobs in the queue and waits for them. The
+    name of a job is written to `job.json` of its run before it is submitted, and its number afterwards. If a submission was
+    interrupted in between, the job is cancelled and submitted again.
 
     Args:
-        execute: Executes a command on a run, in a job; a function of a module.
-        folder: Folder for scripts and what the jobs print, on a file system that the nodes share.
+        execute: Function of a module that executes a command on a run, within a job.
+        folder: Folder for scripts and output of the jobs, on a file system that the nodes share.
         parameters: Options of sbatch, see `load_parameters`.
-        name: Name of the study, for the names of the jobs.
-        num_jobs: Most runs at a time; None for no limit.
-        poll: Seconds between looks at the queue; soon after something has changed it is looked at more often.
-        patience: Seconds that a job must be gone without a result to count as lost; files on a shared file system appear late.
+        name: Name of the study, which is part of the names of the jobs.
+        num_jobs: Maximum number of runs at a time; None for no limit.
+        poll: Seconds between queries of the queue; shortly after a change, it is queried more often.
+        patience: Seconds after which a job that left the queue without a result counts as lost. Files on a shared file system
+            can appear late.
 
     Raises:
-        StudyError: If SLURM or submitit is missing, SLURM does not answer, or the parameters are not those of sbatch.
+        StudyError: If SLURM or submitit is missing, if SLURM does not respond, or if the options are not valid.
     """
 
     def __init__(
@@ -62,13 +63,13 @@ class Slurm:
         self._running: list[Run] = []
         self._gone_since: dict[Path, float] = {}
         self._seen: Counter[str] = Counter()
-        queued_jobs()  # now, where a failure costs nothing
+        queued_jobs()  # fail now, before any work, if SLURM does not respond
 
     def start(self, runs: Sequence[Run]) -> None:
-        """Submit runs as an array, without those that have a job in the queue or that a job has just finished.
+        """Submit runs as a job array, except those that have a job in the queue or were just finished by one.
 
         Raises:
-            StudyError: If a job in the queue was submitted with other settings, or sbatch refuses.
+            StudyError: If a job in the queue was submitted with other settings, or if sbatch refuses.
         """
         queue = self._queue()
         while any(_job_state(run, queue) == "COMPLETING" for run in runs):
@@ -88,9 +89,9 @@ class Slurm:
                     f"Expected the job of {run.name} in the queue to have the settings of the study but they changed since. "
                     f"Change them back, or cancel it: scancel --name={job.name}"
                 )
-        self._running += runs  # also those that a job has finished since they were chosen: `wait` reports them
+        self._running += runs  # including runs that a job has just finished, so that `wait` reports them
         if len(new) < len(unfinished):
-            logger.info("%d of them have a job in the queue already", len(unfinished) - len(new))
+            logger.info("%d of them already have a job in the queue", len(unfinished) - len(new))
         if new:
             self._submit(new)
 
@@ -118,11 +119,11 @@ class Slurm:
                 tries -= 1
                 if tries == 0:
                     raise StudyError(
-                        f"Expected sbatch to take {len(runs)} jobs but it refused: {error} If there is a limit for the jobs of "
-                        "a user, --jobs N keeps to N at a time. Jobs that were submitted before go on."
+                        f"Expected sbatch to accept {len(runs)} jobs but it refused: {error} If the number of jobs per user is "
+                        "limited, --jobs N submits at most N at a time. Jobs that were submitted earlier continue."
                     ) from error
                 logger.warning("sbatch: %s Trying again in %g s.", error, self._poll)
-                cancel(name)  # it may have been taken although it says otherwise
+                cancel(name)  # it may have been accepted in spite of the error
                 time.sleep(self._poll)
 
     def wait(self) -> list[EndedRun]:
@@ -143,11 +144,11 @@ class Slurm:
         for ended in found:
             self._running.remove(ended.run)
             if ended.reason is not None:
-                logger.error("%s failed: %s (what it printed: %s)", ended.run.name, ended.reason, self._folder)
+                logger.error("%s failed: %s (its output is in %s)", ended.run.name, ended.reason, self._folder)
         return found
 
     def _end_of(self, run: Run, job: JobRecord | None, queue: Mapping[JobKey, Queued], now: float) -> EndedRun | None:
-        """Return how a run ended, or None if it goes on, or may do so."""
+        """Return how a run ended, or None if it is still running or may be."""
         is_gone = job is None or job.key not in queue
         if is_gone:
             self._gone_since.setdefault(run.folder, now)
@@ -163,27 +164,27 @@ class Slurm:
         return EndedRun(run, _how_it_vanished(job)) if is_lost else None
 
     def _tell(self, jobs: Sequence[Queued]) -> None:
-        """Log how many jobs wait, and why, and how many run, if that has changed."""
+        """Log how many jobs are pending (and why) or running, if that has changed."""
         seen = Counter(f"{job.state.lower()}{f' ({job.reason})' if job.state == 'PENDING' else ''}" for job in jobs)
         if seen != self._seen:
             logger.info("in the queue: %s", ", ".join(f"{seen[state]} {state}" for state in sorted(seen)) or "none")
             self._seen = seen
 
     def _queue(self) -> dict[JobKey, Queued]:
-        """Return the jobs in the queue, after a while if SLURM's controller is away."""
+        """Return the jobs in the queue; retry while SLURM's controller does not respond."""
         while True:
             try:
                 return queued_jobs()
             except StudyError as error:
-                logger.warning("%s Looking again in %g s.", error, self._poll)
+                logger.warning("%s Trying again in %g s.", error, self._poll)
                 time.sleep(self._poll)
 
 
 def check_not_queued(runs: Sequence[Run]) -> None:
-    """Check that no run has a job in the queue, before it is made here.
+    """Check that no run has a job in the queue before the runs are made on this machine.
 
     Raises:
-        StudyError: If one has.
+        StudyError: If a run has one.
     """
     if not is_there("squeue") or not any(run.record.job.is_file() for run in runs):
         return
@@ -193,7 +194,7 @@ def check_not_queued(runs: Sequence[Run]) -> None:
         job = read_job(queued[0])
         assert job is not None
         raise StudyError(
-            f"Expected no run to be in a cluster's queue but {len(queued)} are, {queued[0].name} for one. Wait for them with "
+            f"Expected no run in the queue of a cluster but {len(queued)} are, for example {queued[0].name}. Wait for them with "
             f"--slurm, or cancel them: scancel --name={job.name}"
         )
 
@@ -201,7 +202,7 @@ def check_not_queued(runs: Sequence[Run]) -> None:
 def _how_it_vanished(job: JobRecord | None) -> str:
     number = None if job is None else job.id
     return (
-        f"job {number} left the queue without a result (cancelled, out of memory or time, or a node that failed); "
+        f"job {number} left the queue without a result (cancelled, out of memory or time, or a failed node); "
         "the same command submits it again"
     )
 

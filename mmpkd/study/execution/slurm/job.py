@@ -1,4 +1,4 @@
-"""One run of a study inside a job of SLURM: how it stops in time, and when it goes back into the queue."""
+"""A run of a study inside a SLURM job, which stops before the time limit and requeues itself."""
 
 import logging
 import os
@@ -22,18 +22,18 @@ _TRIES = 6
 
 @dataclass
 class SlurmJob:
-    """Makes a run, as a task of a job; submitit pickles it and calls it on the node.
+    """Makes a run as a task of a job; submitit pickles it and calls it on the node.
 
-    SLURM announces the time limit with SIGUSR2 and a preemption with SIGTERM. At either, Lightning ends the training between
-    two steps and saves, and the job goes back into the queue, to go on from there. A job that was cancelled does not, and
-    neither does one whose time limit came before it had saved anything new: it would go round for ever.
+    SLURM announces the time limit with SIGUSR2 and a preemption with SIGTERM. After either signal, Lightning stops the training
+    between two steps and saves, and the job is requeued and resumes from there. A cancelled job is not requeued. Neither is a job
+    that reached its time limit before it saved anything new, since it would be requeued forever.
 
-    A job does nothing if the study has submitted another one for the run since, or if the run is finished.
+    A job does nothing if the study has meanwhile submitted another one for the run, or if the run is finished.
 
     Attributes:
         run: The run.
-        minutes: Time limit of the job.
-        execute: Executes a command on the run; a function of a module.
+        minutes: Time limit of the job in minutes.
+        execute: Function of a module that executes a command on the run.
     """
 
     run: Run
@@ -46,12 +46,12 @@ class SlurmJob:
         """Make the run.
 
         Raises:
-            RuntimeError: If it failed. SLURM then takes the job as failed, and stops the other tasks of a distributed run.
-            SystemExit: If it was stopped.
+            RuntimeError: If the run failed. SLURM then marks the job as failed and stops the other tasks of a distributed run.
+            SystemExit: If the run was stopped.
         """
         if is_finished(self.run) or self._is_superseded():
             return
-        # Lightning calls the handler of SIGTERM that it finds after its own
+        # Lightning calls the handler of SIGTERM that was installed before its own
         for name in (signal.SIGUSR2, signal.SIGTERM):
             signal.signal(name, self._heed)
         start = time.monotonic()
@@ -67,7 +67,7 @@ class SlurmJob:
             raise RuntimeError(reason)
 
     def _is_superseded(self) -> bool:
-        """Return whether the study gave up on this job, as after a kill in the middle of its submission."""
+        """Return whether the study abandoned this job, for example because it was killed during the submission."""
         job = read_job(self.run)
         if job is None:
             raise FileNotFoundError(f"Expected the job of {self.run.name} in {self.run.record.job} but there is none.")
@@ -86,10 +86,10 @@ class SlurmJob:
         if signum == signal.SIGUSR2:
             signal.raise_signal(signal.SIGTERM)
         elif self._is_inside and signal.getsignal(signal.SIGTERM) == self._heed:
-            raise SystemExit(_STOPPED)  # while Lightning sets up or ends, it does not listen
+            raise SystemExit(_STOPPED)  # Lightning ignores signals while it starts or ends
 
     def _lightning(self, command: RunCommand) -> None:
-        if self._signals:  # it came between training and test
+        if self._signals:  # the signal came between training and test
             raise SystemExit(_STOPPED)
         self._is_inside = True
         try:
@@ -97,7 +97,7 @@ class SlurmJob:
         except Exception as error:
             if not self._signals:
                 raise
-            # the processes of a data loader get SLURM's signal, too, and other ranks may be gone
+            # SLURM also signals the workers of a data loader, and other ranks may be gone already
             logger.warning("stopped by a signal, with %s: %s", type(error).__name__, error)
             raise SystemExit(_STOPPED) from error
         finally:
@@ -108,21 +108,21 @@ class SlurmJob:
         return self.run.record.is_trained, last.stat().st_mtime_ns if last.is_file() else 0
 
     def _requeue(self, is_stuck: bool) -> str | None:
-        """Put the job back into the queue if that is for the job to do; return why the run failed, or None."""
+        """Requeue the job if it should be, and return why the run failed, or None."""
         while not is_first_task():
-            signal.pause()  # the first task decides for all, and SLURM ends this one
+            signal.pause()  # the first task decides for all tasks; SLURM then ends this one
         if is_stuck:
             return record_failure(
                 self.run, "the job's time limit came before anything new was saved. Raise `time` in the --slurm file."
             )
-        if reason := failure(self.run):  # of another task: SLURM stops this one for it
+        if reason := failure(self.run):  # another task failed, so SLURM stops this one
             return reason
         job = os.environ["SLURM_JOB_ID"]
         if "SLURM_ARRAY_JOB_ID" in os.environ:
             job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
         for _ in range(_TRIES):
             answer = _ask("squeue", "--noheader", "--states=all", "--format=%T", "--jobs", job)
-            # a job that is cancelled, or that SLURM itself puts back, is COMPLETING by now
+            # a job that was cancelled, or that SLURM itself requeues, is COMPLETING by now
             if answer.returncode == 0 and answer.stdout.strip() not in ("RUNNING", "SIGNALING"):
                 return None
             if answer.returncode == 0:
@@ -130,7 +130,7 @@ class SlurmJob:
                 if answer.returncode == 0:
                     return None
             time.sleep(5)
-        return record_failure(self.run, f"the job was stopped and could not be put back: {answer.stderr.strip()}")
+        return record_failure(self.run, f"the job was stopped and could not be requeued: {answer.stderr.strip()}")
 
 
 def _ask(*command: str) -> "subprocess.CompletedProcess[str]":

@@ -1,4 +1,4 @@
-"""The job of a cluster that makes a run, as `job.json` in the run's folder says it."""
+"""The record of the SLURM job that makes a run: `job.json` in the run's folder."""
 
 from dataclasses import asdict, dataclass
 
@@ -8,7 +8,7 @@ from mmpkd.study.execution.run import Run
 
 @dataclass(frozen=True)
 class JobKey:
-    """The name and index under which SLURM's queue lists a job.
+    """Name and index that identify a job in SLURM's queue.
 
     Attributes:
         name: Name of the job.
@@ -21,13 +21,13 @@ class JobKey:
 
 @dataclass(frozen=True)
 class JobRecord:
-    """A job that is submitted, or about to be.
+    """A job that was submitted or is about to be.
 
     Attributes:
         name: Name of the job.
         index: Index in its array.
-        fingerprint: Settings of the run when it was submitted.
-        id: SLURM's number; None before it is submitted, and for ever if the study was killed meanwhile.
+        fingerprint: Fingerprint of the run's settings at submission.
+        id: SLURM's number. None before the submission, and for good if the study was killed during it.
     """
 
     name: str
@@ -37,15 +37,15 @@ class JobRecord:
 
     @property
     def key(self) -> JobKey:
-        """Its name and index in the queue."""
+        """Name and index of the job in the queue."""
         return JobKey(self.name, self.index)
 
 
 def read_job(run: Run) -> JobRecord | None:
-    """Return the job of a run, or None if it never had one."""
+    """Read the job of a run; None if it never had one."""
     return JobRecord(**read_json(run.record.job)) if run.record.job.is_file() else None
 
 
 def write_job(run: Run, job: JobRecord) -> None:
-    """Write the job into the run's folder."""
+    """Write the job of a run into its folder."""
     write_json(run.record.job, asdict(job))

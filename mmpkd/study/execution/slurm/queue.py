@@ -1,4 +1,4 @@
-"""The options of a study's jobs, and SLURM's queue."""
+"""Options of SLURM jobs, and SLURM's queue."""
 
 import os
 import shutil
@@ -20,8 +20,8 @@ class Queued:
     """A job in the queue.
 
     Attributes:
-        state: Its state, such as PENDING.
-        reason: Why it is in that state.
+        state: State of the job, such as PENDING.
+        reason: SLURM's reason for that state.
     """
 
     state: str
@@ -31,8 +31,8 @@ class Queued:
 def load_parameters(path: Path) -> dict[str, Any]:
     """Return the options of sbatch from a YAML file, such as `time: 240`, `partition: gpu`, `gpus_per_node: 1`, `mem: 32GB`.
 
-    They are those of submitit's SlurmExecutor: options of sbatch with underscores; `setup` (list of shell commands),
-    `signal_delay_s` (seconds from the warning to the time limit) and `additional_parameters` (other options) besides.
+    They are the parameters of submitit's SlurmExecutor: options of sbatch with underscores, and also `setup` (list of shell
+    commands), `signal_delay_s` (seconds from the warning to the time limit) and `additional_parameters` (other options).
 
     Raises:
         StudyError: If the file is missing, is not a mapping, or sets no time limit in minutes.
@@ -42,7 +42,7 @@ def load_parameters(path: Path) -> dict[str, Any]:
     parameters = yaml.safe_load(path.read_text())
     if not isinstance(parameters, dict) or type(parameters.get("time")) is not int:
         raise StudyError(
-            f"Expected {path} to hold options of sbatch, among them the time limit of a job in minutes, such as "
+            f"Expected {path} to hold options of sbatch, including the time limit of a job in minutes, such as "
             f"`time: 240`, but found {parameters!r}."
         )
     return parameters
@@ -66,7 +66,9 @@ def slurm_executor(folder: Path, parameters: dict[str, Any]) -> Any:
         )
     srun = ["--kill-on-bad-exit=1", *parameters.get("srun_args", [])]
     if "cpus_per_task" in parameters:
-        srun.append(f"--cpus-per-task={parameters['cpus_per_task']}")  # srun does not take it from sbatch since 22.05
+        srun.append(
+            f"--cpus-per-task={parameters['cpus_per_task']}"
+        )  # since SLURM 22.05, srun does not inherit it from sbatch
     try:
         executor = submitit.SlurmExecutor(folder=folder.resolve())
         additional = {"requeue": True, **parameters.get("additional_parameters", {})}
@@ -78,33 +80,33 @@ def slurm_executor(folder: Path, parameters: dict[str, Any]) -> Any:
 
 
 def queued_jobs() -> dict[JobKey, Queued]:
-    """Return this user's jobs that wait, run or end.
+    """Return the user's jobs that are pending, running or completing.
 
     Raises:
         StudyError: If squeue fails.
     """
-    # variables of the user would hide jobs
+    # SQUEUE_* variables of the user could hide jobs
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SQUEUE_")}
     query = ["squeue", "--me", "--all", "--array", "--noheader", "--format=%j|%K|%T|%r"]
     answer = subprocess.run(query, capture_output=True, text=True, check=False, env=environment)
     if answer.returncode != 0:
-        raise StudyError(f"Expected squeue to tell the jobs in the queue but it failed: {answer.stderr.strip()}.")
+        raise StudyError(f"Expected squeue to list the jobs in the queue but it failed: {answer.stderr.strip()}.")
     jobs = {}
     for line in answer.stdout.splitlines():
         parts = line.rsplit("|", 3)
-        if len(parts) == 4:  # others are titles
+        if len(parts) == 4:  # other lines are headings
             name, index, state, reason = parts
-            # a job that is no array has N/A
+            # the index of a job outside an array is N/A
             jobs[JobKey(name, int(index) if index.isdigit() else 0)] = Queued(state, reason)
     return jobs
 
 
 @contextmanager
 def outside_jobs() -> Iterator[None]:
-    """Hide what SLURM tells a job of itself, which jobs that are submitted from within it would take for their own."""
+    """Hide SLURM's variables about the current job, which jobs submitted from within it would otherwise inherit."""
     from submitit.helpers import clean_env
 
-    # where SLURM is; that holds outside of jobs, too
+    # the location of SLURM's configuration is the same outside of jobs
     kept = {name: value for name, value in os.environ.items() if name == "SLURM_CONF"}
     with clean_env():
         os.environ.update(kept)
@@ -112,7 +114,7 @@ def outside_jobs() -> Iterator[None]:
 
 
 def cancel(name: str) -> None:
-    """Cancel all jobs of a name."""
+    """Cancel all jobs with a name."""
     subprocess.run(["scancel", f"--name={name}"], check=False)
 
 
