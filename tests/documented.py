@@ -9,7 +9,9 @@ from mmpkd.commands.init import STARTS
 from mmpkd.commands.main import USAGE
 
 REPOSITORY = Path(__file__).parents[1]
-PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")])
+PAGES = sorted(
+    [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md"), *(REPOSITORY / "docs" / "guides").glob("*.md")]
+)
 EXPERIMENTS = sorted((REPOSITORY / "experiments").rglob("*.yaml"))
 _FENCED = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"^(?:# |    )?(?:python -m )?(mmpkd \S.*|make \S.*)$", re.MULTILINE)
