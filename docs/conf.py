@@ -111,6 +111,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": InOrder,
     "reset_modules": ("matplotlib", clear_runs),
     "abort_on_example_error": True,
+    "capture_repr": (),  # what a last line returns is not shown, unless it is printed
     "remove_config_comments": True,
     "show_memory": False,
     "download_all_examples": False,

@@ -9,7 +9,10 @@ from mmpkd.commands.init import STARTS
 from mmpkd.commands.main import USAGE
 
 REPOSITORY = Path(__file__).parents[1]
-PAGES = sorted([REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *(REPOSITORY / "docs").glob("*.md")])
+_DOCS = REPOSITORY / "docs"
+PAGES = sorted(
+    [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *_DOCS.glob("*.md"), *(_DOCS / "guides").glob("*.md")]
+)
 EXPERIMENTS = sorted((REPOSITORY / "experiments").rglob("*.yaml"))
 _FENCED = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"^(?:# |    )?(?:python -m )?(mmpkd \S.*|make \S.*)$", re.MULTILINE)

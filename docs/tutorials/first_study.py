@@ -44,7 +44,7 @@ print((folder / "experiments/cxr/distill.yaml").read_text())
 # Run it
 # ------
 # What follows ``--`` changes any key of these files, here to make everything small. Without it, and without
-# ``--seeds``, you get the study as it was declared. The report has its five seeds; with two, it gives an interval and
+# ``--seeds``, you get the study as it was declared, with five seeds. With two, the report gives an interval and
 # refuses to claim anything.
 
 small = ["--data.num_train=500", "--data.num_val=150", "--data.num_test=150", "--trainer.max_epochs=3"]

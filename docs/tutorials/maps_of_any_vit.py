@@ -19,7 +19,7 @@ model = timm.create_model(
     "vit_tiny_patch16_224", num_classes=5, in_chans=1
 ).eval()  # yours: pretrained=True, or your weights
 phantom = render_chest(
-    sample_chest_scene(np.random.default_rng(10), "train"), 224
+    sample_chest_scene(np.random.default_rng(13), "train"), 224
 )  # yours: an image, and a mask of the finding
 finding, region = next(iter(phantom.masks.items()))
 image = (torch.tensor(phantom.pixels)[None, None] / 255 - 0.5) / 0.25  # (B, C, H, W), normalised
@@ -35,7 +35,7 @@ for name, heatmap in heatmaps.items():
 # %%
 # A map lives on the grid of patches, here 14 x 14. Scores enlarge it to the image, as all figures do. The weights of
 # this model are random, so the scores are those of a model that knows nothing. Read them beside maps that see no model,
-# such as the Gaussian in the last line.
+# such as the Gaussian in the third line.
 
 import matplotlib.pyplot as plt
 

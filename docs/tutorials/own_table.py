@@ -127,6 +127,7 @@ options = [
     f"--run.dir={run}",
     "--trainer.precision=32-true",
     "--trainer.max_epochs=12",
+    "--trainer.log_every_n_steps=5",
     "--model.optimizer.lr=0.001",
     *small,
 ]

@@ -81,7 +81,7 @@ for seeds in (range(1), range(2), range(3), range(5)):
 
 # %%
 # The interval of one seed is narrow because it is about these two runs only. It says nothing about other runs of the
-# same two methods, and nothing is claimed from it: with two seeds, the interval is eight times as wide.
+# same two methods, and nothing is claimed from it: with two seeds, the interval is nearly forty times as wide.
 #
 # Do the controls behave?
 # -----------------------
