@@ -1,21 +1,26 @@
 """What looking at a student costs, relative to the plain forward pass of the same batch.
 
-Run: python benchmarks/attribution.py [--model vit_small_patch16_224] [--batch 8] [--repeats 9] [--threads 1] [--device cpu]
+Run: python benchmarks/attribution.py [--model vit_small_patch16_224] [--size 224] [--batch 8] [--repeats 9] [--threads 1]
+     [--device cpu] [--variants plain limit rollout ...]
 
-The variants run in turn, so that a busy machine slows all of them; medians of the repeats are compared.
+The variants run in turn, so that a busy machine slows all of them; medians of the repeats are compared. Memory and time of a
+single run come first; with `--repeats 0` they are all that is shown. Linux only, because of how memory is measured.
 
+- `limit`: the forward pass, and q k^T with its softmax once more for each block but the last; nothing is made of them.
 - `rollout`: attention rollout of the batch.
 - `evaluation`: one forward pass with everything that LocalizationMonitor adds in an epoch of a fit: rollout and last-layer
   attention, nine scores each, against two ROIs an image.
 - `with controls`: the same with the four maps that see no student, which a fit scores in its first epoch only, and a test once.
 - `peer`: rollout as in jacobgil/vit-explain, its published algorithm (mean fusion, nothing discarded) written down for a
   batch: fused attention off, hooks on the softmax, all heads of all blocks kept, products of whole N x N matrices; with the
-      division by row sums
-  that it lacks.
+  division by row sums that it lacks.
 - `relevance`, `grad_cam`: the methods with gradients, for one finding an image.
 """
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 
 import timm
 import torch
@@ -34,6 +39,7 @@ from mmpkd.attribution import (
     ImageIntensity,
     LastLayerAttention,
     RandomMap,
+    patch_grid,
 )
 from mmpkd.metrics import HeatmapPairs, Rois, default_scores
 
@@ -57,6 +63,24 @@ def peer_rollout(model: nn.Module, image: Tensor) -> Tensor:
     return product[:, 0, 1:]
 
 
+def once_more(model: nn.Module, image: Tensor, query: Tensor) -> None:
+    """Run the model, and compute q k^T and its softmax again for all blocks but the last, in tiles that fit in the cache.
+
+    Args:
+        model: A vision transformer.
+        image: Float (B, C, H, W).
+        query: Float (B, H, N, d), stands for the queries and keys of every block.
+    """
+    model(image)
+    num_tokens = query.shape[2]
+    rows = max(1, min(num_tokens, 2**18 // num_tokens))
+    heads = max(1, 2**18 // (rows * num_tokens))
+    for _ in range(len(model.blocks) - 1):  # type: ignore[arg-type]
+        for pairs in query.flatten(0, 1).split(heads):
+            for part in pairs.split(rows, dim=1):
+                torch.bmm(part, pairs.transpose(1, 2)).softmax(-1)
+
+
 def explained_evaluation(
     model: nn.Module, image: Tensor, mask: Tensor, place: Tensor, controls: Sequence[AttributionMethod]
 ) -> None:
@@ -75,31 +99,82 @@ def explained_evaluation(
 
 def main() -> None:
     """Measure and print."""
-    options = parser(__doc__, repeats=9).parse_args()
+    arguments = parser(__doc__, repeats=9)
+    arguments.add_argument("--size", type=int, default=224)
+    arguments.add_argument("--variants", nargs="+")
+    options = arguments.parse_args()
     torch.set_num_threads(options.threads)
-    model = timm.create_model(options.model).to(options.device).eval()
-    side = model.patch_embed.img_size[0]
-    image = torch.randn(options.batch, 3, side, side, device=options.device)
-    mask, place = two_boxes(options.batch, side)
-    mask, place = mask.to(options.device), place.to(options.device)
-    label = torch.zeros(options.batch, dtype=torch.int64, device=options.device)
-    rollout, relevance, grad_cam = AttentionRollout(), AttentionRelevance(), GradCAM()
-    controls = [AllOnes(), RandomMap(), CenterGaussian(), ImageIntensity()]
-    variants: dict[str, Callable[[], object]] = {
-        "plain": lambda: model(image),
-        "rollout": lambda: rollout(model, image),
-        "evaluation": lambda: explained_evaluation(model, image, mask, place, []),
-        "with controls": lambda: explained_evaluation(model, image, mask, place, controls),
-        "peer": lambda: peer_rollout(model, image),
-        "relevance": lambda: relevance.of_label(model, image, label),
-        "grad_cam": lambda: grad_cam.of_label(model, image, label),
-    }
+    model = timm.create_model(options.model, img_size=options.size).to(options.device).eval()
+    image = torch.randn(options.batch, 3, options.size, options.size, device=options.device)
+    variants = variants_of(model, image)
+    chosen = {name: variants[name] for name in options.variants or variants}
+    print(
+        f"{options.model}, {options.size} pixels, batch {options.batch}, {options.device}, median of {options.repeats}"
+    )
     with torch.no_grad():
-        times = measure(variants, options.repeats, options.device)
-        difference = (rollout(model, image).flatten(1) - peer_rollout(model, image)).abs().max().item()
-    print(f"{options.model}, batch {options.batch}, {options.device}, median of {options.repeats}")
+        show_memory(chosen, 2 * len(model.blocks) * queries_of(model, image).nbytes)
+        if not options.repeats:
+            return
+        times = measure(chosen, options.repeats, options.device)
     show(times, "plain")
-    print(f"largest difference between rollout and peer: {difference:.1e}")
+    if "limit" in times:
+        show(times, "limit")
+
+
+def variants_of(model: nn.Module, image: Tensor) -> dict[str, Callable[[], object]]:
+    """Return what can be measured, by name."""
+    mask, place = (tensor.to(image.device) for tensor in two_boxes(len(image), image.shape[-1]))
+    label = torch.zeros(len(image), dtype=torch.int64, device=image.device)
+    evaluation = partial(explained_evaluation, model, image, mask, place)
+    return {
+        "plain": partial(model, image),
+        "rollout": partial(AttentionRollout(), model, image),
+        "evaluation": partial(evaluation, []),
+        "with controls": partial(evaluation, [AllOnes(), RandomMap(), CenterGaussian(), ImageIntensity()]),
+        "limit": partial(once_more, model, image, queries_of(model, image)),
+        "relevance": partial(AttentionRelevance().of_label, model, image, label),
+        "grad_cam": partial(GradCAM().of_label, model, image, label),
+        "peer": partial(peer_rollout, model, image),
+    }
+
+
+def queries_of(model: nn.Module, image: Tensor) -> Tensor:
+    """Return noise of the shape of the queries of one block, (B, H, N, d)."""
+    attention = model.blocks[0].attn  # type: ignore[index,union-attr]
+    rows, columns = patch_grid(model, (image.shape[-2], image.shape[-1]))
+    num_tokens = rows * columns + model.num_prefix_tokens  # type: ignore[operator]
+    return torch.randn(len(image), attention.num_heads, num_tokens, attention.head_dim, device=image.device) / 8
+
+
+def show_memory(variants: Mapping[str, Callable[[], object]], queries_and_keys: int) -> None:
+    """Print the time of one run of each variant, and its peak of memory above that of the first one."""
+    print(f"queries and keys of all blocks: {queries_and_keys / 1e6:.0f} MB")
+    first = None
+    next(iter(variants.values()))()  # what the first run allocates stays
+    for name, run in variants.items():
+        forget_peak()
+        start = time.perf_counter()
+        run()
+        seconds = time.perf_counter() - start
+        peak = peak_memory()
+        first = peak if first is None else first
+        above = peak - first
+        print(f"{name}: {seconds:.2f} s, peak {above / 1e6:.0f} MB above, x {above / queries_and_keys:.2f} of them")
+
+
+def forget_peak() -> None:
+    """Make the memory that is held now the peak."""
+    Path("/proc/self/clear_refs").write_text("5")
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_memory() -> int:
+    """Return the most memory that was held since `forget_peak`, in bytes."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 
 
 def two_boxes(batch: int, side: int) -> tuple[Tensor, Tensor]:

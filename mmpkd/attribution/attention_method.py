@@ -21,7 +21,7 @@ class AttentionMethod(AttributionMethod):
         >>> class FirstLayer(AttentionMethod):
         ...     name = "first_layer"
         ...     def token_relevance(self, recorded):
-        ...         return recorded.layers[0][:, 0]  # the row of the class token
+        ...         return recorded.blocks[0].rows(slice(1))[:, 0]  # the row of the class token
         >>> model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1)
         >>> FirstLayer()(model, torch.zeros(1, 3, 32, 32)).shape
         torch.Size([1, 2, 2])

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from mmpkd.attribution.attention_method import AttentionMethod
 from mmpkd.attribution.base import evaluating
 from mmpkd.attribution.layout import architecture, check_supported
-from mmpkd.attribution.recording.attention import RecordedAttention, by_block, record_attention
+from mmpkd.attribution.recording.attention import RecordedAttention, record_attention
+from mmpkd.attribution.recording.blocks import BlockAttention, WholeAttention
 from mmpkd.attribution.recording.calls import attention_calls
-from mmpkd.attribution.recording.row import times
+from mmpkd.attribution.recording.grouping import by_block
+from mmpkd.attribution.recording.queries_keys import QueriesAndKeys
 from mmpkd.attribution.recording.weights import AttentionCall, attention_call, positive_weights
 
 
@@ -37,7 +39,7 @@ class LastLayerAttention(AttentionMethod):
     def token_relevance(self, recorded: RecordedAttention) -> Tensor:
         """Return the attention of the last block, weighted by how much the classifier reads each token, float32 (B, N)."""
         # rows fused by `max` or `min` do not sum to 1
-        relevance = times(recorded.start, recorded.layers[-1])
+        relevance = recorded.blocks[-1].weighted_sum(recorded.start)
         return relevance / relevance.sum(1, keepdim=True)
 
 
@@ -78,21 +80,23 @@ def attention_heads(student: nn.Module, image: Tensor) -> Tensor:
     with evaluating(student), torch.no_grad(), attention_calls(model, on_fused, on_materialised):
         student(image)
     last = by_block(model, recorded.layout, calls)[0][-1]
-    weights = _heads(last[0])  # (B, H, n, N); n = 1 if only the class token attends
+    heads = _heads(last[0])
     layout = recorded.layout
-    if len(last) != 1 or weights.shape[-2] not in (1, layout.num_tokens):
+    num_queries = heads[0].shape[1]  # 1 if only the class token attends
+    if len(last) != 1 or num_queries not in (1, layout.num_tokens):
         raise RuntimeError(
             f"Expected one attention over all tokens in the last block of {architecture(model)} but got {len(last)} of shape "
-            f"{tuple(weights.shape[-2:])}. Use LastLayerAttention."
+            f"{heads[0].shape[1:]}. Use LastLayerAttention."
         )
-    start = recorded.start[:, : weights.shape[-2]]  # (B, n)
-    relevance = torch.einsum("bn,bhnm->bhm", start / start.sum(1, keepdim=True), weights)
+    start = torch.zeros_like(recorded.start)
+    start[:, :num_queries] = recorded.start[:, :num_queries]
+    start /= start.sum(1, keepdim=True)
+    relevance = torch.stack([head.weighted_sum(start) for head in heads], dim=1)  # (B, H, N)
     return relevance[..., layout.num_prefix_tokens :].reshape(*relevance.shape[:2], *layout.grid)
 
 
-def _heads(call: AttentionCall | Tensor) -> Tensor:
-    """Return the attention weights of every head, float32 (B, H, n, m)."""
+def _heads(call: AttentionCall | Tensor) -> list[BlockAttention]:
+    """Return the attention of each head."""
     if isinstance(call, Tensor):
-        return positive_weights(call)
-    with torch.autocast(call.query.device.type, enabled=False):
-        return torch.stack([call.weights(head) for head in range(call.num_heads)], dim=1)
+        return [WholeAttention(weights) for weights in positive_weights(call).unbind(1)]
+    return [QueriesAndKeys(call.head(head), "mean", None) for head in range(call.num_heads)]

@@ -207,16 +207,17 @@ def _pools_prefix(model: nn.Module) -> bool:
     return bool(flag) if flag is not None else model.global_pool == "map"
 
 
-def start_row(layout: TokenLayout, pool: Tensor | None, like: Tensor) -> Tensor:
+def start_row(layout: TokenLayout, pool: Tensor | None, batch_size: int, device: torch.device) -> Tensor:
     """Return the weight of each token in the classifier's input: the row that rollout starts from.
 
     Args:
         layout: The token layout.
         pool: Float (B, n), weights of the attention pooling over the n tokens that it covers, or None if there is none.
-        like: Float (B, N, N), defines batch size, data type and device.
+        batch_size: Number of images B.
+        device: Device of the result.
 
     Returns:
-        Float (B, N); each row sums to 1.
+        Float32 (B, N); each row sums to 1.
 
     Raises:
         RuntimeError: If the model pools by attention but its weights were not recorded.
@@ -224,10 +225,10 @@ def start_row(layout: TokenLayout, pool: Tensor | None, like: Tensor) -> Tensor:
     Example:
         >>> import torch
         >>> layout = TokenLayout(num_prefix_tokens=1, grid=(1, 2), pooling="average", pools_prefix=False)
-        >>> start_row(layout, None, torch.zeros(1, 3, 3))
+        >>> start_row(layout, None, 1, torch.device("cpu"))
         tensor([[0.0000, 0.5000, 0.5000]])
     """
-    start = torch.zeros_like(like[:, 0])  # (B, N)
+    start = torch.zeros(batch_size, layout.num_tokens, device=device)
     first_pooled = 0 if layout.pools_prefix else layout.num_prefix_tokens
     if layout.pooling == "class":
         start[:, 0] = 1

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from mmpkd.attribution.base import ClassAttribution, check_images, differentiating, gradients_of_logit
-from mmpkd.attribution.layout import architecture, check_supported, start_row, token_layout
-from mmpkd.attribution.recording.attention import by_block, square
+from mmpkd.attribution.layout import check_supported, start_row, token_layout
+from mmpkd.attribution.recording.blocks import BlockAttention, WholeAttention
 from mmpkd.attribution.recording.calls import attention_calls
-from mmpkd.attribution.recording.row import first_row, times
-from mmpkd.attribution.recording.weights import AttentionCall, attention_call
+from mmpkd.attribution.recording.grouping import by_block, of_all_tokens
+from mmpkd.attribution.recording.row import first_row
+from mmpkd.attribution.recording.weights import AttentionCall, attention_call, attention_values
 
-# maps the gradient of an attention's activation to the contribution of its weights, (B, n, m)
-Weigh = Callable[[Tensor], Tensor]
+# maps the gradient of an attention's activation to the contributions (B, n, m) of its weights
+Weigh = Callable[[Tensor], BlockAttention]
 
 
 def attention_relevance(
@@ -45,9 +46,8 @@ def attention_relevance(
         tensor([[1., 1.]])
     """
     _check_shapes([tuple(value.shape) for value in attentions], [tuple(value.shape) for value in gradients])
-    contributions = [_contribution(a.float(), g.float()).mean(1) for a, g in zip(attentions, gradients, strict=True)]
-    row = first_row(start, contributions[0])
-    return row + _carried(contributions, row)
+    row = first_row(start, attentions[0])
+    return row + _carried([_of_weights(a, g) for a, g in zip(attentions, gradients, strict=True)], row)
 
 
 class AttentionRelevance(ClassAttribution):
@@ -83,10 +83,10 @@ class AttentionRelevance(ClassAttribution):
             contributions = [weigh(gradient) for weigh, gradient in zip(tape.weigh, gradients, strict=True)]
             blocks, pool = by_block(model, layout, contributions)
             # the outputs of parallel attentions are added, so their contributions are too
-            layers = [square(torch.stack(block).sum(0), layout, architecture(model), rest=0.0) for block in blocks]
+            of_tokens = [of_all_tokens(block, _added, layout, model, rest=0.0) for block in blocks]
             # attention pooling is the last step of the chain, so its contribution is the start row
-            start = start_row(layout, None if pool is None else pool[:, 0], layers[-1])
-            relevance = _carried(layers, start) + (start if pool is not None else 0)  # (B, N)
+            start = start_row(layout, None if pool is None else pool.rows()[:, 0], len(image), image.device)
+            relevance = _carried(of_tokens, start) + (start if pool is not None else 0)  # (B, N)
         return relevance[:, layout.num_prefix_tokens :].reshape(-1, *layout.grid)
 
 
@@ -98,11 +98,11 @@ class _Tape:
         self.weigh: list[Weigh] = []
 
     def on_fused(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Tensor) -> Tensor:
-        self.weigh.append(partial(_weigh_fused, attention_call(*args, **kwargs)))
+        self.weigh.append(partial(_Contributions, attention_call(*args, **kwargs), attention_values(*args, **kwargs)))
         return self._keep(result)
 
     def on_materialised(self, weights: Tensor) -> Tensor:
-        self.weigh.append(partial(_weigh_materialised, weights.detach()))
+        self.weigh.append(partial(_of_weights, weights.detach()))
         return self._keep(weights)
 
     def _keep(self, activation: Tensor) -> Tensor:
@@ -112,36 +112,53 @@ class _Tape:
         return activation
 
 
-def _weigh_fused(call: AttentionCall, gradient: Tensor) -> Tensor:
-    """Return the contribution (B, n, m) of a fused call, given the gradient (B, H, n, e) of its output."""
-    total: Tensor | None = None
-    # head by head: the gradients of all heads, (B, H, n, m), would need a lot of memory
-    for head in range(call.num_heads):
-        of_weights = gradient[:, head].float() @ call.value[:, head].float().transpose(1, 2)  # (B, n, m)
-        part = _contribution(call.weights(head), of_weights)
-        total = part if total is None else total.add_(part)
-    if total is None:
-        raise ValueError("Expected at least one attention head but got none.")
-    return total / call.num_heads
+class _Contributions(BlockAttention):
+    """Contributions of the weights of a fused call, computed when they are read: the mean over heads of max(0, dY/dA * A).
+
+    Args:
+        call: The call.
+        value: Float (B, H, m, e), its values.
+        gradient: Float (B, H, n, e), gradient of its output.
+    """
+
+    def __init__(self, call: AttentionCall, value: Tensor, gradient: Tensor) -> None:
+        super().__init__((len(call.query), call.query.shape[2], call.key.shape[2]), call.query.device, rest=0.0)
+        self._call = call
+        self._value = value
+        self._gradient = gradient
+
+    def rows(self, queries: slice = slice(None)) -> Tensor:
+        """Compute the contributions of some queries, float32 (B, c, m)."""
+        call, gradient = self._call.queries(queries), self._gradient[:, :, queries].float()
+        total = torch.zeros(len(gradient), gradient.shape[2], self.shape[2], device=self.device)
+        # head by head: the gradients of all heads, (B, H, c, m), would need a lot of memory
+        for head in range(call.num_heads):
+            of_weights = gradient[:, head] @ self._value[:, head].float().transpose(1, 2)  # (B, c, m)
+            total += _contribution(call.weights(head), of_weights)
+        return total / call.num_heads
 
 
-def _weigh_materialised(weights: Tensor, gradient: Tensor) -> Tensor:
-    """Return the contribution (B, n, m) of a softmax (B, H, n, m), given its gradient of the same shape."""
-    return _contribution(weights.float(), gradient.float()).mean(1)
+def _of_weights(weights: Tensor, gradient: Tensor) -> BlockAttention:
+    """Return the contributions of a softmax (B, H, n, m), given its gradient of the same shape."""
+    return WholeAttention(_contribution(weights.float(), gradient.float()).mean(1), rest=0.0)
+
+
+def _added(parts: Sequence[Tensor]) -> Tensor:
+    return torch.stack(tuple(parts)).sum(0)
 
 
 def _contribution(weights: Tensor, gradient: Tensor) -> Tensor:
     return (weights * gradient).clamp_min(0)
 
 
-def _carried(contributions: Sequence[Tensor], start: Tensor) -> Tensor:
+def _carried(contributions: Sequence[BlockAttention], start: Tensor) -> Tensor:
     """Return start R - start, the relevance that attention carries, (B, N).
 
     It is computed without the start row, because it may be so small in comparison that rounding would remove it from the sum.
     """
     carried = torch.zeros_like(start)
     for contribution in reversed(contributions):
-        carried = carried + times(start + carried, contribution)
+        carried = carried + contribution.weighted_sum(start + carried)
     return carried
 
 

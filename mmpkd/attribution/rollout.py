@@ -1,11 +1,12 @@
 """Attention rollout."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
 from mmpkd.attribution.attention_method import AttentionMethod
 from mmpkd.attribution.recording.attention import RecordedAttention
+from mmpkd.attribution.recording.blocks import BlockAttention, WholeAttention
 from mmpkd.attribution.recording.row import first_row, times
 from mmpkd.attribution.recording.weights import HeadFusion, check_head_fusion, fuse
 
@@ -49,12 +50,8 @@ def attention_rollout(
     check_head_fusion(head_fusion)
     _check_options(len(attentions), discard_ratio, residual_weight, first_block)
     _check_shapes(attentions)
-    row = first_row(start, attentions[0])  # (B, N)
-    for attention in reversed(attentions[first_block:]):
-        weights = attention.float()  # (B, H, N, N) or (B, N, N)
-        weights = fuse(weights.unbind(1), head_fusion) if weights.ndim == 4 else weights
-        row = _step(row, _discard(weights, discard_ratio), residual_weight)
-    return row
+    blocks = (_fused(attention, head_fusion) for attention in reversed(attentions[first_block:]))
+    return _carried(blocks, first_row(start, attentions[0]), discard_ratio, residual_weight)
 
 
 class AttentionRollout(AttentionMethod):
@@ -95,14 +92,9 @@ class AttentionRollout(AttentionMethod):
 
     def token_relevance(self, recorded: RecordedAttention) -> Tensor:
         """Return the rollout from the classifier to the input tokens, float32 (B, N)."""
-        return attention_rollout(
-            recorded.layers,
-            start=recorded.start,
-            head_fusion=self.head_fusion,
-            discard_ratio=self.discard_ratio,
-            residual_weight=self.residual_weight,
-            first_block=self.first_block,
-        )
+        _check_options(len(recorded.blocks), self.discard_ratio, self.residual_weight, self.first_block)
+        blocks = reversed(recorded.blocks[self.first_block :])
+        return _carried(blocks, recorded.start, self.discard_ratio, self.residual_weight)
 
 
 def _check_options(num_blocks: int, discard_ratio: float, residual_weight: float, first_block: int) -> None:
@@ -126,18 +118,39 @@ def _check_shapes(attentions: Sequence[Tensor]) -> None:
         raise ValueError(f"Expected as many queries as keys but got {num_queries} and {num_keys}.")
 
 
+def _fused(attention: Tensor, head_fusion: HeadFusion) -> BlockAttention:
+    """Return attention (B, H, N, N), or (B, N, N) if it is already fused."""
+    weights = attention.float()
+    return WholeAttention(fuse(weights.unbind(1), head_fusion) if weights.ndim == 4 else weights)
+
+
+def _carried(blocks: Iterable[BlockAttention], row: Tensor, discard_ratio: float, residual_weight: float) -> Tensor:
+    """Multiply rows (B, N) by the normalised matrices of blocks, last block first."""
+    for block in blocks:
+        if block.rows_sum_to_one and not discard_ratio:
+            row = (1 - residual_weight) * block.weighted_sum(row) + residual_weight * row
+        else:
+            row = _step(row, block, discard_ratio, residual_weight)
+    return row
+
+
+def _step(row: Tensor, block: BlockAttention, discard_ratio: float, residual_weight: float) -> Tensor:
+    """Multiply rows (B, N) by the normalised matrix of one block, without forming that matrix."""
+    total = block.rest_of(row)
+    for queries in block.chunks():
+        weights = _discard(block.rows(queries), discard_ratio)  # (B, c, N)
+        # dividing the row by the row sums of the matrix is the same as normalising the matrix
+        row_sum = (1 - residual_weight) * weights.sum(-1) + residual_weight
+        scaled = row[:, queries] / row_sum  # (B, c)
+        total += (1 - residual_weight) * times(scaled, weights)
+        total[:, queries] += residual_weight * scaled
+    return total
+
+
 def _discard(weights: Tensor, discard_ratio: float) -> Tensor:
-    """Return attention (B, N, N) with the smallest weights of each row set to 0."""
+    """Return attention (B, c, N) with the smallest weights of each row set to 0."""
     num_discarded = int(discard_ratio * weights.shape[-1])
     if num_discarded == 0:
         return weights
     smallest = weights.topk(num_discarded, dim=-1, largest=False).indices
     return weights.scatter(-1, smallest, 0)
-
-
-def _step(row: Tensor, weights: Tensor, residual_weight: float) -> Tensor:
-    """Multiply rows (B, N) by the normalised matrix of one block, without forming that matrix."""
-    # dividing the row by the row sums of the matrix is the same as normalising the matrix
-    row_sum = (1 - residual_weight) * weights.sum(-1) + residual_weight  # (B, N)
-    scaled = row / row_sum
-    return (1 - residual_weight) * times(scaled, weights) + residual_weight * scaled

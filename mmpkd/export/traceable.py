@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from mmpkd.attribution import pad_to_patches
 from mmpkd.attribution.layout import check_supported, start_row, token_layout
-from mmpkd.attribution.recording.attention import by_block
 from mmpkd.attribution.recording.calls import attention_calls
+from mmpkd.attribution.recording.grouping import by_block
 from mmpkd.attribution.recording.weights import attention_call, positive_weights
 from mmpkd.students import VisionTransformerStudent
 
@@ -70,7 +70,8 @@ class GreyToLogitsAndRollout(GreyToLogits):
         blocks, pool = by_block(model, layout, calls)
         layers = [torch.stack(block).mean(0) for block in blocks]  # each (B, N, N)
         _check_square(layers, layout.num_tokens)
-        row = start_row(layout, None if pool is None else pool.mean(1), layers[-1])
+        last = layers[-1]
+        row = start_row(layout, None if pool is None else pool.mean(1), last.shape[0], last.device)
         for layer in reversed(layers):
             row = (row + torch.bmm(row[:, None], layer)[:, 0]) / 2  # rows of a softmax sum to 1
         return logits, row[:, layout.num_prefix_tokens :].reshape(-1, *layout.grid)

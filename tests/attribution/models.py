@@ -8,6 +8,8 @@ import torch
 from timm.models.vision_transformer import ParallelScalingBlock, ParallelThingsBlock
 from torch import Tensor, nn
 
+from mmpkd.attribution import RecordedAttention
+
 _SMALL: dict[str, Any] = {"embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": 3, "pretrained": False}
 # name of the layout -> (timm name, image size, further arguments, prefix tokens, pooling)
 LAYOUTS: dict[str, tuple[str, tuple[int, int], dict[str, Any], int, str]] = {
@@ -101,3 +103,13 @@ def start_of(layout: str, model: nn.Module, image: Tensor, num_tokens: int) -> T
     else:
         row[prefix:] = 1 / (num_tokens - prefix)
     return row.expand(len(image), -1)
+
+
+def whole_layers(recorded: RecordedAttention) -> list[Tensor]:
+    """Return the attention (B, N, N) of every block; tokens that are no queries attend to themselves."""
+    layers = []
+    for block in recorded.blocks:
+        layer = torch.eye(recorded.layout.num_tokens).repeat(block.shape[0], 1, 1)
+        layer[:, : block.shape[1]] = block.rows()
+        layers.append(layer)
+    return layers

@@ -20,7 +20,7 @@ from mmpkd.attribution import (
 )
 from mmpkd.attribution.recording.weights import HeadFusion, attention_call, call_weights
 from mmpkd.students import VisionTransformerStudent
-from tests.attribution.models import LAYOUTS, build, image_for, unfused_attention
+from tests.attribution.models import LAYOUTS, build, image_for, unfused_attention, whole_layers
 
 
 def _state(model: nn.Module) -> list[tuple[bool, object, int, int]]:
@@ -48,11 +48,11 @@ def test_recording_changes_nothing(layout: str) -> None:
 def test_layers_equal_the_materialised_softmax(layout: str) -> None:
     model, image = build(layout), image_for(layout)
     recorded = record_attention(model, image)
-    assert len(recorded.layers) == 3
+    assert len(recorded.blocks) == 3
     expected = [attention.mean(1) for attention in unfused_attention(model, image)]
     if LAYOUTS[layout][4] == "class":
         expected[-1][:, 1:] = torch.eye(expected[-1].shape[-1])[1:]  # the head does not read what these rows gave
-    for layer, reference in zip(recorded.layers, expected, strict=True):
+    for layer, reference in zip(whole_layers(recorded), expected, strict=True):
         torch.testing.assert_close(layer.double(), reference, atol=1e-5, rtol=0)
         torch.testing.assert_close(layer.sum(-1), torch.ones_like(layer[..., 0]))
 
@@ -67,7 +67,7 @@ def test_head_fusion_with_and_without_fused_attention(fusion: HeadFusion, fused_
     for module in model.modules():
         if hasattr(module, "fused_attn"):
             module.fused_attn = fused_attn  # type: ignore[assignment]
-    for layer, reference in zip(record_attention(model, image, fusion).layers, expected, strict=True):
+    for layer, reference in zip(whole_layers(record_attention(model, image, fusion)), expected, strict=True):
         torch.testing.assert_close(layer.double(), reference, atol=1e-5, rtol=0)
 
 
@@ -75,13 +75,16 @@ def _fuse(attention: Tensor, fusion: HeadFusion) -> Tensor:
     return {"mean": attention.mean(1), "max": attention.amax(1), "min": attention.amin(1)}[fusion]
 
 
-def test_rows_select_samples() -> None:
-    model, image = build("beit"), image_for("beit", 4)
+@pytest.mark.parametrize("layout", ["beit", "class_token"])
+def test_rows_select_samples(layout: str) -> None:
+    model, image = build(layout), image_for(layout, 4)
     rows = torch.tensor([3, 1])
     with torch.no_grad(), AttentionRecorder(model, rows=rows) as recorder:
         model(image)
-    for layer, expected in zip(recorder.result((48, 48)).layers, record_attention(model, image).layers, strict=True):
+    recorded, of_all = recorder.result((48, 48)), record_attention(model, image)
+    for layer, expected in zip(whole_layers(recorded), whole_layers(of_all), strict=True):
         torch.testing.assert_close(layer, expected[rows])
+    assert torch.equal(AttentionRollout().heatmap(recorded), AttentionRollout().heatmap(of_all)[rows])
 
 
 def test_state_is_restored_after_an_exception() -> None:
@@ -171,7 +174,7 @@ def test_autocast_records_in_float32() -> None:
         recorded = record_attention(model, image)
         heatmaps = [AttentionRollout()(model, image), LastLayerAttention()(model, image)]
     assert [heatmap.dtype for heatmap in heatmaps] == [torch.float32] * 2
-    for layer, reference in zip(recorded.layers, expected.layers, strict=True):
+    for layer, reference in zip(whole_layers(recorded), whole_layers(expected), strict=True):
         assert layer.dtype == torch.float32
         torch.testing.assert_close(layer.sum(-1), torch.ones_like(layer[..., 0]))
         # the model itself is in bfloat16 and its peaked logits with it; the weights stay close on average
@@ -226,7 +229,7 @@ def test_recording_inside_another_mode_leaves_it_in_place() -> None:
             model(image)
         model.norm(torch.zeros(1, 32))  # type: ignore[operator]
     assert counts[0] > 0
-    mean, largest = inner.result((48, 48)).layers, outer.result((48, 48)).layers
+    mean, largest = whole_layers(inner.result((48, 48))), whole_layers(outer.result((48, 48)))
     assert all((high >= low - 1e-6).all() for high, low in zip(largest, mean, strict=True))
 
 

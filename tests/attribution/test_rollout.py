@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mmpkd.attribution import AttentionRollout, LastLayerAttention, attention_rollout, record_attention
 from mmpkd.attribution.recording.weights import HeadFusion
-from tests.attribution.models import LAYOUTS, build, image_for, start_of, unfused_attention
+from tests.attribution.models import LAYOUTS, build, image_for, start_of, unfused_attention, whole_layers
 
 
 def _random_attention(seed: int, blocks: int = 3, heads: int = 2, tokens: int = 5) -> list[Tensor]:
@@ -166,6 +166,6 @@ def test_bfloat16_attention_is_multiplied_in_float32() -> None:
 def test_class_rollout_of_a_model_uses_its_options() -> None:
     model, image = build("class_token"), image_for("class_token")
     recorded = record_attention(model, image)
-    expected = attention_rollout(recorded.layers, start=recorded.start, residual_weight=0.1, first_block=2)
+    expected = attention_rollout(whole_layers(recorded), start=recorded.start, residual_weight=0.1, first_block=2)
     heatmap = AttentionRollout(residual_weight=0.1, first_block=2)(model, image)
-    assert torch.equal(heatmap.flatten(1), expected[:, 1:])
+    torch.testing.assert_close(heatmap.flatten(1), expected[:, 1:], atol=1e-6, rtol=0)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmpkd.attribution import AttentionRollout, LastLayerAttention, RecordedAttention, TokenLayout, attention_relevance
+from mmpkd.attribution.recording.blocks import WholeAttention
 from mmpkd.metrics import (
     ContrastToNoise,
     HeatmapPairs,
@@ -184,7 +185,8 @@ class NoMatrixProducts(TorchDispatchMode):
 def test_no_precision_setting_of_matrix_products_reaches_a_score() -> None:
     heatmap, mask = torch.rand(2, 3, 3), torch.rand(2, 12, 12) < 0.5
     attention = torch.rand(2, 4, 10, 10)
-    recorded = RecordedAttention((attention[:, 0],) * 2, attention[:, 0, 0], TokenLayout(1, (3, 3), "class", False))
+    block = WholeAttention(attention[:, 0])
+    recorded = RecordedAttention((block, block), attention[:, 0, 0], TokenLayout(1, (3, 3), "class", False))
     with pytest.raises(AssertionError), NoMatrixProducts():
         heatmap @ heatmap
     with NoMatrixProducts():

@@ -1,11 +1,11 @@
 """Recording the attention of an unmodified timm transformer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +13,16 @@ from torch import Tensor, nn
 from mmpkd.attribution.base import check_images, evaluating
 from mmpkd.attribution.layout import (
     TokenLayout,
-    architecture,
     check_supported,
     num_read_tokens,
     start_row,
     token_layout,
 )
+from mmpkd.attribution.recording.blocks import BlockAttention, WholeAttention
 from mmpkd.attribution.recording.calls import attention_calls, attentions_per_block
+from mmpkd.attribution.recording.grouping import by_block, of_all_tokens
+from mmpkd.attribution.recording.log_sum_exp import LogSumExpOfFused
+from mmpkd.attribution.recording.queries_keys import QueriesAndKeys
 from mmpkd.attribution.recording.weights import (
     HeadFusion,
     attention_call,
@@ -29,28 +32,28 @@ from mmpkd.attribution.recording.weights import (
     positive_weights,
 )
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True)
 class RecordedAttention:
     """Attention of one forward pass.
 
     Attributes:
-        layers: One float32 tensor (B, N, N) per block, first block first; queries are rows, entries >= 0. In the last block,
-            rows that the classifier does not read are not recorded; they are rows of the identity.
+        blocks: The attention of each block, first block first. Fused attention is kept as queries and keys, and its weights are
+            computed when they are read. Attention with a mask or a bias, and attention that is not fused, is kept as weights
+            (B, N, N). In the last block, only tokens that the classifier reads are queries.
         start: Float32 (B, N), weight of each token after the last block in the classifier's input.
         layout: Layout of the N tokens.
 
     Example:
         >>> import torch
         >>> layout = TokenLayout(num_prefix_tokens=1, grid=(1, 2), pooling="class", pools_prefix=False)
-        >>> recorded = RecordedAttention((torch.eye(3)[None],), torch.tensor([[1.0, 0.0, 0.0]]), layout)
+        >>> block = WholeAttention(torch.eye(3)[None])
+        >>> recorded = RecordedAttention((block,), torch.tensor([[1.0, 0.0, 0.0]]), layout)
         >>> recorded.layout.num_tokens
         3
     """
 
-    layers: tuple[Tensor, ...]
+    blocks: tuple[BlockAttention, ...]
     start: Tensor
     layout: TokenLayout
 
@@ -74,8 +77,8 @@ class AttentionRecorder:
         >>> model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1)
         >>> with AttentionRecorder(model) as recorder:
         ...     logits = model(torch.zeros(1, 3, 32, 32))
-        >>> recorder.result((32, 32)).layers[0].shape
-        torch.Size([1, 5, 5])
+        >>> recorder.result((32, 32)).blocks[0].shape  # the classifier reads the class token
+        (1, 1, 5)
     """
 
     def __init__(self, student: nn.Module, head_fusion: HeadFusion = "mean", rows: Tensor | None = None) -> None:
@@ -86,12 +89,14 @@ class AttentionRecorder:
         counts = attentions_per_block(self._model)
         self._first_of_last_block = sum(counts[:-1])
         self._num_read = num_read_tokens(self._model)
-        self._calls: list[Tensor] = []
+        self._calls: list[BlockAttention] = []
+        self._log_sum_exp = LogSumExpOfFused()
         self._stack = ExitStack()
 
     def __enter__(self) -> "AttentionRecorder":
         self._calls.clear()
-        self._stack.enter_context(attention_calls(self._model, self._on_fused_call, self._on_materialised))
+        calls = attention_calls(self._model, self._on_fused_call, self._on_materialised, lambda: self._log_sum_exp)
+        self._stack.enter_context(calls)
         return self
 
     def __exit__(
@@ -110,23 +115,34 @@ class AttentionRecorder:
         """
         layout = token_layout(self._model, size)
         blocks, pool = by_block(self._model, layout, self._calls)
-        layers = tuple(square(fuse(block, self._head_fusion), layout, architecture(self._model)) for block in blocks)
-        start = start_row(layout, None if pool is None else _shares(pool), layers[-1])
-        return RecordedAttention(layers, start, layout)
+        join = partial(fuse, head_fusion=self._head_fusion)
+        of_tokens = tuple(of_all_tokens(block, join, layout, self._model) for block in blocks)
+        last = of_tokens[-1]
+        start = start_row(layout, None if pool is None else _shares(pool.rows()), last.shape[0], last.device)
+        return RecordedAttention(of_tokens, start, layout)
 
     def _on_fused_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Tensor) -> Tensor:
         call = attention_call(*args, **kwargs)
+        log_sum_exp = self._log_sum_exp.take()
         if self._rows is not None:
             call = call.take(self._rows)
+            log_sum_exp = None if log_sum_exp is None else log_sum_exp[self._rows]
         # in the last block, only the rows of tokens that the classifier reads matter
         if len(self._calls) >= self._first_of_last_block and self._num_read is not None:
-            call = call.first_queries(self._num_read)
-        self._calls.append(call_weights(call, self._head_fusion))
+            read = slice(self._num_read)
+            call = call.queries(read)
+            log_sum_exp = None if log_sum_exp is None else log_sum_exp[:, :, read]
+        # a bias for every pair of tokens is as large as the weights, so that keeping queries and keys would save nothing
+        self._calls.append(
+            QueriesAndKeys(call, self._head_fusion, log_sum_exp)
+            if call.mask is None
+            else WholeAttention(call_weights(call, self._head_fusion))
+        )
         return result
 
     def _on_materialised(self, weights: Tensor) -> Tensor:
         heads = positive_weights(weights if self._rows is None else weights[self._rows])
-        self._calls.append(fuse(heads.unbind(1), self._head_fusion))
+        self._calls.append(WholeAttention(fuse(heads.unbind(1), self._head_fusion)))
         return weights
 
 
@@ -146,7 +162,7 @@ def record_attention(student: nn.Module, image: Tensor, head_fusion: HeadFusion 
         >>> import torch
         >>> model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=2)
         >>> recorded = record_attention(model, torch.zeros(1, 3, 32, 32))
-        >>> len(recorded.layers), recorded.layers[0].shape  # 2 x 2 patches and the class token
+        >>> len(recorded.blocks), recorded.blocks[0].rows().shape  # 2 x 2 patches and the class token
         (2, torch.Size([1, 5, 5]))
     """
     check_images(image)
@@ -160,67 +176,3 @@ def _shares(pool: Tensor) -> Tensor:
     # the maximum or minimum over heads does not sum to 1
     row = pool.sum(1)
     return row / row.sum(1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-
-
-def by_block(model: nn.Module, layout: TokenLayout, calls: Sequence[T]) -> tuple[list[list[T]], T | None]:
-    """Group the recorded attention calls by block.
-
-    Args:
-        model: The timm transformer.
-        layout: Its token layout.
-        calls: One item per attention call, in the order of the calls.
-
-    Returns:
-        The items of each block, and the item of the attention pooling, or None if there is none.
-
-    Raises:
-        RuntimeError: If the calls are not the attentions of exactly one forward pass.
-    """
-    counts = attentions_per_block(model)
-    expected = sum(counts) + (layout.pooling == "attention")
-    if len(calls) != expected:
-        raise RuntimeError(
-            f"Expected {expected} attention calls in one forward pass of {architecture(model)} but recorded {len(calls)}. "
-            "Record one pass at a time. Differential attention, and attention that is not one of timm's modules, cannot be "
-            "recorded."
-        )
-    remaining = iter(calls)
-    blocks = [list(islice(remaining, count)) for count in counts]
-    return blocks, next(remaining, None)
-
-
-def square(weights: Tensor, layout: TokenLayout, name: str, rest: float = 1.0) -> Tensor:
-    """Extend an attention to all tokens.
-
-    In CaiT, the first blocks compute attention among patches only, and the last ones from the class token to all tokens. The
-    tokens that a block leaves out attend to themselves.
-
-    Args:
-        weights: Float (B, n, m).
-        layout: Layout of the N tokens.
-        name: Name of the model, for the error message.
-        rest: Weight with which tokens that are left out attend to themselves.
-
-    Returns:
-        Float (B, N, N).
-
-    Raises:
-        RuntimeError: If the attention covers other tokens, as windowed attention does.
-    """
-    prefix = layout.num_prefix_tokens
-    num_tokens = layout.num_tokens
-    shape = tuple(weights.shape[1:])
-    if shape == (num_tokens, num_tokens):
-        return weights
-    is_prefix = shape[0] in (1, 2) and shape[1] == num_tokens
-    if shape != (layout.num_patches, layout.num_patches) and not is_prefix:
-        raise RuntimeError(
-            f"Expected attention over {num_tokens} tokens ({prefix} prefix tokens and {layout.grid[0]} x {layout.grid[1]} "
-            f"patches) but got {shape} from {name}. Windowed or reduced attention has no attention map."
-        )
-    whole = rest * torch.eye(num_tokens, dtype=weights.dtype, device=weights.device).repeat(len(weights), 1, 1)
-    if is_prefix:
-        whole[:, : shape[0]] = weights
-    else:
-        whole[:, prefix:, prefix:] = weights
-    return whole

@@ -6,7 +6,7 @@ bias. If attention is not fused (CaiT, or fused attention switched off), the sof
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -21,7 +21,12 @@ OnMaterialised = Callable[[Tensor], Tensor]
 
 
 @contextmanager
-def attention_calls(model: nn.Module, on_fused: OnFused, on_materialised: OnMaterialised) -> Iterator[None]:
+def attention_calls(
+    model: nn.Module,
+    on_fused: OnFused,
+    on_materialised: OnMaterialised,
+    around_fused: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Iterator[None]:
     """Call a function for every attention of a model, in the order in which they run.
 
     All hooks are removed on exit, also after an error.
@@ -31,6 +36,7 @@ def attention_calls(model: nn.Module, on_fused: OnFused, on_materialised: OnMate
         on_fused: Receives the arguments, keyword arguments and result of a fused call, and returns the result to use instead.
         on_materialised: Receives the softmax (B, H, n, m) of an attention that is not fused, and returns the softmax to use
             instead.
+        around_fused: Returns a context in which a fused call runs.
     """
 
     def before_dropout(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -43,7 +49,7 @@ def attention_calls(model: nn.Module, on_fused: OnFused, on_materialised: OnMate
             dropout = getattr(module, "attn_drop", None)
             if isinstance(dropout, nn.Module):
                 stack.callback(dropout.register_forward_pre_hook(before_dropout).remove)
-        stack.enter_context(_FusedAttentionMode(on_fused))
+        stack.enter_context(_FusedAttentionMode(on_fused, around_fused))
         yield
 
 
@@ -75,9 +81,10 @@ def _num_attentions(block: nn.Module) -> int:
 class _FusedAttentionMode(TorchFunctionMode):
     """Runs every function unchanged, and passes fused attention calls to an observer."""
 
-    def __init__(self, observe: OnFused) -> None:
+    def __init__(self, observe: OnFused, around: Callable[[], AbstractContextManager[object]]) -> None:
         super().__init__()
         self._observe = observe
+        self._around = around
 
     def __torch_function__(
         self,
@@ -87,5 +94,8 @@ class _FusedAttentionMode(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         del types
-        result = func(*args, **(kwargs or {}))
-        return self._observe(args, kwargs or {}, result) if func is F.scaled_dot_product_attention else result
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        with self._around():
+            result = func(*args, **(kwargs or {}))
+        return self._observe(args, kwargs or {}, result)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -35,19 +35,17 @@ def fuse(parts: Sequence[Tensor], head_fusion: HeadFusion) -> Tensor:
 
 @dataclass(frozen=True)
 class AttentionCall:
-    """Arguments of a call of `F.scaled_dot_product_attention`.
+    """Arguments of a call of `F.scaled_dot_product_attention` that its weights depend on.
 
     Attributes:
         query: Float (B, H, n, d).
         key: Float (B, H, m, d).
-        value: Float (B, H, m, e).
         mask: Additive float32 (B or 1, H or 1, n or 1, m), or None.
         scale: Factor of the dot products of queries and keys.
     """
 
     query: Tensor
     key: Tensor
-    value: Tensor
     mask: Tensor | None
     scale: float
 
@@ -61,13 +59,20 @@ class AttentionCall:
         # a mask with one row is shared by all samples
         shared = self.mask is None or len(self.mask) < len(self.query)
         mask = self.mask if shared or self.mask is None else self.mask[rows]
-        return AttentionCall(self.query[rows], self.key[rows], self.value[rows], mask, self.scale)
+        return AttentionCall(self.query[rows], self.key[rows], mask, self.scale)
 
-    def first_queries(self, num_queries: int) -> "AttentionCall":
-        """Return the call restricted to the first queries of each sample."""
+    def queries(self, queries: slice) -> "AttentionCall":
+        """Return the call restricted to some queries of each sample."""
         shared = self.mask is None or self.mask.shape[2] == 1
-        mask = self.mask if shared or self.mask is None else self.mask[:, :, :num_queries]
-        return AttentionCall(self.query[:, :, :num_queries], self.key, self.value, mask, self.scale)
+        mask = self.mask if shared or self.mask is None else self.mask[:, :, queries]
+        return AttentionCall(self.query[:, :, queries], self.key, mask, self.scale)
+
+    def head(self, head: int) -> "AttentionCall":
+        """Return the call restricted to one head."""
+        one = slice(head, head + 1)
+        shared = self.mask is None or self.mask.shape[1] == 1
+        mask = self.mask if shared or self.mask is None else self.mask[:, one]
+        return AttentionCall(self.query[:, one], self.key[:, one], mask, self.scale)
 
     def weights(self, head: int) -> Tensor:
         """Return the attention weights of one head, float32 (B, n, m); each row sums to 1."""
@@ -94,16 +99,20 @@ def attention_call(
     Raises:
         ValueError: If the attention is causal or heads share keys (grouped queries).
     """
-    del dropout_p
+    del value, dropout_p
     if is_causal or enable_gqa:
         raise ValueError(
             f"Expected attention without a causal mask and without grouped queries, as in vision transformers, but got "
             f"is_causal={is_causal} and enable_gqa={enable_gqa}."
         )
     mask = None if attn_mask is None else _additive(attn_mask)
-    return AttentionCall(
-        query.detach(), key.detach(), value.detach(), mask, query.shape[-1] ** -0.5 if scale is None else scale
-    )
+    return AttentionCall(query.detach(), key.detach(), mask, query.shape[-1] ** -0.5 if scale is None else scale)
+
+
+def attention_values(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """Return the values (B, H, m, e) in the arguments of `F.scaled_dot_product_attention`."""
+    del query, key, args, kwargs
+    return value.detach()
 
 
 def call_weights(call: AttentionCall, head_fusion: HeadFusion = "mean") -> Tensor:
