@@ -10,7 +10,7 @@ single run come first; with `--repeats 0` they are all that is shown. Linux only
 - `rollout`: attention rollout of the batch.
 - `evaluation`: one forward pass with everything that LocalizationMonitor adds in an epoch of a fit: rollout and last-layer
   attention, nine scores each, against two ROIs an image.
-- `with controls`: the same with the four maps that see no student, which a fit scores in its first epoch only, and a test once.
+- `with baseline maps`: the same with four baseline maps, which a fit scores in its first epoch only, and a test once.
 - `peer`: rollout as in jacobgil/vit-explain, its published algorithm (mean fusion, nothing discarded) written down for a
   batch: fused attention off, hooks on the softmax, all heads of all blocks kept, products of whole N x N matrices; with the
   division by row sums that it lacks.
@@ -130,7 +130,7 @@ def variants_of(model: nn.Module, image: Tensor) -> dict[str, Callable[[], objec
         "plain": partial(model, image),
         "rollout": partial(AttentionRollout(), model, image),
         "evaluation": partial(evaluation, []),
-        "with controls": partial(evaluation, [AllOnes(), RandomMap(), CenterGaussian(), ImageIntensity()]),
+        "with baseline maps": partial(evaluation, [AllOnes(), RandomMap(), CenterGaussian(), ImageIntensity()]),
         "limit": partial(once_more, model, image, queries_of(model, image)),
         "relevance": partial(AttentionRelevance().of_label, model, image, label),
         "grad_cam": partial(GradCAM().of_label, model, image, label),

@@ -18,7 +18,7 @@ OWN_COMMANDS = {
     "plan": "mmpkd.commands.plan",
     "prepare": "mmpkd.commands.prepare",
     "study": "mmpkd.commands.study",
-    "targets": "mmpkd.commands.targets",
+    "targets": "mmpkd.commands.targets.command",
     "teacher-card": "mmpkd.commands.teacher_card",
 }
 COMMANDS = (*LIGHTNING_COMMANDS, *OWN_COMMANDS)

@@ -1,4 +1,4 @@
-"""What a run is computed on, in words that a reader can compare times with."""
+"""The name of the hardware that a run is computed on, so that times can be compared."""
 
 import platform
 from pathlib import Path

@@ -23,7 +23,7 @@ _KEY = "mmpkd"
 
 @dataclass(frozen=True)
 class ExportRecord:
-    """What an exported folder says under `mmpkd` in its `config.json`.
+    """The entry `mmpkd` in the `config.json` of an exported folder.
 
     Attributes:
         version: Version of the package that exported it.

@@ -17,7 +17,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
-    from mmpkd.commands.stored_targets import ACTIONS
+    from mmpkd.commands.targets.stored_targets import ACTIONS
 
     return ACTIONS[options.action](options, overrides)
 

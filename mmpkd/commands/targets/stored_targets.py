@@ -41,8 +41,8 @@ def cross_fit(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Train a teacher for each fold of patients. The targets of a patient come from the teacher that did not see it."""
     # only this action needs a trainer
     from mmpkd.cli.quick import main as lightning
-    from mmpkd.commands.fold_check import check_fold_runs
     from mmpkd.commands.processes.run import run_lightning
+    from mmpkd.commands.targets.fold_check import check_fold_runs
 
     _must_be_new(options.out)
     runs = fold_runs(options.config, options.out, options.folds, overrides)

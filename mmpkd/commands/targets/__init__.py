@@ -1,0 +1,1 @@
+"""Targets of teachers, stored for the training of students."""
