@@ -228,7 +228,7 @@ def start_row(layout: TokenLayout, pool: Tensor | None, batch_size: int, device:
         >>> start_row(layout, None, 1, torch.device("cpu"))
         tensor([[0.0000, 0.5000, 0.5000]])
     """
-    start = torch.zeros(batch_size, layout.num_tokens, device=device)
+    start = torch.zeros(batch_size, layout.num_tokens, dtype=torch.float32, device=device)
     first_pooled = 0 if layout.pools_prefix else layout.num_prefix_tokens
     if layout.pooling == "class":
         start[:, 0] = 1

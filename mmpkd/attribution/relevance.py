@@ -130,7 +130,7 @@ class _Contributions(BlockAttention):
     def rows(self, queries: slice = slice(None)) -> Tensor:
         """Compute the contributions of some queries, float32 (B, c, m)."""
         call, gradient = self._call.queries(queries), self._gradient[:, :, queries].float()
-        total = torch.zeros(len(gradient), gradient.shape[2], self.shape[2], device=self.device)
+        total = torch.zeros(len(gradient), gradient.shape[2], self.shape[2], dtype=torch.float32, device=self.device)
         # head by head: the gradients of all heads, (B, H, c, m), would need a lot of memory
         for head in range(call.num_heads):
             of_weights = gradient[:, head] @ self._value[:, head].float().transpose(1, 2)  # (B, c, m)

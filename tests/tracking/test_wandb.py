@@ -372,7 +372,7 @@ def test_the_answer_of_a_study_is_a_run_of_its_own(tmp_path: Path, monkeypatch: 
     # the address of a service that an earlier test ended
     monkeypatch.delenv("WANDB_SERVICE", raising=False)
     wandb.teardown()
-    plan = load_plan(write_study(tmp_path, (0, 1)))
+    plan = load_plan(write_study(tmp_path, (0, 1, 2)))
     finished = run_all(plan_runs(plan, tmp_path / "out", plan.seeds, ()), InThisProcess(FakeCommandLine())).finished
     (finished[0].folder / "config.yaml").write_text("run: {wandb: offline, project: lungs, tags: [t]}\n")
     sentence, _ = write_report(plan, tmp_path / "out", plan.seeds, finished, ())

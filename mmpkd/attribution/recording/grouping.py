@@ -73,6 +73,6 @@ def of_all_tokens(
             f"{layout.grid[0]} x {layout.grid[1]} patches) but got {shape} from {architecture(model)}. Windowed or reduced "
             "attention has no attention map."
         )
-    whole = rest * torch.eye(layout.num_tokens, device=block.device).repeat(block.shape[0], 1, 1)
+    whole = rest * torch.eye(layout.num_tokens, dtype=torch.float32, device=block.device).repeat(block.shape[0], 1, 1)
     whole[:, layout.num_prefix_tokens :, layout.num_prefix_tokens :] = block.rows()
     return WholeAttention(whole)

@@ -67,7 +67,7 @@ def sums_of_exponentials(call: AttentionCall, shift: Tensor) -> Tensor:
     factor = math.log2(math.e)
     query, key, shift = call.query.flatten(0, 1), call.key.flatten(0, 1), factor * shift.flatten(0, 1)
     num_pairs, num_queries, num_keys = len(query), query.shape[1], key.shape[1]
-    total = torch.zeros(num_pairs, num_keys, device=query.device)
+    total = torch.zeros(num_pairs, num_keys, dtype=torch.float32, device=query.device)
     # small matrices of several heads together, or some rows of a large one
     step = max(1, min(num_queries, _TILE // num_keys))
     together = max(1, _TILE // (step * num_keys))

@@ -21,7 +21,7 @@ def first_row(start: Tensor | None, like: Tensor) -> Tensor:
     """
     shape = (len(like), like.shape[-1])
     if start is None:
-        start = torch.zeros(shape, device=like.device)
+        start = torch.zeros(shape, dtype=torch.float32, device=like.device)
         start[:, 0] = 1
     if tuple(start.shape) not in (shape, shape[1:]):
         raise ValueError(f"Expected `start` of shape {shape} or {shape[1:]} but got {tuple(start.shape)}.")
