@@ -3,17 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_modules.files.array_file import damaged, read_arrays
 from data_modules.files.atomic import replacing
+from mmpkd.records.unit import UNITS, Unit
 
-# what is scored: the region of a finding, or the union of an image's regions
-Unit = Literal["finding", "image"]
-UNITS: tuple[Unit, ...] = ("finding", "image")
 _MAP = "map/"
 _AREA = "top_area/"
 

@@ -15,7 +15,8 @@ from data_modules.images.regions import BoxRegion, Roi
 from data_modules.split import Split
 from mmpkd.metrics import HeatmapPairs, IoU, PointingGame, Rois, patch_ceiling
 from mmpkd.records import RunFolder
-from mmpkd.records.map_file import MapFile, Unit, write_maps
+from mmpkd.records.map_file import MapFile, write_maps
+from mmpkd.records.unit import Unit
 from mmpkd.study.analysis.run_tables import RunTables, read_run
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.run import Run

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from mmpkd.records import Lineage, TrainingRecord
+from mmpkd.records.unit import Unit
 from mmpkd.statistics.hypotheses import gated, holm
 from mmpkd.statistics.looks import look_levels
 from mmpkd.study.analysis.comparison import Compared, compare
 from mmpkd.study.analysis.conclusions import conclude
 from mmpkd.study.analysis.progress import Progress
 from mmpkd.study.analysis.run_tables import tables_by_arm
-from mmpkd.study.plan.questions import Average, Comparison, Unit
+from mmpkd.study.plan.questions import Average, Comparison
 from mmpkd.study.plan.study_plan import Arm, StudyPlan
 from mmpkd.study.report.answer import answer
 from tests.study.tables import finished_runs

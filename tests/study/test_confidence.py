@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mmpkd.records.unit import Unit
 from mmpkd.study.analysis.comparison import compare
 from mmpkd.study.analysis.confidence import confidence_in, logits
-from mmpkd.study.plan.questions import Comparison, Unit
+from mmpkd.study.plan.questions import Comparison
 from tests.study.tables import LABELS, finished_runs
 
 

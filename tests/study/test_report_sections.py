@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from mmpkd.numerics.hardware import processor
+from mmpkd.records.unit import Unit
 from mmpkd.study.analysis.run_tables import RunTables, read_run
 from mmpkd.study.analysis.scores import results_table
 from mmpkd.study.execution.run import is_finished
 from mmpkd.study.plan.domains import domains
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
-from mmpkd.study.plan.questions import Measure, Unit
+from mmpkd.study.plan.questions import Measure
 from mmpkd.study.report.figures import with_own_ids
 from mmpkd.study.report.sections.auroc import auroc_part
 from mmpkd.study.report.sections.faithfulness import faithfulness

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from mmpkd.callbacks.tables import all_gather, run_folder, tested_checkpoint
 from mmpkd.metrics import HeatmapPairs, IoU, RoiMetric
-from mmpkd.records.map_file import MapFile, Unit, write_maps
+from mmpkd.records.map_file import MapFile, write_maps
 from mmpkd.records.roi_table import PAIR
+from mmpkd.records.unit import Unit
 
 Columns = Mapping[str, Tensor | Sequence[str]]
 

@@ -10,10 +10,10 @@ import pandas as pd
 from mmpkd.records import RunState, TestRecord
 from mmpkd.records.roi_table import check_unions
 from mmpkd.records.tables import read_table
+from mmpkd.records.unit import Unit
 from mmpkd.study.execution.command import RunCommand
 from mmpkd.study.execution.run import Run
 from mmpkd.study.plan.errors import StudyError
-from mmpkd.study.plan.questions import Unit
 
 Unlike = Literal["training data or privileged input", "number of steps", "code"]
 

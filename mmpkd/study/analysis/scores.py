@@ -11,10 +11,10 @@ from torch import Tensor
 
 from mmpkd.metrics.classification import auroc, average_precision, expected_calibration_error
 from mmpkd.records.roi_table import score_columns
+from mmpkd.records.unit import UNITS, Unit
 from mmpkd.statistics.arrays import Floats
 from mmpkd.study.analysis.pairing import stacked_predictions, targets_of
 from mmpkd.study.analysis.run_tables import RunTables
-from mmpkd.study.plan.questions import UNITS, Unit
 
 ALL = "all"
 # chance levels; for the other scores, it is that of an all-ones map, which is the share of the image that the ROI takes

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, get_args
+from typing import Literal
 
+from mmpkd.records.unit import Unit
 from mmpkd.study.plan.errors import StudyError
 
 Contrast = Literal["domain", "form", "interaction"]
-Unit = Literal["finding", "image"]
-UNITS: tuple[Unit, ...] = get_args(Unit)
 Average = Literal["patients", "findings"]
 REFERENCE = "reference"
 

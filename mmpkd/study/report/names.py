@@ -1,10 +1,11 @@
 """The report's names for scores, baseline maps and methods."""
 
 from mmpkd.attribution import BASELINE_MAPS
+from mmpkd.records.unit import Unit
 from mmpkd.statistics.effects import IntervalMethod
 from mmpkd.statistics.estimands import Average
 from mmpkd.statistics.recognition import GUARD, Beyond
-from mmpkd.study.plan.questions import Measure, Unit
+from mmpkd.study.plan.questions import Measure
 
 BASELINE_TITLES = {kind.name: kind().title for kind in BASELINE_MAPS}
 SCORE_NAMES = {

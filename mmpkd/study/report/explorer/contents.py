@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import matplotlib
 import numpy as np
 
-from mmpkd.records.map_file import Unit
+from mmpkd.records.unit import Unit
 from mmpkd.study.report.explorer.blocks import Blocks, different_rows
 from mmpkd.study.report.explorer.contract import BASELINES, UNKNOWN, Declared, Meta, MethodMeta, RunMeta, UnitMeta
 from mmpkd.study.report.explorer.images import IMAGE_TYPE, NoExplorerError, ScoredImage, ScoredImages

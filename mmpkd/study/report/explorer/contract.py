@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from mmpkd.records.map_file import Unit
+from mmpkd.records.unit import Unit
 
 FORMAT = 1
 # stands for all runs: baseline maps are the same in every run

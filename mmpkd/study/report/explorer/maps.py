@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mmpkd.records.map_file import UNITS, MapFile, Unit, read_maps
+from mmpkd.records.map_file import MapFile, read_maps
 from mmpkd.records.roi_table import PAIR
+from mmpkd.records.unit import UNITS, Unit
 from mmpkd.study.analysis.run_tables import RunTables
 from mmpkd.study.report.explorer.contract import UNKNOWN
 from mmpkd.study.report.explorer.images import NoExplorerError

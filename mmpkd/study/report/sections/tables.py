@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from mmpkd.records.unit import Unit
 from mmpkd.study.analysis.scores import ALL
-from mmpkd.study.plan.questions import Measure, Unit
+from mmpkd.study.plan.questions import Measure
 from mmpkd.study.plan.study_plan import Arm
 from mmpkd.study.report.names import BASELINE_TITLES, CLASSIFICATION_NAMES, SCORE_NAMES
 
