@@ -13,7 +13,8 @@ from mmpkd.study.plan.study_plan import Arm, External, StudyPlan
 def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Sequence[str]) -> list[Run]:
     """Return the runs of a study in the order in which they are made: teachers first, then seed by seed.
 
-    Only the runs of the smallest seed draw maps and score their faithfulness: the report shows pictures of that seed.
+    Only the runs of the smallest seed draw maps and score their faithfulness: the report shows pictures of that seed. Teacher
+    cards compare with the student of that seed, so that further seeds need not wait for each other.
 
     Args:
         plan: The study.
@@ -37,7 +38,7 @@ def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Seque
             group=plan.name,
             overrides=(*parse_flags(plan.overrides), *parse_flags(arm.overrides), *added),
             teacher=_teacher(plan, arm, out, seed),
-            reference=_reference(plan, arm, out, seed),
+            reference=_reference(plan, arm, out, min(seeds)),
             has_figures=arm.role == "teacher" or seed == min(seeds),
         )
         runs += [run, *(external_run(run, own) for own in plan.external if arm.name in own.arms)]
