@@ -11,6 +11,7 @@ from mmpkd.records import Lineage, TrainingRecord
 from mmpkd.records.unit import Unit
 from mmpkd.statistics.hypotheses import gated, holm
 from mmpkd.statistics.looks import look_levels
+from mmpkd.statistics.recognition import Matched
 from mmpkd.study.analysis.comparison import Compared, compare
 from mmpkd.study.analysis.conclusions import conclude
 from mmpkd.study.analysis.progress import Progress
@@ -137,6 +138,25 @@ def test_two_pairs_that_localize_answer_nothing() -> None:
 def test_the_share_of_runs_that_may_not_localize_is_told() -> None:
     said = "All runs localize, but up to 45 % of further runs may not (95 % upper limit)."
     assert answer(compared(BETTER)).endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (
+            0.09,
+            r"At equal recognition \(exploratory\), the difference is \+0\.090 \(95 % interval \+0\.\d+ to \+0\.\d+\)\. All",
+        ),
+        (0.001, r"\(exploratory\), no difference is shown: \+0\.001 \(95 % interval -0\.\d+ to \+0\.\d+\)\. All"),
+    ],
+)
+def test_what_is_left_at_equal_recognition_is_part_of_a_claim(left: float, said: str) -> None:
+    found = compared(BETTER)
+    effect = replace(found.effect, estimate=left)
+    matched = Matched(effect, unadjusted=0.1, correlation=0.5, num_rois=100)
+    assert re.search(said, answer(replace(found, matched=matched)))
+    not_shown = compared(FIVE)
+    assert "equal recognition" not in answer(replace(not_shown, matched=matched))
 
 
 def test_an_unfinished_study_has_no_verdict() -> None:

@@ -4,8 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 from mmpkd.statistics.collapse import may_collapse
+from mmpkd.statistics.effects import Effect
 from mmpkd.statistics.estimands import MIN_FINDING_PATIENTS
 from mmpkd.statistics.hypotheses import Verdict
+from mmpkd.statistics.recognition import Beyond
 from mmpkd.study.analysis.by_finding import ByFinding
 from mmpkd.study.analysis.comparison import Compared
 from mmpkd.study.analysis.contrast import Contrasted
@@ -28,6 +30,7 @@ def answer(found: Compared) -> str:
         _unlike(found),
         _by_finding(found.findings),
         _other_averages(found),
+        _at_equal_recognition(found),
         NOT_ABSENT if found.verdict == "not shown" else "",
         few_seeds(found.effect.num_seeds) if found.limit is None else "",
         _may_collapse(found),
@@ -147,6 +150,19 @@ def _other_averages(found: Compared) -> str:
     return f"{capital(' and '.join(said))} {have} the opposite sign." if said else ""
 
 
+def _at_equal_recognition(found: Compared) -> str:
+    """Say what is left of a difference at equal recognition, because a student tends to look at what it recognises."""
+    matched = found.matched
+    if found.verdict not in ("higher", "lower") or matched is None:
+        return ""
+    left = _with_interval(matched.effect, 1 - ALPHA)
+    said: Mapping[Beyond, str] = {
+        "beyond": f"At equal recognition (exploratory), the difference is {left}.",
+        "not shown": f"At equal recognition (exploratory), no difference is shown: {left}.",
+    }
+    return said.get(matched.verdict, "")
+
+
 def _may_collapse(found: Compared) -> str:
     """Say how many further runs may fail to localize although none of these did."""
     if (
@@ -167,7 +183,10 @@ def estimate_of(found: Compared | Contrasted) -> str:
     alpha = found.count.level or ALPHA
     is_equivalence = found.verdict == "equivalent"
     level = 1 - 2 * alpha if is_equivalence else 1 - alpha
-    effect = found.effect
+    return _with_interval(found.effect, level, is_equivalence)
+
+
+def _with_interval(effect: Effect, level: float, is_equivalence: bool = False) -> str:
     interval = effect.interval(level, is_equivalence)
     if math.isnan(interval.low):
         return f"{effect.estimate:+.3f} (no interval: too few patients, or no spread)"
