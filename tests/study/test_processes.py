@@ -1,6 +1,7 @@
 """Runs in processes of their own."""
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -35,7 +36,12 @@ def test_processes_end_with_the_status_of_their_command(tmp_path: Path) -> None:
 def test_a_run_may_have_two_processes(tiny_root: Path, tmp_path: Path) -> None:
     """The first is forked from the server, Lightning starts the second; each region is scored once."""
     write_tiny_study(tmp_path, tiny_root, max_epochs=1)
-    runs = planned(tmp_path, "--trainer.devices=2", "--trainer.strategy=ddp")
+    (teacher, *_), (*_, distilled) = (
+        planned(tmp_path),
+        planned(tmp_path, "--trainer.devices=2", "--trainer.strategy=ddp"),
+    )
+    # the teacher card has no student to compare with
+    runs = [teacher, replace(distilled, reference=None)]
     with locked(tmp_path / "out") as lock, InThreads(LocalProcesses(PROGRAM, 1, 0, lock), 1) as engine:
         assert run_all(runs, engine).failed == ()
     logs = [run.folder / "log.txt" for run in runs]
