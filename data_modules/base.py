@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Sampler
 from data_modules.batch import Sample, collate
 from data_modules.dataset import PrivilegedDataset
 from data_modules.images.transforms import Augmentation, SampleTransform
+from data_modules.processes.processors import num_processors
 from data_modules.samplers import EpochSampler, Key, RowSampler
 from data_modules.splits import SplitDataModule, check_least
 
@@ -29,7 +30,7 @@ class PrivilegedDataModule(SplitDataModule):
     Args:
         label_names: Names of the K labels, in the order of the columns; they differ in more than case, spaces and underscores.
         batch_size: Samples a step and device.
-        num_workers: Loader processes; 0 loads in the training process.
+        num_workers: Loader processes, but at most as many as this process may use processors; 0 loads in the training process.
         seed: Seed of order and augmentation; the command line sets it to the run's seed.
         mean: Mean grey value, in [0, 1], for normalisation.
         std: Standard deviation of grey values.
@@ -155,14 +156,16 @@ class PrivilegedDataModule(SplitDataModule):
         return self._loader(dataset, sampler)
 
     def _loader(self, dataset: PrivilegedDataset, sampler: Sampler[Key]) -> DataLoader[Sample]:
+        # more would wait for each other, on a small machine or beside other runs of a study
+        num_workers = min(self.num_workers, num_processors()) if self.num_workers else 0
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
             sampler=sampler,
-            num_workers=self.num_workers,
+            num_workers=num_workers,
             collate_fn=collate,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
-            persistent_workers=self.num_workers > 0,
+            persistent_workers=num_workers > 0,
             worker_init_fn=_single_thread,
             # Each loader draws a seed for its workers, by default from the global generator: dropout would depend on it.
             generator=torch.Generator().manual_seed(self.seed),

@@ -84,6 +84,12 @@ def user_error(error: Exception) -> str | None:
     return " ".join(message.split()) or None if is_known else None
 
 
+def reason_of(error: Exception) -> str:
+    """Return an error in one line, also if the user cannot fix it."""
+    first = str(_cause(error)).strip().partition("\n")[0]
+    return user_error(error) or f"{type(error).__name__}: {first}"
+
+
 def place_in_users_code(error: BaseException) -> str | None:
     """Return file and line in the user's own code where an error occurred, or None if it occurred elsewhere."""
     if isinstance(error, SyntaxError) and error.filename is not None and _is_users(error.filename):

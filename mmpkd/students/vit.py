@@ -226,17 +226,26 @@ def _create(model_name: str, pretrained: bool, sizes: Mapping[str, int], options
     """Create a timm model.
 
     Raises:
+        FileNotFoundError: If there are no weights in the cache and no network.
         ValueError: If timm refuses the sizes or the options.
     """
-    folder = transformers_folder(model_name)
-    if folder is not None:
-        return _of_transformers(folder, pretrained, sizes, options)
     try:
+        folder = transformers_folder(model_name)
+        if folder is not None:
+            return _of_transformers(folder, pretrained, sizes, options)
         return timm.create_model(model_name, pretrained=pretrained, **sizes, **options)
     except TypeError as error:
         raise ValueError(
             f"Expected a timm vision transformer and options that it takes but got '{model_name}' with {dict(options)}: "
             f"{error}. Choose one of `timm.list_models('*vit*')`."
+        ) from error
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        if reason.startswith("Expected "):
+            raise
+        raise FileNotFoundError(
+            f"Expected '{model_name}' on the hub of Hugging Face, in the cache or in a folder but it cannot be read ({reason}). "
+            "Copy the cache from a machine with internet (HF_HOME), or use local-dir:FOLDER as model_name."
         ) from error
     except AssertionError as error:  # some models check sizes with an assertion, often without a message
         settings = f"image size {sizes['img_size']} and options {dict(options)}"

@@ -27,9 +27,28 @@ def fit(folder: Path, *overrides: str) -> RunCommand:
 def test_processes_end_with_the_status_of_their_command(tmp_path: Path) -> None:
     with locked(tmp_path) as lock:
         processes = LocalProcesses(PROGRAM, 1, 0, lock)
-        with pytest.raises(ChildProcessError, match=r"status 2; its output is in .*log\.txt"):
+        with pytest.raises(ChildProcessError, match=r"nonsense.*\(.* status 2; its output is in .*log\.txt\)$"):
             processes(fit(tmp_path / "run", "--nonsense"))
     assert "nonsense" in (tmp_path / "run" / "log.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (1, r"^Expected a report but got none\. \(the process ended with status 1; its output is in "),
+        (-9, r"^the process ended with status -9; "),
+    ],
+)
+def test_the_last_line_of_the_log_is_the_reason(
+    status: int, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(program: object, args: list[str], log: Path, environment: dict[str, str], lock: int) -> SimpleNamespace:
+        log.write_text("Traceback (most recent call last):\n  ...\nExpected a report but got none.\n\n")
+        return SimpleNamespace(exitcode=status, join=lambda: None)
+
+    monkeypatch.setattr("mmpkd.study.execution.processes.start_command", start)
+    with pytest.raises(ChildProcessError, match=reason):
+        LocalProcesses(PROGRAM, 1, 0, 0)(fit(tmp_path))
 
 
 @pytest.mark.slow

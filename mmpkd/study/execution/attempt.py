@@ -6,6 +6,7 @@ import time
 import traceback
 from contextlib import suppress
 
+from mmpkd.cli.error_lines import reason_of
 from mmpkd.records import StudyRecord
 from mmpkd.study.execution.command import Execute, RunCommand, flags_of
 from mmpkd.study.execution.fingerprint import run_fingerprint
@@ -38,8 +39,10 @@ def attempt(run: Run, execute: Execute) -> str | None:
         if error.code in (130, 143):
             raise  # the user or the cluster stopped the study, not the run
         return record_failure(run, f"the command line ended with {error.code}")
+    except ChildProcessError as error:
+        return record_failure(run, str(error))
     except Exception as error:
-        return record_failure(run, f"{type(error).__name__}: {error}")
+        return record_failure(run, reason_of(error))
     if is_first_task():
         seconds = round(time.monotonic() - start, 1)
         run.record.update(status="tested", study=StudyRecord(fingerprint, tuple(flags_of(run)), seconds))

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -169,10 +170,18 @@ def _run(command: _Command) -> None:
     os.environ.update(command.variables)
     _name_as_script(command.program, command.args)
 
+    from mmpkd.cli.error_lines import reason_of
     from mmpkd.numerics.threads import use_all_threads
 
     use_all_threads()
-    sys.exit(command.program.main(command.args))
+    try:
+        status = command.program.main(command.args)
+    except Exception as error:
+        # the last line of the log, below the traceback, is what the study tells
+        traceback.print_exc()
+        sys.stderr.write(f"{reason_of(error)}\n")
+        status = 1
+    sys.exit(status)
 
 
 def _stop_with_parent() -> None:

@@ -80,7 +80,17 @@ class LocalProcesses:
         if status in (130, 143, -signal.SIGTERM):
             raise SystemExit(130 if status == 130 else 143)
         if status != 0:
-            raise ChildProcessError(f"the process ended with status {status}; its output is in {log}")
+            raise ChildProcessError(_reason(status, log))
+
+
+def _reason(status: int | None, log: Path) -> str:
+    """Return why a process ended: the signal that killed it, or the last line that it printed."""
+    ended = f"the process ended with status {status}; its output is in {log}"
+    if status is None or status < 0:
+        return ended
+    lines = log.read_text(errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f"{last} ({ended})" if last else ended
 
 
 @contextmanager

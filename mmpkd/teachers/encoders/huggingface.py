@@ -100,9 +100,11 @@ class Source:
         try:
             yield
         except OSError as error:
+            download = "check the network" if self.allow_download else "set encoder.pretrained.allow_download"
             raise FileNotFoundError(
-                f"Expected a Hugging Face encoder at '{self.name}' but it cannot be read ({error}). Use a "
-                f"local folder with config.json, tokenizer.json and model.safetensors, or set encoder.pretrained.allow_download."
+                f"Expected a Hugging Face encoder at '{self.name}' but it cannot be read ({' '.join(str(error).split())}). Copy "
+                "the cache from a machine with internet (HF_HOME), use a local folder with config.json, a tokenizer and the "
+                f"weights, or {download}."
             ) from error
         except ValueError as error:
             if "trust_remote_code" not in str(error):
