@@ -240,8 +240,8 @@ class PreparedImages:
         if missing.any() or not self.meta.complete:
             raise StaleImagesError(
                 f"Expected prepared images of all {len(sample_id)} samples in '{folder}' but {int(missing.sum())} are not "
-                f"there{'' if self.meta.complete else ', and it is not complete'}. Run `mmpkd prepare CONFIG --out {folder}`:"
-                " it continues where it stopped, and adds the missing images."
+                f"there{'' if self.meta.complete else ', and it is not complete'}. Run `mmpkd prepare CONFIG --out {folder}` "
+                "with the same --data flags: it continues where it stopped, and adds the missing images."
             )
         self.geometry = index.geometry[self._rows]
         self.readable = np.asarray(index.status[self._rows] == Status.READY, dtype=np.bool_)

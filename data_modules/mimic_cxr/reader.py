@@ -80,16 +80,10 @@ class MIMICCXRReader:
             name: self._split(name, images[images["split"] == official], reports, {} if name == "train" else rois)
             for official, name in SPLITS.items()
         }
-        splits["train"] = _count(
-            splits["train"],
-            {
-                "held_out_roi_images": int(held_out.sum()),
-                "held_out_roi_patients": num_held_out,
-                **{f"annotated_images: {name}": len(own.annotated) for name, own in self._annotations.items()},
-                **reports.counts,
-            },
-        )
-        splits["test"] = _count(splits["test"], roi_counts)
+        annotated = {f"annotated_images: {name}": len(own.annotated) for name, own in self._annotations.items()}
+        held_out_counts = {"held_out_roi_images": int(held_out.sum()), "held_out_roi_patients": num_held_out}
+        splits["train"] = _count(splits["train"], held_out_counts | _of_all_splits(annotated | reports.counts))
+        splits["test"] = _count(splits["test"], _of_all_splits(roi_counts))
         return {name: _count(split, self._official_counts(everyone, name)) for name, split in splits.items()}
 
     def _everyone(self) -> pd.DataFrame:
@@ -211,6 +205,11 @@ class MIMICCXRReader:
             counts={"without_text": sum(not text for text in report)},
             strata={"view": rows["view"].to_numpy(dtype=np.str_)},
         )
+
+
+def _of_all_splits(counts: Mapping[str, int]) -> dict[str, int]:
+    """Name counts of the whole data set as such; they stand in the column of one split."""
+    return {f"{name} (all splits)": number for name, number in counts.items()}
 
 
 def _count(split: Split, counts: Mapping[str, int]) -> Split:

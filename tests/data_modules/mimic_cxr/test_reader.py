@@ -56,8 +56,8 @@ def test_counts_stand_next_to_the_published_ones(root: Path) -> None:
     published = [report[name]["official_frontal_published"] for name in ("train", "val", "test")]
     assert published == [248_020, 2_041, 3_653]
     assert report["test"]["official_patients_published"] == 293
-    assert report["train"]["reports_from_tree"] == 4
-    assert report["train"]["without_report"] == 1
+    assert report["train"]["reports_from_tree (all splits)"] == 4
+    assert report["train"]["without_report (all splits)"] == 1
 
 
 def test_every_patient_with_a_box_leaves_training_by_patient_not_by_image(root: Path) -> None:
@@ -151,7 +151,7 @@ def test_reports_of_the_archive_are_read_in_place(root: Path, tmp_path: Path) ->
     write_archive(tmp_path / "reports")
     data = read(root, reports_root=tmp_path / "reports")
     assert data.splits["train"].report == expected
-    assert data.splits["train"].counts["reports_from_archive"] == 4
+    assert data.splits["train"].counts["reports_from_archive (all splits)"] == 4
 
 
 @pytest.mark.parametrize("archive", [False, True])
@@ -168,8 +168,8 @@ def test_studies_that_the_table_of_sections_lacks_come_from_the_reports(root: Pa
     assert data.splits["val"].report == [""]  # the table has the study, and no findings of it
     assert read(root, text="impression").splits["val"].report == ["Imp."]
     counts = data.splits["train"].counts
-    assert counts["reports_from_table"] == 2
-    assert counts["reports_from_archive" if archive else "reports_from_tree"] == 3
+    assert counts["reports_from_table (all splits)"] == 2
+    assert counts[f"reports_from_{'archive' if archive else 'tree'} (all splits)"] == 3
     # the table has no indication: all come from the reports
     indication = read(root, text="indication").splits["train"]
     assert indication.report == ["___ year old man with cough // pneumonia?", ""]

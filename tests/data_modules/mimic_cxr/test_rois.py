@@ -44,7 +44,7 @@ def test_scene_graphs_give_the_anatomy_in_which_a_finding_was_reported(root: Pat
     ((roi,),) = splits["test"].rois.values()
     # once, although two phrases say it; what the report denies, other findings and regions without a box are left out
     assert (roi.label, roi.regions, roi.frame) == (1, (BoxRegion((20, 10, 80, 90)),), FRAME)
-    assert splits["test"].counts["roi_without_scene_graph"] == 2
+    assert splits["test"].counts["roi_without_scene_graph (all splits)"] == 2
 
 
 def test_gold_boxes_are_joined_by_name_and_empty_ones_counted(root: Path) -> None:
@@ -52,7 +52,7 @@ def test_gold_boxes_are_joined_by_name_and_empty_ones_counted(root: Path) -> Non
     splits = read(root, "imagenome_gold")
     ((roi,),) = splits["test"].rois.values()
     assert (roi.label, roi.regions, roi.frame) == (1, (BoxRegion((20, -10, 80, 120)),), FRAME)
-    assert splits["test"].counts["roi_empty_boxes"] == 1
+    assert splits["test"].counts["roi_empty_boxes (all splits)"] == 1
     # the annotated patient of image a does not train, whichever collection is scored
     for source in ("imagenome_gold", "ms_cxr", "none"):
         assert read(root, source)["train"].sample_id.tolist() == ["c"]
@@ -74,7 +74,7 @@ def test_ellipses_of_all_readers_and_phases_are_joined_above_a_certainty(root: P
     assert (edema.label, edema.frame) == (1, FRAME)
     assert edema.regions == (EllipseRegion((0, 0, 50, 100)), EllipseRegion((150, 0, 200, 100)))
     assert (lesion.label, lesion.regions) == (2, (EllipseRegion((150, 0, 200, 100)),))
-    assert splits["test"].counts["roi_readings_without_ellipses"] == 1
+    assert splits["test"].counts["roi_readings_without_ellipses (all splits)"] == 1
     assert len(read(root, "reflacx", min_certainty=1)["test"].rois[0][0].regions) == 3
     assert splits["train"].sample_id.tolist() == ["a"]  # image c was read, too
 
@@ -106,7 +106,8 @@ def test_collections_are_found_as_deep_as_mirrors_nest_them(
     assert len(splits["train"]) == 0
     assert len(splits["test"].rois) == 1
     found = {
-        name: splits["train"].counts[f"annotated_images: {name}"] for name in ("ms_cxr", "imagenome_gold", "reflacx")
+        name: splits["train"].counts[f"annotated_images: {name} (all splits)"]
+        for name in ("ms_cxr", "imagenome_gold", "reflacx")
     }
     assert found == {"ms_cxr": 2, "imagenome_gold": 2, "reflacx": 2}
     said = "\n".join(record.message for record in caplog.records)
@@ -166,7 +167,7 @@ def test_of_two_versions_the_newest_is_scored_and_patients_of_both_are_held_out(
 def test_labels_that_a_collection_has_no_name_for_are_counted(root: Path) -> None:
     test = MIMICCXRDataModule(root, label_names=("Edema", "Fracture")).splits["test"]
     assert {name: number for name, number in test.counts.items() if "not_annotated" in name} == {
-        "roi_not_annotated: Fracture": 3
+        "roi_not_annotated: Fracture (all splits)": 3
     }
 
 
