@@ -3,13 +3,13 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import ConsoleMessage, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 WIDTHS = (390, 768, 1280)
 # what a page of A4 with margins of 12 mm has room for
@@ -43,31 +43,60 @@ def find_browser() -> str:
     return chromium
 
 
-@contextmanager
-def open_page(path: Path) -> "Iterator[tuple[Page, list[str]]]":
-    """Open a file in a browser, and yield the page with the list of what its console says is wrong.
+@dataclass
+class Heard:
+    """What a page says while it is open.
 
-    The test is skipped where playwright or Chromium is missing.
+    Attributes:
+        complaints: Errors and warnings on its console, and exceptions that nothing caught.
+        requests: Addresses that it asks a network for.
     """
+
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def running_browser() -> "Iterator[Browser]":
+    """Start a browser, and end it. The test is skipped where playwright or Chromium is missing."""
     chromium = find_browser()
     from playwright import sync_api as api
 
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         try:
-            page = browser.new_page()
-            complaints: list[str] = []
-
-            def listen(message: "ConsoleMessage") -> None:
-                if message.type in ("error", "warning"):
-                    complaints.append(message.text)
-
-            page.on("console", listen)
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.goto(path.as_uri())
-            yield page, complaints
+            yield browser
         finally:
             browser.close()
+
+
+def open_page(browser: "Browser", address: str) -> "tuple[Page, Heard]":
+    """Open a page in a window of its own."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    heard = Heard()
+
+    def listen(message: "ConsoleMessage") -> None:
+        if message.type in ("error", "warning"):
+            heard.complaints.append(message.text)
+
+    def note(request: "Request") -> None:
+        if not request.url.startswith(("file:", "data:", "blob:", "about:")):
+            heard.requests.append(request.url)
+
+    page.on("console", listen)
+    page.on("pageerror", lambda error: heard.complaints.append(str(error)))
+    page.on("request", note)
+    page.goto(address)
+    return page, heard
+
+
+def drag(page: "Page", *points: tuple[float, float]) -> None:
+    """Press the mouse at the first point and release it at the last; with one point, click."""
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point)
+    page.mouse.up()
 
 
 def clipped(page: "Page") -> list[str]:

@@ -82,7 +82,7 @@ class MIMICCXRReader:
         }
         annotated = {f"annotated_images: {name}": len(own.annotated) for name, own in self._annotations.items()}
         held_out_counts = {"held_out_roi_images": int(held_out.sum()), "held_out_roi_patients": num_held_out}
-        splits["train"] = _count(splits["train"], held_out_counts | _of_all_splits(annotated | reports.counts))
+        splits["train"] = _count(splits["train"], held_out_counts | _of_all_splits({**annotated, **reports.counts}))
         splits["test"] = _count(splits["test"], _of_all_splits(roi_counts))
         return {name: _count(split, self._official_counts(everyone, name)) for name, split in splits.items()}
 

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,23 +15,26 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from mmpkd.metrics.iou import iou
 from mmpkd.metrics.pointing_game import pointing_game
 from mmpkd.study.analysis.run_tables import read_run
 from mmpkd.study.execution.run import Run
 from mmpkd.study.report.explorer.explorer import write_explorers
-from tests.chromium import MISSING, PROGRAM, Browser, Page, running
+from tests.browser import Heard, drag, open_page, running_browser
 from tests.study.explored import AREAS, write_explored_study
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason=MISSING)
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
 FRAME = "new Promise(resolve => requestAnimationFrame(() => setTimeout(resolve, 50)))"
 READY = "window.explorer !== undefined && window.explorer.report !== undefined"
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with running(tmp_path_factory.mktemp("browser")) as started:
+def browser() -> "Iterator[Browser]":
+    with running_browser() as started:
         yield started
 
 
@@ -47,27 +50,33 @@ def report_of(runs: list[Run]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(browser: Browser, runs: list[Run]) -> Page:
+def explorer(browser: "Browser", runs: list[Run]) -> "tuple[Page, Heard]":
     return opened(browser, report_of(runs) / "explore.html")
 
 
-def opened(browser: Browser, path: Path, link: str = "") -> Page:
-    page = browser.open(f"{path.as_uri()}{link}")
-    page.wait(READY)
-    return page
+@pytest.fixture(scope="module")
+def page(explorer: "tuple[Page, Heard]") -> "Page":
+    return explorer[0]
 
 
-def items(page: Page) -> int:
+def opened(browser: "Browser", path: Path, link: str = "") -> "tuple[Page, Heard]":
+    page, heard = open_page(browser, f"{path.as_uri()}{link}")
+    page.wait_for_function(READY)
+    return page, heard
+
+
+def items(page: "Page") -> int:
     return int(page.evaluate("explorer.selection.found.items.length"))
 
 
-def choose(page: Page, control: str, value: str) -> None:
+def choose(page: "Page", control: str, value: str) -> None:
     change = f"e => {{ e.value = '{value}'; e.dispatchEvent(new Event('change')); }}"
     page.evaluate(f"({change})(document.getElementById('{control}'))")
-    page.wait("explorer.model.isReady()")
+    page.wait_for_function("explorer.model.isReady()")
 
 
-def test_every_recorded_score_is_computed_again_bit_by_bit(page: Page, runs: list[Run]) -> None:
+def test_every_recorded_score_is_computed_again_bit_by_bit(explorer: "tuple[Page, Heard]", runs: list[Run]) -> None:
+    page, heard = explorer
     report = page.evaluate("explorer.report")
     expected = 0
     for run in runs:
@@ -78,17 +87,17 @@ def test_every_recorded_score_is_computed_again_bit_by_bit(page: Page, runs: lis
     assert report["pairs"] == expected
     assert report["same"] == report["bits"] == expected
     assert page.evaluate("document.getElementById('check').textContent").startswith("✓")
-    assert page.problems == []
-    assert page.requests == []
+    assert heard.complaints == []
+    assert heard.requests == []
 
 
-def test_scores_that_differ_are_counted_and_shown(browser: Browser, runs: list[Run], tmp_path: Path) -> None:
+def test_scores_that_differ_are_counted_and_shown(browser: "Browser", runs: list[Run], tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.html"
     text = (report_of(runs) / "explore.html").read_text()
     area = f'"top_area":{AREAS["finding"]}'
     assert area in text
     wrong.write_text(text.replace(area, '"top_area":0.09').replace('"license":"synthetic"', '"license":"credentialed"'))
-    page = opened(browser, wrong)
+    page, _ = opened(browser, wrong)
     report = page.evaluate("({...explorer.report, differences: explorer.report.differences.length})")
     assert 0 < report["differences"] == report["pairs"] - report["same"]
     assert "recorded scores differ here" in page.evaluate("document.getElementById('check').textContent")
@@ -135,7 +144,7 @@ def scored_maps(draw: st.DrawFn) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, 
     return heatmap, mask, draw(st.sampled_from([0.001, 0.01, 0.05, 0.125, 0.333, 0.5, 1.0]))
 
 
-def test_scores_in_the_page_are_those_of_the_package(page: Page) -> None:
+def test_scores_in_the_page_are_those_of_the_package(page: "Page") -> None:
     def encoded(array: np.ndarray[Any, Any]) -> str:
         return base64.b64encode(array.tobytes()).decode()
 
@@ -160,8 +169,8 @@ def test_scores_in_the_page_are_those_of_the_package(page: Page) -> None:
     check()
 
 
-def test_a_curve_has_the_scores_of_every_share_of_the_area(page: Page) -> None:
-    page.wait("explorer.model.isReady()")
+def test_a_curve_has_the_scores_of_every_share_of_the_area(page: "Page") -> None:
+    page.wait_for_function("explorer.model.isReady()")
     found = page.evaluate(
         """(() => {
         const { scores, study } = explorer, unit = study.units.finding, out = [];
@@ -177,35 +186,35 @@ def test_a_curve_has_the_scores_of_every_share_of_the_area(page: Page) -> None:
     assert all(alone == of_curve for alone, of_curve in found)
 
 
-def test_the_keyboard_moves_through_images_areas_and_maps(page: Page) -> None:
+def test_the_keyboard_moves_through_images_areas_and_maps(page: "Page") -> None:
     page.evaluate("document.activeElement.blur(); explorer.actions.clear()")
     first = page.evaluate("explorer.view.item")
-    page.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
     second = page.evaluate("explorer.view.item")
     assert first != second == page.evaluate("explorer.selection.found.items[1]")
-    page.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
     assert page.evaluate("explorer.view.item") == first
     area = page.evaluate("explorer.view.area")
-    page.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
     assert page.evaluate("explorer.view.area") == area + 1
-    page.press("d")
+    page.keyboard.press("d")
     assert page.evaluate("explorer.view.area") == area
-    page.press(" ")
+    page.keyboard.press(" ")
     assert page.evaluate("explorer.view.overlay") is False
-    page.press(" ")
-    page.press("m")
+    page.keyboard.press(" ")
+    page.keyboard.press("m")
     assert page.evaluate("explorer.view.method") == "relevance"
-    page.press("m")
-    page.wait("explorer.model.isReady() && explorer.view.method === 'rollout'")
-    page.press("?")
+    page.keyboard.press("m")
+    page.wait_for_function("explorer.model.isReady() && explorer.view.method === 'rollout'")
+    page.keyboard.press("?")
     assert page.evaluate("document.getElementById('dialog').open")
-    page.press("Escape")
+    page.keyboard.press("Escape")
     assert not page.evaluate("document.getElementById('dialog').open")
     # keys belong to the control that has the focus
     page.evaluate("document.getElementById('area').focus()")
-    page.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
     assert page.evaluate("[explorer.view.item, explorer.view.area]") == [first, area + 1]
-    page.press("d")
+    page.keyboard.press("d")
     page.evaluate("document.activeElement.blur()")
     # every control is reached by the tabulator, and has a name
     unnamed = page.evaluate(
@@ -219,7 +228,7 @@ def test_the_keyboard_moves_through_images_areas_and_maps(page: Page) -> None:
     )
 
 
-def test_filters_and_a_selection_choose_and_a_choice_by_a_result_is_labelled(page: Page) -> None:
+def test_filters_and_a_selection_choose_and_a_choice_by_a_result_is_labelled(page: "Page") -> None:
     page.evaluate("explorer.actions.clear()")
     every = items(page)
     kind = "document.getElementById('kind').textContent"
@@ -244,21 +253,21 @@ def test_filters_and_a_selection_choose_and_a_choice_by_a_result_is_labelled(pag
         explorer.model.iou(arm, i) < 0.3))"""
     )
     x, y = page.evaluate(f"explorer.plots.place({chosen})")
-    page.drag((x - 15, y - 15), (x, y), (x + 15, y + 15))
+    drag(page, (x - 15, y - 15), (x, y), (x + 15, y + 15))
     listed = page.evaluate("explorer.selection.found.items")
     assert chosen in listed
     assert len(listed) < every
     assert page.evaluate(kind).startswith("Chosen by a result")
     assert page.evaluate("document.querySelectorAll('#cards .card').length") == min(12, len(listed))
-    page.press("Escape")
+    page.keyboard.press("Escape")
     assert items(page) == every
-    page.drag((x, y))
+    drag(page, (x, y))
     opened_item = page.evaluate("explorer.view.item")
     near = page.evaluate(f"explorer.plots.place({opened_item})")
     assert math.dist(near, (x, y)) < 12
 
 
-def test_gains_and_losses_are_sorted_and_the_table_holds_what_is_listed(page: Page, runs: list[Run]) -> None:
+def test_gains_and_losses_are_sorted_and_the_table_holds_what_is_listed(page: "Page", runs: list[Run]) -> None:
     page.evaluate("explorer.actions.clear()")
     for sort, sign in (("gain", -1), ("loss", 1)):
         choose(page, "sort", sort)
@@ -280,18 +289,16 @@ def test_gains_and_losses_are_sorted_and_the_table_holds_what_is_listed(page: Pa
     assert len(rows) == items(page)
 
 
-def test_what_is_shown_is_saved_as_an_image(page: Page) -> None:
-    page.evaluate(
-        "saved = []; URL.createObjectURL = (make => blob => saved.push(blob) && make.call(URL, blob))(URL.createObjectURL)"
-    )
-    page.evaluate("explorer.files.png()")
-    size = page.evaluate("createImageBitmap(saved[0]).then(image => [image.width, image.height])")
-    assert size[0] > 3 * size[1] / 2
-    assert page.evaluate("saved[0].type") == "image/png"
+def test_what_is_shown_is_saved_as_an_image(page: "Page") -> None:
+    with page.expect_download() as saved:
+        page.evaluate("explorer.files.png()")
+    with Image.open(saved.value.path()) as image:
+        assert image.format == "PNG"
+        assert image.width > 3 * image.height / 2
 
 
 def test_a_link_restores_the_view_and_nonsense_in_it_does_no_harm(
-    browser: Browser, page: Page, runs: list[Run]
+    browser: "Browser", page: "Page", runs: list[Run]
 ) -> None:
     page.evaluate("explorer.actions.clear()")
     choose(page, "f-size", "t1")
@@ -303,14 +310,14 @@ def test_a_link_restores_the_view_and_nonsense_in_it_does_no_harm(
         "[explorer.view.item, explorer.view.area, explorer.view.seed, explorer.selection.found.items, location.hash]"
     )
     before = page.evaluate(state)
-    again = opened(browser, report_of(runs) / "explore.html", before[-1])
-    again.wait("explorer.model.isReady()")
+    again, _ = opened(browser, report_of(runs) / "explore.html", before[-1])
+    again.wait_for_function("explorer.model.isReady()")
     assert again.evaluate(state) == before
     again.close()
     nonsense = (
         "#item=nobody&unit=image&area=0.2&seed=x&f.size=t9&f.hita=no&opacity=abc&sort=none&findings=0.77&box=1_2|x|y|z"
     )
-    other = opened(browser, report_of(runs) / "explore.html", nonsense)
+    other, heard = opened(browser, report_of(runs) / "explore.html", nonsense)
     found = other.evaluate(
         "({...explorer.view, findings: [...explorer.view.findings], area: explorer.scores.areas[explorer.view.area]})"
     )
@@ -320,13 +327,13 @@ def test_a_link_restores_the_view_and_nonsense_in_it_does_no_harm(
     assert found["filters"] == {"hita": "no"}
     assert found["findings"] == [0]
     assert found["selection"] is None
-    assert other.problems == []
+    assert heard.complaints == []
     other.close()
     page.evaluate("explorer.actions.clear()")
     choose(page, "seed", "all")
 
 
-def test_unions_are_a_unit_of_their_own(page: Page, runs: list[Run]) -> None:
+def test_unions_are_a_unit_of_their_own(page: "Page", runs: list[Run]) -> None:
     choose(page, "unit", "image")
     assert items(page) == len(pd.read_parquet(runs[1].record.unions("test"))["sample_id"].unique())
     assert page.evaluate("[...document.getElementById('method').options].map(o => o.value)") == ["rollout"]
@@ -336,8 +343,8 @@ def test_unions_are_a_unit_of_their_own(page: Page, runs: list[Run]) -> None:
 
 
 @pytest.mark.parametrize("width", [390, 768, 1280])
-def test_nothing_is_clipped(page: Page, width: int) -> None:
-    page.resize(width)
+def test_nothing_is_clipped(page: "Page", width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
     page.evaluate(FRAME)
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     clipped = page.evaluate(
@@ -352,10 +359,10 @@ def test_nothing_is_clipped(page: Page, width: int) -> None:
     assert beyond == []
     folder = os.environ.get("MMPKD_SCREENSHOTS")
     if folder:
-        page.screenshot(Path(folder) / f"explorer_{width}.png", whole=True)
+        page.screenshot(path=Path(folder) / f"explorer_{width}.png", full_page=True)
 
 
-def test_text_is_readable_in_both_themes(page: Page) -> None:
+def test_text_is_readable_in_both_themes(page: "Page") -> None:
     ratios = page.evaluate(
         """(() => {
         const out = [], light = v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from tests.browser import PRINTED_WIDTH, WIDTHS, clipped, find_browser, open_page, serious_findings
+from tests.browser import PRINTED_WIDTH, WIDTHS, clipped, open_page, running_browser, serious_findings
 from tests.study.rich_study import write_rich_report
 
 
 def test_the_page_can_be_read_at_every_width_on_paper_and_by_keyboard(tmp_path: Path) -> None:
-    find_browser()  # before the long work
-    with open_page(write_rich_report(tmp_path)) as (page, complaints):
+    with running_browser() as browser:  # first, since the test is skipped without one
+        page, heard = open_page(browser, write_rich_report(tmp_path).as_uri())
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             page.evaluate("document.querySelectorAll('details').forEach((own) => { own.open = true; })")
@@ -34,7 +34,8 @@ def test_the_page_can_be_read_at_every_width_on_paper_and_by_keyboard(tmp_path: 
         page.emulate_media(media="print")
         page.set_viewport_size({"width": PRINTED_WIDTH, "height": 1000})
         assert clipped(page) == []
-        assert complaints == []
+        assert heard.complaints == []
+        assert heard.requests == []
         # the check itself can fail
         page.set_content("<p style='width: 900px'>too wide</p>")
         assert any("too wide" in found for found in clipped(page))
