@@ -18,6 +18,7 @@ GPU_PYTHON ?=
 INSTALLED_TORCH := $(shell cat $(STAMP) 2>/dev/null)
 TORCH ?= $(INSTALLED_TORCH)
 PRESETS ?= nuisance descriptors descriptors_density all_no_birads all_with_birads
+ABNORMALITIES ?= mass calc
 TEXTS ?= findings impression label_masked
 RUNS = $(if $(OUT),--out $(OUT)) $(if $(SEEDS),--seeds $(SEEDS))
 STUDY_FLAGS = $(RUNS) $(if $(JOBS),--jobs $(JOBS)) $(if $(SLURM),--slurm $(SLURM)) -- $(if $(DATA),--data.root=$(abspath $(DATA))) $(ARGS)
@@ -85,12 +86,13 @@ train-covid: $(STAMP)  ## The same on 306 public radiographs with clinical notes
 
 table-cbis: $(STAMP)  ## Tabular teachers on the real CBIS-DDSM descriptions, each preset, no images; needs DATA=
 	$(if $(DATA),,$(error Expected DATA=/path with the four CBIS-DDSM description CSVs))
-	@for a in mass calc; do for p in $(PRESETS); do \
+	@for a in $(ABNORMALITIES); do for p in $(PRESETS); do \
 	  config=experiments/mammo/table_$$a.yaml; out=$(or $(OUT),runs/cbis_table)/$$a-$$p; \
 	  data="--data.root=$(abspath $(DATA)) --data.columns=$$p"; \
 	  $(BIN)/mmpkd fit --config $$config --run.dir $$out $$data $(ARGS) \
 	  && $(BIN)/mmpkd teacher-card $$config $$out/checkpoints/best.ckpt $$data --split test --json $$out/test_card.json $(filter --data.%,$(ARGS)) || exit 1; \
 	done; done
+	@echo "Cards: $(or $(OUT),runs/cbis_table)/*/test_card.json"
 
 text-openi: $(STAMP)  ## Text teacher on the real reports of Open-i, no images; needs DATA=
 	$(if $(DATA),,$(error Expected DATA=/path with NLMCXR_reports.tgz))
@@ -100,6 +102,7 @@ text-openi: $(STAMP)  ## Text teacher on the real reports of Open-i, no images; 
 	  $(BIN)/mmpkd fit --config $$config --run.dir $$out $$data $(ARGS) \
 	  && $(BIN)/mmpkd teacher-card $$config $$out/checkpoints/best.ckpt $$data --split test --json $$out/test_card.json $(filter --data.%,$(ARGS)) || exit 1; \
 	done
+	@echo "Cards: $(or $(OUT),runs/open_i)/*/test_card.json"
 
 controls-cxr: $(STAMP)  ## Every control of a strict reviewer on chest phantoms, then the report
 	$(BIN)/mmpkd study experiments/cxr/controls.yaml $(STUDY_FLAGS)

@@ -214,8 +214,13 @@ def test_the_terminal_shows_nothing_that_a_user_can_do_nothing_about(tiny_root: 
     assert finish(start(["fit", *arguments, "--trainer.max_epochs=2", "--ckpt_path", str(last)], log)) == 0
     assert re.findall(r"epoch \d of \d", log.read_text()) == ["epoch 1 of 1", "epoch 2 of 2"]
     again = ["resumes with changed settings: trainer.max_epochs was 1 and is 2", f"resumes from {last}"]
-    assert [line.split(" ", 1)[1] for line in log.read_text().splitlines() if "epoch " not in line] == again
-    assert len(log.read_text().splitlines()) == 4
+    said = [line.split(" ", 1)[1] for line in log.read_text().splitlines() if "epoch " not in line]
+    best = re.escape(str(tmp_path / "run" / "checkpoints" / "best.ckpt"))
+    trained = rf"trained: {best} \(val/auroc_macro [01]\.\d{{4}}\)"
+    assert re.fullmatch(trained, said[0])
+    assert said[1:3] == again
+    assert re.fullmatch(trained, said[3])
+    assert len(log.read_text().splitlines()) == 6
 
 
 def test_identifiers_are_hashed_on_request_in_all_that_a_run_writes(

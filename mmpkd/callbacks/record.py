@@ -1,5 +1,6 @@
 """The state of a run in its folder: its lineage, its progress, and how it ended."""
 
+import logging
 import math
 import subprocess
 import time
@@ -23,6 +24,8 @@ from mmpkd.records import Lineage, RunState, StudyRecord, TestRecord, TrainingRe
 from mmpkd.records.checkpoint import sha256_of
 from mmpkd.records.code_hash import code_hash
 from mmpkd.tracking.lineage import log_teacher, use_teacher
+
+logger = logging.getLogger("mmpkd")
 
 
 class RunRecord(Callback):
@@ -63,7 +66,11 @@ class RunRecord(Callback):
         """Record that training is complete."""
         folder = run_folder(trainer)
         sha256 = sha256_of(folder.best) if folder.best.is_file() else None
-        made_from = self._update(trainer, status="trained", training=self._training(trainer, sha256)).made_from
+        training = self._training(trainer, sha256)
+        made_from = self._update(trainer, status="trained", training=training).made_from
+        if sha256 is not None:
+            score = "" if training.best_score is None else f" ({training.monitor} {training.best_score:.4f})"
+            logger.info("trained: %s%s", folder.best, score)
         if isinstance(pl_module, TeacherModule) and sha256 is not None and made_from is not None:
             log_teacher(trainer.loggers, sha256, asdict(made_from))
 

@@ -32,6 +32,8 @@ def attempt(run: Run, execute: Execute) -> str | None:
     try:
         if run.trained is None:
             continue_fit(run, execute)
+            # with maps and their faithfulness, a test can take as long as the training
+            logger.info("%s: testing", run.name)
         execute(RunCommand("test", run, fingerprint, run.checkpoint))
     except KeyboardInterrupt:
         raise
