@@ -72,7 +72,10 @@ def test_the_estimand_is_named_and_the_others_are_described() -> None:
     assert own["findings"] == pytest.approx((0.05 + 0.05 - 0.4) / 3, abs=0.01)
     sentence = answer(declared)
     assert "Difference in IoU (top area) of rollout, distilled minus baseline: " in sentence
-    assert "This is the mean over patients, each finding scored separately, from 5 of 5 planned seeds and " in sentence
+    estimand = (
+        "This is the mean over patients, each finding scored separately, with an interval over seeds and patients, "
+    )
+    assert f"{estimand}from 5 of 5 planned seeds and " in sentence
     findings = compared(FIVE, question(average="findings"), by_finding=by_finding)
     assert findings.effect.estimate == pytest.approx(own["findings"])
     assert "mean over findings" in answer(findings)
@@ -98,8 +101,11 @@ def test_findings_that_differ_are_named_in_the_answer() -> None:
 def test_all_regions_of_an_image_are_one_and_findings_are_still_shown() -> None:
     found = compared(BETTER, question("image"), by_finding={"Nodule": -0.3})
     assert found.overall.num_rois == 30
-    assert "This is the mean over patients, all regions of an image scored together, from " in answer(found)
-    assert "30 images of 30 patients" in answer(found)
+    assert (
+        "This is the mean over patients, all regions of an image scored together, with an interval over seeds and patients, from "
+        in answer(found)
+    )
+    assert "30 test images of 30 patients" in answer(found)
     assert [own.finding for own in found.by_finding] == ["Edema", "Mass", "Nodule"]
     assert "lower for Nodule" in answer(found)
     assert [own.average for own in found.described] == ["regions"]
@@ -114,9 +120,9 @@ def test_runs_that_do_not_localize_are_counted_and_left_out() -> None:
     assert sentence.startswith("Among the 4 seeds whose runs both localize, distilled localizes better than baseline. ")
     assert re.search(r", from 4 seeds and \d+ regions of 30 patients.*; 5 of 5 planned seeds are finished\.", sentence)
     assert re.search(
-        r"Mean scores of all runs: .*; best baseline map \(all-ones map\) 0\.050\. 1 of 5 runs of distilled and 0 of 5 runs of "
-        r"baseline do not localize better than the best baseline map \(Fisher's exact test of a difference in that: "
-        r"p = 1\.000\)\.",
+        r"Mean scores of all runs: .*; best baseline map, which needs no student \(all-ones map\), 0\.050\. "
+        r"1 of 5 runs of distilled and 0 of 5 runs of baseline do not localize better than the best baseline map "
+        r"\(Fisher's exact test of a difference in that: p = 1\.000\)\.",
         sentence,
     )
     assert sentence.endswith("With fewer than 5 seeds, this is only a hint.")
@@ -136,7 +142,7 @@ def test_two_pairs_that_localize_answer_nothing() -> None:
 
 
 def test_the_share_of_runs_that_may_not_localize_is_told() -> None:
-    said = "All runs localize, but up to 45 % of further runs may not (95 % upper limit)."
+    said = "All runs beat the best baseline map; from 5 seeds, up to 45 % of further runs may not (95 % upper limit)."
     assert answer(compared(BETTER)).endswith(said)
 
 
@@ -147,7 +153,7 @@ def test_the_share_of_runs_that_may_not_localize_is_told() -> None:
             0.09,
             r"At equal recognition \(exploratory\), the difference is \+0\.090 \(95 % interval \+0\.\d+ to \+0\.\d+\)\. All",
         ),
-        (0.001, r"\(exploratory\), no difference is shown: \+0\.001 \(95 % interval -0\.\d+ to \+0\.\d+\)\. All"),
+        (0.001, r"\(exploratory\), this difference is not shown: \+0\.001 \(95 % interval -0\.\d+ to \+0\.\d+\)\. All"),
     ],
 )
 def test_what_is_left_at_equal_recognition_is_part_of_a_claim(left: float, said: str) -> None:

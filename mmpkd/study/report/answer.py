@@ -17,25 +17,29 @@ from mmpkd.study.report.names import AVERAGE_NAMES, BASELINE_TITLES, SCORED, sco
 
 
 def answer(found: Compared) -> str:
-    """Return the answer to a comparison of two arms.
+    """Return the answer to a comparison of two arms, as one paragraph."""
+    return " ".join(answer_lines(found))
+
+
+def answer_lines(found: Compared) -> tuple[str, ...]:
+    """Return the answer to a comparison of two arms in several lines, the claim first.
 
     It can be read alone: what was found, how large and how sure, from how many of the planned runs, and where it does not hold.
     """
-    said = [
-        _claim(found),
-        _numbers(found),
-        _levels(found),
-        _collapsed(found),
-        not_above_baseline([found]),
-        _unlike(found),
-        _by_finding(found.findings),
-        _other_averages(found),
-        _at_equal_recognition(found),
-        NOT_ABSENT if found.verdict == "not shown" else "",
-        few_seeds(found.effect.num_seeds) if found.limit is None else "",
-        _may_collapse(found),
-    ]
-    return " ".join(part for part in said if part)
+    lines = (
+        [_claim(found)],
+        [_numbers(found)],
+        [_levels(found), _collapsed(found), not_above_baseline([found])],
+        [_unlike(found), _by_finding(found.findings), _other_averages(found)],
+        [_at_equal_recognition(found)],
+        [
+            NOT_ABSENT if found.verdict == "not shown" else "",
+            few_seeds(found.effect.num_seeds) if found.limit is None else "",
+            _may_collapse(found),
+        ],
+    )
+    joined = (" ".join(part for part in parts if part) for parts in lines)
+    return tuple(line for line in joined if line)
 
 
 def _claim(found: Compared) -> str:
@@ -67,7 +71,8 @@ def _numbers(found: Compared) -> str:
     based_on = f"{_seeds(found)} and {_counts(found)}"
     # where seeds were left out, the finished ones are more than those of the estimate
     rest = f"; {planned} are finished" if _has_left_out(found) and found.limit != "interim" else ""
-    return f"{capital(what)}: {estimate_of(found)}. This is the {estimand}, from {based_on}{rest}."
+    over = "over seeds and patients" if found.num_seeds > 1 else "over patients"
+    return f"{capital(what)}: {estimate_of(found)}. This is the {estimand}, with an interval {over}, from {based_on}{rest}."
 
 
 def _seeds(found: Compared) -> str:
@@ -93,7 +98,7 @@ def _levels(found: Compared) -> str:
     what = "Mean scores of all runs" if found.collapse.happened else "Mean scores"
     title = BASELINE_TITLES[levels.baseline.name]
     best = f"{title[:1].lower()}{title[1:]}"
-    return f"{what}: {own}; best baseline map ({best}) {levels.baseline.value:.3f}."
+    return f"{what}: {own}; best baseline map, which needs no student ({best}), {levels.baseline.value:.3f}."
 
 
 def _collapsed(found: Compared) -> str:
@@ -117,7 +122,7 @@ def _unlike(found: Compared) -> str:
 def _counts(found: Compared) -> str:
     """Return how many regions and patients an estimate was computed from, and what was left out."""
     overall = found.overall
-    what = "images" if found.declared.unit == "image" else "regions"
+    what = "test images" if found.declared.unit == "image" else "regions"
     counts = f"{overall.num_rois} {what} of {overall.num_patients} patients"
     if round(overall.num_effective) < overall.num_patients:
         counts += f" (as precise as {overall.num_effective:.0f} patients of equal weight)"
@@ -158,7 +163,7 @@ def _at_equal_recognition(found: Compared) -> str:
     left = _with_interval(matched.effect, 1 - ALPHA)
     said: Mapping[Beyond, str] = {
         "beyond": f"At equal recognition (exploratory), the difference is {left}.",
-        "not shown": f"At equal recognition (exploratory), no difference is shown: {left}.",
+        "not shown": f"At equal recognition (exploratory), this difference is not shown: {left}.",
     }
     return said.get(matched.verdict, "")
 
@@ -172,7 +177,10 @@ def _may_collapse(found: Compared) -> str:
     ):
         return ""
     share = 100 * may_collapse(found.num_seeds)
-    return f"All runs localize, but up to {share:.0f} % of further runs may not (95 % upper limit)."
+    return (
+        f"All runs beat the best baseline map; from {found.num_seeds} seeds, up to {share:.0f} % of further runs may not (95 % "
+        "upper limit)."
+    )
 
 
 def estimate_of(found: Compared | Contrasted) -> str:

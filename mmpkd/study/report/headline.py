@@ -7,19 +7,20 @@ from mmpkd.study.analysis.answers import Conclusions, Unanswered
 from mmpkd.study.analysis.comparison import Compared
 from mmpkd.study.analysis.contrast import Contrasted
 from mmpkd.study.plan.questions import Contrast, Factorial
-from mmpkd.study.report.answer import answer, estimate_of, not_above_baseline
+from mmpkd.study.report.answer import answer_lines, estimate_of, not_above_baseline
 from mmpkd.study.report.caveats import NOT_ABSENT, few_seeds, no_verdict, planned_seeds
 from mmpkd.study.report.names import AVERAGE_NAMES, SCORED, score_name
 
 
-def headline(conclusions: Conclusions) -> str:
-    """Return the answer to the question of the study, or why there is none."""
+def headline(conclusions: Conclusions) -> tuple[str, ...]:
+    """Return the answer to the question of the study, or why there is none, in several lines."""
     endpoint = conclusions.endpoint
     if isinstance(endpoint, Unanswered):
-        return f"{no_answer(endpoint)} {not_above_baseline(conclusions.exploratory)}".strip()
+        lines = (no_answer(endpoint), not_above_baseline(conclusions.exploratory))
+        return tuple(line for line in lines if line)
     if isinstance(endpoint, Contrasted):
-        return contrast_answer(endpoint, conclusions.exploratory)
-    return answer(endpoint)
+        return contrast_lines(endpoint, conclusions.exploratory)
+    return answer_lines(endpoint)
 
 
 def no_answer(found: Unanswered) -> str:
@@ -34,8 +35,8 @@ def no_answer(found: Unanswered) -> str:
     return f"No answer: {reasons[found.why]}"
 
 
-def contrast_answer(found: Contrasted, behind: Sequence[Compared]) -> str:
-    """Return the answer to a contrast of a factorial design, with its interval.
+def contrast_lines(found: Contrasted, behind: Sequence[Compared]) -> tuple[str, ...]:
+    """Return the answer to a contrast of a factorial design, with its interval, in several lines.
 
     Args:
         found: The contrast.
@@ -52,14 +53,14 @@ def contrast_answer(found: Contrasted, behind: Sequence[Compared]) -> str:
     left_out = f"{seeds} left out, because a run does not localize." if found.num_collapsed else ""
     said = [
         claim,
-        f"Contrast of {declared.contrast} in {score_name(declared.measure)}: {estimate}.",
-        f"This is the {estimand}, from {planned_seeds(found.count)} and {found.num_patients} patients.",
+        f"Contrast of {declared.contrast} in {score_name(declared.measure)}: {estimate}. This is the {estimand}, from "
+        f"{planned_seeds(found.count)} and {found.num_patients} patients.",
         not_above_baseline(behind),
         left_out,
         NOT_ABSENT if found.verdict == "not shown" else "",
         few_seeds(found.num_seeds) if found.limit is None else "",
     ]
-    return " ".join(part for part in said if part)
+    return tuple(line for line in said if line)
 
 
 def _contrast_claims(declared: Factorial) -> Mapping[Contrast, Mapping[Verdict, str]]:

@@ -29,7 +29,7 @@ class Page:
     Attributes:
         plan: The study.
         seeds: Seeds of the student arms.
-        sentence: The headline.
+        answer: The answer in several lines, the claim first.
         conclusions: Conclusions of the study.
         as_declared: Whether the questions are the ones declared before the first run.
         entries: Comparisons with an answer.
@@ -47,7 +47,7 @@ class Page:
 
     plan: StudyPlan
     seeds: tuple[int, ...]
-    sentence: str
+    answer: tuple[str, ...]
     conclusions: Conclusions
     as_declared: bool
     entries: tuple[Entry, ...]
@@ -61,6 +61,11 @@ class Page:
     failed: tuple[FailedRun, ...]
     files: tuple[FileLink, ...]
     explorers: tuple[Explorer, ...]
+
+    @property
+    def sentence(self) -> str:
+        """The answer as one paragraph."""
+        return " ".join(self.answer)
 
 
 def render(page: Page) -> str:

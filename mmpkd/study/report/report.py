@@ -73,7 +73,7 @@ def _page(
     return Page(
         plan=plan,
         seeds=tuple(seeds),
-        sentence=_sentence(conclusions, as_declared),
+        answer=_answer(conclusions, as_declared, is_synthetic=all(table.test.license == "synthetic" for table in own)),
         conclusions=conclusions,
         as_declared=as_declared,
         entries=_entries(plan, conclusions, external, figures),
@@ -90,10 +90,13 @@ def _page(
     )
 
 
-def _sentence(conclusions: Conclusions, as_declared: bool) -> str:
-    sentence = headline(conclusions)
-    is_answer = not isinstance(conclusions.endpoint, Unanswered)
-    return f"Exploratory: {sentence} {NOT_DECLARED}" if is_answer and not as_declared else sentence
+def _answer(conclusions: Conclusions, as_declared: bool, is_synthetic: bool) -> tuple[str, ...]:
+    """Return the lines of the answer; the first says at once what nobody may overlook."""
+    first, *others = headline(conclusions)
+    is_exploratory = not isinstance(conclusions.endpoint, Unanswered) and not as_declared
+    marks = ["Exploratory: "] if is_exploratory else []
+    marks += ["On phantoms: "] if is_synthetic else []
+    return (f"{''.join(marks)}{first}", *others, *([NOT_DECLARED] if is_exploratory else []))
 
 
 def _sections(
