@@ -60,4 +60,4 @@ def prefix_mass(heatmap: Tensor) -> Tensor:
         >>> prefix_mass(torch.full((1, 2, 2), 0.2))  # 0.8 on four patches
         tensor([0.2000])
     """
-    return 1 - heatmap.sum((1, 2))
+    return 1 - heatmap.sum((1, 2))  # rows of attention methods sum to 1 over all tokens

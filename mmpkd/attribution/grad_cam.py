@@ -143,6 +143,7 @@ def _as_planes(model: nn.Module, value: Tensor, image: Tensor) -> Tensor:
     """Return tokens (B, N, C) or a map (B, h, w, C) or (B, C, h, w) as (B, C, h, w), without prefix tokens."""
     size = (int(image.shape[-2]), int(image.shape[-1]))
     reduction = int(model.feature_info[-1]["reduction"])  # type: ignore[index]
+    # rounded up, as by convolutions with padding; `check_whole` below refuses images that need it
     rows = -(-size[0] // reduction)
     columns = -(-size[1] // reduction)
     prefix = int(getattr(model, "num_prefix_tokens", None) or 0)

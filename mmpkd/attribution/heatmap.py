@@ -95,6 +95,7 @@ def _extremes(heatmap: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _is_constant(low: Tensor, high: Tensor) -> Tensor:
+    # `<=`, because both sides are 0 for a map of zeros
     return high / 2 - low / 2 <= _RELATIVE_RANGE * (high / 2).abs()
 
 

@@ -88,6 +88,7 @@ def attention_heads(student: nn.Module, image: Tensor) -> Tensor:
             f"Expected one attention over all tokens in the last block of {architecture(model)} but got {len(last)} of shape "
             f"{heads[0].shape[1:]}. Use LastLayerAttention."
         )
+    # tokens that are no queries of this block attend to nothing in it, so the others share their weight
     start = torch.zeros_like(recorded.start)
     start[:, :num_queries] = recorded.start[:, :num_queries]
     start /= start.sum(1, keepdim=True)

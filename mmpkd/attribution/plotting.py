@@ -123,6 +123,7 @@ def map_figure(
         if values is not None:
             _draw_heatmap(axes, values, (height, width), colormap)
         _draw_contours(axes, list(rois.values()), (height, width))
+        # contours of the padded masks may have widened the axes by a pixel
         axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
         axes.set_title(name, fontsize=9)
     if heatmaps:
@@ -239,6 +240,7 @@ def _unit_range(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _outline(picture: NDArray[np.uint8], mask: NDArray[np.bool_], scale: int, color: tuple[int, int, int]) -> None:
     """Draw the border of a mask in its colour on a wider black line, which shows on any background."""
     enlarged = np.ascontiguousarray(mask, dtype=np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
+    # CCOMP also returns the borders of holes
     contours, _ = cv2.findContours(enlarged, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, contours, -1, (0, 0, 0), 4)
     cv2.drawContours(picture, contours, -1, color, 2)

@@ -106,6 +106,7 @@ class _Tape:
         return self._keep(weights)
 
     def _keep(self, activation: Tensor) -> Tensor:
+        # weights have no gradient here, so the graph starts at the first activation that is kept
         if not activation.requires_grad:
             activation.requires_grad_()
         self.activations.append(activation)

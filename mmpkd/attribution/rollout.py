@@ -128,6 +128,7 @@ def _carried(blocks: Iterable[BlockAttention], row: Tensor, discard_ratio: float
     """Multiply rows (B, N) by the normalised matrices of blocks, last block first."""
     for block in blocks:
         if block.rows_sum_to_one and not discard_ratio:
+            # rows of the mixed matrix sum to 1 already, so there is nothing to normalise
             row = (1 - residual_weight) * block.weighted_sum(row) + residual_weight * row
         else:
             row = _step(row, block, discard_ratio, residual_weight)

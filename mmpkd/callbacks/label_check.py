@@ -60,6 +60,7 @@ class LabelCheck(Callback):
 
     def _check_monitor(self, label_names: tuple[str, ...], undefined: dict[str, str]) -> None:
         labels = scores_by_labels(label_names)[self.monitor]
+        # a mean leaves out undefined labels, so a single defined one is enough
         if set(labels) <= set(undefined):
             listed = ", ".join(f"'{name}' is {undefined[name]}" for name in labels)
             raise ValueError(

@@ -52,6 +52,7 @@ class NaNGuard(Callback):
             self._check_scale(trainer)
             return
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        # one number to wait for: NaN or infinity anywhere shows in the norm
         norm = torch.nn.utils.get_total_norm(gradients)
         if not torch.isfinite(norm):
             raise NonFiniteLossError(

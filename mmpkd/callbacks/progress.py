@@ -66,5 +66,6 @@ class EpochLog(Callback):
         # a run with `max_steps` may have no number of epochs
         if total is None or total < 0:
             return RunProgress(done, score=value)
+        # the pace of this process: epochs before a resume are not part of its time
         left = (time.monotonic() - self._start) / (done - self._first_epoch) * max(total - done, 0)
         return RunProgress(done, total, value, round(left, 1))

@@ -82,6 +82,7 @@ class RunRecord(Callback):
             steps=trainer.global_step,
             seconds=round(time.monotonic() - self._start, 1),
             monitor=getattr(callback, "monitor", None),
+            # Lightning keeps an undefined score as -infinity
             best_score=float(best) if best is not None and math.isfinite(best) else None,
             checkpoint=sha256,
         )

@@ -21,6 +21,7 @@ from mmpkd.records.exported import CARD, CONFIG, NAMES, ONNX, WEIGHTS, ExportRec
 from mmpkd.students import TrainedStudent
 
 logger = logging.getLogger("mmpkd")
+# how an image is fitted into the frame: our names, and timm's
 _CROP_MODES = {"stretch": "squash", "pad": "border"}
 
 
@@ -86,6 +87,7 @@ def _write(source: ExportSource, folder: Path, options: ExportOptions, has_timm:
         student.mean,
         student.std,
         source.sha256,
+        # our commands refuse weights that were changed after the export
         sha256_of(folder / WEIGHTS) if has_timm else None,
         source.data_license,
     )
@@ -111,12 +113,14 @@ def _check_out(out: Path) -> None:
 @contextmanager
 def _replacing_folder(out: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `out`, and replace an earlier export with its files at the end."""
+    # in the same parent folder, because `rename` fails across file systems
     beside = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     try:
         yield beside
         out.mkdir(exist_ok=True)
+        # only our own files: whatever else was added to the folder stays
         for name in NAMES:
             (out / name).unlink(missing_ok=True)
         for file in beside.iterdir():

@@ -89,8 +89,10 @@ def _metadata(
         "tags": _TAGS if has_timm else _TAGS[1:],
     }
     if license_name == OTHER:
+        # the hub asks for the name of a licence that it does not list
         metadata["license_name"] = "not-stated"
     macro = auroc.get("macro")
+    # NaN differs from itself, and is no result to publish
     if macro is None or macro.value != macro.value:
         return metadata
     metric = {"type": "roc_auc", "value": round(macro.value, 4), "name": "AUROC, mean over findings"}
@@ -113,7 +115,7 @@ def _in_words(preparation: Mapping[str, Any] | None) -> str:
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=False,
+        autoescape=False,  # Markdown, which would show HTML entities as they are
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -14,6 +14,7 @@ from mmpkd.export.traceable import GreyToLogits, GreyToLogitsAndRollout
 from mmpkd.students import VisionTransformerStudent
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+# of the largest value: both compute in float32, but add in another order
 TOLERANCE = 1e-4
 
 
@@ -53,6 +54,7 @@ def write_onnx(
     model = GreyToLogitsAndRollout(student) if with_rollout else GreyToLogits(student)
     outputs = ["logits", "rollout"] if with_rollout else ["logits"]
     side = int(student.settings["image_size"])
+    # two images, since `torch.export` treats a batch size of 1 as a constant
     image = torch.rand(2, int(student.settings["in_chans"]), side, side, generator=torch.Generator().manual_seed(0))
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
@@ -65,7 +67,7 @@ def write_onnx(
             external_data=False,
             verbose=False,
         )
-    assert program is not None
+    assert program is not None  # only the older exporter returns nothing
     program.model.metadata_props.update(
         {name: value if isinstance(value, str) else json.dumps(value) for name, value in (about or {}).items()}
     )
@@ -96,8 +98,10 @@ def _check(model: torch.nn.Module, path: Path, image: torch.Tensor) -> None:
     with torch.no_grad():
         result = model(image)
     expected = result if isinstance(result, tuple) else (result,)
+    # not strict: without the rollout, there is only one output
     for name, ours, theirs in zip(("logits", "rollout"), expected, found, strict=False):
         difference = float((ours - torch.from_numpy(theirs)).abs().max())
+        # not `>`, which would let NaN pass
         if not difference <= TOLERANCE * max(1.0, float(ours.abs().max())):
             raise ValueError(
                 f"Expected the same {name} from onnxruntime and PyTorch but they differ by {difference:.2g}. Report the model's "

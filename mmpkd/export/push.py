@@ -49,6 +49,7 @@ def push(folder: Path, repository: str) -> str:
         api.create_repo(repository, private=True, exist_ok=True)
         commit = api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Export a student with mmpkd")
     except (HfHubHTTPError, OfflineModeIsEnabled, ConnectionError) as error:
+        # messages of the hub span several lines; ours are one
         reason = " ".join(str(error).split())
         raise ValueError(
             f"Expected to upload '{folder}' to {repository} but: {reason}. Log in with `hf auth login`; the folder is complete "

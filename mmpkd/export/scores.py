@@ -104,6 +104,7 @@ def _table(source: ExportSource, kind: str, stage: str) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     table = read_table(path)
+    # the table of an earlier checkpoint in the same folder says nothing about this student
     return table.frame if table.checkpoint == source.sha256 else None
 
 

@@ -58,7 +58,7 @@ def open_source(path: Path) -> ExportSource:
         )
     trained = load_trained_student(checkpoint)
     sha256 = sha256_of(checkpoint)
-    folder = RunFolder(checkpoint.absolute().parent.parent)
+    folder = RunFolder(checkpoint.absolute().parent.parent)  # <run>/checkpoints/best.ckpt
     state = folder.state
     if state is None:
         return ExportSource(trained, sha256, None, None)

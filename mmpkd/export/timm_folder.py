@@ -13,6 +13,7 @@ from mmpkd.records.exported import CONFIG
 from mmpkd.students import VisionTransformerStudent
 
 TAG = "mmpkd"
+# of the largest logit: both run the same layers of timm in float32
 TOLERANCE = 1e-6
 # keys that describe the pretrained weights, not the student
 _OF_THE_SOURCE = ("paper_ids", "paper_name", "origin_url", "description", "notes")
@@ -40,9 +41,11 @@ def write_timm_folder(
         "mean": (student.mean,) * channels,
         "std": (student.std,) * channels,
         "interpolation": "bilinear",
+        # the whole frame: timm's default would enlarge the image and cut off its border
         "crop_pct": 1.0,
         "crop_mode": crop_mode,
     }
+    # None replaces what timm copies from the description of the pretrained weights
     source = dict.fromkeys(_OF_THE_SOURCE)
     described = {"problem_type": "multi_label_classification", **extra}
     described["pretrained_cfg"] = {**source, "tag": TAG, "license": license_name}
@@ -79,6 +82,7 @@ def _check(student: VisionTransformerStudent, folder: Path) -> None:
     with torch.no_grad():
         expected = student(image).logits
         difference = float((loaded(image).float() - expected).abs().max())
+    # not `>`, which would let NaN pass
     if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
         raise ValueError(
             f"Expected timm to rebuild the student but the logits differ by {difference:.2g}. Report the model's name and "

@@ -56,10 +56,12 @@ class GreyToLogitsAndRollout(GreyToLogits):
 
         def on_fused(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Tensor) -> Tensor:
             call = attention_call(*args, **kwargs)
+            # heads (H, B, n, m), averaged to (B, n, m)
             calls.append(torch.stack([call.weights(head) for head in range(call.num_heads)]).mean(0))
             return result
 
         def on_materialised(weights: Tensor) -> Tensor:
+            # heads (B, H, n, m), averaged to (B, n, m)
             calls.append(positive_weights(weights).mean(1))
             return weights
 
@@ -72,6 +74,7 @@ class GreyToLogitsAndRollout(GreyToLogits):
         _check_square(layers, layout.num_tokens)
         last = layers[-1]
         row = start_row(layout, None if pool is None else pool.mean(1), last.shape[0], last.device)
+        # only the row of the classifier, last block first: no product of two matrices (N, N)
         for layer in reversed(layers):
             row = (row + torch.bmm(row[:, None], layer)[:, 0]) / 2  # rows of a softmax sum to 1
         return logits, row[:, layout.num_prefix_tokens :].reshape(-1, *layout.grid)

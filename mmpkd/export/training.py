@@ -69,7 +69,7 @@ def starting_weights(source: ExportSource) -> str:
         return "Random: the student was trained from scratch."
     if name.startswith("local-dir:"):
         return "Weights in a local folder of whoever trained the student; their licence also applies to this model."
-    if ":" in name:
+    if ":" in name:  # `hf-hub:user/name`, for example
         return f"The pretrained weights `{name}`; their licence also applies to this model."
     found = timm.get_pretrained_cfg(name)
     stated = None if found is None else found.license
@@ -97,6 +97,7 @@ def arms(source: ExportSource) -> list[ArmScore]:
     if source.folder is None or source.state is None or source.state.study is None:
         return []
     found: dict[str, dict[int, float | None]] = {}
+    # <study>/<arm>/<run>/run.json
     for path in sorted(source.folder.path.parents[1].glob("*/*/run.json")):
         state = RunFolder(path.parent).state
         if state is not None and state.study is not None and state.test is not None and state.seed is not None:

@@ -31,6 +31,7 @@ def write_figure(
     (height, width) = placement.content
     inside = slice(top, top + height), slice(left, left + width)
     window = placement.window
+    # pixels of the file per pixel of the frame: `stretch` squeezes an image into a square, and this undoes it
     aspect = ((window.rows[1] - window.rows[0]) / height) / ((window.columns[1] - window.columns[0]) / width)
     cropped = {one.heading: enlarged(one.values, placement.side)[inside] for one in maps}
     figure = map_figure(pixels[inside].clip(0, 1), cropped, title=title, aspect=aspect)

@@ -25,6 +25,7 @@ from mmpkd.students import TrainedStudent, load_trained_student
 
 logger = logging.getLogger("mmpkd")
 TABLE = "predictions.parquet"
+# a save rewrites the whole table, so it must not follow every file
 SECONDS_BETWEEN_SAVES = 30.0
 
 
@@ -93,6 +94,7 @@ def _written(found: FilePrediction, outputs: Sequence[Output]) -> FilePrediction
         try:
             output.write(found)
         except DicomSourceError as error:
+            # the probabilities are kept, and the error makes a later call try the file again
             return replace(found, error=str(error))
     return found
 
@@ -122,6 +124,7 @@ class PredictionTable:
                     "one. Choose another --out, or delete it."
                 )
             columns = [str(name) for name in known.frame.columns]
+            # zipped, since `itertuples` renames columns whose names are not valid in Python, such as those with `/`
             rows = [dict(zip(columns, row, strict=True)) for row in known.frame.itertuples(index=False)]
             self._rows = {row["file"]: row for row in rows}
 
@@ -147,6 +150,7 @@ class PredictionTable:
         row: dict[str, Any] = {"file": str(found.file.path), "name": found.file.name}
         for name, value, threshold in zip(self._trained.label_names, values, self._trained.thresholds, strict=True):
             row[probability_column(name)] = float(value)
+            # unknown for a file that cannot be read, which is not the same as absent
             row[threshold_column(name)] = None if np.isnan(value) else bool(value >= float(threshold))
         self._rows[row["file"]] = {**row, "error": found.error}
 
@@ -164,5 +168,6 @@ class PredictionTable:
         frame = pd.DataFrame(list(self._rows.values()))
         for name in self._trained.label_names:
             frame[probability_column(name)] = frame[probability_column(name)].astype(np.float32)
+            # pandas' nullable type: a plain bool would turn unknown into False
             frame[threshold_column(name)] = frame[threshold_column(name)].astype("boolean")
         return frame

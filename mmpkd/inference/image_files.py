@@ -41,6 +41,7 @@ def find_images(paths: Sequence[Path], known: Mapping[str, str] | None = None, o
         if path.is_file():
             found.append(Named(path, _without_suffix(path).name))
             continue
+        # sorted, so that numbers in names do not depend on the file system
         inside = sorted(file for file in path.rglob("*") if not _is_below(file, out) and _is_image(file))
         found += [Named(file, "_".join(_without_suffix(file.relative_to(path)).parts)) for file in inside]
     if not found:
@@ -51,6 +52,7 @@ def find_images(paths: Sequence[Path], known: Mapping[str, str] | None = None, o
 
 
 def _with_names_that_differ(files: Sequence[Named], known: Mapping[str, str]) -> list[Named]:
+    # files of an earlier call keep their names, so that a resumed command finds its outputs
     taken = set(known.values())
     named = []
     for file in files:
@@ -76,6 +78,7 @@ def _is_image(path: Path) -> bool:
     if path.suffix.lower() in SUFFIXES:
         return True
     try:
+        # unbuffered: a buffer would read kilobytes of every file
         with path.open("rb", buffering=0) as file:
             return file.read(8).startswith(_BEGINNINGS)
     except OSError:  # without permission to read it, its kind is unknown

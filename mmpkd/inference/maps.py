@@ -90,6 +90,7 @@ def maps_of(
     """
     student = trained.student
     padded = pad_to_patches(student, image)
+    # of the image without padding, which maps are cropped to
     size = (int(image.shape[-2]), int(image.shape[-1]))
 
     def one(method: AttributionMethod, finding: str | None, heatmap: Tensor) -> ImageMap:

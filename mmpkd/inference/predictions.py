@@ -82,10 +82,12 @@ def predict_files(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trained.student.to(device)
     workers = (num_processors() if len(files) >= 2 * batch_size else 0) if num_workers is None else num_workers
+    # a list, not stacked tensors: files that cannot be read have no pixels
     loader = DataLoader(_Files(preparation, files), batch_size, num_workers=workers, collate_fn=list)
     remaining = iter(files)
     for batch in loader:
         images = [trained.normalised(read.pixels) for read in batch if read.pixels is not None]
+        # one row per image that could be read, in the order of the batch
         probability = iter(_probability(trained, images, device))
         for read in batch:
             own = None if read.pixels is None else next(probability)

@@ -216,6 +216,7 @@ class Objective(Float32Buffers, nn.Module):
         covered = available.to(torch.float32)  # (B,)
         scale: float | Tensor = 1.0
         if self.normaliser == "batch":
+            # turns a mean over covered samples into their sum divided by the batch size
             scale = share(covered.sum(), torch.ones_like(covered).sum())
         # (B,): a sample without a teacher keeps its full task loss
         task_weight = 1 - weight * covered if self.mode == "complementary" else None

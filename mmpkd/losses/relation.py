@@ -8,6 +8,7 @@ from mmpkd.losses.base import DistillationLoss
 from mmpkd.numerics.precision import Float32Linear
 from mmpkd.students.output import ModelOutput
 
+# keeps roots, quotients and their gradients finite at 0
 EPS = 1e-6
 
 
@@ -31,6 +32,7 @@ class RelationalDistance(DistillationLoss):
         """Return the mean over pairs of different samples, float32 scalar; 0 if there is no pair."""
         pair = _pairs(available)
         first, second = (_distances(output.features, pair) for output in (student, teacher))  # (B, B) each
+        # a Huber loss with threshold 1, as in the paper
         losses = F.smooth_l1_loss(first, second, reduction="none")
         return (losses * pair).sum() / pair.sum().clamp(min=1)
 
@@ -89,6 +91,7 @@ class CenteredKernelAlignment(DistillationLoss):
         """Return the loss, float32 scalar, in [0, 2] up to estimation noise; 0 for fewer than four samples."""
         n = available.sum().to(torch.float32)
         k, ell = (self._kernel(output.features, available) for output in (student, teacher))  # (B, B) each
+        # in a small batch, the unbiased estimate can be negative even for a kernel with itself
         scale = (self._hsic(k, k, n).clamp(min=EPS) * self._hsic(ell, ell, n).clamp(min=EPS)).sqrt()
         return torch.where(n >= 4, 1 - self._hsic(k, ell, n) / scale, 0.0)
 
@@ -104,9 +107,11 @@ class CenteredKernelAlignment(DistillationLoss):
 
     def _hsic(self, k: Tensor, ell: Tensor, n: Tensor) -> Tensor:
         """Return the unbiased HSIC of two Gram matrices with zero diagonals, for n samples; scalar."""
+        # clamped: `where` in `reduce` discards values of fewer than four samples, but their NaN would reach the gradient
         one, two, three = ((n - i).clamp(min=1) for i in (1, 2, 3))
         trace = (k * ell).sum()
         total = k.sum() * ell.sum() / (one * two)
+        # 1' K L 1, without the product of the two matrices
         cross = (k.sum(dim=0) * ell.sum(dim=0)).sum() * 2 / two
         return (trace + total - cross) / (n.clamp(min=1) * three)
 
@@ -238,6 +243,7 @@ def _one_minus_correlation(first: Tensor, second: Tensor, weight: Tensor) -> Ten
     variance = [x.square().sum(dim=1) / count[:, 0] for x in centred]
     varies = ((variance[0] > 1e-8) & (variance[1] > 1e-8)).to(first.dtype)
     covariance = (centred[0] * centred[1]).sum(dim=1) / count[:, 0]
+    # 1e-18, below the 1e-16 of two variances that just count: keeps the gradient of constant rows finite
     correlation = covariance * torch.rsqrt(variance[0] * variance[1] + EPS**3)
     return ((1 - correlation) * varies).sum() / varies.sum().clamp(min=1)
 

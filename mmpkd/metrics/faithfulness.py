@@ -135,6 +135,7 @@ def _baseline(image: Tensor, kind: Baseline) -> Tensor:
         return image.mean((1, 2, 3), keepdim=True).expand_as(image)
     # the paper's 5 pixels of 224, at any resolution
     sigma = min(image.shape[2:]) / 45
+    # odd, as torchvision needs it, with two standard deviations on each side
     size = 2 * round(2 * sigma) + 1
     blurred: Tensor = gaussian_blur(image, [size, size], [sigma, sigma])
     return blurred

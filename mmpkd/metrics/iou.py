@@ -13,6 +13,7 @@ Threshold = Literal["otsu", "top_area"] | float
 NUM_BYTES = 256
 # 16-bit levels per 8-bit value
 BYTE = TOP_LEVEL // 255
+# of the mean IoU in Boecking et al. 2022
 BIOVIL_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 

@@ -49,6 +49,7 @@ def patches_near(mask: Tensor, tolerance: float, grid: tuple[int, int]) -> Tenso
     x = _centers(grid[1], width, mask.device)
     if tolerance == 0:
         return mask[:, y[:, None], x]
+    # a disc that is larger than the frame finds nothing more, and takes memory
     tolerance = min(tolerance, math.hypot(height, width))
     # a disc around each centre as D rows of pixels: the offset of each row from the centre, and its half-width
     offset = torch.arange(-int(tolerance), int(tolerance) + 1)

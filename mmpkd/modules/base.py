@@ -103,7 +103,7 @@ class ClassificationModule(LightningModule):
         # the scores are the same in all processes, but without `sync_dist` Lightning warns about each of them
         scores = self.scores.compute()
         self.scores.reset()
-        if self.trainer.sanity_checking:
+        if self.trainer.sanity_checking:  # a few batches have no scores worth logging
             return
         if stage == "val":
             self.scores.thresholds.copy_(scores["best_thresholds"].reshape(-1))
@@ -132,6 +132,7 @@ class ClassificationModule(LightningModule):
         multiplier = WarmupCosine(self._total_steps, settings.warmup_fraction)
         # a function: PyTorch would save and restore the attributes of an object, with the old number of steps
         schedule = LambdaLR(optimizer, lambda step: multiplier(step + self._steps_before))
+        # settings only: `on_train_start` writes them back, and must not replace the parameters of a group
         self._group_settings = [dict(group) for group in optimizer.param_groups]
         for group_settings in self._group_settings:
             del group_settings["params"]

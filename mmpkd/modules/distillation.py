@@ -49,6 +49,7 @@ class DistillationModule(ClassificationModule):
         self.objective = Objective() if objective is None else objective
         self.student = student
         self.teacher_source = teacher
+        # not a module, so it is part of no checkpoint and no optimizer
         self._teacher: TeacherLookup | None = None
         weights = self.objective.pos_weight
         if weights is not None and len(weights) != self.num_classes:

@@ -42,6 +42,7 @@ def seed_generators(*key: int) -> None:
     """Seed all generators of this process from integers >= 0. Different keys give independent streams."""
     for_python, for_numpy, for_torch = np.random.SeedSequence(key).generate_state(3, np.uint64).tolist()
     random.seed(for_python)
+    # NumPy's old generator takes seeds of 32 bits
     np.random.seed(for_numpy % 2**32)  # noqa: NPY002
     torch.manual_seed(for_torch)  # also seeds the generators of devices
 

@@ -65,6 +65,7 @@ def mean_auroc(preds: Floats, target: Floats, patient: Codes) -> Effect:
 
 def _over_findings(found: list[RunMeans]) -> Effect:
     """Return the mean over the findings whose AUROC is still defined when any one patient is left out."""
+    # one NaN among the leave-one-out values would make the whole jackknife NaN
     defined = [own for own in found if np.isfinite(own.without).all()]
     if not defined:
         return UNDEFINED
@@ -80,6 +81,7 @@ def _over_findings(found: list[RunMeans]) -> Effect:
 def _by_finding(preds: Floats, target: Floats, patient: Codes) -> list[RunMeans]:
     """Return the AUROC (S,) of each finding; all NaN for one without positives or negatives."""
     has_label = ~np.isnan(target).all(axis=1)
+    # numbered anew: patients without any label must not count towards the number of patients P
     codes = np.unique(patient[has_label], return_inverse=True)[1]
     return [_of_finding(preds[:, has_label, k], target[has_label, k], codes) for k in range(target.shape[1])]
 
@@ -91,6 +93,7 @@ def _of_finding(preds: Floats, target: Floats, patient: Codes) -> RunMeans:
     codes = patient[is_known]
     # (S, 1 + P)
     values = np.stack([_leaving_out(run, positive, codes, num_patients) for run in preds[:, is_known]])
+    # a patient's weight: the mean of its shares of the two samples that an AUROC compares
     shares = [np.bincount(codes[own], minlength=num_patients) / max(own.sum(), 1) for own in (positive, ~positive)]
     return RunMeans(values[:, 0], values[:, 1:], np.mean(shares, axis=0))
 
@@ -101,6 +104,7 @@ def _leaving_out(preds: Floats, positive: Bools, patient: Codes, num_patients: i
     Leaving out a patient takes away the pairs with one of its positives and those with one of its negatives; the pairs with
     both are then taken away twice, and are added again. Entries without positives or negatives are NaN.
     """
+    # an AUROC depends on the order alone, and integer ranks can be shifted below without rounding
     ranks = np.unique(preds, return_inverse=True)[1]
     case = ranks[positive]
     control = ranks[~positive]
@@ -110,6 +114,7 @@ def _leaving_out(preds: Floats, positive: Bools, patient: Codes, num_patients: i
     within = ranks + patient * (len(preds) + 1)
     first = patient[positive] * (len(preds) + 1)
     controls = np.sort(within[~positive])
+    # minus the controls of earlier patients; half a rank lower, so that an own control of rank 0 still counts
     both = np.bincount(
         patient[positive], _wins(within[positive], controls) - _wins(first - 0.5, controls), num_patients
     )

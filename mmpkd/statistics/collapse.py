@@ -6,6 +6,7 @@ from scipy import stats
 
 from mmpkd.statistics.arrays import Floats
 
+# pairs of runs that localize; fewer can agree by chance, as in `MIN_SEEDS_OF_A_CLAIM`
 MIN_PAIRS = 3
 
 
@@ -67,4 +68,5 @@ def may_collapse(num_runs: int, alpha: float = 0.05) -> float:
         >>> [round(may_collapse(num), 2) for num in (2, 3, 5, 10)]
         [0.78, 0.63, 0.45, 0.26]
     """
+    # the share p at which no collapse in S runs still has the probability alpha: (1 - p)^S = alpha
     return float(1 - alpha ** (1 / num_runs))

@@ -14,6 +14,7 @@ from mmpkd.statistics.spread import Spread, reach, spread_of, tail
 Alternative = Literal["two-sided", "greater", "less"]
 IntervalMethod = Literal["added", "patients", "seeds"]
 
+# runs of a full study: fewer may hint at a difference, but show no equivalence
 MIN_SEEDS = 5
 # the simulations have no fewer patients, so nobody knows how reliable an interval would be
 MIN_PATIENTS = 8
@@ -98,6 +99,7 @@ class Effect:
         level = below if distance > 0 else above
         if alternative == "two-sided":
             return 2 * level
+        # an estimate on the wrong side of `null` has a p-value above 1/2
         return level if (distance > 0) == (alternative == "greater") else 1 - level
 
 
@@ -122,6 +124,7 @@ def effect_of(runs: RunMeans) -> Effect:
         True
     """
     estimate = float(runs.values.mean())
+    # also the values without a patient: runs may agree exactly although patients differ
     values = np.append(runs.without, runs.values)
     if runs.without.shape[-1] < MIN_PATIENTS or not np.isfinite(values).all() or not _varies(values):
         return Effect(estimate, ())
@@ -149,6 +152,7 @@ def independent_sum(effects: Sequence[Effect], weights: Sequence[float]) -> Effe
             f"Expected effects over several seeds but one is of a single run. Run at least {MIN_SEEDS} seeds."
         )
     estimate = float(sum(weight * effect.estimate for effect, weight in zip(effects, weights, strict=True)))
+    # an effect without parts is unknown, not exact: left out, it would make the sum look too certain
     if not all(effect.parts for effect in effects):
         return Effect(estimate, ())
     parts: list[Spread] = []
@@ -194,4 +198,5 @@ def paired_effect_size(differences: Floats) -> float:
 
 def _varies(values: Floats) -> bool:
     """Return whether values differ by more than rounding."""
+    # means of equal values differ by about 1e-16 of them, real differences by far more than 1e-9
     return bool(np.ptp(values) > 1e-9 * np.abs(values).max())

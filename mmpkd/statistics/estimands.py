@@ -77,9 +77,11 @@ class CellMeans:
             The sum, with the patients' weights scaled to a sum of 1.
         """
         per_run = coefficients[..., None, :]
+        # a mask, not only the product: 0 * NaN is NaN
         used = per_run != 0
         values = np.where(used, self.values, 0.0) * per_run
         without = np.where(used[..., None, :], self.without, 0.0) * per_run[..., None, :]
+        # the sign does not matter: a mean that is subtracted carries as much information as one that is added
         shares = (np.where(used, self.shares, 0.0) * np.abs(per_run)).sum(axis=-1)
         return RunMeans(values.sum(axis=-1), without.sum(axis=-1), shares / shares.sum(axis=-1, keepdims=True))
 
@@ -109,6 +111,7 @@ def cell_sums(values: Floats, regions: Regions, num_patients: int, num_findings:
             f"Expected `values` (S, N), and a patient and a finding (N,) for each region, but got {values.shape}, "
             f"{regions.patient.shape} and {regions.finding.shape}."
         )
+    # `bincount` has one dimension, so each (patient, finding) gets a number of its own
     cell = regions.patient * num_findings + regions.finding
     size = num_patients * num_findings
     defined = ~np.isnan(values)
@@ -130,6 +133,7 @@ def means_over_patients(total: Floats, count: Floats) -> CellMeans:
         >>> means.values.tolist(), means.without.tolist()
         ([[1.667]], [[[2.0], [1.0]]])
     """
+    # leaving a patient out subtracts its part from the sums: O(P), not O(P^2)
     sums = total.sum(axis=-2)  # (..., S, K)
     counts = _or_nan(count.sum(axis=-2))  # (..., S, K)
     rest = _or_nan(counts[..., None, :] - count)  # (..., S, P, K)
@@ -205,6 +209,7 @@ def region_cells(values: Floats, regions: Regions, average: Average) -> CellMean
     """
     num_findings = int(regions.finding.max(initial=0)) + 1
     total, count = cell_sums(values, regions, int(regions.patient.max(initial=0)) + 1, num_findings)
+    # a patient without any defined score must not count towards the number of patients P
     present = count.any(axis=(0, 2))
     return cell_means(total[:, present], count[:, present], average)
 

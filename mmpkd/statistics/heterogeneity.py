@@ -14,6 +14,7 @@ from mmpkd.statistics.effects import Effect, effect_of
 from mmpkd.statistics.estimands import MIN_FINDING_PATIENTS, CellMeans
 from mmpkd.statistics.hypotheses import holm
 
+# as many as any claim needs, see `MIN_SEEDS_OF_A_CLAIM`
 MIN_SEEDS_TO_TEST = 3
 
 
@@ -45,6 +46,7 @@ class Heterogeneity:
     @property
     def p_value(self) -> float:
         """p-value of the hypothesis that the difference is the same for all findings; NaN where it cannot be tested."""
+        # the smallest is Bonferroni's p-value of the hypothesis that no finding deviates
         known = [own.adjusted for own in self.deviations if not np.isnan(own.adjusted)]
         return min(known, default=float("nan"))
 
@@ -93,5 +95,6 @@ def contrast(num_findings: int, kept: "np.ndarray[tuple[int], np.dtype[np.intp]]
     """
     coefficients = np.zeros(num_findings)
     coefficients[kept] = -1 / len(kept)
+    # the finding is part of the mean, too, so it ends at 1 - 1 / number kept
     coefficients[own] += 1
     return coefficients

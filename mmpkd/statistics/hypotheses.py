@@ -73,10 +73,12 @@ def holm(p_values: Sequence[float]) -> Floats:
         [0.03, 0.06, 0.06]
     """
     values = np.asarray(p_values, dtype=np.float64)
+    # a test that could not be done still counts: a smaller family would be corrected less
     filled = np.where(np.isnan(values), 1.0, values)
     order = np.argsort(filled, kind="stable")
     steps = filled[order] * (len(values) - np.arange(len(values)))
     adjusted = np.empty(len(values))
+    # Holm stops at the first hypothesis that is kept, so no later one may get a smaller p-value
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return np.where(np.isnan(values), np.nan, adjusted)
 

@@ -64,9 +64,11 @@ def planned_spread(pilot: Spread, num_seeds: int, patients: float = 1.0, limit: 
     fewer_runs = pilot.num_seeds / num_seeds
     noise = pilot.noise * fewer_runs / patients
     seeds = pilot.seeds * _raised(pilot.num_seeds - 1, limit)
+    # without the interaction, which more runs reduce as well
     own = np.maximum(pilot.patients - pilot.noise, 0.0) * _raised(float(pilot.df), limit) / patients
     # more patients reduce only that part of the variance between runs that comes from the interaction with patients
     between = np.maximum((seeds - pilot.noise) * fewer_runs + noise, 0.0)
+    # with equal weights, `df` is P - 1: it grows with the number of patients
     return replace(pilot, num_seeds=num_seeds, seeds=between, patients=own + noise, noise=noise, df=pilot.df * patients)
 
 
@@ -91,4 +93,5 @@ def minimum_detectable_effect(effect: Effect) -> float:
 
 def _raised(df: float, limit: float | None) -> float:
     """Return the ratio of the upper limit of a variance to its estimate."""
+    # df times the ratio of estimate to variance is chi-squared, for normal values
     return 1.0 if limit is None else float(df / stats.chi2.ppf(1 - limit, df))

@@ -70,13 +70,16 @@ class Matched:
 
         Nothing is allowed for if what is left has the opposite sign.
         """
+        # the guard lies on the side of the unadjusted difference, since recognition is removed incompletely
         allowed = guard * self.unadjusted if self.effect.estimate * self.unadjusted > 0 else 0.0
+        # `Effect.p_value` is two-sided: it would be small far below the guard, too
         is_within = abs(self.effect.estimate) <= abs(allowed)
         return 1.0 if is_within and self.effect.parts else self.effect.p_value(allowed)
 
     @property
     def verdict(self) -> Beyond:
         """Whether there is a difference beyond recognition, at the 5 % level."""
+        # not `<`, which would let NaN through
         if not self.correlation >= MIN_CORRELATION:
             return "cannot be told"
         if self.effect.num_seeds < MIN_SEEDS_OF_A_CLAIM:
@@ -135,6 +138,7 @@ def at_equal_recognition(scores: Arms, confidence: Arms, regions: Regions, avera
     if len(defined) < 2 or not defined.any(axis=1).all():
         return None
     used = defined.any(axis=0)
+    # numbered anew: `run_means` leaves out patients without a defined region, and `_slopes` has to agree on P
     own = Regions(np.unique(regions.patient[used], return_inverse=True)[1], regions.finding[used])
     y, z, instrument, defined = y[..., used], z[..., used], instrument[..., used], defined[:, used]
     score = run_means(np.where(defined, y[1] - y[0], np.nan), own, average)
@@ -175,6 +179,7 @@ def region_weights(
     size = int(regions.patient.max()) + 1, int(finding.max()) + 1
     count = cell_sums(np.where(defined, 1.0, np.nan), cells, *size)[1]
     num_patients = (count > 0).sum(axis=1)  # (S, F)
+    # as in `CellMeans.num_patients`: the run with the fewest patients decides for all runs
     kept = num_patients.min(axis=0) >= (MIN_FINDING_PATIENTS if average == "findings" else 1)
     in_cell = count[:, regions.patient, finding]  # (S, N)
     of_finding = num_patients[:, finding] if average == "findings" else 1
@@ -199,6 +204,7 @@ def _slopes(values: Floats, weight: Floats, patient: Codes) -> tuple[Floats, Flo
     # covariances with the instrument within arms, summed over the arms: (S, 1 + P)
     of_score = (sum_yw - sum_y * sum_w / n).sum(axis=0)
     of_confidence = (sum_zw - sum_z * sum_w / n).sum(axis=0)
+    # the slope of an instrument, a ratio of covariances: the noise of a run's own confidence drops out of both
     slope = of_score / np.where(of_confidence == 0, np.nan, of_confidence)
     return slope[:, 0], slope[:, 1:]
 
@@ -216,5 +222,6 @@ def _correlation(z: Floats, defined: "np.ndarray[tuple[int, int], np.dtype[np.bo
     if own.shape[-1] < 3 or not (own.std(axis=-1) > 0).all():
         return float("nan")
     num = own.shape[1]
+    # the mean leaves out the diagonal, whose S entries are 1
     matrices = [np.corrcoef(arm) for arm in own]
     return float(np.mean([(matrix.sum() - num) / (num * (num - 1)) for matrix in matrices]))

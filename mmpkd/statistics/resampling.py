@@ -19,5 +19,6 @@ def resampled_weights(num: int, num_replicates: int, seed: int) -> Floats:
     """
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(num, np.full(num, 1.0 / num), size=num_replicates).astype(np.float64)
+    # the cache hands out the same array to every caller
     weights.flags.writeable = False
     return weights

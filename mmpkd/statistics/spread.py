@@ -17,7 +17,9 @@ from scipy import special
 from mmpkd.statistics.arrays import Floats
 from mmpkd.statistics.estimands import RunMeans
 
+# the smallest probability that `tail` tells from 0; also avoids a division by 0 if one patient has all the weight
 _SMALLEST = 1e-12
+# log(alpha) ranges over 27: halved so often, alpha is right to 1e-12 of its value
 _STEPS = 45
 
 
@@ -54,7 +56,7 @@ class Spread:
             seeds=self.seeds * square,
             patients=self.patients * square,
             noise=self.noise * square,
-            skewness=self.skewness * np.sign(weight),
+            skewness=self.skewness * np.sign(weight),  # has no unit, so only the sign of a factor matters
         )
 
 
@@ -69,6 +71,7 @@ def spread_of(runs: RunMeans) -> Spread:
         (1.0, 0.75, 2.0)
     """
     num_seeds, num_patients = runs.without.shape[-2:]
+    # deviations from the average of all patients, not from the mean of the averages without one
     influence = runs.without - runs.values[..., None]  # (..., S, P)
     mean = influence.mean(axis=-2)  # (..., P)
     scale = (num_patients - 1) / num_patients
@@ -88,6 +91,7 @@ def _skewness(influence: Floats, variance: Floats) -> Floats:
     num = influence.shape[-1]
     if num < 3:
         return np.zeros_like(variance)
+    # -(P - 1) / P turns the influence into (x - mean) / P; the factors after it make the third moment unbiased
     third = np.power(influence * (-(num - 1) / num), 3).sum(axis=-1) * num**2 / ((num - 1) * (num - 2))
     return np.asarray(np.where(variance > 0, third / np.power(np.where(variance > 0, variance, 1.0), 1.5), 0.0))
 
@@ -106,11 +110,13 @@ def patients_df(weights: Floats) -> Floats:
         >>> float(patients_df(np.array([0.7, 0.1, 0.1, 0.1])))
         1.074
     """
+    # V is a quadratic form in the residuals x - mean: diagonal b, apart from a factor that cancels below
     b = np.square(weights / np.maximum(1 - weights, _SMALLEST))
     both = (weights * b).sum(axis=-1)
     total = b.sum(axis=-1)
     squares = np.square(weights).sum(axis=-1)
     of_b = np.square(b).sum(axis=-1)
+    # for patients of variance 1, E(V) is the trace of the form's matrix, and Var(V) twice that of its square
     trace = total - 2 * both + total * squares
     trace_of_square = (
         of_b
@@ -146,11 +152,13 @@ def reach(parts: Sequence[Spread], alpha: Floats | float, is_skewed: bool = Fals
 
 def _reach_of(spread: Spread, alpha: Floats | float, is_skewed: bool) -> tuple[Floats, Floats]:
     """Return the reach of one estimate; see `reach`."""
+    # the lower quantile, mirrored: 1 - alpha would be rounded where `tail` tries a tiny alpha
     over_patients = -special.stdtrit(spread.df, alpha)
     error = np.sqrt(spread.patients)
     low = error * over_patients
     high = low
     if is_skewed:
+        # a strong correction must not push an end past the estimate
         low = error * np.maximum(_unskewed(over_patients, spread.skewness), 0.0)
         high = error * np.maximum(-_unskewed(-over_patients, spread.skewness), 0.0)
     if spread.num_seeds == 1:

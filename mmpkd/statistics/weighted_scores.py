@@ -29,6 +29,7 @@ def weighted_auroc(preds: Floats, positive: NDArray[np.bool_], weights: Floats) 
     # (R, n + 1), weight of the negatives among the i lowest scores
     negatives = np.zeros((len(weights), len(preds) + 1))
     np.cumsum(weights * ~positive, axis=1, out=negatives[:, 1:])
+    # negatives below a positive, and those up to its ties: the mean of both counts a tie half
     first = np.searchsorted(preds, preds[positive], side="left")
     last = np.searchsorted(preds, preds[positive], side="right")
     own = weights[:, positive]
@@ -58,6 +59,7 @@ def weighted_average_precision(preds: Floats, positive: NDArray[np.bool_], weigh
     preds = preds[order]
     positive = positive[order]
     weights = weights[:, order]
+    # tied scores are admitted together, so each sample has the counts of the last of its ties
     last = np.searchsorted(-preds, -preds, side="right") - 1
     admitted = np.cumsum(weights, axis=1)[:, last]
     hits = np.cumsum(weights * positive, axis=1)[:, last]
@@ -106,6 +108,7 @@ def weighted_calibration_gaps(
         [[0.0, 0.4]]
     """
     member = calibration_bin(probability, num_bins)[:, None] == np.arange(num_bins)
+    # (R, n) @ (n, B)
     gap = weights @ (member * (probability - positive)[:, None])
     return np.asarray(gap / weights.sum(axis=1, keepdims=True))
 

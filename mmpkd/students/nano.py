@@ -47,6 +47,7 @@ class ConvolutionalPatchEmbed(PatchEmbed):  # type: ignore[misc]
         layers: list[nn.Module] = []
         channels = in_chans
         for level in range(depth):
+            # channels double with each layer, and end at the width of the tokens
             width = max(16, embed_dim // 2 ** (depth - 1 - level))
             layers += [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             channels = width

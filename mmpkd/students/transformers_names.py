@@ -119,6 +119,7 @@ def fused_attention(block: Mapping[str, Tensor], has_own_biases: bool) -> dict[s
             raise ValueError("Expected keys without a bias, as timm's Eva has them, but the weights have k_proj.bias.")
         fused |= {f"attn.{part}_bias": block[f"{part}.bias"] for part in biases}
     elif biases:
+        # timm's attention has one bias for all three, where a missing one is 0
         zeros = torch.zeros_like(block["q.weight"][:, 0])
         fused["attn.qkv.bias"] = torch.cat([block.get(f"{part}.bias", zeros) for part in "qkv"])
     return fused

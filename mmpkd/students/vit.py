@@ -88,6 +88,7 @@ class VisionTransformerStudent(nn.Module):
         self.mean = mean
         self.std = std
         _check_name(model_name, pretrained)
+        # pretrained weights have three channels, which folding turns into one
         sizes = {"num_classes": num_classes, "img_size": image_size, "in_chans": 3 if fold else in_chans}
         self.model = _create(model_name, pretrained, sizes, options or {})
         if ":" in model_name:
@@ -241,6 +242,7 @@ def _create(model_name: str, pretrained: bool, sizes: Mapping[str, int], options
         ) from error
     except OSError as error:
         reason = " ".join(str(error).split())
+        # our own errors already say what to do
         if reason.startswith("Expected "):
             raise
         raise FileNotFoundError(

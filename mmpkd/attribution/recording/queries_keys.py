@@ -66,6 +66,7 @@ def sums_of_exponentials(call: AttentionCall, shift: Tensor) -> Tensor:
     # powers of 2 take a third of the time of a softmax in PyTorch; powers of e take longer than it
     factor = math.log2(math.e)
     query, key, shift = call.query.flatten(0, 1), call.key.flatten(0, 1), factor * shift.flatten(0, 1)
+    # (B*H, n, d), (B*H, m, d) and (B*H, n) from here on
     num_pairs, num_queries, num_keys = len(query), query.shape[1], key.shape[1]
     total = torch.zeros(num_pairs, num_keys, dtype=torch.float32, device=query.device)
     # small matrices of several heads together, or some rows of a large one

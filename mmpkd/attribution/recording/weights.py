@@ -161,6 +161,7 @@ def _additive(mask: Tensor) -> Tensor:
     """Return a mask as additive float32 (B or 1, H or 1, n or 1, m); a boolean mask is true where attention is allowed."""
     if mask.dtype == torch.bool:
         mask = torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, float("-inf"))
+    # PyTorch broadcasts a mask over the leading axes that it lacks
     return mask.detach().float()[(None,) * (4 - mask.ndim)]
 
 
@@ -182,4 +183,5 @@ def positive_weights(weights: Tensor) -> Tensor:
         tensor([[[[0.5000, 0.5000, 0.0000]]]])
     """
     positive = weights.detach().float().clamp_min(0)
+    # a row may have no positive entry after talking heads: it becomes 0, not NaN
     return positive / positive.sum(-1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)

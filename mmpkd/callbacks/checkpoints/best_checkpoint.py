@@ -33,7 +33,7 @@ class BestCheckpoint(ModelCheckpoint):
             mode="max",
             # by default, Lightning may save at the end of the training epoch, after which another validation can follow
             save_on_train_epoch_end=False,
-            enable_version_counter=False,
+            enable_version_counter=False,  # one `best.ckpt` that is replaced, not best-v1.ckpt beside it
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -106,6 +106,7 @@ class LastCheckpoint(Checkpoint):
         if trainer.global_step % STEPS_BETWEEN_CLOCK_CHECKS:
             return False
         passed = time.monotonic() - self._saved_at
+        # the first process decides: clocks differ, and all have to save together
         return trainer.strategy.broadcast(passed >= 60 * self.every_n_minutes)
 
     def _save(self, trainer: Trainer) -> None:

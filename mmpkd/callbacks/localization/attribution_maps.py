@@ -215,6 +215,7 @@ def _write_overlays(samples: Sequence[MapSample], heatmaps: NDArray[np.float32],
     folder.mkdir(parents=True, exist_ok=True)
     for sample, heatmap in zip(samples, heatmaps, strict=True):
         rgb = picture(sample, heatmap)
+        # OpenCV writes BGR
         ok, encoded = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))
         if not ok:
             raise OSError(f"Expected to encode a map of shape {rgb.shape} as PNG but could not.")

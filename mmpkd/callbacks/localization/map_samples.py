@@ -143,6 +143,7 @@ def annotations(sample: MapSample, names: Sequence[str], scale: int) -> tuple[di
     box_data: list[dict[str, Any]] = []
     masks: dict[str, Any] = {}
     for mask, finding, p in zip(sample.roi_mask, sample.roi_label, sample.probability, strict=True):
+        # component 0 is the background
         for x, y, width, height, _ in cv2.connectedComponentsWithStats(mask.astype(np.uint8))[2][1:].tolist():
             corners = {"minX": x, "maxX": x + width, "minY": y, "maxY": y + height}
             box_data.append(

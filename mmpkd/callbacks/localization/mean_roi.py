@@ -26,6 +26,7 @@ class MeanRoiSums:
             grid: Patches (rows, columns).
             num_labels: Number of labels K.
         """
+        # summed in float64 on the CPU, because not every accelerator has it
         covered = F.adaptive_avg_pool2d(mask[:, None].float(), grid)[:, 0].cpu().double()  # (R, h, w)
         is_present = mask.flatten(1).any(1).cpu()
         if self._total is None or self._num_rois is None:

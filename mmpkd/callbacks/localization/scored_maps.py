@@ -35,6 +35,7 @@ class ScoredMaps:
             known: Columns of the R pairs, with `sample_id` and `finding`.
         """
         samples, findings = (list(map(str, known[column])) for column in PAIR)
+        # every attribution has the same pairs, so the first one adds them for all
         if name == next(iter(self._maps), name):
             self._pairs += zip(samples, findings, strict=True)
             self._frame = pairs.rois.size
@@ -42,6 +43,7 @@ class ScoredMaps:
         is_broken = torch.zeros(len(pairs.heatmap), dtype=torch.bool, device=pairs.heatmap.device)
         is_broken[pairs.image[pairs.undefined & ~pairs.rois.empty]] = True
         maps = pairs.heatmap.masked_fill(is_broken[:, None, None], torch.nan)
+        # without unions, which follow the pairs
         self._maps.setdefault(name, []).append(pairs.per_roi(maps)[: len(samples)])
 
     def write(self, trainer: Trainer, stage: str, scores: Mapping[Unit, Sequence[RoiMetric]]) -> None:

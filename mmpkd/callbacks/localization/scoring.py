@@ -75,5 +75,6 @@ def _at_tuned_thresholds(attribution: str, pairs: HeatmapPairs, part: Part) -> T
     """Return the IoU of each ROI of a part at the tuned threshold of its unit, float32 (n,); NaN without such a threshold."""
     chosen = torch.tensor(part.table.tuning.thresholds_of(attribution, part.findings), dtype=torch.int64)
     chosen = chosen.to(part.rows.device)
+    # scores are computed for all ROIs of the batch; those outside the part are dropped afterwards
     threshold = torch.zeros(len(pairs.rois), dtype=torch.int64, device=chosen.device).index_copy(0, part.rows, chosen)
     return iou_above_byte(pairs, threshold)[part.rows].masked_fill(chosen == UNTUNED, torch.nan)

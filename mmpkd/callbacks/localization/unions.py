@@ -42,6 +42,7 @@ def unions_of(mask: Tensor, image: Tensor) -> Unions:
     images = torch.unique(image[is_present])
     members = (image == images[:, None]) & is_present
     is_joined = members.sum(1) > 1
+    # unions of several regions follow the R regions in order; a single region keeps its own place
     place = torch.where(is_joined, len(mask) - 1 + is_joined.cumsum(0), members.int().argmax(1))
     # sum the masks of each image in one call instead of looping over images
     row = torch.searchsorted(images, image[is_present])

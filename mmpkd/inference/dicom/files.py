@@ -57,6 +57,7 @@ class DicomFiles:
         logging.getLogger("highdicom").setLevel(logging.WARNING)  # it logs every element that it copies
         self._folder = folder / "dicom"
         self._trained = trained
+        # the header holds at most 64 characters of a model's name (VR LO)
         self._equipment = Equipment(str(trained.student.settings["model_name"])[:64], sha256[:16])
         self._methods = methods
         self._findings = findings
@@ -75,6 +76,7 @@ class DicomFiles:
         if found.probability is None or not is_dicom(found.file.path):
             return
         source = read_source(found.file.path)
+        # a report shows no maps, which take further passes of the student
         maps = self._maps(found) if set(self._kinds) - {"report"} else {}
         for kind in self._kinds:
             try:
@@ -107,6 +109,7 @@ class DicomFiles:
         return makers[kind]()
 
     def _segmentation(self, source: Any, maps: dict[str, NDArray[np.float32]], kind: Any) -> Any:
+        # imported here, because highdicom is an optional package
         from mmpkd.inference.dicom.segmentation import segmentation
 
         return segmentation(source, maps, self._equipment, kind)

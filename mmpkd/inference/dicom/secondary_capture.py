@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mmpkd.inference.dicom.source import RESEARCH, Equipment
 
+# where the map is 1; the image stays visible below it
 _OPACITY = 0.45
 
 
@@ -40,7 +41,7 @@ def secondary_capture(
         bits_allocated=8,
         coordinate_system=hd.CoordinateSystemNames.PATIENT,
         series_instance_uid=hd.UID(),
-        series_number=102,
+        series_number=102,  # 100 to 103, a number for each kind of object
         sop_instance_uid=hd.UID(),
         instance_number=1,
         manufacturer=equipment.arguments()["manufacturer"],
@@ -49,6 +50,7 @@ def secondary_capture(
         series_description=f"{name}. {RESEARCH}"[:64],
     )
     captured.PatientOrientation = source.get("PatientOrientation", "")
+    # mammograms and digital radiographs have ImageLaterality instead
     captured.Laterality = source.get("Laterality") or source.get("ImageLaterality") or ""
     captured.BurnedInAnnotation = "YES"
     captured.DerivationDescription = f"{name} of {equipment.model} over the image. {RESEARCH}"

@@ -36,7 +36,7 @@ def segmentation(
     descriptions = [
         hd.seg.SegmentDescription(
             segment_number=number,
-            segment_label=name[:64],
+            segment_label=name[:64],  # the limit of the VR LO
             segmented_property_category=codes.SCT.SpatialAndRelationalConcept,
             segmented_property_type=CodedConcept("attribution", SCHEME, "Where a student looks"),
             algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
@@ -63,7 +63,7 @@ def segmentation(
         series_description=f"Where a student looks ({kind}). {RESEARCH}"[:64],
         content_description=RESEARCH,
         content_label="ATTRIBUTION",
-        omit_empty_frames=False,
+        omit_empty_frames=False,  # a map of zeros is a result, too
         **equipment.arguments(),
     )
     if "ImageOrientationPatient" not in source:  # a projection has no plane in space that would tell which side is left

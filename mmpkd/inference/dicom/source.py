@@ -88,10 +88,12 @@ def in_source(values: NDArray[np.float32], placement: Placement) -> NDArray[np.f
     scaled = min_max(torch.from_numpy(np.ascontiguousarray(values))[None])[0].numpy()
     height, width = placement.frame
     rows, columns = np.meshgrid(np.arange(height) + 0.5, np.arange(width) + 0.5, indexing="ij")
+    # points are (x, y), as `cv2.remap` takes them
     canvas = placement.to_canvas(np.stack([columns.ravel(), rows.ravel()], axis=1)).reshape(height, width, 2)
     # pixel centres of the canvas in units of patches, measured from the centre of the first patch
     patches = canvas * (np.array(values.shape[::-1]) / placement.side) - 0.5
     places = patches.astype(np.float32)
+    # the outer half of a patch at the border has no neighbour to interpolate with: it repeats its value
     sampled = cv2.remap(scaled, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     (y0, y1) = placement.window.rows
     (x0, x1) = placement.window.columns

@@ -37,14 +37,14 @@ def structured_report(
     )
     return hd.sr.EnhancedSR(
         evidence=[source],
-        content=report[0],
+        content=report[0],  # a report is a sequence of one container
         series_instance_uid=hd.UID(),
         series_number=103,
         sop_instance_uid=hd.UID(),
         instance_number=1,
         manufacturer=MANUFACTURER,
         is_complete=True,
-        is_verified=False,
+        is_verified=False,  # no person has confirmed it
         series_description="Probabilities. For research only, not for clinical use",
     )
 
@@ -55,6 +55,7 @@ def _group(
     image = hd.sr.SourceImageForMeasurementGroup.from_source_image(source)
     return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=hd.UID(), identifier=name),
+        # a code value has at most 16 characters (VR SH), and its meaning 64 (VR LO)
         finding_type=CodedConcept(metric_name(name)[:16], SCHEME, name[:64]),
         source_images=[image],
         measurements=[

@@ -24,6 +24,7 @@ LOOKED_AT = {
     "runs differ": World(seeds=10, run_sd=0.8),
     "heavy sizes, 30 patients": World(seeds=10, patients=30, sizes="heavy"),
 }
+# true effects of the reference, the endpoint's arm and the four arms of the family
 FAMILIES: dict[str, tuple[float, ...]] = {
     "nothing is true": (0.0,) * 6,
     "the endpoint is true": (0.0, 0.5, 0.0, 0.0, 0.0, 0.0),
@@ -135,6 +136,7 @@ def promise_of(world: World, pilot_seeds: int, seeds: int, num: int) -> Promise:
     """Return the rates for studies that were planned from a pilot with the same number of patients."""
     studies = of_world(replace(world, seeds=seeds), num, 4)["patients"]
     pilots = of_world(replace(world, seeds=pilot_seeds), num // 2, 5)["patients"]
+    # a true difference shifts estimates and leaves their spread, so the same studies give the power at every one
     deviation = studies.estimate - studies.estimate.mean()
     half = studies.ends(0.025)[1] - studies.estimate
     grid = np.linspace(0, 10 * np.median(half), 400)

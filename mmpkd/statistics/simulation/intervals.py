@@ -89,6 +89,7 @@ def interval_rows(num: int) -> Iterator[list[object]]:
 def one_seed_rows(num: int) -> Iterator[list[object]]:
     """Yield how often the interval of a single pair of runs covers its own difference, and that of the method."""
     for patients in (200, 60, 30):
+        # if runs do not differ, the difference of these two is that of the method: 0
         own = of_world(World(seeds=1, patients=patients, run_sd=0.0), num)["patients"]
         method = of_world(World(seeds=1, patients=patients), num)["patients"]
         yield [patients, own.coverage(0.0), method.coverage(0.0)]
@@ -105,6 +106,7 @@ def collapse_of_world(world: World, num: int, seed: int = 0) -> Collapsed:
         num_any += int((~localizes).any(axis=1).sum())
         runs = averages_of(tables, tables.scores[1] - tables.scores[0], world, "patients")
         every.append(judged(runs))
+        # tables are judged together, which needs the same number of runs in each
         for pairs in range(MIN_PAIRS, world.seeds + 1):
             chosen = localizes.sum(axis=1) == pairs
             if chosen.any():
@@ -123,6 +125,7 @@ def collapse_of_world(world: World, num: int, seed: int = 0) -> Collapsed:
 
 def _of_pairs(runs: RunMeans, localizes: Bools, chosen: Bools, pairs: int) -> RunMeans:
     """Return the averages of the runs that localize, for the tables with `pairs` such pairs."""
+    # False sorts before True: runs that localize come first
     order = np.argsort(~localizes[chosen], axis=1, kind="stable")[:, :pairs]
     return RunMeans(
         values=np.take_along_axis(runs.values[chosen], order, axis=1),
@@ -135,6 +138,7 @@ def _truth_of_collapse(world: World, seed: int = 7) -> float:
     """Return the true mean difference over all runs, if the arms collapse with different probabilities."""
     well = replace(world, seeds=10, collapse=(0.0, 0.0))
     levels = [averages_of(own, own.scores[0], well, "patients").values.mean() for own in batches(well, 200, seed)]
+    # collapsed runs score nearly 0, so the arms differ by the shares that collapse, times the level of the others
     return float(np.mean(levels)) * (world.collapse[0] - world.collapse[1])
 
 
@@ -149,6 +153,7 @@ def collapse_rows(num: int) -> Iterator[list[object]]:
 def sum_rows(num: int) -> Iterator[list[object]]:
     """Yield how often a contrast of two domains is claimed if there is none."""
     for name, worlds in SUMS.items():
+        # domains share neither patients nor runs, hence a seed for each
         first, second = (of_world(world, num, seed)["patients"] for seed, world in enumerate(worlds))
         half = reach([first.spread, second.spread], 0.025)[0]
         yield [name, float(np.mean(np.abs(first.estimate - second.estimate) > half))]

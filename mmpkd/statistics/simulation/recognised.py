@@ -76,7 +76,7 @@ def _judged(case: Case, rng: np.random.Generator) -> list[float]:
     regions = Regions(tables.patient, np.zeros_like(tables.patient))
     unadjusted = effect_of(run_means(scores.arm - scores.reference, regions, "patients"))
     found = at_equal_recognition(scores, _confidence(case.confidence, tables, rng), regions, "patients")
-    assert found is not None
+    assert found is not None  # every score is defined, and there are several seeds
     p_values = [unadjusted.p_value(), *(found.p_value(guard) for guard in GUARDS)]
     return [unadjusted.estimate, found.effect.estimate, *(float(p < 0.05) for p in p_values)]
 

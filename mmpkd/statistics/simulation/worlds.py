@@ -10,9 +10,11 @@ from mmpkd.statistics.arrays import Codes, Floats
 Sizes = Literal["even", "heavy"]
 Score = Literal["iou", "pointing", "rare"]
 NUM_FINDINGS = 5
+# share of each finding among regions, and how much easier than average it is to see
 _FREQUENCY = np.array([0.4, 0.25, 0.18, 0.11, 0.06])
 _DIFFICULTY = np.array([0.2, -0.3, 0.0, -0.5, 0.4])
 _LEANING = np.array([0.6, -0.2, -0.4, 0.3, -0.3])  # sums to 0, so that findings differ but their mean does not change
+# lowers the clarity of a collapsed run so far that it sees hardly any region
 _COLLAPSE = 4.0
 # runs that do not localize score below this, all other runs above
 FLOOR = 0.02
