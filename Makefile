@@ -139,7 +139,7 @@ docs: $(STAMP)  ## Build the documentation site with its tutorials, into docs/_b
 	$(SITE) docs docs/_build/html
 	@echo "The site: docs/_build/html/index.html"
 
-docs-quick: $(STAMP)  ## The same without running the tutorials
+docs-quick: $(STAMP)  ## Build the documentation site without running its tutorials
 	$(SITE) -D plot_gallery=0 docs docs/_build/quick
 
 benchmark: $(STAMP)  ## Run the benchmarks (ratios against a named peer or limit)

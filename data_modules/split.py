@@ -39,6 +39,11 @@ class Table:
         if found != expected:
             raise ValueError(f"Expected {expected} (numeric, categorical) columns, as named, but got {found}.")
 
+    @property
+    def has_value(self) -> NDArray[np.bool_]:
+        """Bool (N,), whether a sample has a value in any column."""
+        return np.asarray(self.categorical.any(axis=1) | np.isfinite(self.numeric).any(axis=1), dtype=np.bool_)
+
 
 @dataclass(frozen=True)
 class Split:

@@ -114,6 +114,8 @@ sphinx_gallery_conf = {
     "capture_repr": (),  # what a last line returns is not shown, unless it is printed
     "remove_config_comments": True,
     "show_memory": False,
+    # its pages of times would load scripts from the network
+    "write_computation_times": False,
     "download_all_examples": False,
     "copyfile_regex": r".*\.rst",
 }

@@ -141,9 +141,7 @@ def build_split(
         patient_id=samples.frame["patient_id"].to_numpy(dtype=np.str_)[samples.first],
         image=images,
         label=label,
-        has_privileged=np.asarray(
-            table.categorical.any(axis=1) | np.isfinite(table.numeric).any(axis=1), dtype=np.bool_
-        ),
+        has_privileged=table.has_value,
         table=table,
         counts=counts
         | {

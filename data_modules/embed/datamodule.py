@@ -193,9 +193,7 @@ class EMBEDDataModule(PrivilegedDataModule):
             patient_id=rows["empi_anon"].to_numpy(dtype=np.str_),
             image=rows["file"].tolist(),
             label=rows["label"].to_numpy(dtype=np.float32)[:, None],
-            has_privileged=np.asarray(
-                table.categorical.any(axis=1) | np.isfinite(table.numeric).any(axis=1), dtype=np.bool_
-            ),
+            has_privileged=table.has_value,
             table=table,
             rois={row: (rois[name],) for row, name in enumerate(names) if name in rois},
             strata={"side": rows["laterality"].to_numpy(dtype=np.str_)},

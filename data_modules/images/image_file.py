@@ -208,5 +208,5 @@ def _naming(path: Path) -> Iterator[None]:
     except (DecodeError, MaskError) as error:
         what = f"cannot be read: {error}" if path.exists() else "does not exist"
         raise ImageReadError(
-            f"Expected a complete JPEG, PNG or DICOM image but '{path}' {what}. Restore the file or drop its row."
+            f"Expected a complete JPEG, PNG or DICOM image but '{path}' {what}. Restore it, or leave it out."
         ) from error

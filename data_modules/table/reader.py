@@ -158,7 +158,8 @@ class TableReader:
     ) -> Split:
         rows = samples.iloc[positions]
         report = None
-        has = np.ones(len(rows), dtype=np.bool_)
+        table = self.privileged.table(rows, vocabulary, self.path.name)
+        has = np.zeros(len(rows), dtype=np.bool_) if table is None else table.has_value
         if self.privileged.text is not None:
             report = [" ".join(text.split()) for text in texts(rows[self.privileged.text]).tolist()]
             has = np.array([bool(text) for text in report], dtype=np.bool_)
@@ -169,7 +170,7 @@ class TableReader:
             label=label[positions],
             has_privileged=has,
             report=report,
-            table=self.privileged.table(rows, vocabulary, self.path.name),
+            table=table,
             rois={new: rois[int(old)] for new, old in enumerate(positions) if int(old) in rois},
             counts=counts,
             strata={name: texts(rows[name]) for name in self.strata_columns},

@@ -27,7 +27,12 @@ def keys(kind: type, prefix: str = "") -> list[tuple[str, str, str]]:
     """
     parser = SuggestingParser(exit_on_error=False)
     parser.add_class_arguments(kind, None)
-    return [_key(action, prefix) for action in parser._actions if hasattr(action, "_typehint")]
+    return [_key(action, prefix) for action in parser._actions if _is_key(action)]
+
+
+def _is_key(action: argparse.Action) -> bool:
+    """Return whether an action is a key, and not the help that jsonargparse adds for classes."""
+    return hasattr(action, "_typehint") and action.default is not argparse.SUPPRESS
 
 
 def _key(action: argparse.Action, prefix: str) -> tuple[str, str, str]:

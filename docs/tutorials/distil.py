@@ -2,10 +2,10 @@
 Everything in plain Python
 ==========================
 
-Distil a student from a teacher of reports, without a command line: python docs/tutorials/distil.py.
+Distil a student from a teacher of reports, without a command line: ``.venv/bin/python docs/tutorials/distil.py``.
 
-Chest phantoms are written on the way; any other data module of `data_modules` takes their place. A few epochs on a few images
-show how it is done, and nothing else.
+Chest phantoms are written on the way; any other data module of ``data_modules`` takes their place. A few epochs on a few
+images show how it is done, and nothing else.
 """
 
 from pathlib import Path
@@ -39,7 +39,8 @@ def distil(folder: Path, num_train: int = 400, epochs: int = 3) -> None:
     trainer.save_checkpoint(folder / "student.ckpt", weights_only=True)
 
     # from here on, the checkpoint is all that is needed
-    print(mmpkd.infer(folder / "student.ckpt", sorted(folder.rglob("*.jpg"))[:5]))
+    found = mmpkd.infer(folder / "student.ckpt", sorted(folder.rglob("*.jpg"))[:5])
+    print(found.drop(columns="file").round(2).to_string())
 
 
 if __name__ == "__main__":

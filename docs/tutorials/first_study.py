@@ -56,13 +56,14 @@ print("status", mmpkd([*study, "--", *small]))
 # What came out
 # -------------
 # ``study/report/index.html`` is the report: open it in a browser. ``explore.html`` beside it holds every scored image
-# with the maps of all arms. The same scores are in a table; these are means over the two seeds.
+# with the maps of all arms. The same scores are in a table. These are means over images and over the two seeds; those
+# of the answer are means over patients, who have different numbers of images.
 
 report = folder / "study" / "report"
 print(sorted(path.name for path in report.iterdir()))
 
 scores = pd.read_csv(report / "results.csv")
-rollout = scores[scores.attribution == "rollout"]
+rollout = scores[(scores.attribution == "rollout") & (scores.unit == "image") & (scores.finding == "all")]
 print(rollout.pivot_table(index="measure", columns="arm", values="value").round(3))
 
 # %%

@@ -47,7 +47,7 @@ class BrierDistance(PerSampleLoss):
         return (student.logits.sigmoid() - teacher.logits.sigmoid()).square().mean(1)
 
 
-logits = torch.tensor([[0.0], [5.0]])
+logits = torch.tensor([[2.0], [5.0]])
 student = ModelOutput(logits, torch.zeros(2, 3))
 teacher = ModelOutput(torch.tensor([[0.0], [float("nan")]]), torch.zeros(2, 3))
 print(BrierDistance()(student, teacher, available=torch.tensor([True, False])))  # the second sample has no teacher
@@ -66,6 +66,7 @@ data = BreastPhantomDataModule(folder / "phantoms", num_train=700, num_test=200)
 train = data.splits["train"]
 columns = np.hstack([np.nan_to_num(train.table.numeric), train.table.categorical])
 target = train.label[:, 0] == 1
+# fewer than 700: patients whose test images have regions are not trained on
 print(f"{len(train)} training images, {columns.shape[1]} columns, label: {data.label_names[0]}")
 
 folds = GroupKFold(5).split(columns, target, train.patient_id)

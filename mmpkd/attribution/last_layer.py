@@ -91,6 +91,11 @@ def attention_heads(student: nn.Module, image: Tensor) -> Tensor:
     # tokens that are no queries of this block attend to nothing in it, so the others share their weight
     start = torch.zeros_like(recorded.start)
     start[:, :num_queries] = recorded.start[:, :num_queries]
+    if not (start.sum(1) > 0).all():
+        raise RuntimeError(
+            f"Expected tokens that the classifier of {architecture(model)} reads to attend in the last block but only the class "
+            "token does. Use LastLayerAttention."
+        )
     start /= start.sum(1, keepdim=True)
     relevance = torch.stack([head.weighted_sum(start) for head in heads], dim=1)  # (B, H, N)
     return relevance[..., layout.num_prefix_tokens :].reshape(*relevance.shape[:2], *layout.grid)

@@ -29,9 +29,18 @@ class ExportSource:
 
     @property
     def data_license(self) -> str:
-        """Licence of the training data; `credentialed` if no test has recorded it, to be on the safe side."""
+        """Licence of the training data, from a test or of phantoms; otherwise `credentialed`, to be on the safe side."""
         tested = None if self.state is None else self.state.test
-        return "credentialed" if tested is None else tested.license
+        if tested is not None:
+            return tested.license
+        is_phantom = self.data_class.startswith("data_modules.phantoms.")
+        return "synthetic" if is_phantom else "credentialed"
+
+    @property
+    def data_class(self) -> str:
+        """Import path of the data module, or "" if it is unknown."""
+        data = self.config.get("data")
+        return str(data.get("class_path", "")) if isinstance(data, dict) else ""
 
     @property
     def config(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from timm.models import save_for_hf
 
 from data_modules.files.json_file import read_json, write_json
-from mmpkd.records.exported import CONFIG
+from mmpkd.records.exported import CONFIG, WEIGHTS
 from mmpkd.students import VisionTransformerStudent
 
 TAG = "mmpkd"
@@ -50,6 +50,8 @@ def write_timm_folder(
     described = {"problem_type": "multi_label_classification", **extra}
     described["pretrained_cfg"] = {**source, "tag": TAG, "license": license_name}
     save_for_hf(student.model, str(folder), described, safe_serialization=True, data_config=seen)
+    # safetensors writes for its owner only, but an export is for others
+    (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)
     config = read_json(folder / CONFIG)
     # transformers passes its own number of classes to timm, and fails if timm gets it twice
     del config["model_args"]["num_classes"]

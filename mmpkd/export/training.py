@@ -50,7 +50,7 @@ def data_facts(source: ExportSource) -> DataFacts:
     """Return the known facts about the training data."""
     tested = None if source.state is None else source.state.test
     counts = {} if tested is None else tested.data
-    module, _, name = _data_class(source.config).rpartition(".")
+    module, _, name = source.data_class.rpartition(".")
     if module.split(".")[0] != "data_modules":  # a user's own code is not imported just for a card
         return DataFacts(name, source.data_license, "", "", counts)
     kind = getattr(import_module(module), name)
@@ -108,11 +108,6 @@ def arms(source: ExportSource) -> list[ArmScore]:
 def _arm_score(arm: str, runs: Mapping[int, float | None]) -> ArmScore:
     seeds = tuple(sorted(runs))
     return ArmScore(arm, seeds, tuple(runs[seed] for seed in seeds))
-
-
-def _data_class(config: Mapping[str, Any]) -> str:
-    data = config.get("data")
-    return str(data.get("class_path", "")) if isinstance(data, Mapping) else ""
 
 
 def _init_args(entry: Any) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -56,13 +57,16 @@ def infer_images(options: argparse.Namespace) -> int:
         )
     _predict(trained, remaining, table, outputs, options)
     table.finish()
-    unreadable = table.errors(files)
-    for message in unreadable:
+    errors = table.errors(files)
+    for message in errors:
         logger.error("%s", message)
-    sys.stdout.write(
-        f"{options.out}: predictions for {len(files) - len(unreadable)} files; {len(unreadable)} could not be read.\n"
-    )
-    return 1 if unreadable else 0
+    num_unread = sum(not table.has_probability(file) for file in files)
+    said = f"{options.out}: predictions for {len(files) - num_unread} of {len(files)} files"
+    num_incomplete = len(errors) - num_unread
+    said += f"; {num_incomplete} of these without all DICOM objects" if num_incomplete else ""
+    said += f"; {num_unread} could not be read" if num_unread else ""
+    sys.stdout.write(f"{said}.\n")
+    return 1 if errors else 0
 
 
 def _predict(
@@ -138,8 +142,13 @@ class PredictionTable:
         row = self._rows.get(str(file.path))
         return row is not None and not row["error"]
 
+    def has_probability(self, file: Named) -> bool:
+        """Return whether a file was read and predicted, even if an output about it could not be written."""
+        row = self._rows[str(file.path)]
+        return not math.isnan(row[probability_column(self._trained.label_names[0])])
+
     def errors(self, files: Sequence[Named]) -> list[str]:
-        """Return the errors of the files that cannot be read."""
+        """Return the errors of files that could not be read, or about which an output could not be written."""
         found = [self._rows[str(file.path)]["error"] for file in files]
         return [error for error in found if error]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from data_modules.images.geometry import Placement
 from data_modules.images.preparation import Preparation
-from mmpkd.records.checkpoint import load_of_kind
+from mmpkd.records.checkpoint import checkpoint_of, load_of_kind
 from mmpkd.students.vit import VisionTransformerStudent
 
 
@@ -71,7 +71,7 @@ def load_student(checkpoint: str | Path) -> VisionTransformerStudent:
     """Load a trained student in eval mode from a checkpoint of a run. The teacher is not needed.
 
     Args:
-        checkpoint: `checkpoints/best.ckpt` of a baseline or distilled run, or a folder that `mmpkd export` wrote.
+        checkpoint: Folder of a baseline or distilled run, its `checkpoints/best.ckpt`, or a folder that `mmpkd export` wrote.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -84,7 +84,7 @@ def load_trained_student(checkpoint: str | Path) -> TrainedStudent:
     """Load a trained student together with its labels, its thresholds and the way it reads images.
 
     Args:
-        checkpoint: `checkpoints/best.ckpt` of a baseline or distilled run, or a folder that `mmpkd export` wrote.
+        checkpoint: Folder of a baseline or distilled run, its `checkpoints/best.ckpt`, or a folder that `mmpkd export` wrote.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -142,7 +142,7 @@ def check_student_input(checkpoint: Path, image_size: int, mean: float, std: flo
 
 
 def _read(checkpoint: str | Path, mmap: bool = False) -> dict[str, Any]:
-    return load_of_kind(Path(checkpoint), "student", "student", mmap)
+    return load_of_kind(checkpoint_of(Path(checkpoint)), "student", "student", mmap)
 
 
 def _untrained(saved: Mapping[str, Any]) -> VisionTransformerStudent:

@@ -32,6 +32,12 @@ def check_dicom_packages() -> None:
         )
 
 
+def _reason(error: Exception) -> str:
+    """Return why highdicom refuses a header; it asks for elements as for attributes of Python."""
+    missing = getattr(error, "name", None)
+    return f"{missing} is missing" if isinstance(error, AttributeError) and missing else str(error)
+
+
 class DicomFiles:
     """Writes DICOM objects about each DICOM file; other files get none.
 
@@ -88,7 +94,7 @@ class DicomFiles:
                 ValueError,
             ) as error:  # highdicom raises these for a header that it refuses
                 raise DicomSourceError(
-                    f"Expected a header of '{found.file.path}' that a DICOM {kind} can refer to but: {error}"
+                    f"Expected a header of '{found.file.path}' that a DICOM {kind} can refer to but: {_reason(error)}"
                 ) from error
             with replacing(self._path(found.file, kind)) as temporary:
                 dataset.save_as(temporary, enforce_file_format=True)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from mmpkd.study.execution.run import Run
 from mmpkd.study.plan.domains import domain_of
-from mmpkd.study.plan.flags import check_overrides, parse_flags
+from mmpkd.study.plan.errors import StudyError
+from mmpkd.study.plan.flags import Flag, check_overrides, parse_flags
 from mmpkd.study.plan.study_plan import Arm, External, StudyPlan
 
 
@@ -20,12 +21,14 @@ def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Seque
         plan: The study.
         out: Folder of the study.
         seeds: Seeds of the student arms.
-        overrides: Flags added to every run, after those of the study and the arm.
+        overrides: Flags added to every run that has such an option, after those of the study and the arm: options of the
+            encoder to teachers, options of the student and of its objective to students, all others to both.
 
     Raises:
-        StudyError: If an override belongs to no flag, or if it is a flag that the study sets itself.
+        StudyError: If an override belongs to no flag, if no arm has such an option, or if the study sets it itself.
     """
     added = check_overrides(overrides)
+    _check_roles(added, plan)
     pairs = [(arm, plan.teacher_seed) for arm in plan.teachers]
     for seed in seeds:
         pairs += [(arm, seed) for arm in plan.students]
@@ -36,7 +39,7 @@ def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Seque
             seed,
             _folder(out, arm.name, seed),
             group=plan.name,
-            overrides=(*parse_flags(plan.overrides), *parse_flags(arm.overrides), *added),
+            overrides=(*parse_flags(plan.overrides), *parse_flags(arm.overrides), *_of_role(added, arm)),
             teacher=_teacher(plan, arm, out, seed),
             reference=_reference(plan, arm, out, min(seeds)),
             has_figures=arm.role == "teacher" or seed == min(seeds),
@@ -54,6 +57,20 @@ def external_run(run: Run, external: External) -> Run:
         external=external,
         trained=run.folder,
     )
+
+
+def _check_roles(flags: Sequence[Flag], plan: StudyPlan) -> None:
+    roles = {arm.role for arm in plan.arms}
+    for flag in flags:
+        if flag.role is not None and flag.role not in roles:
+            raise StudyError(
+                f"Expected flags of {' or '.join(sorted(roles))} arms but got {' '.join(flag.words)}: the study has no "
+                f"{flag.role}."
+            )
+
+
+def _of_role(flags: Sequence[Flag], arm: Arm) -> tuple[Flag, ...]:
+    return tuple(flag for flag in flags if flag.role in (None, arm.role))
 
 
 def _folder(out: Path, arm: str, seed: int) -> Path:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from mmpkd.study.plan.errors import StudyError
 
@@ -44,6 +45,13 @@ class Flag:
         """The configuration file that `--data` names, or None; `--data` can also name a class."""
         is_file = self.name == "data" and self.value is not None and self.value.endswith((".yaml", ".yml"))
         return Path(str(self.value)) if is_file else None
+
+    @property
+    def role(self) -> Literal["teacher", "student"] | None:
+        """The role of the arms that have such an option, or None if all arms have it."""
+        if self.name.startswith("model.encoder."):
+            return "teacher"
+        return "student" if self.name.startswith(("model.student.", "model.objective.")) else None
 
     @property
     def is_of_data(self) -> bool:

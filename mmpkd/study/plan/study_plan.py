@@ -13,6 +13,8 @@ Role = Literal["teacher", "student"]
 # with fewer seeds, no realistic difference crosses the boundary
 MIN_SEEDS_AT_A_LOOK = 5
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+# what a study writes beside the folders of its arms
+_OF_THE_STUDY = ("report", "lock", "slurm", "shared_images", "declared.json")
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,8 @@ def check_name(name: str) -> None:
     Raises:
         StudyError: If it cannot.
     """
-    if _NAME.fullmatch(name) is None or name == "report":
+    if _NAME.fullmatch(name) is None or name in _OF_THE_STUDY:
         raise StudyError(
-            f"Expected a name of letters, digits, '_', '-' and '.', which is also a folder (and not 'report'), but got {name!r}."
+            f"Expected a name of letters, digits, '_', '-' and '.', which is also a folder (and none of {', '.join(_OF_THE_STUDY)}), "
+            f"but got {name!r}."
         )

@@ -95,11 +95,12 @@ def progress_of(run: Run) -> RunProgress | None:
 
 
 def result_line(run: Run) -> str:
-    """Return the validation score and the duration of a finished run."""
+    """Return the score that chose the checkpoint and the duration of a finished run."""
     state = run.trained_record.state
-    score = None if state is None or state.training is None else state.training.best_score
+    training = None if state is None else state.training
     seconds = seconds_taken(run)
-    parts = [] if score is None else [f"validation AUROC {score:.3f}"]
+    is_scored = training is not None and training.best_score is not None
+    parts = [f"{training.monitor} {training.best_score:.3f}"] if is_scored and training is not None else []
     parts += [] if seconds is None else [_duration(seconds)]
     return ", ".join(parts) or "finished"
 
