@@ -12,6 +12,7 @@ from mmpkd.study.plan.questions import Comparison, Factorial, Measure, check_end
 Role = Literal["teacher", "student"]
 # with fewer seeds, no realistic difference crosses the boundary
 MIN_SEEDS_AT_A_LOOK = 5
+# begins with a letter or digit: a dot would hide the folder, and a dash would look like a flag
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -170,6 +171,7 @@ def check_name(name: str) -> None:
     Raises:
         StudyError: If it cannot.
     """
+    # the report lies beside the folders of the arms
     if _NAME.fullmatch(name) is None or name == "report":
         raise StudyError(
             f"Expected a name of letters, digits, '_', '-' and '.', which is also a folder (and not 'report'), but got {name!r}."

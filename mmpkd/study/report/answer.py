@@ -190,6 +190,7 @@ def _with_interval(effect: Effect, level: float, is_equivalence: bool = False) -
     interval = effect.interval(level, is_equivalence)
     if math.isnan(interval.low):
         return f"{effect.estimate:+.3f} (no interval: too few patients, or no spread)"
+    # 95 % as a rule, but a planned look may have 98.4 %
     percent = f"{100 * level:.1f}".removesuffix(".0")
     return f"{effect.estimate:+.3f} ({percent} % interval {interval.low:+.3f} to {interval.high:+.3f})"
 

@@ -73,6 +73,7 @@ def auroc_part(pair: Pair, figures: Path, prefix: str) -> AurocPart:
     negative = (target == 0).sum(axis=0)
     rows = []
     for k, name in enumerate(first.test.label_names):
+        # a list keeps the axis of labels: the mean over a single label is its AUROC
         effect = auroc_difference(arm[..., [k]], reference[..., [k]], target[:, [k]], patient)
         rows.append(AurocRow(name, own[k], other[k], effect, int(positive[k]), int(negative[k])))
     scored = ~np.isnan(own)

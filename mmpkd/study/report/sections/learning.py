@@ -100,6 +100,7 @@ def _curves(tables: Sequence[RunTables], arm: str) -> Iterator[Curve]:
         values = pd.read_csv(path)
         # rows without an epoch come from the test or from a check before the training
         values = values[values["epoch"].notna()]
+        # Lightning counts epochs from 0, readers from 1
         epochs = values["epoch"].astype(int) + 1
         monitor, loss = (
             values[values["name"] == name].groupby(epochs)["value"].mean() for name in (table.monitor, LOSS)
