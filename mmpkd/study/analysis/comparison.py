@@ -113,6 +113,7 @@ class Compared:
         """Verdict at the level of the study, after correction for its other questions."""
         if self.limit is not None:
             return "no claim"
+        # without a limit there is a level; `or` only tells the type checker
         found = verdict(self.effect, self.margin, self.count.level or ALPHA)
         is_open = self.adjusted is None or self.adjusted < (self.count.level or ALPHA)
         return found if is_open or found == "equivalent" else "not shown"

@@ -50,6 +50,7 @@ def run_levels(scores: Floats, pairs: Pairs, average: Average) -> Floats:
         pairs: Pairs of regions of the two arms.
         average: What is averaged.
     """
+    # the same regions in both arms, since otherwise their means could not be compared
     used = np.where(np.isnan(pairs.differences), np.nan, scores)
     return run_means(used, pairs.regions, average).values
 

@@ -61,6 +61,7 @@ def _numbers(found: Compared) -> str:
     declared = found.declared
     what = f"difference in {score_name(declared.measure)}, {declared.arm} minus {declared.reference}"
     planned = planned_seeds(found.count)
+    # for example if too few seeds localize
     if math.isnan(found.effect.estimate):
         return f"Asked for: {what}. Finished: {planned}."
     estimand = f"{AVERAGE_NAMES[declared.average]}, {SCORED[declared.unit]}"
@@ -119,6 +120,7 @@ def _counts(found: Compared) -> str:
     overall = found.overall
     what = "images" if found.declared.unit == "image" else "regions"
     counts = f"{overall.num_rois} {what} of {overall.num_patients} patients"
+    # some averages give patients unequal weights, so that they are worth fewer
     if round(overall.num_effective) < overall.num_patients:
         counts += f" (as precise as {overall.num_effective:.0f} patients of equal weight)"
     if overall.num_undefined:
@@ -213,6 +215,7 @@ def not_above_baseline(comparisons: Sequence[Compared]) -> str:
         below += _arms_below(found)
     if not below:
         return ""
+    # an arm can be part of several comparisons
     return f"{capital(listed(tuple(dict.fromkeys(below))))} did not beat the best baseline map."
 
 

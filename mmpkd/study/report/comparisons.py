@@ -136,6 +136,7 @@ def shown_comparisons(
     for name, tables in external.items():
         elsewhere = compared_on(plan, tables, conclusions.progress)
         if elsewhere is not None:
+            # the declaration is about the study's own test set
             yield Shown(elsewhere, "exploratory", test_set=name)
 
 

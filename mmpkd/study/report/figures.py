@@ -78,11 +78,13 @@ def forest(rows: Sequence[Estimate], label: str, title: str) -> Figure:
         label: Label of the axis.
         title: Text alternative of the figure, for screen readers.
     """
+    # not with pyplot, which keeps all figures and may want a window
     figure = Figure(figsize=(WIDTH, 0.8 + 0.3 * len(rows)), layout="constrained", label=title)
     axes = figure.add_subplot()
     for position, row in enumerate(rows):
         color, width = (ACCENT, 3.0) if row.is_overall else (INK, 1.6)
         interval = row.effect.interval()
+        # without an interval, only the estimate is drawn
         if np.isfinite([interval.low, interval.high]).all():
             ends = [interval.low, interval.high]
             axes.plot(ends, [position, position], color=color, linewidth=width, solid_capstyle="round")

@@ -81,8 +81,8 @@ class Slurm:
             job = read_job(run)
             if job is None or job.key not in queue:
                 new.append(run)
-            # the study was killed during the submission, perhaps before submitit left the job its task
             elif job.id is None:
+                # the study was killed during the submission, perhaps before submitit left the job its task
                 cancel(job.name)
                 new.append(run)
             elif job.fingerprint != run_fingerprint(run):

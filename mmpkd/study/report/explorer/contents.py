@@ -158,6 +158,7 @@ class _Writer:
     def unit(self, unit: Unit) -> UnitMeta:
         """Write the recorded values of a unit."""
         methods = [name for name in shared_methods(self._runs, unit) if self._is_shown(name)]
+        # regions and what is known of them are the same for all runs and attributions
         rows = self._runs[0].rows(unit, methods[0])
         kept = rows["sample_id"].isin(list(self._image)).to_numpy()
         own = rows[kept]
@@ -190,8 +191,10 @@ class _Writer:
 
     def _method(self, name: str) -> MethodMeta:
         is_of_finding = False
+        # (R,), the image of each pair on the page
         image = np.array([self._image.get(own, -1) for own in self._runs[0].maps.sample_id])[self._pairs]
         for key, run in self._runs_of(name):
+            # (U, h, w) and (R,): all pairs of an image share a map if the attribution knows no finding
             maps, row = different_rows(run.maps.maps[name][self._pairs])
             self.blocks.add(f"map/{key}/{name}", maps)
             self.blocks.add(f"row/{key}/{name}", row)

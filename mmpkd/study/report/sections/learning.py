@@ -131,6 +131,7 @@ def _figure(by_arm: dict[str, list[Curve]], monitors: Sequence[str]) -> Figure:
     upper, lower = figure.subplots(2, 1, sharex=True)
     for position, (arm, curves) in enumerate(by_arm.items()):
         color = ARM_COLORS[position % len(ARM_COLORS)]
+        # beyond the last colour, colours repeat and lines are dashed
         style = "-" if position < len(ARM_COLORS) else "--"
         for place, curve in enumerate(curves):
             label = arm if place == 0 else None
