@@ -89,8 +89,8 @@ class Contrasted:
         level = self.count.level or ALPHA
         # few seeds, or only those that localize, cannot show that there is no difference
         is_asked = self.num_seeds >= MIN_SEEDS and not self.num_collapsed
-        # `adjusted` is about differences, so it cannot take an equivalence back
         found = verdict(self.effect, self.declared.margin if is_asked else None, level)
+        # `adjusted` is about differences, so it cannot take an equivalence back
         return found if self.adjusted is None or self.adjusted < level or found == "equivalent" else "not shown"
 
 

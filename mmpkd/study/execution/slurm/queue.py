@@ -95,7 +95,7 @@ def queued_jobs() -> dict[JobKey, Queued]:
         raise StudyError(f"Expected squeue to list the jobs in the queue but it failed: {answer.stderr.strip()}.")
     jobs = {}
     for line in answer.stdout.splitlines():
-        # from the right, because the name of someone's job may contain |
+        # from the right, because the name of another job may contain |
         parts = line.rsplit("|", 3)
         if len(parts) == 4:  # other lines are headings
             name, index, state, reason = parts
