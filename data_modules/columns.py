@@ -109,6 +109,7 @@ def numbers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.float64]:
         has_comma = not np.isnan(to_numbers(pd.Series([cell.replace(",", ".")]))[0])
         advice = "Write decimals with a point." if has_comma else "Leave what is unknown blank."
         raise ValueError(f"Expected numbers in {what} but got '{cell}' ({rows_in_words(column, wrong)}). {advice}")
+    # tables hold float32, where a larger number would be infinite
     _refuse(column, np.abs(values) > np.finfo(np.float32).max, f"finite numbers in {what}", "infinite, or too large")
     return values
 
@@ -117,6 +118,7 @@ def to_numbers(column: "pd.Series[str]") -> npt.NDArray[np.float64]:
     """Return a column as float64 (N,): true and false are 1 and 0, and anything that is not a number is NaN."""
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    # through text, so that true as a value and as a word are one and the same
     cells = column.astype(object).where(column.notna(), "").map(str)
     spelled = cells.str.strip().str.lower().replace(_TRUTH)
     return pd.to_numeric(spelled, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
@@ -153,6 +155,7 @@ def binary_column(
 def _whole(column: "pd.Series[str]", missing: npt.NDArray[np.bool_], what: str) -> "pd.Series[str]":
     """Return floats as integers."""
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    # NaN cannot become an integer, so blanks are put back at the end
     known = np.where(missing, 0.0, values)
     _refuse(column, known != np.floor(known), f"text or whole numbers in {what}", "other numbers")
     _refuse(

@@ -42,6 +42,7 @@ def frames_by_image(
     frames: dict[str, Size] = {}
     columns = (pd.to_numeric(pd.Series(list(values), dtype=object), errors="coerce") for values in (heights, widths))
     for image, height, width in zip(images, *columns, strict=True):
+        # comparisons with NaN are false, so what is no number is refused as well
         if not (height >= 1 and width >= 1 and height % 1 == width % 1 == 0):
             raise ValueError(
                 f"Expected the {what} to state the height and width of their image in whole pixels but those of '{image}' are "

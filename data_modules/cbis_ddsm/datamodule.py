@@ -156,6 +156,7 @@ class CBISDDSMDataModule(PrivilegedDataModule):
         table = pool_table(samples, self.columns, self.missing_indicator)
         label = pool_label(samples, self.without_callback == "own_class")
         split = build_split(samples, table, label, images, counts)
+        # no region in training: localization is zero-shot
         if tree is None or name == "train":
             return split
         rois, status, counts = locate_rois(samples, images, tree, self.roi_abnormalities)

@@ -49,6 +49,7 @@ class Samples:
     def take(self, keep: NDArray[np.bool_]) -> "Samples":
         """Return the samples where `keep` is true."""
         rows = keep[self.group]
+        # new positions of the samples that are kept
         number = np.cumsum(keep) - 1
         return Samples(self.frame[rows].reset_index(drop=True), number[self.group[rows]], self.sample_id[keep])
 
@@ -202,6 +203,7 @@ def locate_rois(
     worst: dict[int, MaskStatus] = {}
     for group, mask in zip(samples.group[rows].tolist(), masks, strict=True):
         counts[f"mask_{mask.status}"] += 1
+        # STATUSES goes from best to worst
         worst[group] = max(worst.get(group, STATUSES[0]), mask.status, key=STATUSES.index)
         if mask.status in USABLE and mask.path is not None:
             paths.setdefault(group, []).append(mask.path)

@@ -71,6 +71,7 @@ def _quick_problems(
 ) -> list[Problem]:
     problems = [*check_splits(data, splits), *check_patients(splits), *check_taken_out(splits, data.label_names)]
     for name, split in splits.items():
+        # in training and validation such a label breaks learning; in the test split, it only has no score
         severity: Severity = "warning" if name == "test" or name in tried else "error"
         problems += check_labels(name, split, data.label_names, severity)
         if data.load_privileged:

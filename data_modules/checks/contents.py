@@ -28,8 +28,10 @@ def check_contents(
     paths = [path for split in splits.values() for path in split.image]
     identity = np.concatenate([images[name].identity for name in splits])
     size = np.concatenate([images[name].num_bytes for name in splits])
+    # each file once, however many samples share it
     _, first = np.unique(identity, axis=0, return_index=True)
     _, kind, count = np.unique(size[first], return_inverse=True, return_counts=True)
+    # a file of a unique size has no equal; all empty files are equal, but damaged
     rows = np.sort(first[(count[kind.reshape(-1)] > 1) & (size[first] > 0)])
     jobs = [paths[row] for row in rows]
     digests = list(parallel(_digest, jobs, num_workers, "contents of images")) if jobs else []

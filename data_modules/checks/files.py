@@ -121,6 +121,7 @@ def shared(check: str, what: str, splits: Mapping[str, Split], group: NDArray[np
 def _repeated(group: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Yield the rows of each group of two or more."""
     order = np.argsort(group, kind="stable")
+    # where the group changes; rows without a group (-1) come first
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     for rows in np.split(order, starts):
         if len(rows) > 1 and group[rows[0]] >= 0:

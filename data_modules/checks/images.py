@@ -133,6 +133,7 @@ def _brightest(path: Path, image: Image) -> float:
 def _extent(roi: Roi, placement: Placement) -> tuple[float, bool]:
     """Return the share of the image that a region covers, and whether it reaches beyond by up to half the image's size."""
     frame = roi.frame or placement.frame
+    # in sizes of the image, from half of one before its edge to half of one beyond the other edge
     unit = (np.arange(2 * GRID) + 0.5) / GRID - 0.5
     mask = np.zeros((2 * GRID, 2 * GRID), dtype=np.bool_)
     for region in roi.regions:
@@ -150,6 +151,7 @@ def _is_image(mask: Path, image: Path) -> bool:
     if is_binary(drawn):
         return False
     shown, _ = read_image(image)
+    # formats and compression change grey values a little
     return shown.shape == drawn.shape and bool(np.allclose(shown, drawn, atol=0.02))
 
 

@@ -56,6 +56,7 @@ class CheXlocalize(EvaluationReader):
         labels = read_csv(path).rename(columns=RENAMED)
         check_names(("Path",), [str(name) for name in labels.columns], f"columns of '{path}'")
         labels["Path"] = identifiers(labels["Path"], "column 'Path' of the labels")
+        # patient, study and view, as the annotations name images
         keys = labels["Path"].map(lambda path: "_".join(Path(path).with_suffix("").parts[-3:]))
         frontal = keys.str.endswith("frontal")
         labels = labels[frontal]
@@ -97,6 +98,7 @@ class CheXlocalize(EvaluationReader):
 
 
 def _frame(value: dict[str, Any]) -> Size | None:
+    # contours state the size of their image, masks their own
     size = value.get("img_size") or next((mask["size"] for mask in value.values() if isinstance(mask, dict)), None)
     return None if size is None else (int(size[0]), int(size[1]))
 

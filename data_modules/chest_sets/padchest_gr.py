@@ -91,6 +91,7 @@ class PadChestGR(EvaluationReader):
     def _regions(self, study: dict[str, Any]) -> Iterator[tuple[str, str, Region]]:
         for finding in study["findings"]:
             labels = dict.fromkeys(label for name in _listed(finding) for label in VOCABULARY.labels_of(name))
+            # of the first reader, and of the second
             boxes = [*(finding.get("boxes") or ()), *(finding.get("extra_boxes") or ())]
             for label in labels:
                 for box in boxes:

@@ -109,6 +109,7 @@ class VinDrCXR(EvaluationReader):
         path = find_file(self.root, f"image_labels_{self.split}.csv")
         table = read_csv(path)
         check_names(("image_id", *NAMES), [str(name) for name in table.columns], f"columns of '{path.name}'")
+        # a row for each reader in training, a single one with the consensus in test
         votes = table.groupby("image_id", sort=True)[NAMES].sum()
         required = self.min_readers if self.split == "train" else 1
         present = votes >= required

@@ -74,6 +74,7 @@ def read_boxes(cell: object, inclusive: bool = False) -> tuple[BoxRegion, ...]:
     if len(numbers) % 4 or not _CELL.fullmatch(cell):
         raise ValueError(f"Expected boxes as lists of ymin, xmin, ymax, xmax in a table of EMBED but got '{cell}'.")
     boxes = [to_xyxy(numbers[i : i + 4], "yxyx") for i in range(0, len(numbers), 4)]
+    # our boxes are half-open
     more = float(inclusive)
     return tuple(BoxRegion((x0, y0, x1 + more, y1 + more)) for x0, y0, x1, y1 in boxes)
 

@@ -176,6 +176,7 @@ class EMBEDDataModule(PrivilegedDataModule):
 
     def _draw(self, patients: "pd.Series[str]") -> NDArray[np.str_]:
         """Return the split of every row, drawn by patient."""
+        # sorted, so that the draw does not depend on the order of the table
         unique = np.sort(patients.unique())
         order = np.random.default_rng(self.split_seed).permutation(len(unique))
         num_test = round(self.test_fraction * len(unique))

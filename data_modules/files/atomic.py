@@ -55,10 +55,11 @@ def replacing(path: Path) -> Iterator[Path]:
             yield temporary
             _flush(temporary)
             temporary.replace(path)
-    except BaseException:
+    except BaseException:  # also after Ctrl-C
         temporary.unlink(missing_ok=True)
         raise
     if os.name == "posix":
+        # a rename is on disk only once its folder is
         _flush(path.parent)
 
 
@@ -73,6 +74,7 @@ def reserve(path: Path, num_bytes: int) -> None:
     with path.open("ab") as file:
         before = file.tell()
         missing = num_bytes - before
+        # asked first, because not every file system can reserve room
         free = shutil.disk_usage(path.parent).free
         if missing > free:
             raise DiskFullError(
@@ -86,6 +88,7 @@ def reserve(path: Path, num_bytes: int) -> None:
                     os.posix_fallocate(file.fileno(), before, missing)
             except OSError as error:
                 if error.errno not in _NO_RESERVATION:
+                    # a failed reservation may have made the file longer already
                     file.truncate(before)
                     raise
             file.truncate(num_bytes)

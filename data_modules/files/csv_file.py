@@ -74,6 +74,7 @@ def read_cells(path: Path) -> pd.DataFrame:
 
 
 def _open(path: Path) -> TextIO:
+    # Excel begins UTF-8 with a byte order mark, which would become part of the first name
     if path.suffix == ".gz":
         return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
     return path.open(encoding="utf-8-sig", newline="")
@@ -118,8 +119,10 @@ def _check_kind(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(_NUM_SNIFFED)
     kind = next((name for begin, name in _OTHER_KINDS.items() if start.startswith(begin)), None)
+    # gzip may hold any byte
     if kind is None and b"\0" in start and not start.startswith(b"\x1f\x8b"):
         kind = "text in UTF-16, or no text at all. Save it as CSV UTF-8"
+    # pandas reads an archive that holds a single table
     if kind is not None and path.suffix != ".zip":
         raise ValueError(f"Expected a table of text in '{path}' but it is {kind}.")
 

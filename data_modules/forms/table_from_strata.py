@@ -29,6 +29,7 @@ class TableFromStrata(PrivilegedForm):
         unknown = [name for name in self.columns if name not in train.strata]
         if unknown:
             raise ValueError(f"Expected strata of the data set, {sorted(train.strata)}, but got {unknown}.")
+        # an empty value means unknown, which is no column
         atoms = [(name, value) for name in self.columns for value in np.unique(train.strata[name]).tolist() if value]
         if not atoms:
             raise ValueError(
@@ -40,4 +41,5 @@ class TableFromStrata(PrivilegedForm):
         encoded = np.stack([split.strata[name] == value for name, value in atoms], axis=1).astype(np.float32)
         names = tuple(f"{name}={value}" for name, value in atoms)
         table = Table(np.zeros((len(split), 0), np.float32), encoded, (), names)
+        # a sample whose values all are unknown, or new to training, has no input
         return replace(split, table=table, report=None, has_privileged=split.has_privileged & (encoded.sum(axis=1) > 0))

@@ -36,6 +36,7 @@ def render(table: Table, row: int) -> str:
     """Return one row as text."""
     values: dict[str, list[str]] = {}
     for position in np.flatnonzero(table.categorical[row]):
+        # categorical columns are named <column>=<value>
         column, _, value = table.categorical_names[position].partition("=")
         values.setdefault(column, []).append(_words(value))
     for name, number in zip(table.numeric_names, table.numeric[row], strict=True):

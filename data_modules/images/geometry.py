@@ -36,7 +36,7 @@ def to_xyxy(box: Sequence[float], box_format: BoxFormat, size: Size | None = Non
         raise ValueError(f"Expected a box of 4 finite numbers ({box_format}) but got {len(box)}: {list(box)}.")
     a, b, c, d = (float(value) for value in box)
     if box_format == "yxyx":
-        a, b, c, d = b, a, d, c
+        a, b, c, d = b, a, d, c  # to xmin, ymin, xmax, ymax
     elif box_format.startswith("xywh"):
         c = a + c
         d = b + d
@@ -217,5 +217,6 @@ def _resize(image: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
     smaller = (min(size[0], image.shape[0]), min(size[1], image.shape[1]))
     for target, interpolation in ((smaller, cv2.INTER_AREA), (size, cv2.INTER_LINEAR)):
         if image.shape != target:
+            # OpenCV's sizes are (width, height)
             image = np.asarray(cv2.resize(image, target[::-1], interpolation=interpolation), dtype=np.float32)
     return image

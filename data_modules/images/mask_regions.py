@@ -113,11 +113,13 @@ def _uncompress(text: str) -> list[int]:
     value = 0
     shift = 0
     for character in text:
+        # six bits are written as one of the 64 characters from "0" on
         code = ord(character) - 48
         value |= (code & 31) << shift
         shift += 5
         if code & 32:
             continue
+        # the highest of the bits read is the sign, as in two's complement
         if code & 16:
             value -= 1 << shift
         runs.append(value + (runs[-2] if len(runs) > 2 else 0))

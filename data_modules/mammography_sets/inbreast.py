@@ -139,6 +139,7 @@ def _read_table(path: Path) -> pd.DataFrame:
 def _find_images(folder: Path) -> dict[str, Path]:
     """Return the image files by number: <number>_<patient>_MG_<side>_<view>_ANON.dcm, or copies."""
     files = [file for file in list_dicom(folder / "AllDICOMs") if "_" in file.name]
+    # copies only without DICOM files, since they may have been resized
     for name in COPIES:
         files = files or sorted((folder / name).glob("*.png"))
     return {file.stem.split("_")[0]: file for file in files}

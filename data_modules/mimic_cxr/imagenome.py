@@ -84,6 +84,7 @@ def read_imagenome_gold(folder: Path, label_names: Sequence[str]) -> Annotations
     """
     boxes = read_table(folder / GOLD_BOXES, ("image_id", "bbox_name", *ORIGINAL))
     found = read_table(folder / GOLD_FINDINGS, ("image_id", "bbox", "relation", "label_name"), separator="\t")
+    # rows with 0 deny the finding
     found = found[found["relation"].astype(str).isin(("1", "1.0"))].assign(bbox_name=found["bbox"])
     found["finding"] = [list(VOCABULARY.labels_of(str(name).lower())) for name in found["label_name"]]
     found = found[["image_id", "bbox_name", "finding"]].explode("finding").dropna().drop_duplicates()

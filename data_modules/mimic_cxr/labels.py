@@ -64,6 +64,7 @@ def read_labels(
             f"Expected one row per study in '{path}' but {repeated} studies have several. Restore the file."
         )
     frame = frame.set_index("study_id")
+    # over all findings of the table, not only those that are read
     stated = frame[[name for name in FINDINGS if name in frame]].notna().any(axis=1).to_numpy(dtype=np.bool_)
     study = frame.index.to_numpy(dtype=np.int64)
     columns = {}
@@ -133,6 +134,7 @@ def no_finding(values: NDArray[np.float32], stated: NDArray[np.bool_]) -> NDArra
 
 def _uniform(study: NDArray[np.int64], name: str) -> NDArray[np.float64]:
     """Return a number in [0, 1) that depends on the study and the finding alone (splitmix64)."""
+    # the hash relies on overflow: its arithmetic is modulo 2^64
     with np.errstate(over="ignore"):
         z = study.astype(np.uint64) + np.uint64(zlib.crc32(name.encode())) * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

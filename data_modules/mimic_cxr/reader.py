@@ -189,6 +189,7 @@ class MIMICCXRReader:
             # `smoothed` draws soft targets, but scores need labels of 0 or 1
             policies = {label: "ignore" if policy == "smoothed" else policy for label, policy in policies.items()}
         labels = read_labels(find_table(self.tables_root, pattern), self.label_names, policies, self.blank)
+        # a study without a row gets NaN
         return labels.reindex(rows["study_id"]).to_numpy(dtype=np.float32, copy=True)
 
     def _split(self, name: str, rows: pd.DataFrame, reports: Reports, rois: Mapping[str, tuple[Roi, ...]]) -> Split:

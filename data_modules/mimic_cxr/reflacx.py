@@ -91,6 +91,7 @@ def _ellipses(path: Path, min_certainty: int) -> Iterator[tuple[str, Region]]:
     frame = frame[frame["certainty"] >= min_certainty]
     for row in frame.to_dict("records"):
         region = EllipseRegion((float(row["xmin"]), float(row["ymin"]), float(row["xmax"]), float(row["ymax"])))
+        # a column for each finding, true where the ellipse marks it
         named = [str(name) for name, value in row.items() if str(value).lower() in ("true", "1", "1.0")]
         for label in dict.fromkeys(label for name in named for label in VOCABULARY.labels_of(name)):
             yield label, region

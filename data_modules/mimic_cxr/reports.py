@@ -101,6 +101,7 @@ def _from_tree(root: Path, pairs: Mapping[int, int]) -> Iterator[tuple[int, dict
         except FileNotFoundError:
             return None
 
+    # reading small files is mostly waiting, especially on a network drive
     with ThreadPoolExecutor(16) as pool:
         for study, text in zip(pairs, pool.map(read, pairs.items()), strict=True):
             if text is not None:
@@ -119,6 +120,7 @@ def _from_archive(path: Path, pairs: Mapping[int, int]) -> Iterator[tuple[int, d
 
 def _read_sectioned(path: Path, wanted: Mapping[int, int]) -> dict[int, dict[str, str]]:
     frame = read_csv(path, dtype=str, keep_default_na=False)
+    # written as s50414267
     study = frame["study"].str.lstrip("s").astype("int64")
     frame = frame[study.isin(list(wanted))]
     study = study[frame.index]

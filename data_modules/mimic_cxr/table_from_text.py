@@ -64,6 +64,7 @@ def extract(text: str) -> NDArray[np.float32]:
     found = np.zeros((len(SYNONYMS), len(STATES)), dtype=np.float32)
     for sentence in split_sentences(text):
         for clause in _CLAUSE.split(sentence):
+            # a position in STATES; within a clause, denial wins over doubt
             state = 2 if _ABSENT.search(clause) else 1 if _UNCERTAIN.search(clause) else 0
             for row, pattern in enumerate(_NAMES.values()):
                 if pattern.search(clause):

@@ -84,7 +84,7 @@ class OpenIDataModule(PrivilegedDataModule):
         return Split(
             sample_id=names,
             patient_id=names,
-            image=[Path()] * len(reports),
+            image=[Path()] * len(reports),  # there are none, and nothing opens them
             label=np.array([report.labels() for report in reports], dtype=np.float32),
             has_privileged=np.array([bool(text) for text in texts]),
             report=texts,

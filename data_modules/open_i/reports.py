@@ -69,6 +69,7 @@ def read_reports(archive: Path) -> list[Report]:
     """
     if not archive.is_file():
         raise FileNotFoundError(f"Expected the archive of reports at '{archive}' but there is none.")
+    # by number, so that CXR10 follows CXR9
     reports = sorted((_parse(content) for content in _members(archive)), key=lambda report: int(report.name[3:]))
     if not reports:
         raise ValueError(f"Expected XML files in '{archive}' but there are none.")

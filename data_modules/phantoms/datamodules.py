@@ -143,7 +143,7 @@ class BreastPhantomDataModule(CBISDDSMDataModule):
             root=root,
             abnormality="mass",
             columns=columns,
-            val_fraction=1 / 9,
+            val_fraction=1 / 9,  # 500 of 4,500 by default
             breast=PrepareBreast(crop=False),
             image_size=image_size,
             mean=mean,

@@ -43,6 +43,7 @@ def pixel_grid(size: int) -> tuple[FloatImage, FloatImage]:
     """
     centers = (np.arange(size, dtype=np.float32) + 0.5) / size
     x, y = (np.ascontiguousarray(axis, dtype=np.float32) for axis in np.meshgrid(centers, centers))
+    # every caller gets the same cached arrays
     x.setflags(write=False)
     y.setflags(write=False)
     return x, y
@@ -116,6 +117,7 @@ def texture(lattice: FloatImage, size: int) -> FloatImage:
         Float32 (size, size) of unit standard deviation.
     """
     field: FloatImage = cv2.resize(lattice, (size, size), interpolation=cv2.INTER_CUBIC)
+    # interpolation between lattice points reduces the spread
     return np.asarray(field / (field.std() + np.float32(1e-6)), dtype=np.float32)
 
 

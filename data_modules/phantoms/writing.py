@@ -29,6 +29,7 @@ def write_once(root: Path, settings: dict[str, Any], write: Callable[[], None]) 
         FileExistsError: If the folder is complete with other settings, or holds something else.
     """
     root.parent.mkdir(parents=True, exist_ok=True)
+    # beside the folder, because an unfinished folder is deleted
     with FileLock(root.with_name(f".{root.name}.lock")):
         _write_once(root, {"generator_version": GENERATOR_VERSION, **settings}, write)
 
@@ -54,4 +55,5 @@ def _write_once(root: Path, wanted: dict[str, Any], write: Callable[[], None]) -
     root.mkdir(parents=True, exist_ok=True)
     started.write_text(json_text(wanted))
     write()
+    # last, so that only a complete folder has a manifest
     started.replace(manifest)

@@ -33,6 +33,7 @@ def read_table(path: Path, used: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """
     if not path.is_file():
         raise FileNotFoundError(f"Expected a table at '{path}' but there is none. Set data.path.")
+    # also by its name, so that a damaged file is not read as CSV
     is_parquet = path.suffix == ".parquet" or _is_parquet(path)
     return _read_parquet(path, used) if is_parquet else _named(path, read_cells(path), used)
 
@@ -78,6 +79,7 @@ def _as_text(column: pa.ChunkedArray, name: str, path: Path) -> list[str | float
         raise ValueError(
             f"Expected text or numbers in column '{name}' of '{path.name}' but got {column.type}. Convert it."
         )
+    # otherwise integers beside a blank become floats
     values = column.to_pandas(integer_object_nulls=True)
     text = values.astype(str).where(values.notna(), "").astype(object)
     return [cell.strip() or np.nan for cell in text]

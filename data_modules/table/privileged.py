@@ -62,6 +62,7 @@ class PrivilegedColumns:
             numeric[:, position] = numbers(rows[name], f"column '{name}' of '{file}' (data.privileged.numeric)")
         hot = [self._multi_hot(rows[column], vocabulary[column]) for column in self.categorical]
         names = [f"{column}={value}" for column in self.categorical for value in vocabulary[column]]
+        # the empty block is for a table without categories
         stacked = np.concatenate([np.zeros((len(rows), 0), dtype=np.float32), *hot], axis=1)
         return Table(numeric, stacked, self.numeric, tuple(names))
 

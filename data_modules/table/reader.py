@@ -50,6 +50,7 @@ class TableReader:
     def __post_init__(self) -> None:
         for setting, names in self.used.items():
             repeated = sorted({name for name in names if names.count(name) > 1})
+            # a pattern or a condition may name a column twice
             if repeated and setting not in ("rois.mask_pattern", "where"):
                 raise ValueError(f"Expected each column once in data.{setting} but got {repeated} twice or more.")
 
@@ -135,9 +136,11 @@ class TableReader:
     ) -> dict[str, int]:
         """Take patients with an ROI out of training, changing `subset` in place, and return counts of what is lost."""
         patients = samples[self.patient_column]
+        # keys of `rois` are positions among the samples
         owners = set(patients.iloc[sorted(rois)])
         own = patients.isin(owners).to_numpy(dtype=np.bool_) & (subset == "train")
         is_dropped = self.rois.patients == "drop"
+        # rows with an empty name are in no split
         subset[own] = "" if is_dropped else "test"
         positives = (label[own] == 1).sum(axis=0).tolist()
         return {
@@ -171,6 +174,7 @@ class TableReader:
             has_privileged=has,
             report=report,
             table=table,
+            # from positions among all samples to positions in the split
             rois={new: rois[int(old)] for new, old in enumerate(positions) if int(old) in rois},
             counts=counts,
             strata={name: texts(rows[name]) for name in self.strata_columns},

@@ -62,6 +62,7 @@ class RoiColumns:
                 "Expected either data.rois.label, the one label that all regions show, or data.rois.label_column, the column "
                 f"that names it, but got {self.label!r} and {self.label_column!r}."
             )
+        # raises now if the pattern is not valid
         _ = self.pattern
 
     @property

@@ -30,6 +30,7 @@ class SplitColumn:
     test: str = "test"
 
     def __post_init__(self) -> None:
+        # equal values share a key
         if len(self._name_of) < 3:
             raise ValueError(
                 "Expected a different value of each split in data.split.train, data.split.val and data.split.test but got "

@@ -41,6 +41,7 @@ class RowFilter:
     expression: str
 
     def __post_init__(self) -> None:
+        # raises now if the condition is not valid
         _ = self._tree
 
     @property
@@ -76,6 +77,7 @@ class RowFilter:
     @cached_property
     def _tree(self) -> ast.Expression:
         names = iter(self._quoted)
+        # Python's parser knows no backticks
         plain = _QUOTED.sub(lambda _: next(names), self.expression.strip())
         try:
             return ast.parse(_with_words(plain), mode="eval")
@@ -89,6 +91,7 @@ class RowFilter:
     def _evaluate(self, frame: pd.DataFrame, file: str) -> "pd.Index[int]":
         """Return the rows that meet the condition; a blank cell, for which methods of text have no answer, does not."""
         names = _Naming()
+        # a copy, because the visitor changes the tree
         source = ast.unparse(names.visit(copy.deepcopy(self._tree)))
         variables = {
             variable: _read(frame[self._quoted.get(name, name)], kind, file)
@@ -100,6 +103,7 @@ class RowFilter:
             raise ValueError(
                 f"Expected a condition in data.where but {self.expression!r} cannot be computed: {error}."
             ) from error
+        # a condition without any column gives a single value, which is refused below
         answers = found.dropna() if isinstance(found, pd.Series) else pd.Series([None])
         if not answers.map(lambda answer: isinstance(answer, bool | np.bool_)).all():
             raise ValueError(f"Expected data.where to be true or false for each row but {self.expression!r} is not.")
@@ -151,6 +155,7 @@ def _with_words(expression: str) -> str:
 def _literals(operand: ast.expr) -> list[object]:
     """Return the literal numbers and texts of an operand."""
     try:
+        # also reads negative numbers and lists, which are no `ast.Constant`
         value = ast.literal_eval(operand)
     except ValueError:
         return []
@@ -172,6 +177,7 @@ def _read(column: "pd.Series[str]", kind: Kind, file: str) -> "pd.Series[Any] | 
     if kind == "text" or stated.empty or not is_numbers:
         return pd.Series(column.tolist(), index=column.index)
     values = to_numbers(column)
+    # with a blank among them, they stay 1, 0 and NaN, since a bool has no third value
     return values == 1 if is_truth and len(stated) == len(column) else values
 
 

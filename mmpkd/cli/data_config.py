@@ -75,6 +75,7 @@ class DataSettings:
                 f"Expected '{configs[0]}' to name a data module, under `data:` or as `class_path:`, but it has neither. Use an "
                 "experiment such as experiments/cxr/distill.yaml, or a file in experiments/data/."
             )
+        # only the parts about data, since this parser knows neither model nor trainer
         flags = [f"--config={json.dumps(own)}" for own in settings]
         return cls(parser, parser.parse_args([*flags, *overrides]))
 

@@ -29,6 +29,7 @@ _MISCONFIGURED = "lightning.fabric.utilities.exceptions.MisconfigurationExceptio
 
 def take_debug(args: Sequence[str]) -> tuple[list[str], bool]:
     """Return arguments without `--debug`, and whether it was among them. Arguments after `--` are not changed."""
+    # what follows `--` belongs to the runs of a study
     end = list(args).index("--") if "--" in args else len(args)
     own = [arg for arg in args[:end] if arg != DEBUG]
     return [*own, *args[end:]], len(own) < end
@@ -76,6 +77,7 @@ def user_error(error: Exception) -> str | None:
     message = _message(cause)
     sites = _sites(cause)
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(cause).__mro__}
+    # a message alone makes no error ours: the last site is the file that raised it
     is_checked = message.startswith("Expected ") and bool(sites) and _is_ours(sites[-1])
     is_file = isinstance(cause, OSError) and (
         cause.filename is not None or cause.errno in _DISK or re.match(r"\[Errno \d+\] .*'", message) is not None
@@ -103,7 +105,9 @@ def _is_setting(error: BaseException, names: set[str], sites: list[str]) -> bool
     if not sites or "/lightning/" not in sites[-1]:
         return False
     is_refusal = _MISCONFIGURED in names or isinstance(error, ValueError | ModuleNotFoundError)
+    # Lightning's parsers of `trainer.devices` raise it for a value that is no number of devices
     is_refusal |= isinstance(error, TypeError) and "/lightning/fabric/accelerators/" in sites[-1]
+    # frames above belong to whoever called us, such as a notebook
     libraries = [position for position, site in enumerate(sites) if _is_ours(site) or "/lightning/" in site]
     return is_refusal and not any(_is_users(site) for site in sites[libraries[0] :])
 

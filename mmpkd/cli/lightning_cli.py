@@ -164,6 +164,7 @@ class MMPKDCLI(LightningCLI):
         check_monitor(self.run.monitor, self.datamodule.label_names)
         warn_of_unused_gpu(configured.accelerator)
         has_bar = configured.enable_progress_bar
+        # in a log, every update of a bar would be a line
         has_bar = sys.stdout.isatty() if has_bar is None else has_bar
         seed = int(self.config[self.subcommand].seed_everything)
         own = {
@@ -228,9 +229,9 @@ def main(args: Sequence[str] | None = None) -> None:
                 "num_sanity_val_steps": 0,
                 "enable_model_summary": False,
                 "deterministic": True,
-                "use_distributed_sampler": False,
+                "use_distributed_sampler": False,  # the data module distributes samples itself
             },
-            auto_configure_optimizers=False,
+            auto_configure_optimizers=False,  # modules have an optimizer and a schedule of their own
             parser_kwargs={"prog": "mmpkd"},
             args=given,
         )

@@ -79,6 +79,7 @@ class SuggestingParser(LightningArgumentParser):
         error = bug or ex
         if is_debug() and error is not None:
             raise error
+        # names to suggest are those of the subcommand, whose errors the outer parser reports
         parser = getattr(ex, "subcommand_parser", None) or self
         command = parser.prog.replace(" [options]", "")
         if bug is not None:

@@ -58,6 +58,7 @@ class RunOptions:
     def __post_init__(self) -> None:
         if not self.dir.strip():
             raise ValueError("Expected a folder in run.dir but it is empty. Set --run.dir, for example to runs/first.")
+        # a single fold would hold out every patient
         if self.num_folds < 0 or self.num_folds == 1:
             raise ValueError(f"Expected run.num_folds to be 0, or 2 or more, but got {self.num_folds}.")
         if self.num_folds and not 0 <= self.held_out_fold < self.num_folds:

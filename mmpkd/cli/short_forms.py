@@ -29,6 +29,7 @@ def written_out(args: Sequence[str]) -> list[str]:
             long.append(f"{name}.path{equals}{value if equals else ''}")
             continue
         if name in _CONFIG and _is_file(value):
+            # before the file itself, which overrides them
             long += [f"{name}={base}" for base in with_bases(Path(value))[:-1]]
         long.append(arg)
     return long

@@ -17,6 +17,7 @@ def find_user_code() -> None:
     """
     folder = Path.cwd()
     if folder not in (Path(entry).resolve() for entry in sys.path):
+        # last, so that a user's file cannot hide an installed module
         sys.path.append(str(folder))
     theirs = folder / "data_modules"
     is_checkout = (

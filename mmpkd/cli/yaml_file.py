@@ -18,6 +18,7 @@ def read_settings(path: Path) -> dict[str, object]:
     try:
         content = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
+        # PyYAML's name for text that does not come from a file
         what = str(error).replace(' in "<unicode string>",', "")
         raise ValueError(f"Expected YAML in '{path}' but got: {what}. Fix the file.") from error
     if not isinstance(content, dict):

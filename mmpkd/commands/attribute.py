@@ -19,6 +19,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace, _: Sequence[str]) -> int:
+    # imported here, so that `--help` and wrong arguments do not wait for PyTorch
     from mmpkd.inference.image_maps import attribute_images
 
     return attribute_images(options)

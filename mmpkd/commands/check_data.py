@@ -17,6 +17,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    # imported here, so that `--help` and wrong arguments do not wait for PyTorch
     from rich.console import Console
 
     from data_modules.checks import check_data

@@ -16,12 +16,14 @@ def show(report: DataReport, console: Console) -> None:
     if report.splits:
         _show_splits(report.splits, console)
         _show_labels(report.splits, console)
+    # errors first, since `error` sorts before `warning`
     for problem in sorted(report.problems, key=lambda problem: problem.severity):
         colour = "red" if problem.severity == "error" else "yellow"
         where = f" in {problem.split}" if problem.split else ""
         console.print(f"[{colour}]{problem.severity}[/] {problem.check}{where}: ", end="")
         names = f" ({', '.join(problem.examples)}{', ...' if problem.count > len(problem.examples) else ''})"
         file = f", for example '{problem.example_file}'" if problem.example_file else ""
+        # file names may hold brackets, which rich would take for markup
         console.print(f"{problem.message}{names if problem.examples else ''}{file}", markup=False, highlight=False)
     warnings = len(report.problems) - report.num_errors
     console.print(f"{report.num_errors} errors, {warnings} warnings; {report.num_opened} images opened.")

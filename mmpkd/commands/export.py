@@ -18,6 +18,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace, _: Sequence[str]) -> int:
+    # imported here, so that `--help` and wrong arguments do not wait for PyTorch
     from mmpkd.export import ExportOptions, export_student, open_source
     from mmpkd.export.onnx_model import check_onnx_packages
     from mmpkd.export.push import check_push, push

@@ -126,6 +126,7 @@ def _run(options: argparse.Namespace, _: Sequence[str]) -> int:
     target = options.folder / "experiments"
     starts = {name: STARTS[name] for name in STARTS if name in (options.data or ["phantoms"])}
     patterns = [_COMMON, *(pattern for start in starts.values() for pattern in start.files)]
+    # patterns of several starts may match the same file
     files = sorted(set(_matches(source, patterns)))
     readme = target / "README.md"
     _check_free([readme, *(target / file for file in files)])
@@ -164,6 +165,7 @@ def _check_free(paths: Sequence[Path]) -> None:
 def _readme(starts: dict[str, Start]) -> str:
     sections = [_section(name, start) for name, start in starts.items()]
     first = next(iter(starts.values())).commands[-1]
+    # the third word of `mmpkd study FILE`
     return README.format(sections="\n".join(sections), study=first.split()[2])
 
 

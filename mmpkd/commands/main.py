@@ -68,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args[0] == DEBUG and len(args) > 1:
         args[:2] = [args[1], DEBUG]
     if args[0] in OWN_COMMANDS:
+        # imported only now: `mmpkd --help` and typing errors need not wait for PyTorch
         run: Callable[[Sequence[str]], int] = import_module(OWN_COMMANDS[args[0]]).main
         return run(args[1:])
     if args[0] in LIGHTNING_COMMANDS:

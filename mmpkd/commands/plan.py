@@ -37,6 +37,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _difference(text: str) -> float:
     value = float(text)
+    # also refuses NaN
     if not value > 0:
         raise argparse.ArgumentTypeError(f"expected a difference > 0 but got {text}")
     return value

@@ -46,7 +46,7 @@ def _prepare(data: "PrivilegedDataModule", folder: Path, options: argparse.Names
     errors = prepare_images(
         folder, data.preparation, names, files, options.depth, options.num_workers, options.on_error
     )
-    size = (folder / "images.bin").stat().st_size / 1e9
+    size = (folder / "images.bin").stat().st_size / 1e9  # GB
     sys.stdout.write(f"{len(names)} images of {data.image_size} pixels in '{folder}' ({size:.2f} GB).\n")
     sys.stdout.write(f"Use them with --data.prepared={folder}\n")
     if errors:

@@ -119,6 +119,7 @@ def _make(
     def begin() -> None:
         """Check the data and declare the study, last, when nothing else can go wrong any more."""
         check_data_of([run for run in runs if not is_finished(run)])
+        # a declaration that follows the runs of these students is exploratory
         students = [run.name for run in runs if run.arm.role == "student" and is_finished(run)]
         declare(plan, out, seeds, students)
 
@@ -162,6 +163,7 @@ def _make_here(
 
     check_not_queued(runs)
     begin()
+    # MPS is one GPU, which CUDA does not count
     num_gpus = 1 if torch.backends.mps.is_available() else torch.cuda.device_count()
     at_a_time = num_jobs or runs_at_a_time(runs, num_processors(), num_gpus)
     with shared_images(out) as images:
@@ -172,6 +174,7 @@ def _make_here(
                 with live(shown.table):
                     return run_all(runs, shown)
             except KeyboardInterrupt:
+                # leaving the engine waits for its runs, so those about to start must not
                 processes.stop()
                 raise
 

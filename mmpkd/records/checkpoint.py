@@ -45,6 +45,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
         target = Path(path)
         with replacing(target) as temporary:
             _write(checkpoint, temporary)
+            # once the new file is written, so that a whole checkpoint is there at any time
             if target.name == LAST and target.is_file():
                 _keep(target, target.with_name(PREVIOUS))
 
@@ -85,6 +86,7 @@ def _write(checkpoint: dict[str, Any], path: Path) -> None:
 
 def _keep(last: Path, previous: Path) -> None:
     """Give a checkpoint a second name with a hard link. The file also keeps its own name at all times."""
+    # `os.link` refuses a name that exists, so link to a new one and rename that
     link = previous.with_name(f".{previous.name}.{secrets.token_hex(4)}.tmp")
     try:
         os.link(last, link)
@@ -120,6 +122,7 @@ def load(path: Path, map_location: Any = "cpu", mmap: bool = False) -> dict[str,
     try:
         saved: dict[str, Any] = torch.load(path, map_location=map_location, mmap=mmap, weights_only=True)
     except (pickle.UnpicklingError, KeyError, RuntimeError) as error:
+        # PyTorch's next lines advise weights_only=False, which would run code from the file
         reason = str(error).splitlines()[0]
         raise ValueError(f"Expected a checkpoint of tensors and primitives in '{path}' but: {reason}") from error
     return saved
@@ -189,6 +192,7 @@ def is_damaged(path: Path) -> bool:
     """Return whether a checkpoint is incomplete or does not match its checksums."""
     try:
         with zipfile.ZipFile(path) as archive:
+            # PyTorch's checkpoints are ZIP archives, which have a checksum of every entry
             return archive.testzip() is not None
     except zipfile.BadZipFile:
         return True

@@ -87,6 +87,7 @@ def read_exported(folder: Path) -> dict[str, Any]:
             "Give the checkpoint that it was exported from."
         )
     weights = _weights(folder / WEIGHTS, record.weights_sha256)
+    # timm's names of the weights, below the place of the model in our module
     state = {f"student.model.{name}": value for name, value in weights.items()}
     return {
         "student": dict(record.student),

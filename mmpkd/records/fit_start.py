@@ -87,6 +87,7 @@ def fit_start(folder: RunFolder, settings: Mapping[str, Any], ckpt_path: Path | 
         if changed:
             logger.info("resumes with changed settings: %s", _in_words(changed))
         is_last = ckpt_path is not None and ckpt_path.name == folder.last.name
+        # a kill may have damaged `last.ckpt`, in which case the one before it is used
         return FitStart(checkpoint_to_resume(folder) or ckpt_path if is_last else ckpt_path)
     if changed or ckpt_path is not None:
         what = _in_words(changed) if changed else f"the new one starts from '{ckpt_path}'"
@@ -114,6 +115,7 @@ def _settings_of(folder: RunFolder) -> Mapping[str, Any]:
 def _changed_settings(before: Mapping[str, Any], settings: Mapping[str, Any]) -> list[_Change]:
     """Return the settings that have changed."""
     if not before:
+        # checkpoints without a configuration may belong to any training
         return [_Change("config.yaml", None, "unknown")]
     known = dict(_flat(before))
     now = dict(_flat(settings))

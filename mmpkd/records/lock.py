@@ -46,6 +46,7 @@ def hold(file: IO[str], seconds: float = 0.0) -> None:
         BlockingIOError: If another process has the lock.
         OSError: If the file system has no locks.
     """
+    # does not exist on Windows
     import fcntl
 
     end = time.monotonic() + seconds
@@ -55,6 +56,7 @@ def hold(file: IO[str], seconds: float = 0.0) -> None:
         except BlockingIOError:
             if time.monotonic() >= end:
                 raise
+            # `flock` itself waits either forever or not at all
             time.sleep(0.2)
         else:
             return

@@ -43,6 +43,7 @@ def write_maps(content: MapFile, path: Path) -> None:
         "sample_id": np.array(content.sample_id, dtype=np.str_),
         "finding": np.array(content.finding, dtype=np.str_),
         "frame": np.array(content.frame, dtype=np.int64),
+        # without pickle, an array cannot hold None
         "checkpoint": np.array(content.checkpoint or ""),
         **{f"{_AREA}{unit}": np.array(area) for unit, area in content.top_area.items()},
         **{f"{_MAP}{name}": maps for name, maps in content.maps.items()},

@@ -123,6 +123,7 @@ def check_names(settings: Mapping[str, Any], where: str) -> None:
 def _check_part(part: str, settings: Mapping[str, Any], where: str) -> None:
     arguments: Mapping[str, Any] = settings.get("init_args") or {}
     for option, value in arguments.items():
+        # text under `student` or `teacher` is the old setting, a mapping the present group
         is_group = option in _PARTS and isinstance(value, Mapping)
         name = None if value is None or is_group else present_name(str(settings.get("class_path")), option)
         if name is not None:

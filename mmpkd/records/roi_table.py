@@ -69,6 +69,7 @@ def stratified(frame: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for name, value in strata(frame).items():
         keys = ["stratum", "value", "attribution"]
+        # observed: otherwise a third without a region would be a row of zeros and NaN
         grouped = frame.assign(stratum=name, value=value).groupby(keys, sort=True, observed=True)
         counts = grouped.agg(num_roi=("sample_id", "size"), num_patients=("patient_id", "nunique"))
         parts.append(counts.join(grouped[scores].mean()).reset_index().astype({"value": str}))
@@ -90,6 +91,7 @@ def strata(frame: pd.DataFrame) -> "dict[str, pd.Series[Any]]":
         groups["num_regions"] = frame["num_regions"].clip(upper=3).map({1: "1", 2: "2", 3: "3 or more"})
     groups["recognised"] = frame["recognised"].map({1.0: "yes", 0.0: "no"})
     groups |= {
+        # an empty text stands for an unknown value
         str(name).removeprefix(STRATUM): frame[name].where(frame[name] != "")
         for name in frame.columns
         if str(name).startswith(STRATUM)

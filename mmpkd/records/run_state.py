@@ -133,6 +133,7 @@ class RunState:
             if part is not None:
                 for key in ("flags", "label_names"):
                     if key in part:
+                        # JSON gives lists back where the records have tuples
                         part = {**part, key: tuple(part[key])}
                 content[name] = record(**part)
         return cls(**content)

@@ -35,6 +35,7 @@ def write_table(frame: pd.DataFrame, path: Path, checkpoint: str | None = None) 
     """
     table = pa.Table.from_pandas(frame, preserve_index=False)
     if checkpoint is not None:
+        # beside pandas' own metadata, by which it restores the types of columns
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), _CHECKPOINT: checkpoint.encode()})
     with replacing(path) as temporary:
         pq.write_table(table, temporary)

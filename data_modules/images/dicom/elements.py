@@ -65,6 +65,7 @@ def read_numbers(dataset: "pydicom.Dataset", keyword: str) -> list[float]:
     """
     values = read_values(dataset, keyword)
     for value in values:
+        # `not abs(value) < MAX_NUMBER` also refuses NaN
         if not isinstance(value, int | float) or not abs(value) < MAX_NUMBER:
             raise DecodeError(f"{keyword} is {_shown(values)} where finite numbers are expected")
     return [float(value) for value in values]

@@ -50,5 +50,6 @@ def _is_element(start: bytes) -> bool:
     if order == "big":
         return start[2:3] == b"\0" and start[3] < _MAX_ELEMENT and start[4:6] in _FIRST_VRS
     is_early = start[3:4] == b"\0" and start[2] < _MAX_ELEMENT
+    # without a value representation, four bytes of length follow the tag
     is_short = start[6:8] == b"\0\0" and int.from_bytes(start[4:6], "little") < _MAX_LENGTH
     return is_early and (start[4:6] in _FIRST_VRS or is_short)

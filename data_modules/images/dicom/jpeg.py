@@ -40,9 +40,11 @@ def read_jpeg_frame(stream: bytes) -> JpegFrame:
         length = _word(stream, position + 2)
         if stream[position : position + 1] != b"\xff" or not marker or (marker[0] != _FILL and length < 2):
             raise DecodeError(f"its JPEG stream is broken at byte {position}")
+        # any number of fill bytes may precede a marker (T.81, B.1.1.2)
         if marker[0] == _FILL:
             position += 1
             continue
+        # the length counts its own two bytes
         segments[marker[0]] = stream[position + 4 : position + 2 + length]
         position += 2 + length
     frames = [marker for marker in segments if marker in _STARTS_OF_FRAME]
@@ -51,6 +53,7 @@ def read_jpeg_frame(stream: bytes) -> JpegFrame:
     if frames[0] != _JPEG_LS and _HUFFMAN_TABLE not in segments:
         raise DecodeError("its JPEG stream has no Huffman table")
     header = segments[frames[0]]
+    # precision, height, width, components (T.81, B.2.2)
     return JpegFrame(header[0], (_word(header, 1), _word(header, 3)), header[5])
 
 

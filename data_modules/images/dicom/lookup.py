@@ -45,6 +45,7 @@ class Rescale:
 
     def limits(self, before: Limits) -> Limits:
         """Return the smallest and largest possible value after the transformation."""
+        # a negative slope exchanges the ends
         low, high = sorted(self.slope * end + self.intercept for end in before)
         return low, high
 
@@ -93,6 +94,7 @@ class Window:
         """Transform values of any shape."""
         center = self.center
         width = self.width
+        # (x - (c - 0.5)) / (w - 1) + 0.5, PS3.3 C.11.2.1.2.1
         if self.function == "LINEAR":
             center = center - 0.5
             width = width - 1

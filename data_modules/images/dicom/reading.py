@@ -76,6 +76,7 @@ def read_grey(path: Path) -> GreyImage:
     if voi is not None:
         values = voi(values)
         low, high = voi.limits((low, high))
+    # MONOCHROME1 stores dense tissue as small values
     values = high - values if form.is_inverted else values - low
     return GreyImage(np.asarray(values, dtype=np.float32), high - low, padding)
 

@@ -164,11 +164,11 @@ def _write_view(
 def _make_hard(rng: np.random.Generator, path: Path, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     kind = rng.random()
     if kind < 0.05:
-        path.write_bytes(path.read_bytes()[:400])
+        path.write_bytes(path.read_bytes()[:400])  # a corrupt file
     elif kind < 0.15:
-        return np.repeat(np.repeat(mask, 2, axis=0), 2, axis=1)
+        return np.repeat(np.repeat(mask, 2, axis=0), 2, axis=1)  # twice the scale, which can be aligned
     elif kind < 0.2:
-        return np.ascontiguousarray(mask[: mask.shape[0] * 4 // 5])
+        return np.ascontiguousarray(mask[: mask.shape[0] * 4 // 5])  # other proportions, which cannot be aligned
     return mask
 
 
@@ -205,6 +205,7 @@ def _write_dicom(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16], pat
     dataset.BitsAllocated = dataset.BitsStored = 8 * pixels.itemsize
     dataset.HighBit = 8 * pixels.itemsize - 1
     dataset.PixelRepresentation = 0
+    # values of DICOM elements have an even number of bytes
     dataset.PixelData = pixels.tobytes() + (b"\0" if pixels.nbytes % 2 else b"")
     path.parent.mkdir(parents=True, exist_ok=True)
     dataset.save_as(path, enforce_file_format=True)

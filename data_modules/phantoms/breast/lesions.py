@@ -135,6 +135,7 @@ def sample_calcifications(rng: np.random.Generator) -> Calcifications:
 
 def _project_calcifications(rng: np.random.Generator, group: Calcifications) -> Calcifications:
     _, along, across = CLUSTER[group.distribution]
+    # clipped, so that no calcification strays far from its group
     offsets = np.clip(rng.standard_normal(group.offsets.shape), -1.8, 1.8) * (along, across)
     angle = float(rng.uniform(0, 2 * np.pi))
     seed = int(rng.integers(2**32))
@@ -153,7 +154,7 @@ def draw_mass(mass: Mass, dx: FloatImage, dy: FloatImage) -> tuple[FloatImage, B
         Float32 (S, S) and the region, spicules included, bool (S, S).
     """
     angle = np.arctan2(dy, dx)
-    level = np.sqrt(dx * dx + dy * dy) / _outline(mass, angle)
+    level = np.sqrt(dx * dx + dy * dy) / _outline(mass, angle)  # below 1 inside
     body = sigmoid((1 - level) * np.float32(EDGE[mass.margins]))
     if mass.margins == "OBSCURED":
         # overlying tissue hides one side of the mass

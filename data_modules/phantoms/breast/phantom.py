@@ -138,10 +138,12 @@ def _sample_place(rng: np.random.Generator, breast: Breast, view: str) -> tuple[
     center_y = 0.5 if view == "CC" else 0.55
     x = 0.3
     y = center_y
+    # rejection sampling; the last place is taken if none was accepted
     for _ in range(200):
         x = float(rng.uniform(0.07, 0.62))
         y = float(rng.uniform(0.12, 0.90))
         level = (x / breast.width) ** 2.1 + (abs(y - center_y) / breast.half_height) ** 2.2
+        # the edge that `_draw_tissue` draws, with a margin
         in_muscle = view == "MLO" and 0.36 - x * 1.05 - y * 0.62 > -0.07
         if level < 0.55 and not in_muscle:
             break
@@ -166,6 +168,7 @@ def read_mammogram(rng: np.random.Generator, lesion: Mass | Calcifications, dens
     assessment = 5 if impression > 2.2 else 4 if impression > -0.9 else 3 if impression > -2 else 2
     if rng.random() < 0.04:
         assessment = 0
+    # a lesion rated as benign (2) is mostly not called back
     recalled = assessment != 2 or rng.random() >= 0.7
     pathology = "MALIGNANT" if malignant else "BENIGN" if recalled else "BENIGN_WITHOUT_CALLBACK"
     return Reading(probability, malignant, assessment, pathology)
@@ -202,6 +205,7 @@ def draw_mammogram(mammogram: Mammogram, size: int) -> tuple[FloatImage, BoolIma
     if np.count_nonzero(region) < min_region_pixels(size):
         region = dx**2 + dy**2 < 0.03**2
     image = _expose(image, mammogram)
+    # everything is drawn with the chest wall on the left
     if breast.side == "RIGHT":
         image = image[:, ::-1]
         region = region[:, ::-1]
@@ -229,5 +233,6 @@ def _draw_tissue(mammogram: Mammogram, level: FloatImage, inside: FloatImage, si
 def _expose(image: FloatImage, mammogram: Mammogram) -> FloatImage:
     gamma, contrast, noise = mammogram.exposure
     generator = np.random.default_rng(mammogram.noise_seed)
+    # one draw a pixel, so this alone changes with the size
     grain = generator.standard_normal(image.shape, dtype=np.float32)
     return np.clip(power(np.clip(image, 0, 1), gamma) * contrast + grain * noise, 0, 1).astype(np.float32)

@@ -189,6 +189,7 @@ def lung_width_at(thorax: Thorax, lung: Lung, y: FloatImage) -> FloatImage:
 
 
 def _lung_mask(thorax: Thorax, lung: Lung, x: FloatImage, y: FloatImage) -> FloatImage:
+    # the diaphragm is highest below the centre of the lung
     dome = lung.base_y + 0.07 * ((x - lung.center_x) / lung.half_width) ** 2 - 0.03
     return sigmoid((1 - lung_level(thorax, lung, x, y)) * 14) * sigmoid((dome - y) * 110)
 

@@ -61,7 +61,9 @@ def heart_mask(heart: Heart, thorax: Thorax, fields: ChestFields) -> FloatImage:
     Returns:
         Float32 (S, S) in [0, 1].
     """
+    # half the width of the thorax times the cardiothoracic ratio
     half_width = heart.ratio * (thorax.lung_offset + thorax.lung_width)
+    # most of the heart lies on the patient's left, the right of the image
     right = fields.x - (thorax.midline + 0.20 * half_width)
     down = fields.y - (thorax.lung_y + 0.60 * thorax.lung_height + 0.02)
     cosine, sine = HEART_AXIS

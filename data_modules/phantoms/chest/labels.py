@@ -38,6 +38,7 @@ def observed_labels(
         return present.astype(np.float32)
     stated = _randomly_wrong(rng, present) if label_noise == "random" else _misread(present, mentions)
     mentioned = np.isin(FINDINGS, [mention.finding for mention in mentions])
+    # what is not mentioned is absent, so any other value is an error of `random`
     return np.where(mentioned | (stated != 0), stated, np.nan).astype(np.float32)
 
 

@@ -155,6 +155,7 @@ def write_study(
 ) -> StudyRows:
     """Write image and report of one study, which do not depend on other studies."""
     rng = np.random.default_rng([seed, ("train", "validate", "test").index(study.split), study.number])
+    # streams of their own, so that neither label noise nor preset changes images and reports
     label_rng, file_rng = rng.spawn(2)
     scene = sample_chest_scene(rng, study.split)
     view: View = "PA" if rng.random() < 0.4 else "AP"
@@ -195,7 +196,7 @@ def write_tables(root: Path, rows: list[StudyRows], image_size: int) -> None:
         ViewPosition=[r.view for r in rows],
         Rows=image_size,
         Columns=image_size,
-        StudyDate=21800101,
+        StudyDate=21800101,  # dates of MIMIC are shifted into the future
         StudyTime=120000.0,
         ProcedureCodeSequence_CodeMeaning=procedures,
         ViewCodeSequence_CodeMeaning=[_VIEW_CODES.get(r.view, "") for r in rows],

@@ -130,6 +130,7 @@ def sample_chest_scene(rng: np.random.Generator, split: Split) -> ChestScene:
     Returns:
         The scene.
     """
+    # the order of all draws below is part of the phantoms, see `GENERATOR_VERSION`
     rates = TRAINING_RATES if split == "train" else EVALUATION_RATES
     tilt = float(np.deg2rad(rng.normal(0, 2.5)))
     present = dict(zip(FINDINGS, (rng.random(len(FINDINGS)) < PREVALENCE).tolist(), strict=True))
@@ -166,6 +167,7 @@ def render_chest(scene: ChestScene, size: int) -> ChestImage:
     thorax = scene.thorax
     fields = chest_fields(scene.thorax, size)
     masks: dict[str, BoolImage] = {}
+    # from back to front: lungs and bones, mediastinum, fluid, and then devices
     parenchyma = _draw_lungs(scene, fields, masks)
     image: FloatImage = (
         (0.05 + 0.50 * fields.body) * (1 - fields.lung) + parenchyma * fields.lung + draw_bones(thorax, fields)

@@ -72,6 +72,7 @@ def write_report(rng: np.random.Generator, scene: ChestScene, view: View) -> Che
 
 def _indication(rng: np.random.Generator) -> str:
     patient = pick(rng, "man", "woman")
+    # ___ stands for what the de-identification of MIMIC-CXR removed
     return f"___ year old {patient} with {pick(rng, *COMPLAINTS)}  // {pick(rng, *QUESTIONS)}"
 
 
@@ -98,7 +99,7 @@ def _prose(sentences: Sequence[str]) -> str:
 
 
 def _lay_out(sections: dict[str, str]) -> str:
-    blocks = [" " * 33 + "FINAL REPORT"]
+    blocks = [" " * 33 + "FINAL REPORT"]  # as MIMIC-CXR centres it
     for title, body in sections.items():
         lines = textwrap.wrap(body, LINE_WIDTH, initial_indent=f" {title}:  ", subsequent_indent=" ")
         blocks.append("\n".join([*lines, " "]))

@@ -143,6 +143,7 @@ def _course(drain: ChestDrain, thorax: Thorax) -> NDArray[np.float64]:
 def _untilt(points: NDArray[np.float64], tilt: float) -> NDArray[np.float64]:
     cosine = math.cos(tilt)
     sine = math.sin(tilt)
+    # from the right, this undoes the rotation of `chest_fields`
     rotation = np.array([[cosine, -sine], [sine, cosine]])
     return np.asarray(0.5 + (points - 0.5) @ rotation)
 

@@ -17,6 +17,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    # imported here, so that `--help` and wrong arguments do not wait for PyTorch
     from mmpkd.commands.targets.stored_targets import ACTIONS
 
     return ACTIONS[options.action](options, overrides)

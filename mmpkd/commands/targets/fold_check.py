@@ -35,6 +35,7 @@ def check_fold_runs(runs: Sequence[Run], lightning: Callable[[Sequence[str]], No
         data = load_data_module(path, [])
     data.serve(load_images=False, load_privileged=True)
     check_served_data(data)
+    # only for its check that every fold has a patient
     patient_folds(data.splits["train"].patient_id, len(runs))
 
 

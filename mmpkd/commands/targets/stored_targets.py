@@ -104,6 +104,7 @@ def _recompute(targets: TeacherTargets, teachers: Sequence[FrozenTeacher], data:
         return found
     rows = np.sort(np.random.default_rng(0).permutation(np.flatnonzero(targets.available))[:32])
     if targets.meta.num_folds:
+        # which teacher predicts a row depends on the folds of the whole split
         whole = out_of_fold_targets(teachers, data, _device())
         fresh = {"logits": whole.logits[:, rows], "features": whole.features[rows]}
     else:
@@ -134,6 +135,7 @@ def show(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     for teacher in meta.teachers:
         console.print(f"teacher: {teacher.checkpoint_sha256[:12]}", highlight=False)
     table = Table("Label", "mean probability", "5 %", "95 %")
+    # (members, N, K), for the samples with a teacher
     probability = 1 / (1 + np.exp(-np.asarray(targets.logits[:, known], dtype=np.float64)))
     for label, name in enumerate(meta.label_names):
         values = probability[:, :, label].mean(axis=0)

@@ -27,6 +27,7 @@ from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.plan.study_plan import StudyPlan
 
+# two in each half, since one pair of runs has no spread
 MIN_RUNS = 4
 
 
@@ -69,6 +70,7 @@ def against_itself(scores: Floats, regions: Regions, average: Average = "patient
     rng = np.random.default_rng(seed)
     effects = []
     for first, second in _halves(len(scores)):
+        # (R // 2, N); no run of one half belongs to a run of the other, so any pairing is as good
         differences = scores[rng.permutation(first)] - scores[rng.permutation(second)]
         effects.append(effect_of(run_means(differences, regions, average)))
     num_false = sum(effect.interval().excludes_zero for effect in effects)
@@ -82,8 +84,10 @@ def against_itself(scores: Floats, regions: Regions, average: Average = "patient
 
 def _halves(num: int) -> Iterator[tuple[list[int], list[int]]]:
     """Yield every pair of disjoint sets of num // 2 runs, ignoring their order."""
+    # with an odd number of runs, each is left out in turn, so that halves have equal size
     for left_out in range(num) if num % 2 else [None]:
         runs = [run for run in range(num) if run != left_out]
+        # the first run stays in the first half: exchanging the halves only changes the sign
         for rest in combinations(runs[1:], len(runs) // 2 - 1):
             first = [runs[0], *rest]
             yield first, [run for run in runs if run not in first]
@@ -126,6 +130,7 @@ def _claims_of(plan: StudyPlan, arguments: argparse.Namespace) -> Claims:
     if any(not column.index.equals(columns[0].index) for column in columns):
         raise StudyError("Expected runs that were tested on the same regions but they differ.")
     scores = np.array([column.to_numpy(dtype=np.float64) for column in columns])
+    # without any run, `against_itself` says how many are needed
     index = columns[0].index if columns else pd.MultiIndex.from_tuples([], names=["patient_id", "finding"])
     patient, finding = (as_codes(index.get_level_values(name).tolist()) for name in ("patient_id", "finding"))
     return against_itself(scores, Regions(patient, finding), plan.endpoint.average)

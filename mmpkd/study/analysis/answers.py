@@ -95,6 +95,7 @@ def corrected(
         progress: Planned seeds and failed runs.
     """
     family = [_p_value(found) for found in tried]
+    # a single question needs no correction
     if not tried:
         return Conclusions(endpoint, (), behind, progress)
     if plan.gate:

@@ -56,6 +56,7 @@ def by_finding(
         return ByFinding((), float("nan"), ())
     regions = found.regions
     differences = []
+    # codes are positions among the sorted names
     for code, name in enumerate(names):
         chosen = regions.finding == code
         own = replace(regions, patient=regions.patient[chosen], finding=regions.finding[chosen])

@@ -113,6 +113,7 @@ class Compared:
         """Verdict at the level of the study, after correction for its other questions."""
         if self.limit is not None:
             return "no claim"
+        # without a limit there is a level; `or` only tells the type checker
         found = verdict(self.effect, self.margin, self.count.level or ALPHA)
         is_open = self.adjusted is None or self.adjusted < (self.count.level or ALPHA)
         return found if is_open or found == "equivalent" else "not shown"
@@ -136,10 +137,13 @@ def compare(
     pairs = pairs_of(arm, reference, declared.measure)
     _check_defined(pairs, declared)
     finished = {own[0].run.arm.name: seeds_of(own) for own in (arm, reference)}
+    # from here on, the runs of both arms are in the order of `pairs.seeds`
     arm, reference = (_of_seeds(tables, pairs.seeds) for tables in (arm, reference))
     levels = run_levels(pairs.arm, pairs, declared.average), run_levels(pairs.reference, pairs, declared.average)
+    # the runs of one arm are enough, since baseline maps do not depend on the student
     baseline = best_baseline_map(reference, declared.measure, pairs, declared.average)
     collapse = collapse_of(*levels, np.nan if baseline is None else baseline.value)
+    # over all pairs of runs, also those that do not localize: they are shown seed by seed
     means = run_means(pairs.differences, pairs.regions, declared.average).values
     used = _used(pairs, collapse)
     return Compared(

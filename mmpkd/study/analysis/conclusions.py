@@ -68,6 +68,7 @@ def _contrast(
     unanswered = missing or next((found for found in tried if isinstance(found, Unanswered)), None)
     if unanswered is not None:
         return unanswered, behind
+    # the variance of a contrast needs a spread over seeds
     if min(found.num_seeds for found in behind) < 2:
         return Unanswered("one_seed"), behind
     try:
@@ -82,6 +83,7 @@ def _missing(names: Sequence[str], by_arm: Mapping[str, Sequence[RunTables]]) ->
     if absent:
         return Unanswered("unfinished", absent)
     for name in names:
+        # regions in one arm are enough to go on: `compare` says why the other has no scores
         if any(table.rois is not None for table in by_arm[name]):
             return None
     return Unanswered("no_rois")

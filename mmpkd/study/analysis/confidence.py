@@ -42,6 +42,7 @@ def _of_run(table: RunTables, index: "pd.Index[Any]") -> Floats:
 def _by_region(table: RunTables) -> "pd.Series[float]":
     """Return the confidence for each region of the test split, by sample and finding."""
     assert table.rois is not None
+    # the table has a row for each attribution, on which confidence does not depend
     regions = table.rois.drop_duplicates(["sample_id", "finding"]).set_index("sample_id")["finding"]
     parts = {label: _of_label(table, label) for label in table.test.label_names}
     values = pd.concat(parts, names=["finding", "sample_id"]).swaplevel()
@@ -52,6 +53,7 @@ def _of_label(table: RunTables, label: str) -> "pd.Series[float]":
     """Return the confidence in a label on every test image, by sample."""
     frame = table.predictions
     logit = logits(frame[probability_column(label)].to_numpy(dtype=np.float64))
+    # NaN < 0.5 is false, so an unknown label is no negative
     is_negative = frame[target_column(label)].to_numpy(dtype=np.float64) < 0.5
     return pd.Series(standardised(logit, logit[is_negative]), index=pd.Index(frame["sample_id"], name="sample_id"))
 

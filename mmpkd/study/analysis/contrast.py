@@ -87,8 +87,10 @@ class Contrasted:
         if self.limit is not None:
             return "no claim"
         level = self.count.level or ALPHA
+        # few seeds, or only those that localize, cannot show that there is no difference
         is_asked = self.num_seeds >= MIN_SEEDS and not self.num_collapsed
         found = verdict(self.effect, self.declared.margin if is_asked else None, level)
+        # `adjusted` is about differences, so it cannot take an equivalence back
         return found if self.adjusted is None or self.adjusted < level or found == "equivalent" else "not shown"
 
 
@@ -109,6 +111,7 @@ def contrast(
     """
     collapsed = {own.declared.arm: _collapsed_seeds(own) for own in behind}
     found = [_in_domain(declared, name, tables, collapsed) for name in declared.domains]
+    # variances of the domains are added, which holds only for different patients
     shared = found[0].patients & found[1].patients
     if shared:
         raise NotComparableError(f"Expected domains with different patients but {len(shared)} are in both.")
@@ -147,6 +150,7 @@ def _in_domain(
     declared: Factorial, name: str, tables: Mapping[str, Sequence[RunTables]], collapsed: Mapping[str, set[int]]
 ) -> _InDomain:
     first, second = (declared.comparison(name, form) for form in declared.forms)
+    # the forms are also compared directly: the reference cancels out, and its noise with it
     pairs = ((first.arm, first.reference), (second.arm, second.reference), (first.arm, second.arm))
     found = [pairs_of(tables[arm], tables[other], declared.measure) for arm, other in pairs]
     # all arms of a domain must have the same seeds: the forms are compared seed by seed
@@ -156,6 +160,7 @@ def _in_domain(
         raise NotComparableError(
             f"Expected two seeds that all arms of {name} have finished, and that localize, but got {len(seeds)}."
         )
+    # rows and columns agree among the three: `pairs_of` refuses runs that were tested on other regions
     one, other, between = (own.of_seeds(seeds) for own in found)
     regions = one.regions
     both = (one.differences + other.differences) / 2  # (S, N)

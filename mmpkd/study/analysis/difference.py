@@ -53,10 +53,11 @@ def difference(
         findings: Names of the findings by code, needed for an average over findings.
     """
     is_missing = np.isnan(values)
-    is_defined = (~is_missing).any(axis=0)
+    is_defined = (~is_missing).any(axis=0)  # (N,)
     effect = UNDEFINED
     num_effective = float("nan")
     left_out: tuple[str, ...] = ()
+    # a run without any score cannot be left out silently, so nothing is estimated
     if values.size and not is_missing.all(axis=1).any():
         cells = region_cells(values, regions, average)
         runs = averaged(cells, average)

@@ -50,6 +50,7 @@ def run_levels(scores: Floats, pairs: Pairs, average: Average) -> Floats:
         pairs: Pairs of regions of the two arms.
         average: What is averaged.
     """
+    # the same regions in both arms, since otherwise their means could not be compared
     used = np.where(np.isnan(pairs.differences), np.nan, scores)
     return run_means(used, pairs.regions, average).values
 
@@ -75,11 +76,13 @@ def best_baseline_map(
             continue
         scores = pairs.values(tables, Measure(kind.name, measure.score, measure.unit), measure.score)
         levels.append(BaselineLevel(kind.name, float(run_levels(scores, pairs, average).mean())))
+    # NaN where the runs did not score a map
     known = [level for level in levels if not np.isnan(level.value)]
     return max(known, key=lambda level: level.value) if known else None
 
 
 def is_of_finding(tables: RunTables, attribution: str) -> bool:
     """Return whether an attribution has a map for each finding; such attributions are not in the table of unions."""
+    # also finds a user's own: the table of unions lacks attributions with a map for each finding
     is_known = tables.unions is not None and attribution not in set(tables.unions["attribution"])
     return is_known or attribution in FINDING_MAPS

@@ -16,6 +16,7 @@ def macro_auroc_difference(arm: Sequence[RunTables], reference: Sequence[RunTabl
         StudyError: If they predicted different images or labels.
     """
     check_same_images([*arm, *reference])
+    # patients and targets are the same in all runs, and all rows are sorted by sample
     first = reference[0]
     patient = as_codes(first.predictions["patient_id"].tolist())
     return auroc_difference(stacked_predictions(arm), stacked_predictions(reference), targets_of(first), patient)

@@ -95,7 +95,7 @@ def pairs_of(arm: Sequence[RunTables], reference: Sequence[RunTables], measure: 
         for own, found in zip(of_seed, values, strict=True):
             if not found.index.equals(first.index):
                 raise StudyError(_different(common[0], own, "regions"))
-        scores.append([found.to_numpy(dtype=np.float64) for found in values])
+        scores.append([found.to_numpy(dtype=np.float64) for found in values])  # (2, N)
     both = np.array(scores)  # (S, 2, N)
     # a region counts only if both arms have a score, so that neither arm gains from undefined scores
     both[np.isnan(both).any(axis=1, keepdims=True).repeat(2, axis=1)] = np.nan
@@ -124,6 +124,7 @@ def _column(tables: RunTables, measure: Measure, column: str) -> "pd.Series[floa
     table = tables.localization(measure.unit)
     assert table is not None
     own = table[table["attribution"] == measure.attribution]
+    # sorted, so that runs with the same regions have equal indices
     return own.set_index(["sample_id", "patient_id", "finding"])[column].sort_index()
 
 

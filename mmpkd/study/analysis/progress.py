@@ -48,6 +48,7 @@ class Progress:
             seeds_by_arm: Finished seeds of each arm.
         """
         wanted = set(self.planned)
+        # arms are compared seed by seed, so a seed counts once all of them have it
         finished = wanted.intersection(*seeds_by_arm.values())
         unfinished: list[tuple[str, int]] = []
         for arm, seeds in seeds_by_arm.items():

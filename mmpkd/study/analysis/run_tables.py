@@ -68,6 +68,7 @@ def read_run(run: Run) -> RunTables:
         check_unions(folder, "test")
     except ValueError as error:
         raise StudyError(str(error)) from error
+    # sorted by sample from here on: predictions of several runs are compared row by row
     predictions = _read(run, folder.predictions("test")).sort_values("sample_id", ignore_index=True)
     tables = [_read_rows(run, path) for path in (folder.rois("test"), folder.unions("test"))]
     return RunTables(run, state, state.test, predictions, *tables)
@@ -82,6 +83,7 @@ def unlike(arm: Sequence[RunTables], reference: Sequence[RunTables]) -> tuple[Un
     """Return differences between the trainings of two arms that are not part of the question."""
     found: list[Unlike] = []
     for name, value in _MADE_WITH.items():
+        # as sets, since arms may have different numbers of runs
         if {value(table) for table in arm} != {value(table) for table in reference}:
             found.append(name)
     return tuple(found)
@@ -98,6 +100,7 @@ def _steps(table: RunTables) -> int | None:
 
 def _code(table: RunTables) -> str | None:
     made_from = table.state.made_from
+    # older records have only the commit, which misses uncommitted changes
     return None if made_from is None else made_from.code or made_from.git_commit
 
 
@@ -134,6 +137,7 @@ def _read(run: Run, path: Path) -> pd.DataFrame:
         table = read_table(path)
     except ValueError as error:
         raise StudyError(str(error)) from error
+    # scores of an earlier training must not be reported as those of this one
     trained = run.trained_record.state
     expected = None if trained is None or trained.training is None else trained.training.checkpoint
     if table.checkpoint != expected:

@@ -68,6 +68,7 @@ def _classification(table: RunTables) -> Iterator[ScoreRow]:
     target = np.array(targets_of(table))
     preds = np.array(stacked_predictions([table])[0])
     stated = (~np.isnan(target)).sum(axis=0)
+    # the average precision of random predictions is the prevalence
     prevalence = target.sum(axis=0, where=~np.isnan(target)) / np.maximum(stated, 1)
     yield from _scored(table, "auroc", auroc, preds, target, np.full(len(stated), 0.5))
     yield from _scored(table, "auprc", average_precision, preds, target, prevalence)
@@ -87,6 +88,7 @@ def _scored(
     values = score(torch.from_numpy(preds), torch.from_numpy(target)).numpy()
     defined = ~np.isnan(values)
     macro = float(np.nanmean(values)) if defined.any() else float("nan")
+    # over the findings that the mean is over, so that the two can be compared
     level = float(chance[defined].mean()) if defined.any() else float("nan")
     yield row(ALL, macro, len(target), int((~defined).sum()), level)
     stated = (~np.isnan(target)).sum(axis=0)

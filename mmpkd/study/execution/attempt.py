@@ -73,6 +73,7 @@ def record_failure(run: Run, reason: str) -> str:
     """Write the reason and the current exception to the run's folder, and return the reason; the first task to fail wins."""
     run.folder.mkdir(parents=True, exist_ok=True)
     path = run.record.error_log
+    # `x` fails if the file exists, in one step, so only one task gets to write
     with suppress(FileExistsError), path.open("x") as file:
         file.write(f"{reason}\n\n{traceback.format_exc()}")
         run.record.update(status="failed", reason=reason)

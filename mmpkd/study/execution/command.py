@@ -57,9 +57,11 @@ def flags_of(run: Run) -> list[str]:
     words += identity_flags(run)
     words += _flag(TEACHER, None if run.teacher is None else RunFolder(run.teacher).best)
     words += _flag("run.reference", run.reference)
+    # after the study's own flags, of which `check_overrides` protects those that must stay
     for flag in run.overrides:
         words += flag.words
     if run.external is not None:
+        # last, so that it replaces the data module of the training
         words += _flag("data", run.external.data)
         words += run.external.overrides
     return words

@@ -18,6 +18,7 @@ def runs_at_a_time(runs: Sequence[Run], num_processors: int, num_gpus: int) -> i
     if num_gpus:
         # a run without a number of devices takes all GPUs
         widest = max((num_gpus if own is None else own for own in devices), default=1)
+        # several processes get one GPU each, so runs that need more go one after another
         return num_gpus if widest == 1 else 1
     widest = max((own or 1 for own in devices), default=1)
     return max(1, min(num_processors // widest, len(runs)))
@@ -27,10 +28,12 @@ def num_devices(run: Run) -> int | None:
     """Return how many devices a run asks for (`trainer.devices`), or None if it leaves that to Lightning."""
     added = [flag.config for flag in run.overrides if flag.config is not None]
     asked: object = None
+    # the last file or flag wins, as on the Lightning command line
     for config in (*run.arm.config, *added):
         for file in with_bases(config):
             trainer = read_settings(file).get("trainer")
             asked = trainer.get("devices", asked) if isinstance(trainer, dict) else asked
     for flag in run.overrides:
         asked = flag.value if flag.name == "trainer.devices" else asked
+    # -1, `auto` and lists of devices are left to Lightning
     return int(str(asked)) if str(asked).isdecimal() else None

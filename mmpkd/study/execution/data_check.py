@@ -27,6 +27,7 @@ def check_data_of(runs: Sequence[Run]) -> None:
     different: dict[tuple[str, str, bool], tuple[DataSettings, Run]] = {}
     for arguments, run in _by_arguments(runs).items():
         settings = DataSettings.parse(arguments.configs, arguments.flags)
+        # arms that differ only in model or loading have the same samples
         different.setdefault((settings.of_samples, arguments.role, arguments.is_external), (settings, run))
     for settings, run in different.values():
         logger.info("checking the data of %s%s", run.arm.name, f" on {run.test_set}" if run.test_set else "")

@@ -60,6 +60,7 @@ class InThreads:
     def __init__(self, execute: Execute, num_jobs: int) -> None:
         self.num_jobs: int | None = num_jobs
         self._execute = execute
+        # a thread only waits for the process of its run, so threads do not slow each other
         self._pool = ThreadPoolExecutor(num_jobs)
         self._running: dict[Future[str | None], Run] = {}
 

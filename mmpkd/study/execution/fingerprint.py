@@ -45,7 +45,9 @@ def run_fingerprint(run: Run) -> str:
     digest = hashlib.sha256(json.dumps(_flags_that_count(run)).encode())
     for named in _files(run):
         for path in configuration_files(named):
+            # parsed, so that comments and layout do not count; `str` turns dates of YAML into text
             digest.update(json.dumps(yaml.safe_load(path.read_text()), sort_keys=True, default=str).encode())
+    # a run starts only after these are tested, so they are part of every recorded fingerprint
     for made_from in (run.teacher, run.trained):
         state = None if made_from is None else RunFolder(made_from).state
         if state is not None and state.status == "tested" and state.study is not None:
@@ -56,6 +58,7 @@ def run_fingerprint(run: Run) -> str:
 def _flags_that_count(run: Run) -> list[str]:
     words = identity_flags(run)
     for flag in run.overrides:
+        # files count by their content, not by their path
         if flag.config is None and flag.data is None:
             words += flag.words
     if run.external is not None:
@@ -80,5 +83,6 @@ def configuration_files(config: Path) -> list[Path]:
 
 def _named_files(config: Path) -> list[Path]:
     settings = read_settings(config)
+    # a setting can be the path of a file, such as `data: ../data/mimic_cxr.yaml`
     named = [settings[key] for key in settings if key != BASE]
     return [config.parent / name for name in named if isinstance(name, str) and name.endswith((".yaml", ".yml"))]

@@ -103,6 +103,7 @@ def start_command(
 
 def print_to(log: Path) -> None:
     """Append all further output of this process to a file."""
+    # on the level of descriptors, which also catches what libraries in C print
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -160,12 +161,14 @@ def _run(command: _Command) -> None:
     """Run a command in the new process."""
     # otherwise the workers of a data loader would also come from a server, and would outlive a killed command
     set_start_method(command.start_method, force=True)
+    # the server blocks Ctrl-C, and this process has inherited that
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     # closing the terminal ends the study, which in turn makes this process save
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     print_to(Path(command.log))
     os.chdir(command.folder)
+    # the environment is still that of the server
     os.environ.clear()
     os.environ.update(command.variables)
     _name_as_script(command.program, command.args)

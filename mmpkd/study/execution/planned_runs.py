@@ -39,6 +39,7 @@ def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Seque
             seed,
             _folder(out, arm.name, seed),
             group=plan.name,
+            # later flags win: the command line over the arm, the arm over the study
             overrides=(*parse_flags(plan.overrides), *parse_flags(arm.overrides), *_of_role(added, arm)),
             teacher=_teacher(plan, arm, out, seed),
             reference=_reference(plan, arm, out, min(seeds)),
@@ -53,6 +54,7 @@ def external_run(run: Run, external: External) -> Run:
     return replace(
         run,
         folder=run.folder / "external" / external.name,
+        # options of the study's data module are not those of another one
         overrides=tuple(flag for flag in run.overrides if not flag.is_of_data),
         external=external,
         trained=run.folder,

@@ -43,11 +43,14 @@ class LocalProcesses:
             share[FOLDER] = str(images.resolve())
         if num_gpus == 0 and chosen_threads() is None:
             share["OMP_NUM_THREADS"] = "1"
+        # each process takes the environment of a slot and returns it, so no two have the same slot
         self._slots: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
+        # GPUs that a cluster or the user has assigned, by number or by UUID
         given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         gpus = given or [str(index) for index in range(num_gpus)]
         for slot in range(num_jobs):
             has_own_gpu = num_jobs > 1 and num_gpus > 0
+            # more processes than GPUs share them in turn
             self._slots.put({**share, "CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if has_own_gpu else share)
         self._is_stopped = False
         start_server(program)
@@ -68,7 +71,9 @@ class LocalProcesses:
         verb, *flags = command.arguments()
         environment = self._slots.get()
         try:
+            # with `--debug`, the traceback of any error is in the log
             process = start_command(self._program, [verb, DEBUG, *flags], log, environment, self._lock)
+            # Ctrl-C came while this process was started, so it did not get it
             if self._is_stopped:
                 process.terminate()
             process.join()
@@ -77,6 +82,7 @@ class LocalProcesses:
         status = process.exitcode
         if status == _SERVER_IS_GONE:
             raise ChildProcessError("the server process that forks all runs was killed, perhaps for lack of memory")
+        # 128 + SIGINT or SIGTERM, or SIGTERM before the process could handle it
         if status in (130, 143, -signal.SIGTERM):
             raise SystemExit(130 if status == 130 else 143)
         if status != 0:
@@ -86,6 +92,7 @@ class LocalProcesses:
 def _reason(status: int | None, log: Path) -> str:
     """Return why a process ended: the signal that killed it, or the last line that it printed."""
     ended = f"the process ended with status {status}; its output is in {log}"
+    # a signal killed it, so its last line does not say why
     if status is None or status < 0:
         return ended
     lines = log.read_text(errors="replace").split("\n")

@@ -46,6 +46,7 @@ def run_all(runs: Sequence[Run], engine: Engine) -> Outcome:
         if starting:
             engine.start(starting)
             running += starting
+        # nothing runs if all ready runs were settled; those that wait for them are ready next
         for ended in engine.wait() if running else ():
             running.remove(ended.run)
             ledger.close(ended)
@@ -54,10 +55,12 @@ def run_all(runs: Sequence[Run], engine: Engine) -> Outcome:
 
 def _take_ready(waiting: list[Run], running: Sequence[Run], num_jobs: int | None, ledger: "_Ledger") -> list[Run]:
     """Remove the runs that can start now from the waiting ones, and return those that still have to be made."""
+    # a run waits for its teacher, for the training that it tests, and for the student on its teacher card
     open_folders = {run.folder for run in (*waiting, *running)}
     ready = [run for run in waiting if not open_folders & {run.teacher, run.trained, run.reference}]
     starting: list[Run] = []
     for run in ready:
+        # never true for None, which means no limit
         if len(running) + len(starting) == num_jobs:
             break
         waiting.remove(run)

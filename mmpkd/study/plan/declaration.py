@@ -21,7 +21,9 @@ def declare(plan: StudyPlan, out: Path, seeds: Sequence[int], finished: Sequence
         seeds: Seeds of the student arms. A study with planned looks declares all seeds of its plan instead.
         finished: Names of student runs that are already finished; anything declared after them is exploratory.
     """
+    # written once: a declaration that could follow the results would declare nothing
     if not (out / FILE).is_file():
+        # looks count seeds of the plan, of which `--seeds` may start only the first
         declared = plan.seeds if plan.looks else seeds
         write_json(out / FILE, {**_questions(plan), "seeds": list(declared), "finished": list(finished)})
 
@@ -33,6 +35,7 @@ def is_as_declared(plan: StudyPlan, out: Path) -> bool:
         return False
     declared = read_json(path)
     questions = {name: value for name, value in declared.items() if name not in ("seeds", "finished")}
+    # through JSON, because the file has lists where the plan has tuples
     return bool(questions == json.loads(json.dumps(_questions(plan)))) and not declared["finished"]
 
 

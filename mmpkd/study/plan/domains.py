@@ -41,6 +41,7 @@ def domain_of(plan: StudyPlan, student: str) -> Domain:
 def external_domain(plan: StudyPlan, external: External) -> Domain:
     """Return the student arms that are tested on another data set."""
     students = tuple(arm for arm in plan.students if arm.name in external.arms)
+    # only students are tested on other data sets, so this domain has no teachers
     return Domain(external.name, domain_of(plan, external.arms[0]).reference, students, ())
 
 

@@ -86,12 +86,14 @@ def mapping(entry: object) -> dict[str, Any]:
     """
     if not isinstance(entry, Mapping) or not entry:
         raise StudyError(f"Expected a mapping (key: value) but got {entry!r}.")
+    # YAML reads a key such as 2024 as a number
     return {str(key): value for key, value in entry.items()}
 
 
 def _value(key: str, value: object, hint: Any) -> Any:
     if isinstance(value, str) and not value.strip():
         raise StudyError(f"Expected `{key}` to be {_in_words(hint)} but it is empty.")
+    # jsonargparse converts as on the command line: lists to tuples, text to paths
     parser = ArgumentParser(exit_on_error=False, default_env=False)
     parser.add_argument(f"--{key}", type=hint)
     try:
@@ -104,6 +106,7 @@ def _in_words(hint: Any) -> str:
     """Describe a type to people who write YAML."""
     if get_origin(hint) is Literal:
         return f"one of {', '.join(get_args(hint))}"
+    # optional: people leave the key out rather than write null
     if NoneType in get_args(hint):
         return _in_words(get_args(hint)[0])
     return _IN_WORDS[hint]

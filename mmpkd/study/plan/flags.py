@@ -9,6 +9,7 @@ from mmpkd.study.plan.errors import StudyError
 
 # flags that name the teacher of a student
 TEACHER = "model.teacher"
+# another value would take a run out of its folder, its seed or its lineage
 _SET_BY_THE_STUDY = (
     "run.dir",
     "run.group",
@@ -75,6 +76,7 @@ def parse_flags(words: Sequence[str]) -> tuple[Flag, ...]:
             flags[-1] = replace(flags[-1], value=word, words=(*flags[-1].words, word))
         elif word.startswith("-"):
             name, equals, value = word.lstrip("-").partition("=")
+            # both spellings name one option, and checks compare names
             flags.append(Flag(name.replace(".init_args.", "."), value if equals else None, (word,)))
         else:
             raise StudyError(

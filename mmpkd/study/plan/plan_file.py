@@ -41,7 +41,9 @@ def load_plan(path: Path) -> StudyPlan:
 
 def _plan(values: dict[str, Any], folder: Path) -> StudyPlan:
     """Parse the nested parts first, and then the plan."""
+    # before the nested parts, so that a misspelt `primary` is not reported as missing
     check_keys(StudyPlan, values)
+    # nested parts move from `values` to `parts`, since `parsed` converts only what is left in `values`
     parts: dict[str, Any] = {}
     if "arms" in values:
         parts["arms"] = _arms(values.pop("arms"), folder)
@@ -49,6 +51,7 @@ def _plan(values: dict[str, Any], folder: Path) -> StudyPlan:
         if name in values:
             with at(name):
                 parts[name] = parsed(kind, mapping(values.pop(name)))
+    # before the family, whose members inherit from the endpoint
     check_endpoint(parts.get("primary"), parts.get("factorial"))
     if "family" in values:
         parts["family"] = _family(values.pop("family"), parts.get("primary") or parts["factorial"])
@@ -87,6 +90,7 @@ def _family(entries: object, endpoint: Comparison | Factorial) -> tuple[Comparis
     with at("family"):
         if not isinstance(entries, list):
             raise StudyError(f"Expected a list but got {entries!r}.")
+        # a margin is a judgement about one comparison, so it is not inherited
         same = {name: getattr(endpoint, name) for name in ("attribution", "score", "unit", "average")}
         return tuple(parsed(Comparison, {**same, **mapping(entry)}) for entry in entries)
 
@@ -107,6 +111,7 @@ def _checked_external(external: External, folder: Path) -> External:
     data = folder / external.data
     if not data.is_file():
         raise StudyError(f"Expected a configuration of a data module at {data} but there is none.")
+    # the student is the trained one, so no other setting may change
     wrong = [" ".join(flag.words) for flag in check_overrides(external.overrides) if not flag.is_of_data]
     if wrong:
         raise StudyError(f"Expected overrides of the data only (--data....) but got {wrong}.")

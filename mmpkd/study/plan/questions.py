@@ -97,6 +97,7 @@ class Factorial:
         _check_average(self.unit, self.average)
         forms = [_forms(arms) for arms in self.domains.values()]
         has_references = all(REFERENCE in arms for arms in self.domains.values())
+        # the order of the forms sets the sign of a contrast, so it must not depend on the domain
         if len(forms) != 2 or not has_references or len(forms[0]) != 2 or forms[0] != forms[1]:
             raise StudyError(
                 f"Expected two domains, each with a `{REFERENCE}` and the same two forms in the same order, but got "
@@ -130,6 +131,7 @@ class Factorial:
     def comparison(self, domain: str, form: str) -> Comparison:
         """Return the difference of one form from the reference of its domain."""
         arms = self.domains[domain]
+        # without the margin, which is about the contrast and not about its parts
         return Comparison(
             arms[form], arms[REFERENCE], self.attribution, self.score, unit=self.unit, average=self.average
         )
@@ -149,6 +151,7 @@ def check_endpoint(primary: Comparison | None, factorial: Factorial | None) -> N
 
 
 def _check_margin(margin: float | None) -> None:
+    # `not margin > 0` also refuses NaN
     if margin is not None and not margin > 0:
         raise StudyError(f"Expected `margin` to be a number > 0 but got {margin}.")
 

@@ -34,6 +34,7 @@ def check_references(plan: StudyPlan) -> None:
 
 def _check_teachers(plan: StudyPlan) -> None:
     """Check that each student is distilled from an arm that is trained before it."""
+    # teachers are trained before all students, and students in the order of the file
     known = [arm.name for arm in plan.teachers]
     for arm in plan.students:
         if arm.teacher is not None and arm.teacher not in known:
@@ -76,6 +77,7 @@ def _check_unit(where: str, measure: Measure) -> None:
 
 
 def _check_design(plan: StudyPlan, used: list[str], students: list[str]) -> None:
+    # an arm outside the design would have no reference; one in both domains would make them dependent
     if sorted(used) != sorted(students):
         raise StudyError(f"factorial.domains: expected every student arm {students} once but got {used}.")
     for comparison in plan.family:

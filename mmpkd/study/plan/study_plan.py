@@ -12,6 +12,7 @@ from mmpkd.study.plan.questions import Comparison, Factorial, Measure, check_end
 Role = Literal["teacher", "student"]
 # with fewer seeds, no realistic difference crosses the boundary
 MIN_SEEDS_AT_A_LOOK = 5
+# begins with a letter or digit: a dot would hide the folder, and a dash would look like a flag
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # what a study writes beside the folders of its arms
 _OF_THE_STUDY = ("report", "lock", "slurm", "shared_images", "declared.json")
@@ -174,6 +175,6 @@ def check_name(name: str) -> None:
     """
     if _NAME.fullmatch(name) is None or name in _OF_THE_STUDY:
         raise StudyError(
-            f"Expected a name of letters, digits, '_', '-' and '.', which is also a folder (and none of {', '.join(_OF_THE_STUDY)}), "
-            f"but got {name!r}."
+            "Expected a name of letters, digits, '_', '-' and '.', which is also a folder (and none of "
+            f"{', '.join(_OF_THE_STUDY)}), but got {name!r}."
         )

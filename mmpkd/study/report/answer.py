@@ -65,6 +65,7 @@ def _numbers(found: Compared) -> str:
     declared = found.declared
     what = f"difference in {score_name(declared.measure)}, {declared.arm} minus {declared.reference}"
     planned = planned_seeds(found.count)
+    # for example if too few seeds localize
     if math.isnan(found.effect.estimate):
         return f"Asked for: {what}. Finished: {planned}."
     estimand = f"{AVERAGE_NAMES[declared.average]}, {SCORED[declared.unit]}"
@@ -124,6 +125,7 @@ def _counts(found: Compared) -> str:
     overall = found.overall
     what = "test images" if found.declared.unit == "image" else "regions"
     counts = f"{overall.num_rois} {what} of {overall.num_patients} patients"
+    # some averages give patients unequal weights, so that they are worth fewer
     if round(overall.num_effective) < overall.num_patients:
         counts += f" (as precise as {overall.num_effective:.0f} patients of equal weight)"
     if overall.num_undefined:
@@ -198,6 +200,7 @@ def _with_interval(effect: Effect, level: float, is_equivalence: bool = False) -
     interval = effect.interval(level, is_equivalence)
     if math.isnan(interval.low):
         return f"{effect.estimate:+.3f} (no interval: too few patients, or no spread)"
+    # 95 % as a rule, but a planned look may have 98.4 %
     percent = f"{100 * level:.1f}".removesuffix(".0")
     return f"{effect.estimate:+.3f} ({percent} % interval {interval.low:+.3f} to {interval.high:+.3f})"
 
@@ -220,6 +223,7 @@ def not_above_baseline(comparisons: Sequence[Compared]) -> str:
         below += _arms_below(found)
     if not below:
         return ""
+    # an arm can be part of several comparisons
     return f"{capital(listed(tuple(dict.fromkeys(below))))} did not beat the best baseline map."
 
 

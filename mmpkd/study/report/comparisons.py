@@ -136,6 +136,7 @@ def shown_comparisons(
     for name, tables in external.items():
         elsewhere = compared_on(plan, tables, conclusions.progress)
         if elsewhere is not None:
+            # the declaration is about the study's own test set
             yield Shown(elsewhere, "exploratory", test_set=name)
 
 
@@ -146,6 +147,7 @@ def entry(shown: Shown, figures: Path) -> Entry:
     figure = forest_plot([found.overall, *found.by_finding], label)
     svg = as_svg(figure)
     (figures / f"{shown.figure_name}.svg").write_text(svg)
+    # without matplotlib's version, equal figures are equal files
     figure.savefig(figures / f"{shown.figure_name}.png", dpi=200, metadata={"Software": None})
     where = f", on {shown.test_set}" if shown.test_set else ""
     return Entry(

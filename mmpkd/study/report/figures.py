@@ -78,11 +78,13 @@ def forest(rows: Sequence[Estimate], label: str, title: str) -> Figure:
         label: Label of the axis.
         title: Text alternative of the figure, for screen readers.
     """
+    # not with pyplot, which keeps all figures and may want a window
     figure = Figure(figsize=(WIDTH, 0.8 + 0.3 * len(rows)), layout="constrained", label=title)
     axes = figure.add_subplot()
     for position, row in enumerate(rows):
         color, width = (ACCENT, 3.0) if row.is_overall else (INK, 1.6)
         interval = row.effect.interval()
+        # without an interval, only the estimate is drawn
         if np.isfinite([interval.low, interval.high]).all():
             ends = [interval.low, interval.high]
             axes.plot(ends, [position, position], color=color, linewidth=width, solid_capstyle="round")
@@ -91,6 +93,7 @@ def forest(rows: Sequence[Estimate], label: str, title: str) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.axvline(0, color=GREY, linewidth=1, zorder=0)
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    # downwards, so that the first row is at the top
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel(label)
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -115,6 +118,7 @@ def save(figure: Figure, path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     svg = as_svg(figure)
     path.with_name(f"{path.name}.svg").write_text(svg)
+    # without matplotlib's version, equal figures are equal files
     figure.savefig(path.with_name(f"{path.name}.png"), dpi=200, metadata={"Software": None})
     return inline(svg)
 
@@ -122,6 +126,7 @@ def save(figure: Figure, path: Path) -> str:
 def as_svg(figure: Figure) -> str:
     """Return a figure as SVG, with its label as the title. Equal figures give equal text, and letters stay text."""
     buffer = BytesIO()
+    # without a fixed salt, matplotlib gives its identifiers random names
     with matplotlib.rc_context({"svg.hashsalt": "mmpkd", "svg.fonttype": "none"}):
         metadata = {"Date": None, "Title": figure.get_label() or None}
         figure.savefig(buffer, format="svg", metadata=metadata, transparent=True)

@@ -66,6 +66,7 @@ def _latex(grid: Grid) -> str:
         index=[row.name.replace("_", r"\_") for row in grid.rows],
         columns=list(grid.columns),
     )
+    # escaped already: of all special characters, names of arms can only have _
     return frame.to_latex(escape=False, column_format="l" + "r" * len(grid.columns))
 
 

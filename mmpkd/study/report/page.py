@@ -89,7 +89,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=loader,
         autoescape=True,
-        undefined=jinja2.StrictUndefined,
+        undefined=jinja2.StrictUndefined,  # a misspelt name is an error and not a gap
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.do"],

@@ -103,6 +103,7 @@ def study_command(plan: StudyPlan, seeds: Sequence[int], tables: Sequence[RunTab
     if tuple(seeds) != plan.seeds:
         words += ["--seeds", *map(str, seeds)]
     run = next(table.run for table in tables if table.run.external is None)
+    # flags from the study file come first in every run, those of the command line last
     own = len(parse_flags(plan.overrides)) + len(parse_flags(run.arm.overrides))
     added = [word for flag in run.overrides[own:] for word in flag.words]
     return shlex.join([*words, "--", *added] if added else words)

@@ -65,6 +65,7 @@ def _page(
     own = tested_on(tables, "")
     external = {other.name: tested_on(tables, other.name) for other in plan.external}
     broken = frozenset((run.run.arm.name, run.run.seed) for run in failed)
+    # the seeds that were declared, not those of this call: nobody can choose seeds by their results
     conclusions = conclude(plan, own, Progress(declared_seeds(out) or tuple(seeds), plan.looks, broken))
     figures = out / "report" / "figures"
     as_declared = is_as_declared(plan, out)
@@ -85,6 +86,7 @@ def _page(
         circumstances=circumstances(tables),
         command=study_command(plan, seeds, tables),
         failed=tuple(failed),
+        # after all figures, since only a folder that exists is linked
         files=file_links(out / "report", any(table.rois is not None for table in tables)),
         explorers=explorers,
     )

@@ -40,6 +40,7 @@ class Shown:
         """Start runs."""
         for run in runs:
             log = run.record.log
+            # logs are appended to, so older warnings would be told again
             self._log_sizes[log] = log.stat().st_size if log.is_file() else 0
         self.table.start(runs)
         self._engine.start(runs)
@@ -69,6 +70,7 @@ def live(table: StudyTable) -> Iterator[None]:
     if not console.is_terminal:
         yield
         return
+    # `Live` replaces `sys.stderr` to print above the table, but log handlers hold the original
     with Live(table, console=console, refresh_per_second=1), _logged_to_stderr():
         yield
 
@@ -76,6 +78,7 @@ def live(table: StudyTable) -> Iterator[None]:
 @contextmanager
 def _logged_to_stderr() -> Iterator[None]:
     """Make log handlers write to the current `sys.stderr`, since they keep the one from when they were created."""
+    # the exact class: a `FileHandler` is a subclass and must keep its file
     handlers = [handler for handler in logging.getLogger().handlers if type(handler) is logging.StreamHandler]
     before: list[TextIO] = [handler.stream for handler in handlers]
     for handler in handlers:

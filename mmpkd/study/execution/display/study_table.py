@@ -48,6 +48,7 @@ class StudyTable:
             table.add_column(heading, justify="left" if heading in ("arm", "") else "right")
         for ended in self._ended[len(self._ended) - min(room, len(self._ended)) :]:
             table.add_row(*_cells(ended.run, _how_it_ended(ended)))
+        # a copy, because the table is drawn in a thread of its own while runs start and end
         for run in list(self._running):
             progress = progress_of(run)
             left = None if progress is None else progress.seconds_left
@@ -78,6 +79,7 @@ class StudyTable:
             if expected is None:
                 return None
             total += expected
+        # as if all jobs were busy to the end
         return total / self._num_jobs
 
     def _expected(self, run: Run) -> float | None:

@@ -82,6 +82,7 @@ class Slurm:
             if job is None or job.key not in queue:
                 new.append(run)
             elif job.id is None:
+                # the study was killed during the submission, perhaps before submitit left the job its task
                 cancel(job.name)
                 new.append(run)
             elif job.fingerprint != run_fingerprint(run):
@@ -135,6 +136,7 @@ class Slurm:
         return ended
 
     def _look(self) -> list[EndedRun]:
+        # before any file: a job that ends in between has then left its result, and is not taken for lost
         queue = self._queue()
         now = time.monotonic()
         jobs = {run.folder: job for run in self._running if (job := read_job(run)) is not None}

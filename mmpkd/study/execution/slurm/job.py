@@ -16,7 +16,7 @@ from mmpkd.study.execution.slurm.job_record import JobKey, read_job
 from mmpkd.study.plan.errors import StudyError
 
 logger = logging.getLogger("mmpkd")
-_STOPPED = 143
+_STOPPED = 143  # 128 + SIGTERM
 _TRIES = 6
 
 
@@ -59,6 +59,7 @@ class SlurmJob:
         try:
             reason = self._attempt()
         except SystemExit:
+            # SIGUSR2 in the first half of the time announces a preemption, as some clusters do, not the limit
             is_late = self._signals[:1] == [signal.SIGUSR2] and time.monotonic() - start > self.minutes * 60 / 2
             reason = self._requeue(is_stuck=is_late and self._progress() == before)
             if reason is None:
@@ -83,6 +84,7 @@ class SlurmJob:
     def _heed(self, signum: int, frame: FrameType | None) -> None:
         del frame
         self._signals.append(signum)
+        # Lightning saves and stops on SIGTERM only
         if signum == signal.SIGUSR2:
             signal.raise_signal(signal.SIGTERM)
         elif self._is_inside and signal.getsignal(signal.SIGTERM) == self._heed:

@@ -64,6 +64,7 @@ def slurm_executor(folder: Path, parameters: dict[str, Any]) -> Any:
             f"Expected SLURM's commands on this machine but found no {', '.join(missing)}. "
             "Start the study on a login node of the cluster."
         )
+    # otherwise the other tasks of a distributed run wait forever for one that failed
     srun = ["--kill-on-bad-exit=1", *parameters.get("srun_args", [])]
     if "cpus_per_task" in parameters:
         srun.append(
@@ -71,6 +72,7 @@ def slurm_executor(folder: Path, parameters: dict[str, Any]) -> Any:
         )  # since SLURM 22.05, srun does not inherit it from sbatch
     try:
         executor = submitit.SlurmExecutor(folder=folder.resolve())
+        # without it, SLURM may refuse `scontrol requeue`
         additional = {"requeue": True, **parameters.get("additional_parameters", {})}
         own = {"srun_args": srun, "additional_parameters": additional}
         executor.update_parameters(**{"stderr_to_stdout": True, **parameters, **own})
@@ -93,6 +95,7 @@ def queued_jobs() -> dict[JobKey, Queued]:
         raise StudyError(f"Expected squeue to list the jobs in the queue but it failed: {answer.stderr.strip()}.")
     jobs = {}
     for line in answer.stdout.splitlines():
+        # from the right, because the name of another job may contain |
         parts = line.rsplit("|", 3)
         if len(parts) == 4:  # other lines are headings
             name, index, state, reason = parts

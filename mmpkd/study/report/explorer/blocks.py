@@ -50,6 +50,7 @@ def run_lengths(mask: NDArray[np.bool_]) -> bytes:
     out = bytearray()
     for length in lengths:
         while length > 127:
+            # seven bits a byte, lowest first; the eighth says that more follow
             out.append(length & 127 | 128)
             length >>= 7
         out.append(length)

@@ -137,6 +137,7 @@ class _Writer:
         counts = [len(image.regions) for image in images]
         add("region/image", np.repeat(np.arange(len(images), dtype=np.uint32), counts))
         add("region/finding", np.array([place[region.finding] for region in regions], np.uint16))
+        # offsets: the bytes of region r are those from at[r] to at[r + 1]; the same for images below
         add("region/at", np.cumsum([0, *(len(region.runs) for region in regions)]).astype(np.uint32))
         add("region/runs", np.frombuffer(b"".join(region.runs for region in regions), np.uint8))
         add("image/at", np.cumsum([0, *(len(image.pixels) for image in images)]).astype(np.uint32))
@@ -157,6 +158,7 @@ class _Writer:
     def unit(self, unit: Unit) -> UnitMeta:
         """Write the recorded values of a unit."""
         methods = [name for name in shared_methods(self._runs, unit) if self._is_shown(name)]
+        # regions and what is known of them are the same for all runs and attributions
         rows = self._runs[0].rows(unit, methods[0])
         kept = rows["sample_id"].isin(list(self._image)).to_numpy()
         own = rows[kept]
@@ -189,11 +191,14 @@ class _Writer:
 
     def _method(self, name: str) -> MethodMeta:
         is_of_finding = False
+        # (R,), the image of each pair on the page
         image = np.array([self._image.get(own, -1) for own in self._runs[0].maps.sample_id])[self._pairs]
         for key, run in self._runs_of(name):
+            # (U, h, w) and (R,): all pairs of an image share a map if the attribution knows no finding
             maps, row = different_rows(run.maps.maps[name][self._pairs])
             self.blocks.add(f"map/{key}/{name}", maps)
             self.blocks.add(f"row/{key}/{name}", row)
+            # pairs of an image are neighbours; if their maps differ, the attribution depends on the finding
             is_of_finding |= bool(((np.diff(image) == 0) & (np.diff(row.astype(np.int64)) != 0)).any())
         height, width = maps.shape[1:]
         title = BASELINE_TITLES.get(name, name.replace("_", " "))

@@ -115,6 +115,7 @@ def _images(data: PrivilegedDataModule, frame: tuple[int, int]) -> Iterator[Scor
         assert sample.image is not None
         assert sample.roi_mask is not None
         assert sample.roi_label is not None
+        # undo the normalisation; (1, H, W), since images have one grey channel
         grey = (sample.image.mean(0) * data.std + data.mean).clip(0, 1)
         named = [(data.label_names[label], mask) for label, mask in zip(sample.roi_label, sample.roi_mask, strict=True)]
         yield ScoredImage(

@@ -78,6 +78,7 @@ def read_run_maps(tables: RunTables) -> RunMaps:
         raise NoExplorerError(
             f"Expected the maps in '{path}' to be made with the checkpoint that was tested but they were not."
         )
+    # the page matches maps and rows by position
     for method in found.methods("finding"):
         rows = found.rows("finding", method)
         if found.pairs != list(zip(rows["sample_id"], rows["finding"], strict=True)):

@@ -19,6 +19,7 @@ def shown_names(names: Sequence[str], kind: Kind) -> tuple[str, ...]:
         return tuple(names)
     if kind == "numbers":
         return tuple(str(number) for number in range(1, len(names) + 1))
+    # hashed first, because keys of BLAKE2b have at most 64 bytes
     secret = hashlib.sha256(os.environ["MMPKD_ID_KEY"].encode()).digest()
     return tuple(hashlib.blake2b(name.encode(), digest_size=8, key=secret).hexdigest() for name in names)
 

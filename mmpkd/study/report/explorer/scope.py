@@ -51,6 +51,7 @@ def largest_page(
         page = write(scope)
     whole = scope
     while len(page) > max_bytes and len(scope.samples) > 1:
+        # always fewer than before, since the page was too large
         num_kept = max(1, int(_MARGIN * max_bytes / len(page) * len(scope.samples)))
         scope = _with_fewer_images(whole, num_kept)
         page = write(scope)

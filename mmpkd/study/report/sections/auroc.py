@@ -73,8 +73,10 @@ def auroc_part(pair: Pair, figures: Path, prefix: str) -> AurocPart:
     negative = (target == 0).sum(axis=0)
     rows = []
     for k, name in enumerate(first.test.label_names):
+        # a list keeps the axis of labels: the mean over a single label is its AUROC
         effect = auroc_difference(arm[..., [k]], reference[..., [k]], target[:, [k]], patient)
         rows.append(AurocRow(name, own[k], other[k], effect, int(positive[k]), int(negative[k])))
+    # both arms have the same targets, so the same findings are undefined
     scored = ~np.isnan(own)
     if len(rows) > 1 and scored.any():
         means = float(own[scored].mean()), float(other[scored].mean())

@@ -64,6 +64,7 @@ def _rows(arm: str, frames: Sequence[pd.DataFrame]) -> Iterator[FaithfulnessRow]
         frames: One table per seed, with a row per (image, finding) pair and columns by score and attribution.
     """
     index = frames[0].index
+    # the random map last
     names = sorted(
         set(frames[0].columns.get_level_values("attribution")), key=lambda name: (name == RandomMap.name, name)
     )

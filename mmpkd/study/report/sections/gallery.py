@@ -63,6 +63,7 @@ class Case:
 
 def gallery(tables: Sequence[RunTables]) -> tuple[Case, ...]:
     """Return test images of the first seed, each with the maps of all student arms."""
+    # only the smallest seed draws maps, see `plan_runs`
     seed = min(table.run.seed for table in tables)
     own = [table for table in tables if table.run.seed == seed]
     runs = [table.run for table in own]

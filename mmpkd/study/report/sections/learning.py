@@ -100,6 +100,7 @@ def _curves(tables: Sequence[RunTables], arm: str) -> Iterator[Curve]:
         values = pd.read_csv(path)
         # rows without an epoch come from the test or from a check before the training
         values = values[values["epoch"].notna()]
+        # Lightning counts epochs from 0, readers from 1
         epochs = values["epoch"].astype(int) + 1
         monitor, loss = (
             values[values["name"] == name].groupby(epochs)["value"].mean() for name in (table.monitor, LOSS)
@@ -130,6 +131,7 @@ def _figure(by_arm: dict[str, list[Curve]], monitors: Sequence[str]) -> Figure:
     upper, lower = figure.subplots(2, 1, sharex=True)
     for position, (arm, curves) in enumerate(by_arm.items()):
         color = ARM_COLORS[position % len(ARM_COLORS)]
+        # beyond the last colour, colours repeat and lines are dashed
         style = "-" if position < len(ARM_COLORS) else "--"
         for place, curve in enumerate(curves):
             label = arm if place == 0 else None

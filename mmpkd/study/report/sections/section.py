@@ -86,6 +86,7 @@ def section(plan: StudyPlan, domain: Domain, tables: Sequence[RunTables], figure
     results = results_table(tables)
     local = results[results["arm"].isin(names)]
     present = [arm for arm in domain.students if arm.name in set(local["arm"])]
+    # the declared score first; sorting is stable, so the others keep their order
     scores = sorted(defined_scores(local, list(SCORE_NAMES)), key=lambda name: name != plan.measure.score)
     pairs = list(declared_pairs(plan, domain, students))
     compared = {name for pair in pairs for name in (pair.arm, pair.reference)}

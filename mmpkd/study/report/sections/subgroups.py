@@ -73,6 +73,7 @@ def subgroup_part(pair: Pair, declared: Comparison | Factorial, figures: Path, p
         return None
     values = _strata_of(pair.reference_runs[0], declared.measure, pairs.index)
     average = declared.average
+    # a property with a single value divides nothing
     groups = [_subgroups(name, pairs, column, average) for name, column in values.items() if len(ordered(column)) > 1]
     if not groups:
         return None
