@@ -4,9 +4,7 @@ import multiprocessing
 import os
 import pickle
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -72,15 +70,6 @@ def test_an_image_is_decoded_once_by_all_loader_processes(
         by_process = decodes(data.notes)  # type: ignore[attr-defined]
         assert sum(by_process.values()) == len(cached)
     assert len(by_process) == max(workers, 1)
-
-
-@pytest.fixture
-def small_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A fork server that imports nothing, beside the one of other tests, which imports everything first."""
-    server = forkserver.ForkServer()
-    monkeypatch.setattr(forkserver, "connect_to_new_process", server.connect_to_new_process)
-    yield
-    server._stop()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
