@@ -48,6 +48,14 @@ def put(cache: SharedCache, index: int, value: int) -> None:
     cache.put(index, np.full(size, value, np.uint8))
 
 
+def read_all(cache: SharedCache, found: Path) -> None:
+    """Read all entries, and keep their sum and how many megabytes this process then has for itself beyond those from before."""
+    before = private_megabytes()
+    entries = [cache.get(index) for index in range(len(cache._start) - 1)]
+    total = sum(int(entry.max()) for entry in entries if entry is not None)
+    found.write_text(f"{total} {private_megabytes() - before}")
+
+
 def die_while_writing(cache: SharedCache, index: int) -> None:
     """Write half of an entry, and be killed."""
     half = slice(cache._start[index], (cache._start[index] + cache._start[index + 1]) // 2)
