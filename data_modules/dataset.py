@@ -14,13 +14,16 @@ from data_modules.images.preparation import Image, Preparation
 from data_modules.images.prepared import PreparedImages
 from data_modules.images.regions import draw_roi
 from data_modules.images.transforms import SampleTransform
+from data_modules.processes.shared_arrays import SharedArrays
 from data_modules.processes.shared_cache import SharedCache
 from data_modules.samplers import Key
 from data_modules.split import Split
 
 
-class PrivilegedDataset(Dataset[Sample]):
+class PrivilegedDataset(SharedArrays, Dataset[Sample]):
     """Samples of a split, with images, ROI masks and privileged input as requested.
+
+    Its arrays are in memory once, however many loader processes there are and however they are started.
 
     Args:
         split: The rows.

@@ -80,18 +80,19 @@ class EpochSampler(DistributedSampler[Key]):
         return num // self.batch_size * self.batch_size or num
 
     def __iter__(self) -> Iterator[Key]:
-        order = list(range(self.num_samples))
+        # an array, which a process that is forked later shares, unlike a list of numbers
+        order = np.arange(self.num_samples)
         if self.shuffle:
             # a prime factor, so that (seed, epoch) and (seed + 1, epoch - 1) give different orders
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-            order = torch.randperm(self.num_samples, generator=generator).tolist()
+            order = torch.randperm(self.num_samples, generator=generator).numpy()
         is_first = self.epoch == self.start_epoch
         # skip what all ranks have seen, then take every world_size-th sample
         own = order[self.start_sample if is_first else 0 :][self.rank :: self.world_size]
         if self.shuffle:
             own = own[: self.num_left if is_first else len(self)]
         epoch = self.epoch
-        return iter([(epoch, index) for index in own])
+        return ((epoch, int(index)) for index in own)
 
 
 class RowSampler(Sampler[Key]):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_modules.images.regions import Roi
+from data_modules.processes.texts import Paths, Texts
 
 
 def taken_out(label: str) -> str:
@@ -49,6 +50,9 @@ class Table:
 class Split:
     """N samples in columns.
 
+    Paths and reports are kept in arrays (`Paths`, `Texts`), whatever sequences they are given as, because loader processes
+    share arrays.
+
     Attributes:
         sample_id: N unique identifiers.
         patient_id: N patient identifiers.
@@ -87,6 +91,10 @@ class Split:
         wrong = {name: length for name, length in lengths.items() if length != n}
         if wrong:
             raise ValueError(f"Expected {n} rows in every column, one per sample, but got {wrong}.")
+        if not isinstance(self.image, Paths):
+            object.__setattr__(self, "image", Paths(self.image))
+        if not isinstance(self.report, Texts | None):
+            object.__setattr__(self, "report", Texts(self.report))
         if len(np.unique(self.sample_id)) != n:
             count = np.unique(self.sample_id, return_counts=True)[1]
             raise ValueError(f"Expected unique sample identifiers but {int((count > 1).sum())} occur twice or more.")

@@ -186,7 +186,9 @@ def _grey(image: Image.Image, grey_range: GreyRange) -> NDArray[np.float32]:
         # transparent pixels of exported radiographs have arbitrary colours, so blend them with black
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image.convert("RGBA"))
-    return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255.0)
+    # in one step, without an array of unscaled floats
+    values: NDArray[np.float32] = np.divide(np.asarray(image.convert("L")), np.float32(255.0), dtype=np.float32)
+    return values
 
 
 def _wide(pixels: NDArray[Any], grey_range: GreyRange) -> NDArray[np.float32]:

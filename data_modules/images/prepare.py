@@ -113,7 +113,7 @@ def verify_images(folder: Path) -> list[str]:
     index = PreparedIndex.load(folder / "index.npz")
     pixels = open_pixels(folder, meta)
     ready = np.flatnonzero(index.status == Status.READY)
-    return [str(index.sample_id[row]) for row in ready if checksum(pixels[row]) != index.checksum[row]]
+    return [str(index.sample_id[row]) for row in ready if checksum(pixels.read([int(row)])) != index.checksum[row]]
 
 
 def _check_same(folder: Path, preparation: Preparation, depth: Depth) -> None:
@@ -175,9 +175,12 @@ def _run(job: _Job) -> tuple[PreparedIndex, dict[str, str]]:
     now = job.folder / "parts" / f"{os.getpid()}.now"
     path = job.folder / "images.bin"
     # not through a memory map: a full disk would kill the process without an error
-    with naming_full_disk(path), path.open("r+b") as pixels:
+    with naming_full_disk(path), path.open("r+b") as pixels, now.open("w") as note:
         for i, (row, file) in enumerate(zip(job.rows, job.files, strict=True)):
-            now.write_text(str(file))
+            note.seek(0)
+            note.truncate()
+            note.write(str(file))
+            note.flush()
             try:
                 image, placement = job.preparation(file)
             except ImageReadError as error:

@@ -1,4 +1,4 @@
-"""Prepared images on disk: the network's frame of every image, in one memory map with an index.
+"""Prepared images on disk: the network's frame of every image, in one file with an index.
 
 A folder holds
 
@@ -25,6 +25,7 @@ from data_modules.files.array_file import read_arrays
 from data_modules.files.atomic import replacing
 from data_modules.files.json_file import read_json, write_json
 from data_modules.images.geometry import Placement, Window
+from data_modules.images.pixel_file import PixelFile
 from data_modules.images.preparation import Image, Preparation
 
 # format 2: padding of DICOM files is background, and grey_range also applies to 16 bit PNG
@@ -181,19 +182,13 @@ def checksum(pixels: NDArray[np.generic]) -> int:
     return zlib.crc32(np.ascontiguousarray(pixels).tobytes())
 
 
-def open_pixels(folder: Path, meta: PreparedMeta) -> NDArray[np.generic]:
-    """Open the pixels (N, side, side) as a read-only memory map.
+def open_pixels(folder: Path, meta: PreparedMeta) -> PixelFile:
+    """Open the pixels (N, side, side).
 
     Raises:
-        StaleImagesError: If the size of the file differs from its description.
+        CutOffError: If the size of the file differs from its description.
     """
-    path = folder / "images.bin"
-    if path.stat().st_size != meta.num_bytes:
-        raise StaleImagesError(
-            f"Expected '{path}' to have {meta.num_bytes} bytes but it has {path.stat().st_size}: it was cut off, or "
-            "belongs to another set. Delete the folder and run `mmpkd prepare` again."
-        )
-    return np.memmap(path, dtype=meta.depth, mode="r", shape=(meta.num_images, meta.side, meta.side))
+    return PixelFile(folder / "images.bin", meta.num_images, meta.side, meta.depth)
 
 
 def rows_of(known: NDArray[np.str_], asked: NDArray[np.str_]) -> NDArray[np.int64]:
@@ -207,7 +202,7 @@ def rows_of(known: NDArray[np.str_], asked: NDArray[np.str_]) -> NDArray[np.int6
 
 
 class PreparedImages:
-    """Prepared images of one split, in its order. The memory map is opened in the process that reads first.
+    """Prepared images of one split, in its order. The file is opened by the process that reads first.
 
     Attributes:
         readable: Bool (N,), whether the image could be read when it was prepared.
@@ -246,7 +241,7 @@ class PreparedImages:
         self.geometry = index.geometry[self._rows]
         self.readable = np.asarray(index.status[self._rows] == Status.READY, dtype=np.bool_)
         self._check_files(index.num_bytes[self._rows], files)
-        self._pixels: NDArray[np.generic] | None = None
+        self._pixels: PixelFile | None = None
 
     def _check_files(self, num_bytes: NDArray[np.int64], files: Sequence[Path]) -> None:
         step = max(1, len(files) // NUM_CHECKED)
@@ -264,7 +259,7 @@ class PreparedImages:
                 )
 
     def __getstate__(self) -> dict[str, object]:
-        # leave the memory map out: each loader process opens it itself
+        # leave the open file out: each loader process opens it itself
         return {**self.__dict__, "_pixels": None}
 
     def __len__(self) -> int:
@@ -279,7 +274,7 @@ class PreparedImages:
         """Return the pixels (n, side, side) of some rows of the split, as stored."""
         if self._pixels is None:
             self._pixels = open_pixels(self.folder, self.meta)
-        return self._pixels[self._rows[rows]]
+        return self._pixels.read(self._rows[rows])
 
     def read(self, index: int) -> tuple[Image, Placement]:
         """Return one image, float32 (side, side) in [0, 1], and the placement of its file in it."""

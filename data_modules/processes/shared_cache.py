@@ -4,7 +4,6 @@ Loader processes share the arrays of the process that started them; the runs of 
 """
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from multiprocessing.context import get_spawning_popen
 from multiprocessing.heap import Arena
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from data_modules.processes.shared_memory import reserve_memory
 
 # environment variable: folder of what the runs of a study share
 FOLDER = "MMPKD_SHARED_IMAGES"
@@ -38,7 +39,8 @@ class SharedCache:
         self._start = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
         folder = os.environ.get(FOLDER)
         file = Path(folder) / name if folder and name else None
-        self._attach(_reserve(max(int(self._start[-1]) + len(sizes), 1), file))
+        size = max(int(self._start[-1]) + len(sizes), 1)
+        self._attach(reserve_memory(size, "cached images", ", or data.cache_images to false", file))
         self._written[np.diff(self._start) == 0] = 1
 
     def _attach(self, memory: Arena) -> None:
@@ -73,29 +75,3 @@ def _attached(start: NDArray[np.int64], memory: Arena) -> SharedCache:
     cache._start = start
     cache._attach(memory)
     return cache
-
-
-def _reserve(size: int, file: Path | None) -> Arena:
-    """Return memory of this many bytes, zero where nothing is written, that `multiprocessing` can share with a new process."""
-    message = (
-        f"Expected room for {size / 1e9:.1f} GB of cached images in shared memory or in the folder for temporary files but there "
-        "is less. Set TMPDIR to a folder with more room, or data.cache_images to false."
-    )
-    try:
-        memory = Arena(size) if file is None else Arena(size, _opened(file, size))
-    except OSError as error:
-        raise OSError(message) from error
-    if sys.platform != "win32":
-        # writing to memory without room kills the process without a message, so reserve it now
-        room = os.fstatvfs(memory.fd)
-        taken = os.fstat(memory.fd).st_blocks * 512  # of a file that other runs have written to
-        if room.f_bavail * room.f_frsize < size - taken:
-            raise OSError(message)
-    return memory
-
-
-def _opened(file: Path, size: int) -> int:
-    """Return the descriptor of a file of as many bytes; it stays open as long as this process."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    os.ftruncate(descriptor, size)  # what another process has written stays
-    return descriptor

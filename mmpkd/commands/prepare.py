@@ -73,7 +73,7 @@ def _name(what: str, names: Sequence[str] | dict[str, str], where: Path) -> None
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "mmpkd prepare",
-        description="Decode, crop and resize every image of a data set once, into a memory-mapped file that training reads "
+        description="Decode, crop and resize every image of a data set once, into one file that training reads "
         "instead of the image files. If it is stopped, the same command continues; images that are already there are kept.",
         epilog="Other flags change the data, for example --data.root=/data/mimic-cxr-jpg --data.image_size=384",
         allow_abbrev=False,

@@ -34,6 +34,13 @@ def test_jpeg_png_and_16_bit_png_read_alike(tmp_path: Path) -> None:
         np.testing.assert_allclose(image, GRADIENT / 255, atol=0.02)
 
 
+def test_every_level_of_8_bits_is_that_level_over_255(tmp_path: Path) -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    expected = [np.float32(level) / np.float32(255) for level in range(256)]
+    assert read_image(tmp_path / "a.png")[0].ravel().tolist() == [float(value) for value in expected]
+
+
 @pytest.mark.parametrize(("dtype", "full"), [(np.uint8, 255), (np.uint16, 65535)])
 def test_the_used_range_is_the_share_of_the_scale_between_the_extremes(tmp_path: Path, dtype: type, full: int) -> None:
     Image.fromarray(np.array([[16, 64], [100, 255]], dtype)).save(tmp_path / "a.png")

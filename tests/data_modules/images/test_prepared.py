@@ -24,6 +24,7 @@ from data_modules.files.atomic import DiskFullError, reserve
 from data_modules.images.geometry import Placement
 from data_modules.images.image_file import ImageReadError
 from data_modules.images.mask_regions import MaskRegion
+from data_modules.images.pixel_file import CutOffError
 from data_modules.images.preparation import Preparation
 from data_modules.images.prepare import prepare_images, verify_images
 from data_modules.images.prepared import PreparedImages, PreparedMeta, StaleImagesError, pack, unpack
@@ -173,7 +174,7 @@ def test_changed_pixels_and_a_cut_file_are_found(tmp_path: Path, split: Split) -
     path.write_bytes(data)
     assert verify_images(tmp_path / "p") == [str(split.sample_id[2])]
     path.write_bytes(data[:-1])
-    with pytest.raises(StaleImagesError, match="cut off"):
+    with pytest.raises(CutOffError, match="cut off"):
         verify_images(tmp_path / "p")
 
 
@@ -291,6 +292,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from data_modules.images import prepare
+from data_modules.images.pixel_file import CutOffError
 from data_modules.images.preparation import Preparation
 prepare.CHUNK = 2
 read = Preparation.__call__

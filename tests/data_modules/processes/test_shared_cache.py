@@ -4,9 +4,7 @@ import multiprocessing
 import os
 import pickle
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +18,7 @@ from data_modules.images.geometry import Window, whole
 from data_modules.images.preparation import Image, Preprocess
 from data_modules.processes.shared_cache import FOLDER, SharedCache
 from data_modules.samplers import EpochSampler
-from tests.data_modules.shared_process import die_while_writing, put, read_until_written
+from tests.data_modules.shared_process import die_while_writing, put, read_all, read_until_written
 from tests.tiny import TinyDataModule
 
 
@@ -74,15 +72,6 @@ def test_an_image_is_decoded_once_by_all_loader_processes(
     assert len(by_process) == max(workers, 1)
 
 
-@pytest.fixture
-def small_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A fork server that imports nothing, beside the one of other tests, which imports everything first."""
-    server = forkserver.ForkServer()
-    monkeypatch.setattr(forkserver, "connect_to_new_process", server.connect_to_new_process)
-    yield
-    server._stop()  # type: ignore[attr-defined]
-
-
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_processes_see_what_others_wrote_however_they_were_started(method: str, small_server: None) -> None:
     context = multiprocessing.get_context(method)
@@ -101,6 +90,24 @@ def test_processes_see_what_others_wrote_however_they_were_started(method: str, 
     killed.join()
     assert killed.exitcode == -9
     assert cache.get(3) is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").is_file(), reason="only Linux tells how memory is shared")
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_cached_images_are_in_memory_once(method: str, tmp_path: Path, small_server: None) -> None:
+    cache = SharedCache([1 << 20] * 32)
+    for index in range(32):
+        put(cache, index, index)
+    context = multiprocessing.get_context(method)
+    names = [tmp_path / name for name in "ab"]
+    readers = [context.Process(target=read_all, args=(cache, name)) for name in names]  # type: ignore[attr-defined]
+    for reader in readers:
+        reader.start()
+    for reader, name in zip(readers, names, strict=True):
+        reader.join()
+        total, growth = name.read_text().split()
+        assert int(total) == sum(range(32))
+        assert float(growth) < 4  # of 34 MB
 
 
 def test_a_torn_entry_is_never_served(tmp_path: Path) -> None:
