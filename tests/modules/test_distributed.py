@@ -1,7 +1,9 @@
 """Training and scoring with two processes is training and scoring with one."""
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -15,6 +17,12 @@ STUDENT = {
     "model_name": "vit_tiny_patch16_224",
     "options": {"depth": 1, "embed_dim": 32, "num_heads": 2, "patch_size": 8},
 }
+
+
+def targets_of(stored: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of the one folder of targets that a teacher's run has."""
+    (folder,) = stored.iterdir()
+    return {path.name: np.load(path) for path in folder.glob("*.npy")}
 
 
 @pytest.mark.slow
@@ -47,9 +55,15 @@ def test_two_processes_train_and_score_as_one(tmp_path: Path) -> None:
         if processes == 1:
             main(["fit", *arguments])
         else:
+            stored = tmp_path / "teacher" / "targets"
+            first_targets = targets_of(stored)
+            shutil.rmtree(stored)
             log = tmp_path / "log.txt"
             assert finish(start(["fit", *arguments], log)) == 0, log.read_text()
         runs[processes] = tmp_path / name
+    second_targets = targets_of(stored)
+    for name, values in first_targets.items():
+        np.testing.assert_array_equal(second_targets[name], values, name)  # bit by bit
     first, second = (
         torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for folder in runs.values()
     )
