@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,9 +47,9 @@ def test_shares_of_several_processes_are_the_targets_of_one_bit_by_bit(
     class SentError(Exception):
         """A process has computed its share."""
 
-    sent = []
+    sent: list[Any] = []
 
-    def send(own: list[object]) -> list[object]:
+    def send(own: object) -> list[Any]:
         sent.append(own)
         if len(sent) < processes:
             raise SentError
