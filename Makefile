@@ -140,7 +140,7 @@ docs-quick: $(STAMP)  ## The same without running the tutorials
 	$(SITE) -D plot_gallery=0 docs docs/_build/quick
 
 benchmark: $(STAMP)  ## Run the benchmarks (ratios against a named peer or limit)
-	for name in attribution distillation loading indexing inference startup; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in attribution distillation loading indexing inference processes startup; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done
 	$(BIN)/python benchmarks/threads.py
 
 # GPU_PYTHON needs torch >= 2.8, torchvision, lightning, timm, transformers, pandas, pyarrow, scipy, opencv, pytest and hypothesis;

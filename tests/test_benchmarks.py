@@ -4,10 +4,13 @@ import ast
 import importlib
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+HELPERS = {BENCHMARKS / name for name in ("synthetic.py", "timing.py", "gpu.py")}
 
 
 @pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)
@@ -17,6 +20,42 @@ def test_what_a_benchmark_imports_of_ours_is_there(path: Path) -> None:
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith(("mmpkd", "data_modules")):
             module = importlib.import_module(str(node.module))
             assert not [alias.name for alias in node.names if not hasattr(module, alias.name)], node.module
+
+
+@pytest.mark.parametrize("path", sorted({*BENCHMARKS.glob("*.py")} - HELPERS), ids=lambda path: path.stem)
+def test_every_benchmark_names_its_bars(path: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    assert [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "show_bars"]
+
+
+def test_a_bar_is_met_missed_or_not_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    timing = importlib.import_module("timing")
+    cases = {
+        timing.Bar("most", 1.0, 1.0): "met",
+        timing.Bar("more than most", 1.01, 1.0): "not met",
+        timing.Bar("least", 0.97, 0.97, is_least=True): "met",
+        timing.Bar("less than least", 0.96, 0.97, is_least=True): "not met",
+        timing.Bar("unknown", None, 1.0): "not measured",
+    }
+    timing.show_bars(list(cases))
+    lines = capsys.readouterr().out.splitlines()[2:]
+    for line, (bar, verdict) in zip(lines, cases.items(), strict=True):
+        assert line.startswith(bar.name)
+        assert line.endswith(f"  {verdict}")
+
+
+def test_a_test_whose_time_and_memory_are_measured_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    importlib.import_module("processes").run_test(1, 20, 32, str(tmp_path))
+    seconds, end, memory = np.load(tmp_path / "rank0.npy")
+    assert seconds > 0
+    assert end > 0
+    assert memory >= 0
+    assert len(pd.read_parquet(tmp_path / "roi_test.parquet")) == 10 * 2 * 2  # images, regions, attributions
+    assert len(pd.read_parquet(tmp_path / "predictions_test.parquet")) == 20
 
 
 def test_every_variant_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
