@@ -10,7 +10,7 @@ import pytest
 import torch
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-HELPERS = {BENCHMARKS / name for name in ("synthetic.py", "timing.py", "gpu.py")}
+HELPERS = {BENCHMARKS / name for name in ("synthetic.py", "timing.py", "gpu_fits.py", "gpu_loops.py")}
 
 
 @pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)
@@ -61,19 +61,36 @@ def test_a_test_whose_time_and_memory_are_measured_runs(monkeypatch: pytest.Monk
 def test_every_variant_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.syspath_prepend(BENCHMARKS)
     gpu = importlib.import_module("gpu")
-    gpu.run_all(gpu.tiny(), torch.device("cpu"))
+    gpu.run_all(gpu.Board(gpu.tiny(), torch.device("cpu"), float("inf")), with_settings=True)
     lines = capsys.readouterr().out.splitlines()
-    speeds = {line[:32].strip(): float(line[32:].split()[0]) for line in lines if "images/s" in line}
-    assert set(speeds) == {
+    speeds = {line[:32].strip(): float(line[32:].split()[0]) for line in lines if "no GPU" in line}
+    names = {name for name in speeds if not name.startswith("loop, ")}
+    assert names == {
         "bare loop",
         "fit",
+        "fit, loader processes",
         "fit, stored targets",
         "fit, live BERT, 8 tokens",
         "validation",
         "validation, rollout and scores",
     }
+    assert len(speeds) - len(names) == 1 + len(importlib.import_module("gpu_loops").VARIANTS)
     assert min(speeds.values()) > 0
-    assert sum("waits for in a step" in line for line in lines) == 2
+    bars = lines[lines.index("") + 2 :]
+    assert len(bars) == 6
+    assert [line for line in bars if line.endswith("not measured")] == bars[4:]  # the host waits for no CPU
+
+
+def test_nothing_starts_when_the_time_is_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    gpu = importlib.import_module("gpu")
+    board = gpu.Board(gpu.Sizes("vit_small_patch16_224", 224, 256), torch.device("cpu"), 0.0)
+    gpu.run_all(board, with_settings=True)
+    assert not board.seconds
+    assert [bar.verdict for bar in board.bars()] == ["not measured"] * 8
+    assert "images/s on an H100" in capsys.readouterr().out
 
 
 def test_a_missing_gpu_is_said_at_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
