@@ -10,7 +10,7 @@ import pytest
 import torch
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-HELPERS = {BENCHMARKS / name for name in ("synthetic.py", "timing.py", "gpu_fits.py", "gpu_loops.py")}
+HELPERS = {BENCHMARKS / name for name in ("synthetic.py", "timing.py", "gpu_fits.py", "gpu_loops.py", "costs.py")}
 
 
 @pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)
@@ -101,3 +101,16 @@ def test_a_missing_gpu_is_said_at_once(monkeypatch: pytest.MonkeyPatch, capsys: 
     with pytest.raises(SystemExit):
         gpu.main()
     assert "--device cpu --tiny" in capsys.readouterr().err
+
+
+def test_the_costs_of_a_study_are_those_of_the_experiments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    costs = importlib.import_module("costs")
+    page = (BENCHMARKS.parent / "docs" / "costs.md").read_text()
+    assert "\n".join(costs.table()) in page
+    # timm counts 4.61 billion multiplications and additions for ViT-S/16 at 224 pixels
+    assert costs.forward_flop(costs.VIT_S, 197) == pytest.approx(2 * 4.61e9, rel=0.03)
+    for study in costs.STUDIES:
+        alone = costs.SEEDS * (study.teacher_hours + 2 * study.student_hours)
+        assert study.hours(1) == pytest.approx(alone)
+        assert study.hours(15) == pytest.approx(study.teacher_hours + study.student_hours)
