@@ -143,7 +143,7 @@ docs-quick: $(STAMP)  ## Build the documentation site without running its tutori
 	$(SITE) -D plot_gallery=0 docs docs/_build/quick
 
 benchmark: $(STAMP)  ## Run the benchmarks (ratios against a named peer or limit)
-	for name in attribution distillation loading decoders workers indexing inference startup; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in attribution distillation loading decoders workers indexing inference processes startup; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done
 	$(BIN)/python benchmarks/threads.py
 
 # GPU_PYTHON needs torch >= 2.8, torchvision, lightning, timm, transformers, pandas, pyarrow, scipy, opencv, pytest and hypothesis;
@@ -151,7 +151,7 @@ benchmark: $(STAMP)  ## Run the benchmarks (ratios against a named peer or limit
 gpu:  ## Tests and the benchmark that need a CUDA device, in 8 minutes; needs GPU_PYTHON= of an environment that has one
 	$(if $(GPU_PYTHON),,$(error Expected GPU_PYTHON=/path/to/python of an environment in which PyTorch finds a CUDA device))
 	PYTHONPATH=. timeout 180 $(GPU_PYTHON) -m pytest -m gpu -p no:cacheprovider tests/gpu
-	PYTHONPATH=. timeout 300 $(GPU_PYTHON) benchmarks/gpu.py
+	PYTHONPATH=. timeout 300 $(GPU_PYTHON) benchmarks/gpu.py --minutes 4
 
 lock: $(STAMP)  ## Resolve requirements.lock again, with the newest releases
 	$(BIN)/uv pip compile --quiet --upgrade --universal --custom-compile-command "make lock" --python-version 3.11 \

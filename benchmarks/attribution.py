@@ -24,7 +24,7 @@ from pathlib import Path
 
 import timm
 import torch
-from timing import measure, parser, show
+from timing import Bar, measure, parser, ratio, show, show_bars
 from torch import Tensor, nn
 
 from mmpkd.attribution import (
@@ -112,13 +112,24 @@ def main() -> None:
         f"{options.model}, {options.size} pixels, batch {options.batch}, {options.device}, median of {options.repeats}"
     )
     with torch.no_grad():
-        show_memory(chosen, 2 * len(model.blocks) * queries_of(model, image).nbytes)
-        if not options.repeats:
-            return
-        times = measure(chosen, options.repeats, options.device)
-    show(times, "plain")
-    if "limit" in times:
-        show(times, "limit")
+        memory = show_memory(chosen, 2 * len(model.blocks) * queries_of(model, image).nbytes)
+        times = measure(chosen, options.repeats, options.device) if options.repeats else {}
+    for reference in ("plain", "limit"):
+        if reference in times:
+            show(times, reference)
+    show_bars(bars_of(options.size, memory, times))
+
+
+def bars_of(size: int, memory: Mapping[str, float], times: Mapping[str, Sequence[float]]) -> list[Bar]:
+    """Return the bars of a size; those of variants that were not measured have no value."""
+    wanted = (
+        {("rollout", "plain"): 1.10, ("evaluation", "plain"): 1.15} if size <= 224 else {("rollout", "limit"): 1.05}
+    )
+    bars = [Bar("rollout: peak above the plain pass / queries and keys of all blocks", memory.get("rollout"), 1.5)]
+    for names, limit in wanted.items():
+        value = ratio(times, *names) if set(names) <= set(times) else None
+        bars.append(Bar(" / ".join(names), value, limit))
+    return bars
 
 
 def variants_of(model: nn.Module, image: Tensor) -> dict[str, Callable[[], object]]:
@@ -146,10 +157,15 @@ def queries_of(model: nn.Module, image: Tensor) -> Tensor:
     return torch.randn(len(image), attention.num_heads, num_tokens, attention.head_dim, device=image.device) / 8
 
 
-def show_memory(variants: Mapping[str, Callable[[], object]], queries_and_keys: int) -> None:
-    """Print the time of one run of each variant, and its peak of memory above that of the first one."""
+def show_memory(variants: Mapping[str, Callable[[], object]], queries_and_keys: int) -> dict[str, float]:
+    """Print the time of one run of each variant, and its peak of memory above that of the first one.
+
+    Returns:
+        The peak of each variant above that of the first one, as a share of queries and keys of all blocks.
+    """
     print(f"queries and keys of all blocks: {queries_and_keys / 1e6:.0f} MB")
     first = None
+    shares = {}
     next(iter(variants.values()))()  # what the first run allocates stays
     for name, run in variants.items():
         forget_peak()
@@ -159,7 +175,9 @@ def show_memory(variants: Mapping[str, Callable[[], object]], queries_and_keys: 
         peak = peak_memory()
         first = peak if first is None else first
         above = peak - first
-        print(f"{name}: {seconds:.2f} s, peak {above / 1e6:.0f} MB above, x {above / queries_and_keys:.2f} of them")
+        shares[name] = above / queries_and_keys
+        print(f"{name}: {seconds:.2f} s, peak {above / 1e6:.0f} MB above, x {shares[name]:.2f} of them")
+    return shares
 
 
 def forget_peak() -> None:

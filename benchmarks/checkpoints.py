@@ -17,6 +17,7 @@ from typing import Any
 
 import timm
 import torch
+from timing import Bar, show_bars
 
 from mmpkd.records.checkpoint import SafeCheckpointIO, is_damaged
 
@@ -51,6 +52,7 @@ def main() -> None:
         print(f"{name:30s} {statistics.median(own):6.2f} s   x {ratio:.2f} of torch.save, forced to disk")
     share = statistics.median(seconds["ours"]) / SECONDS_BETWEEN_SAVES
     print(f"one save in ten minutes takes {share:.1%} of the time")
+    show_bars([Bar("one save in ten minutes / the time", share, 0.01)])
 
 
 def training_state(name: str) -> dict[str, Any]:

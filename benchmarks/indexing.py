@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from timing import Bar, show_bars
 
 FINDINGS = ("Atelectasis", "Cardiomegaly", "Edema", "Pleural Effusion", "No Finding")
 SENTENCES = (
@@ -43,14 +44,23 @@ def main() -> None:
         read(options.read, options.reports)
         return
     print(f"{'images':>9s}  {'reports':10s} {'seconds':>8s} {'us/image':>9s} {'peak MB':>8s}")
+    per_image: dict[str, list[float]] = {"archive": [], "sectioned": []}
     for number in options.rows:
         with tempfile.TemporaryDirectory() as folder:
             write(Path(folder), number)
-            for source in ("archive", "sectioned"):
+            for source, found in per_image.items():
                 command = [sys.executable, __file__, "--read", folder, "--reports", f"{folder}/{source}"]
                 result = subprocess.run(command, capture_output=True, text=True, check=True)
                 seconds, megabytes = (float(value) for value in result.stdout.split()[-2:])
                 print(f"{number:9d}  {source:10s} {seconds:8.1f} {1e6 * seconds / number:9.1f} {megabytes:8.0f}")
+                found.append(seconds / number)
+    few, many = options.rows[0], options.rows[-1]
+    show_bars(
+        [
+            Bar(f"{source}: time per image, {many:,} / {few:,}", own[-1] / own[0], 1.2)
+            for source, own in per_image.items()
+        ]
+    )
 
 
 def read(root: Path, reports: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from timing import show
+from timing import Bar, ratio, show, show_bars
 
 from data_modules.images.preparation import Preparation
 from data_modules.phantoms import write_chest_phantoms
@@ -53,6 +53,7 @@ def main() -> None:
                 assert np.allclose(found, expected, atol=1e-5), name
     print(f"{len(files)} files")
     show(times, "plain loop")
+    show_bars([Bar("infer / plain loop", ratio(times, "infer", "plain loop"), 1.0)])
 
 
 def plain(trained: TrainedStudent, files: list[Path]) -> np.ndarray:

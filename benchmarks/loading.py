@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 import torchxrayvision as xrv
 from PIL import Image
-from timing import measure, show
+from timing import Bar, measure, ratio, show, show_bars
 from torch.utils.data import DataLoader
 from torchvision.transforms import Compose
 
@@ -76,7 +76,8 @@ def run(root: Path, size: int, repeats: int) -> None:
         "prepared, read": lambda: [read(i) for _ in range(ROUNDS) for i in range(len(train))],
         "prepared, sample": lambda: [dataset[(0, i)] for _ in range(ROUNDS) for i in range(len(train))],
     }
-    show(per_image(single, len(train), repeats), "PIL")
+    times = per_image(single, len(train), repeats)
+    show(times, "PIL")
     loaders: dict[str, Callable[[], object]] = {
         "torchxrayvision, skimage": lambda: list(xrv_loader(root, size, "skimage")),
         "torchxrayvision, cv2": lambda: list(xrv_loader(root, size, "cv2")),
@@ -85,6 +86,8 @@ def run(root: Path, size: int, repeats: int) -> None:
     }
     print("\nDataLoader, without processes of its own")
     show(per_image(loaders, len(train), repeats), "torchxrayvision, skimage")
+    wanted = {"prepare": 0.35, "prepared, read": 1 / 200}
+    show_bars([Bar(f"{name} / PIL", ratio(times, name, "PIL"), limit) for name, limit in wanted.items()])
 
 
 def per_image(variants: Mapping[str, Callable[[], object]], num_images: int, repeats: int) -> dict[str, list[float]]:

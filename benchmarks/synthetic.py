@@ -34,6 +34,10 @@ class RandomImages:
     def __len__(self) -> int:
         return self.meta.num_images
 
+    def read(self, index: int) -> tuple[NDArray[np.float32], None]:
+        """Return one image, float32 (side, side) in [0, 1]; without regions, nobody asks for its placement."""
+        return self._pixels[index % len(self._pixels)].astype(np.float32) / np.float32(255), None
+
     def stored(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the pixels (n, side, side) of some rows."""
         return self._pixels[rows % len(self._pixels)]
@@ -63,13 +67,18 @@ class SyntheticDataModule(PrivilegedDataModule):
         batch_size: Samples a step.
         num_batches: Batches of an epoch.
         num_val_batches: Validation batches.
+        num_workers: Loader processes.
     """
 
     license: ClassVar[License] = "synthetic"
 
-    def __init__(self, side: int, batch_size: int, num_batches: int, num_val_batches: int) -> None:
+    def __init__(
+        self, side: int, batch_size: int, num_batches: int, num_val_batches: int, num_workers: int = 0
+    ) -> None:
         augmentation = Augmentation(shift=0.05, scale=0.1, rotate=10, contrast=0.1)
-        super().__init__(NAMES, image_size=side, batch_size=batch_size, augmentation=augmentation)
+        super().__init__(
+            NAMES, image_size=side, batch_size=batch_size, num_workers=num_workers, augmentation=augmentation
+        )
         self.num_batches, self.num_val_batches = num_batches, num_val_batches
 
     def read_splits(self) -> Mapping[str, Split]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from timing import optimizer_step
+from timing import Bar, optimizer_step, show_bars
 
 from data_modules.batch import Batch
 from data_modules.processes.processors import num_processors
@@ -31,15 +31,23 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15, help="steps of each kind (default: 15)")
     options = parser.parse_args()
     print(f"{num_processors()} processors, median of {options.repeats} steps")
+    ratios = {}
     for name, side, size in STUDENTS:
         step = training_step(name, side, size)
-        report(f"{name}, idle", step, options.repeats)
+        ratios[name, "idle"] = report(f"{name}, idle", step, options.repeats)
         with busy_machine():
-            report(f"{name}, busy", step, options.repeats)
+            ratios[name, "busy"] = report(f"{name}, busy", step, options.repeats)
+    smallest, largest = STUDENTS[0][0], STUDENTS[-1][0]
+    show_bars(
+        [
+            Bar(f"{smallest}, which runs on one thread: all threads / one, busy", ratios[smallest, "busy"], 1.0, True),
+            Bar(f"{largest}, which runs on all threads: all threads / one, idle", ratios[largest, "idle"], 1.0),
+        ]
+    )
 
 
-def report(name: str, step: Callable[[], None], repeats: int) -> None:
-    """Time a step with one thread and with all, in turn, and print both."""
+def report(name: str, step: Callable[[], None], repeats: int) -> float:
+    """Time a step with one thread and with all, in turn, print both, and return the ratio of all threads to one."""
     seconds: dict[int, list[float]] = {1: [], num_processors(): []}
     for _ in range(repeats + 1):
         for threads, values in seconds.items():
@@ -49,6 +57,7 @@ def report(name: str, step: Callable[[], None], repeats: int) -> None:
             values.append(time.perf_counter() - start)
     one, several = (1000 * statistics.median(values[1:]) for values in seconds.values())
     print(f"{name:28s} 1 thread {one:7.1f} ms   {num_processors()} threads {several:7.1f} ms   x {several / one:.2f}")
+    return several / one
 
 
 @contextmanager

@@ -4,7 +4,8 @@ import argparse
 import random
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,11 @@ def show(times: Mapping[str, list[float]], reference: str) -> None:
         )
 
 
+def ratio(times: Mapping[str, Sequence[float]], name: str, reference: str) -> float:
+    """Return the median of the ratios of two variants in the same round."""
+    return statistics.median(own / other for own, other in zip(times[name], times[reference], strict=True))
+
+
 def optimizer_step(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
     """Return a step of AdamW on a loss."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
@@ -63,3 +69,40 @@ def optimizer_step(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[],
         optimizer.step()
 
     return step
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A value that a benchmark is expected to reach.
+
+    Attributes:
+        name: What was measured.
+        value: What was found, or None if it was not measured here.
+        wanted: The limit.
+        is_least: Whether the limit is a least value rather than a largest one.
+    """
+
+    name: str
+    value: float | None
+    wanted: float
+    is_least: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """`met`, `not met`, or `not measured`."""
+        if self.value is None:
+            return "not measured"
+        is_met = self.value >= self.wanted if self.is_least else self.value <= self.wanted
+        return "met" if is_met else "not met"
+
+
+def show_bars(bars: Sequence[Bar]) -> None:
+    """Print a table of all bars: name, value, limit, and whether it was met."""
+    width = max(len(bar.name) for bar in bars)
+    print(f"\n{'bar':{width}s} {'value':>10s} {'wanted':>12s}")
+    for bar in bars:
+        value = "-" if bar.value is None else f"{bar.value:.5g}"
+        print(
+            f"{bar.name:{width}s} {value:>10s} {'>=' if bar.is_least else '<='} {bar.wanted:9.5g}  {bar.verdict}",
+            flush=True,
+        )

@@ -29,8 +29,10 @@ class PrivilegedDataModule(SplitDataModule):
 
     Args:
         label_names: Names of the K labels, in the order of the columns; they differ in more than case, spaces and underscores.
-        batch_size: Samples a step and device.
-        num_workers: Loader processes, but at most as many as this process may use processors; 0 loads in the training process.
+        batch_size: Samples a batch over all training processes: each of W processes takes batch_size / W of them, so that more
+            GPUs train the same student. Gradient accumulation multiplies it.
+        num_workers: Loader processes of each training process, but at most as many as it may use processors; 0 loads in the
+            training process.
         seed: Seed of order and augmentation; the command line sets it to the run's seed.
         mean: Mean grey value, in [0, 1], for normalisation.
         std: Standard deviation of grey values.
@@ -87,8 +89,26 @@ class PrivilegedDataModule(SplitDataModule):
         if stage == "fit":
             # Forget where an earlier fit resumed. Lightning restores the position of a checkpoint after this hook.
             self._start = _START
+            self.check_batch_size(self._rank()[1])
         cv2.setNumThreads(0)
         super().setup(stage)
+
+    def check_batch_size(self, world_size: int) -> None:
+        """Check that training processes can share a batch equally.
+
+        Args:
+            world_size: Number of training processes.
+
+        Raises:
+            ValueError: If they cannot.
+        """
+        if self.batch_size % world_size:
+            lower = self.batch_size // world_size * world_size
+            near = " or ".join(str(size) for size in (lower, lower + world_size) if size)
+            raise ValueError(
+                f"Expected data.batch_size to be a multiple of {world_size}, the number of training processes, which share each "
+                f"batch, but got {self.batch_size}. Set it to {near}, or change trainer.devices."
+            )
 
     def dataset(self, name: str, load_images: bool, load_privileged: bool) -> PrivilegedDataset:
         """Return one split as a data set; only the training split is augmented."""
@@ -109,12 +129,18 @@ class PrivilegedDataModule(SplitDataModule):
         dataset = self.dataset("train", self.load_images and not self.images_elsewhere, self.load_privileged)
         epoch, samples = self._start
         rank, world_size = self._rank()
-        sampler = EpochSampler(len(dataset), self.seed, True, epoch, samples, rank, world_size, self.batch_size)
+        own_batch = self._own_batch_size
+        sampler = EpochSampler(len(dataset), self.seed, True, epoch, samples, rank, world_size, own_batch)
         self._start_batch = self._num_batches(len(sampler)) - self._num_batches(sampler.num_left)
-        return self._loader(dataset, sampler)
+        return self._loader(dataset, sampler, own_batch)
+
+    @property
+    def _own_batch_size(self) -> int:
+        """Samples of a batch that this process takes; an evaluation may have more processes than a batch has samples."""
+        return max(1, self.batch_size // self._rank()[1])
 
     def _num_batches(self, num_samples: int) -> int:
-        return math.ceil(num_samples / self.batch_size)
+        return math.ceil(num_samples / self._own_batch_size)
 
     def count_resumed_batches(self) -> None:
         """Tell the trainer how many batches of a resumed epoch are done.
@@ -147,20 +173,21 @@ class PrivilegedDataModule(SplitDataModule):
         sampler: Sampler[Key] = EpochSampler(len(dataset), shuffle=False)
         if rows is not None:
             sampler = RowSampler(rows)
-        return self._loader(dataset, sampler)
+        # of the same samples on any number of processes: what is padded to the longest text of a batch stays the same
+        return self._loader(dataset, sampler, self.batch_size)
 
     def _evaluation(self, name: str, load_privileged: bool) -> DataLoader[Sample]:
         dataset = self.dataset(name, self.load_images, load_privileged)
         rank, world_size = self._rank()
         sampler = EpochSampler(len(dataset), shuffle=False, rank=rank, world_size=world_size)
-        return self._loader(dataset, sampler)
+        return self._loader(dataset, sampler, self._own_batch_size)
 
-    def _loader(self, dataset: PrivilegedDataset, sampler: Sampler[Key]) -> DataLoader[Sample]:
+    def _loader(self, dataset: PrivilegedDataset, sampler: Sampler[Key], batch_size: int) -> DataLoader[Sample]:
         # more would wait for each other, on a small machine or beside other runs of a study
         num_workers = min(self.num_workers, num_processors()) if self.num_workers else 0
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             sampler=sampler,
             num_workers=num_workers,
             collate_fn=collate,
@@ -187,7 +214,7 @@ class PrivilegedDataModule(SplitDataModule):
         start_epoch, start = self._start
         # in a resumed epoch, batches count from those that were derived from the samples
         before, first = (start, self._start_batch) if epoch == start_epoch else (0, 0)
-        return {"epoch": epoch, "samples": before + (batch - first) * self.batch_size * self.trainer.world_size}
+        return {"epoch": epoch, "samples": before + (batch - first) * self._own_batch_size * self.trainer.world_size}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue at a saved position; Lightning calls this before it builds the loaders."""

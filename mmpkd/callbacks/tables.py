@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
+from mmpkd.numerics.processes import all_gather
 from mmpkd.records import RunFolder
 from mmpkd.records.checkpoint import SafeCheckpointIO, sha256_of
 from mmpkd.records.tables import write_table
@@ -45,16 +46,6 @@ class Rows:
         # a padding sampler gives some samples to two processes
         unique: pd.DataFrame = pd.concat(parts, ignore_index=True).drop_duplicates(list(key))
         return unique.sort_values(list(key), kind="stable", ignore_index=True)
-
-
-def all_gather(value: Any) -> list[Any]:
-    """Return the value of every process, in the order of ranks."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return [value]
-    # pickled, because tables and dictionaries are not tensors
-    gathered: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(gathered, value)
-    return gathered
 
 
 def run_folder(trainer: Trainer) -> RunFolder:

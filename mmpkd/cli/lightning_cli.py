@@ -177,7 +177,11 @@ class MMPKDCLI(LightningCLI):
             "logger": run_loggers(self.run, self.folder, configured.logger),
             "enable_progress_bar": has_bar,
         }
-        return super().instantiate_trainer(**{**own, **kwargs})
+        trainer = super().instantiate_trainer(**{**own, **kwargs})
+        if self.subcommand == "fit":
+            # the data module asks again, but only when all processes run
+            self.datamodule.check_batch_size(trainer.world_size)
+        return trainer
 
 
 def _instantiate(kind: type[ClassificationModule], *args: Any, **options: Any) -> ClassificationModule:

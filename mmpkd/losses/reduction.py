@@ -6,12 +6,9 @@ result would be wrong whenever the parts hold different numbers of known labels 
 
 import torch
 from torch import Tensor
-from torch.distributed import all_gather, all_reduce, get_rank, get_world_size, is_available, is_initialized
+from torch.distributed import all_gather, all_reduce, get_rank, get_world_size
 
-
-def world_size() -> int:
-    """Return the number of processes that train together."""
-    return get_world_size() if is_available() and is_initialized() else 1
+from mmpkd.numerics.processes import world_size
 
 
 def masked_mean(total: Tensor, count: Tensor) -> Tensor:

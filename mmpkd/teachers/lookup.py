@@ -17,7 +17,7 @@ from mmpkd.students.output import ModelOutput
 from mmpkd.students.trained import check_student_input, student_labels
 from mmpkd.teachers.calibration import calibration_temperature
 from mmpkd.teachers.controls import TargetsControl
-from mmpkd.teachers.run_teachers import build_targets, stored_targets
+from mmpkd.teachers.run_teachers import shared_targets, stored_targets
 from mmpkd.teachers.source import TeacherSource
 from mmpkd.teachers.targets import TeacherTargets, cooled, empty_targets, load_targets
 from mmpkd.teachers.teacher import FrozenTeacher, load_teacher
@@ -274,7 +274,7 @@ def _stored(targets: TeacherTargets, datamodule: PrivilegedDataModule, control: 
 def _fit_temperature(teacher: FrozenTeacher, datamodule: PrivilegedDataModule, device: torch.device) -> float:
     split = datamodule.splits["val"]
     # on the validation split: an overfitted teacher looks calibrated on its training samples
-    targets = build_targets([teacher], datamodule.privileged_dataloader("val"), split, device)
+    targets = shared_targets([teacher], datamodule, "val", device)
     return calibration_temperature(targets.logits[0][targets.available], split.label[targets.available])
 
 

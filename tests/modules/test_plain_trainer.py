@@ -55,10 +55,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Path:
 
 def notebook(_: int, root: str, folder: str) -> None:
     torch.set_num_threads(1)
-    fit(Path(root), Path(folder), [RNGState(SEED), Watch(Path(folder))], devices=2, strategy="ddp_fork")
+    fit(Path(root), Path(folder), [RNGState(SEED), Watch(Path(folder))], 6, devices=2, strategy="ddp_fork")
 
 
-def fit(tiny_root: Path, folder: Path, callbacks: list[Callback], **options: Any) -> None:
+def fit(tiny_root: Path, folder: Path, callbacks: list[Callback], batch_size: int = 3, **options: Any) -> None:
     trainer = Trainer(
         max_epochs=1,
         accelerator="cpu",
@@ -72,7 +72,7 @@ def fit(tiny_root: Path, folder: Path, callbacks: list[Callback], **options: Any
         **options,
     )
     module = DistillationModule(tiny_student(options={"depth": 1, "embed_dim": 16, "num_heads": 2}))
-    trainer.fit(module, TinyDataModule(str(tiny_root), batch_size=3, num_train=NUM_TRAIN, num_eval=NUM_EVAL))
+    trainer.fit(module, TinyDataModule(str(tiny_root), batch_size=batch_size, num_train=NUM_TRAIN, num_eval=NUM_EVAL))
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from mmpkd.callbacks.tables import all_gather
 from mmpkd.numerics.generators import generator_state, seed_generators, set_generator_state
+from mmpkd.numerics.processes import all_gather
 
 logger = logging.getLogger("mmpkd")
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmpkd.attribution import AttributionMethod, LearnedMap
-from mmpkd.callbacks.tables import all_gather
+from mmpkd.numerics.processes import all_gather
 
 
 class MeanRoiSums:

@@ -9,8 +9,9 @@ from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmpkd.callbacks.tables import all_gather, run_folder, tested_checkpoint
+from mmpkd.callbacks.tables import run_folder, tested_checkpoint
 from mmpkd.metrics import HeatmapPairs, IoU, RoiMetric
+from mmpkd.numerics.processes import all_gather
 from mmpkd.records.map_file import MapFile, write_maps
 from mmpkd.records.roi_table import PAIR
 from mmpkd.records.unit import Unit

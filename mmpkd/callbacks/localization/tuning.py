@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from mmpkd.callbacks.tables import all_gather
+from mmpkd.numerics.processes import all_gather
 
 # key of the threshold over all findings
 POOLED = ""

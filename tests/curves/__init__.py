@@ -1,0 +1,1 @@
+"""Reference loss curves of each arm."""
