@@ -18,6 +18,7 @@ from mmpkd.attribution import (
     prefix_mass,
     record_attention,
 )
+from mmpkd.attribution.last_layer import attention_heads
 from mmpkd.attribution.recording.weights import HeadFusion, attention_call, call_weights
 from mmpkd.students import VisionTransformerStudent
 from tests.attribution.models import LAYOUTS, build, image_for, unfused_attention, whole_layers
@@ -179,6 +180,15 @@ def test_autocast_records_in_float32() -> None:
         torch.testing.assert_close(layer.sum(-1), torch.ones_like(layer[..., 0]))
         # the model itself is in bfloat16 and its peaked logits with it; the weights stay close on average
         assert (layer - reference).abs().mean() < 5e-3
+
+
+def test_heads_of_a_block_in_which_no_token_that_is_read_attends_are_refused() -> None:
+    """In CaiT's last block only the class token attends, and an average over patches reads none of that."""
+    model = timm.create_model(
+        "cait_xxs24_224", img_size=32, embed_dim=32, depth=1, num_heads=2, global_pool="avg"
+    ).eval()
+    with pytest.raises(RuntimeError, match="but only the class token does"):
+        attention_heads(model, torch.zeros(1, 3, 32, 32))
 
 
 def test_two_stages_of_cait_are_chained() -> None:

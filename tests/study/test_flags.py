@@ -1,6 +1,7 @@
 """Flags that people write are read once; a run is turned into flags once."""
 
 import shlex
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from mmpkd.study.execution.run import Run
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.flags import Flag, parse_flags
 from mmpkd.study.plan.plan_file import load_plan
+from mmpkd.study.plan.study_plan import check_name
 from tests.study.synthetic import write_study
 
 NAMES = st.sampled_from(["config", "data", "data.batch_size", "seed_everything", "trainer.callbacks+", "x"])
@@ -109,3 +111,26 @@ def test_figures_are_those_of_the_first_seed_and_change_no_fingerprint(tmp_path:
     alone = {run.name: run for run in plan_runs(plan, tmp_path / "out", (3,), ())}["baseline (seed 3)"]
     assert "--run.figures" not in flags_of(alone)
     assert run_fingerprint(alone) == run_fingerprint(runs["baseline (seed 3)"])
+
+
+def test_options_of_a_student_go_to_students_and_those_of_an_encoder_to_teachers(tmp_path: Path) -> None:
+    plan = load_plan(write_study(tmp_path))
+    added = ["--model.student.model_name=a", "--model.encoder.width=8", "--data.batch_size=4"]
+    found = {run.arm.role: [flag.name for flag in run.overrides] for run in plan_runs(plan, tmp_path, (0,), added)}
+    assert found["teacher"] == ["model.encoder.width", "data.batch_size"]
+    assert found["student"] == ["model.student.model_name", "data.batch_size"]
+
+
+def test_an_option_that_no_arm_has_is_refused(tmp_path: Path) -> None:
+    plan = load_plan(write_study(tmp_path))
+    students = replace(plan, arms=tuple(replace(arm, teacher=None) for arm in plan.students))
+    with pytest.raises(
+        StudyError, match=r"^Expected flags of student arms but got --model.encoder.width=8: .* no teacher\."
+    ):
+        plan_runs(students, tmp_path, (0,), ["--model.encoder.width=8"])
+
+
+@pytest.mark.parametrize("name", ["report", "slurm", "shared_images", "lock"])
+def test_an_arm_is_not_called_like_what_a_study_writes(name: str) -> None:
+    with pytest.raises(StudyError, match=f"but got '{name}'"):
+        check_name(name)

@@ -242,9 +242,12 @@ def test_the_gallery_names_no_credentialed_image(tmp_path: Path, license_name: s
         assert state is not None
         assert state.test is not None
         run.record.update(test=replace(state.test, license=license_name))
-    page = write_report(plan, tmp_path / "out", plan.seeds, finished, ())[1].read_text()
+    sentence, path = write_report(plan, tmp_path / "out", plan.seeds, finished, ())
+    page = path.read_text()
     assert ("s001" in page) is shown
     assert ("Image 2" in page) is not shown
+    assert ("images of patients under a data use agreement" in page) is not shown
+    assert ("On phantoms: " in sentence) is shown
 
 
 def test_equal_runs_give_equal_files(tmp_path: Path) -> None:

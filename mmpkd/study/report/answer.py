@@ -38,8 +38,7 @@ def answer_lines(found: Compared) -> tuple[str, ...]:
             _may_collapse(found),
         ],
     )
-    joined = (" ".join(part for part in parts if part) for parts in lines)
-    return tuple(line for line in joined if line)
+    return tuple(line for parts in lines if (line := " ".join(filter(None, parts))))
 
 
 def _claim(found: Compared) -> str:
@@ -105,7 +104,8 @@ def _levels(found: Compared) -> str:
 def _collapsed(found: Compared) -> str:
     """Return how many runs of each arm do not localize, and the test of whether the arms differ in that."""
     declared, collapse = found.declared, found.collapse
-    if not collapse.happened:
+    # of one pair of runs, the sentence about the best baseline map says all
+    if not collapse.happened or found.num_seeds == 1:
         return ""
     arms = (declared.arm, collapse.arm), (declared.reference, collapse.reference)
     counts = " and ".join(f"{sum(own)} of {len(own)} runs of {name}" for name, own in arms)
@@ -150,8 +150,9 @@ def _by_finding(findings: ByFinding) -> str:
 
 def _other_averages(found: Compared) -> str:
     """Say which other averages have the opposite sign."""
-    own = found.effect.estimate
-    others = [other for other in found.described if other.effect.estimate * own < 0]
+    own = round(found.effect.estimate, 3)
+    # of the digits that are shown: two zeros do not disagree
+    others = [other for other in found.described if round(other.effect.estimate, 3) * own < 0]
     said = [f"the {AVERAGE_NAMES[other.average]} ({other.effect.estimate:+.3f})" for other in others]
     have = "has" if len(said) == 1 else "have"
     return f"{capital(' and '.join(said))} {have} the opposite sign." if said else ""

@@ -17,7 +17,7 @@ from mmpkd.study.report.comparisons import Entry, UnansweredRow
 from mmpkd.study.report.explorer.explorer import Explorer
 from mmpkd.study.report.figures import with_own_ids
 from mmpkd.study.report.files import FileLink
-from mmpkd.study.report.names import measure_name
+from mmpkd.study.report.names import AVERAGE_NAMES, measure_name
 from mmpkd.study.report.provenance import Circumstances, Provenance
 from mmpkd.study.report.sections.section import Section
 
@@ -63,6 +63,11 @@ class Page:
     explorers: tuple[Explorer, ...]
 
     @property
+    def num_patient_images(self) -> int:
+        """How many images of patients under a data use agreement the page shows."""
+        return sum(len(own.gallery) for own in self.sections if own.is_credentialed)
+
+    @property
     def sentence(self) -> str:
         """The answer as one paragraph."""
         return " ".join(self.answer)
@@ -76,6 +81,7 @@ def render(page: Page) -> str:
         plan=page.plan,
         external=[own.name for own in page.plan.external],
         measure=measure_name(page.plan.measure),
+        average=AVERAGE_NAMES[page.plan.endpoint.average],
         not_declared=NOT_DECLARED,
         single_seed=SINGLE_SEED,
         minimum_detectable_effect=minimum_detectable_effect,

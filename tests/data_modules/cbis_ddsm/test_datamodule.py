@@ -10,6 +10,7 @@ from data_modules.cbis_ddsm import CBISDDSMDataModule
 from data_modules.cbis_ddsm.breast import PrepareBreast
 from data_modules.images.geometry import Resize
 from data_modules.images.image_file import ImageReadError
+from data_modules.images.prepare import prepare_images
 from tests.data.cbis_ddsm.data import Lesion, Pixels, example, write_images, write_tables
 
 LESIONS = example()
@@ -36,6 +37,20 @@ def test_a_batch_holds_image_label_descriptors_and_region(tmp_path: Path) -> Non
     assert batch["has_privileged"].all()
     assert batch["roi_sample"].tolist() == [0, 1, 2]
     assert batch["roi_label"].tolist() == [0, 0, 0]
+
+
+def test_a_teacher_of_the_table_takes_prepared_images_as_its_students_do(tmp_path: Path) -> None:
+    """One flag goes to all arms of a study; the teacher opens no images, and keeps the same samples."""
+    _write(tmp_path)
+    plain = CBISDDSMDataModule(tmp_path, image_size=32)
+    splits = plain.splits.values()
+    sample_id = np.concatenate([split.sample_id for split in splits])
+    files = [path for split in splits for path in split.image]
+    prepare_images(tmp_path / "prepared", plain.preparation, sample_id, files, num_workers=0)
+    teacher = CBISDDSMDataModule(tmp_path, image_size=32, prepared=tmp_path / "prepared", load_images=False)
+    assert {name: split.sample_id.tolist() for name, split in teacher.splits.items()} == {
+        name: split.sample_id.tolist() for name, split in plain.splits.items()
+    }
 
 
 @pytest.mark.parametrize("crop", [True, False])

@@ -137,7 +137,8 @@ def _figure(by_arm: dict[str, list[Curve]], monitors: Sequence[str]) -> Figure:
             label = arm if place == 0 else None
             upper.plot(curve.monitor.index, curve.monitor, style, color=color, linewidth=1.2, label=label)
             upper.plot(curve.best_epoch, curve.monitor.max(), "o", color=color, markersize=4)
-            lower.plot(curve.loss.index, curve.loss, style, color=color, linewidth=1.2)
+            # a single epoch is a dot
+            lower.plot(curve.loss.index, curve.loss, "o" if len(curve.loss) == 1 else style, color=color, linewidth=1.2)
     plain_axes(upper, "", ", ".join(monitors))
     plain_axes(lower, "epoch", "training loss")
     lower.xaxis.set_major_locator(MaxNLocator(8, integer=True))

@@ -49,6 +49,7 @@ class Section:
         gallery: Maps of the same images in all arms.
         data: Counts of each split.
         labels: Names of the findings.
+        is_credentialed: Whether the images are of patients under a data use agreement.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Section:
     gallery: tuple[Case, ...]
     data: pd.DataFrame
     labels: tuple[str, ...]
+    is_credentialed: bool
 
 
 def section(plan: StudyPlan, domain: Domain, tables: Sequence[RunTables], figures: Path) -> Section | None:
@@ -110,6 +112,7 @@ def section(plan: StudyPlan, domain: Domain, tables: Sequence[RunTables], figure
         gallery=gallery(students),
         data=_data(students[0]),
         labels=_labels(students),
+        is_credentialed=any(table.test.license == "credentialed" for table in students),
     )
 
 

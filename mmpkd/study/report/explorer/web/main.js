@@ -163,7 +163,7 @@
     const isCredentialed = !["open", "synthetic"].includes(meta.license);
     const names = { identifiers: "their identifiers", hashes: "keyed hashes of their identifiers", numbers: "no identifiers" }[meta.names];
     $("banner").hidden = !isCredentialed;
-    $("banner").textContent = `This page holds ${count(meta.samples.length)} images of patients under a data use agreement, with ${names}, regions, labels and predictions. Keep it only where the data may be kept, and share it only with people who have signed the agreement.`;
+    $("banner").textContent = `This page holds ${count(meta.samples.length)} images of patients under a data use agreement, with regions, labels, predictions and ${names}. Keep it only where the data may be kept, and share it only with people who have signed the agreement.`;
     $("left-out").hidden = !meta.left_out.length;
     $("left-out").textContent = meta.left_out.join(" ");
     document.querySelectorAll(".panels figure canvas").forEach((canvas) => (canvas.style.aspectRatio = `${study.W} / ${study.H}`));
