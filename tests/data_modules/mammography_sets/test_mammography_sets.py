@@ -155,7 +155,7 @@ def test_contours_of_inbreast_are_complete_or_refused(tmp_path: Path) -> None:
             list(read_contours(path))
     for content in (b"", b"<plist><dict></plist>", path.read_bytes().replace(b"ROIs", b"Rest")):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="Restore it, or leave it out"):
+        with pytest.raises(ValueError, match="Restore the file"):
             list(read_contours(path))
 
 

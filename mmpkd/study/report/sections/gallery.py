@@ -38,7 +38,7 @@ class Outline:
     """The outline of a region in an image.
 
     Attributes:
-        finding: Finding of the region.
+        finding: Finding of the region, marked where its label is absent.
         color: CSS colour of the outline.
     """
 
@@ -82,10 +82,13 @@ def _outlines(table: RunTables, name: str) -> Iterator[Outline]:
     if rois is None:
         return
     # if the identifier has characters that a file name cannot have, nothing matches and there is no legend
-    findings = set(rois.loc[rois["sample_id"] == Path(name).stem, "finding"])
-    for position, finding in enumerate(label for label in table.test.label_names if label in findings):
+    own = rois[rois["sample_id"] == Path(name).stem]
+    target = dict(zip(own["finding"], own["target"], strict=True))
+    for position, finding in enumerate(label for label in table.test.label_names if label in target):
         red, green, blue = CONTOUR_COLORS[position % len(CONTOUR_COLORS)]
-        yield Outline(finding, f"rgb({red} {green} {blue})")
+        # a lesion can have a region though its label is absent, as a benign mass where the label is "malignant"
+        title = f"{finding} (absent)" if target[finding] == 0 else finding
+        yield Outline(title, f"rgb({red} {green} {blue})")
 
 
 def _maps(runs: Sequence[Run], name: str) -> tuple[ArmMap, ...]:

@@ -40,11 +40,13 @@ const makeRegion = (study, scores, model, selection, painting) => {
     const whose = study.method(view.method).is_of_finding ? " of the finding" : "";
     return [element("b", { textContent: panel.name }), ` ${word(view.method)}${whose}${seed}, ${rangeOf(panel, i)}`];
   };
+  /* a lesion can have a region though its label is absent, as a benign mass where the label is "malignant" */
+  const isAbsent = (image, r) => study.label[image * meta.findings.length + study.finding[r]] === 0;
   const legend = (i) =>
     study.regionsOf[model.unit().imageOf(i)].map((r) => {
       const swatch = element("i", { className: "swatch" });
       swatch.style.background = painting.colorOf(study.finding[r]);
-      return element("span", {}, swatch, meta.findings[study.finding[r]]);
+      return element("span", {}, swatch, `${meta.findings[study.finding[r]]}${isAbsent(model.unit().imageOf(i), r) ? " (absent)" : ""}`);
     });
 
   const showCaptions = (i) => {
@@ -84,7 +86,7 @@ const makeRegion = (study, scores, model, selection, painting) => {
       row([`Pointing game${several}`, number(p), number(q), change(q - p), number(point)]),
       row([`Recorded IoU, top ${percent(model.unit().top_area)}`, number(was[0]), number(was[1]), change(was[1] - was[0]), ""], "faint"),
       row(["Probability", number(model.probability(reference, i)), number(model.probability(arm, i)), signed(model.probability(arm, i) - model.probability(reference, i)), ""], "faint"),
-      row(["Recognised", known(reference), known(arm), "", ""], "faint"),
+      row(["Predicted correctly", known(reference), known(arm), "", ""], "faint"),
     ];
     if (several) rows.splice(1, 0, row(["IoU of the maps shown", number(ofSeed(reference, i)), number(ofSeed(arm, i)), change(ofSeed(arm, i) - ofSeed(reference, i)), ""]));
     if (model.unit().ceiling) rows.push(row(["Best IoU of whole patches", number(model.unit().ceiling[i]), number(model.unit().ceiling[i]), "", ""], "faint"));
