@@ -181,6 +181,9 @@ def test_outlines_have_the_colours_of_the_labels_and_maps_are_small(tables: list
     case = gallery(students)[0]
     assert [outline.finding for outline in case.outlines] == list(FINDINGS)
     assert case.outlines[0].color == "rgb(86 180 233)"
+    assert students[0].rois is not None
+    benign = replace(students[0], rois=students[0].rois.assign(target=0.0))
+    assert gallery([benign])[0].outlines[0].finding == f"{FINDINGS[0]} (absent)"
     assert [(own.arm, own.width, own.height) for own in case.maps] == [("baseline", 384, 384), ("distilled", 384, 384)]
     png = students[0].run.record.maps("test") / "s000.png"
     assert len(case.maps[0].source) < png.stat().st_size
