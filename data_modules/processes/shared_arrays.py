@@ -53,7 +53,7 @@ class SharedArrays:
 
 @dataclass(frozen=True)
 class _State:
-    """What a new process gets of an object: all but its arrays, their bytes, and the memory that holds them."""
+    """The parts of an object that a new process gets: all but its arrays, their bytes, and the memory that holds them."""
 
     rest: bytes
     num_bytes: list[int]

@@ -88,17 +88,23 @@ def attention_heads(student: nn.Module, image: Tensor) -> Tensor:
             f"Expected one attention over all tokens in the last block of {architecture(model)} but got {len(last)} of shape "
             f"{heads[0].shape[1:]}. Use LastLayerAttention."
         )
-    # tokens that are no queries of this block attend to nothing in it, so the others share their weight
-    start = torch.zeros_like(recorded.start)
-    start[:, :num_queries] = recorded.start[:, :num_queries]
-    if not (start.sum(1) > 0).all():
-        raise RuntimeError(
-            f"Expected tokens that the classifier of {architecture(model)} reads to attend in the last block but only the class "
-            "token does. Use LastLayerAttention."
-        )
-    start /= start.sum(1, keepdim=True)
+    start = _start_of_queries(recorded.start, num_queries, architecture(model))
     relevance = torch.stack([head.weighted_sum(start) for head in heads], dim=1)  # (B, H, N)
     return relevance[..., layout.num_prefix_tokens :].reshape(*relevance.shape[:2], *layout.grid)
+
+
+def _start_of_queries(start: Tensor, num_queries: int, name: str) -> Tensor:
+    """Return how much the classifier reads each query of the last block, (B, N), adding up to 1 for each image."""
+    # tokens that are no queries of this block attend to nothing in it, so the others share their weight
+    kept = torch.zeros_like(start)
+    kept[:, :num_queries] = start[:, :num_queries]
+    total = kept.sum(1, keepdim=True)
+    if not (total > 0).all():
+        raise RuntimeError(
+            f"Expected tokens that the classifier of {name} reads to attend in the last block but only the class token does. Use "
+            "LastLayerAttention."
+        )
+    return kept / total
 
 
 def _heads(call: AttentionCall | Tensor) -> list[BlockAttention]:

@@ -60,6 +60,15 @@ def test_equivalence_needs_five_seeds(num: int, claim: str) -> None:
     assert compared(BETTER[:num], question(margin=0.5)).verdict == claim
 
 
+def test_a_claim_of_several_questions_is_made_after_correction() -> None:
+    equal = compared(FIVE, question(margin=0.5))
+    assert equal.verdict == "equivalent"
+    assert replace(equal, adjusted_equivalence=0.2).verdict == "not shown"
+    better = compared(BETTER)
+    assert replace(better, adjusted=0.2).verdict == "not shown"
+    assert replace(better, adjusted=0.01).verdict == "higher"
+
+
 def test_the_estimand_is_named_and_the_others_are_described() -> None:
     """Patients of three findings count once each, and lose; regions count by their number, and findings alike."""
     by_finding = {"Edema": 0.05, "Mass": 0.05, "Nodule": -0.4}

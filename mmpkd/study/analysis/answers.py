@@ -112,7 +112,7 @@ def corrected(
 
 def _tested(declared: Comparison, found: Compared | Unanswered, adjusted: float, equivalence: float) -> Tested:
     if isinstance(found, Compared):
-        found = replace(found, adjusted=adjusted)
+        found = replace(found, adjusted=adjusted, adjusted_equivalence=equivalence)
     return Tested(declared, found, adjusted, equivalence)
 
 

@@ -46,6 +46,7 @@ class Compared:
         levels: Mean scores of both arms and of the best baseline map, over the regions that are defined in both arms.
         unlike: Differences between the trainings of the arms that are not part of the question.
         adjusted: p-value after correction for the other declared questions, or None if there are no others.
+        adjusted_equivalence: The same of the test of equivalence.
     """
 
     declared: Comparison
@@ -63,6 +64,7 @@ class Compared:
     levels: Levels
     unlike: tuple[Unlike, ...]
     adjusted: float | None = None
+    adjusted_equivalence: float | None = None
 
     @property
     def num_seeds(self) -> int:
@@ -115,8 +117,9 @@ class Compared:
             return "no claim"
         # without a limit there is a level; `or` only tells the type checker
         found = verdict(self.effect, self.margin, self.count.level or ALPHA)
-        is_open = self.adjusted is None or self.adjusted < (self.count.level or ALPHA)
-        return found if is_open or found == "equivalent" else "not shown"
+        corrected = self.adjusted_equivalence if found == "equivalent" else self.adjusted
+        is_open = corrected is None or corrected < (self.count.level or ALPHA)
+        return found if is_open else "not shown"
 
 
 def compare(

@@ -38,7 +38,8 @@ def answer_lines(found: Compared) -> tuple[str, ...]:
             _may_collapse(found),
         ],
     )
-    return tuple(line for parts in lines if (line := " ".join(filter(None, parts))))
+    joined = [" ".join(filter(None, parts)) for parts in lines]
+    return tuple(line for line in joined if line)
 
 
 def _claim(found: Compared) -> str:

@@ -14,6 +14,7 @@ from mmpkd.study.analysis.difference import Difference
 from mmpkd.study.analysis.run_tables import RunTables
 from mmpkd.study.plan.questions import Comparison
 from mmpkd.study.plan.study_plan import StudyPlan
+from mmpkd.study.report.answer import answer_lines
 from mmpkd.study.report.figures import as_svg, forest_plot, inline
 from mmpkd.study.report.headline import no_answer
 from mmpkd.study.report.names import AVERAGE_NAMES, BEYOND_NAMES, INSTRUMENT, INTERVAL_NAMES, measure_name
@@ -84,6 +85,7 @@ class Entry:
         found: Result of the comparison.
         heading: Heading of the section.
         is_declared: Whether the study declares it, as primary endpoint or in the family.
+        answer: Its answer in several lines if it is a member of the family; the endpoint is answered at the top of the page.
         measure: The measure in words.
         interval: How the interval was computed, in words.
         forest: The figure, as an SVG element.
@@ -95,6 +97,7 @@ class Entry:
     found: Compared
     heading: str
     is_declared: bool
+    answer: tuple[str, ...]
     measure: str
     interval: str
     forest: str
@@ -154,6 +157,7 @@ def entry(shown: Shown, figures: Path) -> Entry:
         found=found,
         heading=f"{_KINDS[shown.kind]}{where}: {label}",
         is_declared=shown.kind != "exploratory",
+        answer=answer_lines(found) if shown.kind == "family" else (),
         measure=measure_name(found.declared.measure),
         interval=INTERVAL_NAMES[found.overall.interval.method],
         forest=inline(svg),
