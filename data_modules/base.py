@@ -129,6 +129,11 @@ class PrivilegedDataModule(SplitDataModule):
         dataset = self.dataset("train", self.load_images and not self.images_elsewhere, self.load_privileged)
         epoch, samples = self._start
         rank, world_size = self._rank()
+        if world_size > 1 and len(dataset) < self.batch_size:
+            raise ValueError(
+                f"Expected at least a batch of {self.batch_size} training samples for {world_size} processes but got "
+                f"{len(dataset)}. Choose a smaller data.batch_size, or one process."
+            )
         own_batch = self._own_batch_size
         sampler = EpochSampler(len(dataset), self.seed, True, epoch, samples, rank, world_size, own_batch)
         self._start_batch = self._num_batches(len(sampler)) - self._num_batches(sampler.num_left)

@@ -13,7 +13,7 @@ from torch._utils import ExceptionWrapper
 
 from data_modules.images.image_file import ImageReadError
 from data_modules.images.prepare import verify_images
-from mmpkd.cli.error_lines import place_in_users_code, run_with_error_line, take_debug, user_error
+from mmpkd.cli.error_lines import place_in_users_code, reason_of, run_with_error_line, take_debug, user_error
 from mmpkd.losses import schedules
 from mmpkd.losses.schedules import Schedule
 from mmpkd.study.plan.errors import StudyError
@@ -150,3 +150,11 @@ def test_debug_shows_every_traceback(capsys: pytest.CaptureFixture[str]) -> None
 )
 def test_debug_is_taken_from_the_arguments_of_the_command(given: list[str], left: list[str], is_debug: bool) -> None:
     assert take_debug(given) == (left, is_debug)
+
+
+def test_the_reason_of_an_error_in_a_loader_process_is_its_own() -> None:
+    trace = 'Original Traceback (most recent call last):\n  File "a.py", line 1\n'
+    text = f"Caught ValueError in DataLoader worker process 0.\n{trace}"
+    assert reason_of(ValueError(f"{text}ValueError: the real reason\n")) == "ValueError: the real reason"
+    several = RuntimeError("Error(s) in loading state_dict for Linear:\n\tMissing key: weight")
+    assert reason_of(several) == "RuntimeError: Error(s) in loading state_dict for Linear: Missing key: weight"

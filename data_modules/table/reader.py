@@ -162,7 +162,7 @@ class TableReader:
         rows = samples.iloc[positions]
         report = None
         table = self.privileged.table(rows, vocabulary, self.path.name)
-        has = np.zeros(len(rows), dtype=np.bool_) if table is None else table.has_value
+        has = np.ones(len(rows), dtype=np.bool_) if table is None else table.has_value
         if self.privileged.text is not None:
             report = [" ".join(text.split()) for text in texts(rows[self.privileged.text]).tolist()]
             has = np.array([bool(text) for text in report], dtype=np.bool_)

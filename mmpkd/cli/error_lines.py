@@ -24,6 +24,8 @@ _KINDS = {
     "mmpkd.study.plan.errors.StudyError",
     "yaml.error.YAMLError",
 }
+# characters of a reason: some libraries put whole configurations into a message
+_LONGEST = 500
 _MISCONFIGURED = "lightning.fabric.utilities.exceptions.MisconfigurationException"
 
 
@@ -88,8 +90,9 @@ def user_error(error: Exception) -> str | None:
 
 def reason_of(error: Exception) -> str:
     """Return an error in one line, also if the user cannot fix it."""
-    first = str(_cause(error)).strip().partition("\n")[0]
-    return user_error(error) or f"{type(error).__name__}: {first}"
+    cause = _cause(error)
+    line = " ".join(_message(cause).split())[:_LONGEST]
+    return user_error(error) or f"{type(cause).__name__}: {line}"
 
 
 def place_in_users_code(error: BaseException) -> str | None:

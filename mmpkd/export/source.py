@@ -1,6 +1,8 @@
 """The student to export, with the records of its run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import yaml
 from mmpkd.records import RunFolder, RunState
 from mmpkd.records.checkpoint import checkpoint_of, sha256_of
 from mmpkd.students import TrainedStudent, load_trained_student
+
+_STRICTEST_FIRST = ("credentialed", "open", "synthetic")
 
 
 @dataclass(frozen=True)
@@ -29,18 +33,18 @@ class ExportSource:
 
     @property
     def data_license(self) -> str:
-        """Licence of the training data, from a test or of phantoms; otherwise `credentialed`, to be on the safe side."""
+        """The strictest licence that is known of the data, or `credentialed` if none is.
+
+        A student can be tested on other data than those that it was trained on.
+        """
         tested = None if self.state is None else self.state.test
-        if tested is not None:
-            return tested.license
-        is_phantom = self.data_class.startswith("data_modules.phantoms.")
-        return "synthetic" if is_phantom else "credentialed"
+        known = [training_license(self.config), None if tested is None else tested.license]
+        return min(filter(None, known), key=_STRICTEST_FIRST.index, default="credentialed")
 
     @property
     def data_class(self) -> str:
         """Import path of the data module, or "" if it is unknown."""
-        data = self.config.get("data")
-        return str(data.get("class_path", "")) if isinstance(data, dict) else ""
+        return _data_class(self.config)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -48,6 +52,24 @@ class ExportSource:
         if self.folder is None or self.state is None or not self.folder.config.is_file():
             return {}
         return dict(yaml.safe_load(self.folder.config.read_text(encoding="utf-8")))
+
+
+def training_license(config: Mapping[str, Any]) -> str | None:
+    """Return the licence of the data of a training, or None for a data module of the user's own, which is not imported.
+
+    Args:
+        config: Configuration of the training.
+    """
+    module, _, name = _data_class(config).rpartition(".")
+    if module.split(".")[0] != "data_modules":
+        return None
+    stated = config["data"].get("init_args", {}).get("data_license")
+    return str(stated or getattr(import_module(module), name).license)
+
+
+def _data_class(config: Mapping[str, Any]) -> str:
+    data = config.get("data")
+    return str(data.get("class_path", "")) if isinstance(data, dict) else ""
 
 
 def open_source(path: Path) -> ExportSource:

@@ -64,7 +64,7 @@ def infer_images(options: argparse.Namespace) -> int:
     said = f"{options.out}: predictions for {len(files) - num_unread} of {len(files)} files"
     num_incomplete = len(errors) - num_unread
     said += f"; {num_incomplete} of these without all DICOM objects" if num_incomplete else ""
-    said += f"; {num_unread} could not be read" if num_unread else ""
+    said += f"; {num_unread} could not be predicted" if num_unread else ""
     sys.stdout.write(f"{said}.\n")
     return 1 if errors else 0
 
@@ -93,7 +93,11 @@ def _is_done(file: Named, table: "PredictionTable", outputs: Sequence[Output]) -
 
 
 def _written(found: FilePrediction, outputs: Sequence[Output]) -> FilePrediction:
-    """Write all outputs about a file, and return its prediction, with the reason if an output could not be written."""
+    """Write all outputs about a file, and return its prediction, with the reason if something is missing."""
+    if found.probability is not None and not bool(found.probability.isfinite().all()):
+        return replace(
+            found, error=f"Expected finite probabilities for '{found.file.path}' but the student gives others."
+        )
     for output in outputs:
         try:
             output.write(found)

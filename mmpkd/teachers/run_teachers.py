@@ -96,7 +96,8 @@ def _outputs(
                 outputs.append(teacher(privileged))
         logits = torch.stack([output.logits for output in outputs]).cpu().numpy()
         features = torch.cat([output.features for output in outputs], dim=1).cpu().half().numpy()
-        found.append(_BatchOutputs(logits, features, batch["has_privileged"].numpy()))
+        # copied: an array from a loader process keeps its shared memory, and a file descriptor, open
+        found.append(_BatchOutputs(logits, features, batch["has_privileged"].numpy().copy()))
     return found
 
 
@@ -164,6 +165,8 @@ def stored_targets(
     # asked in all processes, as one may see the folder that another has just written
     if not all(all_gather(folder.is_dir())):
         targets = training_targets([teacher], datamodule, device)
+        # in all processes, which would otherwise wait for one that has failed
+        targets.check_finite(folder)
         if rank() == 0:
             targets.save(folder)
         return targets

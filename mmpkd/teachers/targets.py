@@ -113,13 +113,24 @@ class TeacherTargets:
             None if self.row_hash is None else self.row_hash[rows],
         )
 
+    def check_finite(self, folder: Path) -> None:
+        """Check the outputs of samples that have a teacher.
+
+        Args:
+            folder: Folder of the targets, for the message.
+
+        Raises:
+            ValueError: If a logit or feature is not finite in its data type.
+        """
+        _check_finite(self.logits, self.features, self.available, folder)
+
     def save(self, folder: Path) -> None:
         """Write the folder in one step: it is complete or not there.
 
         Raises:
             ValueError: If a logit or feature of an available sample is not finite in its data type.
         """
-        _check_finite(self.logits, self.features, self.available, folder)
+        self.check_finite(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
         temporary.mkdir()

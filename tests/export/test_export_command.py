@@ -1,6 +1,7 @@
 """`mmpkd export`: the folder, its card, and what reads it."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from mmpkd.commands.main import main as mmpkd
 from mmpkd.export import open_source
 from mmpkd.export.push import check_push
 from mmpkd.export.scores import auroc_by_label, localization, temperature
+from mmpkd.export.source import training_license
 from mmpkd.records import RunFolder
 from mmpkd.records.checkpoint import sha256_of
 from mmpkd.records.tables import read_table
@@ -248,3 +250,32 @@ def test_credentialed_data_are_pushed_only_if_the_user_says_that_it_is_allowed()
         check_push("user/name", "credentialed", agreement_allows_it=False)
     check_push("user/name", "credentialed", agreement_allows_it=True)
     check_push("user/name", "open", agreement_allows_it=False)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"class_path": "data_modules.phantoms.ChestPhantomDataModule"}, "synthetic"),
+        ({"class_path": "data_modules.mimic_cxr.MIMICCXRDataModule", "init_args": {}}, "credentialed"),
+        ({"class_path": "data_modules.table.TableDataModule", "init_args": {"data_license": "open"}}, "open"),
+        ({"class_path": "my_data.Mine"}, None),
+        ("my_data.yaml", None),
+    ],
+)
+def test_the_licence_is_that_of_the_training(data: object, expected: str | None) -> None:
+    assert training_license({"data": data}) == expected
+
+
+def test_a_test_on_open_data_does_not_open_a_student_of_credentialed_data(
+    monkeypatch: pytest.MonkeyPatch, run: Path
+) -> None:
+    source = open_source(run)
+    assert source.data_license == "synthetic"
+    monkeypatch.setattr("mmpkd.export.source.training_license", lambda _: "credentialed")
+    assert source.data_license == "credentialed"
+
+
+def test_tables_of_the_card_are_whole_and_an_export_can_be_read_by_others(exported: Path) -> None:
+    card = (exported / "README.md").read_text()
+    assert re.findall(r"^\|.*\|\n\n(?=\|)", card, re.MULTILINE) == []
+    assert exported.joinpath("model.safetensors").stat().st_mode == exported.joinpath("config.json").stat().st_mode

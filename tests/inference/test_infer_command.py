@@ -68,7 +68,7 @@ def test_any_folder_is_searched_by_content_and_bad_files_are_listed_and_skipped(
     (images / "notes.txt").write_text("no image")
     out = tmp_path / "out"
     assert mmpkd(["infer", str(checkpoint), str(images), "--out", str(out)]) == 1
-    assert "predictions for 2 of 3 files; 1 could not be read" in capsys.readouterr().out
+    assert "predictions for 2 of 3 files; 1 could not be predicted" in capsys.readouterr().out
     assert "broken.png" in caplog.text
     frame = pd.read_parquet(out / "predictions.parquet").set_index("name")
     assert sorted(frame.index) == ["IM0", "below_no suffix", "broken"]

@@ -114,20 +114,33 @@ def test_figures_are_those_of_the_first_seed_and_change_no_fingerprint(tmp_path:
 
 
 def test_options_of_a_student_go_to_students_and_those_of_an_encoder_to_teachers(tmp_path: Path) -> None:
-    plan = load_plan(write_study(tmp_path))
-    added = ["--model.student.model_name=a", "--model.encoder.width=8", "--data.batch_size=4"]
-    found = {run.arm.role: [flag.name for flag in run.overrides] for run in plan_runs(plan, tmp_path, (0,), added)}
-    assert found["teacher"] == ["model.encoder.width", "data.batch_size"]
-    assert found["student"] == ["model.student.model_name", "data.batch_size"]
+    path = write_study(tmp_path)
+    path.write_text(f"{path.read_text()}\noverrides: [--model.student.compile=true]\n")
+    added = [
+        "--model.encoder=a.B",
+        "--data.batch_size=4",
+        "--model.objective.weight=1",
+        "--model.teacher.calibrate=true",
+    ]
+    added.append("--model.objective.init_args.loss.init_args.temperature=2")
+    runs = plan_runs(load_plan(path), tmp_path, (0,), added)
+    found = {run.arm.name: [flag.name for flag in run.overrides] for run in runs}
+    assert found["teacher"] == ["model.encoder", "data.batch_size"]
+    assert found["baseline"] == ["model.student.compile", "data.batch_size", "model.objective.weight"]
+    assert found["distilled"] == [*found["baseline"], "model.teacher.calibrate", "model.objective.loss.temperature"]
 
 
 def test_an_option_that_no_arm_has_is_refused(tmp_path: Path) -> None:
     plan = load_plan(write_study(tmp_path))
     students = replace(plan, arms=tuple(replace(arm, teacher=None) for arm in plan.students))
-    with pytest.raises(
-        StudyError, match=r"^Expected flags of student arms but got --model.encoder.width=8: .* no teacher\."
+    for flag, who in (
+        ("--model.encoder.width=8", "teachers"),
+        ("--model.teacher.calibrate=true", "distilled students"),
     ):
-        plan_runs(students, tmp_path, (0,), ["--model.encoder.width=8"])
+        with pytest.raises(
+            StudyError, match=f"^Expected flags that an arm of the study has but got {flag}, which is for {who}"
+        ):
+            plan_runs(students, tmp_path, (0,), [flag])
 
 
 @pytest.mark.parametrize("name", ["report", "slurm", "shared_images", "lock"])

@@ -36,7 +36,7 @@ def test_processes_end_with_the_status_of_their_command(tmp_path: Path) -> None:
     ("status", "reason"),
     [
         (1, r"^Expected a report but got none\. \(the process ended with status 1; its output is in "),
-        (-9, r"^the process ended with status -9; "),
+        (-9, r"^the process ended with status -9; .*; its last line is: Expected a report"),
     ],
 )
 def test_the_last_line_of_the_log_is_the_reason(

@@ -21,14 +21,16 @@ def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Seque
         plan: The study.
         out: Folder of the study.
         seeds: Seeds of the student arms.
-        overrides: Flags added to every run that has such an option, after those of the study and the arm: options of the
-            encoder to teachers, options of the student and of its objective to students, all others to both.
+        overrides: Flags added after those of the study and the arm. Like those of the study, options of the encoder go to
+            teachers, of the student and its objective to students, of the teacher and the losses to students that have a
+            teacher, and all others to every run.
 
     Raises:
         StudyError: If an override belongs to no flag, if no arm has such an option, or if the study sets it itself.
     """
     added = check_overrides(overrides)
-    _check_roles(added, plan)
+    for_all = parse_flags(plan.overrides)
+    _check_audience((*for_all, *added), plan)
     pairs = [(arm, plan.teacher_seed) for arm in plan.teachers]
     for seed in seeds:
         pairs += [(arm, seed) for arm in plan.students]
@@ -40,7 +42,7 @@ def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Seque
             _folder(out, arm.name, seed),
             group=plan.name,
             # later flags win: the command line over the arm, the arm over the study
-            overrides=(*parse_flags(plan.overrides), *parse_flags(arm.overrides), *_of_role(added, arm)),
+            overrides=(*_for(arm, for_all), *parse_flags(arm.overrides), *_for(arm, added)),
             teacher=_teacher(plan, arm, out, seed),
             reference=_reference(plan, arm, out, min(seeds)),
             has_figures=arm.role == "teacher" or seed == min(seeds),
@@ -61,18 +63,25 @@ def external_run(run: Run, external: External) -> Run:
     )
 
 
-def _check_roles(flags: Sequence[Flag], plan: StudyPlan) -> None:
-    roles = {arm.role for arm in plan.arms}
+def _check_audience(flags: Sequence[Flag], plan: StudyPlan) -> None:
     for flag in flags:
-        if flag.role is not None and flag.role not in roles:
+        if not any(_for(arm, [flag]) for arm in plan.arms):
             raise StudyError(
-                f"Expected flags of {' or '.join(sorted(roles))} arms but got {' '.join(flag.words)}: the study has no "
-                f"{flag.role}."
+                f"Expected flags that an arm of the study has but got {' '.join(flag.words)}, which is for {flag.audience}. "
+                "Remove it."
             )
 
 
-def _of_role(flags: Sequence[Flag], arm: Arm) -> tuple[Flag, ...]:
-    return tuple(flag for flag in flags if flag.role in (None, arm.role))
+def _for(arm: Arm, flags: Sequence[Flag]) -> tuple[Flag, ...]:
+    """Return the flags that an arm has."""
+    is_student = arm.role == "student"
+    has = {
+        "teachers": not is_student,
+        "students": is_student,
+        "distilled students": is_student and arm.teacher is not None,
+        "all": True,
+    }
+    return tuple(flag for flag in flags if has[flag.audience])
 
 
 def _folder(out: Path, arm: str, seed: int) -> Path:

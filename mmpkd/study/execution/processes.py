@@ -68,6 +68,7 @@ class LocalProcesses:
         """
         command.run.folder.mkdir(parents=True, exist_ok=True)
         log = command.run.record.log
+        written = log.stat().st_size if log.is_file() else 0
         verb, *flags = command.arguments()
         environment = self._slots.get()
         try:
@@ -86,18 +87,25 @@ class LocalProcesses:
         if status in (130, 143, -signal.SIGTERM):
             raise SystemExit(130 if status == 130 else 143)
         if status != 0:
-            raise ChildProcessError(_reason(status, log))
+            raise ChildProcessError(_reason(status, log, written))
 
 
-def _reason(status: int | None, log: Path) -> str:
-    """Return why a process ended: the signal that killed it, or the last line that it printed."""
+def _reason(status: int | None, log: Path, start: int) -> str:
+    """Return why a process ended, which the last line of what it printed says.
+
+    Args:
+        status: Exit status, or minus the signal that killed the process.
+        log: File with its output.
+        start: Size of that file before the process started.
+    """
     ended = f"the process ended with status {status}; its output is in {log}"
-    # a signal killed it, so its last line does not say why
-    if status is None or status < 0:
-        return ended
-    lines = log.read_text(errors="replace").split("\n")
+    lines = log.read_bytes()[start:].decode(errors="replace").split("\n") if log.is_file() else []
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return f"{last} ({ended})" if last else ended
+    # a process that was killed may have printed anything last, but another rank may have said why
+    is_killed = status is None or status < 0
+    if not last:
+        return ended
+    return f"{ended}; its last line is: {last}" if is_killed else f"{last} ({ended})"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Literal
 
 from mmpkd.study.plan.errors import StudyError
 
+Audience = Literal["teachers", "students", "distilled students", "all"]
 # flags that name the teacher of a student
 TEACHER = "model.teacher"
 # another value would take a run out of its folder, its seed or its lineage
@@ -48,11 +49,16 @@ class Flag:
         return Path(str(self.value)) if is_file else None
 
     @property
-    def role(self) -> Literal["teacher", "student"] | None:
-        """The role of the arms that have such an option, or None if all arms have it."""
-        if self.name.startswith("model.encoder."):
-            return "teacher"
-        return "student" if self.name.startswith(("model.student.", "model.objective.")) else None
+    def audience(self) -> Audience:
+        """The arms that have such an option."""
+        if self._is_below("model.encoder"):
+            return "teachers"
+        if self._is_below(TEACHER, "model.objective.loss", "model.objective.extra_losses"):
+            return "distilled students"
+        return "students" if self._is_below("model.student", "model.objective") else "all"
+
+    def _is_below(self, *names: str) -> bool:
+        return any(self.name == name or self.name.startswith(f"{name}.") for name in names)
 
     @property
     def is_of_data(self) -> bool:

@@ -165,9 +165,13 @@ def _at_equal_recognition(found: Compared) -> str:
     if found.verdict not in ("higher", "lower") or matched is None:
         return ""
     left = _with_interval(matched.effect, 1 - ALPHA)
+    interval = matched.effect.interval(1 - ALPHA)
+    # the verdict allows for what the adjustment leaves, the interval does not
+    is_clear = interval.low > 0 or interval.high < 0
+    rest = ", which an imperfect adjustment may leave" if is_clear else ""
     said: Mapping[Beyond, str] = {
         "beyond": f"At equal recognition (exploratory), the difference is {left}.",
-        "not shown": f"At equal recognition (exploratory), this difference is not shown: {left}.",
+        "not shown": f"At equal recognition (exploratory), this difference is not shown: {left}{rest}.",
     }
     return said.get(matched.verdict, "")
 
