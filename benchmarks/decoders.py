@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from loading import pil, radiograph
 from PIL import Image
-from timing import measure, show
+from timing import Bar, measure, ratio, show, show_bars
 from torchvision.io import ImageReadMode, decode_jpeg
 
 from data_modules.images.preparation import Preparation
@@ -67,8 +67,7 @@ def run(root: Path, files: list[Path], size: int, repeats: int) -> None:
     times = {name: [t / count.get(name, len(files)) for t in own] for name, own in measured}
     show(times, "PIL")
     show({name: times[name] for name in ("limit", "prepare")}, "limit")
-    ratio = np.median(np.array(times["prepare"]) / np.array(times["PIL"]))
-    print(f"prepare / PIL {ratio:.3f}, wanted {WANTED}: {'met' if ratio <= WANTED else 'NOT met'}")
+    show_bars([Bar("prepare / PIL", ratio(times, "prepare", "PIL"), WANTED)])
 
 
 def decoders() -> dict[str, Decoder]:

@@ -21,11 +21,14 @@ import cv2
 import numpy as np
 import torch
 from many_images import NUM_IMAGES, ManyImages, write
+from timing import Bar, show_bars
 
 from data_modules.images.prepared import PreparedImages
 from data_modules.images.transforms import Augmentation
 
 BATCH = 256
+# reading should not cost more than the disk itself
+WANTED = 0.5
 # images that slow variants read, of a larger file
 PART = 20_000
 
@@ -57,15 +60,18 @@ def run(root: Path, prepared: Path, rows: int, options: argparse.Namespace) -> N
     images = data.prepared_images("train")
     assert images is not None
     part = min(rows, PART)
+    bars = []
     for name, order in (("in order", np.arange(rows)), ("at random", np.random.default_rng(0).permutation(rows))):
-        show(name, "plain", prepared, rows, lambda order=order: plain(prepared, images, order))
-        show(name, "prepared", prepared, rows, lambda order=order: read(images, order))
+        disk = show(name, "plain", prepared, rows, lambda order=order: plain(prepared, images, order))
+        own = show(name, "prepared", prepared, rows, lambda order=order: read(images, order))
+        bars.append(Bar(f"prepared / plain reads of the disk, {name}", own / disk, WANTED, is_least=True))
         show(name, "memory map", prepared, part, lambda order=order: mapped(prepared, images, order[:part]))
     show("at random", f"loader, {options.workers} processes", prepared, part, lambda: serve(data, part))
+    show_bars(bars)
 
 
-def show(order: str, name: str, prepared: Path, count: int, read: Callable[[], object]) -> None:
-    """Measure one way to read, with the file out of memory, and print images per second."""
+def show(order: str, name: str, prepared: Path, count: int, read: Callable[[], object]) -> float:
+    """Measure one way to read, with the file out of memory, print images per second, and return them."""
     drop(prepared / "images.bin")
     cpu, start = cpu_seconds(), time.perf_counter()
     read()
@@ -73,6 +79,7 @@ def show(order: str, name: str, prepared: Path, count: int, read: Callable[[], o
     print(
         f"  {order:10s} {name:22s} {count / wall:9.0f} images/s   {1e6 * cpu / count:7.1f} us of CPU each", flush=True
     )
+    return count / wall
 
 
 def plain(prepared: Path, images: PreparedImages, order: np.ndarray) -> None:

@@ -86,7 +86,7 @@ def run(root: Path, size: int, repeats: int) -> None:
     }
     print("\nDataLoader, without processes of its own")
     show(per_image(loaders, len(train), repeats), "torchxrayvision, skimage")
-    wanted = {"prepare": 0.35, "prepared, read": 1 / 200}
+    wanted = {"prepare": 0.30, "prepared, read": 1 / 200}
     show_bars([Bar(f"{name} / PIL", ratio(times, name, "PIL"), limit) for name, limit in wanted.items()])
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from many_images import NUM_IMAGES, ManyImages, write
+from timing import Bar, show_bars
 
 FEW = 100
 WANTED = 30  # MB
@@ -37,13 +38,13 @@ def main() -> None:
         print(*private_megabytes(options.folder, options.rows, options.workers, options.methods[0]))
         return
     with tempfile.TemporaryDirectory() as folder:
-        print(
-            f"{'start':12s} {'MB per process':>16s} {'beyond imports':>16s}   wanted: {WANTED} MB at {options.rows} rows"
-        )
+        bars = []
+        print(f"{'start':12s} {'MB per process':>16s} {'beyond imports':>16s}")
         for method in options.methods:
             few, many = (measured(Path(folder) / method, rows, options.workers, method) for rows in (FEW, options.rows))
-            beyond = many - few
-            print(f"{method:12s} {many:16.1f} {beyond:16.1f}   {'met' if beyond <= WANTED else 'NOT met'}", flush=True)
+            print(f"{method:12s} {many:16.1f} {many - few:16.1f}", flush=True)
+            bars.append(Bar(f"MB beyond imports at {options.rows} rows, {method}", many - few, WANTED))
+        show_bars(bars)
 
 
 def measured(folder: Path, rows: int, workers: int, method: str) -> float:

@@ -1,6 +1,7 @@
 """Debian's Chromium, for tests of pages; they are skipped where there is none."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -88,6 +89,14 @@ def open_page(browser: "Browser", address: str) -> "tuple[Page, Heard]":
     page.on("request", note)
     page.goto(address)
     return page, heard
+
+
+def wait(page: "Page", expression: str, seconds: float = 60.0) -> None:
+    """Wait until an expression is true. playwright's own waiting evaluates text in the page, which its policy forbids."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, f"expected {expression} within {seconds:.0f} s"
+        page.wait_for_timeout(20)
 
 
 def drag(page: "Page", *points: tuple[float, float]) -> None:

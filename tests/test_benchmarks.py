@@ -10,7 +10,10 @@ import pytest
 import torch
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-HELPERS = {BENCHMARKS / name for name in ("synthetic.py", "timing.py", "gpu_fits.py", "gpu_loops.py", "costs.py")}
+HELPERS = {
+    BENCHMARKS / name
+    for name in ("synthetic.py", "timing.py", "many_images.py", "gpu_fits.py", "gpu_loops.py", "costs.py")
+}
 
 
 @pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)

@@ -197,7 +197,7 @@ def test_the_2x2_study_runs_for_a_step(roots: dict[str, Path], encoder: Path, tm
     outcome = run_all(plan_runs(plan, tmp_path, (0,), ()), InThisProcess(run_lightning))
     assert outcome.failed == ()
     sentence, page = write_report(plan, tmp_path, (0,), outcome.finished, ())
-    assert sentence.startswith("No answer: a contrast between domains needs at least two seeds")
+    assert sentence.startswith("On phantoms: No answer: a contrast between domains needs at least two seeds")
     # after one step no student localizes
     assert "did not beat the best baseline map" in sentence
     text = page.read_text()

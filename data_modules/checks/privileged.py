@@ -104,9 +104,10 @@ def _leaks(name: str, split: Split, label_names: Sequence[str]) -> Iterator[Prob
     for what, areas in _areas(split):
         for label, area in zip(label_names, areas.tolist(), strict=True):
             if max(area, 1 - area) >= LEAK:
+                area_text = f"{area:.3f}{' (1 when reversed)' if area < 0.5 else ''}"
                 message = (
                     f"Expected privileged input that is not the label itself but {what} tells '{label}', with an AUROC of "
-                    f"{area:.3f}. A teacher that reads it passes on little but the label."
+                    f"{area_text}. A teacher that reads it passes on little but the label."
                 )
                 yield Problem("warning", "privileged", name, message)
 

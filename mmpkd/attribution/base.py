@@ -114,6 +114,8 @@ def check_images(image: Tensor) -> None:
 
 def check_labels(label: Tensor, num_images: int, num_labels: int) -> None:
     """Raise a ValueError unless there is one valid label per image."""
+    if not isinstance(label, Tensor):
+        raise ValueError(f"Expected `label` to be an int64 tensor with {num_images} values but got {label!r}.")
     if label.shape != (num_images,) or label.dtype != torch.int64 or bool(((label < 0) | (label >= num_labels)).any()):
         raise ValueError(
             f"Expected `label` to be int64 with {num_images} values in [0, {num_labels - 1}] but got {label.dtype} "
@@ -174,5 +176,6 @@ def gradients_of_logit(output: object, label: Tensor, activations: list[Tensor])
     logits = logits_of(output)
     check_labels(label, *logits.shape)
     # a logit depends only on activations of its own sample, so one backward pass of the sum gives all gradients
-    chosen = logits.float().gather(1, label[:, None]).sum()
+    # the labels are copied, because those made in inference mode cannot be part of a graph
+    chosen = logits.float().gather(1, label.clone()[:, None]).sum()
     return list(torch.autograd.grad(chosen, activations))

@@ -85,7 +85,7 @@ class GradCAM(ClassAttribution):
                 stack.callback(_watch(branch, keep).remove)
             # clones, because tensors created in inference mode cannot be used in autograd
             logits = student(image.clone())
-            gradients = gradients_of_logit(logits, label.clone(), kept)
+            gradients = gradients_of_logit(logits, label, kept)
         activation_planes = [_as_planes(model, value.detach(), image) for value in kept]
         gradient_planes = [_as_planes(model, value, image) for value in gradients]
         with torch.no_grad():

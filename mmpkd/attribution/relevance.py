@@ -78,7 +78,7 @@ class AttentionRelevance(ClassAttribution):
         tape = _Tape()
         with differentiating(student), attention_calls(model, tape.on_fused, tape.on_materialised):
             # clones, because tensors created in inference mode cannot be used in autograd
-            gradients = gradients_of_logit(student(image.clone()), label.clone(), tape.activations)
+            gradients = gradients_of_logit(student(image.clone()), label, tape.activations)
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
             contributions = [weigh(gradient) for weigh, gradient in zip(tape.weigh, gradients, strict=True)]
             blocks, pool = by_block(model, layout, contributions)

@@ -26,7 +26,12 @@ def show(report: DataReport, console: Console) -> None:
         # file names may hold brackets, which rich would take for markup
         console.print(f"{problem.message}{names if problem.examples else ''}{file}", markup=False, highlight=False)
     warnings = len(report.problems) - report.num_errors
-    console.print(f"{report.num_errors} errors, {warnings} warnings; {report.num_opened} images opened.")
+    counts = [_count(report.num_errors, "error"), _count(warnings, "warning")]
+    console.print(f"{', '.join(counts)}; {_count(report.num_opened, 'image')} opened.")
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def _show_splits(splits: Mapping[str, Mapping[str, Any]], console: Console) -> None:

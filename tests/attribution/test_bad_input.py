@@ -104,3 +104,9 @@ def test_what_the_head_reads_sums_to_one_under_every_fusion(layout: str, fusion:
         assert (lost >= -1e-6).all()
         if layout == "map_pooling":  # no prefix token
             torch.testing.assert_close(lost, torch.zeros(2), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("method", [AttentionRelevance(), GradCAM()], ids=["relevance", "grad_cam"])
+def test_a_number_is_no_label(method: ClassAttribution) -> None:
+    with pytest.raises(ValueError, match=r"^Expected `label` to be an int64 tensor with 2 values but got 1\.$"):
+        method.of_label(build("class_token"), image_for("class_token"), 1)  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ from mmpkd.metrics.pointing_game import pointing_game
 from mmpkd.study.analysis.run_tables import read_run
 from mmpkd.study.execution.run import Run
 from mmpkd.study.report.explorer.explorer import write_explorers
-from tests.browser import Heard, drag, open_page, running_browser
+from tests.browser import Heard, drag, open_page, running_browser, wait
 from tests.study.explored import AREAS, write_explored_study
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def page(explorer: "tuple[Page, Heard]") -> "Page":
 
 def opened(browser: "Browser", path: Path, link: str = "") -> "tuple[Page, Heard]":
     page, heard = open_page(browser, f"{path.as_uri()}{link}")
-    page.wait_for_function(READY)
+    wait(page, READY)
     return page, heard
 
 
@@ -72,7 +72,7 @@ def items(page: "Page") -> int:
 def choose(page: "Page", control: str, value: str) -> None:
     change = f"e => {{ e.value = '{value}'; e.dispatchEvent(new Event('change')); }}"
     page.evaluate(f"({change})(document.getElementById('{control}'))")
-    page.wait_for_function("explorer.model.isReady()")
+    wait(page, "explorer.model.isReady()")
 
 
 def test_every_recorded_score_is_computed_again_bit_by_bit(explorer: "tuple[Page, Heard]", runs: list[Run]) -> None:
@@ -170,7 +170,7 @@ def test_scores_in_the_page_are_those_of_the_package(page: "Page") -> None:
 
 
 def test_a_curve_has_the_scores_of_every_share_of_the_area(page: "Page") -> None:
-    page.wait_for_function("explorer.model.isReady()")
+    wait(page, "explorer.model.isReady()")
     found = page.evaluate(
         """(() => {
         const { scores, study } = explorer, unit = study.units.finding, out = [];
@@ -205,7 +205,7 @@ def test_the_keyboard_moves_through_images_areas_and_maps(page: "Page") -> None:
     page.keyboard.press("m")
     assert page.evaluate("explorer.view.method") == "relevance"
     page.keyboard.press("m")
-    page.wait_for_function("explorer.model.isReady() && explorer.view.method === 'rollout'")
+    wait(page, "explorer.model.isReady() && explorer.view.method === 'rollout'")
     page.keyboard.press("?")
     assert page.evaluate("document.getElementById('dialog').open")
     page.keyboard.press("Escape")
@@ -311,7 +311,7 @@ def test_a_link_restores_the_view_and_nonsense_in_it_does_no_harm(
     )
     before = page.evaluate(state)
     again, _ = opened(browser, report_of(runs) / "explore.html", before[-1])
-    again.wait_for_function("explorer.model.isReady()")
+    wait(again, "explorer.model.isReady()")
     assert again.evaluate(state) == before
     again.close()
     nonsense = (

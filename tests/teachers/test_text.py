@@ -145,7 +145,7 @@ def test_frozen_encoder_has_no_trainable_parameter(pretrained: Path, tmp_path: P
 
 
 def test_a_model_that_is_not_there_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="Use a local folder"):
+    with pytest.raises(FileNotFoundError, match="use a local folder"):
         built(TextEncoder(Source("nobody/no-such-model")), tmp_path)
 
 

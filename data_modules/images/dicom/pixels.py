@@ -1,5 +1,6 @@
 """How the pixels of a DICOM file are stored, PS3.3 C.7.6.3, and their decoding."""
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ _PLUGINS = {
     "1.2.840.10008.1.2.4.90": "pylibjpeg",
     "1.2.840.10008.1.2.4.91": "pylibjpeg",
 }
+# each decoder that fails is logged with a traceback that names no file; the error is raised as well, and then names it
+logging.getLogger("pydicom.pixels.decoders.base").addFilter(lambda record: not record.exc_info)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def large_split(number: int) -> Split:
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").is_file(), reason="only Linux tells how memory is shared")
 def test_a_forked_process_that_looks_at_all_paths_and_reports_copies_no_memory(tmp_path: Path) -> None:
-    split = large_split(8_000)
+    split = large_split(20_000)
     assert split.report is not None
     child = multiprocessing.get_context("fork").Process(
         target=look_at_all, args=((split.image, split.report), tmp_path / "found")
@@ -72,5 +72,6 @@ def test_a_forked_process_that_looks_at_all_paths_and_reports_copies_no_memory(t
     child.start()
     child.join()
     seen, growth = (tmp_path / "found").read_text().split()
-    assert int(seen) == 8_000 * (len(str(split.image[0])) + 8 * 120)
-    assert float(growth) < 3
+    assert int(seen) == 20_000 * (len(str(split.image[0])) + 8 * 120)
+    # one copy of all paths and reports has 21 MB
+    assert float(growth) < 10
