@@ -3,7 +3,8 @@ Maps and scores of any timm ViT
 ===============================
 
 You have a vision transformer of timm, and want to know where it looks. Nothing is trained, and the model is not
-changed: fused attention stays on, and its outputs are the same with and without a map. The first block is all it takes.
+changed: fused attention stays on, and its outputs are the same with and without a map. Three lines are all it takes:
+methods, maps, scores. The lines before them stand for a model and an image of your own.
 """
 
 import numpy as np
@@ -15,12 +16,10 @@ from mmpkd.attribution import AttentionRelevance, AttentionRollout, CenterGaussi
 from mmpkd.metrics import iou, pixel_auroc, pointing_game
 
 torch.manual_seed(0)
-model = timm.create_model(
-    "vit_tiny_patch16_224", num_classes=5, in_chans=1
-).eval()  # yours: pretrained=True, or your weights
-phantom = render_chest(
-    sample_chest_scene(np.random.default_rng(13), "train"), 224
-)  # yours: an image, and a mask of the finding
+# yours: pretrained=True, or your weights
+model = timm.create_model("vit_tiny_patch16_224", num_classes=5, in_chans=1).eval()
+# yours: an image, and a mask of the finding
+phantom = render_chest(sample_chest_scene(np.random.default_rng(13), "train"), 224)
 finding, region = next(iter(phantom.masks.items()))
 image = (torch.tensor(phantom.pixels)[None, None] / 255 - 0.5) / 0.25  # (B, C, H, W), normalised
 mask = torch.tensor(region)[None]  # bool (B, H, W)
@@ -28,6 +27,7 @@ mask = torch.tensor(region)[None]  # bool (B, H, W)
 methods = [AttentionRollout(), LastLayerAttention(), CenterGaussian()]
 heatmaps = {method.title: method(model, image) for method in methods}
 heatmaps["relevance of output 1"] = AttentionRelevance().of_label(model, image, torch.tensor([1]))
+print(f"{'map':22} {'shape':11} pointing game, IoU (top 10 %), pixel AUROC")
 for name, heatmap in heatmaps.items():
     scores = (pointing_game(heatmap, mask), iou(heatmap, mask, "top_area", area=0.1), pixel_auroc(heatmap, mask))
     print(f"{name:22}", tuple(heatmap.shape), " ".join(f"{score.item():.2f}" for score in scores))
@@ -81,4 +81,4 @@ with torch.inference_mode():
 
 # %%
 # :doc:`/localization` says what each map and each score means, and what its chance level is. A student of mmpkd takes
-# the place of ``model``: ``mmpkd.load_student("runs/cxr/distilled/seed0/checkpoints/best.ckpt")``.
+# the place of ``model``: ``mmpkd.load_student("runs/cxr/distilled/seed0")``.
