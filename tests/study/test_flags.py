@@ -4,6 +4,7 @@ import shlex
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.flags import Flag, parse_flags
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.plan.study_plan import check_name
+from mmpkd.study.report.provenance import study_command
 from tests.study.synthetic import write_study
 
 NAMES = st.sampled_from(["config", "data", "data.batch_size", "seed_everything", "trainer.callbacks+", "x"])
@@ -128,6 +130,23 @@ def test_options_of_a_student_go_to_students_and_those_of_an_encoder_to_teachers
     assert found["teacher"] == ["model.encoder", "data.batch_size"]
     assert found["baseline"] == ["model.student.compile", "data.batch_size", "model.objective.weight"]
     assert found["distilled"] == [*found["baseline"], "model.teacher.calibrate", "model.objective.loss.temperature"]
+
+
+def test_the_command_of_a_report_gives_its_runs_again(tmp_path: Path) -> None:
+    path = write_study(tmp_path)
+    path.write_text(f"{path.read_text()}\noverrides: [--model.student.compile=true]\n")
+    plan = load_plan(path)
+    added = [
+        "--model.encoder.width=8",
+        "--data.batch_size=4",
+        "--model.student.linear_probe",
+        "true",
+        "--model.teacher.calibrate=true",
+    ]
+    runs = plan_runs(plan, tmp_path, (0,), added)
+    words = shlex.split(study_command(plan, (0,), [SimpleNamespace(run=run) for run in runs]))  # type: ignore[misc]
+    again = plan_runs(plan, tmp_path, (0,), words[words.index("--") + 1 :])
+    assert [run.overrides for run in again] == [run.overrides for run in runs]
 
 
 def test_an_option_that_no_arm_has_is_refused(tmp_path: Path) -> None:

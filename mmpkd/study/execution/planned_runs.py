@@ -29,8 +29,7 @@ def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Seque
         StudyError: If an override belongs to no flag, if no arm has such an option, or if the study sets it itself.
     """
     added = check_overrides(overrides)
-    for_all = parse_flags(plan.overrides)
-    _check_audience((*for_all, *added), plan)
+    _check_audience((*parse_flags(plan.overrides), *added), plan)
     pairs = [(arm, plan.teacher_seed) for arm in plan.teachers]
     for seed in seeds:
         pairs += [(arm, seed) for arm in plan.students]
@@ -42,13 +41,18 @@ def plan_runs(plan: StudyPlan, out: Path, seeds: Sequence[int], overrides: Seque
             _folder(out, arm.name, seed),
             group=plan.name,
             # later flags win: the command line over the arm, the arm over the study
-            overrides=(*_for(arm, for_all), *parse_flags(arm.overrides), *_for(arm, added)),
+            overrides=(*stated_flags(plan, arm), *_for(arm, added)),
             teacher=_teacher(plan, arm, out, seed),
             reference=_reference(plan, arm, out, min(seeds)),
             has_figures=arm.role == "teacher" or seed == min(seeds),
         )
         runs += [run, *(external_run(run, own) for own in plan.external if arm.name in own.arms)]
     return runs
+
+
+def stated_flags(plan: StudyPlan, arm: Arm) -> tuple[Flag, ...]:
+    """Return the flags that a study states for an arm: those of the study that the arm has, then its own."""
+    return (*_for(arm, parse_flags(plan.overrides)), *parse_flags(arm.overrides))
 
 
 def external_run(run: Run, external: External) -> Run:

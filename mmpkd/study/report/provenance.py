@@ -7,8 +7,9 @@ from pathlib import Path
 
 from mmpkd.study.analysis.run_tables import RunTables
 from mmpkd.study.execution.fingerprint import run_fingerprint
+from mmpkd.study.execution.planned_runs import stated_flags
 from mmpkd.study.execution.run import seconds_taken
-from mmpkd.study.plan.flags import parse_flags
+from mmpkd.study.plan.flags import Flag
 from mmpkd.study.plan.study_plan import StudyPlan
 
 _DIGITS = 12
@@ -102,8 +103,13 @@ def study_command(plan: StudyPlan, seeds: Sequence[int], tables: Sequence[RunTab
     words = ["mmpkd", "study", f"{plan.name}.yaml"]
     if tuple(seeds) != plan.seeds:
         words += ["--seeds", *map(str, seeds)]
-    run = next(table.run for table in tables if table.run.external is None)
-    # flags from the study file come first in every run, those of the command line last
-    own = len(parse_flags(plan.overrides)) + len(parse_flags(run.arm.overrides))
-    added = [word for flag in run.overrides[own:] for word in flag.words]
-    return shlex.join([*words, "--", *added] if added else words)
+    added: list[Flag] = []
+    for table in tables:
+        run = table.run
+        if run.external is None:
+            # each arm has the flags that are for it; what the study states comes first
+            own = run.overrides[len(stated_flags(plan, run.arm)) :]
+            added += [flag for flag in own if flag not in added]
+    if added:
+        words += ["--", *(word for flag in added for word in flag.words)]
+    return shlex.join(words)
