@@ -212,10 +212,18 @@ def test_the_2x2_study_runs_for_a_step(roots: dict[str, Path], encoder: Path, tm
 def test_every_control_runs_for_a_step(
     family: str, roots: dict[str, Path], encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plan = load_plan(ROOT / family / "controls.yaml")
-    assert {arm.name for arm in plan.students} >= CONTROLS
+    content = yaml.safe_load((ROOT / family / "controls.yaml").read_text())
+    assert content["arms"].keys() >= CONTROLS
+    # they differ from a third one in a number (tests/test_arms.py)
+    content["arms"] = {name: arm for name, arm in content["arms"].items() if name not in ("degraded_25", "degraded_75")}
+    for arm in content["arms"].values():
+        files = [arm["config"]] if isinstance(arm["config"], str) else arm["config"]
+        arm["config"] = [str(ROOT / family / name) for name in files]
+    path = tmp_path / "controls.yaml"
+    path.write_text(yaml.safe_dump(content))
+    plan = load_plan(path)
     overrides = [*flags(f"{family}/baseline.yaml", roots, encoder), *STEP, "--run.figures=false"]
-    status = study([str(ROOT / family / "controls.yaml"), "--out", str(tmp_path), "--", *overrides])
+    status = study([str(path), "--out", str(tmp_path), "--", *overrides])
     assert status == 0, [path.read_text() for path in tmp_path.rglob("error.log")]
     steps = {
         arm.name: torch.load(tmp_path / arm.name / "seed0/checkpoints/best.ckpt", weights_only=True)["global_step"]

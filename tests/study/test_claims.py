@@ -151,7 +151,8 @@ def test_two_pairs_that_localize_answer_nothing() -> None:
 
 
 def test_the_share_of_runs_that_may_not_localize_is_told() -> None:
-    said = "All runs beat the best baseline map; from 5 seeds, up to 45 % of further runs may not (95 % upper limit)."
+    said = "All 10 runs beat the best baseline map; 5 seeds cannot rule out that up to 45 % of further runs do not "
+    said += "(95 % upper limit)."
     assert answer(compared(BETTER)).endswith(said)
 
 
@@ -160,9 +161,10 @@ def test_the_share_of_runs_that_may_not_localize_is_told() -> None:
     [
         (
             0.09,
-            r"At equal recognition \(exploratory\), the difference is \+0\.090 \(95 % interval \+0\.\d+ to \+0\.\d+\)\. All",
+            r"If both recognised the findings equally well \(exploratory\), the difference would be \+0\.090 \(95 % interval "
+            r"\+0\.\d+ to \+0\.\d+\)\. All",
         ),
-        (0.001, r"\(exploratory\), this difference is not shown: \+0\.001 \(95 % interval -0\.\d+ to \+0\.\d+\)\. All"),
+        (0.001, r"\(exploratory\), no difference is shown: \+0\.001 \(95 % interval -0\.\d+ to \+0\.\d+\)\. All"),
     ],
 )
 def test_what_is_left_at_equal_recognition_is_part_of_a_claim(left: float, said: str) -> None:
@@ -171,7 +173,7 @@ def test_what_is_left_at_equal_recognition_is_part_of_a_claim(left: float, said:
     matched = Matched(effect, unadjusted=0.1, correlation=0.5, num_rois=100)
     assert re.search(said, answer(replace(found, matched=matched)))
     not_shown = compared(FIVE)
-    assert "equal recognition" not in answer(replace(not_shown, matched=matched))
+    assert "equally well" not in answer(replace(not_shown, matched=matched))
 
 
 def test_an_unfinished_study_has_no_verdict() -> None:
