@@ -245,7 +245,7 @@ def test_the_gallery_names_no_credentialed_image(tmp_path: Path, license_name: s
     sentence, path = write_report(plan, tmp_path / "out", plan.seeds, finished, ())
     page = path.read_text()
     assert ("s001" in page) is shown
-    assert ("Image 2" in page) is not shown
+    assert ("Example 2" in page) is not shown
     assert ("images of patients under a data use agreement" in page) is not shown
     assert ("On phantoms: " in sentence) is shown
 

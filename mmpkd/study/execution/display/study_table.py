@@ -1,6 +1,8 @@
 """The table of the runs of a study: arm, seed, epoch, validation score, time left."""
 
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import fmean
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -26,12 +28,14 @@ class StudyTable:
         self._num_jobs = num_jobs
         self._kept = [run for run in runs if is_finished(run)]
         self._running: list[Run] = []
+        self._begun: dict[Path, float] = {}
         self._ended: list[EndedRun] = []
 
     def start(self, runs: Sequence[Run]) -> None:
         """Note that runs were started."""
         for run in runs:
             run.record.progress.unlink(missing_ok=True)  # left by an earlier attempt
+            self._begun[run.folder] = time.monotonic()
         self._running += runs
 
     def end(self, ended: EndedRun) -> None:
@@ -73,14 +77,24 @@ class StudyTable:
         for run in self._runs:
             if run.folder in known:
                 continue
-            progress = progress_of(run) if run in self._running else None
-            left = None if progress is None else progress.seconds_left
-            expected = self._expected(run) if left is None else left
+            expected = self._seconds_left(run)
             if expected is None:
                 return None
             total += expected
         # as if all jobs were busy to the end
         return total / self._num_jobs
+
+    def _seconds_left(self, run: Run) -> float | None:
+        """Return how many seconds a run will still take, or None if that is unknown."""
+        expected = self._expected(run)
+        if run not in self._running:
+            return expected
+        progress = progress_of(run)
+        left = None if progress is None else progress.seconds_left
+        if expected is None:
+            return left
+        # a run tells how long its training will take, and not its test
+        return max(left or 0.0, expected - (time.monotonic() - self._begun[run.folder]))
 
     def _expected(self, run: Run) -> float | None:
         """Return how many seconds a run is expected to take, from finished runs of its kind."""

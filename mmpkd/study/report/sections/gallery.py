@@ -71,7 +71,7 @@ def gallery(tables: Sequence[RunTables]) -> tuple[Case, ...]:
     # a report may be passed on, so it must not name credentialed images
     may_name = all(table.test.license in ("open", "synthetic") for table in tables)
     return tuple(
-        Case(Path(name).stem if may_name else f"Image {position}", tuple(_outlines(own[0], name)), _maps(runs, name))
+        Case(Path(name).stem if may_name else f"Example {position}", tuple(_outlines(own[0], name)), _maps(runs, name))
         for position, name in enumerate(names, start=1)
     )
 
