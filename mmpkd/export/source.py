@@ -42,11 +42,6 @@ class ExportSource:
         return min(filter(None, known), key=_STRICTEST_FIRST.index, default="credentialed")
 
     @property
-    def data_class(self) -> str:
-        """Import path of the data module, or "" if it is unknown."""
-        return _data_class(self.config)
-
-    @property
     def config(self) -> dict[str, Any]:
         """Configuration of the training; empty if it is unknown."""
         if self.folder is None or self.state is None or not self.folder.config.is_file():
@@ -55,19 +50,22 @@ class ExportSource:
 
 
 def training_license(config: Mapping[str, Any]) -> str | None:
-    """Return the licence of the data of a training, or None for a data module of the user's own, which is not imported.
-
-    Args:
-        config: Configuration of the training.
-    """
-    module, _, name = _data_class(config).rpartition(".")
-    if module.split(".")[0] != "data_modules":
+    """Return the licence of the data of a training, or None for a data module of the user's own."""
+    kind = data_kind(config)
+    if kind is None:
         return None
     stated = config["data"].get("init_args", {}).get("data_license")
-    return str(stated or getattr(import_module(module), name).license)
+    return str(stated or kind.license)
 
 
-def _data_class(config: Mapping[str, Any]) -> str:
+def data_kind(config: Mapping[str, Any]) -> Any:
+    """Return the class of our own data module of a training, or None for one of the user's, which is not imported."""
+    module, _, name = data_class(config).rpartition(".")
+    return getattr(import_module(module), name) if module.split(".")[0] == "data_modules" else None
+
+
+def data_class(config: Mapping[str, Any]) -> str:
+    """Return the import path of the data module of a training, or "" if it is unknown."""
     data = config.get("data")
     return str(data.get("class_path", "")) if isinstance(data, dict) else ""
 

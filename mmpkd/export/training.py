@@ -3,12 +3,11 @@
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import timm
 
-from mmpkd.export.source import ExportSource
+from mmpkd.export.source import ExportSource, data_class, data_kind
 from mmpkd.records import RunFolder
 
 
@@ -50,10 +49,11 @@ def data_facts(source: ExportSource) -> DataFacts:
     """Return the known facts about the training data."""
     tested = None if source.state is None else source.state.test
     counts = {} if tested is None else tested.data
-    module, _, name = source.data_class.rpartition(".")
-    if module.split(".")[0] != "data_modules":  # a user's own code is not imported just for a card
+    config = source.config
+    name = data_class(config).rpartition(".")[2]
+    kind = data_kind(config)
+    if kind is None:
         return DataFacts(name, source.data_license, "", "", counts)
-    kind = getattr(import_module(module), name)
     paragraphs = [" ".join(part.split()) for part in (inspect.getdoc(kind) or "").split("\n\n")]
     access = _after("Access:", paragraphs)
     return DataFacts(name, source.data_license, access, _after("Cite:", paragraphs), counts)

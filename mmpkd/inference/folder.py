@@ -60,11 +60,11 @@ def infer_images(options: argparse.Namespace) -> int:
     errors = table.errors(files)
     for message in errors:
         logger.error("%s", message)
-    num_unread = sum(not table.has_probability(file) for file in files)
-    said = f"{options.out}: predictions for {len(files) - num_unread} of {len(files)} files"
-    num_incomplete = len(errors) - num_unread
+    num_unpredicted = sum(not table.has_probability(file) for file in files)
+    said = f"{options.out}: predictions for {len(files) - num_unpredicted} of {len(files)} files"
+    num_incomplete = len(errors) - num_unpredicted
     said += f"; {num_incomplete} of these without all DICOM objects" if num_incomplete else ""
-    said += f"; {num_unread} could not be predicted" if num_unread else ""
+    said += f"; {num_unpredicted} could not be predicted" if num_unpredicted else ""
     sys.stdout.write(f"{said}.\n")
     return 1 if errors else 0
 

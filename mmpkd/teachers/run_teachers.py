@@ -165,10 +165,10 @@ def stored_targets(
     # asked in all processes, as one may see the folder that another has just written
     if not all(all_gather(folder.is_dir())):
         targets = training_targets([teacher], datamodule, device)
-        # in all processes, which would otherwise wait for one that has failed
-        targets.check_finite(folder)
         if rank() == 0:
             targets.save(folder)
+        else:  # what the first process checks: the others would wait for one that has failed
+            targets.check_finite(folder)
         return targets
     targets = load_targets(folder)
     stale = differences(targets.meta, [teacher], split)
