@@ -26,13 +26,13 @@ class SaveRunConfig(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Save and log the configuration of a fit. For other stages, only log it, and only if the folder has none."""
+        path = run_folder(trainer).config
+        if stage != "fit" and path.is_file():
+            return  # the settings of a test must not replace those of the training
         # including defaults, which may differ in later releases
         text = self.parser.dump(self.config, skip_none=False)
-        path = run_folder(trainer).config
         if stage == "fit":
             write_text(path, text)
-        elif path.is_file():
-            return  # the settings of a test must not replace those of the training
         for tracker in trainer.loggers:
             if isinstance(tracker, WandbLogger):
                 tracker.log_hyperparams({"cli": yaml.safe_load(text), "lineage": asdict(lineage(trainer, pl_module))})

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from lightning.pytorch import Trainer
@@ -36,6 +36,7 @@ from mmpkd.tracking.environment import run_defaults
 from mmpkd.tracking.wandb import finish_wandb, sweep_folder
 
 logger = logging.getLogger("mmpkd")
+_Part = TypeVar("_Part", ClassificationModule, PrivilegedDataModule)
 
 
 class AlreadyTrainedError(Exception):
@@ -75,7 +76,8 @@ class MMPKDCLI(LightningCLI):
             target = f"model.init_args.student.init_args.{name}"
             parser.link_arguments(f"data.{name}", target, apply_on="instantiate")
         # Lightning's own instantiator records hyper-parameters, which our checkpoints do not store, and fails at these links
-        parser.add_instantiator(_instantiate, ClassificationModule)
+        for kind in (ClassificationModule, PrivilegedDataModule):
+            parser.add_instantiator(_instantiate, kind)
 
     def _parse_ckpt_path(self) -> None:
         """Do nothing. Lightning would let hyper-parameters in a checkpoint override flags and files."""
@@ -184,7 +186,7 @@ class MMPKDCLI(LightningCLI):
         return trainer
 
 
-def _instantiate(kind: type[ClassificationModule], *args: Any, **options: Any) -> ClassificationModule:
+def _instantiate(kind: type[_Part], *args: Any, **options: Any) -> _Part:
     return kind(*args, **options)
 
 
