@@ -114,7 +114,9 @@ def _localization_of(
 ) -> Iterator[ScoreRow]:
     row = partial(ScoreRow, table.run.test_set, table.run.arm.name, table.run.seed)
     for score in score_columns(rows):
-        values = rows[score]
-        chance = CHANCE.get(score, rows["area"][values.notna()].mean())
-        counts = int(values.notna().sum()), int(values.isna().sum())
-        yield row(score, attribution, unit, finding, values.mean(), *counts, chance)
+        values = rows[score].to_numpy()
+        is_defined = ~np.isnan(values)
+        num = int(is_defined.sum())
+        mean = float(np.nan_to_num(values).sum() / num) if num else float("nan")
+        chance = CHANCE.get(score, rows["area"][is_defined].mean())
+        yield row(score, attribution, unit, finding, mean, num, len(values) - num, chance)
