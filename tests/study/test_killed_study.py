@@ -14,7 +14,7 @@ import torch
 
 from mmpkd.records import RunFolder
 from tests.forked import finish, heed_ctrl_c
-from tests.study.tiny_study import start_study, study_arguments, without_circumstances, write_tiny_study
+from tests.study.tiny_study import check_same_report, start_study, study_arguments, write_tiny_study
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -56,11 +56,11 @@ def await_training(folder: Path, is_alive: Callable[[], bool]) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_study_ends_with_the_report_of_an_undisturbed_one(tiny_root: Path, tmp_path: Path) -> None:
+def test_a_killed_study_ends_with_the_report_of_an_undisturbed_one(
+    tiny_root: Path, undisturbed: Path, tmp_path: Path
+) -> None:
     """The undisturbed one makes a run at a time, the others two and four: weights and report are the same, too."""
     write_tiny_study(tmp_path, tiny_root)
-    assert finish(start_study(tmp_path, "--jobs", "1")) == 0
-    (tmp_path / "out").rename(tmp_path / "undisturbed")
     for end in (kill_in_the_fit_of_a_student, hang_up_between_fit_and_test_of_a_student):
         end(tmp_path)
         with (tmp_path / "out" / "lock").open("w") as lock:
@@ -70,17 +70,9 @@ def test_a_killed_study_ends_with_the_report_of_an_undisturbed_one(tiny_root: Pa
     (tmp_path / "out").rename(tmp_path / "moved")
     assert finish(start_study(tmp_path, "--out", str(tmp_path / "moved"), "--jobs", "4")) == 0
     for arm in ("teacher", "baseline", "distilled"):
-        weights = [
-            torch.load(tmp_path / name / arm / "seed0/checkpoints/best.ckpt") for name in ("undisturbed", "moved")
-        ]
+        weights = [torch.load(out / arm / "seed0/checkpoints/best.ckpt") for out in (undisturbed, tmp_path / "moved")]
         torch.testing.assert_close(weights[1]["state_dict"], weights[0]["state_dict"], rtol=0, atol=0, equal_nan=True)
-    expected = sorted(path for path in (tmp_path / "undisturbed" / "report").rglob("*") if path.is_file())
-    assert {"index.html", "explore.html", "learning.svg", "auroc_distilled_baseline.svg"} <= {
-        path.name for path in expected
-    }
-    for path in expected:
-        again = tmp_path / "moved" / "report" / path.relative_to(tmp_path / "undisturbed" / "report")
-        assert without_circumstances(again) == without_circumstances(path), path.name
+    check_same_report(undisturbed, tmp_path / "moved")
 
 
 @pytest.mark.slow

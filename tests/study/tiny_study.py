@@ -17,9 +17,10 @@ MONITORS = [
 ]
 
 
-def write_tiny_study(folder: Path, tiny_root: Path, max_epochs: int = 2) -> None:
+def write_tiny_study(folder: Path, tiny_root: Path, max_epochs: int = 4) -> None:
     write_study(folder, (0,))
-    run = {"save_every_n_steps": 3}
+    # a study has folders of its own, and its settings are the same in every folder
+    run = {"dir": "unused", "save_every_n_steps": 3}
     config(folder, "teacher", tiny_root, text_teacher(), run=run)
     for name in ("baseline", "distill"):
         config(folder, name, tiny_root, student(), run=run, trainer={"callbacks": MONITORS, "max_epochs": max_epochs})
@@ -47,3 +48,13 @@ def check_two_processes(run: Path, logs: Sequence[Path]) -> None:
 def without_circumstances(path: Path) -> bytes:
     """Return a file without what a page says of the day and the duration."""
     return re.sub(rb'<p id="circumstances">.*?</p>', b"", path.read_bytes(), flags=re.DOTALL)
+
+
+def check_same_report(expected: Path, actual: Path) -> None:
+    """Check that two studies have the same report, file by file and byte by byte."""
+    paths = sorted(path for path in (expected / "report").rglob("*") if path.is_file())
+    names = {path.name for path in paths}
+    assert {"index.html", "explore.html", "learning.svg", "auroc_distilled_baseline.svg"} <= names
+    for path in paths:
+        again = actual / path.relative_to(expected)
+        assert without_circumstances(again) == without_circumstances(path), path.name

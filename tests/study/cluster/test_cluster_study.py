@@ -13,7 +13,7 @@ from tests.forked import finish
 from tests.study.cluster import fake_slurm
 from tests.study.cluster.single_node_slurm import single_node_slurm
 from tests.study.cluster.stand_in import on_path
-from tests.study.tiny_study import check_two_processes, start_study, without_circumstances, write_tiny_study
+from tests.study.tiny_study import check_same_report, check_two_processes, start_study, write_tiny_study
 
 
 @pytest.fixture(params=["stand-in", "real"])
@@ -42,9 +42,9 @@ def _sh(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def write_cluster_study(folder: Path, tiny_root: Path, max_epochs: int = 4) -> list[str]:
+def write_cluster_study(folder: Path, tiny_root: Path, **options: int) -> list[str]:
     """Write a tiny study and the options of its jobs; return the arguments that choose the cluster."""
-    write_tiny_study(folder, tiny_root, max_epochs)
+    write_tiny_study(folder, tiny_root, **options)
     (folder / "cluster.yaml").write_text("time: 30\ncpus_per_task: 1\n")
     return ["--slurm", str(folder / "cluster.yaml")]
 
@@ -56,12 +56,10 @@ def job_of(folder: Path, run: str) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_a_study_on_a_cluster_survives_preemption_and_its_own_death(
-    tiny_root: Path, tmp_path: Path, preempt: Callable[[str], object]
+    tiny_root: Path, undisturbed: Path, tmp_path: Path, preempt: Callable[[str], object]
 ) -> None:
-    """Its report is that of an undisturbed study in one process; runs that can start together are one array."""
+    """Its report is that of an undisturbed study on this machine; runs that can start together are one array."""
     cluster = write_cluster_study(tmp_path, tiny_root)
-    assert finish(start_study(tmp_path)) == 0
-    (tmp_path / "out").rename(tmp_path / "undisturbed")
     process = start_study(tmp_path, *cluster)
     _await_checkpoint(tmp_path, process)
     process.kill()
@@ -74,9 +72,7 @@ def test_a_study_on_a_cluster_survives_preemption_and_its_own_death(
     assert job_of(tmp_path, "distilled/seed0")["name"] != before["name"]
     log = next((tmp_path / "out" / "slurm").glob(f"{before['id']}_0_log.out")).read_text()
     assert log.count("Starting with JobEnvironment") == 2
-    for path in (tmp_path / "undisturbed" / "report").rglob("*"):
-        again = tmp_path / "out" / "report" / path.relative_to(tmp_path / "undisturbed" / "report")
-        assert path.is_dir() or without_circumstances(again) == without_circumstances(path), path.name
+    check_same_report(undisturbed, tmp_path / "out")
 
 
 @pytest.mark.slow
