@@ -14,6 +14,8 @@ NUM_NAMED = 5
 _SCIENTIFIC = r"[+-]?\d\.\d+[eE]\+\d+"
 # integers up to here are exact in float64
 _LARGEST_EXACT = 2**53
+# what R, pandas, Python and SQL write where a value is missing
+_MISSING = ("NA", "nan", "NaN", "<NA>", "None", "NULL")
 _TRUTH = {"true": "1", "false": "0"}
 
 
@@ -63,14 +65,15 @@ def identifiers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.str_]:
         Text (N,), without blanks at either end. Whole numbers have no decimal point.
 
     Raises:
-        ValueError: If a cell is blank, has several lines, or holds a number that is not whole or has lost digits, as a float or
-            as a spreadsheet writes it.
+        ValueError: If a cell is blank or `NA`, has several lines, or holds a number that is not whole or has lost digits, as a
+            float or as a spreadsheet writes it.
     """
     missing = column.isna().to_numpy(dtype=np.bool_)
     if pd.api.types.is_float_dtype(column):
         column = _whole(column, missing, what)
     text = column.astype(object).where(~missing, "").astype(str).str.strip()
     _refuse(column, (text == "").to_numpy(dtype=np.bool_), f"an identifier in every row of {what}", "blank")
+    refuse_words_for_missing(column, what)
     several = np.array([len(name.splitlines()) > 1 for name in text], dtype=np.bool_)
     _refuse(column, several, f"identifiers of one line in {what}", "of several lines")
     scientific = text.str.fullmatch(_SCIENTIFIC).to_numpy(dtype=np.bool_)
@@ -81,6 +84,21 @@ def identifiers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.str_]:
         "in scientific notation, which has lost some",
     )
     return np.array(text.tolist(), dtype=np.str_)
+
+
+def refuse_words_for_missing(column: "pd.Series[str]", what: str) -> None:
+    """Check that what is missing in a column of text is blank, since `NA` would be read like any other word.
+
+    Raises:
+        ValueError: If a cell holds nothing but `NA`, `NaN`, `None` or `NULL`.
+    """
+    wrong = np.isin(texts(column), _MISSING)
+    if wrong.any():
+        words = sorted(set(texts(column)[wrong].tolist()))
+        raise ValueError(
+            f"Expected blank cells where {what} has no value but {int(wrong.sum())} hold {words} "
+            f'({rows_in_words(column, wrong)}). Write them as blanks, such as with `na = ""` in R.'
+        )
 
 
 def texts(column: "pd.Series[str]") -> npt.NDArray[np.str_]:

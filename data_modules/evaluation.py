@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NoReturn
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -88,7 +88,6 @@ class EvaluationDataModule(PrivilegedDataModule):
         options: Arguments of `PrivilegedDataModule`; set `mean` and `std` to those of the training data.
     """
 
-    expected_splits: ClassVar[tuple[str, ...]] = ("test",)
     source_settings: ClassVar[str] = "data.reader"
 
     def __init__(
@@ -148,17 +147,6 @@ class EvaluationDataModule(PrivilegedDataModule):
             strata={name: texts(pd.Series(values, dtype=object)) for name, values in found.strata.items()},
         )
         return {"test": split.take(kept)}
-
-    def train_dataloader(self) -> NoReturn:
-        """Refuse to train.
-
-        Raises:
-            TypeError: Always.
-        """
-        raise TypeError(
-            f"Expected a data set to train on but {type(self.reader).__name__} is for evaluation only: run `mmpkd test` with "
-            "a checkpoint."
-        )
 
 
 @rank_zero_only

@@ -179,6 +179,12 @@ def patient_folds(patient_id: NDArray[np.str_], num_folds: int) -> NDArray[np.in
     return (order % num_folds)[position.reshape(-1)]
 
 
+def expected_splits(splits: Mapping[str, Split]) -> tuple[str, ...]:
+    """Return the splits that must have samples: all three, or `test` of a data set that only tests students."""
+    is_for_training = any(len(splits.get(name, ())) for name in ("train", "val"))
+    return ("train", "val", "test") if is_for_training else ("test",)
+
+
 def check_disjoint_patients(splits: Mapping[str, Split]) -> None:
     """Check that no patient is in two splits.
 

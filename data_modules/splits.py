@@ -1,7 +1,7 @@
 """The splits of a data module: read once, checked, and reduced to what a run may see."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -17,7 +17,10 @@ from data_modules.images.image_file import GreyRange
 from data_modules.images.preparation import Preparation, Preprocess
 from data_modules.images.prepared import PreparedImages
 from data_modules.labels import check_label_names
-from data_modules.split import Split, check_disjoint_patients, patient_folds
+from data_modules.split import Split, check_disjoint_patients, expected_splits, patient_folds
+
+# what a stage needs beyond the test split
+_OF_STAGE = {"fit": ("train", "val"), "validate": ("val",)}
 
 
 class SplitDataModule(LightningDataModule):
@@ -40,7 +43,6 @@ class SplitDataModule(LightningDataModule):
         ValueError: If label names are not distinct, or a number is below its minimum.
     """
 
-    expected_splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
     # for messages: the setting that names the labels, and those that decide which samples there are
     label_setting: ClassVar[str] = "data.label_names"
     source_settings: ClassVar[str] = "data.root"
@@ -176,10 +178,7 @@ class SplitDataModule(LightningDataModule):
         return replace(split if readable.all() else split.take(np.flatnonzero(readable)), counts=counts)
 
     def _check(self, splits: Mapping[str, Split]) -> None:
-        missing = [name for name in self.expected_splits if not len(splits.get(name, ()))]
-        if missing:
-            expected = ", ".join(self.expected_splits)
-            raise ValueError(f"Expected samples in {expected} but {missing} have none. Check {self.source_settings}.")
+        self._check_samples(splits, expected_splits(splits))
         if "train" in splits and splits["train"].rois:
             raise ValueError("Expected no ROI in the training split: localization would no longer be zero-shot.")
         for name, split in splits.items():
@@ -192,6 +191,14 @@ class SplitDataModule(LightningDataModule):
         if self.load_images:
             for split in splits.values():
                 check_frames(split)
+
+    def _check_samples(self, splits: Mapping[str, Split], expected: Sequence[str]) -> None:
+        missing = [name for name in expected if not len(splits.get(name, ()))]
+        if missing:
+            advice = "" if "test" in expected else " Without them, a data set serves `mmpkd test` only."
+            raise ValueError(
+                f"Expected samples in {', '.join(expected)} but {missing} have none. Check {self.source_settings}.{advice}"
+            )
 
     def _reduced(self, splits: dict[str, Split]) -> Mapping[str, Split]:
         """Return the splits as this run sees them: fewer training samples, another form, hashed identifiers."""
@@ -220,9 +227,12 @@ class SplitDataModule(LightningDataModule):
         return PreparedImages(self.prepared, self.preparation, file_ids, split.image)
 
     def setup(self, stage: str) -> None:
-        """Read and check the splits before any long work starts."""
-        del stage
-        _ = self.splits
+        """Read and check the splits before any long work starts.
+
+        Raises:
+            ValueError: If there is nothing to fit on, or to validate on.
+        """
+        self._check_samples(self.splits, _OF_STAGE.get(stage, ()))
 
     def data_report(self) -> dict[str, dict[str, int]]:
         """Return how many samples each split holds, and how many its reader dropped, for the report."""

@@ -6,7 +6,7 @@ from itertools import combinations
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.checks.report import Problem, examples, sample_examples
-from data_modules.split import Split, taken_out
+from data_modules.split import Split, expected_splits, taken_out
 
 # fewer positives, or fewer images with a region, are too few to learn from or to score
 FEW = 20
@@ -15,7 +15,7 @@ _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
 def check_splits(data: PrivilegedDataModule, splits: Mapping[str, Split]) -> Iterator[Problem]:
     """Yield splits without samples, and training splits with a region."""
-    for name in data.expected_splits:
+    for name in expected_splits(splits):
         if not len(splits.get(name, ())):
             message = f"Expected samples but there are none. Check {data.source_settings}."
             yield Problem("error", "splits", name, message, 0)

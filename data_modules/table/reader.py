@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data_modules.columns import binary_column, identifiers, rows_in_words, texts
+from data_modules.columns import binary_column, identifiers, refuse_words_for_missing, rows_in_words, texts
 from data_modules.images.regions import Roi
 from data_modules.split import Split, taken_out
 from data_modules.table.files import read_table, without_decimal_points
@@ -70,7 +70,7 @@ class TableReader:
         }
 
     def read(self) -> Mapping[str, Split]:
-        """Return the splits `train`, `val` and `test`.
+        """Return the splits `train`, `val` and `test`, as far as the table has samples of them.
 
         Raises:
             FileNotFoundError: If there is no table.
@@ -81,6 +81,8 @@ class TableReader:
         self._check_repeated_rows(frame)
         # rows of the same sample agree in all but their regions
         samples = frame.drop_duplicates(self.sample_column)
+        if self.privileged.text is not None:
+            refuse_words_for_missing(samples[self.privileged.text], self._what(self.privileged.text))
         label = np.stack([binary_column(samples[name], self._what(name)) for name in self.label_columns], axis=1)
         subset = self.split.names(samples, self.path.name)
         rois = self._rois(frame, samples)
@@ -92,6 +94,7 @@ class TableReader:
                 samples, label, np.flatnonzero(subset == name), rois, vocabulary, counts if name == "train" else {}
             )
             for name in ("train", "val", "test")
+            if (subset == name).any()
         }
 
     def _what(self, column: str) -> str:

@@ -61,8 +61,10 @@ def test_there_is_a_test_split_and_nothing_to_train_on(tmp_path: Path) -> None:
     assert "privileged" not in batch
     assert data.license == "synthetic"
     assert data.roi_area == 0.07
-    with pytest.raises(TypeError, match="Elsewhere is for evaluation only"):
-        data.train_dataloader()
+    with pytest.raises(
+        ValueError, match=r"in train, val but \['train', 'val'\] have none\. Check data\.reader\..*`mmpkd test` only"
+    ):
+        data.setup("fit")
 
 
 def test_labels_and_regions_are_those_of_the_student(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from data_modules.checks.all_checks import check_data
 from data_modules.images.regions import BoxRegion
 from data_modules.table import TableDataModule
 from data_modules.table.privileged import PrivilegedColumns
@@ -116,6 +117,28 @@ def test_masks_are_found_by_pattern(root: Path) -> None:
     Image.fromarray(mask).save(root / "f_mask.png")
     batch = next(iter(module(root, rois=RoiColumns("ill", mask_pattern="{id}_mask.png")).test_dataloader()))
     np.testing.assert_array_equal(batch["roi_mask"][0].numpy(), mask > 0)
+
+
+def test_a_table_of_test_samples_tests_students(root: Path) -> None:
+    frame = pd.read_csv(root / "table.csv")
+    frame[frame["split"] == "test"].to_csv(root / "table.csv", index=False)
+    data = module(root, rois=BOXES, load_images=True, load_privileged=False)
+    data.setup("test")
+    assert list(data.splits) == ["test"]
+    assert len(next(iter(data.test_dataloader()))["image"]) == len(data.splits["test"])
+    # the label is always 1 here, which leaves it without a score
+    assert {problem.severity for problem in check_data(data, num_workers=0).problems} == {"warning"}
+    for stage, missing in (("fit", "'train', 'val'"), ("validate", "'val'")):
+        with pytest.raises(ValueError, match=rf"\[{missing}\] have none\. Check data\.split\.column"):
+            data.setup(stage)
+
+
+@pytest.mark.parametrize("column", ["patient", "note"])
+def test_na_is_no_patient_and_no_report(root: Path, column: str) -> None:
+    """As R writes what is missing."""
+    change(root, 2, column, "NA")
+    with pytest.raises(ValueError, match=rf"blank cells where column '{column}' of 'table.csv' .* hold \['NA'\] \(row"):
+        _ = module(root, privileged=PrivilegedColumns(text="note")).splits
 
 
 def test_identifiers_keep_their_zeros(root: Path) -> None:
