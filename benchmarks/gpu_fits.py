@@ -79,7 +79,7 @@ def trainer(device: torch.device, folder: str, callbacks: list[Callback], **opti
 
 
 def fit(
-    sizes: Sizes, device: torch.device, teacher: Callable[[], TeacherLookup | None], on_device: bool = True
+    sizes: Sizes, device: torch.device, teacher: Callable[[], TeacherLookup | None], callbacks: list[ImagesOnDevice]
 ) -> float:
     """Return the seconds of the timed steps of a fit.
 
@@ -87,14 +87,13 @@ def fit(
         sizes: What is measured.
         device: Where.
         teacher: Returns the teacher, or None for a baseline.
-        on_device: Whether all images lie on the device; otherwise loader processes read them, augment and normalise them.
+        callbacks: ImagesOnDevice, if images are augmented on the device; otherwise loader processes augment them.
     """
     clock = Clock(sizes.warm_up, device)
-    workers = 0 if on_device else sizes.workers
+    workers = 0 if callbacks and callbacks[0].max_share else sizes.workers
     data = SyntheticDataModule(sizes.side, sizes.batch, sizes.steps + sizes.warm_up, 1, workers)
-    callbacks: list[Callback] = [ImagesOnDevice(), clock] if on_device else [clock]
     with tempfile.TemporaryDirectory() as folder:
-        trainer(device, folder, callbacks, limit_val_batches=0).fit(student(sizes, teacher()), data)
+        trainer(device, folder, [*callbacks, clock], limit_val_batches=0).fit(student(sizes, teacher()), data)
     return clock.seconds
 
 

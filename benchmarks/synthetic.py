@@ -34,9 +34,9 @@ class RandomImages:
     def __len__(self) -> int:
         return self.meta.num_images
 
-    def read(self, index: int) -> tuple[NDArray[np.float32], None]:
-        """Return one image, float32 (side, side) in [0, 1]; without regions, nobody asks for its placement."""
-        return self._pixels[index % len(self._pixels)].astype(np.float32) / np.float32(255), None
+    def read_stored(self, index: int) -> tuple[NDArray[np.uint8], None]:
+        """Return one image (side, side) as stored; without regions, nobody asks for its placement."""
+        return self._pixels[index % len(self._pixels)], None
 
     def stored(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the pixels (n, side, side) of some rows."""

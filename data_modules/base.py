@@ -7,11 +7,14 @@ from typing import Any, ClassVar, Literal
 import cv2
 import numpy as np
 import torch
+from lightning.pytorch.trainer.states import TrainerStatus
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
 from data_modules.batch import Sample, collate
 from data_modules.dataset import PrivilegedDataset
+from data_modules.images.device_images import augment
+from data_modules.images.stored_pixels import grey_values
 from data_modules.images.transforms import Augmentation, SampleTransform
 from data_modules.processes.processors import num_processors
 from data_modules.samplers import EpochSampler, Key, RowSampler
@@ -81,6 +84,8 @@ class PrivilegedDataModule(SplitDataModule):
         self.cache_images = cache_images
         # set by a callback that adds the training images to the batch itself
         self.images_elsewhere = False
+        # set by a callback that wants training images as stored, and augmented on their way to the trainer
+        self.augments_on_device = False
         self._start = _START
         self._start_batch = 0
 
@@ -111,8 +116,12 @@ class PrivilegedDataModule(SplitDataModule):
             )
 
     def dataset(self, name: str, load_images: bool, load_privileged: bool) -> PrivilegedDataset:
-        """Return one split as a data set; only the training split is augmented."""
+        """Return one split as a data set of normalised images; only the training split is augmented."""
+        return self._dataset(name, load_images, load_privileged, as_stored=False)
+
+    def _dataset(self, name: str, load_images: bool, load_privileged: bool, as_stored: bool) -> PrivilegedDataset:
         augmentation = self.augmentation if name == "train" and load_images else None
+        prepared = self.prepared_images(name) if load_images else None
         return PrivilegedDataset(
             self.splits[name],
             SampleTransform(augmentation, self.mean, self.std, self.seed, self.image_size),
@@ -120,13 +129,38 @@ class PrivilegedDataModule(SplitDataModule):
             load_images,
             load_privileged,
             self.cache_images,
-            self.prepared_images(name) if load_images else None,
+            prepared,
+            as_stored and prepared is not None,
         )
+
+    def _loaded(self, name: str, load_images: bool, load_privileged: bool) -> PrivilegedDataset:
+        """Return one split as it is loaded: as stored if the trainer asks, which brings its batches to the device."""
+        is_changed = name == "train" and self.augmentation not in (None, Augmentation())
+        # augmenting 8-bit values would round in between
+        as_stored = load_images and self._is_running and (self.augments_on_device or not is_changed)
+        return self._dataset(name, load_images, load_privileged, as_stored)
+
+    @property
+    def _is_running(self) -> bool:
+        return self.trainer is not None and self.trainer.state.status == TrainerStatus.RUNNING
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Move a batch to a device, and there normalise images that come as stored."""
+        batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        image = batch.get("image") if isinstance(batch, dict) else None
+        if self.trainer is None or image is None or image.is_floating_point():
+            return batch
+        image = grey_values(image)  # (B, 1, H, W), new
+        if self.trainer.training and self.augments_on_device and self.augmentation is not None:
+            image = augment(image, self.augmentation, self.seed, self.trainer.current_epoch, batch["index"])
+        # Lightning has already converted the rest of the batch to the precision of the run
+        image = self.trainer.precision_plugin.convert_input(image.sub_(self.mean).div_(self.std))
+        return {**batch, "image": image}
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Return the shuffled training loader; after a resume, it continues where the checkpoint stopped."""
         # ranks share one order, and each takes its part of it
-        dataset = self.dataset("train", self.load_images and not self.images_elsewhere, self.load_privileged)
+        dataset = self._loaded("train", self.load_images and not self.images_elsewhere, self.load_privileged)
         epoch, samples = self._start
         rank, world_size = self._rank()
         if world_size > 1 and len(dataset) < self.batch_size:
@@ -182,7 +216,7 @@ class PrivilegedDataModule(SplitDataModule):
         return self._loader(dataset, sampler, self.batch_size)
 
     def _evaluation(self, name: str, load_privileged: bool) -> DataLoader[Sample]:
-        dataset = self.dataset(name, self.load_images, load_privileged)
+        dataset = self._loaded(name, self.load_images, load_privileged)
         rank, world_size = self._rank()
         sampler = EpochSampler(len(dataset), shuffle=False, rank=rank, world_size=world_size)
         return self._loader(dataset, sampler, self._own_batch_size)

@@ -28,7 +28,8 @@ class Batch(TypedDict, total=False):
     """B samples.
 
     Attributes:
-        image: Float32 (B, C, H, W), normalised. Absent when a data module does not load images.
+        image: Float32 (B, C, H, W), normalised. Absent when a data module does not load images. On its way to the device of a
+            trainer, prepared images may still be as stored (`data_modules.images.stored_pixels`).
         label: Float32 (B, K): 1 present, 0 absent, NaN not stated (contributes to no loss and no metric).
         privileged: See `Privileged`. Absent at predict time.
         has_privileged: Bool (B,), False where a sample has no report or table.
@@ -61,7 +62,7 @@ class Sample:
         index: Position in the split.
         sample_id: Stable identifier.
         patient_id: Patient identifier.
-        image: Float32 (C, H, W) or None.
+        image: Float32 (C, H, W), uint8 or int16 as stored, or None.
         report: Text, empty if there is none, or None.
         numeric: Float32 (F,) or None.
         categorical: Float32 (M,) or None.
@@ -74,7 +75,7 @@ class Sample:
     index: int
     sample_id: str
     patient_id: str
-    image: NDArray[np.float32] | None = None
+    image: NDArray[np.generic] | None = None
     report: str | None = None
     numeric: NDArray[np.float32] | None = None
     categorical: NDArray[np.float32] | None = None

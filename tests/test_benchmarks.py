@@ -72,6 +72,7 @@ def test_every_variant_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         "bare loop",
         "fit",
         "fit, loader processes",
+        "fit, 8 bits from loaders",
         "fit, stored targets",
         "fit, live BERT, 8 tokens",
         "validation",

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from data_modules.images.hashing import MASK, scramble, to_uniform
 from data_modules.images.prepared import PreparedImages
+from data_modules.images.stored_pixels import TYPES, for_torch, grey_values
 from data_modules.images.transforms import Augmentation
 
 # images copied to the device at once
@@ -45,11 +45,10 @@ class DeviceImages:
         self.mean = mean
         self.std = std
         self.augmentation = augmentation
-        self.scale = 1 / float(np.iinfo(prepared.meta.depth).max)
-        self.pixels = torch.empty((len(prepared), side, side), dtype=_TYPES[prepared.meta.depth], device=device)
+        self.pixels = torch.empty((len(prepared), side, side), dtype=TYPES[prepared.meta.depth], device=device)
         for start in range(0, len(prepared), CHUNK):
             rows = np.arange(start, min(start + CHUNK, len(prepared)))
-            self.pixels[start : start + len(rows)] = torch.from_numpy(_signed(prepared.stored(rows))).to(device)
+            self.pixels[start : start + len(rows)] = torch.from_numpy(for_torch(prepared.stored(rows))).to(device)
 
     def batch(self, index: Tensor, epoch: int) -> Tensor:
         """Return normalised images.
@@ -62,24 +61,10 @@ class DeviceImages:
             Float32 (B, 1, H, W).
         """
         index = index.to(self.pixels.device)
-        stored = self.pixels[index]  # (B, H, W)
-        image = (
-            # undo the sign that int16 gave to the upper half of uint16
-            (stored.int() & 0xFFFF if stored.dtype == torch.int16 else stored)
-            .to(torch.float32)
-            .mul(self.scale)[:, None]  # (B, 1, H, W)
-        )
+        image = grey_values(self.pixels[index])[:, None]  # (B, 1, H, W)
         if self.augmentation is not None:
             image = augment(image, self.augmentation, self.seed, epoch, index)
         return (image - self.mean) / self.std
-
-
-# PyTorch has no arithmetic for uint16, so its bits are kept in int16
-_TYPES = {"uint8": torch.uint8, "uint16": torch.int16}
-
-
-def _signed(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
-    return pixels.view(np.int16) if pixels.dtype == np.uint16 else pixels
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from data_modules.files.json_file import read_json, write_json
 from data_modules.images.geometry import Placement, Window
 from data_modules.images.pixel_file import PixelFile
 from data_modules.images.preparation import Image, Preparation
+from data_modules.images.stored_pixels import in_unit_range
 
 # format 2: padding of DICOM files is background, and grey_range also applies to 16 bit PNG
 FORMAT = 2
@@ -281,6 +282,10 @@ class PreparedImages:
 
     def read(self, index: int) -> tuple[Image, Placement]:
         """Return one image, float32 (side, side) in [0, 1], and the placement of its file in it."""
-        scale = np.float32(1 / np.iinfo(self.meta.depth).max)
+        pixels, placement = self.read_stored(index)
+        return in_unit_range(pixels), placement
+
+    def read_stored(self, index: int) -> tuple[NDArray[np.generic], Placement]:
+        """Return the pixels (side, side) of one image, as stored, and the placement of its file in it."""
         (pixels,) = self.stored(np.array([index]))
-        return np.multiply(pixels, scale, dtype=np.float32), unpack(self.geometry[index])
+        return pixels, unpack(self.geometry[index])

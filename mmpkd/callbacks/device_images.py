@@ -1,6 +1,7 @@
 """Training images in the memory of the GPU."""
 
 import logging
+import math
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -15,20 +16,22 @@ logger = logging.getLogger("mmpkd")
 class ImagesOnDevice(Callback):
     """Keeps all prepared training images on the device and augments them there, instead of loading them.
 
-    Needs `data.prepared`. If the images do not fit into the memory of the GPU, they are loaded as usual, which is logged.
+    Needs `data.prepared`. Images that do not fit into the memory of the GPU are read as they are stored in every epoch, and
+    augmented on the device in the same way, so the student is the same.
 
     Args:
-        max_share: Maximum share of the GPU's free memory for the images, in (0, 1].
+        max_share: Maximum share of the GPU's free memory for the images, in [0, 1]; 0 keeps none there.
     """
 
     def __init__(self, max_share: float = 0.4) -> None:
-        if not 0 < max_share <= 1:
-            raise ValueError(f"Expected max_share in (0, 1] but got {max_share}.")
+        if not 0 <= max_share <= 1:
+            raise ValueError(f"Expected max_share in [0, 1] but got {max_share}.")
         self.max_share = max_share
         self._images: DeviceImages | None = None
+        self._data: PrivilegedDataModule | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Copy the images to the device, if they fit, before the training loader is built.
+        """Copy the images to the device if they fit, else have them sent as stored, before the training loader is built.
 
         Raises:
             ValueError: If the data module has no prepared images.
@@ -44,18 +47,26 @@ class ImagesOnDevice(Callback):
             )
         device = trainer.strategy.root_device
         size = len(prepared) * prepared.bytes_per_image
-        if device.type == "cuda":
-            free = torch.cuda.mem_get_info(device)[0]
-            if size > self.max_share * free:
-                logger.info(
-                    "%.1f GB of images do not fit into %.1f GB of free memory and are loaded in every epoch",
-                    size / 1e9,
-                    free / 1e9,
-                )
-                return
-        self._images = DeviceImages(prepared, data.augmentation, data.mean, data.std, data.seed, device)
-        data.images_elsewhere = True
-        logger.info("%.2f GB of training images are on %s", size / 1e9, device)
+        room = self._room(device)
+        self._data = data
+        data.images_elsewhere = size <= room
+        data.augments_on_device = not data.images_elsewhere
+        if data.images_elsewhere:
+            self._images = DeviceImages(prepared, data.augmentation, data.mean, data.std, data.seed, device)
+            logger.info("%.2f GB of training images are on %s", size / 1e9, device)
+        else:
+            logger.info(
+                "%.2f GB of training images do not fit into %.2f GB of %s and are read in every epoch",
+                size / 1e9,
+                room / 1e9,
+                device,
+            )
+
+    def _room(self, device: torch.device) -> float:
+        """Return the bytes that images may take; there is no limit on a CPU."""
+        if self.max_share == 0:
+            return 0
+        return self.max_share * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else math.inf
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
         """Add the augmented images to the batch."""
@@ -66,16 +77,18 @@ class ImagesOnDevice(Callback):
             batch["image"] = trainer.precision_plugin.convert_input(image)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Free the memory, and let the data module load images again."""
-        del pl_module
-        self._free(trainer)
+        """Free the memory, and let the data module load images as before."""
+        del trainer, pl_module
+        self._free()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Free the memory, and let the data module load images again, since the next fit may not use this callback."""
-        del pl_module, exception
-        if self._images is not None:
-            self._free(trainer)
+        """Free the memory, and let the data module load images as before, since the next fit may not use this callback."""
+        del trainer, pl_module, exception
+        self._free()
 
-    def _free(self, trainer: Trainer) -> None:
+    def _free(self) -> None:
         self._images = None
-        trainer.datamodule.images_elsewhere = False  # type: ignore[attr-defined]
+        if self._data is not None:
+            self._data.images_elsewhere = False
+            self._data.augments_on_device = False
+            self._data = None

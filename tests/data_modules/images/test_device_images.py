@@ -126,10 +126,10 @@ class First(Callback):
         self.served |= set(batch)
 
 
-def trainer_on_device(folder: Path, *others: Callback, **options: Any) -> Trainer:
+def trainer_on_device(folder: Path, *others: Callback, max_share: float = 0.4, **options: Any) -> Trainer:
     return Trainer(
         accelerator="cpu",
-        callbacks=[*others, ImagesOnDevice()],
+        callbacks=[*others, ImagesOnDevice(max_share)],
         logger=False,
         limit_train_batches=1,
         limit_val_batches=0,
@@ -190,6 +190,19 @@ def test_each_epoch_is_augmented_anew_in_the_type_of_the_student(
     assert images.seen[0].dtype == dtype
     assert len(first) == 64
     assert (first - second).abs().max() > 0.05
+
+
+@pytest.mark.parametrize("depth", ["uint8", "uint16"])
+def test_images_that_do_not_fit_train_the_same_student(depth: Depth, tmp_path: Path) -> None:
+    data_module, seen = prepared_module(tmp_path, depth), []
+    data_module.augmentation = Augmentation(shift=0.1, rotate=10, contrast=0.3)
+    data_module.batch_size = 64  # all samples
+    for max_share in (0.4, 0.0):
+        images = Images()
+        trainer_on_device(tmp_path, images, max_epochs=2, max_share=max_share).fit(module(), data_module)
+        seen.append(torch.stack(images.seen))
+        assert not data_module.augments_on_device
+    assert torch.equal(*seen)
 
 
 def test_prepared_images_are_needed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from data_modules.base import PrivilegedDataModule
@@ -157,7 +158,7 @@ def test_runs_of_a_study_decode_an_image_once_and_see_the_same_pixels(
 ) -> None:
     monkeypatch.setenv(FOLDER, str(tmp_path))
 
-    def images(side: int | None = None) -> list[Image]:
+    def images(side: int | None = None) -> list[NDArray[np.generic]]:
         data = Noted(str(tiny_root))
         data.notes, data.cache_images = tmp_path / "notes.txt", True
         data.image_size = data.image_size if side is None else side
