@@ -1,15 +1,16 @@
-"""How time and memory of a test grow with its images, on one process and on two that share it.
+"""How time and memory of a test and a validation grow with their images, on one process and on two that share them.
 
-Run: python benchmarks/processes.py [--images 5000] [--factor 10] [--side 32]
+Run: python benchmarks/processes.py [--images 5000] [--factor 10] [--side 32] [--stages test validate]
 
-A tiny student, so that tables, maps and scores dominate: `Trainer.test` with MultilabelScores (AUROC and others of 14 labels),
-PredictionWriter, and LocalizationMonitor with rollout, last-layer attention and all scores and maps; every second image has two
-regions. Each measurement runs in processes of its own. `batches` is the CPU time of all batches; `end` is that of what follows
-the last one: gathering, scores, tables and files. Memory is how much a process grows from the first batch on; all are those of
-the process with the most.
+A tiny student, so that tables, maps and scores dominate: `Trainer.test` and `Trainer.validate` with MultilabelScores (AUROC and
+others of 14 labels), PredictionWriter, and LocalizationMonitor with rollout, last-layer attention and all scores, in a test also
+maps; every second image has two regions. Each measurement runs in processes of its own. `batches` is the CPU time of all
+batches; `end` is that of what follows the last one: gathering, scores, tables and files; both of the process with the most.
+Memory is how much a process grows from the first batch on: the first process, which writes, and the other.
 """
 
 import argparse
+import itertools
 import logging
 import tempfile
 import time
@@ -76,7 +77,7 @@ class Batches(IterableDataset[Batch]):
 
 
 class Data(PrivilegedDataModule):
-    """Test batches of `Batches`.
+    """Batches of `Batches` to test and to validate.
 
     Args:
         num_images: Images of all processes.
@@ -91,12 +92,15 @@ class Data(PrivilegedDataModule):
 
     def read_splits(self) -> dict[str, Split]:
         """Return what the monitor asks about samples."""
-        return {"train": _split("train", 2), "val": _split("val", 2), "test": _split("sample", self.num_images)}
+        sizes = {"train": 2, "val": self.num_images, "test": self.num_images}
+        return {name: _split(name, size) for name, size in sizes.items()}
 
     def test_dataloader(self) -> Any:
         """Return the share of this process."""
         rank, world_size = self.trainer.global_rank, self.trainer.world_size
         return DataLoader(Batches(self.num_images, self.image_size, rank, world_size), batch_size=None)
+
+    val_dataloader = test_dataloader
 
 
 def _split(name: str, size: int) -> Split:
@@ -106,7 +110,7 @@ def _split(name: str, size: int) -> Split:
 
 
 class Watch(Callback):
-    """Notes time and memory of a test in a file for each process.
+    """Notes time and memory of a test or a validation in a file for each process.
 
     Args:
         folder: Where.
@@ -133,6 +137,10 @@ class Watch(Callback):
         values = [self.last - self.start, time.process_time() - self.last, memory]
         np.save(self.folder / f"rank{trainer.global_rank}.npy", values)
 
+    on_validation_start = on_test_start
+    on_validation_batch_end = on_test_batch_end
+    on_validation_end = on_test_end
+
 
 def main() -> None:
     """Measure and print."""
@@ -141,40 +149,42 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--factor", type=int, default=10)
     parser.add_argument("--side", type=int, default=32)
+    parser.add_argument("--stages", nargs="+", default=["test", "validate"])
     options = parser.parse_args()
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    print(f"{'processes':>9s} {'images':>8s} {'batches':>9s} {'end':>9s} {'memory':>10s}")
+    print(f"{'stage':8s} {'processes':>9s} {'images':>8s} {'batches':>9s} {'end':>9s} {'memory of each process':>24s}")
     bars = []
-    for processes in (1, 2):
+    for stage, processes in itertools.product(options.stages, (1, 2)):
         found = []
         for images in (options.images, options.images * options.factor):
-            found.append(in_own_process(processes, images, options.side))
-            seconds, end, memory = found[-1]
-            print(f"{processes:9d} {images:8d} {seconds:7.2f} s {end:7.2f} s {memory:7.0f} MB", flush=True)
+            by_rank = in_own_process(stage, processes, images, options.side)
+            seconds, end, memory = by_rank.max(0)
+            found.append((seconds, end, memory))
+            each = ", ".join(f"{rank[2]:.0f} MB" for rank in by_rank)
+            print(f"{stage:8s} {processes:9d} {images:8d} {seconds:7.2f} s {end:7.2f} s {each:>24s}", flush=True)
         for name, less, more in zip(("batches", "end", "memory"), *found, strict=True):
-            what = f"{name}, {options.factor} times the images, {processes} processes"
+            what = f"{name} of {stage}, {options.factor} times the images, {processes} processes"
             bars.append(Bar(what, more / less, options.factor * MARGIN))
     show_bars(bars)
 
 
-def in_own_process(processes: int, images: int, side: int) -> np.ndarray:
-    """Return seconds of batches, seconds of the end, and MiB, each of the process with the most."""
+def in_own_process(stage: str, processes: int, images: int, side: int) -> np.ndarray:
+    """Return seconds of batches, seconds of the end, and MiB, (ranks, 3)."""
     with tempfile.TemporaryDirectory() as folder:
         # forked before anything is computed, so that nothing is imported again
-        job = get_context("fork").Process(target=run_test, args=(processes, images, side, folder))
+        job = get_context("fork").Process(target=run, args=(stage, processes, images, side, folder))
         job.start()
         job.join()
         if job.exitcode:
             raise ChildProcessError(
-                f"Expected a test over {processes} processes to end but its status is {job.exitcode}."
+                f"Expected `{stage}` over {processes} processes to end but its status is {job.exitcode}."
             )
-        found: np.ndarray = np.max([np.load(path) for path in Path(folder).glob("rank*.npy")], axis=0)
-    return found
+        return np.stack([np.load(path) for path in sorted(Path(folder).glob("rank*.npy"))])
 
 
-def run_test(processes: int, images: int, side: int, folder: str) -> None:
-    """Test a student once."""
+def run(stage: str, processes: int, images: int, side: int, folder: str) -> None:
+    """Test or validate a student once."""
     torch.set_num_threads(1)
     monitor = LocalizationMonitor([AttentionRollout(), LastLayerAttention()], [])
     trainer = Trainer(
@@ -190,7 +200,7 @@ def run_test(processes: int, images: int, side: int, folder: str) -> None:
     )
     torch.manual_seed(0)
     student = VisionTransformerStudent("vit_nano_patch8_64", len(NAMES), side, options={"depth": 1})
-    trainer.test(DistillationModule(student), Data(images, side), verbose=False)
+    getattr(trainer, stage)(DistillationModule(student), Data(images, side), verbose=False)
 
 
 def peak_memory() -> int:

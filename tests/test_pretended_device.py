@@ -158,6 +158,9 @@ def test_processes_exchange_tensors_of_the_device_only(
     def all_gather_object(gathered: list[object], value: object) -> None:
         gathered[:] = [value] * len(gathered)  # moves its bytes to the right device itself
 
+    # this process is the first one, which has what it sends
+    monkeypatch.setattr(torch.distributed, "broadcast_object_list", lambda sent: None)
+    monkeypatch.setattr(torch.distributed, "gather_object", lambda value, gathered: all_gather_object(gathered, value))
     monkeypatch.setattr(torch.distributed, "all_gather_object", all_gather_object)
     torch.distributed.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
     try:

@@ -69,4 +69,5 @@ class PredictionWriter(Callback):
         if not is_due(trainer):
             return
         frame = self._rows.gather(("sample_id",))
-        save_table(trainer, frame, run_folder(trainer).predictions(stage))
+        if frame is not None:
+            save_table(trainer, frame, run_folder(trainer).predictions(stage))

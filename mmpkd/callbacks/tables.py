@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
-from mmpkd.numerics.processes import all_gather
+from mmpkd.numerics.processes import gather
 from mmpkd.records import RunFolder
 from mmpkd.records.checkpoint import SafeCheckpointIO, sha256_of
 from mmpkd.records.tables import write_table
@@ -29,8 +29,8 @@ class Rows:
         """Add a batch of rows: tensors (n,) or n strings by column name."""
         self._batches.append(columns)
 
-    def gather(self, key: Sequence[str]) -> pd.DataFrame:
-        """Return the rows of all processes, and start again with an empty table.
+    def gather(self, key: Sequence[str]) -> pd.DataFrame | None:
+        """Return the rows of all processes in the first one and None in the others, and start again with an empty table.
 
         This is a collective: every process must call it, and only at the end of an epoch.
 
@@ -40,7 +40,10 @@ class Rows:
         frames = [_to_frame(batch) for batch in self._batches]
         self._batches = []
         frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(key))
-        parts = [part for part in all_gather(frame) if len(part)]
+        gathered = gather(frame)
+        if gathered is None:
+            return None
+        parts = [part for part in gathered if len(part)]
         if not parts:
             return frame
         # a padding sampler gives some samples to two processes
@@ -54,9 +57,8 @@ def run_folder(trainer: Trainer) -> RunFolder:
 
 
 def save_table(trainer: Trainer, frame: pd.DataFrame, path: Path) -> None:
-    """Write a table with the hash of the tested checkpoint, in the first process only."""
-    if trainer.is_global_zero:
-        write_table(frame, path, tested_checkpoint(trainer))
+    """Write a table with the hash of the tested checkpoint; only the first process has one to write."""
+    write_table(frame, path, tested_checkpoint(trainer))
 
 
 def tested_checkpoint(trainer: Trainer) -> str | None:

@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import random
 from copy import deepcopy
@@ -26,8 +27,12 @@ from mmpkd.attribution import (
     resize_heatmap,
 )
 from mmpkd.callbacks.localization.monitor import LocalizationMonitor
+from mmpkd.callbacks.localization.pair_columns import Columns
+from mmpkd.callbacks.localization.score_table import ScoreTable
+from mmpkd.callbacks.tables import Rows
 from mmpkd.metrics import IoU, PointingGame, default_scores, iou, patch_ceiling
 from mmpkd.metrics.pairs import one_to_one
+from mmpkd.numerics.processes import from_first
 from mmpkd.records.roi_table import score_columns, stratified
 from tests.callbacks.localization_data import LABELS, SIDE, MemoryData, StudentModule, make_samples, make_trainer
 
@@ -311,17 +316,46 @@ def _score_on_rank(rank: int, folder: str, port: int) -> None:
 
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
-    from mmpkd.callbacks.tables import Rows
-
     rows = Rows()
     mine = [["a", "b", "c"], ["c", "d", "a"]][rank]
-    rows.add({"sample_id": mine, "score": torch.tensor([{"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}[s] for s in mine])})
+    score = torch.tensor([{"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}[s] for s in mine])
+    rows.add({"sample_id": mine, "score": score})
     frame = rows.gather(("sample_id",))
-    frame.to_json(Path(folder) / f"{rank}.json")
+    table = ScoreTable()
+    sizes = []
+    for epoch in range(2):
+        known: Columns = {"sample_id": mine, "finding": ["Mass"] * 3}
+        table.add(known)
+        for name in ("rollout", "ones")[: 2 - epoch]:  # the baseline is scored in the first epoch only
+            table.add_scores(name, known, {"score": score})
+        epoch_table = table.gather({"ones"})
+        sizes.append([table.num_rows, table.has_baselines, -1 if epoch_table is None else len(epoch_table)])
+    table.start()
+    table.gather({"ones"})
+    found = {
+        "table": None if frame is None else frame.to_dict("list"),
+        "sizes": [*sizes, table.num_rows],
+        "computed": from_first(lambda: f"by {rank}"),
+        "error": _error_of(rank),
+    }
+    (Path(folder) / f"{rank}.json").write_text(json.dumps(found))
     torch.distributed.destroy_process_group()
 
 
-def test_processes_gather_rows_without_duplicates(tmp_path: Path) -> None:
+def _error_of(rank: int) -> list[str]:
+    """Return kind and message of the error of a process, if the first one fails."""
+
+    def fail() -> None:
+        raise OSError(f"Expected a file but got none in {rank}.")
+
+    try:
+        from_first(fail)
+    except Exception as error:
+        return [type(error).__name__, str(error)]
+    return []
+
+
+def test_the_first_process_gathers_rows_without_duplicates_and_speaks_for_all(tmp_path: Path) -> None:
     import socket
 
     with socket.socket() as free:
@@ -335,10 +369,15 @@ def test_processes_gather_rows_without_duplicates(tmp_path: Path) -> None:
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
-    for rank in range(2):
-        frame = pd.read_json(tmp_path / f"{rank}.json")
-        assert frame["sample_id"].tolist() == ["a", "b", "c", "d"]
-        assert frame["score"].tolist() == [1, 2, 3, 4]
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert first["table"] == {"sample_id": ["a", "b", "c", "d"], "score": [1, 2, 3, 4]}
+    assert second["table"] is None  # it writes none
+    # rows of two attributions, then of one and the scores that were kept; both processes know what is left to score
+    assert first["sizes"] == [[8, True, 8], [4, True, 8], 0]
+    assert second["sizes"] == [[8, True, -1], [4, True, -1], 0]
+    assert [first["computed"], second["computed"]] == ["by 0", "by 0"]
+    message = "Expected a file but got none in 0."
+    assert [first["error"], second["error"]] == [["OSError", message], ["FirstProcessError", message]]
 
 
 def test_maps_of_a_finding_are_scored_against_that_finding(tmp_path: Path) -> None:

@@ -103,6 +103,8 @@ def test_maps_can_be_left_out_and_a_fit_keeps_none(tmp_path: Path) -> None:
 def test_processes_that_share_a_sample_keep_its_maps_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def of_process(names: list[str], value: float) -> ScoredMaps:
         maps = ScoredMaps()
+        if not names:  # no region in its share
+            return maps
         # regions of pairs may be followed by others of the same images
         image = torch.tensor([*range(len(names)), 0])
         pairs = HeatmapPairs(torch.full((len(names), 2, 2), value), Rois(torch.ones(len(image), 4, 4).bool(), image))
@@ -110,21 +112,15 @@ def test_processes_that_share_a_sample_keep_its_maps_once(tmp_path: Path, monkey
         return maps
 
     sent: list[object] = []
-    trainer: Any = SimpleNamespace(is_global_zero=False, default_root_dir=tmp_path)
+    trainer: Any = SimpleNamespace(default_root_dir=tmp_path)
     monkeypatch.setattr(scored_maps, "tested_checkpoint", lambda _: "f" * 64)
     path = tmp_path / "maps_test.npz"
-    second = of_process(["d", "a"], 2.0)
-
-    def send(value: object) -> list[object]:
-        sent.append(value)
-        return [value]
-
-    monkeypatch.setattr(scored_maps, "all_gather", send)
-    of_process(["c", "b", "a"], 1.0).write(trainer, "test", {"finding": [PointingGame()]})
+    monkeypatch.setattr(scored_maps, "gather", sent.append)  # another process than the first gets nothing
+    for names, value in ((["c", "b", "a"], 1.0), ([], 0.0)):
+        of_process(names, value).write(trainer, "test", {"finding": [PointingGame()]})
     assert not path.exists()  # only the first process writes
-    monkeypatch.setattr(scored_maps, "all_gather", lambda value: [*sent, value])
-    trainer.is_global_zero = True
-    second.write(trainer, "test", {"finding": [PointingGame()]})
+    monkeypatch.setattr(scored_maps, "gather", lambda value: [*sent, value])
+    of_process(["d", "a"], 2.0).write(trainer, "test", {"finding": [PointingGame()]})
     kept = read_maps(path)
     assert kept.sample_id == ("a", "b", "c", "d")
     assert kept.maps["rollout"][:, 0, 0].tolist() == [1, 1, 1, 2]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pandas as pd
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -23,6 +24,7 @@ from mmpkd.callbacks.localization.heatmaps import student_of
 from mmpkd.callbacks.localization.map_samples import rank
 from mmpkd.callbacks.tables import Rows, label_names, run_folder, save_table
 from mmpkd.metrics.faithfulness import area_under_curve, perturbation_curves
+from mmpkd.numerics.processes import from_first
 from mmpkd.records.roi_table import KEY
 
 
@@ -137,11 +139,14 @@ class FaithfulnessMonitor(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the means and write the table."""
         frame = self._rows.gather(KEY)
-        if frame.empty:
+        means = from_first(lambda: {} if frame is None or frame.empty else _means(frame))
+        if not means:
             return
-        means = frame.groupby("attribution")[["deletion", "insertion"]].mean()
-        pl_module.log_dict(
-            {f"test/{name}/{score}": float(row[score]) for name, row in means.iterrows() for score in means.columns},
-            sync_dist=True,
-        )
-        save_table(trainer, frame, run_folder(trainer).faithfulness)
+        pl_module.log_dict(means, sync_dist=True)
+        if frame is not None:
+            save_table(trainer, frame, run_folder(trainer).faithfulness)
+
+
+def _means(frame: pd.DataFrame) -> dict[str, float]:
+    means = frame.groupby("attribution")[["deletion", "insertion"]].mean()
+    return {f"test/{name}/{score}": float(row[score]) for name, row in means.iterrows() for score in means.columns}

@@ -72,8 +72,8 @@ class LocalizationMonitor(Callback):
         keep_maps: Whether a test writes its maps, which take 4 bytes per patch, attribution and pair before compression.
 
     Attributes:
-        tables: Latest table of ROIs by stage, for callbacks that come after this one.
-        union_tables: Latest table of unions by stage.
+        tables: Latest table of ROIs by stage, in the first process, for callbacks that come after this one.
+        union_tables: Latest table of unions by stage, likewise.
     """
 
     def __init__(
@@ -273,10 +273,11 @@ class LocalizationMonitor(Callback):
         kept = baselines if trainer.state.fn == TrainerFn.FITTING else None
         regions = self._regions.gather(kept)
         unions = self._unions.gather(kept)
-        if regions.empty:
+        if not self._regions.num_rows:
             return  # no ROI in the split, so no table
-        self.tables[stage] = regions
-        self.union_tables[stage] = unions
+        if regions is not None and unions is not None:
+            self.tables[stage] = regions
+            self.union_tables[stage] = unions
         write_and_log(trainer, pl_module, regions, stage)
         # written even if it is empty, so that every run with a table of regions also has one of unions
         write_and_log(trainer, pl_module, unions, stage, of_unions=True)

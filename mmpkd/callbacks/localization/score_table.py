@@ -7,6 +7,7 @@ import pandas as pd
 from mmpkd.callbacks.localization.pair_columns import Columns
 from mmpkd.callbacks.localization.tuning import ThresholdTuning
 from mmpkd.callbacks.tables import Rows
+from mmpkd.numerics.processes import from_first
 from mmpkd.records.roi_table import KEY, PAIR
 
 
@@ -15,21 +16,22 @@ class ScoreTable:
 
     Attributes:
         tuning: Tuned thresholds of this unit.
+        num_rows: Rows of all processes in the table that was gathered last.
+        has_baselines: Whether scores of baseline maps are kept from an earlier epoch of a fit.
     """
 
     def __init__(self) -> None:
         self.tuning = ThresholdTuning()
         self._known = Rows()
         self._scored = Rows()
+        self.num_rows = 0
+        self.has_baselines = False
+        # in the first process only, which has the table
         self._baselines: pd.DataFrame | None = None
-
-    @property
-    def has_baselines(self) -> bool:
-        """Whether scores of baseline maps are kept from an earlier epoch of a fit."""
-        return self._baselines is not None
 
     def forget_baselines(self) -> None:
         """Forget the scores of baseline maps."""
+        self.has_baselines = False
         self._baselines = None
 
     def start(self) -> None:
@@ -46,8 +48,8 @@ class ScoreTable:
         names = [attribution] * len(known["finding"])
         self._scored.add({name: known[name] for name in PAIR} | {"attribution": names} | columns)
 
-    def gather(self, kept: Collection[str] | None) -> pd.DataFrame:
-        """Return the table of all processes, and start again without rows.
+    def gather(self, kept: Collection[str] | None) -> pd.DataFrame | None:
+        """Return the table of all processes in the first one and None in the others, and start again without rows.
 
         This is a collective operation: every process must call it.
 
@@ -57,7 +59,10 @@ class ScoreTable:
         """
         known = self._known.gather(PAIR)
         scored = self._scored.gather(KEY)
-        if scored.empty:
+        self.num_rows = from_first(lambda: 0 if scored is None else len(scored))
+        if kept and self.num_rows:
+            self.has_baselines = True
+        if known is None or scored is None or scored.empty:
             return scored
         if kept:
             scored = self._with_kept(scored, kept)

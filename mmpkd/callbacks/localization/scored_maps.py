@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmpkd.callbacks.tables import run_folder, tested_checkpoint
 from mmpkd.metrics import HeatmapPairs, IoU, RoiMetric
-from mmpkd.numerics.processes import all_gather
+from mmpkd.numerics.processes import gather
 from mmpkd.records.map_file import MapFile, write_maps
 from mmpkd.records.roi_table import PAIR
 from mmpkd.records.unit import Unit
@@ -58,10 +58,11 @@ class ScoredMaps:
             scores: Scores of the maps by unit.
         """
         own = self._pairs, {name: _stacked(parts) for name, parts in self._maps.items()}, self._frame
-        gathered = [part for part in all_gather(own) if part[0]]
+        parts = gather(own)
         self._pairs = []
         self._maps = {}
-        if not gathered or not trainer.is_global_zero:
+        gathered = [part for part in parts or () if part[0]]
+        if not gathered:
             return
         pairs = pd.DataFrame([pair for part in gathered for pair in part[0]], columns=list(PAIR))
         # like the table: sorted, without the duplicates of samplers that give a sample to two processes
