@@ -9,14 +9,18 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+import torch
 import yaml
 from lightning.pytorch import Trainer
 
+from mmpkd.callbacks import data_check
 from mmpkd.callbacks.data_check import DataCheck
 from mmpkd.cli.data_config import DataSettings
+from mmpkd.cli.error_lines import user_error
 from mmpkd.cli.lightning_cli import main as lightning
 from mmpkd.commands.main import main
 from mmpkd.modules import DistillationModule
+from mmpkd.numerics import processes
 from mmpkd.students import VisionTransformerStudent
 from mmpkd.study.execution.data_check import check_data_of, data_arguments
 from mmpkd.study.execution.planned_runs import plan_runs
@@ -79,6 +83,37 @@ def test_a_test_split_and_a_trial_only_need_a_word(
     (record,) = own_records(caplog)
     assert record.levelname == "WARNING"
     assert f"labels in {split}" in record.message
+
+
+@pytest.mark.parametrize("constant", ["", "val"])
+def test_the_first_process_checks_and_all_fail_with_its_words(
+    tiny_root: Path, constant: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other process of this group gets what the first one sends."""
+    sent: list[object] = []
+    monkeypatch.setattr(processes, "world_size", lambda: 2)
+    found = []
+    for rank, exchange in (
+        (0, lambda values: sent.extend(values)),
+        (1, lambda values: values.__setitem__(slice(2), sent)),
+    ):
+        monkeypatch.setattr(processes, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(torch.distributed, "broadcast_object_list", exchange)
+        if rank:
+            monkeypatch.setattr(data_check, "quick_problems", refuse)
+        if constant:
+            with pytest.raises(ValueError, match="Expected data without errors but got labels in val") as raised:
+                say(tiny_root, constant=constant)
+            found.append(user_error(raised.value))
+        else:
+            say(tiny_root)
+    assert found == found[:1] * len(found)
+    assert None not in found  # one line in each process
+    assert not own_records(caplog)
+
+
+def refuse(*_: object) -> None:
+    raise AssertionError("checked again")
 
 
 TABLE = {

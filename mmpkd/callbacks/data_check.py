@@ -7,6 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from data_modules.base import PrivilegedDataModule
 from data_modules.checks import quick_problems
+from mmpkd.numerics.processes import from_first
 
 logger = logging.getLogger("mmpkd")
 
@@ -14,7 +15,6 @@ logger = logging.getLogger("mmpkd")
 def check_served_data(
     data: PrivilegedDataModule,
     tried: Collection[str] = (),
-    is_logged: bool = True,
     splits: Collection[str] = ("train", "val", "test"),
 ) -> None:
     """Check the samples of a data module: log warnings, and raise an error if there are errors.
@@ -25,7 +25,6 @@ def check_served_data(
         data: The data module.
         tried: Splits that are limited to a few samples in a trial run (in addition to a training split cut by
             `max_train_samples`). Their labels may be constant.
-        is_logged: Whether this process logs.
         splits: Splits that are used.
 
     Raises:
@@ -36,12 +35,11 @@ def check_served_data(
     # a split that is not used may be missing
     found = [problem for problem in found if problem.split in (*splits, "")]
     errors = [problem for problem in found if problem.severity == "error"]
-    if is_logged:
-        for problem in found:
-            if problem.severity == "warning":
-                logger.warning("data: %s", problem)
-            elif len(errors) > 1:
-                logger.error("data: %s", problem)
+    for problem in found:
+        if problem.severity == "warning":
+            logger.warning("data: %s", problem)
+        elif len(errors) > 1:
+            logger.error("data: %s", problem)
     if errors:
         more = f" {len(errors) - 1} more are in the log." if len(errors) > 1 else ""
         raise ValueError(
@@ -57,15 +55,16 @@ class DataCheck(Callback):
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check the data.
+        """Check the data in the first process, while the others wait.
 
         Raises:
-            ValueError: If there are errors.
+            ValueError: If there are errors; in every process, with the same words.
         """
         data: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
         limits = {"train": trainer.limit_train_batches, "val": trainer.limit_val_batches}
         if stage == "fit":
-            check_served_data(data, [name for name, limit in limits.items() if _is_part(limit)], trainer.is_global_zero)
+            tried = [name for name, limit in limits.items() if _is_part(limit)]
+            from_first(lambda: check_served_data(data, tried))
 
 
 def _is_part(limit: float) -> bool:
