@@ -34,6 +34,21 @@ def test_the_teacher_is_trained_once_and_first_and_every_arm_for_every_seed(stud
     assert not outcome.failed
 
 
+def test_a_student_waits_for_the_one_on_its_teacher_card_wherever_it_is_listed(study: Path) -> None:
+    path = study / "study.yaml"
+    text = path.read_text()
+    (baseline,) = [line for line in text.splitlines(keepends=True) if line.startswith("  baseline:")]
+    path.write_text(text.replace(baseline, "").replace("primary:", f"{baseline}primary:"))
+    runs = planned(study)
+    assert [run.arm.name for run in runs] == ["teacher", *["distilled", "baseline"] * 2]
+    command = FakeCommandLine()
+    assert not run_all(runs, InThisProcess(command)).failed
+    fits = [run for verb, *run in command.commands() if verb == "fit"]
+    assert fits[:3] == [["teacher", "0"], ["baseline", "0"], ["distilled", "0"]]
+    references = {run.reference for run in runs if run.arm.name == "distilled"}
+    assert references == {study / "out" / "baseline" / "seed0"}
+
+
 def test_students_get_the_teachers_best_checkpoint_and_only_they(study: Path) -> None:
     by_arm = {run.arm.name: flags_of(run) for run in planned(study, "--trainer.max_epochs=2")}
     teacher = str(study / "out" / "teacher" / "seed0" / "checkpoints" / "best.ckpt")

@@ -101,10 +101,9 @@ def _teacher(plan: StudyPlan, arm: Arm, out: Path, seed: int) -> Path | None:
 
 
 def _reference(plan: StudyPlan, arm: Arm, out: Path, seed: int) -> Path | None:
-    """Return the folder of the student that the teacher card compares with, if it is trained before the arm."""
+    """Return the folder of the student that the teacher card compares with, which the arm waits for, wherever it is listed."""
     if arm.teacher is None or arm.role == "teacher":
         return None
     reference = plan.arm(domain_of(plan, arm.name).reference)
-    names = [student.name for student in plan.students]
-    is_before = names.index(reference.name) < names.index(arm.name)
-    return _folder(out, reference.name, seed) if reference.teacher is None and is_before else None
+    # a student with a teacher might wait for this arm
+    return _folder(out, reference.name, seed) if reference.teacher is None else None
