@@ -117,11 +117,7 @@ class PrivilegedDataModule(SplitDataModule):
 
     def dataset(self, name: str, load_images: bool, load_privileged: bool) -> PrivilegedDataset:
         """Return one split as a data set of normalised images; only the training split is augmented."""
-        return self._dataset(name, load_images, load_privileged, as_stored=False)
-
-    def _dataset(self, name: str, load_images: bool, load_privileged: bool, as_stored: bool) -> PrivilegedDataset:
         augmentation = self.augmentation if name == "train" and load_images else None
-        prepared = self.prepared_images(name) if load_images else None
         return PrivilegedDataset(
             self.splits[name],
             SampleTransform(augmentation, self.mean, self.std, self.seed, self.image_size),
@@ -129,16 +125,18 @@ class PrivilegedDataModule(SplitDataModule):
             load_images,
             load_privileged,
             self.cache_images,
-            prepared,
-            as_stored and prepared is not None,
+            self.prepared_images(name) if load_images else None,
         )
 
     def _loaded(self, name: str, load_images: bool, load_privileged: bool) -> PrivilegedDataset:
-        """Return one split as it is loaded: as stored if the trainer asks, which brings its batches to the device."""
+        """Return one split as it is loaded: as stored if a trainer asks, which normalises its batches on the device."""
+        dataset = self.dataset(name, load_images, load_privileged)
         is_changed = name == "train" and self.augmentation not in (None, Augmentation())
-        # augmenting 8-bit values would round in between
-        as_stored = load_images and self._is_running and (self.augments_on_device or not is_changed)
-        return self._dataset(name, load_images, load_privileged, as_stored)
+        # augmentation gives floats, which would have to be rounded
+        dataset.as_stored = (
+            dataset.prepared is not None and self._is_running and (self.augments_on_device or not is_changed)
+        )
+        return dataset
 
     @property
     def _is_running(self) -> bool:

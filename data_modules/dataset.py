@@ -26,6 +26,10 @@ class PrivilegedDataset(SharedArrays, Dataset[Sample]):
 
     Its arrays are in memory once, however many loader processes there are and however they are started.
 
+    Attributes:
+        as_stored: Whether to serve the pixels of prepared images as they are stored, for whoever augments and normalises them
+            later; False at first.
+
     Args:
         split: The rows.
         transform: Augmentation and normalisation.
@@ -35,7 +39,6 @@ class PrivilegedDataset(SharedArrays, Dataset[Sample]):
         cache_images: Keep images in memory after the first read, 4 bytes a pixel, or 1 or 2 if they are `prepared`; all loader
             processes share them, and so do all runs of a study on one machine.
         prepared: Prepared images of this split, or None to read the image files.
-        as_stored: Serve the pixels of prepared images as they are stored, for whoever augments and normalises them later.
     """
 
     def __init__(
@@ -47,9 +50,8 @@ class PrivilegedDataset(SharedArrays, Dataset[Sample]):
         load_privileged: bool,
         cache_images: bool = False,
         prepared: PreparedImages | None = None,
-        as_stored: bool = False,
     ) -> None:
-        self.as_stored = as_stored
+        self.as_stored = False
         self.split = split
         self.transform = transform
         self.preparation = preparation
