@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mmpkd.cli.yaml_file import read_settings, with_bases
+from mmpkd.study.execution.likeness import compared_arms
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.plan.study_plan import Arm
 
@@ -68,6 +69,8 @@ EXPECTED: dict[str, Changes] = {
         "breast_text": ("breast_table", {FORM: TEXT, TAUGHT_BY: "breast_text_teacher"}),
     },
 }
+# what a setting decides, by how its name begins
+OF_SETTINGS = {"data": "data", FORM: "data", "trainer.max": "budget", "trainer.limit_train_batches": "budget"}
 PLAIN: Changes = {"distilled": ("baseline", DISTILLED)}
 
 
@@ -83,6 +86,15 @@ def test_arms_differ_in_what_their_names_say(name: str) -> None:
         assert {key: found[key] for key, value in changes.items() if value is not ...} == {
             key: value for key, value in changes.items() if value is not ...
         }, arm
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_arms_declare_what_they_may_differ_in_and_nothing_else(name: str) -> None:
+    plan = load_plan(ROOT / name)
+    for arm, reference in compared_arms(plan):
+        changed = differences(settings_of(reference), settings_of(arm))
+        aspects = {aspect for key in changed for start, aspect in OF_SETTINGS.items() if key.startswith(start)}
+        assert aspects == {*arm.may_differ_in, *reference.may_differ_in}, arm.name
 
 
 def test_the_two_tables_differ_in_a_word() -> None:

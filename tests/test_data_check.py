@@ -23,8 +23,10 @@ from mmpkd.modules import DistillationModule
 from mmpkd.numerics import processes
 from mmpkd.students import VisionTransformerStudent
 from mmpkd.study.execution.data_check import check_data_of, data_arguments
+from mmpkd.study.execution.likeness import Likeness
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.run import Run
+from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.flags import parse_flags
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.plan.study_plan import Arm, External
@@ -172,13 +174,20 @@ def test_a_study_checks_each_data_set_once(tiny_root: Path, tmp_path: Path, monk
     content["data"]["init_args"]["batch_size"] = 4  # the same samples
     path.write_text(yaml.safe_dump(content))
     plan = load_plan(tmp_path / "study.yaml")
-    check_data_of(plan_runs(plan, tmp_path / "out", (0, 1), ()))
+    runs = plan_runs(plan, tmp_path / "out", (0, 1), ())
+    read = check_data_of(runs)
+    assert read.keys() == {run.folder for run in runs if run.arm.role == "student"}
+    assert len(set(read.values())) == 1
     # a teacher opens no image
     expected = [(64, False, "train"), (64, True, "train")]
     assert checked == expected
-    baseline = replace(plan.arm("baseline"), overrides=("--data.num_train=32",))
+    # the batch size is not what this is about
+    baseline = replace(plan.arm("baseline"), overrides=("--data.num_train=32",), may_differ_in=("budget",))
     arms = tuple(baseline if arm.name == "baseline" else arm for arm in plan.arms)
-    check_data_of(plan_runs(replace(plan, arms=arms), tmp_path / "out", (0, 1), ()))
+    changed = replace(plan, arms=arms)
+    runs = plan_runs(changed, tmp_path / "out", (0, 1), ())
+    with pytest.raises(StudyError, match=r"distilled and baseline .* the same data but got, .* split to be read"):
+        Likeness(changed, runs, check_data_of(runs)).check()
     assert checked == [*expected, expected[0], (32, True, "train"), expected[1]]
 
 

@@ -13,6 +13,7 @@ from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.study_plan import check_seeds
 
 if TYPE_CHECKING:
+    from mmpkd.study.execution.likeness import Likeness
     from mmpkd.study.execution.run import Run
     from mmpkd.study.execution.runner import Outcome
     from mmpkd.study.plan.study_plan import StudyPlan
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     _check_machine()
     from mmpkd.cli.user_code import find_user_code
+    from mmpkd.study.execution.likeness import Likeness
     from mmpkd.study.execution.planned_runs import plan_runs
     from mmpkd.study.plan.plan_file import load_plan
 
@@ -80,6 +82,7 @@ def _run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     out = arguments.out or Path("runs") / plan.name
     runs = plan_runs(plan, out, seeds, overrides)
     if arguments.dry_run:
+        Likeness(plan, runs).check()
         return _show(runs, arguments.jobs)
     outcome = _finished(runs) if arguments.report_only else _make(runs, arguments, plan, out, seeds)
     return _report(plan, out, seeds, outcome)
@@ -112,16 +115,20 @@ def _make(
 ) -> "Outcome":
     """Make the unfinished runs."""
     from mmpkd.study.execution.data_check import check_data_of
+    from mmpkd.study.execution.likeness import Likeness
     from mmpkd.study.execution.processes import locked
     from mmpkd.study.execution.run import is_finished
     from mmpkd.study.plan.declaration import declare
 
-    def begin() -> None:
-        """Check the data and declare the study, last, when nothing else can go wrong any more."""
-        check_data_of([run for run in runs if not is_finished(run)])
+    def begin() -> Likeness:
+        """Check the data and the arms and declare the study, last, when nothing else can go wrong any more."""
+        Likeness(plan, runs).check()  # what settings and finished runs say takes no time
+        likeness = Likeness(plan, runs, check_data_of([run for run in runs if not is_finished(run)]))
+        likeness.check()
         # a declaration that follows the runs of these students is exploratory
         students = [run.name for run in runs if run.arm.role == "student" and is_finished(run)]
         declare(plan, out, seeds, students)
+        return likeness
 
     with locked(out) as lock:
         if arguments.slurm is not None:
@@ -130,7 +137,7 @@ def _make(
 
 
 def _make_on_cluster(
-    runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan", out: Path, begin: Callable[[], None]
+    runs: "Sequence[Run]", arguments: argparse.Namespace, plan: "StudyPlan", out: Path, begin: "Callable[[], Likeness]"
 ) -> "Outcome":
     from mmpkd.commands.processes.run import run_lightning
     from mmpkd.study.execution.display.shown import Shown, live
@@ -140,14 +147,14 @@ def _make_on_cluster(
 
     parameters = load_parameters(arguments.slurm)
     cluster = Slurm(run_lightning, out / "slurm", parameters, plan.name, arguments.jobs)
-    begin()
+    likeness = begin()
     shown = Shown(cluster, runs)
     with live(shown.table):
-        return run_all(runs, shown)
+        return run_all(runs, shown, likeness)
 
 
 def _make_here(
-    runs: "Sequence[Run]", num_jobs: int | None, out: Path, lock: int, begin: Callable[[], None]
+    runs: "Sequence[Run]", num_jobs: int | None, out: Path, lock: int, begin: "Callable[[], Likeness]"
 ) -> "Outcome":
     """Make the runs on this machine, each in a process of its own."""
     import torch
@@ -162,7 +169,7 @@ def _make_here(
     from mmpkd.study.execution.slurm.engine import check_not_queued
 
     check_not_queued(runs)
-    begin()
+    likeness = begin()
     # MPS is one GPU, which CUDA does not count
     num_gpus = 1 if torch.backends.mps.is_available() else torch.cuda.device_count()
     at_a_time = num_jobs or runs_at_a_time(runs, num_processors(), num_gpus)
@@ -172,7 +179,7 @@ def _make_here(
             shown = Shown(engine, runs)
             try:
                 with live(shown.table):
-                    return run_all(runs, shown)
+                    return run_all(runs, shown, likeness)
             except KeyboardInterrupt:
                 # leaving the engine waits for its runs, so those about to start must not
                 processes.stop()

@@ -9,6 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from mmpkd.records import Lineage, RunFolder, TestRecord, TrainingRecord
+from mmpkd.records.code_hash import code_hash
 from mmpkd.study.execution.command import RunCommand
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.run import Run
@@ -51,7 +52,7 @@ def write_run(folder: Path, seed: int, shift: float, role: str = "student", pati
         for i in range(2):
             Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "maps" / "test" / f"s{i:03d}.png")
     data = {name: {"samples": 10, "patients": 5} for name in ("train", "val", "test")}
-    made_from = Lineage("abc", "1", None, "f" * 64, {"train": "e" * 64})
+    made_from = Lineage("abc", "1", None, "f" * 64, {"train": "e" * 64}, code_hash())
     test = TestRecord(None, {}, data, "credentialed", ("Mass",), "abc", "1")
     training = TrainingRecord(epochs=2, steps=20, seconds=1.0)
     RunFolder(folder).update(status="tested", seed=seed, made_from=made_from, training=training, test=test)

@@ -227,11 +227,16 @@ def test_like_is_compared_with_like() -> None:
 def test_arms_that_differ_in_more_than_the_question_are_told() -> None:
     arm, reference = finished_runs("distilled", BETTER), finished_runs("baseline", FIVE)
     assert "also differ" not in answer(compare(question(), arm, reference))
+    usual = Lineage("abc", "1", None, None, {"train": "e"})
+    reference = [
+        replace(run, state=replace(run.state, training=TrainingRecord(2, 20, 1.0), made_from=usual))
+        for run in reference
+    ]
     longer = TrainingRecord(epochs=4, steps=40, seconds=1.0)
-    other = Lineage("abc", "1", None, None, {"train": "f"})
+    other = Lineage("abd", "1", None, None, {"train": "f"})
     moved = [replace(run, state=replace(run.state, training=longer, made_from=other)) for run in arm]
     said = answer(compare(question(), moved, reference))
-    assert "The arms also differ in training data or privileged input, number of steps and code." in said
+    assert "Distilled and baseline also differ in training data or privileged input, code and training budget." in said
 
 
 def plan(gate: bool, endpoint: Comparison, family: Sequence[Comparison]) -> StudyPlan:

@@ -9,5 +9,8 @@ import wandb.sdk.launch  # noqa: F401  a run of wandb imports it when it starts,
 
 import data_modules.phantoms  # noqa: F401
 from mmpkd.cli.quick import freeze
+from mmpkd.records.code_hash import code_hash
 
+# before it forks: runs execute the code that is imported here, whatever becomes of the files
+code_hash()
 freeze()

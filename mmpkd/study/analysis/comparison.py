@@ -18,9 +18,10 @@ from mmpkd.study.analysis.levels import Levels, best_baseline_map, run_levels
 from mmpkd.study.analysis.macro_auroc import macro_auroc_difference
 from mmpkd.study.analysis.pairing import Pairs, pairs_of
 from mmpkd.study.analysis.progress import ALPHA, Progress, SeedCount
-from mmpkd.study.analysis.run_tables import RunTables, Unlike, seeds_of, unlike
+from mmpkd.study.analysis.run_tables import RunTables, seeds_of, unlike
 from mmpkd.study.plan.errors import NotComparableError
 from mmpkd.study.plan.questions import Comparison
+from mmpkd.study.plan.study_plan import Aspect
 
 # reasons to claim nothing, whatever the numbers are
 Limit = Literal["one_seed", "interim", "two_seeds", "few_localize"]
@@ -62,7 +63,7 @@ class Compared:
     auroc: Effect
     matched: Matched | None
     levels: Levels
-    unlike: tuple[Unlike, ...]
+    unlike: tuple[Aspect, ...]
     adjusted: float | None = None
     adjusted_equivalence: float | None = None
 

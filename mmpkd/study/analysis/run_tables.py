@@ -1,9 +1,9 @@
 """Tables of a study's finished runs."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 import pandas as pd
 
@@ -12,10 +12,10 @@ from mmpkd.records.roi_table import check_unions
 from mmpkd.records.tables import read_table
 from mmpkd.records.unit import Unit
 from mmpkd.study.execution.command import RunCommand
+from mmpkd.study.execution.likeness import budget_of, different, recorded
 from mmpkd.study.execution.run import Run
 from mmpkd.study.plan.errors import StudyError
-
-Unlike = Literal["training data or privileged input", "number of steps", "code"]
+from mmpkd.study.plan.study_plan import Aspect
 
 
 @dataclass(frozen=True)
@@ -79,36 +79,20 @@ def tested_on(tables: Sequence[RunTables], test_set: str) -> list[RunTables]:
     return [table for table in tables if table.run.test_set == test_set]
 
 
-def unlike(arm: Sequence[RunTables], reference: Sequence[RunTables]) -> tuple[Unlike, ...]:
-    """Return differences between the trainings of two arms that are not part of the question."""
-    found: list[Unlike] = []
-    for name, value in _MADE_WITH.items():
-        # as sets, since arms may have different numbers of runs
-        if {value(table) for table in arm} != {value(table) for table in reference}:
-            found.append(name)
-    return tuple(found)
+def unlike(arm: Sequence[RunTables], reference: Sequence[RunTables]) -> tuple[Aspect, ...]:
+    """Return what differs between the trainings of two arms, seed by seed, although it is not part of the question.
 
-
-def _training_data(table: RunTables) -> str | None:
-    made_from = table.state.made_from
-    return None if made_from is None else made_from.splits.get("train")
-
-
-def _steps(table: RunTables) -> int | None:
-    return None if table.state.training is None else table.state.training.steps
-
-
-def _code(table: RunTables) -> str | None:
-    made_from = table.state.made_from
-    # older records have only the commit, which misses uncommitted changes
-    return None if made_from is None else made_from.code or made_from.git_commit
-
-
-_MADE_WITH: dict[Unlike, Callable[[RunTables], object]] = {
-    "training data or privileged input": _training_data,
-    "number of steps": _steps,
-    "code": _code,
-}
+    Args:
+        arm: Runs of the arm.
+        reference: Runs of the reference with the same seeds in the same order.
+    """
+    # all runs of an arm have the same settings
+    budgets = budget_of(arm[0].run), budget_of(reference[0].run)
+    found = {budgets[0][name].aspect for name in different(*budgets)}
+    for own, other in zip(arm, reference, strict=True):
+        traits = recorded(own.state), recorded(other.state)
+        found |= {traits[0][name].aspect for name in different(*traits)}
+    return tuple(aspect for aspect in get_args(Aspect) if aspect in found)
 
 
 def seeds_of(tables: Sequence[RunTables]) -> set[int]:

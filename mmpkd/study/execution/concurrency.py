@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from mmpkd.cli.yaml_file import read_settings, with_bases
 from mmpkd.study.execution.run import Run
+from mmpkd.study.execution.settings import stated
 
 
 def runs_at_a_time(runs: Sequence[Run], num_processors: int, num_gpus: int) -> int:
@@ -26,14 +26,6 @@ def runs_at_a_time(runs: Sequence[Run], num_processors: int, num_gpus: int) -> i
 
 def num_devices(run: Run) -> int | None:
     """Return how many devices a run asks for (`trainer.devices`), or None if it leaves that to Lightning."""
-    added = [flag.config for flag in run.overrides if flag.config is not None]
-    asked: object = None
-    # the last file or flag wins, as on the Lightning command line
-    for config in (*run.arm.config, *added):
-        for file in with_bases(config):
-            trainer = read_settings(file).get("trainer")
-            asked = trainer.get("devices", asked) if isinstance(trainer, dict) else asked
-    for flag in run.overrides:
-        asked = flag.value if flag.name == "trainer.devices" else asked
+    asked = stated(run, ["trainer.devices"])["trainer.devices"]
     # -1, `auto` and lists of devices are left to Lightning
     return int(str(asked)) if str(asked).isdecimal() else None

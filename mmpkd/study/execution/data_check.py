@@ -14,28 +14,40 @@ NAMES = ("data", "privileged_form")
 logger = logging.getLogger("mmpkd")
 
 
-def check_data_of(runs: Sequence[Run]) -> None:
+def check_data_of(runs: Sequence[Run]) -> dict[Path, str]:
     """Check the data of runs before they are made, each data set once, without opening images.
 
     Args:
         runs: Runs to make.
 
+    Returns:
+        Fingerprint of the training split that each student is going to be trained on, by the folder of its run.
+
     Raises:
         ValueError: If the data have errors.
         SystemExit: With status 2, if an option is unknown or has a wrong value.
     """
-    different: dict[tuple[str, str, bool], tuple[DataSettings, Run]] = {}
-    for arguments, run in _by_arguments(runs).items():
+    fingerprints: dict[tuple[str, str, bool], str] = {}
+    found: dict[Path, str] = {}
+    for arguments, group in _by_arguments(runs).items():
         settings = DataSettings.parse(arguments.configs, arguments.flags)
         # arms that differ only in model or loading have the same samples
-        different.setdefault((settings.of_samples, arguments.role, arguments.is_external), (settings, run))
-    for settings, run in different.values():
-        logger.info("checking the data of %s%s", run.arm.name, f" on {run.test_set}" if run.test_set else "")
-        data = settings.build()
-        # a teacher needs no image, and its input is checked with its own run; other data sets are only tested on
-        is_teacher = run.arm.role == "teacher"
-        data.serve(load_images=not is_teacher, load_privileged=is_teacher)
-        check_served_data(data, splits=("test",) if run.test_set else ("train", "val", "test"))
+        key = settings.of_samples, arguments.role, arguments.is_external
+        if key not in fingerprints:
+            fingerprints[key] = _checked(settings, group[0])
+        found |= {run.folder: fingerprints[key] for run in group if run.external is None and run.arm.role == "student"}
+    return found
+
+
+def _checked(settings: DataSettings, run: Run) -> str:
+    """Check the data of a run, and return the fingerprint of the training split; "" if nothing is trained."""
+    logger.info("checking the data of %s%s", run.arm.name, f" on {run.test_set}" if run.test_set else "")
+    data = settings.build()
+    # a teacher needs no image, and its input is checked with its own run; other data sets are only tested on
+    is_teacher = run.arm.role == "teacher"
+    data.serve(load_images=not is_teacher, load_privileged=is_teacher)
+    check_served_data(data, splits=("test",) if run.test_set else ("train", "val", "test"))
+    return "" if run.test_set else data.splits["train"].fingerprint()
 
 
 @dataclass(frozen=True)
@@ -48,11 +60,11 @@ class DataArguments:
     is_external: bool
 
 
-def _by_arguments(runs: Sequence[Run]) -> dict[DataArguments, Run]:
-    """Return the first run for each set of arguments that names the data."""
-    found: dict[DataArguments, Run] = {}
+def _by_arguments(runs: Sequence[Run]) -> dict[DataArguments, list[Run]]:
+    """Return the runs for each set of arguments that names the data."""
+    found: dict[DataArguments, list[Run]] = {}
     for run in runs:
-        found.setdefault(data_arguments(run), run)
+        found.setdefault(data_arguments(run), []).append(run)
     return found
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmpkd.study.execution.engines import Engine
 from mmpkd.study.execution.fingerprint import check_unchanged
+from mmpkd.study.execution.likeness import Likeness
 from mmpkd.study.execution.run import EndedRun, FailedRun, Run, is_finished
 
 logger = logging.getLogger("mmpkd")
@@ -25,16 +26,17 @@ class Outcome:
     failed: tuple[FailedRun, ...]
 
 
-def run_all(runs: Sequence[Run], engine: Engine) -> Outcome:
+def run_all(runs: Sequence[Run], engine: Engine, likeness: Likeness | None = None) -> Outcome:
     """Make all unfinished runs. A run that fails does not stop the others.
 
     Args:
         runs: Runs in order.
         engine: Engine that makes them.
+        likeness: Check of arms that are compared, which is made whenever runs are about to start.
 
     Raises:
         StudyError: Before anything starts, if a folder holds a run that was made with other settings or by hand. Later, if the
-            engine cannot continue.
+            engine cannot continue, or if finished runs show that the arms are not alike.
     """
     for run in runs:
         check_unchanged(run)
@@ -44,6 +46,8 @@ def run_all(runs: Sequence[Run], engine: Engine) -> Outcome:
     while waiting or running:
         starting = _take_ready(waiting, running, engine.num_jobs, ledger)
         if starting:
+            if likeness is not None:
+                likeness.check()
             engine.start(starting)
             running += starting
         # nothing runs if all ready runs were settled; those that wait for them are ready next

@@ -10,6 +10,7 @@ from data_modules.files.json_file import read_json, write_json
 from mmpkd.study.plan.study_plan import StudyPlan
 
 FILE = "declared.json"
+ALLOWED = "may_differ_in"
 
 
 def declare(plan: StudyPlan, out: Path, seeds: Sequence[int], finished: Sequence[str] = ()) -> None:
@@ -25,18 +26,38 @@ def declare(plan: StudyPlan, out: Path, seeds: Sequence[int], finished: Sequence
     if not (out / FILE).is_file():
         # looks count seeds of the plan, of which `--seeds` may start only the first
         declared = plan.seeds if plan.looks else seeds
-        write_json(out / FILE, {**_questions(plan), "seeds": list(declared), "finished": list(finished)})
+        others = {"seeds": list(declared), "finished": list(finished), ALLOWED: _allowed(plan)}
+        write_json(out / FILE, {**_questions(plan), **others})
 
 
 def is_as_declared(plan: StudyPlan, out: Path) -> bool:
-    """Return whether endpoint, margins, family, gate and looks are the ones written down before any run was finished."""
+    """Return whether endpoint, margins, family, gate and looks are the ones written down before any run was finished.
+
+    What arms may differ in is no part of the question: it changes neither a difference nor its test, and the answer names what
+    differs. See `allowed_since` for what was added later.
+    """
     path = out / FILE
     if not path.is_file():
         return False
     declared = read_json(path)
-    questions = {name: value for name, value in declared.items() if name not in ("seeds", "finished")}
+    questions = {name: value for name, value in declared.items() if name not in ("seeds", "finished", ALLOWED)}
     # through JSON, because the file has lists where the plan has tuples
     return bool(questions == json.loads(json.dumps(_questions(plan)))) and not declared["finished"]
+
+
+def allowed_since(plan: StudyPlan, out: Path) -> dict[str, list[str]]:
+    """Return what arms may differ in that was not allowed when the study was declared, by arm."""
+    path = out / FILE
+    if not path.is_file():
+        return {}
+    # studies declared by an earlier version allowed nothing
+    before: dict[str, list[str]] = read_json(path).get(ALLOWED, {})
+    added: dict[str, list[str]] = {}
+    for name, aspects in _allowed(plan).items():
+        new = [aspect for aspect in aspects if aspect not in before.get(name, ())]
+        if new:
+            added[name] = new
+    return added
 
 
 def declared_seeds(out: Path) -> tuple[int, ...] | None:
@@ -53,3 +74,7 @@ def _questions(plan: StudyPlan) -> dict[str, Any]:
         "gate": plan.gate,
         "looks": list(plan.looks),
     }
+
+
+def _allowed(plan: StudyPlan) -> dict[str, list[str]]:
+    return {arm.name: list(arm.may_differ_in) for arm in plan.arms if arm.may_differ_in}

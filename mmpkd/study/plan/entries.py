@@ -106,6 +106,8 @@ def _in_words(hint: Any) -> str:
     """Describe a type to people who write YAML."""
     if get_origin(hint) is Literal:
         return f"one of {', '.join(get_args(hint))}"
+    if get_origin(hint) is tuple and get_origin(get_args(hint)[0]) is Literal:
+        return f"a list of {', '.join(get_args(get_args(hint)[0]))}"
     # optional: people leave the key out rather than write null
     if NoneType in get_args(hint):
         return _in_words(get_args(hint)[0])

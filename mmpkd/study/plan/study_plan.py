@@ -10,6 +10,8 @@ from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.questions import Comparison, Factorial, Measure, check_endpoint
 
 Role = Literal["teacher", "student"]
+# what arms that are compared have in common unless the study says otherwise
+Aspect = Literal["data", "code", "budget"]
 # with fewer seeds, no realistic difference crosses the boundary
 MIN_SEEDS_AT_A_LOOK = 5
 # begins with a letter or digit: a dot would hide the folder, and a dash would look like a flag
@@ -30,9 +32,11 @@ class Arm:
             distilled from the run of that arm with the same seed.
         overrides: Lightning flags of this arm only.
         seed_offset: Number added to the seeds. Two arms that differ only in it have a true difference of zero.
+        may_differ_in: What may differ from the arms that it is compared with, because the difference is meant: training data or
+            privileged input (`data`), the source code of the packages (`code`), or the length of the training (`budget`).
 
     Raises:
-        StudyError: If the name cannot be a folder, a teacher has a teacher, or the offset is negative.
+        StudyError: If the name cannot be a folder, a teacher has a teacher or may differ, or the offset is negative.
     """
 
     name: str
@@ -41,11 +45,14 @@ class Arm:
     teacher: str | None = None
     overrides: tuple[str, ...] = ()
     seed_offset: int = 0
+    may_differ_in: tuple[Aspect, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name)
         if self.role == "teacher" and self.teacher is not None:
             raise StudyError(f"Expected a teacher without `teacher` but got {self.teacher!r}. Remove it.")
+        if self.role == "teacher" and self.may_differ_in:
+            raise StudyError("Expected a teacher without `may_differ_in`, since teachers are not compared. Remove it.")
         if self.seed_offset < 0:
             raise StudyError(f"Expected `seed_offset` to be an integer >= 0 but got {self.seed_offset}.")
 

@@ -13,7 +13,7 @@ from mmpkd.study.analysis.comparison import Compared
 from mmpkd.study.analysis.contrast import Contrasted
 from mmpkd.study.analysis.progress import ALPHA
 from mmpkd.study.report.caveats import NOT_ABSENT, few_seeds, no_verdict, planned_seeds
-from mmpkd.study.report.names import AVERAGE_NAMES, BASELINE_TITLES, SCORED, score_name
+from mmpkd.study.report.names import ASPECT_NAMES, AVERAGE_NAMES, BASELINE_TITLES, SCORED, score_name
 
 
 def answer(found: Compared) -> str:
@@ -30,7 +30,7 @@ def answer_lines(found: Compared) -> tuple[str, ...]:
         [_claim(found)],
         [_numbers(found)],
         [_levels(found), _collapsed(found), not_above_baseline([found])],
-        [_unlike(found), _by_finding(found.findings), _other_averages(found)],
+        [unlike_arms([found]), _by_finding(found.findings), _other_averages(found)],
         [_at_equal_recognition(found)],
         [
             NOT_ABSENT if found.verdict == "not shown" else "",
@@ -112,13 +112,6 @@ def _collapsed(found: Compared) -> str:
     counts = " and ".join(f"{sum(own)} of {len(own)} runs of {name}" for name, own in arms)
     test = f"Fisher's exact test of a difference in that: p = {collapse.p_value:.3f}"
     return f"{capital(counts)} do not localize better than the best baseline map ({test})."
-
-
-def _unlike(found: Compared) -> str:
-    """Say what else the arms differ in: the difference may come from that."""
-    if not found.unlike:
-        return ""
-    return f"The arms also differ in {listed(found.unlike)}."
 
 
 def _counts(found: Compared) -> str:
@@ -220,6 +213,16 @@ def listed(names: Sequence[str]) -> str:
 def capital(name: str) -> str:
     """Return a text with its first letter in upper case."""
     return name[:1].upper() + name[1:]
+
+
+def unlike_arms(comparisons: Sequence[Compared]) -> str:
+    """Say what else compared arms differ in, since a difference may come from that; an empty text if it is nothing."""
+    said = []
+    for found in comparisons:
+        if found.unlike:
+            arms = f"{found.declared.arm} and {found.declared.reference}"
+            said.append(f"{capital(arms)} also differ in {listed([ASPECT_NAMES[own] for own in found.unlike])}.")
+    return " ".join(said)
 
 
 def not_above_baseline(comparisons: Sequence[Compared]) -> str:

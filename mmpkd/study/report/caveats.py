@@ -7,7 +7,8 @@ from mmpkd.statistics.collapse import MIN_PAIRS
 from mmpkd.statistics.effects import MIN_SEEDS
 from mmpkd.study.analysis.comparison import Limit
 from mmpkd.study.analysis.progress import SeedCount
-from mmpkd.study.plan.declaration import declared_seeds
+from mmpkd.study.plan.declaration import allowed_since, declared_seeds
+from mmpkd.study.plan.study_plan import StudyPlan
 
 SINGLE_SEED = f"a single training run says nothing about the method; run at least {MIN_SEEDS} seeds"
 _LIMITS: dict[Limit, str] = {
@@ -53,6 +54,17 @@ def other_seeds(out: Path, seeds: Sequence[int]) -> str:
     return (
         f"Before the first run, seeds {_listed(declared)} were declared; this report covers seeds {_listed(seeds)}. Choosing "
         "seeds after seeing results leads to too many false claims."
+    )
+
+
+def late_allowance(plan: StudyPlan, out: Path) -> str:
+    """Return a caveat if arms may differ in more than when the study was declared, or an empty text."""
+    added = [f"{name} ({', '.join(aspects)})" for name, aspects in allowed_since(plan, out).items()]
+    if not added:
+        return ""
+    return (
+        f"`may_differ_in` was added after the study had been declared: {'; '.join(added)}. The declared questions are "
+        "unchanged; the answer names what differs between arms."
     )
 
 

@@ -7,7 +7,7 @@ from mmpkd.study.analysis.answers import Conclusions, Unanswered
 from mmpkd.study.analysis.comparison import Compared
 from mmpkd.study.analysis.contrast import Contrasted
 from mmpkd.study.plan.questions import Contrast, Factorial
-from mmpkd.study.report.answer import answer_lines, estimate_of, not_above_baseline
+from mmpkd.study.report.answer import answer_lines, estimate_of, not_above_baseline, unlike_arms
 from mmpkd.study.report.caveats import NOT_ABSENT, few_seeds, no_verdict, planned_seeds
 from mmpkd.study.report.names import AVERAGE_NAMES, SCORED, score_name
 
@@ -16,7 +16,8 @@ def headline(conclusions: Conclusions) -> tuple[str, ...]:
     """Return the answer to the question of the study, or why there is none, in several lines."""
     endpoint = conclusions.endpoint
     if isinstance(endpoint, Unanswered):
-        lines = (no_answer(endpoint), not_above_baseline(conclusions.exploratory))
+        behind = conclusions.exploratory
+        lines = (no_answer(endpoint), not_above_baseline(behind), unlike_arms(behind))
         return tuple(line for line in lines if line)
     if isinstance(endpoint, Contrasted):
         return contrast_lines(endpoint, conclusions.exploratory)
@@ -56,6 +57,7 @@ def contrast_lines(found: Contrasted, behind: Sequence[Compared]) -> tuple[str, 
         f"Contrast of {declared.contrast} in {score_name(declared.measure)}: {estimate}. This is the {estimand}, from "
         f"{planned_seeds(found.count)} and {found.num_patients} patients.",
         not_above_baseline(behind),
+        unlike_arms(behind),
         left_out,
         NOT_ABSENT if found.verdict == "not shown" else "",
         few_seeds(found.num_seeds) if found.limit is None else "",

@@ -6,6 +6,7 @@ from mmpkd.statistics.effects import IntervalMethod
 from mmpkd.statistics.estimands import Average
 from mmpkd.statistics.recognition import GUARD, Beyond
 from mmpkd.study.plan.questions import Measure
+from mmpkd.study.plan.study_plan import Aspect
 
 BASELINE_TITLES = {kind.name: kind().title for kind in BASELINE_MAPS}
 SCORE_NAMES = {
@@ -37,6 +38,11 @@ UNIT_NAMES: dict[Unit, str] = {"finding": "regions of one finding", "image": "al
 SCORED: dict[Unit, str] = {
     "finding": "each finding scored separately",
     "image": "all regions of an image scored together",
+}
+ASPECT_NAMES: dict[Aspect, str] = {
+    "data": "training data or privileged input",
+    "code": "code",
+    "budget": "training budget",
 }
 INSTRUMENT = "recognition (instrument: confidence of the other seeds)"
 BEYOND_NAMES: dict[Beyond, str] = {

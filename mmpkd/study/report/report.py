@@ -8,12 +8,13 @@ from mmpkd.study.analysis.answers import Conclusions, Unanswered
 from mmpkd.study.analysis.conclusions import conclude
 from mmpkd.study.analysis.progress import Progress
 from mmpkd.study.analysis.run_tables import RunTables, read_run, tested_on
+from mmpkd.study.execution.likeness import Likeness
 from mmpkd.study.execution.run import FailedRun, Run
 from mmpkd.study.plan.declaration import declared_seeds, is_as_declared
 from mmpkd.study.plan.domains import domains, external_domain
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.study_plan import StudyPlan
-from mmpkd.study.report.caveats import NOT_DECLARED, other_seeds
+from mmpkd.study.report.caveats import NOT_DECLARED, late_allowance, other_seeds
 from mmpkd.study.report.comparisons import Entry, entry, shown_comparisons, unanswered
 from mmpkd.study.report.explorer.explorer import write_explorers
 from mmpkd.study.report.files import file_links, write_files
@@ -44,10 +45,11 @@ def write_report(
         The headline, and the path of the page.
 
     Raises:
-        StudyError: If no run is finished.
+        StudyError: If no run is finished, or if arms that are compared differ in what the study does not allow.
     """
     if not finished:
         raise StudyError(f"Expected a finished run in {out} but there is none; {len(failed)} failed.")
+    Likeness(plan, finished).check()
     tables = [read_run(run) for run in finished]
     page = _page(plan, out, seeds, tables, failed)
     folder = out / "report"
@@ -79,7 +81,7 @@ def _page(
         as_declared=as_declared,
         entries=_entries(plan, conclusions, external, figures),
         unanswered=tuple(unanswered(conclusions)),
-        notes=tuple(note for note in (other_seeds(out, seeds), *plan.notes) if note),
+        notes=tuple(note for note in (other_seeds(out, seeds), late_allowance(plan, out), *plan.notes) if note),
         sections=sections,
         monitors=tuple(sorted({table.monitor for table in own if table.monitor})),
         provenance=tuple(provenance(table, out) for table in tables),

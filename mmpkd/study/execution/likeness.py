@@ -1,0 +1,146 @@
+"""Arms that are compared are made alike: from the same training data, by the same code, on the same budget.
+
+Otherwise a difference between them could come from that. A study declares the differences that are meant (`may_differ_in` of an
+arm); all others are refused as soon as they are known.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from mmpkd.records import RunState
+from mmpkd.records.code_hash import code_hash
+from mmpkd.study.execution.run import Run
+from mmpkd.study.execution.settings import stated
+from mmpkd.study.plan.domains import domains
+from mmpkd.study.plan.errors import StudyError
+from mmpkd.study.plan.study_plan import Arm, Aspect, StudyPlan
+
+# settings of the length of a training, and their defaults; None where the data module has its own
+_BUDGET: Mapping[str, object] = {
+    "trainer.max_epochs": "Lightning's default",
+    "trainer.max_steps": -1,
+    "trainer.limit_train_batches": 1.0,
+    "trainer.accumulate_grad_batches": 1,
+    "data.batch_size": None,
+}
+# digits of the shortest hash, that of a commit, and of those that are shown
+_HASH = 40
+_DIGITS = 12
+_NOTHING: Mapping[Path, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Trait:
+    """A property of a training that runs of compared arms have in common.
+
+    Attributes:
+        aspect: What it belongs to.
+        value: The value, as text; None if it is unknown, and so no reason to refuse anything.
+    """
+
+    aspect: Aspect
+    value: str | None
+
+
+Traits = Mapping[str, Trait]
+
+
+def budget_of(run: Run) -> Traits:
+    """Return the settings of the length of a training; they are the same for all runs of an arm."""
+    found = stated(run, list(_BUDGET))
+    values = {name: default if found[name] is None else found[name] for name, default in _BUDGET.items()}
+    return {name: Trait("budget", None if value is None else str(value)) for name, value in values.items()}
+
+
+def recorded(state: RunState | None) -> Traits:
+    """Return what a training recorded about itself."""
+    made_from = None if state is None else state.made_from
+    training = None if state is None else state.training
+    code = None if made_from is None else made_from.code
+    # only of older records, which have no hash of the code: a commit misses uncommitted changes
+    commit = None if made_from is None or code is not None else made_from.git_commit
+    return {
+        "training split": Trait("data", None if made_from is None else made_from.splits.get("train")),
+        "code": Trait("code", code),
+        "commit": Trait("code", commit),
+        "steps": Trait("budget", None if training is None else str(training.steps)),
+    }
+
+
+def different(one: Traits, other: Traits) -> list[str]:
+    """Return the names of the traits that are known of both and differ."""
+    return [
+        name
+        for name in one
+        if name in other and None not in (one[name].value, other[name].value) and one[name] != other[name]
+    ]
+
+
+class Likeness:
+    """Checks that the arms of a study are alike, as far as is known.
+
+    Args:
+        plan: The study.
+        runs: Its runs, finished or about to be made.
+        to_be_read: Fingerprint of the training split that a run is going to read, by the folder of the run.
+    """
+
+    def __init__(self, plan: StudyPlan, runs: Sequence[Run], to_be_read: Mapping[Path, str] = _NOTHING) -> None:
+        self._plan = plan
+        self._runs = {(run.arm.name, run.seed): run for run in runs if run.external is None}
+        self._budgets = {name: budget_of(run) for (name, _), run in self._runs.items()}
+        self._to_be_read = to_be_read
+
+    def check(self) -> None:
+        """Check the arms of every comparison, seed by seed.
+
+        Raises:
+            StudyError: If they differ in something that the study does not allow.
+        """
+        for arm, reference in compared_arms(self._plan):
+            for seed in (seed for name, seed in self._runs if name == arm.name):
+                if (reference.name, seed) in self._runs:
+                    self._check(arm, reference, seed)
+
+    def _check(self, arm: Arm, reference: Arm, seed: int) -> None:
+        traits = self._traits(arm, seed), self._traits(reference, seed)
+        allowed = (*arm.may_differ_in, *reference.may_differ_in)
+        names = [name for name in different(*traits) if traits[0][name].aspect not in allowed]
+        if not names:
+            return
+        aspects = sorted({traits[0][name].aspect for name in names})
+        found = ", ".join(f"{name} {_short(traits[0][name])} and {_short(traits[1][name])}" for name in names)
+        raise StudyError(
+            f"Expected {arm.name} and {reference.name} to have the same {' and '.join(aspects)} but got, for seed {seed}, "
+            f"{found}. Make them alike or, if the difference is meant, write `may_differ_in: [{', '.join(aspects)}]` in "
+            f"arms.{arm.name} of the study file: the answer then names it. Finished runs are kept."
+        )
+
+    def _traits(self, arm: Arm, seed: int) -> Traits:
+        run = self._runs[arm.name, seed]
+        state = run.record.state
+        known = recorded(state)
+        if state is None or state.training is None:
+            # a run that is going on or starts now is made with the present code
+            known = {**known, "code": Trait("code", code_hash())}
+        # compared with that of another run to be made, since the recorded one may be of hashed identifiers
+        read = Trait("data", self._to_be_read.get(run.folder))
+        return {**known, "training split to be read": read, **self._budgets[arm.name]}
+
+
+def _short(trait: Trait) -> str:
+    """Return a value of which hashes are shortened."""
+    value = str(trait.value)
+    return value[:_DIGITS] if len(value) >= _HASH else value
+
+
+def compared_arms(plan: StudyPlan) -> Iterator[tuple[Arm, Arm]]:
+    """Yield each student arm with the reference of its domain, then the other pairs of the family."""
+    pairs: dict[tuple[str, str], None] = {}
+    for domain in domains(plan):
+        pairs |= {(arm.name, domain.reference): None for arm in domain.students if arm.name != domain.reference}
+    pairs |= {(own.arm, own.reference): None for own in plan.family}
+    for arm, reference in pairs:
+        yield plan.arm(arm), plan.arm(reference)
