@@ -124,24 +124,35 @@ def scored(heatmap: Tensor, mask: Tensor, area: float) -> dict[str, Floats]:
     return {own.name: own.score(pairs).numpy() for own in (IoU("top_area", area), PointingGame())}
 
 
-def write_explored_study(folder: Path, seeds: Sequence[int] = (0, 1)) -> tuple[StudyPlan, list[Run]]:
-    """Write the files of finished runs, and return the study and the runs."""
-    plan = load_plan(write_study(folder, seeds))
+def write_explored_study(
+    folder: Path, seeds: Sequence[int] = (0, 1), has_external: bool = False
+) -> tuple[StudyPlan, list[Run]]:
+    """Write the files of finished runs, and return the study and the runs, if asked also on another data set, `elsewhere`."""
+    path = write_study(folder, seeds, "external: {elsewhere: {data: other.yaml}}\n" if has_external else "")
+    settings, regions = _data(folder / "images", 20)
+    others, other_regions = _data(folder / "others", 18) if has_external else ({}, regions)
+    (folder / "other.yaml").write_text(yaml.safe_dump(others))
+    # the settings of the arms' own data, which another data set replaces
+    for name in ("baseline", "distill"):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump({"data": settings}))
+    plan = load_plan(path)
     runs = plan_runs(plan, folder / "out", plan.seeds, ())
-    data = ExploredData(str(folder / "images"), num_eval=20)
-    data.serve(load_images=True, load_privileged=False)
-    regions = Regions(data)
-    settings = {
-        "class_path": "tests.study.explored.ExploredData",
-        "init_args": {"root": data.root.as_posix(), "num_eval": 20},
-    }
     for run in runs:
         write_run(run.folder, run.seed, 0.0, run.arm.role)
         if run.arm.role == "student":
-            run.record.config.write_text(yaml.safe_dump({"data": settings, "run": {"hash_ids": False}}))
-            write_scored(run.record, regions, (run.seed, len(run.arm.name)))
+            write_scored(run.record, other_regions if run.test_set else regions, (run.seed, len(run.arm.name)))
             _license(run, "synthetic")
+        if run.external is None:
+            run.record.config.write_text(yaml.safe_dump({"data": settings, "run": {"hash_ids": False}}))
     return plan, runs
+
+
+def _data(root: Path, num_eval: int) -> tuple[dict[str, object], Regions]:
+    """Return the settings of a data module, and the regions of its test images."""
+    data = ExploredData(str(root), num_eval=num_eval)
+    data.serve(load_images=True, load_privileged=False)
+    arguments = {"root": data.root.as_posix(), "num_eval": num_eval}
+    return {"class_path": "tests.study.explored.ExploredData", "init_args": arguments}, Regions(data)
 
 
 def write_scored(record: RunFolder, regions: Regions, seed: Sequence[int]) -> None:

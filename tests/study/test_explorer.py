@@ -22,6 +22,7 @@ from mmpkd.study.report.explorer import explorer as module
 from mmpkd.study.report.explorer.blocks import Blocks, different_rows, run_lengths
 from mmpkd.study.report.explorer.explorer import Explorer, write_explorers
 from mmpkd.study.report.explorer.page import SCRIPTS, STYLES
+from mmpkd.study.report.report import write_report
 from tests.study.explored import AREAS, OF_STUDENT, with_license, write_explored_study
 
 WEB = Path(module.__file__).parent / "web"
@@ -43,10 +44,18 @@ def written(study: Study, license_name: str = "synthetic") -> tuple[Explorer, di
     """Write the explorer, and return what the page holds."""
     plan, runs = study
     folder = runs[0].folder.parents[1] / "report"
-    (own,) = write_explorers(plan, folder, with_license(runs, license_name), is_as_declared=True)
-    page = (folder / "explore.html").read_text() if own.file else ""
-    found = re.search(r'id="meta">(.*?)</script>', page)
-    return own, json.loads(found[1]) if found else {}, page
+    (own,) = write_explorers(plan, folder, with_license(runs, license_name), {}, is_as_declared=True)
+    if not own.file:
+        return own, {}, ""
+    return own, meta_of(folder / own.file), (folder / own.file).read_text()
+
+
+def meta_of(path: Path) -> dict[str, Any]:
+    """Return the JSON of a page."""
+    found = re.search(r'id="meta">(.*?)</script>', path.read_text())
+    assert found is not None
+    content: dict[str, Any] = json.loads(found[1])
+    return content
 
 
 def test_the_page_holds_every_image_run_and_attribution_in_both_units(study: Study) -> None:
@@ -68,6 +77,36 @@ def test_the_page_holds_every_image_run_and_attribution_in_both_units(study: Stu
     assert meta["num_images"] == len(meta["samples"])
     assert not re.search(r"""(?:src|href)=["'](?!data:)""", page.split("<body>")[0])
     assert "default-src 'none'" in page
+
+
+def test_another_data_set_has_a_page_of_its_own_images_under_its_own_licence(tmp_path: Path) -> None:
+    plan, runs = write_explored_study(tmp_path, (0,), has_external=True)
+    own = with_license([run for run in runs if not run.test_set], "synthetic")
+    other = with_license([run for run in runs if run.test_set], "credentialed")
+    pages = write_explorers(plan, tmp_path / "report", own, {"elsewhere": other}, is_as_declared=True)
+    assert pages == (Explorer("", "explore.html"), Explorer("elsewhere", "explore_elsewhere.html"))
+    home, elsewhere = (meta_of(tmp_path / "report" / page.file) for page in pages)
+    regions = pd.read_parquet(other[0].run.record.rois("test"))
+    assert elsewhere["num_images"] == regions["sample_id"].nunique() < home["num_images"]
+    assert (home["license"], home["names"]) == ("synthetic", "identifiers")
+    assert (elsewhere["license"], elsewhere["names"]) == ("credentialed", "numbers")
+    assert elsewhere["study"] == "demo, elsewhere"
+    assert home["declared"]["exploratory"] == ""
+    assert elsewhere["declared"]["exploratory"] == "the declaration is about the study's own test set"
+    # pages of data sets that were removed from the study go with the next report
+    write_explorers(replace(plan, external=()), tmp_path / "report", own, {}, is_as_declared=True)
+    assert [path.name for path in (tmp_path / "report").iterdir()] == ["explore.html"]
+
+
+def test_the_report_links_the_pages_at_the_top_and_in_their_sections(tmp_path: Path) -> None:
+    plan, runs = write_explored_study(tmp_path, (0,), has_external=True)
+    _, page = write_report(plan, tmp_path / "out", (0,), runs, ())
+    top, *sections = page.read_text().split("Arms on the test set")
+    assert 'href="explore.html">Explore every scored image</a>' in top
+    assert 'href="explore_elsewhere.html">Explore every scored image of elsewhere</a>' in top
+    links = [re.findall(r'href="(explore[^"]*)"', section) for section in sections]
+    assert links == [["explore.html"], ["explore_elsewhere.html"]]
+    assert (page.parent / "explore_elsewhere.html").is_file()
 
 
 def test_equal_studies_give_equal_pages(study: Study, own_study: Study) -> None:

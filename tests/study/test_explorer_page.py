@@ -39,10 +39,18 @@ def browser() -> "Iterator[Browser]":
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
-    plan, runs = write_explored_study(tmp_path_factory.mktemp("study"))
-    write_explorers(plan, report_of(runs), [read_run(run) for run in runs], is_as_declared=True)
-    return runs
+def every_run(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """The runs of a study, also those on another data set."""
+    plan, every = write_explored_study(tmp_path_factory.mktemp("study"), has_external=True)
+    own = [read_run(run) for run in every if not run.test_set]
+    external = {"elsewhere": [read_run(run) for run in every if run.test_set]}
+    write_explorers(plan, report_of(every), own, external, is_as_declared=True)
+    return every
+
+
+@pytest.fixture(scope="module")
+def runs(every_run: list[Run]) -> list[Run]:
+    return [run for run in every_run if not run.test_set]
 
 
 def report_of(runs: list[Run]) -> Path:
@@ -75,18 +83,33 @@ def choose(page: "Page", control: str, value: str) -> None:
     wait(page, "explorer.model.isReady()")
 
 
+def num_scores(runs: list[Run]) -> int:
+    """Return how many scores the runs recorded, those of baseline maps once."""
+    expected = 0
+    for run in runs:
+        tables = [pd.read_parquet(path) for path in (run.record.rois("test"), run.record.unions("test"))]
+        of_run = [table[~table["attribution"].isin(["center_gaussian", "mean_roi"])] for table in tables]
+        expected += sum(2 * len(table) for table in (tables if run is runs[0] else of_run))
+    return expected
+
+
 def test_every_recorded_score_is_computed_again_bit_by_bit(explorer: "tuple[Page, Heard]", runs: list[Run]) -> None:
     page, heard = explorer
     report = page.evaluate("explorer.report")
-    expected = 0
-    for run in runs:
-        if run.arm.role == "student":
-            tables = [pd.read_parquet(path) for path in (run.record.rois("test"), run.record.unions("test"))]
-            of_run = [table[~table["attribution"].isin(["center_gaussian", "mean_roi"])] for table in tables]
-            expected += sum(2 * len(table) for table in (tables if run is runs[1] else of_run))
+    expected = num_scores([run for run in runs if run.arm.role == "student"])
     assert report["pairs"] == expected
     assert report["same"] == report["bits"] == expected
     assert page.evaluate("document.getElementById('check').textContent").startswith("✓")
+    assert heard.complaints == []
+
+
+def test_scores_on_another_data_set_are_computed_again_bit_by_bit(browser: "Browser", every_run: list[Run]) -> None:
+    page, heard = opened(browser, report_of(every_run) / "explore_elsewhere.html")
+    report = page.evaluate("explorer.report")
+    assert report["same"] == report["bits"] == report["pairs"] == num_scores([run for run in every_run if run.test_set])
+    # what is open is the primary comparison, but only the study's own test set was declared
+    said = page.evaluate("document.getElementById('kind').textContent")
+    assert said == "Exploration: the declaration is about the study's own test set."
     assert heard.complaints == []
     assert heard.requests == []
 

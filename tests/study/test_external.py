@@ -5,13 +5,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mmpkd.study.analysis.run_tables import read_run
 from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.runner import run_all
+from mmpkd.study.plan.domains import external_domain
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.report.report import write_report
-from tests.study.synthetic import FakeCommandLine, write_study
+from mmpkd.study.report.sections.section import section
+from tests.study.synthetic import FakeCommandLine, write_factorial_study, write_study
 
 EXTERNAL = "external: {elsewhere: {data: other.yaml, arms: [baseline, distilled], overrides: [--data.root=x]}}\n"
 
@@ -60,3 +63,38 @@ def test_external_data_that_cannot_be_tested_is_refused(tmp_path: Path, old: str
     path = write_study(tmp_path, (0,), EXTERNAL.replace(old, new))
     with pytest.raises(StudyError, match=message):
         load_plan(path)
+
+
+def test_another_data_set_has_arms_of_one_domain_and_a_name_of_its_own(tmp_path: Path) -> None:
+    """Labels, thresholds and baseline maps of a student are those of its own domain."""
+    path = write_factorial_study(tmp_path, "domain", (0,))
+    (tmp_path / "other.yaml").write_text("class_path: Other\n")
+    text = path.read_text()
+    for external, message in (
+        ("elsewhere: {data: other.yaml}", "elsewhere: expected arms of one domain but got those of chest and breast"),
+        ("elsewhere: {data: other.yaml, arms: [breast_text, chest_text]}", "List the arms of one domain"),
+        ("chest: {data: other.yaml, arms: [chest_text]}", "expected a name that no domain has"),
+    ):
+        path.write_text(f"{text}external: {{{external}}}\n")
+        with pytest.raises(StudyError, match=message):
+            load_plan(path)
+    path.write_text(f"{text}external: {{elsewhere: {{data: other.yaml, arms: [breast_text, breast_baseline]}}}}\n")
+    plan = load_plan(path)
+    found = external_domain(plan, plan.external[0])
+    assert (found.reference, [arm.name for arm in found.students]) == (
+        "breast_baseline",
+        ["breast_baseline", "breast_text"],
+    )
+
+
+def test_baseline_maps_are_shown_where_the_reference_is_not_tested(tmp_path: Path) -> None:
+    """Every arm has them, and no arm needs its reference for them."""
+    (tmp_path / "other.yaml").write_text("class_path: Other\n")
+    path = write_study(tmp_path, (0,), "external: {elsewhere: {data: other.yaml, arms: [distilled]}}\n")
+    plan = load_plan(path)
+    runs = plan_runs(plan, tmp_path / "out", plan.seeds, ())
+    finished = run_all(runs, InThisProcess(FakeCommandLine())).finished
+    tables = [read_run(run) for run in finished if run.test_set]
+    found = section(plan, external_domain(plan, plan.external[0]), tables, tmp_path)
+    assert found is not None
+    assert [row.name for row in found.baselines.rows] == ["All-ones map"]

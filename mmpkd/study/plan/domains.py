@@ -39,10 +39,14 @@ def domain_of(plan: StudyPlan, student: str) -> Domain:
 
 
 def external_domain(plan: StudyPlan, external: External) -> Domain:
-    """Return the student arms that are tested on another data set."""
+    """Return the student arms that are tested on another data set; they are of one domain (`check_references`)."""
     students = tuple(arm for arm in plan.students if arm.name in external.arms)
+    reference = domain_of(plan, external.arms[0]).reference
+    if reference not in external.arms:
+        # it stands for the baseline maps, too, which every arm has
+        reference = external.arms[0]
     # only students are tested on other data sets, so this domain has no teachers
-    return Domain(external.name, domain_of(plan, external.arms[0]).reference, students, ())
+    return Domain(external.name, reference, students, ())
 
 
 def _domain(plan: StudyPlan, name: str, arms: Mapping[str, str]) -> Domain:

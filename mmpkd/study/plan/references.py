@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from data_modules.suggestion import did_you_mean
-from mmpkd.study.plan.domains import domain_of
+from mmpkd.study.plan.domains import domain_of, domains
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.questions import Measure
-from mmpkd.study.plan.study_plan import StudyPlan
+from mmpkd.study.plan.study_plan import External, StudyPlan
 
 # attributions with a map for each finding; listed here because importing their classes takes seconds
 FINDING_MAPS = ("grad_cam", "mean_roi", "relevance")
@@ -16,8 +16,9 @@ def check_references(plan: StudyPlan) -> None:
     """Check the arms and attributions that a plan refers to by name.
 
     Raises:
-        StudyError: If an arm is not in the plan, if a factorial design does not use each student arm once, or if an attribution
-            with a map for each finding should be scored against all regions of an image.
+        StudyError: If an arm is not in the plan, if a factorial design does not use each student arm once, if another data set
+            has arms of two domains or the name of one, or if an attribution with a map for each finding should be scored against
+            all regions of an image.
     """
     _check_teachers(plan)
     students = [arm.name for arm in plan.students]
@@ -28,6 +29,8 @@ def check_references(plan: StudyPlan) -> None:
             )
     if plan.factorial is not None:
         _check_design(plan, plan.factorial.arms, students)
+    for external in plan.external:
+        _check_external(plan, external)
     for where, measure in _measures(plan):
         _check_unit(where, measure)
 
@@ -73,6 +76,20 @@ def _check_unit(where: str, measure: Measure) -> None:
         raise StudyError(
             f"{where}: expected `unit: finding` with the attribution {measure.attribution!r} but got `image`: it has a map for "
             "each finding, not one for the whole image."
+        )
+
+
+def _check_external(plan: StudyPlan, external: External) -> None:
+    where = f"external.{external.name}"
+    names = [domain.name for domain in domains(plan)]
+    if external.name in names:
+        raise StudyError(f"{where}: expected a name that no domain has but got one of {names}. Rename it.")
+    tested_in = dict.fromkeys(domain_of(plan, name).name for name in external.arms)
+    if len(tested_in) > 1:
+        # their labels, thresholds and baseline maps are those of their own domain
+        raise StudyError(
+            f"{where}: expected arms of one domain but got those of {' and '.join(tested_in)}. List the arms of one domain in "
+            "`arms`."
         )
 
 

@@ -42,7 +42,7 @@ class Page:
         command: Command that makes the runs.
         failed: Runs that failed.
         files: Files beside the page.
-        explorers: Explorers by domain, or why there are none.
+        explorers: Explorers by domain and other data set, or why there are none.
     """
 
     plan: StudyPlan

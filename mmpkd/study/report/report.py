@@ -30,7 +30,8 @@ def write_report(
 ) -> tuple[str, Path]:
     """Write the folder `report`.
 
-    `index.html` is the report, and `explore.html` shows every scored image with its maps. `results.csv` has every score of every
+    `index.html` is the report, and `explore.html` shows every scored image with its maps (`explore_<name>.html` for a domain or
+    another data set). `results.csv` has every score of every
     run, `roi.parquet` every region of interest, `arms.tex` the table of arms, and `figures` each figure as PNG and SVG. Equal
     runs give equal files. If the runs are tracked in W&B, the answer is logged there as well, but not the explorer.
 
@@ -72,7 +73,7 @@ def _page(
     figures = out / "report" / "figures"
     as_declared = is_as_declared(plan, out)
     sections = _sections(plan, own, external, figures)
-    explorers = write_explorers(plan, out / "report", own, as_declared)
+    explorers = write_explorers(plan, out / "report", own, external, as_declared)
     return Page(
         plan=plan,
         seeds=tuple(seeds),

@@ -24,7 +24,7 @@ class Title:
     """The head of a page: study, question and declared comparison.
 
     Attributes:
-        study: Name of the study, and of the domain if it has several.
+        study: Name of the study, and of the domain if it has several, or of the other data set.
         question: Question of the study.
         license: `credentialed`, `open` or `synthetic`.
         declared: The comparison to open with.

@@ -90,7 +90,7 @@ class Declared:
         attribution: The declared attribution.
         score: The declared score.
         unit: The declared unit.
-        is_as_declared: Whether it was declared before the first run.
+        exploratory: Why it is exploratory, as part of a sentence; "" if it was declared before the first run.
     """
 
     arm: str
@@ -98,7 +98,7 @@ class Declared:
     attribution: str
     score: str
     unit: Unit
-    is_as_declared: bool
+    exploratory: str
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Meta:
 
     Attributes:
         format: Version of this contract.
-        study: Name of the study, and of the domain if it has several.
+        study: Name of the study, and of the domain if it has several, or of the other data set.
         question: Question of the study.
         license: `credentialed`, `open` or `synthetic`.
         frame: Height and width of the network's input frame in pixels.

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,7 +10,9 @@ import yaml
 from numpy.typing import NDArray
 
 from data_modules.base import PrivilegedDataModule
-from mmpkd.cli.data_config import load_data_module
+from mmpkd.cli.data_config import DataSettings, load_data_module
+from mmpkd.study.execution.data_check import data_arguments
+from mmpkd.study.execution.run import Run
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.report.explorer.blocks import run_lengths
 
@@ -75,19 +76,19 @@ class ScoredImages:
     are_hashed: bool
 
 
-def read_images(config: Path, frame: tuple[int, int]) -> ScoredImages:
+def read_images(run: Run, frame: tuple[int, int]) -> ScoredImages:
     """Read the test images that have regions.
 
     Args:
-        config: Configuration of a run that was tested on them.
+        run: A run that was tested on them.
         frame: Height and width that the maps were scored in: those of the network's input, or larger if the student pads it.
 
     Raises:
         NoExplorerError: If they cannot be read.
     """
     try:
-        settings = yaml.safe_load(config.read_text())
-        data = load_data_module(config, [])
+        settings = yaml.safe_load(run.trained_record.config.read_text())
+        data = _data_of(run)
         are_hashed = bool(settings.get("run", {}).get("hash_ids"))
         if are_hashed:
             data.hash_ids(_id_key())
@@ -96,6 +97,14 @@ def read_images(config: Path, frame: tuple[int, int]) -> ScoredImages:
     except (OSError, ValueError, SystemExit) as error:
         raise NoExplorerError(f"The test images cannot be read: {error}") from error
     return ScoredImages(tuple(images), tuple(data.label_names), are_hashed)
+
+
+def _data_of(run: Run) -> PrivilegedDataModule:
+    if run.external is None:
+        return load_data_module(run.record.config, [])
+    # a test keeps no configuration of its own
+    arguments = data_arguments(run)
+    return DataSettings.parse(arguments.configs, arguments.flags).build()
 
 
 def _id_key() -> str:

@@ -32,7 +32,7 @@ const makeSummary = (study, scores, model, selection) => {
   const isDeclared = () => {
     const { declared } = meta, pairs = [["reference", declared.reference], ["arm", declared.arm], ["method", declared.attribution], ["unit", declared.unit]];
     const isWhole = selection.found.items.length === model.unit().n && !meta.left_out.length && (view.seed === "all" || model.seeds.length === 1);
-    return declared.score === "iou_top_area" && declared.is_as_declared && isWhole && view.area === model.declaredArea() && pairs.every(([name, value]) => view[name] === value);
+    return declared.score === "iou_top_area" && !declared.exploratory && isWhole && view.area === model.declaredArea() && pairs.every(([name, value]) => view[name] === value);
   };
   const note = () => {
     const { declared } = meta;
@@ -42,7 +42,7 @@ const makeSummary = (study, scores, model, selection) => {
       return [`The declared comparison: this attribution, this share of the area, everything that was scored. Means on this page are over ${over}; the report has the declared average with its interval.`, "note"];
     }
     const what = `${declared.arm} minus ${declared.reference}, ${word(declared.score)} of ${word(declared.attribution)} by ${declared.unit}, everything that was scored`;
-    return [declared.is_as_declared ? `Exploration. Declared: ${what}.` : "Exploration: the comparison was not declared before the first run, or was changed since.", "note"];
+    return [declared.exploratory ? `Exploration: ${declared.exploratory}.` : `Exploration. Declared: ${what}.`, "note"];
   };
 
   let current = null;
