@@ -34,14 +34,41 @@ def auroc_difference(arm: Floats, reference: Floats, target: Floats, patient: Co
         >>> auroc_difference(good, bad, target, np.arange(20)).estimate
         0.5
     """
+    return _over_findings(_differences(arm, reference, target, patient))
+
+
+def auroc_differences(
+    arm: Floats, reference: Floats, target: Floats, patient: Codes
+) -> tuple[tuple[Effect, ...], Effect]:
+    """Return AUROC(arm) - AUROC(reference) of each of the K findings, and averaged over those for which it is defined.
+
+    Each finding is judged on the patients with a label of it. Arguments and errors are those of `auroc_difference`.
+
+    Example:
+        >>> target = np.tile([[0.0, 1.0], [1.0, 0.0]], (10, 1))
+        >>> good, bad = np.tile(target, (2, 1, 1)), np.zeros((2, 20, 2))
+        >>> by_finding, mean = auroc_differences(good, bad, target, np.arange(20))
+        >>> [own.estimate for own in by_finding], mean.estimate
+        ([0.5, 0.5], 0.5)
+    """
+    found = _differences(arm, reference, target, patient)
+    return tuple(_over_findings([_of_labelled(own)]) for own in found), _over_findings(found)
+
+
+def _of_labelled(runs: RunMeans) -> RunMeans:
+    """Leave out the patients without a label of a finding, who have no weight in its AUROC."""
+    has_label = runs.weights > 0
+    return RunMeans(runs.values, runs.without[:, has_label], runs.weights[has_label])
+
+
+def _differences(arm: Floats, reference: Floats, target: Floats, patient: Codes) -> list[RunMeans]:
     if arm.shape != reference.shape or arm.shape[1:] != target.shape or patient.shape != target.shape[:1]:
         raise ValueError(
             "Expected `arm` and `reference` (S, N, K), `target` (N, K) and `patient` (N,) but got "
             f"{arm.shape}, {reference.shape}, {target.shape} and {patient.shape}."
         )
     own, other = (_by_finding(preds, target, patient) for preds in (arm, reference))
-    found = [RunMeans(a.values - b.values, a.without - b.without, a.weights) for a, b in zip(own, other, strict=True)]
-    return _over_findings(found)
+    return [RunMeans(a.values - b.values, a.without - b.without, a.weights) for a, b in zip(own, other, strict=True)]
 
 
 def mean_auroc(preds: Floats, target: Floats, patient: Codes) -> Effect:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmpkd.metrics.classification import auroc
-from mmpkd.statistics.auroc import auroc_difference
+from mmpkd.statistics.auroc import auroc_difference, auroc_differences
 from mmpkd.statistics.weighted_scores import weighted_auroc
 
 
@@ -61,6 +61,22 @@ def test_patients_without_a_stated_target_are_no_patients_of_an_auroc() -> None:
     part = auroc_difference(preds[:, stated], 1 - preds[:, stated], target[stated], np.arange(20))
     assert whole.interval() == part.interval()
     assert np.isnan(auroc_difference(preds, preds, np.full((30, 1), np.nan), np.arange(30)).estimate)
+
+
+def test_findings_at_once_are_those_one_by_one() -> None:
+    """Also where a patient has a label of one finding only, and where a finding has no positives."""
+    rng = np.random.default_rng(3)
+    target = rng.integers(0, 2, (60, 3)).astype(float)
+    target[rng.random(target.shape) < 0.6] = np.nan
+    target[:, 2] = 0.0
+    patient = np.repeat(np.arange(30), 2)
+    arm, reference = rng.integers(0, 8, (2, 3, 60, 3)) / 8
+    found, mean = auroc_differences(arm, reference, target, patient)
+    alone = [auroc_difference(arm[..., [k]], reference[..., [k]], target[:, [k]], patient) for k in range(3)]
+    # exactly, and NaN for the finding without positives
+    assert repr(found[:2]) == repr(tuple(alone[:2]))
+    assert found[2] is alone[2]
+    assert repr(mean) == repr(auroc_difference(arm, reference, target, patient))
 
 
 def test_the_error_of_an_auroc_difference_is_that_of_delong() -> None:

@@ -12,6 +12,7 @@ from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.domains import external_domain
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
+from mmpkd.study.report.provenance import circumstances
 from mmpkd.study.report.report import write_report
 from mmpkd.study.report.sections.section import section
 from tests.study.synthetic import FakeCommandLine, write_factorial_study, write_study
@@ -98,3 +99,12 @@ def test_baseline_maps_are_shown_where_the_reference_is_not_tested(tmp_path: Pat
     found = section(plan, external_domain(plan, plan.external[0]), tables, tmp_path)
     assert found is not None
     assert [row.name for row in found.baselines.rows] == ["All-ones map"]
+
+
+def test_the_time_of_all_runs_has_that_of_tests_on_other_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other.yaml").write_text("class_path: Other\n")
+    plan = load_plan(write_study(tmp_path, (0,), EXTERNAL))
+    runs = plan_runs(plan, tmp_path / "out", plan.seeds, ())
+    tables = [read_run(run) for run in run_all(runs, InThisProcess(FakeCommandLine())).finished]
+    monkeypatch.setattr("mmpkd.study.report.provenance.seconds_taken", lambda run: 120.0 if run.test_set else 60.0)
+    assert circumstances(tables).minutes == 3 + 2 * 2

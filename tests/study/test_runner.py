@@ -108,6 +108,14 @@ def test_a_trained_run_that_was_not_tested_is_only_tested(study: Path) -> None:
     assert command.commands()[0] == ("test", "teacher", "0")
 
 
+def test_a_run_without_the_record_of_its_test_is_tested_again(study: Path) -> None:
+    run_all(planned(study), InThisProcess(FakeCommandLine()))
+    RunFolder(study / "out" / "baseline" / "seed1").update(test=None)
+    command = FakeCommandLine()
+    assert len(run_all(planned(study), InThisProcess(command)).finished) == 5
+    assert command.commands() == [("test", "baseline", "1")]
+
+
 def test_a_failed_arm_is_reported_and_the_others_go_on(study: Path) -> None:
     outcome = run_all(planned(study), InThisProcess(FakeCommandLine(fail=["baseline"])))
     assert {run.arm.name for run in outcome.finished} == {"teacher", "distilled"}

@@ -12,7 +12,7 @@ Score = Literal["iou", "pointing", "rare"]
 NUM_FINDINGS = 5
 # share of each finding among regions, and how much easier than average it is to see
 _FREQUENCY = np.array([0.4, 0.25, 0.18, 0.11, 0.06])
-_DIFFICULTY = np.array([0.2, -0.3, 0.0, -0.5, 0.4])
+_EASE = np.array([0.2, -0.3, 0.0, -0.5, 0.4])
 _LEANING = np.array([0.6, -0.2, -0.4, 0.3, -0.3])  # sums to 0, so that findings differ but their mean does not change
 # lowers the clarity of a collapsed run so far that it sees hardly any region
 _COLLAPSE = 4.0
@@ -84,7 +84,7 @@ def draw(world: World, num: int, rng: np.random.Generator, runs_by_patient: bool
     finding = rng.choice(NUM_FINDINGS, len(patient), p=_FREQUENCY)
     arms = len(world.effects)
     own = rng.normal(0, 1, len(size))[patient] + rng.normal(0, 0.5, len(patient))
-    own = own + world.finding_sd * _DIFFICULTY[finding]
+    own = own + world.finding_sd * _EASE[finding]
     gain = world.informative * (np.log(size) - 0.5) + rng.normal(0, 0.3, len(size))
     clarity = np.broadcast_to(own, (arms, world.seeds, len(patient))).copy()
     run = patient if runs_by_patient else patient // world.patients

@@ -35,8 +35,6 @@ def attempt(run: Run, execute: Execute) -> str | None:
             # with maps and their faithfulness, a test can take as long as the training
             logger.info("%s: testing", run.name)
         execute(RunCommand("test", run, fingerprint, run.checkpoint))
-    except KeyboardInterrupt:
-        raise
     except SystemExit as error:
         if error.code in (130, 143):
             raise  # the user or the cluster stopped the study, not the run

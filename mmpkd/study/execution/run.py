@@ -117,9 +117,9 @@ def is_finished(run: Run) -> bool:
     trained = run.trained_record.state
     if state is None or state.study is None or state.status != "tested":
         return False
-    if trained is None or trained.training is None:
+    if state.test is None or trained is None or trained.training is None:
         return False
-    return state.test is None or state.test.checkpoint == trained.training.checkpoint
+    return state.test.checkpoint == trained.training.checkpoint
 
 
 def seconds_taken(run: Run) -> float | None:

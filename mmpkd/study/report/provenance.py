@@ -49,7 +49,8 @@ class Circumstances:
     Attributes:
         dates: Days of the first and the last test, in UTC; empty if the runs did not record them.
         hardware: Processors and GPUs.
-        minutes: Total duration of all runs, each since its last start; None if that of some run is unknown.
+        minutes: Total duration of all runs and of the tests on other data sets, each since its last start; None if that of some
+            run is unknown.
     """
 
     dates: tuple[str, ...]
@@ -83,7 +84,7 @@ def provenance(table: RunTables, out: Path) -> Provenance:
 def circumstances(tables: Sequence[RunTables]) -> Circumstances:
     """Return when and on what runs were made."""
     days = sorted({table.test.date[:10] for table in tables if table.test.date})
-    seconds = [seconds_taken(table.run) for table in tables if table.run.external is None]
+    seconds = [seconds_taken(table.run) for table in tables]
     known = [value for value in seconds if value is not None]
     return Circumstances(
         dates=tuple(dict.fromkeys((days[0], days[-1]))) if days else (),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mmpkd.statistics.arrays import Floats, as_codes
-from mmpkd.statistics.auroc import auroc_difference
+from mmpkd.statistics.auroc import auroc_differences
 from mmpkd.statistics.effects import Effect
 from mmpkd.statistics.weighted_scores import weighted_auroc
 from mmpkd.study.analysis.pairing import check_same_images, stacked_predictions, targets_of
@@ -71,17 +71,16 @@ def auroc_part(pair: Pair, figures: Path, prefix: str) -> AurocPart:
     own, other = (_aurocs(preds, target) for preds in (arm, reference))
     positive = (target == 1).sum(axis=0)
     negative = (target == 0).sum(axis=0)
-    rows = []
-    for k, name in enumerate(first.test.label_names):
-        # a list keeps the axis of labels: the mean over a single label is its AUROC
-        effect = auroc_difference(arm[..., [k]], reference[..., [k]], target[:, [k]], patient)
-        rows.append(AurocRow(name, own[k], other[k], effect, int(positive[k]), int(negative[k])))
+    effects, mean = auroc_differences(arm, reference, target, patient)
+    rows = [
+        AurocRow(name, own[k], other[k], effects[k], int(positive[k]), int(negative[k]))
+        for k, name in enumerate(first.test.label_names)
+    ]
     # both arms have the same targets, so the same findings are undefined
     scored = ~np.isnan(own)
     if len(rows) > 1 and scored.any():
         means = float(own[scored].mean()), float(other[scored].mean())
-        effect = auroc_difference(arm, reference, target, patient)
-        rows.insert(0, AurocRow(ALL, *means, effect, int(positive.sum()), int(negative.sum())))
+        rows.insert(0, AurocRow(ALL, *means, mean, int(positive.sum()), int(negative.sum())))
     title = f"Difference in AUROC by finding, with 95 % intervals: {pair.label}"
     estimates = [
         Estimate(
