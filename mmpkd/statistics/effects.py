@@ -64,12 +64,11 @@ class Effect:
         """Number of runs, of the part with the fewest; 0 if there is no interval."""
         return min((part.num_seeds for part in self.parts), default=0)
 
-    def interval(self, level: float = 0.95, is_skewed: bool = False) -> Interval:
+    def interval(self, level: float = 0.95) -> Interval:
         """Return the two-sided confidence interval.
 
         Args:
             level: Confidence level in (0, 1).
-            is_skewed: Whether to correct for skewness, as tests of equivalence do.
 
         Returns:
             The interval; its ends are NaN where it is undefined.
@@ -77,16 +76,15 @@ class Effect:
         method: IntervalMethod = "patients" if self.num_seeds == 1 else "added"
         if not self.parts:
             return Interval(np.nan, np.nan, method)
-        below, above = reach(self.parts, (1 - level) / 2, is_skewed)
+        below, above = reach(self.parts, (1 - level) / 2)
         return Interval(float(self.estimate - below), float(self.estimate + above), method)
 
-    def p_value(self, null: float = 0.0, alternative: Alternative = "two-sided", is_skewed: bool = False) -> float:
+    def p_value(self, null: float = 0.0, alternative: Alternative = "two-sided") -> float:
         """Return the p-value of the hypothesis that the true value is `null`, by inverting the interval.
 
         Args:
             null: Value under the hypothesis.
             alternative: Alternative hypothesis: the true value differs, is greater, or is less.
-            is_skewed: As in `interval`.
 
         Returns:
             p-value in [0, 1]; NaN where it is undefined, and for a single run, which says nothing about the method.
@@ -94,7 +92,7 @@ class Effect:
         if self.num_seeds < 2:
             return float("nan")
         distance = self.estimate - null
-        below, above = (float(level) for level in tail(self.parts, np.asarray(abs(distance)), is_skewed))
+        below, above = (float(level) for level in tail(self.parts, np.asarray(abs(distance))))
         # the end of the interval on the side of `null` decides
         level = below if distance > 0 else above
         if alternative == "two-sided":

@@ -68,8 +68,17 @@ def planned_spread(pilot: Spread, num_seeds: int, patients: float = 1.0, limit: 
     own = np.maximum(pilot.patients - pilot.noise, 0.0) * _raised(float(pilot.df), limit) / patients
     # more patients reduce only that part of the variance between runs that comes from the interaction with patients
     between = np.maximum((seeds - pilot.noise) * fewer_runs + noise, 0.0)
-    # with equal weights, `df` is P - 1: it grows with the number of patients
-    return replace(pilot, num_seeds=num_seeds, seeds=between, patients=own + noise, noise=noise, df=pilot.df * patients)
+    return replace(
+        pilot,
+        num_seeds=num_seeds,
+        seeds=between,
+        patients=own + noise,
+        noise=noise,
+        # with equal weights, `df` is P - 1: it grows with the number of patients
+        df=pilot.df * patients,
+        # patients with large differences are on the side of the effect, and so leave the end towards zero where it is
+        skewness=np.zeros_like(pilot.skewness),
+    )
 
 
 def minimum_detectable_effect(effect: Effect) -> float:

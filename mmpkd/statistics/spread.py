@@ -4,8 +4,10 @@ Runs and patients are crossed: all runs see the same patients. Each of the two f
 quantile, and their half-widths are added in quadrature (Howe 1974; Zou and Donner 2008, https://doi.org/10.1002/sim.3095). The
 interaction of run and patient is part of both variances, and so is subtracted once. The interval is never narrower than the one
 over runs alone, so that a few runs that agree by chance do not look too certain. Variances over patients are jackknife
-variances, with the degrees of freedom of Bell and McCaffrey (2002, Survey Methodology 28(2)). docs/statistics.md shows the
-coverage in simulations.
+variances, with the degrees of freedom of Bell and McCaffrey (2002, Survey Methodology 28(2)). Where patients are skewed, the end
+towards the tail is moved outwards (Hall 1992, JRSS B 54, https://doi.org/10.1111/j.2517-6161.1992.tb01872.x): with few hits, a
+low estimate comes with a small variance, and the plain interval lies too low. docs/statistics.md shows the coverage in
+simulations.
 """
 
 from collections.abc import Sequence
@@ -130,37 +132,32 @@ def patients_df(weights: Floats) -> Floats:
     return np.asarray(np.maximum(np.square(trace) / trace_of_square, 1.0))
 
 
-def reach(parts: Sequence[Spread], alpha: Floats | float, is_skewed: bool = False) -> tuple[Floats, Floats]:
+def reach(parts: Sequence[Spread], alpha: Floats | float) -> tuple[Floats, Floats]:
     """Return how far an interval reaches below and above an estimate.
 
     Args:
         parts: Spreads of the independent estimates that are added; their half-widths are added in quadrature.
         alpha: Probability in (0, .5] that the true value lies beyond each end.
-        is_skewed: Whether to correct the part over patients for skewness (Hall 1992, JRSS B 54,
-            https://doi.org/10.1111/j.2517-6161.1992.tb01872.x), which matters for equivalence when hits are rare.
 
     Example:
         >>> spread = Spread(5, *map(np.asarray, (0.04, 0.02, 0.01, 99.0, 0.0)))
         >>> float(reach([spread], 0.025)[0])  # sqrt(2.776^2 * (0.04 - 0.01) + 1.984^2 * 0.02)
         0.5568
     """
-    ends = [_reach_of(part, alpha, is_skewed) for part in parts]
+    ends = [_reach_of(part, alpha) for part in parts]
     below = sum((np.square(own) for own, _ in ends), np.float64(0.0))
     above = sum((np.square(own) for _, own in ends), np.float64(0.0))
     return np.sqrt(below), np.sqrt(above)
 
 
-def _reach_of(spread: Spread, alpha: Floats | float, is_skewed: bool) -> tuple[Floats, Floats]:
+def _reach_of(spread: Spread, alpha: Floats | float) -> tuple[Floats, Floats]:
     """Return the reach of one estimate; see `reach`."""
     # the lower quantile, mirrored: 1 - alpha would be rounded where `tail` tries a tiny alpha
     over_patients = -special.stdtrit(spread.df, alpha)
     error = np.sqrt(spread.patients)
-    low = error * over_patients
-    high = low
-    if is_skewed:
-        # a strong correction must not push an end past the estimate
-        low = error * np.maximum(_unskewed(over_patients, spread.skewness), 0.0)
-        high = error * np.maximum(-_unskewed(-over_patients, spread.skewness), 0.0)
+    # only outwards: the other end may be right to lie closer, but a skewness from a few patients is no proof of that
+    low = error * np.maximum(over_patients, _unskewed(over_patients, spread.skewness))
+    high = error * np.maximum(over_patients, -_unskewed(-over_patients, spread.skewness))
     if spread.num_seeds == 1:
         return low, high
     over_seeds = np.square(special.stdtrit(spread.num_seeds - 1, alpha))
@@ -172,17 +169,18 @@ def _reach_of(spread: Spread, alpha: Floats | float, is_skewed: bool) -> tuple[F
 
 def _unskewed(quantile: Floats, skewness: Floats) -> Floats:
     """Return the quantile of a skewed mean, by the inverse of Hall's transformation."""
-    g = np.where(np.abs(skewness) < 1e-6, 1e-6, skewness)  # the limit for no skewness, without a division by 0
-    return np.asarray(3 / g * (np.cbrt(1 + g * (quantile - g / 6)) - 1))
+    is_straight = np.abs(skewness) < 1e-6
+    g = np.where(is_straight, 1.0, skewness)
+    # without skewness the limit, which the formula could reach only by a division by 0
+    return np.where(is_straight, quantile, 3 / g * (np.cbrt(1 + g * (quantile - g / 6)) - 1))
 
 
-def tail(parts: Sequence[Spread], distance: Floats, is_skewed: bool = False) -> tuple[Floats, Floats]:
+def tail(parts: Sequence[Spread], distance: Floats) -> tuple[Floats, Floats]:
     """Return the `alpha` at which the interval reaches as far as `distance` below and above the estimate, the inverse of `reach`.
 
     Args:
         parts: As in `reach`.
         distance: (...,) >= 0.
-        is_skewed: As in `reach`.
 
     Returns:
         Both probabilities, (...,) in (0, .5].
@@ -192,17 +190,17 @@ def tail(parts: Sequence[Spread], distance: Floats, is_skewed: bool = False) -> 
         >>> float(tail([spread], np.asarray(0.5568))[0])  # see the example of `reach`
         0.025
     """
-    return _bisected(parts, distance, is_skewed, 0), _bisected(parts, distance, is_skewed, 1)
+    return _bisected(parts, distance, 0), _bisected(parts, distance, 1)
 
 
-def _bisected(parts: Sequence[Spread], distance: Floats, is_skewed: bool, side: int) -> Floats:
+def _bisected(parts: Sequence[Spread], distance: Floats, side: int) -> Floats:
     """Return `alpha` of one end by bisection of its logarithm: the reach shrinks as `alpha` grows."""
     shape = np.broadcast_shapes(np.shape(distance), np.shape(parts[0].seeds))
     low = np.full(shape, np.log(_SMALLEST))
     high = np.full(shape, np.log(0.5))
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        is_beyond = distance > reach(parts, np.exp(middle), is_skewed)[side]
+        is_beyond = distance > reach(parts, np.exp(middle))[side]
         low = np.where(is_beyond, low, middle)
         high = np.where(is_beyond, middle, high)
     return np.asarray(np.exp(high))

@@ -47,7 +47,7 @@ def test_equivalence_is_that_the_inner_interval_lies_within_the_margin(
     estimate: float, error: float, skewness: float, margin: float
 ) -> None:
     found = effect(estimate, 5, error, skewness)
-    inner = found.interval(0.9, is_skewed=True)
+    inner = found.interval(0.9)
     room = min(inner.low + margin, margin - inner.high)
     if abs(room) > 1e-9:
         assert (equivalence_p_value(found, margin) < 0.05) == (room > 0)

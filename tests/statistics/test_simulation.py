@@ -27,7 +27,7 @@ def test_many_tables_at_once_give_what_a_study_computes_of_each(average: Average
         alone = effect_of(run_means(difference[:, own], regions, average))
         assert found.estimate[table] == pytest.approx(alone.estimate)
         assert found.p_values()[table] == pytest.approx(alone.p_value())
-        assert found.ends(0.05, True)[0][table] == pytest.approx(alone.interval(0.9, True).low)
+        assert found.ends(0.05)[0][table] == pytest.approx(alone.interval(0.9).low)
 
 
 def test_moving_a_table_is_the_false_equivalence_of_the_moved_one() -> None:

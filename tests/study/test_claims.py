@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mmpkd.records import Lineage, TrainingRecord
@@ -15,7 +16,7 @@ from mmpkd.statistics.recognition import Matched
 from mmpkd.study.analysis.comparison import Compared, compare
 from mmpkd.study.analysis.conclusions import conclude
 from mmpkd.study.analysis.progress import Progress
-from mmpkd.study.analysis.run_tables import tables_by_arm
+from mmpkd.study.analysis.run_tables import RunTables, tables_by_arm
 from mmpkd.study.plan.questions import Average, Comparison
 from mmpkd.study.plan.study_plan import Arm, StudyPlan
 from mmpkd.study.report.answer import answer
@@ -237,6 +238,30 @@ def test_arms_that_differ_in_more_than_the_question_are_told() -> None:
     moved = [replace(run, state=replace(run.state, training=longer, made_from=other)) for run in arm]
     said = answer(compare(question(), moved, reference))
     assert "Distilled and baseline also differ in training data or privileged input, code and training budget." in said
+
+
+def test_equivalence_from_few_patients_with_a_difference_is_qualified() -> None:
+    """Where most patients do not differ at all, equal arms prove little."""
+    arm, reference = finished_runs("distilled", FIVE, num_patients=60), finished_runs("baseline", FIVE, num_patients=60)
+    wide = question(margin=0.5)
+    found = compare(wide, arm, reference)
+    assert (found.verdict, found.overall.num_differing) == ("equivalent", 60)
+    assert "Only" not in answer(found)
+    few = [_equal_but_for(own, other, 12) for own, other in zip(arm, reference, strict=True)]
+    found = compare(wide, few, reference)
+    assert (found.verdict, found.overall.num_differing) == ("equivalent", 12)
+    assert "Only 12 patients have any difference: from fewer than 30, equivalence can be claimed falsely" in answer(
+        found
+    )
+
+
+def _equal_but_for(run: RunTables, other: RunTables, num: int) -> RunTables:
+    """Return a run that scores like another one except in the first patients."""
+    assert run.rois is not None
+    assert other.rois is not None
+    first = f"p{num:03d}"
+    rois = [run.rois[run.rois["patient_id"] < first], other.rois[other.rois["patient_id"] >= first]]
+    return replace(run, rois=pd.concat(rois))
 
 
 def plan(gate: bool, endpoint: Comparison, family: Sequence[Comparison]) -> StudyPlan:

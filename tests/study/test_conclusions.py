@@ -133,5 +133,5 @@ def test_equivalence_is_told_with_its_margin_and_its_interval(tmp_path: Path) ->
     found = conclude(plan, [read_run(run) for run in finished])
     assert headline(found)[0] == "Distilled and baseline localize equally well within ± 0.05."
     assert found.primary is not None
-    inner = found.primary.effect.interval(0.9, is_skewed=True)
+    inner = found.primary.effect.interval(0.9)
     assert f"(90 % interval {inner.low:+.3f} to {inner.high:+.3f})" in " ".join(headline(found))

@@ -138,9 +138,9 @@ def promise_of(world: World, pilot_seeds: int, seeds: int, num: int) -> Promise:
     pilots = of_world(replace(world, seeds=pilot_seeds), num // 2, 5)["patients"]
     # a true difference shifts estimates and leaves their spread, so the same studies give the power at every one
     deviation = studies.estimate - studies.estimate.mean()
-    half = studies.ends(0.025)[1] - studies.estimate
-    grid = np.linspace(0, 10 * np.median(half), 400)
-    curve = [float(np.mean(np.abs(deviation + difference) > half)) for difference in grid]
+    below = studies.estimate - studies.ends(0.025)[0]
+    grid = np.linspace(0, 10 * np.median(below), 400)
+    curve = [float(np.mean(deviation + difference > below)) for difference in grid]
     powers = {limit: np.interp(_promised(pilots, seeds, limit), grid, curve) for limit in (0.8, None)}
     return Promise(
         median_power=float(np.median(powers[0.8])),

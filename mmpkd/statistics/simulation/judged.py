@@ -28,9 +28,9 @@ class Judged:
     estimate: Floats
     spread: Spread
 
-    def ends(self, alpha: float, is_skewed: bool = False) -> tuple[Floats, Floats]:
+    def ends(self, alpha: float) -> tuple[Floats, Floats]:
         """Return the ends (T,) of the intervals, each of which is missed with probability `alpha`."""
-        below, above = reach([self.spread], alpha, is_skewed)
+        below, above = reach([self.spread], alpha)
         return self.estimate - below, self.estimate + above
 
     def p_values(self, truth: float = 0.0) -> Floats:
@@ -44,14 +44,14 @@ class Judged:
         low, high = self.ends(0.025)
         return float(np.mean((low <= truth) & (truth <= high)))
 
-    def false_equivalence(self, truth: float, is_skewed: bool = True) -> float:
+    def false_equivalence(self, truth: float) -> float:
         """Return how often equivalence is claimed if the true difference is the margin, for the worse of its two signs.
 
         The margin is four median standard errors. Adding a difference to every region shifts the estimate without changing its
         spread, so the same tables serve for every true difference.
         """
         margin = 4 * float(np.median(np.sqrt(self.spread.variance)))
-        low, high = (end - truth for end in self.ends(0.05, is_skewed))
+        low, high = (end - truth for end in self.ends(0.05))
         # the true difference is +margin: both ends, shifted by it, lie within ± margin
         upper = (high < 0) & (low > -2 * margin)
         lower = (low > 0) & (high < 2 * margin)

@@ -20,6 +20,7 @@ class Difference:
         effect: Mean paired difference.
         num_rois: Number of regions whose difference is defined in at least one run.
         num_patients: Number of patients with these regions.
+        num_differing: Number of patients with a difference other than zero, in any region and run.
         num_effective: Effective number of patients: as many of equal weight are as precise. NaN without a difference.
         num_undefined: Number of differences left out because a score is undefined, over all seeds.
         left_out: Findings left out of an average over findings because too few patients have them.
@@ -30,6 +31,7 @@ class Difference:
     effect: Effect
     num_rois: int
     num_patients: int
+    num_differing: int
     num_effective: float
     num_undefined: int
     left_out: tuple[str, ...] = ()
@@ -72,6 +74,7 @@ def difference(
         effect=effect,
         num_rois=int(is_defined.sum()),
         num_patients=len(np.unique(regions.patient[is_defined])),
+        num_differing=len(np.unique(regions.patient[(np.nan_to_num(values) != 0).any(axis=0)])),
         num_effective=num_effective,
         num_undefined=int(is_missing.sum()),
         left_out=left_out,

@@ -12,7 +12,7 @@ from mmpkd.study.analysis.by_finding import ByFinding
 from mmpkd.study.analysis.comparison import Compared
 from mmpkd.study.analysis.contrast import Contrasted
 from mmpkd.study.analysis.progress import ALPHA
-from mmpkd.study.report.caveats import NOT_ABSENT, few_seeds, no_verdict, planned_seeds
+from mmpkd.study.report.caveats import NOT_ABSENT, few_differing, few_seeds, no_verdict, planned_seeds
 from mmpkd.study.report.names import ASPECT_NAMES, AVERAGE_NAMES, BASELINE_TITLES, SCORED, score_name
 
 
@@ -34,6 +34,7 @@ def answer_lines(found: Compared) -> tuple[str, ...]:
         [_at_equal_recognition(found)],
         [
             NOT_ABSENT if found.verdict == "not shown" else "",
+            few_differing(found.verdict, [found]),
             few_seeds(found.effect.num_seeds) if found.limit is None else "",
             _may_collapse(found),
         ],
@@ -190,13 +191,12 @@ def estimate_of(found: Compared | Contrasted) -> str:
     Two one-sided tests at 5 % rest on the 90 % interval, and a planned look on a wider one than 95 %.
     """
     alpha = found.count.level or ALPHA
-    is_equivalence = found.verdict == "equivalent"
-    level = 1 - 2 * alpha if is_equivalence else 1 - alpha
-    return _with_interval(found.effect, level, is_equivalence)
+    level = 1 - 2 * alpha if found.verdict == "equivalent" else 1 - alpha
+    return _with_interval(found.effect, level)
 
 
-def _with_interval(effect: Effect, level: float, is_equivalence: bool = False) -> str:
-    interval = effect.interval(level, is_equivalence)
+def _with_interval(effect: Effect, level: float) -> str:
+    interval = effect.interval(level)
     if math.isnan(interval.low):
         return f"{effect.estimate:+.3f} (no interval: too few patients, or no spread)"
     # 95 % as a rule, but a planned look may have 98.4 %

@@ -8,7 +8,7 @@ from mmpkd.study.analysis.comparison import Compared
 from mmpkd.study.analysis.contrast import Contrasted
 from mmpkd.study.plan.questions import Contrast, Factorial
 from mmpkd.study.report.answer import answer_lines, estimate_of, not_above_baseline, unlike_arms
-from mmpkd.study.report.caveats import NOT_ABSENT, few_seeds, no_verdict, planned_seeds
+from mmpkd.study.report.caveats import NOT_ABSENT, few_differing, few_seeds, no_verdict, planned_seeds
 from mmpkd.study.report.names import AVERAGE_NAMES, SCORED, score_name
 
 
@@ -60,6 +60,7 @@ def contrast_lines(found: Contrasted, behind: Sequence[Compared]) -> tuple[str, 
         unlike_arms(behind),
         left_out,
         NOT_ABSENT if found.verdict == "not shown" else "",
+        few_differing(found.verdict, behind),
         few_seeds(found.num_seeds) if found.limit is None else "",
     ]
     return tuple(line for line in said if line)
