@@ -22,7 +22,6 @@ from mmpkd.study.report.explorer import explorer as module
 from mmpkd.study.report.explorer.blocks import Blocks, different_rows, run_lengths
 from mmpkd.study.report.explorer.explorer import Explorer, write_explorers
 from mmpkd.study.report.explorer.page import SCRIPTS, STYLES
-from mmpkd.study.report.report import write_report
 from tests.study.explored import AREAS, OF_STUDENT, with_license, write_explored_study
 
 WEB = Path(module.__file__).parent / "web"
@@ -96,17 +95,6 @@ def test_another_data_set_has_a_page_of_its_own_images_under_its_own_licence(tmp
     # pages of data sets that were removed from the study go with the next report
     write_explorers(replace(plan, external=()), tmp_path / "report", own, {}, is_as_declared=True)
     assert [path.name for path in (tmp_path / "report").iterdir()] == ["explore.html"]
-
-
-def test_the_report_links_the_pages_at_the_top_and_in_their_sections(tmp_path: Path) -> None:
-    plan, runs = write_explored_study(tmp_path, (0,), has_external=True)
-    _, page = write_report(plan, tmp_path / "out", (0,), runs, ())
-    top, *sections = page.read_text().split("Arms on the test set")
-    assert 'href="explore.html">Explore every scored image</a>' in top
-    assert 'href="explore_elsewhere.html">Explore every scored image of elsewhere</a>' in top
-    links = [re.findall(r'href="(explore[^"]*)"', section) for section in sections]
-    assert links == [["explore.html"], ["explore_elsewhere.html"]]
-    assert (page.parent / "explore_elsewhere.html").is_file()
 
 
 def test_equal_studies_give_equal_pages(study: Study, own_study: Study) -> None:

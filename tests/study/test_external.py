@@ -1,17 +1,21 @@
 """Students that are tested on another data set."""
 
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 import pytest
 
-from mmpkd.study.analysis.run_tables import read_run
+from mmpkd.study.analysis.run_tables import RunTables, read_run
 from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.domains import external_domain
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
+from mmpkd.study.report.explorer.explorer import Explorer
 from mmpkd.study.report.provenance import circumstances
 from mmpkd.study.report.report import write_report
 from mmpkd.study.report.sections.section import section
@@ -20,7 +24,9 @@ from tests.study.synthetic import FakeCommandLine, write_factorial_study, write_
 EXTERNAL = "external: {elsewhere: {data: other.yaml, arms: [baseline, distilled], overrides: [--data.root=x]}}\n"
 
 
-def test_students_are_tested_on_another_data_set_without_training_again(tmp_path: Path) -> None:
+def test_students_are_tested_on_another_data_set_without_training_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write_study(tmp_path, (0, 1), EXTERNAL)
     (tmp_path / "other.yaml").write_text("class_path: Other\n")
     plan = load_plan(path)
@@ -33,10 +39,23 @@ def test_students_are_tested_on_another_data_set_without_training_again(tmp_path
     assert all("--trainer.devices=1" in call and "--data.root=x" in call for call in tests)
     assert tests[0][tests[0].index("--ckpt_path") + 1] == str(tmp_path / "out/baseline/seed0/checkpoints/best.ckpt")
     assert tests[0][tests[0].index("--run.dir") + 1] == str(tmp_path / "out/baseline/seed0/external/elsewhere")
+    given: list[Mapping[str, Sequence[RunTables]]] = []
+    pages = (Explorer("", "explore.html"), Explorer("elsewhere", "explore_elsewhere.html"))
+
+    def explorers(*arguments: object) -> tuple[Explorer, ...]:
+        given.append(cast("Mapping[str, Sequence[RunTables]]", arguments[3]))
+        return pages
+
+    monkeypatch.setattr("mmpkd.study.report.report.write_explorers", explorers)
     _, page = write_report(plan, tmp_path / "out", plan.seeds, outcome.finished, ())
     text = page.read_text()
     assert "Exploratory, on elsewhere: distilled minus baseline" in text
     assert "Arms on the test set: elsewhere" in text
+    # the explorer of the other data set is linked at the top and in its section
+    assert [len(tables) for tables in given[0].values()] == [4]
+    parts = text.split("Arms on the test set")
+    links = [re.findall(r'href="(explore[^"]*)"', part) for part in parts]
+    assert links == [["explore.html", "explore_elsewhere.html"], ["explore.html"], ["explore_elsewhere.html"]]
     results = pd.read_csv(page.parent / "results.csv", keep_default_na=False)
     assert results.groupby("test_set")["arm"].unique().map(sorted).to_dict() == {
         "": ["baseline", "distilled", "teacher"],

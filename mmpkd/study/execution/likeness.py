@@ -124,7 +124,7 @@ class Likeness:
         known = recorded(state)
         if state is None or state.training is None:
             # a run that is going on or starts now is made with the present code
-            known = {**known, "code": Trait("code", code_hash())}
+            known = {**known, "code": Trait("code", code_hash()), "commit": Trait("code", None)}
         # compared with that of another run to be made, since the recorded one may be of hashed identifiers
         read = Trait("data", self._to_be_read.get(run.folder))
         return {**known, "training split to be read": read, **self._budgets[arm.name]}
