@@ -50,12 +50,18 @@ def secondary_capture(
         series_description=f"{name}. {RESEARCH}"[:64],
     )
     captured.PatientOrientation = source.get("PatientOrientation", "")
-    # mammograms and digital radiographs have ImageLaterality instead
-    captured.Laterality = source.get("Laterality") or source.get("ImageLaterality") or ""
+    captured.Laterality = _laterality(source)
     captured.BurnedInAnnotation = "YES"
     captured.DerivationDescription = f"{name} of {equipment.model} over the image. {RESEARCH}"
     captured.SourceImageSequence = [_reference(source)]
     return captured
+
+
+def _laterality(source: pydicom.Dataset) -> str:
+    """Return L or R, or nothing where the image shows neither or both sides."""
+    # mammograms and digital radiographs have ImageLaterality, which may also be U (unpaired) or B (both)
+    stated = source.get("Laterality") or source.get("ImageLaterality")
+    return str(stated) if stated in ("L", "R") else ""
 
 
 def _reference(source: pydicom.Dataset) -> pydicom.Dataset:

@@ -66,6 +66,16 @@ def segmentation(
         omit_empty_frames=False,  # a map of zeros is a result, too
         **equipment.arguments(),
     )
-    if "ImageOrientationPatient" not in source:  # a projection has no plane in space that would tell which side is left
-        made.PatientOrientation = source.get("PatientOrientation", "")
+    if "ImageOrientationPatient" not in source:
+        _describe_projection(made, source)
     return made
+
+
+def _describe_projection(made: hd.seg.Segmentation, source: pydicom.Dataset) -> None:
+    """Set what the header of a projection says otherwise than that of a slice."""
+    # it has no plane in space that would tell which side is left
+    made.PatientOrientation = source.get("PatientOrientation", "")
+    (shared,) = made.SharedFunctionalGroupsSequence
+    if "FrameOfReferenceUID" in made and "PixelMeasuresSequence" in shared:
+        # in a frame of reference, a spacing needs the thickness of a slice; the image that it refers to has the spacing
+        del shared.PixelMeasuresSequence
