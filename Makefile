@@ -89,9 +89,11 @@ table-cbis: $(STAMP)  ## Tabular teachers on the real CBIS-DDSM descriptions, ea
 	@for a in $(ABNORMALITIES); do for p in $(PRESETS); do \
 	  config=experiments/mammo/table_$$a.yaml; out=$(or $(OUT),runs/cbis_table)/$$a-$$p; \
 	  data="--data.root=$(abspath $(DATA)) --data.columns=$$p"; \
+	  echo "Teacher of $$a, columns: $$p"; \
 	  $(BIN)/mmpkd fit --config $$config --run.dir $$out $$data $(ARGS) \
 	  && $(BIN)/mmpkd teacher-card $$config $$out/checkpoints/best.ckpt $$data --split test --json $$out/test_card.json $(filter --data.%,$(ARGS)) || exit 1; \
 	done; done
+	@$(BIN)/python -m mmpkd.teachers.card_table $(or $(OUT),runs/cbis_table)/*/test_card.json
 	@echo "Cards: $(or $(OUT),runs/cbis_table)/*/test_card.json"
 
 text-openi: $(STAMP)  ## Text teacher on the real reports of Open-i, no images; needs DATA=
@@ -102,6 +104,7 @@ text-openi: $(STAMP)  ## Text teacher on the real reports of Open-i, no images; 
 	  $(BIN)/mmpkd fit --config $$config --run.dir $$out $$data $(ARGS) \
 	  && $(BIN)/mmpkd teacher-card $$config $$out/checkpoints/best.ckpt $$data --split test --json $$out/test_card.json $(filter --data.%,$(ARGS)) || exit 1; \
 	done
+	@$(BIN)/python -m mmpkd.teachers.card_table $(or $(OUT),runs/open_i)/*/test_card.json
 	@echo "Cards: $(or $(OUT),runs/open_i)/*/test_card.json"
 
 controls-cxr: $(STAMP)  ## Every control of a strict reviewer on chest phantoms, then the report
@@ -139,8 +142,9 @@ docs: $(STAMP)  ## Build the documentation site with its tutorials, into docs/_b
 	$(SITE) docs docs/_build/html
 	@echo "The site: docs/_build/html/index.html"
 
-docs-quick: $(STAMP)  ## Build the documentation site without running its tutorials
+docs-quick: $(STAMP)  ## Build the documentation site without running its tutorials, into docs/_build/quick
 	$(SITE) -D plot_gallery=0 docs docs/_build/quick
+	@echo "The site, without what tutorials print and draw: docs/_build/quick/index.html"
 
 benchmark: $(STAMP)  ## Run the benchmarks (ratios against a named peer or limit)
 	for name in attribution distillation loading decoders workers indexing inference processes startup; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done

@@ -2,14 +2,17 @@
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from rich.console import Console
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from data_modules.forms import TextFromTable
@@ -22,11 +25,11 @@ from mmpkd.records import RunFolder, TestRecord, TrainingRecord
 from mmpkd.students.output import ModelOutput
 from mmpkd.teachers import FrozenTeacher, TabularEncoder, Teacher, load_teacher
 from mmpkd.teachers.boosting import boosted_targets
-from mmpkd.teachers.card import TeacherCard, _warnings, student_auroc, teacher_card
+from mmpkd.teachers.card import TeacherCard, _warnings, show, student_auroc, targets_card, teacher_card
 from mmpkd.teachers.card_scores import Estimate, macro_auroc, scores_by_label
 from mmpkd.teachers.lookup import open_teacher
 from mmpkd.teachers.source import TeacherSource
-from mmpkd.teachers.targets import load_targets
+from mmpkd.teachers.targets import TargetsMeta, TeacherTargets, load_targets
 from mmpkd.teachers.teacher import TeacherIdentity
 from tests.runs import config, data, student, text_teacher
 from tests.tiny import NAMES, TinyDataModule
@@ -309,6 +312,50 @@ def test_a_card_has_intervals_over_patients_and_names_its_scores_right() -> None
     assert width > 3 * narrow
     one, two = estimates["auroc"], macro_auroc(np.stack([probability, probability], axis=1), twice(split))
     assert (two.value, two.low, two.high) == pytest.approx((one.value, one.low, one.high))
+
+
+def of_one_finding(label: list[float], logits: list[float], patient: list[str]) -> TeacherCard:
+    """Return the card of stored targets."""
+    names = np.arange(len(label)).astype(str)
+    known = np.ones(len(label), np.bool_)
+    texts = [f"word{number % 7}" for number in range(len(label))]
+    split = Split(names, np.array(patient), [Path()] * len(label), np.array(label, np.float32)[:, None], known, texts)
+    data = SimpleNamespace(splits={"train": split, "val": split}, label_names=("a",), label_note=lambda _: "")
+    z = np.array(logits, np.float32)[None, :, None]
+    targets = TeacherTargets(z, np.zeros((len(label), 0), np.float16), known, names, TargetsMeta(["a"]))
+    return targets_card(targets, data)  # type: ignore[arg-type]
+
+
+def test_a_card_gives_no_interval_that_looks_certain() -> None:
+    rng = np.random.default_rng(0)
+    label = (rng.random(60) < 0.4).astype(float).tolist()
+    names = [f"p{number // 2}" for number in range(60)]
+    noise = rng.normal(size=60).tolist()
+    alone = [1.0, 1.0, *[0.0] * 58]  # two images of one patient
+    for labels, logits in ((alone, noise), ([1 - one for one in alone], noise), (label, label)):
+        auroc = (card := of_one_finding(labels, logits, names)).scores["a"]["auroc"]
+        assert np.isnan([auroc.low, auroc.high]).all()
+        assert str(auroc) == f"{auroc.value:.3f} (no interval)"
+        assert any("No interval of the AUROC of a" in text for text in card.warnings)
+    known = of_one_finding(label, noise, names)
+    assert known.scores["a"]["auroc"].low < known.scores["a"]["auroc"].value < known.scores["a"]["auroc"].high
+    assert not any("No interval" in text for text in known.warnings)
+
+
+def test_a_temperature_at_the_limit_of_its_search_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    sign = np.array([1.0, -1.0] * 20)
+    names = [f"p{number}" for number in range(40)]
+    for logits in (3 * sign, -3 * sign):
+        card = of_one_finding((sign > 0).astype(float).tolist(), logits.tolist(), names)
+        assert card.calibration_temperature is None
+        assert any("No temperature between 0.01 and 100" in text for text in card.warnings)
+        show(card, Console(file=sys.stdout))
+        assert "Calibration temperature not found" in capsys.readouterr().out
+    sound = np.where(
+        np.arange(40) < 10, -sign, sign
+    )  # right for three quarters: log(3) / 3 says so, where the logits say 3
+    card = of_one_finding((sign > 0).astype(float).tolist(), (3 * sound).tolist(), names)
+    assert card.calibration_temperature == pytest.approx(3 / np.log(3), rel=1e-3)
 
 
 def test_a_card_warns_if_something_missing_tells_the_label(tiny_root: Path, tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ for name, heatmap in heatmaps.items():
 
 # %%
 # A map lives on the grid of patches, here 14 x 14. Scores enlarge it to the image, as all figures do. The weights of
-# this model are random, so the scores are those of a model that knows nothing. Read them beside maps that see no model,
-# such as the Gaussian in the third line.
+# this model are random, so the scores are those of a model that knows nothing. Read them beside baseline maps, which
+# see no model, such as the Gaussian in the third line.
 
 import matplotlib.pyplot as plt
 

@@ -138,10 +138,9 @@ study = ["study", str(folder / "experiments/table/study.yaml"), "--out", str(fol
 print("status", mmpkd([*study, "--", *flags]))
 
 # %%
-# Where does it look? The table of regions has a row for each region and map, with maps that see no student among them.
-# Read those first: brightness (``image_intensity``) alone finds the disc, as well as the student's rollout or better.
-# On this data set a good score shows nothing about the student. Such a line is the first thing to look for on data of
-# your own.
+# Where does it look? The table of regions has a row for each region and map, baseline maps, which see no student, among
+# them. Read those first: image intensity alone finds the disc, as well as the student's rollout or better. On this data
+# set a good score shows nothing about the student. Such a line is the first thing to look for on data of your own.
 
 run = folder / "study/distilled/seed0"
 scores = pd.read_parquet(run / "roi_test.parquet").groupby("attribution")[

@@ -3,7 +3,7 @@ Read a report critically
 ========================
 
 A report has one sentence on top, and many tables below. This tutorial asks five questions of a finished study, with the
-functions that reports are made with: does anything beat a map without a student, is the difference larger than luck, do
+functions that reports are made with: does anything beat a baseline map, is the difference larger than luck, do
 the controls behave, what could the study have shown, and what do single images look like?
 
 The table is part of the documentation: 20 runs on phantoms, 1,000 training images and six epochs each. That is too
@@ -32,8 +32,8 @@ print(table.sample(4, random_state=0).round(3).to_string(index=False))
 # before: distilled against baseline, attention rollout, IoU of the top area. The arm ``shuffled`` has the targets of
 # other patients, and ``itself`` is the baseline again with other seeds.
 #
-# Does anything beat a map without a student?
-# -------------------------------------------
+# Does anything beat a baseline map, which sees no student?
+# ---------------------------------------------------------
 
 levels = table.groupby(["attribution", "arm", "seed"]).iou_top_area.mean()
 rollout = levels["rollout"].reset_index()
@@ -48,7 +48,7 @@ for place, arm in enumerate(arms):
 for (name, value), style in zip(without.items(), ("-", "--", ":"), strict=True):
     axis.axhline(value, color="grey", linestyle=style, label=name)
 axis.set(xticks=range(len(arms)), xticklabels=arms, ylabel="IoU of the top area", ylim=(0, None))
-axis.legend(title="maps that see no student", loc="center left", bbox_to_anchor=(1, 0.5))
+axis.legend(title="baseline maps", loc="center left", bbox_to_anchor=(1, 0.5))
 figure.tight_layout()
 
 # %%

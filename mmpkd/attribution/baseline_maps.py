@@ -88,7 +88,7 @@ class CenterGaussian(AttributionMethod):
     """
 
     name = "center_gaussian"
-    title = "Centre Gaussian"
+    title = "Center Gaussian"
     is_baseline = True
 
     def __init__(self, sigma: float = 0.25) -> None:

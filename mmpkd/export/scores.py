@@ -16,7 +16,7 @@ from mmpkd.statistics.arrays import Floats, as_codes
 from mmpkd.statistics.auroc import mean_auroc
 from mmpkd.statistics.effects import Effect, effect_of
 from mmpkd.statistics.estimands import Regions, run_means
-from mmpkd.teachers.calibration import calibration_temperature
+from mmpkd.teachers.calibration import calibration_temperature, is_at_limit
 
 # clips probabilities, since 0 and 1 have no finite logit
 _SMALLEST = 1e-7
@@ -41,7 +41,7 @@ class MapScores:
     """Localization scores of one kind of map.
 
     Attributes:
-        name: Name of the map.
+        name: Name of the map, as reports show it.
         is_baseline: Whether it is a baseline map.
         num_rois: Number of (image, finding) pairs.
         scores: Score by name.
@@ -72,19 +72,21 @@ def localization(source: ExportSource) -> list[MapScores]:
     frame = _table(source, "rois", "test")
     if frame is None or frame.empty:
         return []
-    baselines = {kind.name for kind in BASELINE_MAPS}
+    titles = {kind.name: kind().title for kind in BASELINE_MAPS}
     maps = []
     for name, rows in frame.groupby("attribution"):
         regions = Regions(as_codes(rows["patient_id"].tolist()), as_codes(rows["finding"].tolist()))
         scores = {score: _mean(rows[score].to_numpy(np.float64), regions) for score in score_columns(frame)}
-        maps.append(MapScores(str(name), str(name) in baselines, len(rows), scores))
+        title = titles.get(str(name), str(name).replace("_", " "))  # as in the report
+        maps.append(MapScores(title, str(name) in titles, len(rows), scores))
     return sorted(maps, key=lambda one: (one.is_baseline, one.name))
 
 
 def temperature(source: ExportSource) -> float | None:
     """Return the temperature T for which sigmoid(logit / T) fits the validation labels best.
 
-    None if there are no validation predictions of this checkpoint. `mmpkd validate` writes them.
+    None if there are no validation predictions of this checkpoint, which `mmpkd validate` writes, or if the best temperature lies
+    beyond the limits of the search.
     """
     frame = _table(source, "predictions", "val")
     if frame is None:
@@ -93,7 +95,10 @@ def temperature(source: ExportSource) -> float | None:
     probability = np.stack([frame[probability_column(name)].to_numpy(np.float64) for name in names], axis=1)
     label = np.stack([frame[target_column(name)].to_numpy(np.float32) for name in names], axis=1)
     logits = logit(probability.clip(_SMALLEST, 1 - _SMALLEST)).astype(np.float32)
-    return None if np.isnan(label).all() else calibration_temperature(logits, label)
+    if np.isnan(label).all():
+        return None
+    found = calibration_temperature(logits, label)
+    return None if is_at_limit(found) else found
 
 
 def _table(source: ExportSource, kind: str, stage: str) -> pd.DataFrame | None:

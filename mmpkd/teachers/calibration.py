@@ -9,6 +9,8 @@ from mmpkd.statistics.arrays import Floats
 from mmpkd.statistics.weighted_scores import calibration_bin, weighted_calibration_gaps
 
 BOUNDS = (1e-2, 1e2)
+# a search that ends so near to a bound, in the logarithm, was stopped by it
+_NEAR = 1e-2
 # a gap of so many standard errors is taken to have the sign that is seen
 _CLEAR = 3.0
 
@@ -43,6 +45,14 @@ def calibration_temperature(logits: NDArray[np.float32], label: NDArray[np.float
 
     found = minimize_scalar(cross_entropy, bounds=np.log(BOUNDS), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x))
+
+
+def is_at_limit(temperature: float) -> bool:
+    """Return whether the search for a temperature was stopped by a bound, so that its value means nothing.
+
+    The upper one is met if the logits say nothing about the labels, or the contrary; the lower one if they separate them.
+    """
+    return bool(np.abs(np.log(temperature) - np.log(BOUNDS)).min() < _NEAR)
 
 
 def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float64]:

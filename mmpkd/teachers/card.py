@@ -14,7 +14,7 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.split import Split
 from mmpkd.losses.ensemble import ensemble_logits
 from mmpkd.records import RunFolder
-from mmpkd.teachers.calibration import calibration_temperature, sigmoid
+from mmpkd.teachers.calibration import BOUNDS, calibration_temperature, is_at_limit, sigmoid
 from mmpkd.teachers.card_scores import SCORES, Estimate, macro_auroc, scores_by_label
 from mmpkd.teachers.leaks import Leak, missing_values, single_features
 from mmpkd.teachers.run_teachers import build_targets
@@ -37,7 +37,8 @@ class TeacherCard:
         scores: `auroc`, `auprc`, `ece` and `brier` by label.
         auroc_macro: Mean AUROC over the labels for which it is defined.
         label_note: What is known about errors of the labels that it was scored against, or "".
-        calibration_temperature: Temperature that fits the labels best; above 1 for an overconfident teacher.
+        calibration_temperature: Temperature that fits the labels best; above 1 for an overconfident teacher. None if it lies
+            beyond the limits of the search.
         single_features: The best single feature by label.
         missing: The most predictive missing value by label.
         student_auroc: AUROC of an image-only student on all samples of the same split, or None if unknown.
@@ -52,7 +53,7 @@ class TeacherCard:
     scores: Mapping[str, Mapping[str, Estimate]]
     auroc_macro: Estimate
     label_note: str
-    calibration_temperature: float
+    calibration_temperature: float | None
     single_features: list[Leak]
     missing: list[Leak]
     student_auroc: float | None = None
@@ -125,6 +126,7 @@ def _card(
     train, other = (
         _as_read(datamodule.splits[name], reads) for name in ("train", "test" if split_name == "test" else "val")
     )
+    temperature = calibration_temperature(logits, own.label)
     card = TeacherCard(
         split=split_name,
         in_sample=in_sample,
@@ -134,7 +136,7 @@ def _card(
         scores=scores_by_label(sigmoid(logits), own, names),
         auroc_macro=macro_auroc(sigmoid(logits), own),
         label_note=datamodule.label_note(split_name),
-        calibration_temperature=calibration_temperature(logits, own.label),
+        calibration_temperature=None if is_at_limit(temperature) else temperature,
         single_features=single_features(train, other, names),
         missing=missing_values(train, other, names),
         student_auroc=student_auroc,
@@ -165,7 +167,7 @@ def _warnings(card: TeacherCard, num_all: int) -> list[str]:
             "good; `mmpkd targets cross-fit` makes out-of-fold targets."
         )
     auroc = card.auroc_macro
-    if card.student_auroc is not None and auroc.high < card.student_auroc:
+    if card.student_auroc is not None and (auroc.high if auroc.has_interval else auroc.value) < card.student_auroc:
         some = f" (the teacher on the {card.num_samples:,} of {num_all:,} samples with privileged input)"
         found.append(
             f"The teacher is worse than the image-only student ({card.split} AUROC {auroc} against "
@@ -189,12 +191,36 @@ def _warnings(card: TeacherCard, num_all: int) -> list[str]:
         for leak in card.missing
         if leak.auroc >= 0.6
     ]
+    found += _interval_warnings(card)
+    return found + _calibration_warnings(card)
+
+
+def _interval_warnings(card: TeacherCard) -> list[str]:
+    """Return a warning about the labels that have an AUROC without an interval."""
+    scores = {name: estimates["auroc"] for name, estimates in card.scores.items()}
+    names = [name for name, auroc in scores.items() if np.isfinite(auroc.value) and not auroc.has_interval]
+    if not names:
+        return []
+    return [
+        f"No interval of the AUROC of {', '.join(names)}: one patient in {card.split} has another label than all others, or "
+        "every resample of the patients has the same score. The interval of the macro AUROC is too narrow by what it varies."
+    ]
+
+
+def _calibration_warnings(card: TeacherCard) -> list[str]:
+    temperature = card.calibration_temperature
+    found = []
+    if temperature is None:
+        found.append(
+            f"No temperature between {BOUNDS[0]:g} and {BOUNDS[1]:g} fits best: the teacher's logits separate the labels, or say "
+            "nothing about them."
+        )
     errors = [estimate["ece"].value for estimate in card.scores.values()]
     if np.isfinite(errors).any() and np.nanmean(errors) > 0.1:
-        found.append(
-            f"The teacher's probabilities are off by {np.nanmean(errors):.2f} on average; model.teacher.calibrate would divide "
-            f"its logits by {card.calibration_temperature:.2f}."
+        divided = (
+            "" if temperature is None else f"; model.teacher.calibrate would divide its logits by {temperature:.2f}"
         )
+        found.append(f"The teacher's probabilities are off by {np.nanmean(errors):.2f} on average{divided}.")
     return found
 
 
@@ -210,10 +236,8 @@ def show(card: TeacherCard, console: Console) -> None:
         table.add_row(name, *(str(scores[score]) for score in SCORES), features.get(name, ""))
     console.print(table)
     student = "" if card.student_auroc is None else f"; image-only student: {card.student_auroc:.3f}"
-    console.print(
-        f"Macro AUROC {card.auroc_macro}{student}. Calibration temperature {card.calibration_temperature:.2f}.",
-        highlight=False,
-    )
+    temperature = "not found" if card.calibration_temperature is None else f"{card.calibration_temperature:.2f}"
+    console.print(f"Macro AUROC {card.auroc_macro}{student}. Calibration temperature {temperature}.", highlight=False)
     if card.label_note:
         console.print(card.label_note, highlight=False)
     for warning in card.warnings:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_modules.split import Split
-from mmpkd.statistics.arrays import Floats
+from mmpkd.statistics.arrays import Codes, Floats, as_codes
 from mmpkd.statistics.resampling import resampled_weights
 from mmpkd.statistics.weighted_scores import (
     weighted_auroc,
@@ -28,16 +28,28 @@ SCORES: dict[str, Callable[[Floats, NDArray[np.bool_], Floats], Floats]] = {
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score with its 95 % confidence interval over patients; NaN if undefined."""
+    """A score with its 95 % confidence interval over patients; NaN if undefined, the interval also if it cannot be known."""
 
     value: float
     low: float
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]" if np.isfinite(self.value) else "not defined"
+        if not np.isfinite(self.value):
+            return "not defined"
+        return (
+            f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+            if self.has_interval
+            else f"{self.value:.3f} (no interval)"
+        )
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether the interval is known."""
+        return bool(np.isfinite(self.low))
 
 
+_OF_RANKS = ("auroc", "auprc")
 _UNDEFINED = Estimate(float("nan"), float("nan"), float("nan"))
 
 
@@ -49,21 +61,21 @@ def scores_by_label(probability: Floats, split: Split, names: tuple[str, ...]) -
         split: Its samples.
         names: Names of the K labels.
     """
-    weights = _patient_weights(split)
-    return {name: _label_scores(probability[:, k], split.label[:, k], weights) for k, name in enumerate(names)}
+    patient = as_codes(split.patient_id.tolist())
+    weights = _patient_weights(patient)
+    return {name: _label_scores(probability[:, k], split.label[:, k], patient, weights) for k, name in enumerate(names)}
 
 
-def _patient_weights(split: Split) -> Floats:
+def _patient_weights(patient: Codes) -> Floats:
     """Return how often each sample counts (R, n): once in the first row, then as its patient is drawn."""
     # patients are resampled, not samples: samples of a patient are not independent
-    patient = np.unique(split.patient_id, return_inverse=True)[1].reshape(-1)
     weights = resampled_weights(int(patient.max()) + 1, NUM_REPLICATES, 0)[:, patient]
     return np.concatenate([np.ones((1, len(patient))), weights])
 
 
 def macro_auroc(probability: Floats, split: Split) -> Estimate:
     """Return the mean AUROC over the labels that have one, with its interval over patients."""
-    weights = _patient_weights(split)
+    weights = _patient_weights(as_codes(split.patient_id.tolist()))
     found = []
     for k in range(probability.shape[1]):
         is_known = ~np.isnan(split.label[:, k])
@@ -73,21 +85,30 @@ def macro_auroc(probability: Floats, split: Split) -> Estimate:
     if not found:
         return _UNDEFINED
     values = np.mean(found, axis=0)
-    low, high = np.nanquantile(values[1:], (0.025, 0.975))
-    return Estimate(float(values[0]), float(low), float(high))
+    return Estimate(float(values[0]), *_percentiles(values[1:]))
 
 
-def _label_scores(probability: Floats, label: NDArray[np.float32], weights: Floats) -> dict[str, Estimate]:
+def _label_scores(
+    probability: Floats, label: NDArray[np.float32], patient: Codes, weights: Floats
+) -> dict[str, Estimate]:
     is_known = ~np.isnan(label)
     positive = label[is_known] > 0.5
     if not positive.any() or positive.all():
         return dict.fromkeys(SCORES, _UNDEFINED)
+    # a ranking of one patient against the others varies with that patient, of whom the resamples show nothing
+    is_alone = any(len(np.unique(patient[is_known][group])) < 2 for group in (positive, ~positive))
     result = {}
     for name, score in SCORES.items():
         # row 0 of the weights is the original sample, the others are bootstrap replicates
         values = score(probability[is_known], positive, weights[:, is_known])
-        low, high = np.nanquantile(values[1:], (0.025, 0.975))
+        low, high = (np.nan, np.nan) if is_alone and name in _OF_RANKS else _percentiles(values[1:])
         if name == "ece":  # resamples have a larger error than the sample, and the sample than the truth
             low, high = calibration_error_interval(probability[is_known], positive, weights[:, is_known])
         result[name] = Estimate(float(values[0]), float(low), float(high))
     return result
+
+
+def _percentiles(replicates: Floats) -> tuple[float, float]:
+    """Return the interval of the replicates, or NaN if they are all equal: a score of 0 or 1 in every resample is not certain."""
+    low, high = np.nanquantile(replicates, (0.025, 0.975))
+    return (float(low), float(high)) if low < high else (np.nan, np.nan)

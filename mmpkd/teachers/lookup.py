@@ -1,5 +1,6 @@
 """Outputs of a frozen teacher for a batch: looked up by index, or computed online."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +16,14 @@ from mmpkd.losses.base import FeatureStatistics
 from mmpkd.students import load_student
 from mmpkd.students.output import ModelOutput
 from mmpkd.students.trained import check_student_input, student_labels
-from mmpkd.teachers.calibration import calibration_temperature
+from mmpkd.teachers.calibration import calibration_temperature, is_at_limit
 from mmpkd.teachers.controls import TargetsControl
 from mmpkd.teachers.run_teachers import shared_targets, stored_targets
 from mmpkd.teachers.source import TeacherSource
 from mmpkd.teachers.targets import TeacherTargets, cooled, empty_targets, load_targets
 from mmpkd.teachers.teacher import FrozenTeacher, load_teacher
+
+logger = logging.getLogger("mmpkd")
 
 
 class TeacherLookup(ABC):
@@ -275,7 +278,14 @@ def _fit_temperature(teacher: FrozenTeacher, datamodule: PrivilegedDataModule, d
     split = datamodule.splits["val"]
     # on the validation split: an overfitted teacher looks calibrated on its training samples
     targets = shared_targets([teacher], datamodule, "val", device)
-    return calibration_temperature(targets.logits[0][targets.available], split.label[targets.available])
+    found = calibration_temperature(targets.logits[0][targets.available], split.label[targets.available])
+    if is_at_limit(found):
+        logger.warning(
+            "The calibration temperature ends at the limit of its search, %.2f: the teacher's logits separate the labels of the "
+            "validation split, or say nothing about them. Leave model.teacher.calibrate out.",
+            found,
+        )
+    return found
 
 
 def _check_labels(teacher: tuple[str, ...], student: tuple[str, ...]) -> None:

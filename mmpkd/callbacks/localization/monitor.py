@@ -60,7 +60,7 @@ class LocalizationMonitor(Callback):
 
     Args:
         attributions: Attribution methods with different names. By default attention rollout, last-layer attention, and the
-            baseline maps: all ones, random, centre Gaussian, image intensity, and mean ROIs of the validation split, by finding
+            baseline maps: all ones, random, center Gaussian, image intensity, and mean ROIs of the validation split, by finding
             and of all findings.
         test_attributions: Further methods for the test only, where their cost is paid once. They have no tuned threshold. By
             default the two that are specific to a finding: gradient-weighted relevance and Grad-CAM.

@@ -50,6 +50,8 @@ class Card:
         auroc = self.content["auroc_macro"]
         if self.test_auroc is None or not isinstance(auroc, dict):  # older cards have no interval
             return False
+        if auroc["low"] is None:  # no interval is known
+            return bool(self.test_auroc != auroc["value"])
         return not auroc["low"] <= self.test_auroc <= auroc["high"]
 
 
