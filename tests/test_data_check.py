@@ -14,6 +14,7 @@ import yaml
 from lightning.pytorch import Trainer
 
 from mmpkd.callbacks import data_check
+from data_modules.checks.report import Problem
 from mmpkd.callbacks.data_check import DataCheck
 from mmpkd.cli.data_config import DataSettings
 from mmpkd.cli.error_lines import user_error
@@ -166,7 +167,7 @@ def test_a_study_checks_each_data_set_once(tiny_root: Path, tmp_path: Path, monk
     checked: list[tuple[int, bool, str]] = []
     monkeypatch.setattr(
         "mmpkd.study.execution.data_check.check_served_data",
-        lambda data, splits: checked.append((data.num_train, data.load_images, splits[0])),
+        lambda data, splits, said: checked.append((data.num_train, data.load_images, splits[0])),
     )
     write_tiny_study(tmp_path, tiny_root)
     path = tmp_path / "distill.yaml"
@@ -189,6 +190,17 @@ def test_a_study_checks_each_data_set_once(tiny_root: Path, tmp_path: Path, monk
     with pytest.raises(StudyError, match=r"distilled and baseline .* the same data but got, .* split to be read"):
         Likeness(changed, runs, check_data_of(runs)).check()
     assert checked == [*expected, expected[0], (32, True, "train"), expected[1]]
+
+
+def test_a_warning_about_the_data_of_several_arms_is_said_once(
+    tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    problems = [Problem("warning", "labels", "test", text) for text in ("one is odd", "another is")]
+    monkeypatch.setattr("mmpkd.callbacks.data_check.quick_problems", lambda data, used, tried: problems)
+    write_tiny_study(tmp_path, tiny_root)
+    check_data_of(plan_runs(load_plan(tmp_path / "study.yaml"), tmp_path / "out", (0, 1), ()))
+    said = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert said == [f"data: {problem}" for problem in problems]
 
 
 def test_a_study_needs_no_more_of_its_data_than_its_runs_read(

@@ -157,7 +157,8 @@ def _insert(index: PreparedIndex, rows: NDArray[np.int64], part: PreparedIndex) 
 def _run_all(
     jobs: Sequence[_Job], num_workers: int | None, folder: Path
 ) -> Iterator[tuple[NDArray[np.int64], PreparedIndex, dict[str, str]]]:
-    results = parallel(_run, jobs, num_workers, f"preparing images in chunks of {CHUNK}", chunk=1)
+    sizes = [len(job.rows) for job in jobs]
+    results = parallel(_run, jobs, num_workers, "preparing images", chunk=1, sizes=sizes)
     try:
         for number, (job, (part, failed)) in enumerate(zip(jobs, results, strict=True)):
             part.save(folder / "parts" / f"{number:09d}.npz")

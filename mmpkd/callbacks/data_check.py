@@ -16,6 +16,7 @@ def check_served_data(
     data: PrivilegedDataModule,
     tried: Collection[str] = (),
     splits: Collection[str] = ("train", "val", "test"),
+    said: set[str] | None = None,
 ) -> None:
     """Check the samples of a data module: log warnings, and raise an error if there are errors.
 
@@ -26,6 +27,7 @@ def check_served_data(
         tried: Splits that are limited to a few samples in a trial run (in addition to a training split cut by
             `max_train_samples`). Their labels may be constant.
         splits: Splits that are used.
+        said: Warnings that were logged before, and need not be said again; new ones are added.
 
     Raises:
         ValueError: If there are errors. If there are several, they are also logged, one per line.
@@ -35,10 +37,12 @@ def check_served_data(
     # a split that is not used may be missing
     found = [problem for problem in found if problem.split in (*splits, "")]
     errors = [problem for problem in found if problem.severity == "error"]
+    said = set() if said is None else said
     for problem in found:
-        if problem.severity == "warning":
+        if problem.severity == "warning" and str(problem) not in said:
+            said.add(str(problem))
             logger.warning("data: %s", problem)
-        elif len(errors) > 1:
+        elif problem.severity == "error" and len(errors) > 1:
             logger.error("data: %s", problem)
     if errors:
         more = f" {len(errors) - 1} more are in the log." if len(errors) > 1 else ""

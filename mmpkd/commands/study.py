@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -223,7 +224,9 @@ def _report(plan: "StudyPlan", out: Path, seeds: Sequence[int], outcome: "Outcom
     from mmpkd.study.report.report import write_report
 
     sentence, path = write_report(plan, out, seeds, outcome.finished, outcome.failed)
+    # terminals break lines inside words
+    paragraph = textwrap.fill(sentence, 100, break_long_words=False, break_on_hyphens=False)
     sys.stdout.write(
-        f"\n{sentence}\n\nReport: {path}\nTo view it, run make report OUT={out} or open the file in a browser.\n"
+        f"\n{paragraph}\n\nReport: {path}\nTo view it, run make report OUT={out} or open the file in a browser.\n"
     )
     return 1 if outcome.failed else 0

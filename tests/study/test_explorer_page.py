@@ -24,6 +24,7 @@ from mmpkd.study.execution.run import Run
 from mmpkd.study.report.explorer.explorer import write_explorers
 from tests.browser import Heard, drag, open_page, running_browser, wait
 from tests.study.explored import AREAS, write_explored_study
+from tests.tiny import NAMES
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -119,8 +120,15 @@ def test_scores_that_differ_are_counted_and_shown(browser: "Browser", runs: list
     text = (report_of(runs) / "explore.html").read_text()
     area = f'"top_area":{AREAS["finding"]}'
     assert area in text
-    wrong.write_text(text.replace(area, '"top_area":0.09').replace('"license":"synthetic"', '"license":"credentialed"'))
+    unseen = text.replace('"Right Finding"]', '"Right Finding","Without Region"]', 1)
+    assert unseen != text
+    wrong.write_text(
+        unseen.replace(area, '"top_area":0.09').replace('"license":"synthetic"', '"license":"credentialed"')
+    )
     page, _ = opened(browser, wrong)
+    assert page.evaluate("[...document.querySelectorAll('#findings label')].map(label => label.textContent)") == [
+        *NAMES
+    ]
     report = page.evaluate("({...explorer.report, differences: explorer.report.differences.length})")
     assert 0 < report["differences"] == report["pairs"] - report["same"]
     assert "recorded scores differ here" in page.evaluate("document.getElementById('check').textContent")

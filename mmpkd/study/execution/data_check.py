@@ -29,24 +29,25 @@ def check_data_of(runs: Sequence[Run]) -> dict[Path, str]:
     """
     fingerprints: dict[tuple[str, str, bool], str] = {}
     found: dict[Path, str] = {}
+    said: set[str] = set()  # most warnings hold for teachers and students
     for arguments, group in _by_arguments(runs).items():
         settings = DataSettings.parse(arguments.configs, arguments.flags)
         # arms that differ only in model or loading have the same samples
         key = settings.of_samples, arguments.role, arguments.is_external
         if key not in fingerprints:
-            fingerprints[key] = _checked(settings, group[0])
+            fingerprints[key] = _checked(settings, group[0], said)
         found |= {run.folder: fingerprints[key] for run in group if run.external is None and run.arm.role == "student"}
     return found
 
 
-def _checked(settings: DataSettings, run: Run) -> str:
+def _checked(settings: DataSettings, run: Run, said: set[str]) -> str:
     """Check the data of a run, and return the fingerprint of the training split; "" if nothing is trained."""
     logger.info("checking the data of %s%s", run.arm.name, f" on {run.test_set}" if run.test_set else "")
     data = settings.build()
     # a teacher needs no image, and its input is checked with its own run; other data sets are only tested on
     is_teacher = run.arm.role == "teacher"
     data.serve(load_images=not is_teacher, load_privileged=is_teacher)
-    check_served_data(data, splits=("test",) if run.test_set else ("train", "val", "test"))
+    check_served_data(data, splits=("test",) if run.test_set else ("train", "val", "test"), said=said)
     return "" if run.test_set else data.splits["train"].fingerprint()
 
 

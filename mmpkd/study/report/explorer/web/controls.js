@@ -54,7 +54,9 @@ const makeControls = (study, scores, model, selection, painting, actions) => {
   };
 
   const makeFilters = () => {
+    const outlined = new Set(study.finding);
     meta.findings.forEach((name, k) => {
+      if (!outlined.has(k)) return; // its box would leave nothing
       const input = element("input", { type: "checkbox", value: String(k) }), swatch = element("i", { className: "swatch" });
       swatch.style.background = painting.colorOf(k);
       input.addEventListener("change", () => {
