@@ -114,6 +114,7 @@ sphinx_gallery_conf = {
     "capture_repr": (),  # what a last line returns is not shown, unless it is printed
     "remove_config_comments": True,
     "show_memory": False,
+    "default_thumb_file": str(HERE / "images" / "chest_phantom.png"),  # of tutorials that draw nothing
     # its pages of times would load scripts from the network
     "write_computation_times": False,
     "download_all_examples": False,

@@ -119,7 +119,7 @@ def test_what_cannot_be_read_is_named_and_does_not_stop_the_rest(
     with caplog.at_level("ERROR", "mmpkd"):
         assert mmpkd(["attribute", str(checkpoint), str(broken), str(good), "--out", str(tmp_path / "out")]) == 1
     assert "broken.png" in caplog.text
-    assert "1 figures and predictions.csv; 1 files could not be read" in capsys.readouterr().out
+    assert "figures and predictions for 1 of 2 files." in capsys.readouterr().out
     assert (tmp_path / "out" / "1.png").is_file()
 
 

@@ -264,7 +264,7 @@ def test_a_trial_of_every_sweep_runs_for_a_step(
 @pytest.mark.parametrize("name", [*RUNS, *STUDIES, *CHANGES, "slurm.yaml"])
 def test_the_first_line_says_how_to_run_it(name: str) -> None:
     first = (ROOT / name).read_text().splitlines()[0]
-    command = re.fullmatch(r"# python -m mmpkd (?:fit|study) (.*)", first)
+    command = re.fullmatch(r"# mmpkd (?:fit|study) (.*)", first)
     assert command is not None, first
     files = re.findall(r"experiments/\S+\.yaml", command.group(1))
     assert f"experiments/{name}" in files

@@ -182,6 +182,7 @@ def _make_here(
                 with live(shown.table):
                     return run_all(runs, shown, likeness)
             except KeyboardInterrupt:
+                sys.stderr.write("Stopping: the runs save and end, which takes until the end of a test.\n")
                 # leaving the engine waits for its runs, so those about to start must not
                 processes.stop()
                 raise

@@ -1,5 +1,6 @@
 """A student as a folder that timm loads without mmpkd."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ def reason_against_timm(student: VisionTransformerStudent) -> str | None:
 
 def _check(student: VisionTransformerStudent, folder: Path) -> None:
     """Check that the folder gives the student's logits: timm may have dropped an argument of the model."""
+    logging.getLogger("timm").setLevel(logging.WARNING)  # it logs the path of a folder that is about to be renamed
     loaded = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     generator = torch.Generator().manual_seed(0)
     side = int(student.settings["image_size"])

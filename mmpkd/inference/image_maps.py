@@ -51,5 +51,5 @@ def attribute_images(options: argparse.Namespace) -> int:
         rows.append({"file": str(found.file.path), "name": found.file.name, **values})
     if rows:
         pd.DataFrame(rows).to_csv(options.out / "predictions.csv", index=False)
-    sys.stdout.write(f"{options.out}: {len(rows)} figures and predictions.csv; {unreadable} files could not be read.\n")
+    sys.stdout.write(f"{options.out}: figures and predictions for {len(rows)} of {len(files)} files.\n")
     return 1 if unreadable else 0

@@ -27,6 +27,8 @@ from mmpkd.students import load_trained_student
 from tests.runs import config, student
 from tests.tiny import NAMES, tiny_student
 
+DOCS = Path(__file__).parents[2] / "docs"
+
 
 @pytest.fixture(scope="module")
 def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -282,6 +284,12 @@ def test_a_test_on_open_data_does_not_open_a_student_of_credentialed_data(
     assert source.data_license == "synthetic"
     monkeypatch.setattr("mmpkd.export.source.training_license", lambda _: "credentialed")
     assert source.data_license == "credentialed"
+
+
+def test_card_and_documentation_cite_alike(exported: Path) -> None:
+    entry = re.search(r"@article\{.*?^\}", (exported / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert entry is not None
+    assert entry.group() in (DOCS / "cite.md").read_text()
 
 
 def test_tables_of_the_card_are_whole_and_an_export_can_be_read_by_others(exported: Path) -> None:
