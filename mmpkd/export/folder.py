@@ -1,9 +1,6 @@
 """The folder that a student is exported to."""
 
 import logging
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,11 +10,12 @@ from data_modules.files.atomic import write_text
 from data_modules.files.json_file import read_json, write_json
 from mmpkd.export.model_card import OTHER, model_card
 from mmpkd.export.onnx_model import write_onnx
+from mmpkd.export.replaced_folder import recover, replacing_folder
 from mmpkd.export.scores import temperature
 from mmpkd.export.source import ExportSource
 from mmpkd.export.timm_folder import reason_against_timm, write_timm_folder
 from mmpkd.records.checkpoint import sha256_of
-from mmpkd.records.exported import CARD, CONFIG, NAMES, ONNX, WEIGHTS, ExportRecord, is_exported
+from mmpkd.records.exported import CARD, CONFIG, ONNX, WEIGHTS, ExportRecord, is_exported
 from mmpkd.students import TrainedStudent
 
 logger = logging.getLogger("mmpkd")
@@ -52,6 +50,7 @@ def export_student(source: ExportSource, out: Path, options: ExportOptions) -> N
         FileExistsError: If the folder holds something else.
         ValueError: If the student cannot be exported as asked for.
     """
+    recover(out)
     _check_out(out)
     if options.rollout and not options.onnx:
         raise ValueError("Expected --onnx with --rollout, which is an output of ONNX, but it is missing. Add --onnx.")
@@ -62,7 +61,7 @@ def export_student(source: ExportSource, out: Path, options: ExportOptions) -> N
         )
     if reason is not None:
         logger.warning("ONNX only, no timm folder: %s.", reason)
-    with _replacing_folder(out) as folder:
+    with replacing_folder(out) as folder:
         _write(source, folder, options, has_timm=reason is None)
 
 
@@ -108,22 +107,3 @@ def _check_out(out: Path) -> None:
         raise FileExistsError(
             f"Expected a new folder, or one from an earlier export, but '{out}' holds something else. Choose another one."
         )
-
-
-@contextmanager
-def _replacing_folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `out`, and replace an earlier export with its files at the end."""
-    # in the same parent folder, because `rename` fails across file systems
-    beside = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
-        yield beside
-        out.mkdir(exist_ok=True)
-        # only our own files: whatever else was added to the folder stays
-        for name in NAMES:
-            (out / name).unlink(missing_ok=True)
-        for file in beside.iterdir():
-            file.rename(out / file.name)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
