@@ -58,13 +58,7 @@ def test_a_kill_at_any_step_leaves_the_old_export_or_the_new_one(tmp_path: Path)
         assert (out / "notes.txt").read_text() == "mine"
         export(out, "next")
         assert content_of(out) == "next"
-        assert sorted(path.name for path in out.iterdir()) == [
-            "README.md",
-            "config.json",
-            "figures",
-            "model.safetensors",
-            "notes.txt",
-        ]
+        assert sorted(path.name for path in out.iterdir()) == sorted([*NAMES, "figures", "notes.txt"])
         assert [path.name for path in out.parent.iterdir()] == ["student"]
         if not is_killed:
             break
@@ -75,11 +69,36 @@ def test_a_kill_at_any_step_leaves_the_old_export_or_the_new_one(tmp_path: Path)
 
 def test_an_error_keeps_the_old_export(tmp_path: Path) -> None:
     export(tmp_path / "student", "old")
-    with pytest.raises(RuntimeError), replacing_folder(tmp_path / "student") as folder:
-        (folder / NAMES[0]).write_text("half")
-        raise RuntimeError
+    with pytest.raises(FileNotFoundError), replacing_folder(tmp_path / "student") as folder:
+        (folder / "missing" / NAMES[0]).write_text("half")
     assert content_of(tmp_path / "student") == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["student"]
+
+
+def test_an_error_between_the_renames_brings_the_old_export_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(tmp_path / "student", "old")
+    rename = Path.rename
+
+    def full(path: Path, target: Path) -> Path:
+        if path.name.endswith(".tmp"):
+            raise OSError("no room")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OSError, match="no room"):
+        export(tmp_path / "student", "new")
+    assert content_of(tmp_path / "student") == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["student"]
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    export(tmp_path / "real", "old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    export(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert content_of(tmp_path / "real") == "new"
 
 
 def test_a_new_and_an_empty_folder_are_written(tmp_path: Path) -> None:
