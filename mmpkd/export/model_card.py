@@ -61,6 +61,7 @@ def model_card(
         labels=list(zip(trained.label_names, trained.thresholds.tolist(), strict=True)),
         temperature=temperature,
         data=data,
+        strictest=source.data_license,
         columns=[name for name in _COUNTS if name in set().union(*data.counts.values())],
         arm=None if state is None else state.job_type,
         seed=None if state is None else state.seed,

@@ -11,7 +11,7 @@ def check_push(repository: str, data_license: str, agreement_allows_it: bool) ->
 
     Args:
         repository: `user/name` on the hub.
-        data_license: Licence of the training data: `credentialed`, `open` or `synthetic`.
+        data_license: Strictest licence of the data of student and teacher: `credentialed`, `open` or `synthetic`.
         agreement_allows_it: Whether the user confirms that the agreement on credentialed data allows it.
 
     Raises:
@@ -22,9 +22,9 @@ def check_push(repository: str, data_license: str, agreement_allows_it: bool) ->
         raise ValueError(f"Expected user/name of a repository for --push but got '{repository}'.")
     if data_license == "credentialed" and not agreement_allows_it:
         raise ValueError(
-            "Expected open or synthetic training data for --push but they are credentialed, or no test has recorded their "
-            "licence. Read the agreement on the data. If it allows sharing a model that was trained on them, give "
-            "--agreement-allows-push."
+            "Expected open or synthetic training data for --push but those of the student or of its teacher are credentialed, "
+            "or their licence is not recorded. Read the agreement on the data. If it allows sharing a model that was trained on "
+            "them, give --agreement-allows-push."
         )
 
 

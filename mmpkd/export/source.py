@@ -1,18 +1,13 @@
 """The student to export, with the records of its run."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from mmpkd.export.license import config_of, license_of_run, own_license, state_about
 from mmpkd.records import RunFolder, RunState
 from mmpkd.records.checkpoint import checkpoint_of, sha256_of
 from mmpkd.students import TrainedStudent, load_trained_student
-
-_STRICTEST_FIRST = ("credentialed", "open", "synthetic")
 
 
 @dataclass(frozen=True)
@@ -33,41 +28,20 @@ class ExportSource:
 
     @property
     def data_license(self) -> str:
-        """The strictest licence that is known of the data, or `credentialed` if none is.
+        """The strictest licence of the data that the student or a teacher of it has seen; `credentialed` if it is unknown."""
+        if self.folder is None or self.state is None:
+            return "credentialed"
+        return license_of_run(self.folder, self.state)
 
-        A student can be tested on other data than those that it was trained on.
-        """
-        tested = None if self.state is None else self.state.test
-        known = [training_license(self.config), None if tested is None else tested.license]
-        return min(filter(None, known), key=_STRICTEST_FIRST.index, default="credentialed")
+    @property
+    def own_license(self) -> str:
+        """The strictest licence that is known of the student's own training and test data, or `credentialed` if none is."""
+        return own_license(self.config, self.state)
 
     @property
     def config(self) -> dict[str, Any]:
         """Configuration of the training; empty if it is unknown."""
-        if self.folder is None or self.state is None or not self.folder.config.is_file():
-            return {}
-        return dict(yaml.safe_load(self.folder.config.read_text(encoding="utf-8")))
-
-
-def training_license(config: Mapping[str, Any]) -> str | None:
-    """Return the licence of the data of a training, or None for a data module of the user's own."""
-    kind = data_kind(config)
-    if kind is None:
-        return None
-    stated = config["data"].get("init_args", {}).get("data_license")
-    return str(stated or kind.license)
-
-
-def data_kind(config: Mapping[str, Any]) -> Any:
-    """Return the class of our own data module of a training, or None for one of the user's, which is not imported."""
-    module, _, name = data_class(config).rpartition(".")
-    return getattr(import_module(module), name) if module.split(".")[0] == "data_modules" else None
-
-
-def data_class(config: Mapping[str, Any]) -> str:
-    """Return the import path of the data module of a training, or "" if it is unknown."""
-    data = config.get("data")
-    return str(data.get("class_path", "")) if isinstance(data, dict) else ""
+        return {} if self.folder is None or self.state is None else config_of(self.folder)
 
 
 def open_source(path: Path) -> ExportSource:
@@ -91,13 +65,4 @@ def open_source(path: Path) -> ExportSource:
     state = folder.state
     if state is None:
         return ExportSource(trained, sha256, None, None)
-    return ExportSource(trained, sha256, folder, _about(state, sha256))
-
-
-def _about(state: RunState, sha256: str) -> RunState | None:
-    """Return the state of a run if it describes this checkpoint: `best.ckpt` was tested, `last.ckpt` was not."""
-    training = state.training is not None and state.training.checkpoint == sha256
-    tested = state.test is not None and state.test.checkpoint == sha256
-    if not training and not tested:
-        return None
-    return state if tested else RunState.from_json({**state.to_json(), "test": None})
+    return ExportSource(trained, sha256, folder, state_about(state, sha256))

@@ -3,11 +3,11 @@
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import timm
 
-from mmpkd.export.source import ExportSource, data_class, data_kind
+from mmpkd.export.license import data_class, data_kind, init_args
+from mmpkd.export.source import ExportSource
 from mmpkd.records import RunFolder
 
 
@@ -17,7 +17,7 @@ class DataFacts:
 
     Attributes:
         name: Name of the data module, or "" if it is unknown.
-        license: `credentialed`, `open` or `synthetic`.
+        license: `credentialed`, `open` or `synthetic`, of the student's own data.
         access: How to get the data, from the docstring of the data module, or "".
         citation: Citation of the data, likewise.
         counts: Counts of each split.
@@ -53,15 +53,15 @@ def data_facts(source: ExportSource) -> DataFacts:
     name = data_class(config).rpartition(".")[2]
     kind = data_kind(config)
     if kind is None:
-        return DataFacts(name, source.data_license, "", "", counts)
+        return DataFacts(name, source.own_license, "", "", counts)
     paragraphs = [" ".join(part.split()) for part in (inspect.getdoc(kind) or "").split("\n\n")]
     access = _after("Access:", paragraphs)
-    return DataFacts(name, source.data_license, access, _after("Cite:", paragraphs), counts)
+    return DataFacts(name, source.own_license, access, _after("Cite:", paragraphs), counts)
 
 
 def starting_weights(source: ExportSource) -> str:
     """Describe the weights that the training started from."""
-    settings = _init_args(_init_args(source.config.get("model")).get("student"))
+    settings = init_args(init_args(source.config.get("model")).get("student"))
     if not settings:
         return "Not recorded."
     name = str(settings.get("model_name"))
@@ -81,7 +81,7 @@ def teacher_words(source: ExportSource) -> str:
     """Describe the teacher that the student was distilled from."""
     if source.state is None or not source.config:
         return "Not recorded."
-    if _init_args(source.config.get("model")).get("teacher") is None:
+    if init_args(source.config.get("model")).get("teacher") is None:
         return "None: the student was trained on images and labels only."
     made_from = source.state.made_from
     sha256 = None if made_from is None else made_from.teacher_sha256
@@ -108,14 +108,6 @@ def arms(source: ExportSource) -> list[ArmScore]:
 def _arm_score(arm: str, runs: Mapping[int, float | None]) -> ArmScore:
     seeds = tuple(sorted(runs))
     return ArmScore(arm, seeds, tuple(runs[seed] for seed in seeds))
-
-
-def _init_args(entry: Any) -> Mapping[str, Any]:
-    """Return the arguments in an entry of a configuration, whether or not it names its class."""
-    if not isinstance(entry, Mapping):
-        return {}
-    inside = entry.get("init_args", entry)
-    return inside if isinstance(inside, Mapping) else {}
 
 
 def _after(word: str, paragraphs: list[str]) -> str:

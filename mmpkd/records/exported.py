@@ -32,7 +32,7 @@ class ExportRecord:
         std: Their standard deviation.
         checkpoint_sha256: SHA-256 of the checkpoint that was exported.
         weights_sha256: SHA-256 of `model.safetensors`, or None if there is only ONNX.
-        data_license: Licence of the training data: `credentialed`, `open` or `synthetic`.
+        data_license: Strictest licence of the data of student and teacher: `credentialed`, `open` or `synthetic`.
     """
 
     version: str

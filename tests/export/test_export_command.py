@@ -17,9 +17,9 @@ from sklearn.metrics import roc_auc_score
 from mmpkd.cli.lightning_cli import main as lightning
 from mmpkd.commands.main import main as mmpkd
 from mmpkd.export import open_source
+from mmpkd.export.license import training_license
 from mmpkd.export.push import check_push
 from mmpkd.export.scores import auroc_by_label, localization, temperature
-from mmpkd.export.source import training_license
 from mmpkd.records import RunFolder
 from mmpkd.records.checkpoint import sha256_of
 from mmpkd.records.tables import read_table
@@ -282,8 +282,23 @@ def test_a_test_on_open_data_does_not_open_a_student_of_credentialed_data(
 ) -> None:
     source = open_source(run)
     assert source.data_license == "synthetic"
-    monkeypatch.setattr("mmpkd.export.source.training_license", lambda _: "credentialed")
+    monkeypatch.setattr("mmpkd.export.license.training_license", lambda _: "credentialed")
     assert source.data_license == "credentialed"
+
+
+def test_a_student_of_a_teacher_of_credentialed_data_is_not_pushed_and_its_card_says_why(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mmpkd.export.license.teacher_license", lambda *_: "credentialed")
+    assert mmpkd(["export", str(run), "--out", str(tmp_path / "out"), "--push", "user/name"]) == 1
+    assert "those of the student or of its teacher are credentialed" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert mmpkd(["export", str(run), "--out", str(tmp_path / "out")]) == 0
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "- Data: TinyDataModule (synthetic)." in card
+    assert "Training data: synthetic. Data of the teacher, or of the weights before the training: credentialed" in card
+    assert "Check whether the agreement" in card
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["mmpkd"]["data_license"] == "credentialed"
 
 
 def test_card_and_documentation_cite_alike(exported: Path) -> None:

@@ -1,0 +1,126 @@
+"""The licence of the data behind a student: of its training and test, of its teacher's, and of the export that it began from."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data_modules.files.json_file import read_json
+from mmpkd.records import RunFolder, RunState
+from mmpkd.records.checkpoint import sha256_of
+from mmpkd.records.exported import CONFIG, ExportRecord, is_exported
+
+_STRICTEST_FIRST = ("credentialed", "open", "synthetic")
+_LOCAL = "local-dir:"
+
+
+def license_of_run(folder: RunFolder, state: RunState) -> str:
+    """Return the strictest licence of all data behind a run; `credentialed` if it is unknown for any of its teachers, or for all.
+
+    Args:
+        folder: Folder of the run.
+        state: Its state.
+    """
+    config = config_of(folder)
+    return strictest([own_license(config, state), teacher_license(folder, state, config), _weights_license(config)])
+
+
+def own_license(config: Mapping[str, Any], state: RunState | None) -> str:
+    """Return the strictest licence that is known of a run's training and test data, which can differ, or `credentialed`."""
+    tested = None if state is None else state.test
+    return strictest([training_license(config), None if tested is None else tested.license])
+
+
+def teacher_license(folder: RunFolder, state: RunState, config: Mapping[str, Any]) -> str | None:
+    """Return the strictest licence of all data behind the teacher of a run.
+
+    A teacher is looked for where it was, and in the study of the run, which may have been moved. It has to be the same file.
+
+    Returns:
+        The licence; `credentialed` if the teacher is not found, or nothing is recorded of its data; None if there is no teacher.
+    """
+    made_from = state.made_from
+    if made_from is None or made_from.teacher is None:
+        return None if init_args(config.get("model")).get("teacher") is None else "credentialed"
+    given = Path(made_from.teacher)
+    # <study>/<arm>/<seed>/checkpoints/best.ckpt
+    for path in (given, folder.path.parents[1].joinpath(*given.parts[-4:])):
+        if is_exported(path):
+            return ExportRecord.of(read_json(path / CONFIG), path).data_license
+        file = path / "logits.npy" if path.is_dir() else path
+        if file.is_file() and sha256_of(file) == made_from.teacher_sha256:
+            return _targets_license(path, made_from.splits) if path.is_dir() else _checkpoint_license(path)
+    return "credentialed"
+
+
+def _checkpoint_license(path: Path) -> str:
+    folder = RunFolder(path.absolute().parent.parent)
+    known = None if folder.state is None else state_about(folder.state, sha256_of(path))
+    return "credentialed" if known is None else license_of_run(folder, known)
+
+
+def _targets_license(path: Path, splits: Mapping[str, str]) -> str | None:
+    """Return the licence of stored targets: None if teachers of the run's own training split made them, out of fold."""
+    meta = read_json(path / "meta.json")
+    is_own = meta.get("num_folds", 0) > 0 and meta.get("split_fingerprint") == splits.get("train")
+    return None if is_own else "credentialed"
+
+
+def _weights_license(config: Mapping[str, Any]) -> str | None:
+    """Return the licence of the data behind an export that the training began from, or None if it began from other weights."""
+    student = init_args(init_args(config.get("model")).get("student"))
+    name = str(student.get("model_name", ""))
+    path = Path(name.removeprefix(_LOCAL))
+    if not student.get("pretrained") or not name.startswith(_LOCAL) or not is_exported(path):
+        return None
+    return ExportRecord.of(read_json(path / CONFIG), path).data_license
+
+
+def strictest(licenses: list[str | None]) -> str:
+    """Return the strictest licence that is known, or `credentialed` if none is."""
+    return min(filter(None, licenses), key=_STRICTEST_FIRST.index, default="credentialed")
+
+
+def state_about(state: RunState, sha256: str) -> RunState | None:
+    """Return the state of a run if it describes this checkpoint: `best.ckpt` was tested, `last.ckpt` was not."""
+    training = state.training is not None and state.training.checkpoint == sha256
+    tested = state.test is not None and state.test.checkpoint == sha256
+    if not training and not tested:
+        return None
+    return state if tested else RunState.from_json({**state.to_json(), "test": None})
+
+
+def config_of(folder: RunFolder) -> dict[str, Any]:
+    """Return the configuration of a training; empty if it is unknown."""
+    return dict(yaml.safe_load(folder.config.read_text(encoding="utf-8"))) if folder.config.is_file() else {}
+
+
+def training_license(config: Mapping[str, Any]) -> str | None:
+    """Return the licence of the data of a training, or None for a data module of the user's own."""
+    kind = data_kind(config)
+    if kind is None:
+        return None
+    stated = config["data"].get("init_args", {}).get("data_license")
+    return str(stated or kind.license)
+
+
+def data_kind(config: Mapping[str, Any]) -> Any:
+    """Return the class of our own data module of a training, or None for one of the user's, which is not imported."""
+    module, _, name = data_class(config).rpartition(".")
+    return getattr(import_module(module), name) if module.split(".")[0] == "data_modules" else None
+
+
+def data_class(config: Mapping[str, Any]) -> str:
+    """Return the import path of the data module of a training, or "" if it is unknown."""
+    data = config.get("data")
+    return str(data.get("class_path", "")) if isinstance(data, dict) else ""
+
+
+def init_args(entry: Any) -> Mapping[str, Any]:
+    """Return the arguments in an entry of a configuration, whether or not it names its class."""
+    if not isinstance(entry, Mapping):
+        return {}
+    inside = entry.get("init_args", entry)
+    return inside if isinstance(inside, Mapping) else {}

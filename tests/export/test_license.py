@@ -1,0 +1,116 @@
+"""Whose data a student has seen: its own, its teachers', and those of an export that it began from."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mmpkd.export.license import license_of_run
+from mmpkd.records import RunFolder, TrainingRecord
+from mmpkd.records.checkpoint import sha256_of
+from mmpkd.records.exported import ExportRecord
+from mmpkd.records.run_state import Lineage
+
+PHANTOMS = "data_modules.phantoms.ChestPhantomDataModule"
+PATIENTS = "data_modules.mimic_cxr.MIMICCXRDataModule"
+TABLE = "data_modules.table.TableDataModule"
+
+
+def write_run(path: Path, data: str, teacher: Path | None = None, student: dict[str, Any] | None = None) -> Path:
+    """Write the records of a trained run, and return its checkpoint."""
+    folder = RunFolder(path)
+    folder.checkpoints.mkdir(parents=True)
+    folder.best.write_text(f"weights of {path}")
+    model = {"init_args": {"student": student or {}, "teacher": None if teacher is None else {"path": str(teacher)}}}
+    options = {"data_license": "open"} if data == TABLE else {}
+    folder.config.write_text(yaml.safe_dump({"data": {"class_path": data, "init_args": options}, "model": model}))
+    file = teacher / "logits.npy" if teacher is not None and teacher.is_dir() else teacher
+    sha256 = None if file is None or not file.is_file() else sha256_of(file)
+    folder.update(
+        status="trained",
+        training=TrainingRecord(1, 1, 1.0, checkpoint=sha256_of(folder.best)),
+        made_from=Lineage(None, "1", None if teacher is None else str(teacher), sha256, {"train": "fingerprint"}),
+    )
+    return folder.best
+
+
+def license_of(checkpoint: Path) -> str:
+    folder = RunFolder(checkpoint.parent.parent)
+    assert folder.state is not None
+    return license_of_run(folder, folder.state)
+
+
+def write_export(folder: Path, license_name: str) -> Path:
+    folder.mkdir()
+    record = ExportRecord("1", {}, 0.5, 0.25, "a", None, license_name)
+    (folder / "config.json").write_text(json.dumps(record.to_json()))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("data", "of_teacher", "expected"),
+    [
+        (PHANTOMS, None, "synthetic"),
+        (PHANTOMS, PHANTOMS, "synthetic"),
+        (PHANTOMS, TABLE, "open"),
+        (PHANTOMS, PATIENTS, "credentialed"),
+        (TABLE, PHANTOMS, "open"),
+        (PATIENTS, PHANTOMS, "credentialed"),
+        (PHANTOMS, "my_data.Mine", "credentialed"),
+    ],
+)
+def test_the_data_of_the_teacher_count(data: str, of_teacher: str | None, expected: str, tmp_path: Path) -> None:
+    teacher = None if of_teacher is None else write_run(tmp_path / "teacher" / "seed0", of_teacher)
+    assert license_of(write_run(tmp_path / "distilled" / "seed0", data, teacher)) == expected
+
+
+def test_the_data_of_the_teachers_teacher_count(tmp_path: Path) -> None:
+    first = write_run(tmp_path / "teacher" / "seed0", PATIENTS)
+    second = write_run(tmp_path / "distilled" / "seed0", PHANTOMS, first)
+    assert license_of(write_run(tmp_path / "again" / "seed0", PHANTOMS, second)) == "credentialed"
+
+
+def test_a_teacher_is_found_in_a_study_that_was_moved_and_has_to_be_the_same_file(tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    checkpoint = write_run(study / "distilled" / "seed0", PHANTOMS, write_run(study / "teacher" / "seed0", PHANTOMS))
+    moved = shutil.move(study, tmp_path / "moved") / checkpoint.relative_to(study)
+    assert license_of(moved) == "synthetic"
+    teacher = tmp_path / "moved" / "teacher" / "seed0" / "checkpoints" / "best.ckpt"
+    teacher.write_text("weights of another training")
+    assert license_of(moved) == "credentialed"
+    teacher.unlink()
+    assert license_of(moved) == "credentialed"
+
+
+@pytest.mark.parametrize(
+    ("meta", "expected"),
+    [
+        ({"num_folds": 5, "split_fingerprint": "fingerprint"}, "synthetic"),  # made from this training split alone
+        ({"num_folds": 5, "split_fingerprint": "other"}, "credentialed"),
+        ({"num_folds": 0, "split_fingerprint": "fingerprint"}, "credentialed"),
+        ({"label_names": ["a"]}, "credentialed"),  # an outside model
+    ],
+)
+def test_stored_targets_count_as_credentialed_unless_they_are_of_the_same_training_data(
+    meta: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
+    targets = tmp_path / "targets"
+    targets.mkdir()
+    (targets / "logits.npy").write_bytes(b"logits")
+    (targets / "meta.json").write_text(json.dumps(meta))
+    assert license_of(write_run(tmp_path / "distilled" / "seed0", PHANTOMS, targets)) == expected
+
+
+@pytest.mark.parametrize("license_name", ["credentialed", "open", "synthetic"])
+def test_an_export_keeps_its_licence_as_teacher_and_as_first_weights(license_name: str, tmp_path: Path) -> None:
+    export = write_export(tmp_path / "export", license_name)
+    assert license_of(write_run(tmp_path / "taught" / "seed0", PHANTOMS, export)) == license_name
+    student = {"model_name": f"local-dir:{export}", "pretrained": True}
+    assert license_of(write_run(tmp_path / "tuned" / "seed0", PHANTOMS, student=student)) == license_name
+    assert (
+        license_of(write_run(tmp_path / "shape" / "seed0", PHANTOMS, student={**student, "pretrained": False}))
+        == "synthetic"
+    )
