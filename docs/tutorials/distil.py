@@ -38,7 +38,7 @@ def distil(folder: Path, num_train: int = 400, epochs: int = 3) -> None:
     trainer.test(module, data)
     trainer.save_checkpoint(folder / "student.ckpt", weights_only=True)
 
-    # from here on, the checkpoint is all that is needed
+    # from here on, the checkpoint is all that is needed; five of the images that were written, some of them of the training
     found = mmpkd.infer(folder / "student.ckpt", sorted(folder.rglob("*.jpg"))[:5])
     print(found.drop(columns="file").round(2).to_string())
 
