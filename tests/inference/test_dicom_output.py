@@ -82,6 +82,9 @@ def test_every_object_refers_to_image_study_and_patient(name: str, written: Path
         assert made.SeriesInstanceUID != source.SeriesInstanceUID
         assert str(source.SOPInstanceUID) in str(made)
         assert "research" in made.SeriesDescription.lower()
+        reader = gdcm.Reader() if kind == "report" else gdcm.ImageReader()  # not the reader that others are made with
+        reader.SetFileName(str(written / "out" / "dicom" / f"{name}_{kind}.dcm"))
+        assert reader.Read()
     assert len({path.stat().st_ino for path in (written / "out" / "dicom").iterdir()}) == (1 + len(SOURCES)) * len(
         DICOM_KINDS
     )
