@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,10 @@ class DicomFiles:
         maps = self._maps(found) if set(self._kinds) - {"report"} else {}
         for kind in self._kinds:
             try:
-                dataset = self._made(kind, source, maps, found)
+                with warnings.catch_warnings():
+                    # the name is that of the image, whatever its form
+                    warnings.filterwarnings("ignore", "The string .* is unlikely to represent the intended person name")
+                    dataset = self._made(kind, source, maps, found)
             except (
                 AttributeError,
                 KeyError,

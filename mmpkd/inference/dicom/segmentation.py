@@ -76,6 +76,8 @@ def _describe_projection(made: hd.seg.Segmentation, source: pydicom.Dataset) -> 
     # it has no plane in space that would tell which side is left
     made.PatientOrientation = source.get("PatientOrientation", "")
     (shared,) = made.SharedFunctionalGroupsSequence
-    if "FrameOfReferenceUID" in made and "PixelMeasuresSequence" in shared:
-        # in a frame of reference, a spacing needs the thickness of a slice; the image that it refers to has the spacing
+    measures = shared.get("PixelMeasuresSequence")
+    # a spacing of zero is none, and one in a frame of reference needs the thickness of a slice; the image that the object refers
+    # to has the spacing
+    if measures and ("FrameOfReferenceUID" in made or min(measures[0].get("PixelSpacing", [0])) <= 0):
         del shared.PixelMeasuresSequence

@@ -1,5 +1,6 @@
 """The DICOM image that new objects refer to, and the elements that all of them share."""
 
+import re
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +31,8 @@ _COPIED = (
     "AccessionNumber",
     "ReferringPhysicianName",
 )
+# the form of an age (VR AS)
+_AGE = re.compile(r"\d{3}[DWMY]")
 _REQUIRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
@@ -72,6 +75,10 @@ def read_source(path: Path) -> pydicom.Dataset:
     for name in _COPIED:
         if name not in dataset:
             setattr(dataset, name, None if name == "PatientSex" else "")
+    # an optional element that new objects copy, which many public radiographs have as a bare number
+    with pydicom.config.disable_value_validation():
+        if "PatientAge" in dataset and not _AGE.fullmatch(str(dataset.PatientAge)):
+            del dataset.PatientAge
     return dataset
 
 
