@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
 
 from data_modules.files.atomic import replacing
@@ -87,8 +88,8 @@ class DicomFiles:
         maps = self._maps(found) if set(self._kinds) - {"report"} else {}
         for kind in self._kinds:
             try:
-                with warnings.catch_warnings():
-                    # the name is that of the image, whatever its form
+                # values of the image are copied, whatever their form
+                with pydicom.config.disable_value_validation(), warnings.catch_warnings():
                     warnings.filterwarnings("ignore", "The string .* is unlikely to represent the intended person name")
                     dataset = self._made(kind, source, maps, found)
             except (

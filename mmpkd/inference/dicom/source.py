@@ -68,15 +68,16 @@ def read_source(path: Path) -> pydicom.Dataset:
     Raises:
         DicomSourceError: If the file does not identify its image, series or study.
     """
-    dataset = pydicom.dcmread(path)
-    missing = [name for name in _REQUIRED if not dataset.get(name)]
-    if missing:
-        raise DicomSourceError(f"Expected {', '.join(_REQUIRED)} in '{path}' but {', '.join(missing)} are missing.")
-    for name in _COPIED:
-        if name not in dataset:
-            setattr(dataset, name, None if name == "PatientSex" else "")
-    # an optional element that new objects copy, which many public radiographs have as a bare number
+    # not the user's doing, and what cannot be referred to is named
     with pydicom.config.disable_value_validation():
+        dataset = pydicom.dcmread(path)
+        missing = [name for name in _REQUIRED if not dataset.get(name)]
+        if missing:
+            raise DicomSourceError(f"Expected {', '.join(_REQUIRED)} in '{path}' but {', '.join(missing)} are missing.")
+        for name in _COPIED:
+            if name not in dataset:
+                setattr(dataset, name, None if name == "PatientSex" else "")
+        # an optional element that new objects copy, which many public radiographs have as a bare number
         if "PatientAge" in dataset and not _AGE.fullmatch(str(dataset.PatientAge)):
             del dataset.PatientAge
     return dataset
