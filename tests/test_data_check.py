@@ -13,8 +13,8 @@ import torch
 import yaml
 from lightning.pytorch import Trainer
 
-from mmpkd.callbacks import data_check
 from data_modules.checks.report import Problem
+from mmpkd.callbacks import data_check
 from mmpkd.callbacks.data_check import DataCheck
 from mmpkd.cli.data_config import DataSettings
 from mmpkd.cli.error_lines import user_error
