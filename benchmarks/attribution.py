@@ -182,7 +182,7 @@ def show_memory(variants: Mapping[str, Callable[[], object]], queries_and_keys: 
 
 def forget_peak() -> None:
     """Make the memory that is held now the peak."""
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 
@@ -191,7 +191,7 @@ def peak_memory() -> int:
     """Return the most memory that was held since `forget_peak`, in bytes."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 
 

@@ -71,7 +71,7 @@ class Study:
 
     def trainer(self, arm: str) -> dict[str, Any]:
         """Return the trainer's settings in an arm's experiment."""
-        settings = yaml.safe_load((EXPERIMENTS / self.folder / f"{arm}.yaml").read_text())
+        settings = yaml.safe_load((EXPERIMENTS / self.folder / f"{arm}.yaml").read_text(encoding="utf-8"))
         return dict(settings["trainer"])
 
     def speed(self, arm: str) -> float:

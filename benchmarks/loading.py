@@ -129,7 +129,7 @@ def write_mimic(root: Path, num_images: int) -> list[Path]:
     for row in frame.itertuples():
         folder = root / f"files/p{str(row.subject_id)[:2]}/p{row.subject_id}/s{row.study_id}"
         folder.mkdir(parents=True)
-        folder.with_suffix(".txt").write_text(" FINDINGS: Clear lungs.\n")
+        folder.with_suffix(".txt").write_text(" FINDINGS: Clear lungs.\n", encoding="utf-8")
         files.append(folder / f"{row.dicom_id}.jpg")
         Image.fromarray(radiograph(rng)).save(files[-1], quality=95)
     return files

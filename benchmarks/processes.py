@@ -212,13 +212,13 @@ def run(stage: str, processes: int, images: int, side: int, folder: str) -> None
 
 def forget_peak() -> int:
     """Forget the peak of this process's memory so far, and return what it holds, in bytes."""
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     return memory("VmRSS")
 
 
 def memory(name: str) -> int:
     """Return memory of this process in bytes: `VmRSS`, what it holds, or `VmHWM`, its peak."""
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return 1024 * int(status.split(f"{name}:")[1].split()[0])
 
 

@@ -77,7 +77,7 @@ def private_megabytes(folder: Path, rows: int, workers: int, method: str) -> lis
 
 def private(process: int) -> float:
     """Return the megabytes that a process wrote and shares with no other."""
-    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty")) / 1024
 
 

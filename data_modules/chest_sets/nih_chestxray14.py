@@ -76,7 +76,7 @@ class NIHChestXray14(EvaluationReader):
         if self.images == "boxed":
             chosen = set(boxes["Image Index"])
         else:
-            chosen = set(find_file(self.root, "test_list.txt").read_text().split())
+            chosen = set(find_file(self.root, "test_list.txt").read_text(encoding="utf-8").split())
         table = table[table["Image Index"].isin(chosen)].drop_duplicates("Image Index")
         found = [set(text.split("|")) for text in table["Finding Labels"]]
         check_names(sorted(set().union(*found)), sorted(VOCABULARY.names), f"findings of '{path.name}'")

@@ -97,7 +97,7 @@ def reserve(path: Path, num_bytes: int) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def check_writable(path: Path) -> None:

@@ -164,7 +164,7 @@ def _run_all(
             part.save(folder / "parts" / f"{number:09d}.npz")
             yield job.rows, part, failed
     except WorkerDiedError as error:
-        at_work = ", ".join(sorted(note.read_text() for note in (folder / "parts").glob("*.now")))
+        at_work = ", ".join(sorted(note.read_text(encoding="utf-8") for note in (folder / "parts").glob("*.now")))
         raise WorkerDiedError(f"{error} They were reading {at_work}. Images prepared so far are kept.") from error
 
 
@@ -176,7 +176,7 @@ def _run(job: _Job) -> tuple[PreparedIndex, dict[str, str]]:
     now = job.folder / "parts" / f"{os.getpid()}.now"
     path = job.folder / "images.bin"
     # not through a memory map: a full disk would kill the process without an error
-    with naming_full_disk(path), path.open("r+b") as pixels, now.open("w") as note:
+    with naming_full_disk(path), path.open("r+b") as pixels, now.open("w", encoding="utf-8") as note:
         for i, (row, file) in enumerate(zip(job.rows, job.files, strict=True)):
             note.seek(0)
             note.truncate()

@@ -53,7 +53,7 @@ def _write_once(root: Path, wanted: dict[str, Any], write: Callable[[], None]) -
     if root.is_dir() and any(root.iterdir()):
         raise FileExistsError(f"Expected an empty folder for phantoms but '{root}' holds other files. Set data.root.")
     root.mkdir(parents=True, exist_ok=True)
-    started.write_text(json_text(wanted))
+    started.write_text(json_text(wanted), encoding="utf-8")
     write()
     # last, so that only a complete folder has a manifest
     started.replace(manifest)

@@ -33,12 +33,12 @@ mmpkd(["init", str(folder)])
 # A study is a YAML file. It names the **arms** (ways of training), the **seeds**, and one declared **endpoint**: which
 # arm is compared with which reference, by which maps and which score.
 
-print((folder / "experiments/cxr/study.yaml").read_text())
+print((folder / "experiments/cxr/study.yaml").read_text(encoding="utf-8"))
 
 # %%
 # An arm is a file as well. That of the distilled student only adds a teacher to that of the baseline.
 
-print((folder / "experiments/cxr/distill.yaml").read_text())
+print((folder / "experiments/cxr/distill.yaml").read_text(encoding="utf-8"))
 
 # %%
 # Run it

@@ -84,9 +84,9 @@ targets = folder / "targets"
 targets.mkdir()
 np.save(targets / "logits.npy", logit[:, None].astype(np.float32))
 np.save(targets / "available.npy", np.ones(len(train), bool))
-(targets / "sample_id.txt").write_text("".join(f"{name}\n" for name in train.sample_id))
+(targets / "sample_id.txt").write_text("".join(f"{name}\n" for name in train.sample_id), encoding="utf-8")
 meta = {"label_names": list(data.label_names), "source": "logistic regression on descriptors, out of fold"}
-(targets / "meta.json").write_text(json.dumps(meta))
+(targets / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 # %%
 # A student of both

@@ -90,7 +90,7 @@ data = {
     },
 }
 config = folder / "experiments/data/table.yaml"
-config.write_text(yaml.safe_dump(data, sort_keys=False))
+config.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
 
 # %%
 # Check it
@@ -114,12 +114,12 @@ print("status", mmpkd(["check-data", str(config), "--data.path=wrong.csv"]))
 # The teacher that ``mmpkd init`` wrote reads text. For a column of numbers it takes another encoder.
 
 file = folder / "experiments/table/teacher.yaml"
-teacher = yaml.safe_load(file.read_text())
+teacher = yaml.safe_load(file.read_text(encoding="utf-8"))
 teacher["model"]["init_args"]["encoder"] = {
     "class_path": "mmpkd.teachers.TabularEncoder",
     "init_args": {"width": 32, "depth": 1},
 }
-file.write_text(yaml.safe_dump(teacher, sort_keys=False))
+file.write_text(yaml.safe_dump(teacher, sort_keys=False), encoding="utf-8")
 
 # %%
 # Then ``mmpkd study`` trains teacher, baseline and distilled student, here one seed of a small network. Flags of the

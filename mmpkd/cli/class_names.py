@@ -23,7 +23,7 @@ _load_yaml = get_loader("yaml")
 def class_modules() -> Mapping[str, str]:
     """Return the module of each public class of our packages, by the name of the class."""
     files = [file for package in _PACKAGES for file in (_ROOT / package).rglob("__init__.py")]
-    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
     imports = [
         node for node in nodes if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in _PACKAGES
     ]

@@ -1,5 +1,7 @@
 """Configuration files in YAML, which may extend another one, their `base`."""
 
+import codecs
+import locale
 import re
 from pathlib import Path
 
@@ -13,10 +15,11 @@ def read_settings(path: Path) -> dict[str, object]:
     """Read a configuration file in YAML.
 
     Raises:
-        ValueError: If it is no YAML, or contains no settings. The message names the file.
+        ValueError: If it is no YAML, contains no settings, or characters that the machine's locale would read as others. The
+            message names the file.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         # PyYAML's name for text that does not come from a file
         what = str(error).replace(' in "<unicode string>",', "")
@@ -24,6 +27,13 @@ def read_settings(path: Path) -> dict[str, object]:
     if not isinstance(content, dict):
         found = "nothing" if content is None else f"{content!r:.80}"
         raise ValueError(f"Expected settings in '{path}', such as `model:`, but it contains {found}.")
+    encoding = locale.getpreferredencoding(False)
+    # jsonargparse reads files in the encoding of the locale
+    if not str(content).isascii() and codecs.lookup(encoding).name != "utf-8":
+        raise ValueError(
+            f"Expected a locale of UTF-8, because '{path}' has characters beyond ASCII, but its encoding is {encoding}. Set "
+            "PYTHONUTF8=1."
+        )
     return content
 
 

@@ -133,7 +133,7 @@ def _run(options: argparse.Namespace, _: Sequence[str]) -> int:
     for file in files:
         (target / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / file, target / file)
-    readme.write_text(_readme(starts))
+    readme.write_text(_readme(starts), encoding="utf-8")
     sys.stdout.write(f"Wrote {len(files)} files to {target}. See {readme} for what to run next, in {options.folder}.\n")
     return 0
 

@@ -27,7 +27,7 @@ def processor(cpu_info: Path = Path("/proc/cpuinfo")) -> str:
         cpu_info: What Linux says of its processors.
     """
     if cpu_info.is_file():
-        for line in cpu_info.read_text(errors="replace").splitlines():
+        for line in cpu_info.read_text(errors="replace", encoding="utf-8").splitlines():
             name, _, value = line.partition(":")
             if name.strip() == "model name":
                 return value.strip()

@@ -104,7 +104,7 @@ def _settings_of(folder: RunFolder) -> Mapping[str, Any]:
     if not folder.config.is_file():
         return {}
     try:
-        content = yaml.safe_load(folder.config.read_text())
+        content = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"Expected a configuration in '{folder.config}' but it is damaged: {error}.") from error
     settings: Mapping[str, Any] = content if isinstance(content, Mapping) else {}

@@ -23,7 +23,7 @@ def locked(folder: Path) -> Iterator[None]:
     if sys.platform == "win32":
         yield  # Windows has no flock
         return
-    with (folder / ".lock").open("w") as file:
+    with (folder / ".lock").open("w", encoding="utf-8") as file:
         try:
             hold(file, SECONDS_TO_WAIT)
         except BlockingIOError as error:

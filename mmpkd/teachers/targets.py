@@ -139,8 +139,8 @@ class TeacherTargets:
         np.save(temporary / "available.npy", self.available)
         if self.row_hash is not None:
             np.save(temporary / "row_hash.npy", self.row_hash)
-        (temporary / "sample_id.txt").write_text("\n".join(self.sample_id.tolist()) + "\n")
-        (temporary / "meta.json").write_text(json_text(asdict(self.meta)))
+        (temporary / "sample_id.txt").write_text("\n".join(self.sample_id.tolist()) + "\n", encoding="utf-8")
+        (temporary / "meta.json").write_text(json_text(asdict(self.meta)), encoding="utf-8")
         try:
             temporary.replace(folder)
         except OSError:
@@ -164,7 +164,7 @@ def load_targets(folder: Path) -> TeacherTargets:
     logits, available = (read_array(folder / name) for name in REQUIRED[:2])
     if logits.ndim == 2:
         logits = logits[None]
-    sample_id = np.array((folder / "sample_id.txt").read_text().splitlines(), dtype=np.str_)
+    sample_id = np.array((folder / "sample_id.txt").read_text(encoding="utf-8").splitlines(), dtype=np.str_)
     path = folder / "features.npy"
     features = read_array(path) if path.is_file() else np.zeros((len(sample_id), 0), np.float16)
     meta = _read_meta(folder / "meta.json")

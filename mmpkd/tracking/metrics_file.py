@@ -42,7 +42,7 @@ class MetricsFile(Logger):
         if not self.path.is_file():
             return
         # a damaged line is dropped like the rows of later steps; it must not prevent a resume
-        lines = self.path.read_text(errors="replace").splitlines(keepends=True)
+        lines = self.path.read_text(errors="replace", encoding="utf-8").splitlines(keepends=True)
         write_text(self.path, "".join(line for line in lines if _is_kept(line, last_step)))
 
     @rank_zero_only
@@ -51,7 +51,7 @@ class MetricsFile(Logger):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         epoch = metrics.get("epoch", "")
         is_new = not self.path.exists()
-        with self.path.open("a", newline="") as file:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             if is_new:
                 writer.writerow(["step", "epoch", "name", "value"])
@@ -79,7 +79,7 @@ def read_metrics(path: Path) -> Iterator[tuple[str, float]]:
     """
     if not path.is_file():
         return
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             if row["name"] and row["value"]:
                 yield row["name"], float(row["value"])

@@ -188,5 +188,5 @@ def _run_id(folder: Path) -> str:
     path = RunFolder(folder).wandb_id
     if not path.is_file():
         given = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
-        path.write_text((given or uuid.uuid4().hex[:12]) + "\n")
-    return path.read_text().strip()
+        path.write_text((given or uuid.uuid4().hex[:12]) + "\n", encoding="utf-8")
+    return path.read_text(encoding="utf-8").strip()

@@ -167,7 +167,7 @@ def write_study(
     path = folder / f"{study.dicom_id}.jpg"
     Image.fromarray(image.pixels).save(path, quality=95)
     if study.split != "train" or file_rng.random() >= P_MISSING_REPORT:
-        folder.with_suffix(".txt").write_text(report.text)
+        folder.with_suffix(".txt").write_text(report.text, encoding="utf-8")
     shown = _make_hard(file_rng, path, view) if preset == "hard" else view
     truth = tuple(scene.present.tolist())
     return StudyRows(study, labels, truth, finding_boxes(image, scene), shown, scene.drain is not None)

@@ -29,7 +29,7 @@ def check_fold_runs(runs: Sequence[Run], lightning: Callable[[Sequence[str]], No
     """
     with tempfile.TemporaryDirectory(prefix="mmpkd-") as folder:
         path = Path(folder) / "config.yaml"
-        path.write_text(_all_settings(runs[0], lightning))
+        path.write_text(_all_settings(runs[0], lightning), encoding="utf-8")
         settings = read_settings(path)
         _check_is_teacher(settings["model"])
         data = load_data_module(path, [])

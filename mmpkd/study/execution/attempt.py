@@ -72,7 +72,7 @@ def record_failure(run: Run, reason: str) -> str:
     run.folder.mkdir(parents=True, exist_ok=True)
     path = run.record.error_log
     # `x` fails if the file exists, in one step, so only one task gets to write
-    with suppress(FileExistsError), path.open("x") as file:
+    with suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
         file.write(f"{reason}\n\n{traceback.format_exc()}")
         run.record.update(status="failed", reason=reason)
     logger.error("%s failed: %s (see %s)", run.name, reason, path)

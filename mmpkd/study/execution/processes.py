@@ -136,7 +136,7 @@ def locked(out: Path) -> Iterator[int]:
         StudyError: If another process has the lock, or the file system has none.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with (out / "lock").open("w") as file:
+    with (out / "lock").open("w", encoding="utf-8") as file:
         try:
             hold(file)
         except BlockingIOError as error:

@@ -149,7 +149,7 @@ def entry(shown: Shown, figures: Path) -> Entry:
     label = f"{found.declared.arm} minus {found.declared.reference}"
     figure = forest_plot([found.overall, *found.by_finding], label)
     svg = as_svg(figure)
-    (figures / f"{shown.figure_name}.svg").write_text(svg)
+    (figures / f"{shown.figure_name}.svg").write_text(svg, encoding="utf-8")
     # without matplotlib's version, equal figures are equal files
     figure.savefig(figures / f"{shown.figure_name}.png", dpi=200, metadata={"Software": None})
     where = f", on {shown.test_set}" if shown.test_set else ""

@@ -117,7 +117,7 @@ def save(figure: Figure, path: Path) -> str:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     svg = as_svg(figure)
-    path.with_name(f"{path.name}.svg").write_text(svg)
+    path.with_name(f"{path.name}.svg").write_text(svg, encoding="utf-8")
     # without matplotlib's version, equal figures are equal files
     figure.savefig(path.with_name(f"{path.name}.png"), dpi=200, metadata={"Software": None})
     return inline(svg)

@@ -56,7 +56,7 @@ def write_files(folder: Path, tables: Sequence[RunTables], arms: Sequence[Grid])
     ]
     if frames:
         pd.concat(frames, ignore_index=True).to_parquet(folder / "roi.parquet")
-    (folder / "arms.tex").write_text("\n".join(_latex(grid) for grid in arms))
+    (folder / "arms.tex").write_text("\n".join(_latex(grid) for grid in arms), encoding="utf-8")
 
 
 def _latex(grid: Grid) -> str:

@@ -53,7 +53,7 @@ def _settings(finished: Sequence[Run]) -> dict[str, Any]:
     paths = [run.record.config for run in finished]
     known = [path for path in paths if path.is_file()]
     # all runs of a study are tracked alike, so one of them is enough
-    settings: dict[str, Any] = yaml.safe_load(known[0].read_text())["run"] if known else {}
+    settings: dict[str, Any] = yaml.safe_load(known[0].read_text(encoding="utf-8"))["run"] if known else {}
     return settings
 
 

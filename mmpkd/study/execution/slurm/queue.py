@@ -39,7 +39,7 @@ def load_parameters(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise StudyError(f"Expected a YAML file with options of sbatch at {path} but there is none.")
-    parameters = yaml.safe_load(path.read_text())
+    parameters = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(parameters, dict) or type(parameters.get("time")) is not int:
         raise StudyError(
             f"Expected {path} to hold options of sbatch, including the time limit of a job in minutes, such as "

@@ -87,7 +87,7 @@ def read_images(run: Run, frame: tuple[int, int]) -> ScoredImages:
         NoExplorerError: If they cannot be read.
     """
     try:
-        settings = yaml.safe_load(run.trained_record.config.read_text())
+        settings = yaml.safe_load(run.trained_record.config.read_text(encoding="utf-8"))
         data = _data_of(run)
         are_hashed = bool(settings.get("run", {}).get("hash_ids"))
         if are_hashed:
