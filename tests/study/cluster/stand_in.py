@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmpkd.records import StudyRecord, TrainingRecord
+from mmpkd.records import StudyRecord, TestRecord, TrainingRecord
 from mmpkd.study.execution.fingerprint import run_fingerprint
 from mmpkd.study.execution.run import Run
 from tests.study.cluster import fake_slurm
@@ -20,4 +20,5 @@ def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def write_done(run: Run) -> None:
     training = TrainingRecord(2, 16, 1.0)
-    run.record.update(status="tested", study=StudyRecord(run_fingerprint(run)), training=training)
+    test = TestRecord(None, {}, {}, "synthetic", (), None, "1")
+    run.record.update(status="tested", study=StudyRecord(run_fingerprint(run)), training=training, test=test)
