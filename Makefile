@@ -147,7 +147,7 @@ docs-quick: $(STAMP)  ## Build the documentation site without running its tutori
 	@echo "The site, without what tutorials print and draw: docs/_build/quick/index.html"
 
 benchmark: $(STAMP)  ## Run the benchmarks (ratios against a named peer or limit)
-	for name in attribution distillation loading decoders workers indexing inference processes startup; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in attribution distillation loading batches decoders workers indexing inference processes startup; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done
 	$(BIN)/python benchmarks/threads.py
 
 # GPU_PYTHON needs torch >= 2.8, torchvision, lightning, timm, transformers, pandas, pyarrow, scipy, opencv, pytest and hypothesis;

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class FirstProcessError(ValueError):
-    """What the first process computes for all of them failed; the message is that of its error."""
+    """Raised in the other processes if the first one failed at what it computes for all; it has the same message."""
 
 
 def world_size() -> int:
@@ -74,7 +74,8 @@ def from_first(compute: Callable[[], T]) -> T:
             sent[0] = compute()
         except Exception as raised:
             # an error may not survive pickling, and its message is what the others have to say
-            error, sent[1] = raised, str(raised)
+            error = raised
+            sent[1] = str(raised)
     torch.distributed.broadcast_object_list(sent)
     if error is not None:
         raise error
