@@ -15,7 +15,7 @@ from tests.tiny import NAMES, TinyDataModule
 def table(path: Path, ids: list[str]) -> torch.Tensor:
     frame = pd.read_parquet(path).set_index("sample_id").loc[ids]
     columns = [name for name in frame.columns if name.startswith("prob")]
-    return torch.from_numpy(frame[columns].to_numpy(dtype="float32"))
+    return torch.from_numpy(frame[columns].to_numpy(dtype="float32", copy=True))
 
 
 def test_test_scores_use_the_thresholds_of_the_best_epoch(tiny_root: Path, tmp_path: Path) -> None:
