@@ -75,6 +75,7 @@ class FakeCommandLine:
         seed = run.seed + run.arm.seed_offset
         if run.external is not None:  # nothing is trained
             write_run(run.folder, seed, 0.05)
+            run.record.update(made_from=None, training=None)
         elif command.verb == "test":
             write_run(run.folder, seed, self.effects.get(name, 0.0), run.arm.role, name.rpartition("_")[0])
         else:

@@ -11,10 +11,10 @@ from mmpkd.commands.study import main
 from mmpkd.records import Lineage, TrainingRecord
 from mmpkd.records.code_hash import code_hash
 from mmpkd.study.analysis.conclusions import conclude
-from mmpkd.study.analysis.run_tables import read_run
+from mmpkd.study.analysis.run_tables import read_run, unlike
 from mmpkd.study.execution.command import RunCommand
 from mmpkd.study.execution.engines import InThisProcess
-from mmpkd.study.execution.likeness import Likeness, Trait, compared_arms, different
+from mmpkd.study.execution.likeness import Likeness, Trait, budget_of, compared_arms, different
 from mmpkd.study.execution.run import Run
 from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.declaration import allowed_since, declare, is_as_declared
@@ -108,7 +108,9 @@ def test_only_what_is_allowed_later_is_told(tmp_path: Path) -> None:
     assert allowed_since(load_plan(path), tmp_path) == {"distilled": ["budget"]}
 
 
-@pytest.mark.parametrize("key", ["max_epochs: 2", "limit_train_batches: 4", "max_steps: 7"])
+@pytest.mark.parametrize(
+    "key", ["max_epochs: 2", "limit_train_batches: 4", "max_steps: 7", "max_time: 01:00:00:00", "overfit_batches: 3"]
+)
 @pytest.mark.parametrize("how", ["dry run", "run"])
 def test_another_budget_is_refused_before_the_first_run(
     how: str, key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -137,6 +139,57 @@ def test_the_batch_size_of_a_data_file_or_a_flag_belongs_to_the_budget(tmp_path:
     (tmp_path / "other.yaml").write_text("class_path: Data\ninit_args: {batch_size: 8}\n")
     Likeness(plan, planned(tmp_path, "--data", str(tmp_path / "other.yaml"))).check()
     Likeness(plan, planned(tmp_path, "--data.init_args.batch_size=4")).check()
+
+
+@pytest.mark.parametrize(
+    ("baseline", "distilled"),
+    [
+        ("trainer: {max_epochs: 3}", "trainer: three.yaml"),
+        ("trainer: {max_epochs: 3}", "trainer: {max_epochs: 3, devices: 2}"),  # the other may have two as well
+        ("trainer: {max_epochs: null, overfit_batches: 0}", "trainer: {limit_train_batches: 1.0}"),
+        ("trainer: {devices: [0]}", "trainer: {devices: [1]}"),
+        ("trainer:", "data: {class_path: Data, init_args: }"),
+    ],
+)
+def test_the_same_budget_in_other_words_is_not_refused(baseline: str, distilled: str, tmp_path: Path) -> None:
+    path = write_study(tmp_path)
+    (tmp_path / "three.yaml").write_text("max_epochs: 3\n")
+    for name, text in (("baseline", baseline), ("distill", distilled)):
+        (tmp_path / f"{name}.yaml").write_text(f"{text}\n")
+    Likeness(load_plan(path), planned(tmp_path)).check()
+
+
+@pytest.mark.parametrize(
+    ("flags", "value"),
+    [
+        (["--trainer.max_epochs=2", "--config=FOLDER/three.yaml"], "3"),
+        (["--config=FOLDER/three.yaml", "--trainer.max_epochs=2"], "2"),
+        (["--trainer={max_epochs: 4}"], "4"),
+        (["--config=FOLDER/three.yaml", "--trainer.max_epochs=null"], "Lightning's default"),
+        (["--trainer.max_epochs=["], "["),
+    ],
+)
+def test_the_last_of_files_and_flags_wins(flags: list[str], value: str, tmp_path: Path) -> None:
+    write_study(tmp_path)
+    (tmp_path / "three.yaml").write_text("trainer: {max_epochs: 3}\n")
+    runs = planned(tmp_path, *[flag.replace("FOLDER", str(tmp_path)) for flag in flags])
+    assert {budget_of(run)["trainer.max_epochs"].value for run in runs} == {value}
+
+
+def test_other_numbers_of_devices_are_another_budget(tmp_path: Path) -> None:
+    path = write_study(tmp_path)
+    for name, devices in (("baseline", 1), ("distill", 2)):
+        (tmp_path / f"{name}.yaml").write_text(f"trainer: {{devices: {devices}}}\n")
+    with pytest.raises(StudyError, match=r"trainer\.devices 2 and 1"):
+        Likeness(load_plan(path), planned(tmp_path)).check()
+
+
+def test_the_list_to_write_keeps_what_is_allowed_already(tmp_path: Path) -> None:
+    path = write_study(tmp_path)
+    allow(tmp_path, "code")
+    (tmp_path / "distill.yaml").write_text("trainer: {max_epochs: 2}\n")
+    with pytest.raises(StudyError, match=r"the same budget but .* write `may_differ_in: \[budget, code\]`"):
+        Likeness(load_plan(path), planned(tmp_path)).check()
 
 
 def test_other_training_data_are_refused_before_the_first_run(tmp_path: Path) -> None:
@@ -174,6 +227,8 @@ def test_code_that_changed_is_refused_before_the_next_run(tmp_path: Path) -> Non
     ("old", "new", "message"),
     [
         (ARM, f"{ARM}, may_differ_in: [cod]", "`may_differ_in` to be a list of data, code, budget but got"),
+        (ARM, f"{ARM}, may_differ_in: ", "`may_differ_in` to be a list of data, code, budget but it is empty"),
+        (ARM, f"{ARM}, overrides: ", "`overrides` to be a list of text but it is empty"),
         (ARM, f"{ARM}, may_difer_in: [code]", "Did you mean 'may_differ_in'"),
         ("role: teacher", "role: teacher, may_differ_in: [code]", "a teacher without `may_differ_in`"),
     ],
@@ -214,3 +269,12 @@ def test_a_contrast_names_what_the_arms_behind_it_differ_in(tmp_path: Path) -> N
             made_by_other_code(run)
     lines = headline(conclude(plan, [read_run(run) for run in finished]))
     assert "Chest_table and chest_baseline also differ in code." in lines
+
+
+def test_what_trainings_differ_in_is_told_of_tests_on_another_data_set_as_well(tmp_path: Path) -> None:
+    """The record of such a test says nothing about the training."""
+    (tmp_path / "other.yaml").write_text("class_path: Other\n")
+    write_study(tmp_path, (0,), "external: {elsewhere: {data: other.yaml}}\n")
+    finished = run_all(planned(tmp_path), InThisProcess(OneArmDiffers(made_by_other_code))).finished
+    tables = {run.arm.name: read_run(run) for run in finished if run.test_set}
+    assert unlike([tables["distilled"]], [tables["baseline"]]) == ("code",)

@@ -90,9 +90,14 @@ def unlike(arm: Sequence[RunTables], reference: Sequence[RunTables]) -> tuple[As
     budgets = budget_of(arm[0].run), budget_of(reference[0].run)
     found = {budgets[0][name].aspect for name in different(*budgets)}
     for own, other in zip(arm, reference, strict=True):
-        traits = recorded(own.state), recorded(other.state)
+        traits = recorded(_state_of_training(own)), recorded(_state_of_training(other))
         found |= {traits[0][name].aspect for name in different(*traits)}
     return tuple(aspect for aspect in get_args(Aspect) if aspect in found)
+
+
+def _state_of_training(table: RunTables) -> RunState | None:
+    # a test on another data set records nothing about the training
+    return table.state if table.run.trained is None else table.run.trained_record.state
 
 
 def seeds_of(tables: Sequence[RunTables]) -> set[int]:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from mmpkd.records import RunState
 from mmpkd.records.code_hash import code_hash
+from mmpkd.study.execution.concurrency import num_devices
 from mmpkd.study.execution.run import Run
 from mmpkd.study.execution.settings import stated
 from mmpkd.study.plan.domains import domains
@@ -21,7 +22,9 @@ from mmpkd.study.plan.study_plan import Arm, Aspect, StudyPlan
 _BUDGET: Mapping[str, object] = {
     "trainer.max_epochs": "Lightning's default",
     "trainer.max_steps": -1,
+    "trainer.max_time": "no limit",
     "trainer.limit_train_batches": 1.0,
+    "trainer.overfit_batches": 0.0,
     "trainer.accumulate_grad_batches": 1,
     "data.batch_size": None,
 }
@@ -51,7 +54,14 @@ def budget_of(run: Run) -> Traits:
     """Return the settings of the length of a training; they are the same for all runs of an arm."""
     found = stated(run, list(_BUDGET))
     values = {name: default if found[name] is None else found[name] for name, default in _BUDGET.items()}
-    return {name: Trait("budget", None if value is None else str(value)) for name, value in values.items()}
+    # each device has a batch of its own; where Lightning chooses them, the number of steps will tell
+    values["trainer.devices"] = num_devices(run)
+    return {name: Trait("budget", None if value is None else _text(value)) for name, value in values.items()}
+
+
+def _text(value: object) -> str:
+    # 0 batches are 0.0 of them; 1 batch and 1.0, all of them, differ
+    return "0" if value == 0 else str(value)
 
 
 def recorded(state: RunState | None) -> Traits:
@@ -112,9 +122,11 @@ class Likeness:
             return
         aspects = sorted({traits[0][name].aspect for name in names})
         found = ", ".join(f"{name} {_short(traits[0][name])} and {_short(traits[1][name])}" for name in names)
+        # the whole list, since it replaces what the arm may differ in already
+        needed = sorted({*arm.may_differ_in, *aspects})
         raise StudyError(
             f"Expected {arm.name} and {reference.name} to have the same {' and '.join(aspects)} but got, for seed {seed}, "
-            f"{found}. Make them alike or, if the difference is meant, write `may_differ_in: [{', '.join(aspects)}]` in "
+            f"{found}. Make them alike or, if the difference is meant, write `may_differ_in: [{', '.join(needed)}]` in "
             f"arms.{arm.name} of the study file: the answer then names it. Finished runs are kept."
         )
 

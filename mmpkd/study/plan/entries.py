@@ -91,7 +91,9 @@ def mapping(entry: object) -> dict[str, Any]:
 
 
 def _value(key: str, value: object, hint: Any) -> Any:
-    if isinstance(value, str) and not value.strip():
+    # jsonargparse takes null for every type, since that is its default
+    is_null = value is None and NoneType not in get_args(hint)
+    if is_null or (isinstance(value, str) and not value.strip()):
         raise StudyError(f"Expected `{key}` to be {_in_words(hint)} but it is empty.")
     # jsonargparse converts as on the command line: lists to tuples, text to paths
     parser = ArgumentParser(exit_on_error=False, default_env=False)
