@@ -86,6 +86,8 @@ def test_a_factorial_study_of_one_seed_or_missing_arms_has_no_answer_yet(tmp_pat
         ("contrast: domain", "contrast: donain", "expected `contrast` to be one of"),
         ("text: breast_text, table", "text: breast_text, tabel", "same two forms"),
         ("reference: chest_baseline", "reference: breast_baseline", "expected every student arm"),
+        ("    chest:", "    ../chest:", "expected names without / .* but got '../chest'"),
+        ("    chest:", "    'chest #1':", "but got 'chest #1'. Rename it"),
         (
             "factorial:",
             "primary: {arm: chest_text, reference: chest_baseline, attribution: rollout, score: x}\nfactorial:",

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from data_modules.suggestion import did_you_mean
 from mmpkd.study.plan.domains import domain_of, domains
 from mmpkd.study.plan.errors import StudyError
-from mmpkd.study.plan.questions import Measure
+from mmpkd.study.plan.questions import Factorial, Measure
 from mmpkd.study.plan.study_plan import External, StudyPlan
 
 # attributions with a map for each finding; listed here because importing their classes takes seconds
 FINDING_MAPS = ("grad_cam", "mean_roi", "relevance")
+
+_NOT_IN_A_LINK = "/\\#?%"
 
 
 def check_references(plan: StudyPlan) -> None:
@@ -28,6 +30,7 @@ def check_references(plan: StudyPlan) -> None:
                 f"{where}: expected one of the student arms {students} but got {name!r}.{did_you_mean(name, students)}"
             )
     if plan.factorial is not None:
+        _check_names(plan.factorial)
         _check_design(plan, plan.factorial.arms, students)
     for external in plan.external:
         _check_external(plan, external)
@@ -91,6 +94,16 @@ def _check_external(plan: StudyPlan, external: External) -> None:
             f"{where}: expected arms of one domain but got those of {' and '.join(tested_in)}. List the arms of one domain in "
             "`arms`."
         )
+
+
+def _check_names(design: Factorial) -> None:
+    """Check the names of domains, which are parts of files of the report and of links to them."""
+    for name in design.domains:
+        if not name or set(name) & set(_NOT_IN_A_LINK):
+            raise StudyError(
+                f"factorial.domains: expected names without {' '.join(_NOT_IN_A_LINK)}, since files have them, but got {name!r}. "
+                "Rename it."
+            )
 
 
 def _check_design(plan: StudyPlan, used: list[str], students: list[str]) -> None:
