@@ -11,7 +11,7 @@ from mmpkd.statistics.effects import MIN_SEEDS, Effect
 Verdict = Literal["higher", "lower", "equivalent", "not shown", "no claim"]
 # two runs can agree by chance
 MIN_SEEDS_OF_A_CLAIM = 3
-# patients with a difference: from fewer, equivalence was claimed falsely in up to 9 % of simulated studies with rare hits
+# patients with a difference: from fewer, equivalence was claimed falsely in up to 10 % of simulated studies with rare hits
 MIN_DIFFERING = 30
 
 

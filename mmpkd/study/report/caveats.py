@@ -54,7 +54,7 @@ def few_differing(verdict: Verdict, comparisons: Sequence[Compared]) -> str:
         return ""
     return (
         f"Only {fewest} patients have any difference: from fewer than {MIN_DIFFERING}, equivalence can be claimed falsely in up "
-        "to 9 % of studies, instead of 5 %."
+        "to 10 % of studies, instead of 5 %."
     )
 
 
