@@ -1,7 +1,8 @@
 """Differences that a study can show, and that a next study could, from the variances of finished runs.
 
 A variance estimated from few runs is more often too small than too large. Plans therefore use upper 80 % limits of the variances
-(Browne 1995, Statistics in Medicine 14, https://doi.org/10.1002/sim.4780141709); about one plan in five is still too small.
+(Browne 1995, Statistics in Medicine 14, https://doi.org/10.1002/sim.4780141709); about one plan in five is still too small,
+and one in three where hits are rare, since the limits are those of normal values.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,8 @@ MIN_PILOT_SEEDS = 3
 def detectable_difference(parts: Sequence[Spread], power: float = POWER, alpha: float = 0.05) -> float:
     """Return the true difference that a study of this spread shows with a given power.
 
-    It is the half-width of the interval plus z(power) standard errors.
+    It is how far the interval reaches plus z(power) standard errors. Where patients are skewed, it reaches farther on one side.
+    The farther end counts, because nobody knows the sign of a difference before the study.
 
     Args:
         parts: Spreads of the independent estimates that are added; a comparison has one.
@@ -33,9 +35,9 @@ def detectable_difference(parts: Sequence[Spread], power: float = POWER, alpha: 
         >>> detectable_difference([spread])  # 0.1 (1.960 + 0.842)
         0.2802
     """
-    half = reach(parts, alpha / 2)[0]
+    farther = max(float(end) for end in reach(parts, alpha / 2))
     variance = sum(float(part.variance) for part in parts)
-    return float(half + stats.norm.ppf(power) * np.sqrt(variance))
+    return float(farther + stats.norm.ppf(power) * np.sqrt(variance))
 
 
 def planned_spread(pilot: Spread, num_seeds: int, patients: float = 1.0, limit: float | None = UPPER) -> Spread:
@@ -76,8 +78,8 @@ def planned_spread(pilot: Spread, num_seeds: int, patients: float = 1.0, limit: 
         noise=noise,
         # with equal weights, `df` is P - 1: it grows with the number of patients
         df=pilot.df * patients,
-        # patients with large differences are on the side of the effect, and so leave the end towards zero where it is
-        skewness=np.zeros_like(pilot.skewness),
+        # the skewness of a mean over P independent patients falls with the root of P
+        skewness=pilot.skewness / np.sqrt(patients),
     )
 
 

@@ -9,8 +9,10 @@ from mmpkd.statistics.planning import detectable_difference, minimum_detectable_
 from mmpkd.statistics.spread import Spread, reach
 
 
-def spread(seeds: float, patients: float, noise: float, num_seeds: int = 5, df: float = 99.0) -> Spread:
-    return Spread(num_seeds, *map(np.asarray, (seeds, patients, noise, df, 0.0)))
+def spread(
+    seeds: float, patients: float, noise: float, num_seeds: int = 5, df: float = 99.0, skewness: float = 0.0
+) -> Spread:
+    return Spread(num_seeds, *map(np.asarray, (seeds, patients, noise, df, skewness)))
 
 
 def test_a_plan_of_the_same_size_is_the_pilot_with_its_variances_raised() -> None:
@@ -34,6 +36,17 @@ def test_more_seeds_and_more_patients_each_have_a_limit_of_their_own() -> None:
     assert float(seeds.variance) == pytest.approx(0.02)  # what patients have in common over runs
     patients = planned_spread(pilot, 5, patients=1e9, limit=None)
     assert float(patients.variance) == pytest.approx(0.03)  # what runs have in common over patients
+
+
+@pytest.mark.parametrize("skewness", [-0.5, 0.0, 0.5])
+def test_a_detectable_difference_is_shown_whatever_its_sign(skewness: float) -> None:
+    """A difference against the tail of skewed patients has the farther end of the interval to cross."""
+    pilot = spread(0.04, 0.02, 0.01, skewness=skewness)
+    planned = planned_spread(pilot, 5, limit=None)
+    expected = max(float(end) for end in reach([pilot], 0.025)) + stats.norm.ppf(0.8) * np.sqrt(float(pilot.variance))
+    assert detectable_difference([planned]) == pytest.approx(expected)
+    # a mean over four times the patients is half as skewed
+    assert float(planned_spread(pilot, 5, patients=4).skewness) == pytest.approx(skewness / 2)
 
 
 def test_the_detectable_difference_is_shown_in_four_of_five_studies() -> None:

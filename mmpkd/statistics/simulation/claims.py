@@ -41,7 +41,12 @@ FINDINGS = {
     "effects differ between findings": World(finding_effect=1.0, run_by_finding_sd=0.1),
 }
 PILOTS = ((3, 5), (5, 5), (5, 10), (10, 10))
-PILOTED = {"ordinary": World(), "runs differ": World(run_sd=0.8), "60 patients": World(patients=60)}
+PILOTED = {
+    "ordinary": World(),
+    "runs differ": World(run_sd=0.8),
+    "60 patients": World(patients=60),
+    "rare hits, 60 patients": World(score="rare", patients=60),
+}
 
 
 @dataclass(frozen=True)

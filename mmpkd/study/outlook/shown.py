@@ -23,8 +23,8 @@ def shown(outlook: Outlook) -> Group:
     )
     size = f"{outlook.pilot_seeds} seeds and {outlook.pilot_patients} patients"
     parts.append(
-        f"Estimated from {size}, with the upper 80 % limits of their variances: about one plan in five is still too small. It "
-        f"holds for runs that localize.{left_out}"
+        f"Estimated from {size}, with the upper 80 % limits of their variances: about one plan in five is still too small, and "
+        f"one in three where hits are rare. It holds for runs that localize.{left_out}"
     )
     return Group(*parts)
 
