@@ -97,6 +97,23 @@ def test_another_data_set_has_a_page_of_its_own_images_under_its_own_licence(tmp
     assert [path.name for path in (tmp_path / "report").iterdir()] == ["explore.html"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("out/baseline/seed0/config.yaml", "", "such as `model:`, but it contains nothing"),
+        ("out/baseline/seed0/config.yaml", "a: [", "Expected YAML in"),
+        ("other.yaml", "class_path: Nothing\n", "the settings of their data are refused, see the terminal"),
+    ],
+)
+def test_a_page_that_cannot_be_made_says_why(name: str, content: str, reason: str, tmp_path: Path) -> None:
+    plan, runs = write_explored_study(tmp_path, (0,), has_external=True)
+    (tmp_path / name).write_text(content)
+    other = with_license([run for run in runs if run.test_set], "credentialed")
+    (page,) = write_explorers(plan, tmp_path / "report", [], {"elsewhere": other}, is_as_declared=True)
+    assert (page.domain, page.file) == ("elsewhere", "")
+    assert reason in page.reason
+
+
 def test_equal_studies_give_equal_pages(study: Study, own_study: Study) -> None:
     assert written(study)[2] == written(own_study)[2]
 
@@ -163,13 +180,19 @@ def test_why_there_is_no_explorer_is_said_and_an_old_one_is_deleted(own_study: S
     assert "keep_maps: false" in written(own_study)[0].reason
 
 
-def test_data_that_have_changed_or_cannot_be_read_are_told(own_study: Study) -> None:
+def test_data_that_have_changed_or_cannot_be_read_are_told(own_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     config = own_study[1][1].record.config
     text = config.read_text()
     config.write_text(text.replace("num_eval: 20", "num_eval: 18"))
     assert "the data have changed" in written(own_study)[0].reason
+    for content in ("", "a: [", "run:"):
+        config.write_text(content)
+        assert "cannot be read" in written(own_study)[0].reason
     config.unlink()
     assert "cannot be read" in written(own_study)[0].reason
+    monkeypatch.setenv("MMPKD_ID_KEY", "another one")
+    config.write_text(text.replace("hash_ids: false", "hash_ids: true"))
+    assert "the data have changed, or MMPKD_ID_KEY" in written(own_study)[0].reason
 
 
 @given(arrays.arrays(np.bool_, arrays.array_shapes(min_dims=2, max_dims=2, max_side=40)))

@@ -66,7 +66,7 @@ def check_images(runs: Sequence[RunMaps], images: ScoredImages) -> None:
         if regions != run.pairs or not np.array_equal(areas, share):
             raise NoExplorerError(
                 f"Expected the test images to have the regions that {run.tables.run.name} was scored on but they have others: "
-                "the data have changed. Test the runs again."
+                f"the data have changed{', or MMPKD_ID_KEY' if images.are_hashed else ''}. Test the runs again."
             )
 
 

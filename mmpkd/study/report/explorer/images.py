@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from data_modules.base import PrivilegedDataModule
 from mmpkd.cli.data_config import DataSettings, load_data_module
+from mmpkd.cli.yaml_file import read_settings
 from mmpkd.study.execution.data_check import data_arguments
 from mmpkd.study.execution.run import Run
 from mmpkd.study.plan.errors import StudyError
@@ -87,15 +87,17 @@ def read_images(run: Run, frame: tuple[int, int]) -> ScoredImages:
         NoExplorerError: If they cannot be read.
     """
     try:
-        settings = yaml.safe_load(run.trained_record.config.read_text(encoding="utf-8"))
+        options = read_settings(run.trained_record.config).get("run")
+        are_hashed = isinstance(options, dict) and bool(options.get("hash_ids"))
         data = _data_of(run)
-        are_hashed = bool(settings.get("run", {}).get("hash_ids"))
         if are_hashed:
             data.hash_ids(_id_key())
         data.serve(load_images=True, load_privileged=False)
         images = sorted(_images(data, frame), key=lambda image: image.sample_id)
     except (OSError, ValueError, SystemExit) as error:
-        raise NoExplorerError(f"The test images cannot be read: {error}") from error
+        # a status says nothing; its message is on the terminal already
+        why = "the settings of their data are refused, see the terminal." if str(error).isdecimal() else error
+        raise NoExplorerError(f"The test images cannot be read: {why}") from error
     return ScoredImages(tuple(images), tuple(data.label_names), are_hashed)
 
 
