@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import torch
 from lightning.pytorch.trainer.states import TrainerStatus
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
@@ -23,6 +24,13 @@ from data_modules.splits import SplitDataModule, check_least
 License = Literal["credentialed", "open", "synthetic"]
 # the epoch that a training begins in, and how many of its samples were served before
 _START = (0, 0)
+# what a batch comes from and passes on its way to the device, by split
+_LOADERS = {
+    "train": ("train_dataloader",),
+    "val": ("val_dataloader",),
+    "test": ("test_dataloader", "predict_dataloader"),
+}
+_ON_THE_WAY = ("dataset", "on_before_batch_transfer", "transfer_batch_to_device")
 
 
 class PrivilegedDataModule(SplitDataModule):
@@ -86,6 +94,7 @@ class PrivilegedDataModule(SplitDataModule):
         self.images_elsewhere = False
         # set by a callback that wants training images as stored, and augmented on their way to the trainer
         self.augments_on_device = False
+        self._serves_stored = False
         self._start = _START
         self._start_batch = 0
 
@@ -133,20 +142,26 @@ class PrivilegedDataModule(SplitDataModule):
         dataset = self.dataset(name, load_images, load_privileged)
         is_changed = name == "train" and self.augmentation not in (None, Augmentation())
         # augmentation gives floats, which would have to be rounded
-        dataset.as_stored = (
-            dataset.prepared is not None and self._is_running and (self.augments_on_device or not is_changed)
-        )
+        if not self._normalises_later(name) or dataset.prepared is None:
+            return dataset
+        if self.augments_on_device or not is_changed:
+            dataset.as_stored = self._serves_stored = True
         return dataset
 
-    @property
-    def _is_running(self) -> bool:
-        return self.trainer is not None and self.trainer.state.status == TrainerStatus.RUNNING
+    def _normalises_later(self, name: str) -> bool:
+        """Return whether a trainer takes images of a split to the device past no code that expects normalised ones."""
+        trainer = self.trainer
+        if trainer is None or trainer.state.status != TrainerStatus.RUNNING:
+            return False
+        on_the_way = (*_LOADERS[name], *_ON_THE_WAY)
+        is_own = any(is_overridden(method, self, PrivilegedDataModule) for method in on_the_way)
+        return not is_own and not is_overridden("on_before_batch_transfer", trainer.lightning_module)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Move a batch to a device, and there normalise images that come as stored."""
         batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
         image = batch.get("image") if isinstance(batch, dict) else None
-        if self.trainer is None or image is None or image.is_floating_point():
+        if self.trainer is None or image is None or image.is_floating_point() or not self._serves_stored:
             return batch
         image = grey_values(image)  # (B, 1, H, W), new
         if self.trainer.training and self.augments_on_device and self.augmentation is not None:

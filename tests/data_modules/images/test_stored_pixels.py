@@ -8,11 +8,13 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.utils.data import DataLoader
 
-from data_modules.batch import Batch
+from data_modules.batch import Batch, collate
+from data_modules.dataset import PrivilegedDataset
 from data_modules.images.prepared import Depth
 from data_modules.images.stored_pixels import TYPES, for_torch, grey_values, in_unit_range
-from data_modules.images.transforms import Augmentation
+from data_modules.images.transforms import Augmentation, SampleTransform
 from mmpkd.modules import DistillationModule
 from tests.data_modules.images.test_device_images import prepared_module
 from tests.tiny import TinyDataModule, tiny_student
@@ -93,6 +95,95 @@ def test_images_that_are_augmented_as_floats_are_served_as_floats(tmp_path: Path
     data = prepared_module(tmp_path)
     data.augmentation = Augmentation(shift=0.1)
     assert fit(tmp_path, data)[0].served == torch.float32
+
+
+def halved(batch: Batch) -> Batch:
+    return {**batch, "image": batch["image"] / 2}
+
+
+class Collates(TinyDataModule):
+    def train_dataloader(self) -> DataLoader[Any]:
+        loader = super().train_dataloader()
+        return DataLoader(
+            loader.dataset, 4, sampler=loader.sampler, collate_fn=lambda samples: halved(collate(samples))
+        )
+
+
+class Combines(TinyDataModule):
+    def train_dataloader(self) -> Any:
+        return {"first": super().train_dataloader(), "second": super().train_dataloader()}
+
+
+class ChangesBefore(TinyDataModule):
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        return halved(batch)
+
+
+class Transfers(TinyDataModule):
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return halved(batch)
+
+
+class Normalises(TinyDataModule):
+    def dataset(self, name: str, load_images: bool, load_privileged: bool) -> PrivilegedDataset:
+        dataset = super().dataset(name, load_images, load_privileged)
+        # half of what normalisation gives
+        dataset.transform = SampleTransform(None, self.mean, 2 * self.std, self.seed, self.image_size)
+        return dataset
+
+
+class Steps(LightningModule):
+    """A module in plain Lightning that keeps the images of its step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.images: list[Tensor] = []
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        self.images.append(batch.get("first", batch)["image"])
+
+    def configure_optimizers(self) -> None:
+        return None
+
+
+class ChangesBeforeInModule(Steps):
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        return halved(batch)
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "factor"),
+    [
+        (TinyDataModule, Steps, 1),
+        (TinyDataModule, ChangesBeforeInModule, 0.5),
+        (Collates, Steps, 0.5),
+        (Combines, Steps, 1),
+        (ChangesBefore, Steps, 0.5),
+        (Transfers, Steps, 0.5),
+        (Normalises, Steps, 0.5),
+    ],
+)
+def test_code_of_the_user_sees_normalised_images(
+    kind: type[TinyDataModule], module: type[Steps], factor: float, tmp_path: Path
+) -> None:
+    data = prepared_module(tmp_path, "uint16")
+    expected = next(iter(data.train_dataloader()))["image"]
+    own = kind(str(data.root), batch_size=4, shift=0.0, prepared=data.prepared)
+    steps = module()
+    trainer = Trainer(
+        fast_dev_run=1, limit_val_batches=0, accelerator="cpu", enable_progress_bar=False, enable_model_summary=False
+    )
+    trainer.fit(steps, own)
+    torch.testing.assert_close(steps.images[0], expected * factor)
+
+
+def test_integer_images_of_ones_own_reach_the_module_as_they_are(tmp_path: Path) -> None:
+    data = TinyDataModule(str(tmp_path))
+    data.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    for dtype in (torch.uint8, torch.int64):
+        batch = {"image": torch.full((1, 1, 2, 2), 3, dtype=dtype)}
+        assert data.transfer_batch_to_device(batch, torch.device("cpu"), 0)["image"].dtype == dtype
 
 
 def test_a_cache_of_prepared_images_takes_the_bytes_of_the_file(tmp_path: Path) -> None:
