@@ -89,6 +89,7 @@ class EvaluationDataModule(PrivilegedDataModule):
     """
 
     source_settings: ClassVar[str] = "data.reader"
+    only_tests: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -185,6 +185,30 @@ def expected_splits(splits: Mapping[str, Split]) -> tuple[str, ...]:
     return ("train", "val", "test") if is_for_training else ("test",)
 
 
+class Splits(dict[str, Split]):
+    """The splits of a data set by name. One that it has no samples of is refused in a line that says where to look.
+
+    Args:
+        splits: Splits by name.
+        settings: Settings that decide which samples there are, for messages.
+    """
+
+    def __init__(self, splits: Mapping[str, Split], settings: str) -> None:
+        super().__init__(splits)
+        self.settings = settings
+
+    def __missing__(self, name: str) -> Split:
+        """Refuse.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            f"Expected samples in {name} but the data set has none, only in {', '.join(self)}. Check {self.settings}. Without "
+            "samples in train and val, a data set serves `mmpkd test` only."
+        )
+
+
 def check_disjoint_patients(splits: Mapping[str, Split]) -> None:
     """Check that no patient is in two splits.
 

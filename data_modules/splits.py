@@ -17,7 +17,7 @@ from data_modules.images.image_file import GreyRange
 from data_modules.images.preparation import Preparation, Preprocess
 from data_modules.images.prepared import PreparedImages
 from data_modules.labels import check_label_names
-from data_modules.split import Split, check_disjoint_patients, expected_splits, patient_folds
+from data_modules.split import Split, Splits, check_disjoint_patients, expected_splits, patient_folds
 
 # what a stage needs beyond the test split
 _OF_STAGE = {"fit": ("train", "val"), "validate": ("val",)}
@@ -46,6 +46,8 @@ class SplitDataModule(LightningDataModule):
     # for messages: the setting that names the labels, and those that decide which samples there are
     label_setting: ClassVar[str] = "data.label_names"
     source_settings: ClassVar[str] = "data.root"
+    # whether there is meant to be nothing to train on
+    only_tests: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -161,14 +163,15 @@ class SplitDataModule(LightningDataModule):
 
         Raises:
             ImageReadError: If regions cannot be placed on the image files.
-            ValueError: If a split is missing or empty, patients are shared, or training samples carry ROIs.
+            ValueError: If a split is missing or empty, patients are shared, or training samples carry ROIs; also if a split is
+                looked up that has no samples.
         """
         if self._splits is None:
             splits = dict(self.read_splits())
             if self.prepared is not None:
                 splits = {name: self._readable(split, self.prepared) for name, split in splits.items()}
             self._check(splits)
-            self._splits = self._reduced(splits)
+            self._splits = self._named(self._reduced(self._named(splits)))
         return self._splits
 
     def _readable(self, split: Split, folder: Path) -> Split:
@@ -200,12 +203,16 @@ class SplitDataModule(LightningDataModule):
                 f"Expected samples in {', '.join(expected)} but {missing} have none. Check {self.source_settings}.{advice}"
             )
 
+    def _named(self, splits: Mapping[str, Split]) -> Splits:
+        return Splits(splits, self.source_settings)
+
     def _reduced(self, splits: dict[str, Split]) -> Mapping[str, Split]:
         """Return the splits as this run sees them: fewer training samples, another form, hashed identifiers."""
         if self.max_train_samples is not None and self.max_train_samples < len(splits.get("train", ())):
             splits["train"] = splits["train"].take(np.arange(self.max_train_samples))
-        if self._form is not None:
-            splits = self._form(splits)
+        # it may be fitted on the training split, without which a student is tested, who does not see it
+        if self._form is not None and ("train" in splits or self.load_privileged):
+            splits = self._named(self._form(splits))
         # after `max_train_samples` and the form, which all folds share
         if self._held_out is not None:
             fold, num_folds = self._held_out

@@ -163,6 +163,20 @@ def test_a_study_stops_before_its_first_run(tmp_path: Path, capsys: pytest.Captu
     assert not list((tmp_path / "out").glob("*/seed*"))
 
 
+def test_a_study_of_test_samples_stops_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tiny_study(tmp_path, tmp_path)
+    data = write_table(tmp_path)
+    table = tmp_path / "table.csv"
+    # every sample has its image, and the label both values
+    lines = [line.replace("train", "test").replace("val", "test") for line in table.read_text().splitlines()]
+    table.write_text("\n".join([lines[0], *lines[3:-1], lines[-1][:-1] + "0"]))
+    for path in (tmp_path / f"{name}.yaml" for name in ("teacher", "distill")):
+        path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "data": data}))
+    assert main(study_arguments(tmp_path)) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mmpkd study:")]
+    assert "Expected samples in train but the data set has none, only in test. Check data.split.column" in line
+
+
 def test_a_study_checks_each_data_set_once(tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[tuple[int, bool, str]] = []
     monkeypatch.setattr(

@@ -15,7 +15,11 @@ _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
 def check_splits(data: PrivilegedDataModule, splits: Mapping[str, Split]) -> Iterator[Problem]:
     """Yield splits without samples, and training splits with a region."""
-    for name in expected_splits(splits):
+    expected = expected_splits(splits)
+    if "train" not in expected and not data.only_tests:
+        message = f"Expected samples to train on but all are of the test split. Check {data.source_settings}."
+        yield Problem("warning", "splits", "train", message, 0)
+    for name in expected:
         if not len(splits.get(name, ())):
             message = f"Expected samples but there are none. Check {data.source_settings}."
             yield Problem("error", "splits", name, message, 0)

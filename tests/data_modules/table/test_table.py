@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_modules.checks.all_checks import check_data
+from data_modules.forms import TableFromStrata
 from data_modules.images.regions import BoxRegion
 from data_modules.table import TableDataModule
 from data_modules.table.privileged import PrivilegedColumns
@@ -127,10 +128,34 @@ def test_a_table_of_test_samples_tests_students(root: Path) -> None:
     assert list(data.splits) == ["test"]
     assert len(next(iter(data.test_dataloader()))["image"]) == len(data.splits["test"])
     # the label is always 1 here, which leaves it without a score
-    assert {problem.severity for problem in check_data(data, num_workers=0).problems} == {"warning"}
+    problems = check_data(data, num_workers=0).problems
+    assert {problem.severity for problem in problems} == {"warning"}
+    assert "splits in train: Expected samples to train on but all are of the test split" in str(problems[0])
     for stage, missing in (("fit", "'train', 'val'"), ("validate", "'val'")):
         with pytest.raises(ValueError, match=rf"\[{missing}\] have none\. Check data\.split\.column"):
             data.setup(stage)
+
+
+@pytest.mark.parametrize("use", ["loader", "privileged", "fold", "form"])
+def test_whatever_needs_training_samples_says_that_there_are_none(root: Path, use: str) -> None:
+    frame = pd.read_csv(root / "table.csv")
+    frame[frame["split"] == "test"].to_csv(root / "table.csv", index=False)
+    data = module(root, strata_columns=("finding",), load_images=False, load_privileged=use == "form")
+    if use == "fold":
+        data.hold_out(0, 3)
+    if use == "form":
+        data.use_form(TableFromStrata(["finding"]))
+    reads = {"loader": data.train_dataloader, "privileged": lambda: data.privileged_dataloader("train")}
+    with pytest.raises(ValueError, match=r"samples in train but .* only in test\. Check data\.split\.column"):
+        reads.get(use, lambda: data.splits)()
+
+
+def test_a_form_of_what_only_teachers_see_is_not_asked_of_test_samples(root: Path) -> None:
+    frame = pd.read_csv(root / "table.csv")
+    frame[frame["split"] == "test"].to_csv(root / "table.csv", index=False)
+    data = module(root, load_images=False, load_privileged=False)
+    data.use_form(TableFromStrata(["view"]))
+    assert len(data.splits["test"]) == 1
 
 
 @pytest.mark.parametrize("column", ["patient", "note"])
