@@ -98,12 +98,13 @@ def test_characters_beyond_ascii_survive_any_locale(tiny_root: Path, tmp_path: P
 @pytest.mark.usefixtures("ascii_locale")
 def test_settings_that_the_locale_would_change_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "run.yaml"
-    path.write_bytes("# Größe\ndata: {label_names: [mass]}\n".encode())
-    assert read_settings(path) == {"data": {"label_names": ["mass"]}}  # a comment does no harm
-    path.write_bytes("data: {label_names: [Erguß]}\n".encode())
-    with pytest.raises(
-        ValueError, match=r"Expected a locale of UTF-8.* but its encoding is ANSI_X3.4-1968. Set PYTHONUTF8=1"
-    ):
-        read_settings(path)
+    path.write_bytes(b"data: {label_names: [mass]}\n")
+    assert read_settings(path) == {"data": {"label_names": ["mass"]}}
+    for text in ("# Größe\ndata: {label_names: [mass]}\n", "data: {label_names: [Erguß]}\n"):
+        path.write_bytes(text.encode())
+        with pytest.raises(
+            ValueError, match=r"Expected a locale of UTF-8.* but its encoding is ANSI_X3.4-1968. Set PYTHONUTF8=1"
+        ):
+            read_settings(path)
     monkeypatch.setattr(locale, "getpreferredencoding", lambda do_setlocale=True: "UTF-8")
     assert read_settings(path) == {"data": {"label_names": ["Erguß"]}}

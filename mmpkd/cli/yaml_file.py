@@ -19,7 +19,8 @@ def read_settings(path: Path) -> dict[str, object]:
             message names the file.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         # PyYAML's name for text that does not come from a file
         what = str(error).replace(' in "<unicode string>",', "")
@@ -28,8 +29,8 @@ def read_settings(path: Path) -> dict[str, object]:
         found = "nothing" if content is None else f"{content!r:.80}"
         raise ValueError(f"Expected settings in '{path}', such as `model:`, but it contains {found}.")
     encoding = locale.getpreferredencoding(False)
-    # jsonargparse reads files in the encoding of the locale
-    if not str(content).isascii() and codecs.lookup(encoding).name != "utf-8":
+    # jsonargparse reads files in the encoding of the locale, which may fail even at a comment
+    if not text.isascii() and codecs.lookup(encoding).name != "utf-8":
         raise ValueError(
             f"Expected a locale of UTF-8, because '{path}' has characters beyond ASCII, but its encoding is {encoding}. Set "
             "PYTHONUTF8=1."

@@ -62,7 +62,7 @@ def from_first(compute: Callable[[], T]) -> T:
         compute: Called in the first process only. What it returns can be pickled.
 
     Raises:
-        Exception: In the first process, what `compute` raises.
+        Exception: In the first process, what `compute` raises; likewise SystemExit.
         FirstProcessError: In the others, in this case, so that none waits for ever.
     """
     if world_size() == 1:
@@ -72,7 +72,7 @@ def from_first(compute: Callable[[], T]) -> T:
     if rank() == 0:
         try:
             sent[0] = compute()
-        except Exception as raised:
+        except (Exception, SystemExit) as raised:
             # an error may not survive pickling, and its message is what the others have to say
             error = raised
             sent[1] = str(raised)

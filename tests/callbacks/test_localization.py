@@ -336,21 +336,21 @@ def _score_on_rank(rank: int, folder: str, port: int) -> None:
         "table": None if frame is None else frame.to_dict("list"),
         "sizes": [*sizes, table.num_rows],
         "computed": from_first(lambda: f"by {rank}"),
-        "error": _error_of(rank),
+        "errors": [_error_of(rank, kind) for kind in (OSError, SystemExit)],
     }
     (Path(folder) / f"{rank}.json").write_text(json.dumps(found))
     torch.distributed.destroy_process_group()
 
 
-def _error_of(rank: int) -> list[str]:
+def _error_of(rank: int, kind: type[BaseException]) -> list[str]:
     """Return kind and message of the error of a process, if the first one fails."""
 
     def fail() -> None:
-        raise OSError(f"Expected a file but got none in {rank}.")
+        raise kind(f"Expected a file but got none in {rank}.")
 
     try:
         from_first(fail)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return [type(error).__name__, str(error)]
     return []
 
@@ -377,7 +377,8 @@ def test_the_first_process_gathers_rows_without_duplicates_and_speaks_for_all(tm
     assert second["sizes"] == [[8, True, -1], [4, True, -1], 0]
     assert [first["computed"], second["computed"]] == ["by 0", "by 0"]
     message = "Expected a file but got none in 0."
-    assert [first["error"], second["error"]] == [["OSError", message], ["FirstProcessError", message]]
+    assert first["errors"] == [["OSError", message], ["SystemExit", message]]
+    assert second["errors"] == [["FirstProcessError", message]] * 2
 
 
 def test_maps_of_a_finding_are_scored_against_that_finding(tmp_path: Path) -> None:
