@@ -15,7 +15,7 @@ _SCIENTIFIC = r"[+-]?\d\.\d+[eE]\+\d+"
 # integers up to here are exact in float64
 _LARGEST_EXACT = 2**53
 # what R, pandas, Python and SQL write where a value is missing
-_MISSING = ("NA", "nan", "NaN", "<NA>", "None", "NULL")
+WORDS_FOR_MISSING = ("NA", "nan", "NaN", "<NA>", "None", "NULL")
 _TRUTH = {"true": "1", "false": "0"}
 
 
@@ -92,7 +92,7 @@ def refuse_words_for_missing(column: "pd.Series[str]", what: str) -> None:
     Raises:
         ValueError: If a cell holds nothing but `NA`, `NaN`, `None` or `NULL`.
     """
-    wrong = np.isin(texts(column), _MISSING)
+    wrong = np.isin(texts(column), WORDS_FOR_MISSING)
     if wrong.any():
         words = sorted(set(texts(column)[wrong].tolist()))
         raise ValueError(

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_modules.checks.report import Problem
+from data_modules.columns import WORDS_FOR_MISSING
 from data_modules.split import Split, Table
 
 # a column with an AUROC of at least this, or at most 1 minus this, is the label under another name
@@ -27,6 +28,7 @@ def check_privileged(name: str, split: Split, label_names: Sequence[str]) -> Ite
         yield Problem("warning", "privileged", name, "Expected texts that differ but all are the same.", len(split))
     if split.table is not None:
         yield from _constant(name, split.table)
+        yield from _words_for_missing(name, split.table)
     yield from _leaks(name, split, label_names)
 
 
@@ -93,6 +95,18 @@ def _constant(name: str, table: Table) -> Iterator[Problem]:
     for column in [column for column, own in varies.items() if not own]:
         message = f"Expected privileged column '{column}' to vary but it is constant or empty."
         yield Problem("warning", "privileged", name, message, len(table.numeric))
+
+
+def _words_for_missing(name: str, table: Table) -> Iterator[Problem]:
+    """Yield categories that look like missing values; they may also be meant, such as None among findings."""
+    for category, values in zip(table.categorical_names, table.categorical.T, strict=True):
+        column, _, value = category.partition("=")
+        if value in WORDS_FOR_MISSING:
+            message = (
+                f"Expected blank cells where privileged column '{column}' has no value but '{value}' is a category of its own. "
+                "Leave the cells blank unless it is meant."
+            )
+            yield Problem("warning", "privileged", name, message, int(values.sum()))
 
 
 def _varies(values: NDArray[np.float32]) -> bool:

@@ -85,3 +85,12 @@ def test_infinite_numbers_are_an_error_in_every_split(splits: dict[str, Split]) 
 def test_texts_that_are_all_the_same_are_pointed_out(splits: dict[str, Split]) -> None:
     report = check(splits | {"train": replace(splits["train"], report=["no findings"] * 19 + [""])}, 0)
     assert problem(report)[:3] == ("warning", "privileged", "train")
+
+
+def test_categories_that_look_like_missing_values_are_pointed_out(splits: dict[str, Split]) -> None:
+    categorical = np.eye(4, dtype=np.float32)[np.arange(20) * 3 % 7 % 4]
+    names = ("finding=NA", "finding=cyst", "finding=na", "side=NA and left")
+    table = Table(np.zeros((20, 0), np.float32), categorical, (), names)
+    report = check(splits | {"train": replace(splits["train"], table=table)}, 0)
+    assert problem(report) == ("warning", "privileged", "train", int(categorical[:, 0].sum()))
+    assert "column 'finding' has no value but 'NA' is a category of its own" in only(report).message
