@@ -73,7 +73,8 @@ def identifiers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.str_]:
         column = _whole(column, missing, what)
     text = column.astype(object).where(~missing, "").astype(str).str.strip()
     _refuse(column, (text == "").to_numpy(dtype=np.bool_), f"an identifier in every row of {what}", "blank")
-    refuse_words_for_missing(column, what)
+    # blanks in their place would be refused, too
+    _refuse(column, np.isin(text, WORDS_FOR_MISSING), f"an identifier in every row of {what}", "NA or the like")
     several = np.array([len(name.splitlines()) > 1 for name in text], dtype=np.bool_)
     _refuse(column, several, f"identifiers of one line in {what}", "of several lines")
     scientific = text.str.fullmatch(_SCIENTIFIC).to_numpy(dtype=np.bool_)

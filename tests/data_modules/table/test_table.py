@@ -158,11 +158,20 @@ def test_a_form_of_what_only_teachers_see_is_not_asked_of_test_samples(root: Pat
     assert len(data.splits["test"]) == 1
 
 
-@pytest.mark.parametrize("column", ["patient", "note"])
-def test_na_is_no_patient_and_no_report(root: Path, column: str) -> None:
-    """As R writes what is missing."""
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (
+            "patient",
+            r"an identifier in every row of column 'patient' .* NA or the like \(row 4\)\. Correct .* rows out",
+        ),
+        ("note", r"blank cells where column 'note' of 'table.csv' .* hold \['NA'\] \(row 4\)\. Write them as blanks"),
+    ],
+)
+def test_na_is_no_patient_and_no_report(root: Path, column: str, message: str) -> None:
+    """As R writes what is missing. Only a report may be blank instead."""
     change(root, 2, column, "NA")
-    with pytest.raises(ValueError, match=rf"blank cells where column '{column}' of 'table.csv' .* hold \['NA'\] \(row"):
+    with pytest.raises(ValueError, match=message):
         _ = module(root, privileged=PrivilegedColumns(text="note")).splits
 
 
