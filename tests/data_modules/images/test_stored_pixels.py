@@ -8,6 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from data_modules.batch import Batch, collate
@@ -137,14 +138,18 @@ class Steps(LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.automatic_optimization = False
+        self.weight = torch.nn.Parameter(torch.zeros(1))
         self.images: list[Tensor] = []
 
-    def training_step(self, batch: Any, batch_idx: int) -> None:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         self.images.append(batch.get("first", batch)["image"])
+        return self.weight.sum()
 
-    def configure_optimizers(self) -> None:
-        return None
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        del batch, batch_idx
+
+    def configure_optimizers(self) -> Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
 
 
 class ChangesBeforeInModule(Steps):
