@@ -78,6 +78,7 @@ def test_lineage_names_the_teacher_by_its_hash(runs: Path) -> None:
     best = runs / "teacher" / "checkpoints" / "best.ckpt"
     assert lineage.teacher_sha256 == hashlib.sha256(best.read_bytes()).hexdigest()
     assert set(lineage.splits) == {"train", "val", "test"}
+    assert lineage.license == "synthetic"  # of a data module that is not ours
 
 
 def test_metrics_of_fit_and_test_are_in_one_file(runs: Path) -> None:

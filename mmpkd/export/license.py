@@ -1,4 +1,4 @@
-"""The licence of the data behind a student: of its training and test, of its teacher's, and of the export that it began from."""
+"""The licence of the data behind a student: of its training and test, of its teacher's, and of the student that it began from."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -17,38 +17,56 @@ _LOCAL = "local-dir:"
 
 
 def license_of_run(folder: RunFolder, state: RunState) -> str:
-    """Return the strictest licence of all data behind a run; `credentialed` if it is unknown for any of its teachers, or for all.
+    """Return the strictest licence of all data behind a run; `credentialed` if it is unknown for any of them.
 
     Args:
         folder: Folder of the run.
         state: Its state.
     """
     config = config_of(folder)
-    return strictest([own_license(config, state), teacher_license(folder, state, config), _weights_license(config)])
+    return strictest(
+        [
+            own_license(config, state),
+            teacher_license(folder, state, config),
+            _weights_license(config),
+            _first_checkpoint_license(config),
+        ]
+    )
 
 
 def own_license(config: Mapping[str, Any], state: RunState | None) -> str:
-    """Return the strictest licence that is known of a run's training and test data, which can differ, or `credentialed`."""
+    """Return the strictest licence of a run's training and test data, which can differ.
+
+    It is `credentialed` if that of the training is unknown, whatever the student was tested on.
+    """
+    made_from = None if state is None else state.made_from
     tested = None if state is None else state.test
-    return strictest([training_license(config), None if tested is None else tested.license])
+    # the class of the data module may be stricter by now than when it was trained on
+    trained = strictest([None if made_from is None else made_from.license, training_license(config)])
+    return strictest([trained, None if tested is None else tested.license])
 
 
 def teacher_license(folder: RunFolder, state: RunState, config: Mapping[str, Any]) -> str | None:
     """Return the strictest licence of all data behind the teacher of a run.
 
-    A teacher is looked for where it was, and in the study of the run, which may have been moved. It has to be the same file.
+    A teacher is looked for where it was, and in the study of the run, which may have been moved. It has to be the same one.
 
     Returns:
         The licence; `credentialed` if the teacher is not found, or nothing is recorded of its data; None if there is no teacher.
     """
     made_from = state.made_from
     if made_from is None or made_from.teacher is None:
-        return None if init_args(config.get("model")).get("teacher") is None else "credentialed"
+        # some controls make targets without a teacher
+        stated = init_args(init_args(config.get("model")).get("teacher")).get("path")
+        return None if stated is None else "credentialed"
     given = Path(made_from.teacher)
     # <study>/<arm>/<seed>/checkpoints/best.ckpt
     for path in (given, folder.path.parents[1].joinpath(*given.parts[-4:])):
         if is_exported(path):
-            return ExportRecord.of(read_json(path / CONFIG), path).data_license
+            record = ExportRecord.of(read_json(path / CONFIG), path)
+            if record.checkpoint_sha256 == made_from.teacher_sha256:
+                return record.data_license
+            continue
         file = path / "logits.npy" if path.is_dir() else path
         if file.is_file() and sha256_of(file) == made_from.teacher_sha256:
             return _targets_license(path, made_from.splits) if path.is_dir() else _checkpoint_license(path)
@@ -71,11 +89,29 @@ def _targets_license(path: Path, splits: Mapping[str, str]) -> str | None:
 def _weights_license(config: Mapping[str, Any]) -> str | None:
     """Return the licence of the data behind an export that the training began from, or None if it began from other weights."""
     student = init_args(init_args(config.get("model")).get("student"))
-    name = str(student.get("model_name", ""))
-    path = Path(name.removeprefix(_LOCAL))
-    if not student.get("pretrained") or not name.startswith(_LOCAL) or not is_exported(path):
+    if not student.get("pretrained"):
         return None
-    return ExportRecord.of(read_json(path / CONFIG), path).data_license
+    name = str(student.get("model_name", ""))
+    overlay = init_args(init_args(student.get("options")).get("pretrained_cfg_overlay")).get("file")
+    if overlay is not None:
+        folder = Path(overlay).parent
+    elif name.startswith(_LOCAL):
+        folder = Path(name.removeprefix(_LOCAL))
+    else:
+        return None
+    if not folder.is_dir():
+        return "credentialed"  # it may have been an export
+    return ExportRecord.of(read_json(folder / CONFIG), folder).data_license if is_exported(folder) else None
+
+
+def _first_checkpoint_license(config: Mapping[str, Any]) -> str | None:
+    """Return the licence of the data behind a checkpoint of another run that the training began from, or None without one."""
+    if config.get("ckpt_path") is None:
+        return None
+    path = Path(config["ckpt_path"])
+    if is_exported(path):
+        return ExportRecord.of(read_json(path / CONFIG), path).data_license
+    return _checkpoint_license(path) if path.is_file() else "credentialed"
 
 
 def strictest(licenses: list[str | None]) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from mmpkd.callbacks.record import sha256_of_teacher
 from mmpkd.export.license import license_of_run
-from mmpkd.records import RunFolder, TrainingRecord
+from mmpkd.records import RunFolder, TestRecord, TrainingRecord
 from mmpkd.records.checkpoint import sha256_of
 from mmpkd.records.exported import ExportRecord
 from mmpkd.records.run_state import Lineage
@@ -19,20 +20,34 @@ PATIENTS = "data_modules.mimic_cxr.MIMICCXRDataModule"
 TABLE = "data_modules.table.TableDataModule"
 
 
-def write_run(path: Path, data: str, teacher: Path | None = None, student: dict[str, Any] | None = None) -> Path:
-    """Write the records of a trained run, and return its checkpoint."""
+def write_run(
+    path: Path,
+    data: str,
+    teacher: Path | None = None,
+    student: dict[str, Any] | None = None,
+    license_name: str | None = None,
+    **more: Any,
+) -> Path:
+    """Write the records of a trained run, and return its checkpoint; `more` are further entries of its configuration."""
     folder = RunFolder(path)
     folder.checkpoints.mkdir(parents=True)
     folder.best.write_text(f"weights of {path}")
     model = {"init_args": {"student": student or {}, "teacher": None if teacher is None else {"path": str(teacher)}}}
     options = {"data_license": "open"} if data == TABLE else {}
-    folder.config.write_text(yaml.safe_dump({"data": {"class_path": data, "init_args": options}, "model": model}))
-    file = teacher / "logits.npy" if teacher is not None and teacher.is_dir() else teacher
-    sha256 = None if file is None or not file.is_file() else sha256_of(file)
+    config = {"data": {"class_path": data, "init_args": options}, "model": model, **more}
+    folder.config.write_text(yaml.safe_dump(config))
+    sha256 = None if teacher is None else sha256_of_teacher(teacher)
     folder.update(
         status="trained",
         training=TrainingRecord(1, 1, 1.0, checkpoint=sha256_of(folder.best)),
-        made_from=Lineage(None, "1", None if teacher is None else str(teacher), sha256, {"train": "fingerprint"}),
+        made_from=Lineage(
+            None,
+            "1",
+            None if teacher is None else str(teacher),
+            sha256,
+            {"train": "fingerprint"},
+            license=license_name,
+        ),
     )
     return folder.best
 
@@ -43,9 +58,9 @@ def license_of(checkpoint: Path) -> str:
     return license_of_run(folder, folder.state)
 
 
-def write_export(folder: Path, license_name: str) -> Path:
-    folder.mkdir()
-    record = ExportRecord("1", {}, 0.5, 0.25, "a", None, license_name)
+def write_export(folder: Path, license_name: str, checkpoint: str = "a") -> Path:
+    folder.mkdir(exist_ok=True)
+    record = ExportRecord("1", {}, 0.5, 0.25, checkpoint, None, license_name)
     (folder / "config.json").write_text(json.dumps(record.to_json()))
     return folder
 
@@ -114,3 +129,52 @@ def test_an_export_keeps_its_licence_as_teacher_and_as_first_weights(license_nam
         license_of(write_run(tmp_path / "shape" / "seed0", PHANTOMS, student={**student, "pretrained": False}))
         == "synthetic"
     )
+
+
+def test_an_export_that_was_replaced_by_another_is_not_the_teacher(tmp_path: Path) -> None:
+    checkpoint = write_run(tmp_path / "taught" / "seed0", PHANTOMS, write_export(tmp_path / "export", "credentialed"))
+    write_export(tmp_path / "export", "synthetic", checkpoint="b")
+    assert license_of(checkpoint) == "credentialed"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "tested", "expected"),
+    [
+        (None, "synthetic", "credentialed"),  # an older record: the data of a test need not be those of the training
+        ("synthetic", "synthetic", "synthetic"),
+        ("synthetic", "open", "open"),
+        ("open", "synthetic", "open"),
+        ("credentialed", "synthetic", "credentialed"),
+    ],
+)
+def test_the_data_of_a_test_do_not_stand_for_those_of_the_training(
+    recorded: str | None, tested: str, expected: str, tmp_path: Path
+) -> None:
+    checkpoint = write_run(tmp_path / "student" / "seed0", "my_data.Mine", license_name=recorded)
+    test = TestRecord(sha256_of(checkpoint), {}, {}, tested, ("a",), None, "1")
+    RunFolder(tmp_path / "student" / "seed0").update(status="tested", test=test)
+    assert license_of(checkpoint) == expected
+
+
+def test_a_control_without_a_teacher_has_no_data_of_one(tmp_path: Path) -> None:
+    control = {"teacher": {"path": None, "control": {"class_path": "mmpkd.teachers.LabelOracle"}}}
+    checkpoint = write_run(tmp_path / "oracle" / "seed0", PHANTOMS, model={"init_args": control})
+    assert license_of(checkpoint) == "synthetic"
+
+
+def test_weights_of_a_student_that_the_training_began_from_count_however_they_were_given(tmp_path: Path) -> None:
+    export = write_export(tmp_path / "export", "open")
+    file = {"pretrained_cfg_overlay": {"file": str(export / "model.safetensors")}}
+    weights = {"model_name": "vit_tiny_patch16_224", "pretrained": True, "options": file}
+    assert license_of(write_run(tmp_path / "file" / "seed0", PHANTOMS, student=weights)) == "open"
+    student = {"model_name": f"local-dir:{export}", "pretrained": True}
+    checkpoint = write_run(tmp_path / "tuned" / "seed0", PHANTOMS, student=student)
+    (export / "config.json").write_text("{}")  # weights of others, which their own licence is about
+    assert license_of(checkpoint) == "synthetic"
+    shutil.rmtree(export)
+    assert license_of(checkpoint) == "credentialed"
+    first = write_run(tmp_path / "first" / "seed0", PATIENTS)
+    resumed = write_run(tmp_path / "resumed" / "seed0", PHANTOMS, ckpt_path=str(first))
+    assert license_of(resumed) == "credentialed"
+    again = write_run(tmp_path / "again" / "seed0", PHANTOMS, ckpt_path=str(write_run(tmp_path / "own" / "s", TABLE)))
+    assert license_of(again) == "open"
