@@ -151,7 +151,7 @@ def lineage(trainer: Trainer, pl_module: LightningModule) -> Lineage:
 
 
 def sha256_of_teacher(path: Path) -> str | None:
-    """Return the SHA-256 of a checkpoint (for an export, the one that it was made from), or of the logits in a folder of targets."""
+    """Return the SHA-256 of a checkpoint (of an export: the one it was made from), or of the logits in a folder of targets."""
     if is_exported(path):
         return ExportRecord.of(read_json(path / CONFIG), path).checkpoint_sha256
     path = path / "logits.npy" if path.is_dir() else path

@@ -10,12 +10,12 @@ from data_modules.files.atomic import write_text
 from data_modules.files.json_file import read_json, write_json
 from mmpkd.export.model_card import OTHER, model_card
 from mmpkd.export.onnx_model import write_onnx
-from mmpkd.export.replaced_folder import recover, replacing_folder
+from mmpkd.export.replaced_folder import replacing_folder
 from mmpkd.export.scores import temperature
 from mmpkd.export.source import ExportSource
 from mmpkd.export.timm_folder import reason_against_timm, write_timm_folder
 from mmpkd.records.checkpoint import sha256_of
-from mmpkd.records.exported import CARD, CONFIG, ONNX, WEIGHTS, ExportRecord, is_exported
+from mmpkd.records.exported import CARD, CONFIG, ONNX, WEIGHTS, ExportRecord
 from mmpkd.students import TrainedStudent
 
 logger = logging.getLogger("mmpkd")
@@ -48,10 +48,9 @@ def export_student(source: ExportSource, out: Path, options: ExportOptions) -> N
 
     Raises:
         FileExistsError: If the folder holds something else.
-        ValueError: If the student cannot be exported as asked for.
+        RuntimeError: If another process exports to it.
+        ValueError: If the student cannot be exported as asked for, or the folder cannot be replaced.
     """
-    recover(out)
-    _check_out(out)
     if options.rollout and not options.onnx:
         raise ValueError("Expected --onnx with --rollout, which is an output of ONNX, but it is missing. Add --onnx.")
     reason = reason_against_timm(source.trained.student)
@@ -100,10 +99,3 @@ def _write(source: ExportSource, folder: Path, options: ExportOptions, has_timm:
 def _crop_mode(trained: TrainedStudent) -> str:
     """Return the crop mode with which timm's own transform is most similar to the preparation of images."""
     return "squash" if trained.preparation is None else _CROP_MODES[trained.preparation.resize]
-
-
-def _check_out(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not is_exported(out))):
-        raise FileExistsError(
-            f"Expected a new folder, or one from an earlier export, but '{out}' holds something else. Choose another one."
-        )

@@ -35,11 +35,11 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def hold(file: IO[str], seconds: float = 0.0) -> None:
+def hold(file: IO[str] | int, seconds: float = 0.0) -> None:
     """Lock a file until this process, and all processes that inherit the file, have closed it.
 
     Args:
-        file: The open file.
+        file: The open file, or its descriptor.
         seconds: Time to wait for another process to release the lock.
 
     Raises:

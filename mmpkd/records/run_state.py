@@ -29,7 +29,7 @@ class Lineage:
         git_commit: Commit of the package's checkout, or None if it is installed.
         version: Version of the package.
         teacher: Path of the teacher, or None.
-        teacher_sha256: SHA-256 of the teacher's checkpoint, also if it is an exported one, or of the logits in a folder of targets.
+        teacher_sha256: SHA-256 of the teacher's checkpoint, also of an exported one, or of the logits in a folder of targets.
         splits: Fingerprint of each split.
         code: SHA-256 of the source files of both packages; None in older records.
         license: Licence of the data: `credentialed`, `open` or `synthetic`; None in older records.
