@@ -131,7 +131,7 @@ def test_a_second_export_at_the_same_time_is_refused_and_harms_nothing(tmp_path:
     with replacing_folder(out) as folder:
         for name in NAMES:
             write(folder / name, "first")
-        with pytest.raises(RuntimeError, match="Expected no other export to .* but one is running"):
+        with pytest.raises(RuntimeError, match="Expected no other export to"):
             export(out, "second")
         assert content_of(out) == "old"
     assert content_of(out) == "first"
@@ -149,7 +149,7 @@ def test_a_folder_that_cannot_be_replaced_is_refused(tmp_path: Path, monkeypatch
             export(target, "new")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Path, "is_mount", lambda path: path == out)
-    with pytest.raises(ValueError, match="is mounted by itself. Choose a new folder in it"):
+    with pytest.raises(ValueError, match="is mounted by itself"):
         export(out, "new")
     assert content_of(out) == "old"
 

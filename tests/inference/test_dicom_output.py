@@ -14,13 +14,16 @@ from pydicom.data import get_testdata_file
 from mmpkd.attribution import AttentionRollout
 from mmpkd.commands.infer import DICOM_KINDS
 from mmpkd.commands.main import main as mmpkd
-from mmpkd.inference.dicom.source import in_source
+from mmpkd.inference.dicom.source import Equipment, in_source, pixel_aspect_ratio, read_source
 from mmpkd.students import load_trained_student
 from tests.data.dicom import write_dicom
 from tests.inference.validators import errors_of_dciodvfy, errors_of_sr_validator
 from tests.tiny import NAMES
 
 highdicom = pytest.importorskip("highdicom", reason="needs mmpkd[dicom]")
+from mmpkd.inference.dicom.segmentation import segmentation  # noqa: E402
+from mmpkd.inference.dicom.structured_report import structured_report  # noqa: E402  # needs highdicom
+
 CT = Path(str(get_testdata_file("CT_small.dcm", download=False)))
 RADIOGRAPH: dict[str, object] = {
     "SOPClassUID": "1.2.840.10008.5.1.4.1.1.1",
@@ -44,6 +47,11 @@ DIGITAL_RADIOGRAPH: dict[str, object] = {
     "ImageLaterality": "U",
     "PixelSpacing": [0.2, 0.2],
     "FrameOfReferenceUID": "2.25.24",
+    "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],  # without a position, it is no plane in space
+    "PatientSex": "W",
+    "PatientBirthDate": "19000000",
+    "StudyDate": "2020-01-01",
+    "StudyTime": "10 o'clock",
 }
 MAMMOGRAM: dict[str, object] = {
     **RADIOGRAPH,
@@ -53,6 +61,9 @@ MAMMOGRAM: dict[str, object] = {
     "Modality": "MG",
     "ImageLaterality": "L",
     "PatientOrientation": ["A", "R"],
+    "SpecificCharacterSet": ["", "ISO 2022 IR 87"],
+    "PatientName": "Yamada^Hanako=山田^花子=やまだ^はなこ",
+    "PixelSpacing": [0.1, 0.3],
 }
 SOURCES = {"cr": RADIOGRAPH, "dx": DIGITAL_RADIOGRAPH, "mg": MAMMOGRAM}
 
@@ -156,6 +167,48 @@ def test_a_projection_is_described_as_one(written: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", DICOM_KINDS)
+def test_words_in_any_script_are_kept_and_invalid_values_left_out(kind: str, written: Path) -> None:
+    made = pydicom.dcmread(written / "out" / "dicom" / f"mg_{kind}.dcm")
+    assert str(made.PatientName) == MAMMOGRAM["PatientName"]
+    made = pydicom.dcmread(written / "out" / "dicom" / f"dx_{kind}.dcm")
+    for name in ("PatientSex", "PatientBirthDate", "StudyDate", "StudyTime"):
+        assert not made[name].value
+
+
+def test_a_finding_is_named_in_its_own_script(written: Path, tmp_path: Path) -> None:
+    source = read_source(written / "mg.dcm")
+    structured_report(source, [("肺炎", 0.5, True)], Equipment("vit", "0")).save_as(tmp_path / "report.dcm")
+    (group,) = highdicom.sr.srread(tmp_path / "report.dcm").content.get_image_measurement_groups()
+    assert group.finding_type.meaning == "肺炎"
+    assert errors_of_dciodvfy(tmp_path / "report.dcm") == []
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({}, None),
+        ({"PixelSpacing": [0.2, 0.2]}, None),
+        ({"PixelSpacing": [0, 0]}, None),
+        ({"PixelSpacing": [0.1, 0.3]}, [1, 3]),
+        ({"ImagerPixelSpacing": [0.3, 0.2]}, [3, 2]),
+        ({"PixelAspectRatio": [4, 2]}, [2, 1]),
+        ({"PixelAspectRatio": [1, 1]}, None),
+        ({"PixelSpacing": None, "PixelAspectRatio": [1, 2]}, [1, 2]),
+    ],
+)
+def test_the_shape_of_a_pixel_is_height_by_width(tags: dict[str, object], expected: list[int] | None) -> None:
+    source = pydicom.Dataset()
+    for name, value in tags.items():
+        setattr(source, name, value)
+    assert pixel_aspect_ratio(source) == expected
+
+
+def test_a_capture_has_pixels_in_the_shape_of_those_of_the_image(written: Path) -> None:
+    assert pydicom.dcmread(written / "out" / "dicom" / "mg_capture.dcm").PixelAspectRatio == [1, 3]
+    assert "PixelAspectRatio" not in pydicom.dcmread(written / "out" / "dicom" / "ct_capture.dcm")
+
+
+@pytest.mark.parametrize("kind", DICOM_KINDS)
 def test_dciodvfy_finds_no_error(kind: str, written: Path) -> None:
     for name in ("ct", *SOURCES):
         assert errors_of_dciodvfy(written / "out" / "dicom" / f"{name}_{kind}.dcm") == [], name
@@ -200,11 +253,37 @@ def test_other_files_get_none_and_a_header_that_says_too_little_is_named(
     words = ["infer", str(checkpoint), str(tmp_path), "--out", str(tmp_path / "out"), "--dicom", "report"]
     assert mmpkd(words) == 1
     assert [path.name for path in (tmp_path / "out" / "dicom").iterdir()] == ["good_report.dcm"]
-    assert "StudyInstanceUID, SeriesInstanceUID are missing" in caplog.text
+    assert "it has no StudyInstanceUID, SeriesInstanceUID" in caplog.text
     (tmp_path / "bare.dcm").unlink()
     before = (tmp_path / "out" / "dicom" / "good_report.dcm").stat().st_mtime_ns
     assert mmpkd(words) == 0
     assert (tmp_path / "out" / "dicom" / "good_report.dcm").stat().st_mtime_ns == before
+
+
+def test_what_a_header_allows_is_written_and_kept_when_more_is_asked_for(checkpoint: Path, tmp_path: Path) -> None:
+    source = pydicom.dcmread(CT)
+    del source.FrameOfReferenceUID  # which a segmentation of a slice needs
+    source.save_as(tmp_path / "ct.dcm")
+    words = ["infer", str(checkpoint), str(tmp_path / "ct.dcm"), "--out", str(tmp_path / "out")]
+    assert mmpkd(words) == 0
+    assert mmpkd([*words, "--dicom", "report"]) == 0
+    (report,) = (tmp_path / "out" / "dicom").iterdir()
+    before = report.read_bytes()
+    assert mmpkd([*words, "--dicom", *DICOM_KINDS]) == 1
+    assert sorted(path.name for path in report.parent.iterdir()) == ["ct_capture.dcm", "ct_report.dcm"]
+    assert report.read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["fractional", "binary"])
+def test_a_map_of_zeros_is_an_object_like_any_other(kind: str, written: Path, tmp_path: Path) -> None:
+    for name in ("ct", "dx"):
+        source = read_source(written / f"{name}.dcm")
+        empty = {"rollout": np.zeros((source.Rows, source.Columns), np.float32)}
+        with pydicom.config.disable_value_validation(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The string .* is unlikely")
+            segmentation(source, empty, Equipment("vit", "0"), kind).save_as(tmp_path / "empty.dcm")
+        assert not pydicom.dcmread(tmp_path / "empty.dcm").pixel_array.any()
+        assert errors_of_dciodvfy(tmp_path / "empty.dcm") == []
 
 
 def test_a_missing_package_is_named(

@@ -76,33 +76,40 @@ class DicomFiles:
         return all(self._path(file, kind).is_file() for kind in self._kinds) or not is_dicom(file.path)
 
     def write(self, found: FilePrediction) -> None:
-        """Write the objects about a file.
+        """Write the missing objects about a file.
 
         Raises:
-            DicomSourceError: If the header of the file lacks elements that they must refer to.
+            DicomSourceError: If the header of the file lacks elements that they must refer to; those that do not need them are
+                written.
         """
         if found.probability is None or not is_dicom(found.file.path):
             return
+        missing = [kind for kind in self._kinds if not self._path(found.file, kind).is_file()]
         source = read_source(found.file.path)
         # a report shows no maps, which take further passes of the student
-        maps = self._maps(found) if set(self._kinds) - {"report"} else {}
-        for kind in self._kinds:
+        maps = self._maps(found) if set(missing) - {"report"} else {}
+        errors = []
+        for kind in missing:
             try:
-                # values of the image are copied, whatever their form
-                with pydicom.config.disable_value_validation(), warnings.catch_warnings():
-                    warnings.filterwarnings("ignore", "The string .* is unlikely to represent the intended person name")
-                    dataset = self._made(kind, source, maps, found)
-            except (
-                AttributeError,
-                KeyError,
-                TypeError,
-                ValueError,
-            ) as error:  # highdicom raises these for a header that it refuses
-                raise DicomSourceError(
-                    f"Expected a header of '{found.file.path}' that a DICOM {kind} can refer to but: {_reason(error)}"
-                ) from error
-            with replacing(self._path(found.file, kind)) as temporary:
-                dataset.save_as(temporary, enforce_file_format=True)
+                self._write(kind, source, maps, found)
+            except DicomSourceError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def _write(self, kind: str, source: Any, maps: dict[str, NDArray[np.float32]], found: FilePrediction) -> None:
+        try:
+            # values of the image are copied, whatever their form
+            with pydicom.config.disable_value_validation(), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "The string .* is unlikely to represent the intended person name")
+                dataset = self._made(kind, source, maps, found)
+        # highdicom raises these for a header that it refuses
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DicomSourceError(
+                f"Expected a header of '{found.file.path}' that a DICOM {kind} can refer to but: {_reason(error)}"
+            ) from error
+        with replacing(self._path(found.file, kind)) as temporary:
+            dataset.save_as(temporary, enforce_file_format=True)
 
     def _maps(self, found: FilePrediction) -> dict[str, NDArray[np.float32]]:
         assert found.placement is not None

@@ -7,7 +7,7 @@ import pydicom
 from matplotlib import colormaps
 from numpy.typing import NDArray
 
-from mmpkd.inference.dicom.source import RESEARCH, Equipment
+from mmpkd.inference.dicom.source import RESEARCH, Equipment, pixel_aspect_ratio
 
 # where the map is 1; the image stays visible below it
 _OPACITY = 0.45
@@ -50,6 +50,9 @@ def secondary_capture(
         series_description=f"{name}. {RESEARCH}"[:64],
     )
     captured.PatientOrientation = source.get("PatientOrientation", "")
+    ratio = pixel_aspect_ratio(source)
+    if ratio is not None:
+        captured.PixelAspectRatio = ratio  # viewers show it in the shape of the image
     captured.Laterality = _laterality(source)
     captured.BurnedInAnnotation = "YES"
     captured.DerivationDescription = f"{name} of {equipment.model} over the image. {RESEARCH}"

@@ -10,7 +10,7 @@ from highdicom.sr import CodedConcept
 from numpy.typing import NDArray
 from pydicom.sr.codedict import codes
 
-from mmpkd.inference.dicom.source import RESEARCH, SCHEME, Equipment
+from mmpkd.inference.dicom.source import RESEARCH, SCHEME, Equipment, pixel_aspect_ratio
 
 # half the range of a map, which is scaled to [0, 1]
 THRESHOLD = 0.5
@@ -66,7 +66,8 @@ def segmentation(
         omit_empty_frames=False,  # a map of zeros is a result, too
         **equipment.arguments(),
     )
-    if "ImageOrientationPatient" not in source:
+    # a plane in space needs both
+    if "ImageOrientationPatient" not in source or "ImagePositionPatient" not in source:
         _describe_projection(made, source)
     return made
 
@@ -76,8 +77,10 @@ def _describe_projection(made: hd.seg.Segmentation, source: pydicom.Dataset) -> 
     # it has no plane in space that would tell which side is left
     made.PatientOrientation = source.get("PatientOrientation", "")
     (shared,) = made.SharedFunctionalGroupsSequence
-    measures = shared.get("PixelMeasuresSequence")
-    # a spacing of zero is none, and one in a frame of reference needs the thickness of a slice; the image that the object refers
-    # to has the spacing
-    if measures and ("FrameOfReferenceUID" in made or min(measures[0].get("PixelSpacing", [0])) <= 0):
+    # a spacing without an orientation is that of no plane: GDCM ends the program that reads it, and one in a frame of reference
+    # needs the thickness of a slice; the image that the object refers to has the spacing
+    if "PixelMeasuresSequence" in shared:
         del shared.PixelMeasuresSequence
+    ratio = pixel_aspect_ratio(source)
+    if ratio is not None:
+        made.PixelAspectRatio = ratio

@@ -1,7 +1,9 @@
 """The DICOM image that new objects refer to, and the elements that all of them share."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import pydicom
 import torch
 from numpy.typing import NDArray
+from pydicom.valuerep import DA, TM
 
 from data_modules.images.geometry import Placement
 from mmpkd.attribution import min_max
@@ -73,14 +76,42 @@ def read_source(path: Path) -> pydicom.Dataset:
         dataset = pydicom.dcmread(path)
         missing = [name for name in _REQUIRED if not dataset.get(name)]
         if missing:
-            raise DicomSourceError(f"Expected {', '.join(_REQUIRED)} in '{path}' but {', '.join(missing)} are missing.")
+            raise DicomSourceError(f"Expected {', '.join(_REQUIRED)} in '{path}' but it has no {', '.join(missing)}.")
         for name in _COPIED:
             if name not in dataset:
                 setattr(dataset, name, None if name == "PatientSex" else "")
-        # an optional element that new objects copy, which many public radiographs have as a bare number
-        if "PatientAge" in dataset and not _AGE.fullmatch(str(dataset.PatientAge)):
-            del dataset.PatientAge
+        _leave_out_invalid(dataset)
+        # new objects hold words of the image, which were decoded when it was read, and names of findings, in any script
+        dataset.SpecificCharacterSet = "ISO_IR 192"
     return dataset
+
+
+def _leave_out_invalid(dataset: pydicom.Dataset) -> None:
+    """Leave out what new objects copy, may be empty, and would be refused: many public images have such values."""
+    # an age is often a bare number
+    if "PatientAge" in dataset and not _AGE.fullmatch(str(dataset.PatientAge)):
+        del dataset.PatientAge
+    for name, parse in (("PatientBirthDate", DA), ("StudyDate", DA), ("StudyTime", TM)):
+        try:
+            parse(str(dataset.get(name) or ""))
+        except ValueError:
+            setattr(dataset, name, "")
+    if dataset.PatientSex not in ("M", "F", "O"):
+        dataset.PatientSex = None
+
+
+def pixel_aspect_ratio(source: pydicom.Dataset) -> list[int] | None:
+    """Return height and width of a pixel in whole numbers, or None if it is square or unknown."""
+    spacings = [source.get(name) for name in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")]
+    stated = next((found for found in (*spacings, source.get("PixelAspectRatio")) if _is_size(found)), None)
+    if stated is None:
+        return None
+    ratio = Fraction(float(stated[0]) / float(stated[1])).limit_denominator(1000)
+    return None if ratio in (0, 1) else [ratio.numerator, ratio.denominator]
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, Sequence) and len(value) == 2 and min(map(float, value)) > 0
 
 
 def in_source(values: NDArray[np.float32], placement: Placement) -> NDArray[np.float32]:
