@@ -342,6 +342,16 @@ def test_a_card_gives_no_interval_that_looks_certain() -> None:
     assert not any("No interval" in text for text in known.warnings)
 
 
+def test_one_patient_gives_no_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    label = [0.0, 1.0] * 20
+    card = of_one_finding(label, np.random.default_rng(0).normal(size=40).tolist(), ["p"] * 40)
+    assert all(np.isfinite(score.value) and not score.has_interval for score in card.scores["a"].values())
+    assert not card.auroc_macro.has_interval
+    assert not any("too narrow" in text for text in card.warnings)  # there is no interval of the mean that could be
+    show(replace(card, scores={"mass [left]": card.scores["a"]}), Console(width=200))
+    assert "mass [left]" in capsys.readouterr().out
+
+
 def test_a_temperature_at_the_limit_of_its_search_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     sign = np.array([1.0, -1.0] * 20)
     names = [f"p{number}" for number in range(40)]

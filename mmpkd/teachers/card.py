@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from data_modules.base import PrivilegedDataModule
@@ -201,9 +202,12 @@ def _interval_warnings(card: TeacherCard) -> list[str]:
     names = [name for name, auroc in scores.items() if np.isfinite(auroc.value) and not auroc.has_interval]
     if not names:
         return []
+    narrow = (
+        " The interval of the macro AUROC is too narrow by what it varies." if card.auroc_macro.has_interval else ""
+    )
     return [
         f"No interval of the AUROC of {', '.join(names)}: one patient in {card.split} has another label than all others, or "
-        "every resample of the patients has the same score. The interval of the macro AUROC is too narrow by what it varies."
+        f"every resample of the patients has the same score.{narrow}"
     ]
 
 
@@ -233,7 +237,8 @@ def show(card: TeacherCard, console: Console) -> None:
     table = Table("Label", "AUROC", "AUPRC", "ECE", "Brier", "best single feature", title="Teacher card")
     features = {leak.label: f"{leak.feature}: {leak.auroc:.3f}" for leak in card.single_features}
     for name, scores in card.scores.items():
-        table.add_row(name, *(str(scores[score]) for score in SCORES), features.get(name, ""))
+        row = (name, *(str(scores[score]) for score in SCORES), features.get(name, ""))
+        table.add_row(*map(escape, row))
     console.print(table)
     student = "" if card.student_auroc is None else f"; image-only student: {card.student_auroc:.3f}"
     temperature = "not found" if card.calibration_temperature is None else f"{card.calibration_temperature:.2f}"

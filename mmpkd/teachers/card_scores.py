@@ -103,7 +103,8 @@ def _label_scores(
         values = score(probability[is_known], positive, weights[:, is_known])
         low, high = (np.nan, np.nan) if is_alone and name in _OF_RANKS else _percentiles(values[1:])
         if name == "ece":  # resamples have a larger error than the sample, and the sample than the truth
-            low, high = calibration_error_interval(probability[is_known], positive, weights[:, is_known])
+            ends = calibration_error_interval(probability[is_known], positive, weights[:, is_known])
+            low, high = ends if ends[0] < ends[1] else (np.nan, np.nan)  # all samples are of one patient
         result[name] = Estimate(float(values[0]), float(low), float(high))
     return result
 

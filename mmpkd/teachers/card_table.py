@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from data_modules.files.json_file import read_json
@@ -22,16 +23,16 @@ def card_table(paths: Sequence[Path]) -> Table:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not a teacher card.
+        ValueError: If it is not a teacher card, or one of an older version.
     """
     table = Table(
         "Teacher", "Split", "Samples", "Patients", "Label", "AUROC", "AUPRC", "ECE", "Brier", title="Teacher cards"
     )
     for path in paths:
         card = _read(path)
-        who = (path.parent.name, card["split"], f"{card['num_samples']:,}", f"{card['num_patients']:,}")
-        for label, scores in card["scores"].items():
-            table.add_row(*who, label, *(str(_estimate(scores[score])) for score in SCORES))
+        who = (path.absolute().parent.name, card["split"], f"{card['num_samples']:,}", f"{card['num_patients']:,}")
+        for label, scores in _estimates(card, path).items():
+            table.add_row(*map(escape, (*who, label, *map(str, scores))))
     return table
 
 
@@ -41,6 +42,16 @@ def _read(path: Path) -> dict[str, Any]:
     if missing:
         raise ValueError(f"Expected a teacher card in '{path}' but it has no {', '.join(missing)}.")
     return card
+
+
+def _estimates(card: dict[str, Any], path: Path) -> dict[str, list[Estimate]]:
+    """Return the scores of each label, in the order of `SCORES`."""
+    try:
+        return {label: [_estimate(scores[score]) for score in SCORES] for label, scores in card["scores"].items()}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"Expected {', '.join(SCORES)} with intervals for each label in '{path}' but it has others. Write the card again."
+        ) from error
 
 
 def _estimate(entry: dict[str, float | None]) -> Estimate:
@@ -56,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("cards", type=Path, nargs="+", help="files that `mmpkd teacher-card --json` wrote")
     try:
         table = card_table(parser.parse_args(argv).cards)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     # a pipe has no width, and a table that is cut says less than one that is wide
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160).print(table)

@@ -34,6 +34,8 @@ class Leak:
 def single_features(train: Split, val: Split, label_names: tuple[str, ...]) -> list[Leak]:
     """Return the best single feature of each label, chosen by AUROC on training samples and scored on validation samples.
 
+    A label without both values in both splits has none.
+
     Features are the columns of the table, the words of the text, and the length of the text. At most 5,000 samples with
     privileged input are used.
 
@@ -91,6 +93,8 @@ def _best(
             continue
         best = int(distance.argmax())
         value = in_validation[best]
+        if not np.isfinite([in_training[best], value]).all():
+            continue  # the label has one value only: no feature predicts it
         found.append(Leak(label, names[best], float(value if in_training[best] >= 0.5 else 1 - value)))
     return found
 

@@ -4,6 +4,7 @@ import shutil
 import warnings
 from copy import deepcopy
 from pathlib import Path
+from typing import Literal
 
 import gdcm
 import numpy as np
@@ -275,7 +276,9 @@ def test_what_a_header_allows_is_written_and_kept_when_more_is_asked_for(checkpo
 
 
 @pytest.mark.parametrize("kind", ["fractional", "binary"])
-def test_a_map_of_zeros_is_an_object_like_any_other(kind: str, written: Path, tmp_path: Path) -> None:
+def test_a_map_of_zeros_is_an_object_like_any_other(
+    kind: Literal["fractional", "binary"], written: Path, tmp_path: Path
+) -> None:
     for name in ("ct", "dx"):
         source = read_source(written / f"{name}.dcm")
         empty = {"rollout": np.zeros((source.Rows, source.Columns), np.float32)}

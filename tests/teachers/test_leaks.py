@@ -40,3 +40,14 @@ def test_nothing_is_missing_where_everything_is_stated() -> None:
     assert table is not None
     complete = replace(split(0), table=replace(table, categorical=np.ones_like(table.categorical)))
     assert missing_values(complete, complete, ("Nodule",)) == []
+
+
+def test_a_label_of_one_value_has_no_best_feature() -> None:
+    for value in (0, 1, np.nan):
+        constant = np.full((200, 1), value, np.float32)
+        for train, val in (
+            (replace(split(0), label=constant), split(1)),
+            (split(0), replace(split(1), label=constant)),
+        ):
+            assert single_features(train, val, ("Nodule",)) == []
+            assert missing_values(train, val, ("Nodule",)) == []
