@@ -212,9 +212,16 @@ def test_a_warning_about_the_data_of_several_arms_is_said_once(
     problems = [Problem("warning", "labels", "test", text) for text in ("one is odd", "another is")]
     monkeypatch.setattr("mmpkd.callbacks.data_check.quick_problems", lambda data, used, tried: problems)
     write_tiny_study(tmp_path, tiny_root)
-    check_data_of(plan_runs(load_plan(tmp_path / "study.yaml"), tmp_path / "out", (0, 1), ()))
+    plan = load_plan(tmp_path / "study.yaml")
+    check_data_of(plan_runs(plan, tmp_path / "out", (0, 1), ()))
     said = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert said == [f"data: {problem}" for problem in problems]
+    caplog.clear()
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(write_table(tmp_path)))
+    external = replace(plan, external=(External("other", tmp_path / "other.yaml", ("baseline",)),))
+    check_data_of(plan_runs(external, tmp_path / "out", (0, 1), ()))
+    again = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert again == [*said, *said]  # of each data set
 
 
 def test_a_study_needs_no_more_of_its_data_than_its_runs_read(

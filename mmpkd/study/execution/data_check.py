@@ -29,13 +29,14 @@ def check_data_of(runs: Sequence[Run]) -> dict[Path, str]:
     """
     fingerprints: dict[tuple[str, str, bool], str] = {}
     found: dict[Path, str] = {}
-    said: set[str] = set()  # most warnings hold for teachers and students
+    # most warnings hold for teachers and students; of another data set, the same words say something else
+    said: dict[str, set[str]] = {}
     for arguments, group in _by_arguments(runs).items():
         settings = DataSettings.parse(arguments.configs, arguments.flags)
         # arms that differ only in model or loading have the same samples
         key = settings.of_samples, arguments.role, arguments.is_external
         if key not in fingerprints:
-            fingerprints[key] = _checked(settings, group[0], said)
+            fingerprints[key] = _checked(settings, group[0], said.setdefault(group[0].test_set, set()))
         found |= {run.folder: fingerprints[key] for run in group if run.external is None and run.arm.role == "student"}
     return found
 
