@@ -81,11 +81,17 @@ def teacher_words(source: ExportSource) -> str:
     """Describe the teacher that the student was distilled from."""
     if source.state is None or not source.config:
         return "Not recorded."
-    if init_args(source.config.get("model")).get("teacher") is None:
+    teacher = init_args(source.config.get("model")).get("teacher")
+    if teacher is None:
         return "None: the student was trained on images and labels only."
+    settings = init_args(teacher)
+    if settings.get("path") is None:
+        return "None: a control made the targets of the training, without a teacher."
     made_from = source.state.made_from
     sha256 = None if made_from is None else made_from.teacher_sha256
     known = f" (SHA-256 {sha256[:12]}...)" if sha256 else ""
+    if settings.get("targets") == "image":
+        return f"A frozen student{known} that sees the same images."
     return (
         f"A frozen teacher{known} that reads privileged information, which is available only in training. The student sees "
         "only images."

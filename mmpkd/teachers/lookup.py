@@ -13,6 +13,7 @@ from torch import Tensor
 from data_modules.base import PrivilegedDataModule
 from data_modules.batch import Batch
 from mmpkd.losses.base import FeatureStatistics
+from mmpkd.records.exported import is_exported
 from mmpkd.students import load_student
 from mmpkd.students.output import ModelOutput
 from mmpkd.students.trained import check_student_input, student_labels
@@ -201,7 +202,8 @@ def open_teacher(source: TeacherSource, datamodule: PrivilegedDataModule, device
         assert control is not None  # checked by the source
         return StoredTeacher(control(empty_targets(split, datamodule.label_names), split, datamodule.seed))
     path = Path(source.path)
-    if path.is_dir():
+    is_student = source.targets == "image" and is_exported(path)
+    if path.is_dir() and not is_student:
         return _open_folder(path, source, datamodule)
     if source.targets == "image":
         _check_labels(student_labels(path), datamodule.label_names)
