@@ -28,11 +28,12 @@ def _run(options: argparse.Namespace, _: Sequence[str]) -> int:
     source = open_source(options.student)
     if options.push is not None:
         check_push(options.push, source.data_license, options.agreement_allows_push)
-    export_student(source, options.out, ExportOptions(options.license, options.onnx, options.rollout))
-    written = ", ".join(sorted(path.name for path in options.out.iterdir()))
+    out = options.out.resolve()  # a path like new/../student leads nowhere until then
+    export_student(source, out, ExportOptions(options.license, options.onnx, options.rollout))
+    written = ", ".join(sorted(path.name for path in out.iterdir()))
     sys.stdout.write(f"{options.out}: {written}\n")
     if options.push is not None:
-        sys.stdout.write(f"{push(options.out, options.push)}\n")
+        sys.stdout.write(f"{push(out, options.push)}\n")
     return 0
 
 

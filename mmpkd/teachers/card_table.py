@@ -31,8 +31,8 @@ def card_table(paths: Sequence[Path]) -> Table:
     for path in paths:
         card = _read(path)
         who = (path.absolute().parent.name, card["split"], f"{card['num_samples']:,}", f"{card['num_patients']:,}")
-        for label, scores in _estimates(card, path).items():
-            table.add_row(*map(escape, (*who, label, *map(str, scores))))
+        for label, scores in card["scores"].items():
+            table.add_row(*map(escape, (*who, label, *map(str, _estimates(scores, path)))))
     return table
 
 
@@ -44,10 +44,10 @@ def _read(path: Path) -> dict[str, Any]:
     return card
 
 
-def _estimates(card: dict[str, Any], path: Path) -> dict[str, list[Estimate]]:
-    """Return the scores of each label, in the order of `SCORES`."""
+def _estimates(scores: dict[str, dict[str, float | None]], path: Path) -> list[Estimate]:
+    """Return the scores of a label, in the order of `SCORES`."""
     try:
-        return {label: [_estimate(scores[score]) for score in SCORES] for label, scores in card["scores"].items()}
+        return [_estimate(scores[score]) for score in SCORES]
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(
             f"Expected {', '.join(SCORES)} with intervals for each label in '{path}' but it has others. Write the card again."

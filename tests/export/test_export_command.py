@@ -286,3 +286,11 @@ def test_tables_of_the_card_are_whole_and_an_export_can_be_read_by_others(export
     card = (exported / "README.md").read_text()
     assert re.findall(r"^\|.*\|\n\n(?=\|)", card, re.MULTILINE) == []
     assert exported.joinpath("model.safetensors").stat().st_mode == exported.joinpath("config.json").stat().st_mode
+
+
+def test_a_path_through_a_missing_folder_is_written_and_reported(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert mmpkd(["export", str(run), "--out", str(tmp_path / "missing" / ".." / "student")]) == 0
+    assert "student: README.md, config.json, model.safetensors" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["student"]
