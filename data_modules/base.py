@@ -142,9 +142,8 @@ class PrivilegedDataModule(SplitDataModule):
         dataset = self.dataset(name, load_images, load_privileged)
         is_changed = name == "train" and self.augmentation not in (None, Augmentation())
         # augmentation gives floats, which would have to be rounded
-        if not self._normalises_later(name) or dataset.prepared is None:
-            return dataset
-        if self.augments_on_device or not is_changed:
+        can_wait = self.augments_on_device or not is_changed
+        if can_wait and dataset.prepared is not None and self._normalises_later(name):
             dataset.as_stored = self._serves_stored = True
         return dataset
 
