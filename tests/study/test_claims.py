@@ -152,7 +152,7 @@ def test_two_pairs_that_localize_answer_nothing() -> None:
 
 
 def test_the_share_of_runs_that_may_not_localize_is_told() -> None:
-    said = "All 10 runs beat the best baseline map; 5 seeds cannot rule out that up to 45 % of further runs do not "
+    said = "All 10 runs beat the best baseline map. Judging by 5 seeds, up to 45 % of further runs may not "
     said += "(95 % upper limit)."
     assert answer(compared(BETTER)).endswith(said)
 
@@ -162,7 +162,7 @@ def test_the_share_of_runs_that_may_not_localize_is_told() -> None:
     [
         (
             0.09,
-            r"If both recognised the findings equally well \(exploratory\), the difference would be \+0\.090 \(95 % interval "
+            r"Adjusted for how well each recognises the findings \(exploratory\), the difference is \+0\.090 \(95 % interval "
             r"\+0\.\d+ to \+0\.\d+\)\. All",
         ),
         (0.001, r"\(exploratory\), no difference is shown: \+0\.001 \(95 % interval -0\.\d+ to \+0\.\d+\)\. All"),

@@ -164,8 +164,8 @@ def _at_equal_recognition(found: Compared) -> str:
     is_clear = interval.low > 0 or interval.high < 0
     rest = ", which an imperfect adjustment may leave" if is_clear else ""
     said: Mapping[Beyond, str] = {
-        "beyond": f"If both recognised the findings equally well (exploratory), the difference would be {left}.",
-        "not shown": f"If both recognised the findings equally well (exploratory), no difference is shown: {left}{rest}.",
+        "beyond": f"Adjusted for how well each recognises the findings (exploratory), the difference is {left}.",
+        "not shown": f"Adjusted for how well each recognises the findings (exploratory), no difference is shown: {left}{rest}.",
     }
     return said.get(matched.verdict, "")
 
@@ -180,8 +180,8 @@ def _may_collapse(found: Compared) -> str:
         return ""
     share = 100 * may_collapse(found.num_seeds)
     return (
-        f"All {2 * found.num_seeds} runs beat the best baseline map; {found.num_seeds} seeds cannot rule out that up to "
-        f"{share:.0f} % of further runs do not (95 % upper limit)."
+        f"All {2 * found.num_seeds} runs beat the best baseline map. Judging by {found.num_seeds} seeds, up to "
+        f"{share:.0f} % of further runs may not (95 % upper limit)."
     )
 
 
