@@ -16,12 +16,12 @@ from mmpkd.callbacks.localization.map_samples import choose_fixed
 from mmpkd.cli.data_config import load_data_module
 from mmpkd.cli.lightning_cli import main
 from mmpkd.commands.processes.run import run_lightning
-from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.report.report import write_report
 from tests.data.open_i.data import write_open_i
+from tests.study.in_this_process import InThisProcess
 from tests.tiny import write_text_encoder
 
 ROOT = Path(__file__).parents[1] / "experiments"

@@ -9,12 +9,12 @@ from PIL import Image
 from data_modules.files.json_file import write_json
 from mmpkd.records import TestRecord, TrainingRecord
 from mmpkd.study.execution.command import RunCommand
-from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.declaration import declare
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.report.report import write_report
+from tests.study.in_this_process import InThisProcess
 from tests.study.synthetic import FakeCommandLine, write_study
 
 FINDINGS = ("Consolidation", "Enlarged Cardiomediastinum", "Pneumothorax")

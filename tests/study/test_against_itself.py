@@ -6,10 +6,10 @@ import pytest
 
 from mmpkd.statistics.estimands import Regions
 from mmpkd.study.analysis.against_itself import against_itself, main
-from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.plan_file import load_plan
+from tests.study.in_this_process import InThisProcess
 from tests.study.synthetic import FakeCommandLine, write_study
 
 

@@ -12,13 +12,13 @@ from mmpkd.study.analysis.answers import Unanswered
 from mmpkd.study.analysis.comparison import Compared
 from mmpkd.study.analysis.conclusions import conclude
 from mmpkd.study.analysis.run_tables import read_run
-from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.report.headline import headline
 from mmpkd.study.report.report import write_report
+from tests.study.in_this_process import InThisProcess
 from tests.study.synthetic import FakeCommandLine, write_study
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from mmpkd.commands.study import main
-from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.run import FailedRun
 from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.declaration import FILE, declare, declared_seeds, is_as_declared
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.report.report import write_report
+from tests.study.in_this_process import InThisProcess
 from tests.study.synthetic import FakeCommandLine, write_study
 
 

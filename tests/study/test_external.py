@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from mmpkd.study.analysis.run_tables import RunTables, read_run
-from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.domains import external_domain
@@ -19,6 +18,7 @@ from mmpkd.study.report.explorer.explorer import Explorer
 from mmpkd.study.report.provenance import circumstances
 from mmpkd.study.report.report import write_report
 from mmpkd.study.report.sections.section import section
+from tests.study.in_this_process import InThisProcess
 from tests.study.synthetic import FakeCommandLine, write_factorial_study, write_study
 
 EXTERNAL = "external: {elsewhere: {data: other.yaml, arms: [baseline, distilled], overrides: [--data.root=x]}}\n"

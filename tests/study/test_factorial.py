@@ -6,13 +6,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.declaration import declare
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.report.report import write_report
+from tests.study.in_this_process import InThisProcess
 from tests.study.synthetic import FakeCommandLine, write_factorial_study, write_run
 
 

@@ -13,7 +13,6 @@ from mmpkd.records.code_hash import code_hash
 from mmpkd.study.analysis.conclusions import conclude
 from mmpkd.study.analysis.run_tables import read_run, unlike
 from mmpkd.study.execution.command import RunCommand
-from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.likeness import Likeness, Trait, budget_of, compared_arms, different
 from mmpkd.study.execution.run import Run
 from mmpkd.study.execution.runner import run_all
@@ -21,6 +20,7 @@ from mmpkd.study.plan.declaration import allowed_since, declare, is_as_declared
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.report.headline import headline
+from tests.study.in_this_process import InThisProcess
 from tests.study.synthetic import FakeCommandLine, planned, write_factorial_study, write_study
 
 ARM = "{config: distill.yaml, role: student, teacher: teacher"

@@ -9,10 +9,10 @@ from mmpkd.commands.plan import main
 from mmpkd.statistics.planning import minimum_detectable_effect
 from mmpkd.study.analysis.conclusions import conclude
 from mmpkd.study.analysis.run_tables import read_run
-from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.plan_file import load_plan
+from tests.study.in_this_process import InThisProcess
 from tests.study.synthetic import FakeCommandLine, write_study
 
 

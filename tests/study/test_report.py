@@ -12,7 +12,6 @@ import yaml
 
 from mmpkd.commands.study import main
 from mmpkd.records.tables import write_table
-from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.run import FailedRun
 from mmpkd.study.execution.runner import run_all
@@ -20,6 +19,7 @@ from mmpkd.study.plan.declaration import declare
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.report.report import write_report
+from tests.study.in_this_process import InThisProcess
 from tests.study.synthetic import FakeCommandLine, write_study
 
 

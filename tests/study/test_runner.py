@@ -10,12 +10,13 @@ import pytest
 from mmpkd.commands.study import main
 from mmpkd.records import RunFolder
 from mmpkd.study.execution.command import RunCommand, flags_of
-from mmpkd.study.execution.engines import InThisProcess, InThreads
+from mmpkd.study.execution.engines import InThreads
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.processes import locked
 from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.plan_file import load_plan
+from tests.study.in_this_process import InThisProcess
 from tests.study.synthetic import FakeCommandLine, planned, write_study
 
 

@@ -18,7 +18,6 @@ import wandb
 from mmpkd.cli.lightning_cli import main
 from mmpkd.metrics import default_scores
 from mmpkd.records import RunFolder
-from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.plan_file import load_plan
@@ -28,6 +27,7 @@ from mmpkd.tracking.metrics_file import MetricsFile
 from mmpkd.tracking.wandb import sweep_folder, wandb_logger
 from mmpkd.tracking.workspace import build
 from tests.runs import config, student, text_teacher
+from tests.study.in_this_process import InThisProcess
 from tests.study.synthetic import FakeCommandLine, write_study
 
 SCORES = [score.name for score in default_scores(0.1)]

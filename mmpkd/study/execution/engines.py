@@ -1,6 +1,5 @@
 """Engines, which make the runs of a study."""
 
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol, Self
@@ -24,29 +23,6 @@ class Engine(Protocol):
 
     def wait(self) -> list[EndedRun]:
         """Return the runs that ended since the last call, at least one."""
-
-
-class InThisProcess:
-    """Makes one run after another in this process.
-
-    Args:
-        execute: Function that executes a command on a run.
-    """
-
-    num_jobs: int | None = 1
-
-    def __init__(self, execute: Execute) -> None:
-        self._execute = execute
-        self._started: deque[Run] = deque()
-
-    def start(self, runs: Sequence[Run]) -> None:
-        """Note the runs, which `wait` makes."""
-        self._started.extend(runs)
-
-    def wait(self) -> list[EndedRun]:
-        """Make the next run and return how it ended."""
-        run = self._started.popleft()
-        return [EndedRun(run, attempt(run, self._execute))]
 
 
 class InThreads:

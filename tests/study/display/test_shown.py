@@ -12,9 +12,9 @@ from mmpkd.records.run_progress import RunProgress
 from mmpkd.study.execution.command import RunCommand
 from mmpkd.study.execution.display.shown import Shown, live
 from mmpkd.study.execution.display.study_table import StudyTable
-from mmpkd.study.execution.engines import InThisProcess
 from mmpkd.study.execution.run import EndedRun, Run
 from mmpkd.study.execution.runner import run_all
+from tests.study.in_this_process import InThisProcess
 from tests.study.synthetic import FakeCommandLine, planned, write_study
 
 
