@@ -16,7 +16,6 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from data_modules.base import PrivilegedDataModule
-from data_modules.files.json_file import read_json
 from mmpkd.callbacks.checkpoints.best_checkpoint import best_checkpoint
 from mmpkd.callbacks.tables import run_folder, tested_checkpoint
 from mmpkd.modules import DistillationModule, TeacherModule
@@ -24,7 +23,7 @@ from mmpkd.numerics.hardware import hardware
 from mmpkd.records import Lineage, RunState, StudyRecord, TestRecord, TrainingRecord
 from mmpkd.records.checkpoint import sha256_of
 from mmpkd.records.code_hash import code_hash
-from mmpkd.records.exported import CONFIG, ExportRecord, is_exported
+from mmpkd.records.exported import ExportRecord, is_exported
 from mmpkd.tracking.lineage import log_teacher, use_teacher
 
 logger = logging.getLogger("mmpkd")
@@ -153,7 +152,7 @@ def lineage(trainer: Trainer, pl_module: LightningModule) -> Lineage:
 def sha256_of_teacher(path: Path) -> str | None:
     """Return the SHA-256 of a checkpoint (of an export: the one it was made from), or of the logits in a folder of targets."""
     if is_exported(path):
-        return ExportRecord.of(read_json(path / CONFIG), path).checkpoint_sha256
+        return ExportRecord.read(path).checkpoint_sha256
     path = path / "logits.npy" if path.is_dir() else path
     return sha256_of(path) if path.is_file() else None
 

@@ -10,7 +10,7 @@ import yaml
 from data_modules.files.json_file import read_json
 from mmpkd.records import RunFolder, RunState
 from mmpkd.records.checkpoint import sha256_of
-from mmpkd.records.exported import CONFIG, ExportRecord, is_exported
+from mmpkd.records.exported import ExportRecord, is_exported
 
 _STRICTEST_FIRST = ("credentialed", "open", "synthetic")
 _LOCAL = "local-dir:"
@@ -63,7 +63,7 @@ def teacher_license(folder: RunFolder, state: RunState, config: Mapping[str, Any
     # <study>/<arm>/<seed>/checkpoints/best.ckpt
     for path in (given, folder.path.parents[1].joinpath(*given.parts[-4:])):
         if is_exported(path):
-            record = ExportRecord.of(read_json(path / CONFIG), path)
+            record = ExportRecord.read(path)
             if record.checkpoint_sha256 == made_from.teacher_sha256:
                 return record.data_license
             continue
@@ -101,7 +101,7 @@ def _weights_license(config: Mapping[str, Any]) -> str | None:
         return None
     if not folder.is_dir():
         return "credentialed"  # it may have been an export
-    return ExportRecord.of(read_json(folder / CONFIG), folder).data_license if is_exported(folder) else None
+    return ExportRecord.read(folder).data_license if is_exported(folder) else None
 
 
 def _first_checkpoint_license(config: Mapping[str, Any]) -> str | None:
@@ -110,7 +110,7 @@ def _first_checkpoint_license(config: Mapping[str, Any]) -> str | None:
         return None
     path = Path(config["ckpt_path"])
     if is_exported(path):
-        return ExportRecord.of(read_json(path / CONFIG), path).data_license
+        return ExportRecord.read(path).data_license
     return _checkpoint_license(path) if path.is_file() else "credentialed"
 
 

@@ -48,6 +48,11 @@ class ExportRecord:
         return {_KEY: asdict(self)}
 
     @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Return the record of an exported folder; see `of`."""
+        return cls.of(read_json(folder / CONFIG), folder)
+
+    @classmethod
     def of(cls, config: Mapping[str, Any], path: Path) -> Self:
         """Return the record in a configuration.
 
