@@ -60,9 +60,10 @@ def test_every_text_file_states_its_encoding() -> None:
     """The rule of ruff (PLW1514) misses paths in variables."""
     files = [
         file
-        for folder in ("mmpkd", "data_modules", "benchmarks", "docs")
+        # not all of docs, where a build of the site leaves copies of earlier tutorials
+        for folder in ("mmpkd", "data_modules", "benchmarks", "docs/directives", "docs/tutorials")
         for file in (REPOSITORY / folder).rglob("*.py")
-    ]
+    ] + [REPOSITORY / "docs" / "conf.py"]
     assert len(files) > 400
     found = []
     for file in files:
