@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from mmpkd.attribution import (
@@ -37,6 +37,7 @@ from mmpkd.numerics.precision import Float32Buffers, Float32Linear
 from mmpkd.students import VisionTransformerStudent
 from mmpkd.teachers import TabularEncoder
 from mmpkd.teachers.source import TeacherSource
+from tests.quiet_trainer import quiet_trainer
 from tests.tiny import TinyDataModule, tiny_student, write_targets
 
 HALF = (torch.bfloat16, torch.float16)
@@ -153,19 +154,8 @@ def test_a_run_in_half_precision_ends_and_its_tables_are_in_float32(
         PredictionWriter(),
         NaNGuard(),
     ]
-    trainer = Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        precision=precision,
-        callbacks=callbacks,
-        logger=False,
-        log_every_n_steps=1,
-        limit_train_batches=2,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        num_sanity_val_steps=0,
-        default_root_dir=tmp_path,
+    trainer = quiet_trainer(
+        tmp_path, precision=precision, callbacks=callbacks, log_every_n_steps=1, limit_train_batches=2
     )
     data = TinyDataModule(str(tiny_root), num_eval=8)
     trainer.fit(module, data)

@@ -19,6 +19,7 @@ from mmpkd.callbacks.predictions import PredictionWriter
 from mmpkd.losses import HintMSE, LossTerm
 from mmpkd.students import load_trained_student
 from mmpkd.teachers.lookup import open_running_teacher
+from tests.quiet_trainer import quiet_trainer
 from tests.tiny import TinyDataModule, tiny_student
 
 REPOSITORY = Path(__file__).parents[1]
@@ -39,19 +40,7 @@ class OwnData(LightningDataModule):
 
 
 def trainer(folder: Path) -> Trainer:
-    return Trainer(
-        max_epochs=1,
-        limit_train_batches=2,
-        limit_val_batches=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
-        callbacks=[PredictionWriter()],
-    )
+    return quiet_trainer(folder, limit_train_batches=2, limit_val_batches=1, callbacks=[PredictionWriter()])
 
 
 def student(source: TeacherSource | None = None, objective: Objective | None = None) -> DistillationModule:

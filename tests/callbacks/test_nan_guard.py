@@ -14,6 +14,7 @@ from mmpkd.callbacks.ema import EMA
 from mmpkd.callbacks.nan_guard import NaNGuard, NonFiniteLossError, not_finite
 from mmpkd.modules import DistillationModule
 from tests.interrupt import BreakAt
+from tests.quiet_trainer import quiet_trainer
 from tests.tiny import TinyDataModule, tiny_student
 
 TRAINER: Any = SimpleNamespace(precision_plugin=SimpleNamespace(), global_step=7)
@@ -69,18 +70,7 @@ def test_finite_values_and_masks_are_saved() -> None:
 
 
 def fit(module: DistillationModule, root: Path, folder: Path, *callbacks: Callback, **options: Any) -> None:
-    trainer = Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        callbacks=list(callbacks),
-        default_root_dir=folder,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        num_sanity_val_steps=0,
-        **options,
-    )
+    trainer = quiet_trainer(folder, callbacks=list(callbacks), **options)
     trainer.fit(module, TinyDataModule(str(root), batch_size=1))
 
 

@@ -13,6 +13,7 @@ from mmpkd.callbacks.checkpoints.rng import RNGState
 from mmpkd.commands.processes.run import PROGRAM
 from mmpkd.modules import DistillationModule
 from mmpkd.study.execution.forked import start_server
+from tests.quiet_trainer import quiet_trainer
 from tests.tiny import TinyDataModule, tiny_student
 
 NUM_TRAIN, NUM_EVAL, SEED = 12, 5, 4
@@ -59,18 +60,7 @@ def notebook(_: int, root: str, folder: str) -> None:
 
 
 def fit(tiny_root: Path, folder: Path, callbacks: list[Callback], batch_size: int = 3, **options: Any) -> None:
-    trainer = Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        callbacks=callbacks,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
-        **options,
-    )
+    trainer = quiet_trainer(folder, callbacks=callbacks, **options)
     module = DistillationModule(tiny_student(options={"depth": 1, "embed_dim": 16, "num_heads": 2}))
     trainer.fit(module, TinyDataModule(str(tiny_root), batch_size=batch_size, num_train=NUM_TRAIN, num_eval=NUM_EVAL))
 

@@ -18,6 +18,7 @@ from mmpkd.teachers.controls import LabelOracle, NoisyTargets, ShuffledTargets, 
 from mmpkd.teachers.source import TeacherSource
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets
 from tests.losses.test_all import LOSSES, make
+from tests.quiet_trainer import quiet_trainer
 from tests.tiny import NAMES, TinyDataModule, tiny_student
 
 THRESHOLDS = [0.3, 0.6]
@@ -57,19 +58,13 @@ def teacher(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> str:
 
 
 def trainer(folder: Path, *callbacks: Callback) -> Trainer:
-    return Trainer(
+    return quiet_trainer(
+        folder,
         max_epochs=2,
         limit_train_batches=2,
         limit_val_batches=1,
         limit_test_batches=1,
-        accelerator="cpu",
-        logger=False,
         callbacks=list(callbacks),
-        default_root_dir=folder,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
     )
 
 

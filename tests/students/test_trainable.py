@@ -17,6 +17,7 @@ from mmpkd.teachers.controls import LabelOracle
 from mmpkd.teachers.lookup import StoredTeacher
 from mmpkd.teachers.source import TeacherSource
 from mmpkd.teachers.targets import TargetsMeta, TeacherTargets
+from tests.quiet_trainer import quiet_trainer
 from tests.runs import config, text_teacher
 from tests.runs import student as distilled
 from tests.tiny import TinyDataModule, tiny_student
@@ -26,17 +27,7 @@ SMALL = {"depth": 2, "embed_dim": 48, "num_heads": 2}
 
 
 def fit(module: DistillationModule, root: Path, folder: Path, **options: object) -> Trainer:
-    trainer = Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=folder,
-        num_sanity_val_steps=0,
-        enable_checkpointing=False,
-        **options,  # type: ignore[arg-type]
-    )
+    trainer = quiet_trainer(folder, **options)
     trainer.fit(module, TinyDataModule(str(root)))
     return trainer
 

@@ -18,6 +18,7 @@ from data_modules.images.stored_pixels import TYPES, for_torch, grey_values, in_
 from data_modules.images.transforms import Augmentation, SampleTransform
 from mmpkd.modules import DistillationModule
 from tests.data_modules.images.test_device_images import prepared_module
+from tests.quiet_trainer import quiet_trainer
 from tests.tiny import TinyDataModule, tiny_student
 
 STUDENT = {"depth": 1, "embed_dim": 16, "num_heads": 2}
@@ -54,20 +55,7 @@ class Reads(Callback):
 def fit(folder: Path, *data: Any, precision: Any = "32-true") -> tuple[Reads, DistillationModule]:
     torch.manual_seed(0)
     reads, student = Reads(), DistillationModule(tiny_student(options=STUDENT))
-    trainer = Trainer(
-        max_epochs=1,
-        limit_train_batches=3,
-        limit_val_batches=2,
-        accelerator="cpu",
-        precision=precision,
-        callbacks=[reads],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
-    )
+    trainer = quiet_trainer(folder, limit_train_batches=3, limit_val_batches=2, precision=precision, callbacks=[reads])
     trainer.fit(student, *data)
     return reads, student
 
