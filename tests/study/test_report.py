@@ -90,6 +90,17 @@ def test_the_sentence_says_when_an_arm_does_not_beat_a_baseline_map(tmp_path: Pa
     assert bad.endswith("Distilled did not beat the best baseline map.")
 
 
+def test_a_mean_that_no_pair_of_runs_has_is_not_shown(tmp_path: Path) -> None:
+    _, page, path = report(tmp_path, -0.4, (0, 1))
+    section = page[page.index('id="comparison-1"') : page.index('id="section-1"')]
+    assert (
+        "No mean is computed: the runs of both arms localize in too few seeds. Differences of all runs by seed"
+        in section
+    )
+    assert "<table" not in section
+    assert not list((path.parent / "figures").glob("forest*"))
+
+
 def test_report_only_refuses_runs_of_other_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report(tmp_path, 0.1, (0, 1))
     arguments = [str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out"), "--report-only"]

@@ -1,5 +1,6 @@
 """A declared difference between two arms, with everything needed to interpret it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -76,6 +77,11 @@ class Compared:
     def effect(self) -> Effect:
         """The mean difference over all regions."""
         return self.overall.effect
+
+    @property
+    def has_estimate(self) -> bool:
+        """Whether there is a mean difference; there is none if too few pairs of runs localize."""
+        return not math.isnan(self.effect.estimate)
 
     @property
     def by_finding(self) -> tuple[Difference, ...]:

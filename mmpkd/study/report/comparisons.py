@@ -88,7 +88,7 @@ class Entry:
         answer: Its answer in several lines if it is a member of the family; the endpoint is answered at the top of the page.
         measure: The measure in words.
         interval: How the interval was computed, in words.
-        forest: The figure, as an SVG element.
+        forest: The figure, as an SVG element; empty if there is no estimate.
         averages: The difference by each average, starting with the declared one.
         matched: The difference at equal recognition.
         member: Its result within the family, or None if it is not a member.
@@ -147,11 +147,6 @@ def entry(shown: Shown, figures: Path) -> Entry:
     """Put a comparison into the words of the page, and draw its figure."""
     found = shown.found
     label = f"{found.declared.arm} minus {found.declared.reference}"
-    figure = forest_plot([found.overall, *found.by_finding], label)
-    svg = as_svg(figure)
-    (figures / f"{shown.figure_name}.svg").write_text(svg, encoding="utf-8")
-    # without matplotlib's version, equal figures are equal files
-    figure.savefig(figures / f"{shown.figure_name}.png", dpi=200, metadata={"Software": None})
     where = f", on {shown.test_set}" if shown.test_set else ""
     return Entry(
         found=found,
@@ -160,11 +155,20 @@ def entry(shown: Shown, figures: Path) -> Entry:
         answer=answer_lines(found) if shown.kind == "family" else (),
         measure=measure_name(found.declared.measure),
         interval=INTERVAL_NAMES[found.overall.interval.method],
-        forest=inline(svg),
+        forest=_forest(shown, label, figures) if found.has_estimate else "",
         averages=tuple(average_row(own) for own in (found.overall, *found.described)),
         matched=() if found.matched is None else (matched_row(found.matched),),
         member=shown.member,
     )
+
+
+def _forest(shown: Shown, label: str, figures: Path) -> str:
+    figure = forest_plot([shown.found.overall, *shown.found.by_finding], label)
+    svg = as_svg(figure)
+    (figures / f"{shown.figure_name}.svg").write_text(svg, encoding="utf-8")
+    # without matplotlib's version, equal figures are equal files
+    figure.savefig(figures / f"{shown.figure_name}.png", dpi=200, metadata={"Software": None})
+    return inline(svg)
 
 
 def unanswered(conclusions: Conclusions) -> list[UnansweredRow]:
