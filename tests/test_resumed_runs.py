@@ -11,9 +11,11 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel, RandomDataset
 
 from mmpkd.callbacks.checkpoints.last_checkpoint import LastCheckpoint
+from mmpkd.callbacks.record import RunRecord
 from mmpkd.cli.lightning_cli import main
 from mmpkd.modules.optimizer import WarmupCosine
-from mmpkd.records import RunFolder
+from mmpkd.records import Lineage, RunFolder
+from mmpkd.records.code_hash import code_hash
 from tests.runs import config, data, student
 from tests.tiny import TinyDataModule
 
@@ -178,6 +180,29 @@ def test_a_run_without_any_save_begins_again(accumulated: RunFolder, tiny_root: 
     interrupt(args, *stop_at("on_train_batch_start", 6))
     main(["fit", *args])
     check_equal(RunFolder(tmp_path / "run"), accumulated)
+
+
+def test_all_code_that_made_the_weights_is_recorded(
+    tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = arguments(tmp_path, tiny_root, {"max_epochs": 1}, 2)
+    folder = RunFolder(tmp_path / "run")
+    monkeypatch.setattr("mmpkd.callbacks.record.code_hash", lambda: "a")
+    interrupt(args, *stop_at("on_train_batch_start", 3))
+    # as after a second part that was stopped before it saved anything: its code has no share in the weights
+    folder.update(made_from=Lineage(None, "1", None, None, {}, "b"))
+    monkeypatch.setattr("mmpkd.callbacks.record.code_hash", lambda: "c")
+    go_on(args, folder)
+    state = folder.state
+    assert state is not None
+    assert state.made_from is not None
+    assert (state.made_from.earlier_code, state.made_from.code) == (("a",), "c")
+    assert torch.load(folder.last, weights_only=True)["callbacks"]["RunRecord"] == {"code": ["a", "c"]}
+    # a resume with the same code adds nothing
+    monkeypatch.undo()
+    record = RunRecord(0, None)
+    record.load_state_dict({"code": ["a", code_hash()]})
+    assert record.state_dict() == {"code": ["a", code_hash()]}
 
 
 def contents(folder: RunFolder) -> dict[Path, bytes]:

@@ -32,6 +32,8 @@ logger = logging.getLogger("mmpkd")
 class RunRecord(Callback):
     """Writes `run.json` when a fit starts, and when a fit or test ends or fails.
 
+    Its state in a checkpoint is the code that made the weights, which may have changed between a kill and a resume.
+
     Args:
         seed: Seed of the run.
         job_type: Role of the run in its study, such as teacher, baseline or distilled.
@@ -42,7 +44,17 @@ class RunRecord(Callback):
         self.seed = seed
         self.job_type = job_type
         self.study = study
+        self.earlier_code: tuple[str, ...] = ()
         self._start = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the hashes of the code that has made the training so far, oldest first."""
+        return {"code": [*self.earlier_code, code_hash()]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Remember the code that made the training before it was resumed."""
+        *earlier, last = state_dict["code"]
+        self.earlier_code = tuple(earlier if last == code_hash() else state_dict["code"])
 
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -103,6 +115,7 @@ class RunRecord(Callback):
             version=version("mmpkd"),
             date=datetime.now(UTC).isoformat(timespec="seconds"),
             hardware=hardware(trainer.strategy.root_device),
+            code=code_hash(),
         )
         state = run_folder(trainer).state
         if state is None or state.study is None or self._own_study(trainer) is not None:
@@ -138,6 +151,8 @@ def lineage(trainer: Trainer, pl_module: LightningModule) -> Lineage:
     datamodule: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
     source = pl_module.teacher_source if isinstance(pl_module, DistillationModule) else None
     teacher = None if source is None else source.path
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    records = [own for own in callbacks if isinstance(own, RunRecord)]
     return Lineage(
         git_commit=git_commit(),
         version=version("mmpkd"),
@@ -146,6 +161,7 @@ def lineage(trainer: Trainer, pl_module: LightningModule) -> Lineage:
         splits={name: split.fingerprint() for name, split in datamodule.splits.items()},
         code=code_hash(),
         license=datamodule.license,
+        earlier_code=records[0].earlier_code if records else (),
     )
 
 

@@ -149,6 +149,11 @@ class RunFolder:
         return state
 
     @property
+    def can_resume(self) -> bool:
+        """Whether the folder contains a checkpoint that an interrupted training resumes from."""
+        return self.last.is_file() or self.previous.is_file()
+
+    @property
     def is_trained(self) -> bool:
         """Whether the folder contains a finished training."""
         state = self.state

@@ -33,6 +33,7 @@ class Lineage:
         splits: Fingerprint of each split.
         code: SHA-256 of the source files of both packages; None in older records.
         license: Licence of the data: `credentialed`, `open` or `synthetic`; None in older records.
+        earlier_code: The same of the source files that made the training before it was resumed with other ones, oldest first.
     """
 
     git_commit: str | None
@@ -42,6 +43,7 @@ class Lineage:
     splits: dict[str, str]
     code: str | None = None
     license: str | None = None
+    earlier_code: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class TestRecord:
         version: Version of the package.
         date: When the test ended, in UTC, as ISO 8601; None in older records.
         hardware: Model of the processor or GPU; None in older records.
+        code: SHA-256 of the source files of both packages; None in older records.
     """
 
     __test__ = False  # keeps pytest from collecting it
@@ -92,6 +95,7 @@ class TestRecord:
     version: str
     date: str | None = None
     hardware: str | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ class RunState:
         for name, record in _RECORDS.items():
             part = content.get(name)
             if part is not None:
-                for key in ("flags", "label_names"):
+                for key in ("flags", "label_names", "earlier_code"):
                     if key in part:
                         # JSON gives lists back where the records have tuples
                         part = {**part, key: tuple(part[key])}

@@ -17,7 +17,7 @@ STATE = RunState(
     3,
     "baseline",
     StudyRecord("f" * 64, ("--config", "x.yaml"), 1.5),
-    Lineage("abc", "1", None, None, {"train": "0"}),
+    Lineage("abc", "1", None, None, {"train": "0"}, "b" * 64, "open", ("a" * 64,)),
     TrainingRecord(2, 16, 0.5, "val/auroc_macro", 0.75, "a" * 64),
     TestRecord("a" * 64, {"test/auroc_macro": 0.5}, {"test": {"samples": 3}}, "open", ("Mass",), None, "1"),
 )

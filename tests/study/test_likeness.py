@@ -1,6 +1,7 @@
 """Arms that are compared are made alike, or the study says what they may differ in."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,48 @@ def test_code_that_changed_is_refused_before_the_next_run(tmp_path: Path) -> Non
             made_by_other_code(run)
         if run.arm.name == "baseline" and run.seed == 1:
             run.record.update(training=None)
+    # the interrupted run has made a part of its training with the other code, unless it left nothing to resume from
+    with pytest.raises(StudyError, match=f"code {code_hash()[:12]} and f{{12}} then {code_hash()[:12]}"):
+        Likeness(plan, runs).check()
+    (tmp_path / "out" / "baseline" / "seed1" / "checkpoints" / "last.ckpt").unlink()
+    Likeness(plan, runs).check()
+
+
+def test_a_training_that_was_resumed_with_other_code_is_unlike_one_that_was_not(tmp_path: Path) -> None:
+    plan, runs = load_plan(write_study(tmp_path, (0,))), planned(tmp_path)
+    run_all(runs, InThisProcess(FakeCommandLine()))
+    Likeness(plan, runs).check()
+    made_from = Lineage("abc", "1", None, None, {"train": "e" * 64}, code_hash(), None, ("f" * 64, "a" * 64))
+    runs[2].record.update(made_from=made_from)
+    with pytest.raises(
+        StudyError, match=f"seed 0, code f{{12}} then a{{12}} then {code_hash()[:12]} and {code_hash()[:12]}"
+    ):
+        Likeness(plan, runs).check()
+    # two runs that were interrupted by the same change are alike
+    runs[1].record.update(made_from=made_from)
+    Likeness(plan, runs).check()
+
+
+@pytest.mark.parametrize("where", ["", " on other"])
+def test_arms_that_were_tested_by_other_code_are_refused_and_named(where: str, tmp_path: Path) -> None:
+    """As after a kill between training and test, or with a test that was made again."""
+    (tmp_path / "other.yaml").write_text("x: 1\n")
+    more = "external: {other: {data: other.yaml, arms: [baseline, distilled]}}\n"
+    plan, runs = load_plan(write_study(tmp_path, (0,), more)), planned(tmp_path)
+    run_all(runs, InThisProcess(FakeCommandLine()))
+    pair = [run for run in runs if run.arm.role == "student" and run.test_set == where[4:]]
+    assert len(pair) == 2
+    for run, code in zip(pair, (code_hash(), "f" * 64), strict=True):
+        state = run.record.state
+        assert state is not None
+        assert state.test is not None
+        run.record.update(test=replace(state.test, code=code))
+    with pytest.raises(StudyError, match=f"for seed 0{where}, code of the test f{{12}} and {code_hash()[:12]}"):
+        Likeness(plan, runs).check()
+    baseline, distilled = map(read_run, pair)
+    assert unlike([distilled], [baseline]) == ("code",)
+    # one that is tested again is tested by the present code
+    pair[1].record.update(status="trained")
     Likeness(plan, runs).check()
 
 

@@ -12,7 +12,7 @@ from mmpkd.records.roi_table import check_unions
 from mmpkd.records.tables import read_table
 from mmpkd.records.unit import Unit
 from mmpkd.study.execution.command import RunCommand
-from mmpkd.study.execution.likeness import budget_of, different, recorded
+from mmpkd.study.execution.likeness import Traits, budget_of, different, recorded, tested_by
 from mmpkd.study.execution.run import Run
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.study_plan import Aspect
@@ -90,14 +90,15 @@ def unlike(arm: Sequence[RunTables], reference: Sequence[RunTables]) -> tuple[As
     budgets = budget_of(arm[0].run), budget_of(reference[0].run)
     found = {budgets[0][name].aspect for name in different(*budgets)}
     for own, other in zip(arm, reference, strict=True):
-        traits = recorded(_state_of_training(own)), recorded(_state_of_training(other))
+        traits = _recorded(own), _recorded(other)
         found |= {traits[0][name].aspect for name in different(*traits)}
     return tuple(aspect for aspect in get_args(Aspect) if aspect in found)
 
 
-def _state_of_training(table: RunTables) -> RunState | None:
+def _recorded(table: RunTables) -> Traits:
     # a test on another data set records nothing about the training
-    return table.state if table.run.trained is None else table.run.trained_record.state
+    training = table.state if table.run.trained is None else table.run.trained_record.state
+    return {**recorded(training), **tested_by(table.test.code)}
 
 
 def seeds_of(tables: Sequence[RunTables]) -> set[int]:

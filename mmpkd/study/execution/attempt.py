@@ -88,5 +88,4 @@ def continue_fit(run: Run, execute: Execute) -> None:
     if is_first_task():
         run.record.update(study=StudyRecord(fingerprint, tuple(flags_of(run))))
     if not run.record.is_trained:
-        is_interrupted = run.record.last.is_file() or run.record.previous.is_file()
-        execute(RunCommand("fit", run, fingerprint, run.record.last if is_interrupted else None))
+        execute(RunCommand("fit", run, fingerprint, run.record.last if run.record.can_resume else None))
