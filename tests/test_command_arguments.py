@@ -1,5 +1,7 @@
 """Arguments of commands that would do harm are refused before anything is read."""
 
+from pathlib import Path
+
 import pytest
 
 from mmpkd.commands.main import main
@@ -29,3 +31,36 @@ def test_arguments_out_of_range_are_refused(command: str, words: str, capsys: py
         main(command.split())
     assert error.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1].endswith(words)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "study s.yaml",
+        "prepare d.yaml",
+        "attribute c.ckpt i.png",
+        "infer run i.png",
+        "export run",
+        "targets build d.yaml t",
+    ],
+)
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("loop", "got '{}': Too many levels of symbolic links"),
+        ("loop/below", "got '{}': Too many levels of symbolic links"),
+        ("file", "'{}' is a file"),
+        ("file/below", "got '{}': Not a directory"),
+    ],
+)
+def test_a_path_that_cannot_be_a_folder_is_refused(
+    command: str, place: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(SystemExit) as error:
+        main([*command.split(), "--out", str(tmp_path / "link" / place)])
+    assert error.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith(f"--out: expected a folder but {reason.format(tmp_path / 'link' / place)}")

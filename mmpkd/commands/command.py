@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from stat import S_ISDIR
 
 from mmpkd.cli.error_lines import run_with_error_line, take_debug
 from mmpkd.cli.terminal import start_logging
@@ -40,11 +41,20 @@ def new_folder(text: str) -> Path:
     """Return the path of an output folder.
 
     Raises:
-        ArgumentTypeError: If the path is empty, which would be the working directory.
+        ArgumentTypeError: If the path is empty, which would be the working directory, or leads to a file or nowhere.
     """
     if not text.strip():
         raise argparse.ArgumentTypeError("expected a folder but got an empty path")
-    return Path(text)
+    path = Path(text)
+    try:
+        is_folder = S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return path  # it is going to be created
+    except OSError as error:  # for example a link that leads back to itself
+        raise argparse.ArgumentTypeError(f"expected a folder but got '{text}': {error.strerror}") from error
+    if not is_folder:
+        raise argparse.ArgumentTypeError(f"expected a folder but '{text}' is a file")
+    return path
 
 
 def at_least(least: int) -> Callable[[str], int]:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ def fit_start(folder: RunFolder, settings: Mapping[str, Any], ckpt_path: Path | 
     """
     own = [path for path in (folder.last, folder.previous, folder.best) if path.is_file()]
     # whether the user names one of the folder's own checkpoints, which allows changed settings
-    is_own = ckpt_path is not None and ckpt_path.resolve().parent == folder.checkpoints.resolve()
+    # `Path.resolve` raises an error for a link that leads back to itself
+    is_own = ckpt_path is not None and Path(realpath(ckpt_path)).parent == Path(realpath(folder.checkpoints))
     if not own and not is_own:
         return FitStart(ckpt_path)
     before = _settings_of(folder)

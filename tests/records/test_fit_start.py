@@ -46,6 +46,15 @@ def test_the_same_settings_go_on_and_a_finished_training_is_left_alone(folder: R
         assert fit_start(folder, SETTINGS, given) == FitStart(None, is_complete=True)
 
 
+def test_a_checkpoint_that_leads_nowhere_is_left_to_who_reads_it(folder: RunFolder, tmp_path: Path) -> None:
+    loop = tmp_path / "loop.ckpt"
+    loop.symlink_to(loop)
+    assert fit_start(RunFolder(tmp_path), SETTINGS, loop) == FitStart(loop)
+    # the same checkpoint by another way is one of the folder
+    (tmp_path / "link").symlink_to(folder.path)
+    assert fit_start(folder, SETTINGS, tmp_path / "link" / "checkpoints" / "last.ckpt") == FitStart(folder.last)
+
+
 def test_other_settings_are_refused_and_named(folder: RunFolder) -> None:
     other = settings("model.init_args", {"compute": 0.2, "options": {"depth": 1}})
     with pytest.raises(ValueError, match=r"'.*run' to be empty") as error:
