@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_modules.files.atomic import replacing
+
 
 def read_array(path: Path) -> NDArray[Any]:
     """Map a `.npy` file into memory; its content is read when it is used, and changes to the array are not written back.
@@ -20,6 +22,18 @@ def read_array(path: Path) -> NDArray[Any]:
     except (ValueError, EOFError) as error:
         raise damaged(path, error) from error
     return array
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write a `.npy` file atomically.
+
+    Raises:
+        DiskFullError: If there is no room for it.
+    """
+    # NumPy adds `.npy` to the name of a temporary file, but not to an open one. Into a file that can only be written, it writes
+    # with C's `fwrite`, whose error does not say that the disk is full.
+    with replacing(path) as temporary, temporary.open("w+b") as file:
+        np.save(file, array, allow_pickle=False)
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:

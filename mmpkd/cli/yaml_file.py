@@ -5,7 +5,7 @@ import locale
 import re
 from pathlib import Path
 
-import yaml
+from data_modules.files.yaml_file import read_yaml
 
 BASE = "base"
 _BASE_LINE = re.compile(rf"^{BASE}:.*$", re.MULTILINE)
@@ -18,19 +18,13 @@ def read_settings(path: Path) -> dict[str, object]:
         ValueError: If it is no YAML, contains no settings, or characters that the machine's locale would read as others. The
             message names the file.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        # PyYAML's name for text that does not come from a file
-        what = str(error).replace(' in "<unicode string>",', "")
-        raise ValueError(f"Expected YAML in '{path}' but got: {what}. Fix the file.") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         found = "nothing" if content is None else f"{content!r:.80}"
         raise ValueError(f"Expected settings in '{path}', such as `model:`, but it contains {found}.")
     encoding = locale.getpreferredencoding(False)
     # jsonargparse reads files in the encoding of the locale, which may fail even at a comment
-    if not text.isascii() and codecs.lookup(encoding).name != "utf-8":
+    if not path.read_text(encoding="utf-8").isascii() and codecs.lookup(encoding).name != "utf-8":
         raise ValueError(
             f"Expected a locale of UTF-8, because '{path}' has characters beyond ASCII, but its encoding is {encoding}. Set "
             "PYTHONUTF8=1."

@@ -5,8 +5,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from data_modules.files.json_file import read_json
 from mmpkd.records import RunFolder, RunState
 from mmpkd.records.checkpoint import sha256_of
@@ -23,7 +21,7 @@ def license_of_run(folder: RunFolder, state: RunState) -> str:
         folder: Folder of the run.
         state: Its state.
     """
-    config = config_of(folder)
+    config = folder.settings
     return strictest(
         [
             own_license(config, state),
@@ -126,11 +124,6 @@ def state_about(state: RunState, sha256: str) -> RunState | None:
     if not training and not tested:
         return None
     return state if tested else RunState.from_json({**state.to_json(), "test": None})
-
-
-def config_of(folder: RunFolder) -> dict[str, Any]:
-    """Return the configuration of a training; empty if it is unknown."""
-    return dict(yaml.safe_load(folder.config.read_text(encoding="utf-8"))) if folder.config.is_file() else {}
 
 
 def training_license(config: Mapping[str, Any]) -> str | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmpkd.export.license import config_of, license_of_run, own_license, state_about
+from mmpkd.export.license import license_of_run, own_license, state_about
 from mmpkd.records import RunFolder, RunState
 from mmpkd.records.checkpoint import checkpoint_of, sha256_of
 from mmpkd.students import TrainedStudent, load_trained_student
@@ -41,7 +41,7 @@ class ExportSource:
     @property
     def config(self) -> dict[str, Any]:
         """Configuration of the training; empty if it is unknown."""
-        return {} if self.folder is None or self.state is None else config_of(self.folder)
+        return {} if self.folder is None or self.state is None else self.folder.settings
 
 
 def open_source(path: Path) -> ExportSource:

@@ -7,6 +7,7 @@ import sys
 import pandas as pd
 from rich.progress import track
 
+from data_modules.files.atomic import write_text
 from mmpkd.inference.figures import most_probable, write_figure
 from mmpkd.inference.image_files import find_images
 from mmpkd.inference.maps import METHODS, check_findings, findings_to_show, maps_of
@@ -50,6 +51,6 @@ def attribute_images(options: argparse.Namespace) -> int:
         values = dict(zip(trained.label_names, found.probability.tolist(), strict=True))
         rows.append({"file": str(found.file.path), "name": found.file.name, **values})
     if rows:
-        pd.DataFrame(rows).to_csv(options.out / "predictions.csv", index=False)
+        write_text(options.out / "predictions.csv", pd.DataFrame(rows).to_csv(index=False))
     sys.stdout.write(f"{options.out}: figures and predictions for {len(rows)} of {len(files)} files.\n")
     return 1 if unreadable else 0

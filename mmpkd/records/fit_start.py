@@ -7,8 +7,6 @@ from os.path import realpath
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mmpkd.records.checkpoint import checkpoint_to_resume
 from mmpkd.records.renamed_settings import check_names
 from mmpkd.records.run_folder import RunFolder
@@ -103,13 +101,7 @@ def fit_start(folder: RunFolder, settings: Mapping[str, Any], ckpt_path: Path | 
 
 def _settings_of(folder: RunFolder) -> Mapping[str, Any]:
     """Return the settings of the training in a folder, or nothing if they are unknown."""
-    if not folder.config.is_file():
-        return {}
-    try:
-        content = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"Expected a configuration in '{folder.config}' but it is damaged: {error}.") from error
-    settings: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
+    settings = folder.settings
     check_names(settings, str(folder.config))
     return settings
 

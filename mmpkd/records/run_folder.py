@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from data_modules.files.json_file import read_json, write_json
+from data_modules.files.yaml_file import read_yaml
 from mmpkd.records.run_state import RunState
 
 LAST = "last.ckpt"
@@ -25,6 +26,22 @@ class RunFolder:
     def config(self) -> Path:
         """Complete configuration of the training."""
         return self.path / "config.yaml"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The complete configuration of the training as primitives; empty if there is none.
+
+        Raises:
+            ValueError: If `config.yaml` is damaged.
+        """
+        if not self.config.is_file():
+            return {}
+        content = read_yaml(self.config)
+        if not isinstance(content, dict):
+            raise ValueError(
+                f"Expected the settings of a run in '{self.config}' but it is damaged. Restore or delete it."
+            )
+        return content
 
     @property
     def checkpoints(self) -> Path:

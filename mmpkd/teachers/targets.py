@@ -22,8 +22,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from data_modules.files.array_file import read_array
-from data_modules.files.json_file import json_text, read_json
+from data_modules.files.array_file import read_array, write_array
+from data_modules.files.atomic import write_text
+from data_modules.files.json_file import read_json, write_json
 from data_modules.split import Split
 from mmpkd.teachers.teacher import FrozenTeacher, TeacherIdentity
 
@@ -128,26 +129,32 @@ class TeacherTargets:
         """Write the folder in one step: it is complete or not there.
 
         Raises:
+            DiskFullError: If there is no room for it. Nothing is left behind.
             ValueError: If a logit or feature of an available sample is not finite in its data type.
         """
         self.check_finite(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
         temporary.mkdir()
-        np.save(temporary / "logits.npy", self.logits)
-        np.save(temporary / "features.npy", self.features)
-        np.save(temporary / "available.npy", self.available)
-        if self.row_hash is not None:
-            np.save(temporary / "row_hash.npy", self.row_hash)
-        (temporary / "sample_id.txt").write_text("\n".join(self.sample_id.tolist()) + "\n", encoding="utf-8")
-        (temporary / "meta.json").write_text(json_text(asdict(self.meta)), encoding="utf-8")
         try:
+            self._write(temporary)
             temporary.replace(folder)
         except OSError:
             # another run of the same study was faster, and its targets are the same
             if not (folder / "meta.json").is_file():
                 raise
-            shutil.rmtree(temporary)
+        finally:
+            # also after Ctrl-C, or where the disk is full
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _write(self, folder: Path) -> None:
+        """Write all files to disk: after a power failure, a folder with its final name must not contain half of them."""
+        for name in ("logits", "features", "available"):
+            write_array(folder / f"{name}.npy", getattr(self, name))
+        if self.row_hash is not None:
+            write_array(folder / "row_hash.npy", self.row_hash)
+        write_text(folder / "sample_id.txt", "\n".join(self.sample_id.tolist()) + "\n")
+        write_json(folder / "meta.json", asdict(self.meta))
 
 
 def load_targets(folder: Path) -> TeacherTargets:
@@ -164,7 +171,7 @@ def load_targets(folder: Path) -> TeacherTargets:
     logits, available = (read_array(folder / name) for name in REQUIRED[:2])
     if logits.ndim == 2:
         logits = logits[None]
-    sample_id = np.array((folder / "sample_id.txt").read_text(encoding="utf-8").splitlines(), dtype=np.str_)
+    sample_id = np.array(_read_lines(folder / "sample_id.txt"), dtype=np.str_)
     path = folder / "features.npy"
     features = read_array(path) if path.is_file() else np.zeros((len(sample_id), 0), np.float16)
     meta = _read_meta(folder / "meta.json")
@@ -202,6 +209,15 @@ def _check_finite(
             "available.npy, use logits log(p / (1 - p)) with p strictly between 0 and 1, and scale features to at most "
             f"{np.finfo(np.float16).max:.0f}, the largest float16."
         )
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"Expected identifiers in UTF-8 in '{path}' but got: {error}. Restore or delete it."
+        ) from error
 
 
 def _read_meta(path: Path) -> TargetsMeta:

@@ -13,6 +13,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from data_modules.files.atomic import write_text
 from mmpkd.records import RunFolder
 from mmpkd.tracking.account import is_logged_in
 from mmpkd.tracking.best_values import BestValues
@@ -188,5 +189,5 @@ def _run_id(folder: Path) -> str:
     path = RunFolder(folder).wandb_id
     if not path.is_file():
         given = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
-        path.write_text((given or uuid.uuid4().hex[:12]) + "\n", encoding="utf-8")
+        write_text(path, (given or uuid.uuid4().hex[:12]) + "\n")
     return path.read_text(encoding="utf-8").strip()

@@ -111,7 +111,7 @@ def damage(path: Path, kind: str) -> None:
 
 def test_a_damaged_configuration_is_named(folder: RunFolder) -> None:
     folder.config.write_text("run: [")
-    with pytest.raises(ValueError, match=r"Expected a configuration in '.*config.yaml' but it is damaged"):
+    with pytest.raises(ValueError, match=r"Expected YAML in '.*config.yaml' but got: .* Fix or restore the file"):
         fit_start(folder, SETTINGS, None)
 
 

@@ -46,6 +46,20 @@ def test_half_of_a_state_is_named(tmp_path_factory: pytest.TempPathFactory, leng
         _ = folder.state
 
 
+@pytest.mark.parametrize("content", [b"", b"run: [", b"run: \xe9", b"run\0\0", b"- a"])
+def test_damaged_settings_are_named(tmp_path: Path, content: bytes) -> None:
+    folder = RunFolder(tmp_path)
+    assert folder.settings == {}
+    folder.config.write_text("run: {dir: ä}\n", encoding="utf-8")
+    assert folder.settings == {"run": {"dir": "ä"}}
+    folder.config.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"Expected (YAML|the settings of a run) in '.*config.yaml' but .* (R|r)estore"
+    ) as error:
+        _ = folder.settings
+    assert "\n" not in str(error.value)
+
+
 def test_what_is_no_state_is_named(tmp_path: Path) -> None:
     write_json(tmp_path / "run.json", {"colour": "red"})
     with pytest.raises(ValueError, match=r"Expected the state of a run in '.*run.json' but"):

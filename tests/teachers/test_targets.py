@@ -1,4 +1,6 @@
 import copy
+import os
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import torch
 
 from data_modules.split import Split
 from mmpkd.cli.lightning_cli import main
+from mmpkd.commands.main import main as mmpkd
 from mmpkd.metrics.classification import best_f1_threshold
 from mmpkd.teachers.lookup import OnlineTeacher, StoredTeacher, open_teacher
 from mmpkd.teachers.source import TargetsMode, TeacherSource
@@ -215,6 +218,54 @@ def test_a_folder_is_readable_for_others(tmp_path: Path) -> None:
     some_targets().save(tmp_path / "t")
     (tmp_path / "plain").mkdir()
     assert (tmp_path / "t").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_all_files_are_on_disk_before_the_folder_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a power failure leaves a folder of zeros, which a student would be distilled from."""
+    flushed: list[int] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        assert not (tmp_path / "t").exists()
+        flushed.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    replace(some_targets(), row_hash=np.arange(4, dtype=np.uint64)).save(tmp_path / "t")
+    files = list((tmp_path / "t").iterdir())
+    assert len(files) == 6
+    assert {path.stat().st_ino for path in files} <= set(flushed)
+
+
+def test_targets_that_do_not_fit_on_the_disk_leave_nothing(tmp_path: Path) -> None:
+    n = 100_000
+    large = replace(
+        some_targets(),
+        logits=np.zeros((1, n, 1), np.float32),
+        features=np.zeros((n, 0), np.float16),
+        available=np.ones(n, np.bool_),
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError, match=r"^Expected room for '.*logits\.npy' but: File too large\. Free some"):
+            large.save(tmp_path / "t")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_identifiers_are_named(tmp_path: Path) -> None:
+    some_targets().save(tmp_path / "t")
+    (tmp_path / "t" / "sample_id.txt").write_bytes(b"s0\ns\xe9\n")
+    with pytest.raises(ValueError, match=r"Expected identifiers in UTF-8 in '.*sample_id\.txt' but got: .* 0xe9"):
+        load_targets(tmp_path / "t")
+
+
+def test_targets_of_nobody_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    replace(some_targets(), available=np.zeros(4, np.bool_)).save(tmp_path / "t")
+    assert mmpkd(["targets", "show", str(tmp_path / "t")]) == 0
+    assert "4 samples, 0 with a teacher" in capsys.readouterr().out
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, tiny_root: Path) -> None:

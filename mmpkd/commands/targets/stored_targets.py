@@ -134,6 +134,8 @@ def show(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     console.print(f"split: {meta.split_fingerprint[:12] or 'unknown'}", highlight=False)
     for teacher in meta.teachers:
         console.print(f"teacher: {teacher.checkpoint_sha256[:12]}", highlight=False)
+    if not known.any():
+        return 0
     table = Table("Label", "mean probability", "5 %", "95 %")
     # (members, N, K), for the samples with a teacher
     probability = 1 / (1 + np.exp(-np.asarray(targets.logits[:, known], dtype=np.float64)))

@@ -4,8 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-import yaml
-
+from data_modules.files.yaml_file import read_yaml
 from mmpkd.cli.yaml_file import BASE, read_settings, with_bases
 from mmpkd.records import RunFolder
 from mmpkd.study.execution.command import identity_flags
@@ -46,9 +45,7 @@ def run_fingerprint(run: Run) -> str:
     for named in _files(run):
         for path in configuration_files(named):
             # parsed, so that comments and layout do not count; `str` turns dates of YAML into text
-            digest.update(
-                json.dumps(yaml.safe_load(path.read_text(encoding="utf-8")), sort_keys=True, default=str).encode()
-            )
+            digest.update(json.dumps(read_yaml(path), sort_keys=True, default=str).encode())
     # a run starts only after these are tested, so they are part of every recorded fingerprint
     for made_from in (run.teacher, run.trained):
         state = None if made_from is None else RunFolder(made_from).state

@@ -5,8 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from data_modules.files.yaml_file import read_yaml
 from mmpkd.study.plan.entries import at, check_keys, mapping, parsed
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.flags import check_overrides
@@ -30,9 +29,9 @@ def load_plan(path: Path) -> StudyPlan:
     if not path.is_file():
         raise StudyError(f"Expected a study file at {path} but there is none.")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise StudyError(f"{path} is not valid YAML: {error}") from error
+        content = read_yaml(path)
+    except ValueError as error:
+        raise StudyError(str(error)) from error
     with at(str(path)):
         plan = _plan(mapping(content), path.parent)
         check_references(plan)

@@ -15,7 +15,7 @@ from mmpkd.study.analysis.run_tables import RunTables
 from mmpkd.study.plan.questions import Comparison
 from mmpkd.study.plan.study_plan import StudyPlan
 from mmpkd.study.report.answer import answer_lines
-from mmpkd.study.report.figures import as_svg, forest_plot, inline
+from mmpkd.study.report.figures import forest_plot, save
 from mmpkd.study.report.headline import no_answer
 from mmpkd.study.report.names import AVERAGE_NAMES, BEYOND_NAMES, INSTRUMENT, INTERVAL_NAMES, measure_name
 
@@ -164,11 +164,7 @@ def entry(shown: Shown, figures: Path) -> Entry:
 
 def _forest(shown: Shown, label: str, figures: Path) -> str:
     figure = forest_plot([shown.found.overall, *shown.found.by_finding], label)
-    svg = as_svg(figure)
-    (figures / f"{shown.figure_name}.svg").write_text(svg, encoding="utf-8")
-    # without matplotlib's version, equal figures are equal files
-    figure.savefig(figures / f"{shown.figure_name}.png", dpi=200, metadata={"Software": None})
-    return inline(svg)
+    return save(figure, figures / shown.figure_name)
 
 
 def unanswered(conclusions: Conclusions) -> list[UnansweredRow]:

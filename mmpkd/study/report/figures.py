@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from data_modules.files.atomic import write_text
 from mmpkd.statistics.effects import Effect
 
 INK = "#1f2933"
@@ -117,7 +118,7 @@ def save(figure: Figure, path: Path) -> str:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     svg = as_svg(figure)
-    path.with_name(f"{path.name}.svg").write_text(svg, encoding="utf-8")
+    write_text(path.with_name(f"{path.name}.svg"), svg)
     # without matplotlib's version, equal figures are equal files
     figure.savefig(path.with_name(f"{path.name}.png"), dpi=200, metadata={"Software": None})
     return inline(svg)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_modules.files.atomic import write_text
+from mmpkd.records.tables import write_table
 from mmpkd.study.analysis.run_tables import RunTables
 from mmpkd.study.analysis.scores import results_table
 from mmpkd.study.report.sections.tables import Cell, Grid
@@ -48,15 +50,15 @@ def write_files(folder: Path, tables: Sequence[RunTables], arms: Sequence[Grid])
         tables: All finished runs.
         arms: Tables of arms.
     """
-    results_table(tables).to_csv(folder / "results.csv", index=False)
+    write_text(folder / "results.csv", results_table(tables).to_csv(index=False))
     frames = [
         table.rois.assign(arm=table.run.arm.name, seed=table.run.seed, test_set=table.run.test_set)
         for table in tables
         if table.rois is not None
     ]
     if frames:
-        pd.concat(frames, ignore_index=True).to_parquet(folder / "roi.parquet")
-    (folder / "arms.tex").write_text("\n".join(_latex(grid) for grid in arms), encoding="utf-8")
+        write_table(pd.concat(frames, ignore_index=True), folder / "roi.parquet")
+    write_text(folder / "arms.tex", "\n".join(_latex(grid) for grid in arms))
 
 
 def _latex(grid: Grid) -> str:

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mmpkd.statistics.planning import minimum_detectable_effect
 from mmpkd.study.analysis.answers import Conclusions
 from mmpkd.study.execution.run import Run
@@ -50,10 +48,9 @@ def track_summary(page: Page, out: Path, finished: Sequence[Run]) -> None:
 
 def _settings(finished: Sequence[Run]) -> dict[str, Any]:
     """Return the tracking settings of the runs."""
-    paths = [run.record.config for run in finished]
-    known = [path for path in paths if path.is_file()]
     # all runs of a study are tracked alike, so one of them is enough
-    settings: dict[str, Any] = yaml.safe_load(known[0].read_text(encoding="utf-8"))["run"] if known else {}
+    known = next((run.record.settings for run in finished if run.record.config.is_file()), {})
+    settings: dict[str, Any] = known.get("run", {})
     return settings
 
 

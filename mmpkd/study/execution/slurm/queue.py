@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from data_modules.files.yaml_file import read_yaml
 from mmpkd.study.execution.slurm.job_record import JobKey
 from mmpkd.study.plan.errors import StudyError
 
@@ -39,7 +38,7 @@ def load_parameters(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise StudyError(f"Expected a YAML file with options of sbatch at {path} but there is none.")
-    parameters = yaml.safe_load(path.read_text(encoding="utf-8"))
+    parameters = read_yaml(path)
     if not isinstance(parameters, dict) or type(parameters.get("time")) is not int:
         raise StudyError(
             f"Expected {path} to hold options of sbatch, including the time limit of a job in minutes, such as "
