@@ -48,8 +48,8 @@ class BestValues:
         if self._best is None:
             # read only now: when a run resumes, the rows of repeated steps are removed before the first value is logged
             self._best = {}
-            for name, value in read_metrics(self._metrics):
-                self._add(name, value)
+            for row in read_metrics(self._metrics):
+                self._add(row.name, row.value)
         for name, value in known.items():
             self._add(name, float(value))
         return {name: self._best[name] for name in known if name in self._best}

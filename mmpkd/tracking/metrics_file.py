@@ -3,13 +3,32 @@
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from data_modules.files.atomic import write_text
 from mmpkd.records import RunFolder
+
+
+class LoggedValue(NamedTuple):
+    """A logged value.
+
+    Attributes:
+        step: Optimizer step, from 0.
+        epoch: Epoch, from 0, or None outside a training.
+        name: Name of the metric.
+        value: Its value; NaN if it is undefined.
+    """
+
+    step: int
+    epoch: int | None
+    name: str
+    value: float
+
+
+_HEADING = ",".join(LoggedValue._fields)
 
 
 class MetricsFile(Logger):
@@ -42,19 +61,20 @@ class MetricsFile(Logger):
         if not self.path.is_file():
             return
         # a damaged line is dropped like the rows of later steps; it must not prevent a resume
-        lines = self.path.read_text(errors="replace", encoding="utf-8").splitlines(keepends=True)
-        write_text(self.path, "".join(line for line in lines if _is_kept(line, last_step)))
+        kept = [line for line in _lines(self.path) if (row := _parsed(line)) is not None and row.step <= last_step]
+        write_text(self.path, "".join([f"{_HEADING}\r\n", *kept]))
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Append values."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         epoch = metrics.get("epoch", "")
-        is_new = not self.path.exists()
+        # a power failure may leave an empty file
+        is_new = not self.path.exists() or not self.path.stat().st_size
         with self.path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             if is_new:
-                writer.writerow(["step", "epoch", "name", "value"])
+                writer.writerow(LoggedValue._fields)
             for name, value in metrics.items():
                 if name != "epoch":
                     writer.writerow([step, epoch if epoch == "" else int(epoch), name, float(value)])
@@ -64,22 +84,44 @@ class MetricsFile(Logger):
         """Do nothing: the configuration is in `config.yaml`."""
 
 
-def _is_kept(line: str, last_step: int) -> bool:
-    """Return whether a line is the heading or a complete row of a step up to the last one."""
-    # the last row is incomplete after a kill or on a full disk
-    step = line.split(",", 1)[0]
-    is_whole = line.endswith("\n") and line.count(",") >= 3
-    return is_whole and (step == "step" or (step.isdecimal() and int(step) <= last_step))
+def read_metrics(path: Path) -> Iterator[LoggedValue]:
+    """Yield the logged values of a `metrics.csv`, oldest first; nothing if the file does not exist.
 
+    An incomplete last row, which a kill may leave, is skipped.
 
-def read_metrics(path: Path) -> Iterator[tuple[str, float]]:
-    """Yield name and value of every row of a `metrics.csv`, oldest first; nothing if the file does not exist.
-
-    An incomplete row is skipped.
+    Raises:
+        ValueError: If another row is damaged.
     """
     if not path.is_file():
         return
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["name"] and row["value"]:
-                yield row["name"], float(row["value"])
+    heading, *lines = _lines(path) or [_HEADING]
+    for number, line in enumerate(lines, start=2):
+        row = _parsed(line)
+        if row is not None:
+            yield row
+        elif line.endswith("\n"):
+            raise ValueError(
+                f"Expected a logged value in line {number} of '{path}' but it is damaged. Restore or delete it."
+            )
+    if heading.rstrip() != _HEADING:
+        raise ValueError(
+            f"Expected '{_HEADING}' in the first line of '{path}' but it is damaged. Restore or delete it."
+        )
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a file with their ends; what is no UTF-8 makes a row damaged, and must not prevent a resume."""
+    with path.open(newline="\n", errors="replace", encoding="utf-8") as file:
+        return file.readlines()
+
+
+def _parsed(line: str) -> LoggedValue | None:
+    """Return the value in a line, or None if it is incomplete or damaged."""
+    cells = next(csv.reader([line]), [])
+    if not line.endswith("\n") or len(cells) != len(LoggedValue._fields):
+        return None
+    step, epoch, name, value = cells
+    try:
+        return LoggedValue(int(step), int(float(epoch)) if epoch else None, name, float(value))
+    except ValueError:
+        return None

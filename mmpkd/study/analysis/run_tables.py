@@ -60,10 +60,9 @@ def read_run(run: Run) -> RunTables:
     """
     folder = run.record
     state = folder.state
-    if state is None or state.test is None or not folder.predictions("test").is_file():
-        raise StudyError(
-            f"Expected the test of a finished run in {run.folder} but it is incomplete. Delete the folder and rerun."
-        )
+    if state is None or state.test is None:
+        raise StudyError(f"Expected the test of a finished run in {run.folder} but there is none. {_test_again(run)}")
+    _check_complete(run, state.test)
     try:
         check_unions(folder, "test")
     except ValueError as error:
@@ -115,6 +114,25 @@ def tables_by_arm(tables: Sequence[RunTables], arms: Iterable[str]) -> dict[str,
     return found
 
 
+def _check_complete(run: Run, test: TestRecord) -> None:
+    """Check that every table that a test wrote is still there: a run without regions would be left out without a word."""
+    folder = run.record
+    written = [folder.predictions("test")]
+    # the numbers of regions that were scored: of findings, or of an image together
+    counts = [name for name in test.metrics if name.endswith("/num_roi")]
+    if any(not name.endswith("/union/num_roi") for name in counts):
+        written.append(folder.rois("test"))
+    if any(name.endswith("/union/num_roi") for name in counts):
+        written.append(folder.unions("test"))
+    for path in written:
+        if not path.is_file():
+            raise StudyError(f"Expected {path}, which the test of the run wrote, but there is none. {_test_again(run)}")
+
+
+def _test_again(run: Run) -> str:
+    return f"Test the run again: {RunCommand('test', run, checkpoint=run.checkpoint)}"
+
+
 def _read_rows(run: Run, path: Path) -> pd.DataFrame | None:
     """Read a table; None if it is missing or has no rows."""
     frame = _read(run, path) if path.is_file() else None
@@ -132,7 +150,6 @@ def _read(run: Run, path: Path) -> pd.DataFrame:
     expected = None if trained is None or trained.training is None else trained.training.checkpoint
     if table.checkpoint != expected:
         raise StudyError(
-            f"Expected {path} to be made with {run.checkpoint} but it was made with another checkpoint. Test the run again: "
-            f"{RunCommand('test', run, checkpoint=run.checkpoint)}"
+            f"Expected {path} to be made with {run.checkpoint} but it was made with another checkpoint. {_test_again(run)}"
         )
     return table.frame

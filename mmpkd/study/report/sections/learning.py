@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from mmpkd.study.analysis.run_tables import RunTables
 from mmpkd.study.report.figures import ARM_COLORS, WIDTH, plain_axes, save
 from mmpkd.study.report.sections.tables import Cell
+from mmpkd.tracking.metrics_file import LoggedValue, read_metrics
 
 LOSS = "train/loss"
 
@@ -97,7 +98,7 @@ def _curves(tables: Sequence[RunTables], arm: str) -> Iterator[Curve]:
         path = table.run.trained_record.metrics
         if table.run.arm.name != arm or table.monitor is None or not path.is_file():
             continue
-        values = pd.read_csv(path)
+        values = pd.DataFrame(read_metrics(path), columns=LoggedValue._fields)
         # rows without an epoch come from the test or from a check before the training
         values = values[values["epoch"].notna()]
         # Lightning counts epochs from 0, readers from 1
