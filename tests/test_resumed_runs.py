@@ -2,22 +2,28 @@
 
 import csv
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.demos.boring_classes import BoringModel, RandomDataset
 
 from mmpkd.callbacks.checkpoints.last_checkpoint import LastCheckpoint
 from mmpkd.callbacks.record import RunRecord
 from mmpkd.cli.lightning_cli import main
+from mmpkd.cli.run_options import RunOptions
+from mmpkd.cli.run_parts import run_callbacks
+from mmpkd.losses.schedules import Schedule
 from mmpkd.modules.optimizer import WarmupCosine
 from mmpkd.records import Lineage, RunFolder
 from mmpkd.records.code_hash import code_hash
+from mmpkd.tracking.metrics_file import read_metrics
 from tests.runs import config, data, student
-from tests.tiny import TinyDataModule
+from tests.tiny import TinyDataModule, write_targets
 
 ACCUMULATING = {"accumulate_grad_batches": 4, "max_epochs": 2, "log_every_n_steps": 1}
 VALIDATING = {"val_check_interval": 0.5, "max_epochs": 2, "log_every_n_steps": 1}
@@ -63,8 +69,12 @@ def check_equal(folder: RunFolder, undisturbed: RunFolder) -> None:
 
 def rates(folder: RunFolder) -> dict[int, float]:
     """Return the learning rate of every step."""
-    rows = csv.DictReader(folder.metrics.open())
-    return {int(row["step"]): float(row["value"]) for row in rows if row["name"] == "train/lr"}
+    return logged(folder, "train/lr")
+
+
+def logged(folder: RunFolder, name: str) -> dict[int, float]:
+    """Return the value of a metric at every step."""
+    return {row.step: row.value for row in read_metrics(folder.metrics) if row.name == name}
 
 
 @pytest.fixture(scope="module")
@@ -157,13 +167,18 @@ def test_each_sample_of_an_epoch_is_served_once_with_another_batch_size(
 
 
 def test_more_epochs_follow_the_new_schedule(tiny_root: Path, tmp_path: Path) -> None:
-    args = arguments(tmp_path, tiny_root, {"max_epochs": 1, "log_every_n_steps": 1})
+    targets = write_targets(tmp_path / "targets", tiny_root)
+    weight = Schedule(0.8, 0.2, warmup=0.25)
+    model = student(teacher={"path": str(targets)}, objective={"weight": asdict(weight)})
+    args = config(tmp_path, "run", tiny_root, model, trainer={"max_epochs": 1, "log_every_n_steps": 1})
     folder = RunFolder(tmp_path / "run")
     main(["fit", *args])
     go_on(args, folder, "--trainer.max_epochs=3", "--model.init_args.optimizer.lr=0.002")
     before, after = WarmupCosine(8, 0.1), WarmupCosine(24, 0.1)
     expected = {step: 0.001 * before(step) for step in range(8)} | {step: 0.002 * after(step) for step in range(8, 24)}
     assert rates(folder) == pytest.approx(expected)
+    weights = [weight(step / 8) for step in range(8)] + [weight(step / 24) for step in range(8, 24)]
+    assert list(logged(folder, "train/distillation_weight").values()) == pytest.approx(weights)
 
 
 def test_a_data_module_that_went_on_once_begins_the_next_fit_at_the_beginning(tmp_path: Path) -> None:
@@ -178,8 +193,11 @@ def test_a_data_module_that_went_on_once_begins_the_next_fit_at_the_beginning(tm
 def test_a_run_without_any_save_begins_again(accumulated: RunFolder, tiny_root: Path, tmp_path: Path) -> None:
     args = arguments(tmp_path, tiny_root, ACCUMULATING, 100)
     interrupt(args, *stop_at("on_train_batch_start", 6))
+    folder = RunFolder(tmp_path / "run")
+    folder.wandb_id.write_text("of the first attempt\n")
     main(["fit", *args])
-    check_equal(RunFolder(tmp_path / "run"), accumulated)
+    check_equal(folder, accumulated)
+    assert not folder.wandb_id.exists()
 
 
 def test_all_code_that_made_the_weights_is_recorded(
@@ -248,7 +266,9 @@ def test_it_is_saved_every_ten_minutes_by_a_clock_that_is_read_every_fifty_steps
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=tmp_path,
-        callbacks=[LastCheckpoint(RunFolder(tmp_path))],
+        callbacks=[
+            own for own in run_callbacks(RunOptions(), RunFolder(tmp_path), 0, False) if isinstance(own, LastCheckpoint)
+        ],
     )
     clock = SimpleNamespace(monotonic=lambda: seconds_a_step * trainer.global_step)
     monkeypatch.setattr("mmpkd.callbacks.checkpoints.last_checkpoint.time", clock)
@@ -256,6 +276,50 @@ def test_it_is_saved_every_ten_minutes_by_a_clock_that_is_read_every_fifty_steps
     monkeypatch.setattr(trainer, "save_checkpoint", lambda _: saved.append(trainer.global_step))
     trainer.fit(BoringModel(), torch.utils.data.DataLoader(RandomDataset(32, 120)))
     assert saved == [*saved_steps, 120]
+
+
+def boring_trainer(folder: Path, *callbacks: Callback) -> Trainer:
+    """Return a trainer of two epochs of `BoringModel`."""
+    return Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        callbacks=list(callbacks),
+    )
+
+
+@pytest.mark.parametrize(("of_the_first", "saved_steps"), [(False, [60, 120]), (True, [50, 60, 100, 120])])
+def test_the_clock_of_the_first_process_decides(
+    of_the_first: bool, saved_steps: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = boring_trainer(tmp_path, LastCheckpoint(RunFolder(tmp_path)))
+    asked: list[bool] = []
+
+    def broadcast(own: bool) -> bool:
+        asked.append(own)
+        return of_the_first
+
+    # Lightning itself uses it, too, but not in the course of an epoch
+    saved: list[int] = []
+    monkeypatch.setattr(trainer, "save_checkpoint", lambda _: saved.append(trainer.global_step))
+    monkeypatch.setattr(
+        LastCheckpoint, "on_train_batch_start", lambda *_: setattr(trainer.strategy, "broadcast", broadcast)
+    )
+    trainer.fit(BoringModel(), torch.utils.data.DataLoader(RandomDataset(32, 60)))
+    assert saved == saved_steps
+    assert asked == [False, False]
+
+
+def test_what_other_callbacks_remember_at_the_end_of_an_epoch_is_saved(tmp_path: Path) -> None:
+    """As a user's own `ModelCheckpoint` does: Lightning calls those after all other callbacks."""
+    own = ModelCheckpoint(tmp_path / "own", save_on_train_epoch_end=True)
+    trainer = boring_trainer(tmp_path, own, LastCheckpoint(RunFolder(tmp_path)))
+    trainer.fit(BoringModel(), torch.utils.data.DataLoader(RandomDataset(32, 2)))
+    saved = torch.load(RunFolder(tmp_path).last, weights_only=True)
+    assert saved["callbacks"][own.state_key]["best_model_path"] == own.best_model_path
 
 
 LIMITS: dict[str, dict[str, object]] = {

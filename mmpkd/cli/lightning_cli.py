@@ -122,12 +122,12 @@ class MMPKDCLI(LightningCLI):
             start = fit_start(folder, settings, given)
             if start.is_complete:
                 raise AlreadyTrainedError(folder.path)
-            if start.checkpoint is None:
-                _forget_tracked_run(folder)
-            else:
+            if start.checkpoint is not None:
                 logger.info("resumes from %s", start.checkpoint)
-                if start.checkpoint.parent == folder.checkpoints:
-                    config.ckpt_path = None  # config.yaml then describes the whole training
+            if start.checkpoint is not None and start.checkpoint.parent == folder.checkpoints:
+                config.ckpt_path = None  # config.yaml then describes the whole training
+            else:
+                _forget_tracked_run(folder)
             given = start.checkpoint
         if given is not None:
             load_of_kind(

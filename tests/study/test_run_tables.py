@@ -23,15 +23,15 @@ def finished_run(folder: Path, metrics: dict[str, float | None]) -> Run:
     return run
 
 
-@pytest.mark.parametrize("name", ["predictions_test.parquet", "roi_test.parquet", "roi_union_test.parquet"])
-def test_a_table_that_is_gone_is_named(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", ["predictions", "roi", "roi_union", "faithfulness"])
+def test_a_table_that_is_gone_is_named(table: str, tmp_path: Path) -> None:
     """Without its regions, a run would be left out of the answer without a word."""
-    run = finished_run(tmp_path, {"test/rollout/num_roi": 9.0, "test/rollout/union/num_roi": 9.0})
+    run = finished_run(tmp_path, {f"test/rollout/{name}": 9.0 for name in ("num_roi", "union/num_roi", "deletion")})
+    run.record.faithfulness.touch()
     assert read_run(run).rois is not None
-    (run.folder / name).unlink()
-    with pytest.raises(
-        StudyError, match=rf"{name}, which the test of the run wrote, .* again: mmpkd test .*best\.ckpt"
-    ):
+    path = run.folder / f"{table}_test.parquet"
+    path.unlink()
+    with pytest.raises(StudyError, match=f"{path}, which the test of the run wrote, .* again: mmpkd test .*best.ckpt"):
         read_run(run)
 
 

@@ -124,6 +124,8 @@ def _check_complete(run: Run, test: TestRecord) -> None:
         written.append(folder.rois("test"))
     if any(name.endswith("/union/num_roi") for name in counts):
         written.append(folder.unions("test"))
+    if any(name.endswith("/deletion") for name in test.metrics):
+        written.append(folder.faithfulness)
     for path in written:
         if not path.is_file():
             raise StudyError(f"Expected {path}, which the test of the run wrote, but there is none. {_test_again(run)}")
