@@ -60,6 +60,14 @@ class PretendedTensor(Tensor):
     def __repr__(self) -> str:  # type: ignore[override]
         return f"{type(self).__name__}({self.held})"
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Save the values as a tensor of the CPU, so that a checkpoint can be read anywhere."""
+        return self.held.__reduce_ex__(protocol)
+
+    def __format__(self, format_spec: str) -> str:
+        """Return the value as text; PyTorch's own method takes no such tensor."""
+        return format(self.item(), format_spec)
+
     def tolist(self) -> Any:
         """Return the values; PyTorch's own method takes no such tensor."""
         return self.cpu().tolist()
@@ -127,7 +135,8 @@ class PretendedDevice(TorchDispatchMode):
         result = func(*tree_map(_held, args), **tree_map(_held, kwargs))
         if name == "copy_":
             is_there = isinstance(args[0], PretendedTensor)
-        if there and (not is_there or _is_read(name, result) or _depends_on_data(name, args)):
+        waits = not is_there or _is_read(name, result) or _depends_on_data(name, args)
+        if (there and waits) or (is_there and _is_blocking_upload(name, args, kwargs)):
             self.reads.append(f"{_caller()}: {name}")
         if not is_there:
             return result
@@ -165,6 +174,20 @@ def _is_read(name: str, result: Any) -> bool:
 def _depends_on_data(name: str, args: tuple[Any, ...]) -> bool:
     by_mask = name == "index" and any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1])
     return by_mask or name in SHAPES_OF_DATA
+
+
+def _is_blocking_upload(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Return whether values of the host are copied to the device while it waits for all work before them."""
+    if name == "_to_copy":
+        return not isinstance(args[0], PretendedTensor) and not kwargs.get("non_blocking", False)
+    if name == "copy_":
+        return (
+            not isinstance(args[1], PretendedTensor)
+            and not (len(args) > 2 and args[2])
+            and not kwargs.get("non_blocking")
+        )
+    indices = args[1] if name.startswith("index") and isinstance(args[1], (list, tuple)) else ()
+    return any(isinstance(index, Tensor) and not isinstance(index, PretendedTensor) for index in indices)
 
 
 def _caller() -> str:

@@ -1,19 +1,12 @@
 """Classes are named without their modules, and only the modules of those that are named are imported."""
 
-import importlib
-import inspect
-import pkgutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from lightning.pytorch import Callback
 
-import data_modules
-import mmpkd
 from data_modules.base import PrivilegedDataModule
 from data_modules.evaluation import EvaluationReader
 from data_modules.forms import PrivilegedForm
@@ -25,6 +18,7 @@ from mmpkd.losses import DistillationLoss
 from mmpkd.metrics import RoiMetric
 from mmpkd.modules import ClassificationModule
 from mmpkd.teachers import PrivilegedEncoder, TargetsControl
+from tests.classes import concrete
 from tests.parsers import command_line
 
 BASES = (
@@ -41,31 +35,10 @@ BASES = (
 )
 
 
-@pytest.fixture(scope="module")
-def _everything() -> None:
-    """Import all of our modules but those that do something when they are imported."""
-    for package in (data_modules, mmpkd):
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if module.name != "mmpkd.commands.processes.preload" and not module.name.endswith("__main__"):
-                importlib.import_module(module.name)
-
-
-def subclasses(base: type[Any]) -> Iterator[type[Any]]:
-    for kind in base.__subclasses__():
-        yield kind
-        yield from subclasses(kind)
-
-
-@pytest.mark.usefixtures("_everything")
 @pytest.mark.parametrize("base", BASES)
 def test_every_class_that_a_configuration_can_name_has_a_short_name(base: type) -> None:
     of_every_run = vars(lightning_cli).keys() | vars(run_parts).keys()  # no configuration names these
-    ours = [kind for kind in subclasses(base) if kind.__module__.split(".")[0] in ("data_modules", "mmpkd")]
-    offered = {
-        kind.__name__: kind.__module__
-        for kind in ours
-        if not inspect.isabstract(kind) and kind.__name__ not in of_every_run
-    }
+    offered = {kind.__name__: kind.__module__ for kind in concrete(base) if kind.__name__ not in of_every_run}
     assert offered
     assert {name: class_modules().get(name) for name in offered} == offered
 

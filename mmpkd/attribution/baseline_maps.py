@@ -67,7 +67,7 @@ class RandomMap(AttributionMethod):
         place = scramble(torch.arange(bits.shape[1], device=image.device) + 1)  # (C*H*W,)
         content = scramble((bits * place).sum(1) & MASK)  # (B,)
         # a stream of numbers for each image, one per patch; the odd constant is 2^32 divided by the golden ratio
-        stream = scramble((content + scramble(torch.tensor(self.seed & MASK, device=image.device))) & MASK)  # (B,)
+        stream = scramble((content + scramble(torch.full((), self.seed & MASK, device=image.device))) & MASK)  # (B,)
         cell = torch.arange(rows * columns, device=image.device)
         value = scramble((stream[:, None] + 0x9E3779B9 * (cell + 1)) & MASK)  # (B, h*w)
         return to_uniform(value).reshape(-1, rows, columns)

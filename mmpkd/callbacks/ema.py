@@ -2,12 +2,48 @@
 
 from typing import Any, cast
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from mmpkd.modules.base import ClassificationModule
+
+
+class MovingAverage(AveragedModel):
+    """A moving average of a model whose updates do not wait for the device.
+
+    PyTorch's own update sends the number of updates to the device once per parameter, and each time waits for all queued work.
+
+    Args:
+        model: The model; the average starts as a copy of it.
+        decay: Decay of the average in each update, in [0, 1).
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        super().__init__(model, use_buffers=True)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Move parameters and buffers towards those of the model; the first update copies them, and each one whole numbers."""
+        new = _tensors_by_type(model)
+        is_first = int(self.n_averaged) == 0  # on the CPU, see `EMA.on_fit_start`
+        for dtype, own in _tensors_by_type(self.module).items():
+            if is_first or not dtype.is_floating_point:
+                torch._foreach_copy_(own, new[dtype])
+            else:
+                torch._foreach_lerp_(own, new[dtype], 1 - self.decay)
+        self.n_averaged += 1
+
+
+def _tensors_by_type(model: nn.Module) -> dict[torch.dtype, list[Tensor]]:
+    found: dict[torch.dtype, list[Tensor]] = {}
+    for tensor in (*model.parameters(), *model.buffers()):
+        found.setdefault(tensor.dtype, []).append(tensor)
+    return found
 
 
 class EMA(EMAWeightAveraging):
@@ -35,6 +71,7 @@ class EMA(EMAWeightAveraging):
         super().__init__(
             decay=decay, update_every_n_steps=update_every_n_steps, update_starting_at_step=update_starting_at_step
         )
+        self.decay = decay
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check the precision; the average starts later, when the module has all of its layers.
@@ -51,7 +88,7 @@ class EMA(EMAWeightAveraging):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Restore the average of an interrupted fit. For a test, the weights of the checkpoint already are the average."""
         if trainer.state.fn == TrainerFn.FITTING:
-            self._start(trainer, pl_module)
+            self._start(pl_module)
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -67,13 +104,12 @@ class EMA(EMAWeightAveraging):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the average at the current weights unless one was restored, and move it to their device."""
-        average = self._start(trainer, pl_module)
+        average = self._start(pl_module)
         average.module.to(pl_module.device)
         # it is read at every step, which on a GPU would wait for all queued work
         average.n_averaged = average.n_averaged.cpu()
 
-    def _start(self, trainer: Trainer, pl_module: LightningModule) -> AveragedModel:
+    def _start(self, pl_module: LightningModule) -> AveragedModel:
         if self._average_model is None:
-            super().setup(trainer, pl_module, "fit")
-        assert self._average_model is not None
+            self._average_model = MovingAverage(pl_module, self.decay)
         return self._average_model

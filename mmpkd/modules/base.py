@@ -61,8 +61,9 @@ class ClassificationModule(LightningModule):
         if is_due or self.trainer.is_last_batch:
             self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, sync_dist=True)
             lr = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
-            # Lightning would log a plain number in half precision if the model is trained in it
-            self.log("train/lr", torch.tensor(lr, dtype=torch.float32, device=self.device))
+            # Lightning would log a plain number in half precision if the model is trained in it; made on the device, since a copy
+            # of it would wait for the device
+            self.log("train/lr", torch.full((), lr, dtype=torch.float32, device=self.device))
         return losses["loss"]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
