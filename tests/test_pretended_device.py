@@ -1,17 +1,14 @@
 """Fit, validation and test on a pretended device: what a GPU would refuse, and what the host would wait for."""
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
+from lightning.pytorch import Callback
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
-from data_modules.batch import collate
 from mmpkd.attribution import AttentionRollout
 from mmpkd.callbacks.checkpoints.rng import RNGState
 from mmpkd.callbacks.device_images import ImagesOnDevice
@@ -25,54 +22,15 @@ from mmpkd.cli.run_parts import run_callbacks
 from mmpkd.losses import LossTerm, Objective
 from mmpkd.modules import DistillationModule
 from mmpkd.records import RunFolder
-from mmpkd.teachers import FTTransformerEncoder, FusionEncoder, PrivilegedEncoder, TabularEncoder, TextEncoder
-from mmpkd.teachers.lookup import StoredTeacher
 from mmpkd.teachers.source import TeacherSource
-from mmpkd.teachers.targets import load_targets
-from mmpkd.teachers.teacher import FrozenTeacher, Teacher, TeacherIdentity, move_privileged
 from tests.classes import concrete
 from tests.data_modules.images.test_device_images import prepared_module
 from tests.losses.test_all import LOSSES
-from tests.pretended_device import DEVICE, MixedDevicesError, PretendedDevice, PretendedStrategy
+from tests.pretended_device import DEVICE, MixedDevicesError, PretendedDevice
+from tests.pretended_run import PARTS, Reads, documented, fit
 from tests.tiny import TinyDataModule, tiny_student, write_targets
 
-DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-PARTS = ("training step", "validation step", "end of validation", "test step")
 STUDENT = {"depth": 1, "embed_dim": 16, "num_heads": 2, "proj_drop_rate": 0.2}
-
-
-class Reads(Callback):
-    """Sorts what was waited for by the part of the run."""
-
-    def __init__(self, device: PretendedDevice) -> None:
-        self.device = device
-        self.by_part: dict[str, set[str]] = {part: set() for part in ("start", *PARTS)}
-
-    def _take(self, part: str) -> None:
-        self.by_part[part].update(read.split()[0].rstrip(":") for read in self.device.reads)
-        self.device.reads.clear()
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert pl_module.device == DEVICE
-        self._take("start")
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        self._take("training step")
-
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._take("start")
-
-    def on_validation_batch_end(self, *_: Any) -> None:
-        self._take("validation step")
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._take("end of validation")
-
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._take("start")
-
-    def on_test_batch_end(self, *_: Any) -> None:
-        self._take("test step")
 
 
 @pytest.fixture(scope="module")
@@ -92,44 +50,6 @@ def module(targets: Path) -> DistillationModule:
     extra = {name: LossTerm(make(), 0.1) for name, make in LOSSES.items() if name != "softmax_kl"}
     objective = Objective(temperature=2.0, extra_losses=extra, pos_weight=[1.0, 2.0])
     return DistillationModule(tiny_student(options=STUDENT), TeacherSource(str(targets)), objective)
-
-
-def fit(
-    student: DistillationModule,
-    root: Path,
-    folder: Path,
-    *callbacks: Callback,
-    data: TinyDataModule | None = None,
-    ckpt_path: Path | None = None,
-    **options: Any,
-) -> Trainer:
-    trainer = Trainer(
-        callbacks=list(callbacks),
-        logger=False,
-        log_every_n_steps=1,
-        limit_val_batches=1,
-        limit_test_batches=1,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        inference_mode=False,  # it forbids views of tensors like the pretended ones
-        default_root_dir=folder,
-        **{
-            "strategy": PretendedStrategy(),
-            "max_epochs": 1,
-            "limit_train_batches": 2,
-            "enable_checkpointing": False,
-            **options,
-        },
-    )
-    trainer.fit(student, data or TinyDataModule(str(root)), ckpt_path=ckpt_path)
-    return trainer
-
-
-def documented() -> dict[str, set[str]]:
-    """Return the files in which the documentation says that the device is waited for, and Lightning, by part of a run."""
-    rows = re.findall(rf"^\| ({'|'.join(PARTS)}) \| (.*) \|$", DOCS.read_text(), re.MULTILINE)
-    return {part: set(re.findall(r"mmpkd/[\w/]+\.py|Lightning", files)) for part, files in rows}
 
 
 def every_callback(folder: Path) -> list[Callback]:
@@ -162,7 +82,7 @@ def test_a_run_waits_for_the_device_where_the_documentation_says(
     trainer = fit(student, tiny_root, tmp_path, *callbacks, data=data, enable_checkpointing=True, **several)
     trainer.test(student, TinyDataModule(str(tiny_root)), verbose=False)
     assert not reads.by_part["training step"]
-    assert {part: reads.by_part[part] for part in PARTS} == documented()
+    assert reads.by_part == {part: documented(part) for part in PARTS}
 
 
 def test_an_average_that_goes_on_is_on_the_device(
@@ -207,49 +127,3 @@ def test_the_double_refuses_a_tensor_of_the_cpu_in_a_collective(device: Pretende
             torch.distributed.all_reduce(torch.ones(2))
     finally:
         torch.distributed.destroy_process_group()
-
-
-ENCODERS: dict[str, Callable[[], PrivilegedEncoder]] = {
-    "text": lambda: TextEncoder(width=16, depth=1, num_heads=2, max_length=16),
-    "table": lambda: TabularEncoder(width=8),
-    "transformer": lambda: FTTransformerEncoder(width=8, depth=1, num_heads=2),
-    "fusion": lambda: FusionEncoder(ENCODERS["text"](), ENCODERS["table"](), width=8),
-}
-
-
-@pytest.mark.parametrize("name", ENCODERS)
-def test_a_live_teacher_gives_the_outputs_of_the_cpu(name: str, tiny_root: Path, device: PretendedDevice) -> None:
-    data = TinyDataModule(str(tiny_root))
-    encoder = ENCODERS[name]()
-    encoder.build(encoder.learn(data.splits["train"]))
-    teacher = FrozenTeacher(Teacher(encoder, 2), data.label_names, TeacherIdentity("", "", ""))
-    batch = collate([data.dataset("train", False, True)[i] for i in range(6)])
-    expected = teacher(batch["privileged"])
-    teacher.to(DEVICE)
-    found = teacher(move_privileged(batch["privileged"], DEVICE))
-    for one, other in zip(found, expected, strict=True):
-        assert one.device == DEVICE
-        torch.testing.assert_close(one.cpu(), other, rtol=1e-4, atol=1e-5)
-
-
-def test_a_step_gives_the_losses_and_gradients_of_the_cpu(
-    targets: Path, tiny_root: Path, device: PretendedDevice
-) -> None:
-    data = TinyDataModule(str(tiny_root))
-    batch: Any = collate([data.dataset("train", True, False)[i] for i in range(6)])
-    found: list[dict[str, Tensor]] = []
-    for place in (torch.device("cpu"), DEVICE):
-        student = module(targets)
-        student._teacher = StoredTeacher(load_targets(targets).align(data.splits["train"]))
-        student.objective.build(student.student.num_features, student._teacher.num_features)
-        student.objective.set_statistics(student._teacher.feature_statistics())
-        student.to(place)
-        student._teacher.to(place)
-        torch.manual_seed(1)
-        terms = student.losses(student.transfer_batch_to_device(batch, place, 0))
-        terms["loss"].backward()
-        gradients = {name: p.grad for name, p in student.named_parameters() if p.grad is not None}
-        found.append({name: value.detach().cpu() for name, value in {**terms, **gradients}.items()})
-    assert found[0].keys() == found[1].keys()
-    for name, value in found[0].items():
-        torch.testing.assert_close(found[1][name], value, rtol=1e-4, atol=1e-5, msg=name)

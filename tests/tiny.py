@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from PIL import Image
 
 from data_modules.base import License, PrivilegedDataModule
@@ -125,6 +126,24 @@ def write_targets(folder: Path, root: Path) -> Path:
     meta = TargetsMeta(list(NAMES), thresholds=[0.4, 0.6])
     TeacherTargets(logits, features, train.has_privileged, train.sample_id, meta).save(folder)
     return folder
+
+
+def write_student(path: Path, root: Path) -> Path:
+    """Write the checkpoint of a student that has not learned anything, with thresholds that part its predictions."""
+    torch.manual_seed(0)
+    student = tiny_student()
+    for parameter in student.model.head.parameters():
+        parameter.data += torch.randn_like(parameter)
+    data = TinyDataModule(str(root))
+    dataset = data.dataset("test", True, False)
+    student.eval()
+    with torch.no_grad():
+        logits = student(torch.stack([torch.from_numpy(dataset[0, row].image) for row in range(16)])).logits
+    weights = {f"student.{name}": value for name, value in student.state_dict().items()}
+    state = {**weights, "scores.thresholds": logits.sigmoid().median(0).values}
+    seen = {"mean": 0.5, "std": 0.25, "preparation": data.preparation.describe()}
+    torch.save({"student": student.settings, "input": seen, "label_names": list(NAMES), "state_dict": state}, path)
+    return path
 
 
 def write_text_encoder(folder: Path) -> Path:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from data_modules.batch import Privileged
 from data_modules.split import Split
+from mmpkd.numerics.device_values import tensor_on
 from mmpkd.teachers.encoders.base import PrivilegedEncoder, describe, encoder_from
 
 
@@ -119,7 +120,7 @@ class FusionEncoder(PrivilegedEncoder):
         numeric = privileged["numeric"]
         categorical = privileged["categorical"]
         table = (~numeric.isnan()).any(dim=1) | (categorical != 0).any(dim=1)  # (B,)
-        text = torch.tensor([bool(report.strip()) for report in privileged["report"]], device=table.device)
+        text = tensor_on(table.device, [bool(report.strip()) for report in privileged["report"]])
         if self.training and self.part_dropout:
             drop = torch.rand(len(text), device=text.device) < self.part_dropout
             # at most one part is dropped: a sample never loses both

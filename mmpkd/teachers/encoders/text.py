@@ -11,6 +11,7 @@ from torch import Tensor
 
 from data_modules.batch import Privileged
 from data_modules.split import Split
+from mmpkd.numerics.device_values import tensor_on
 from mmpkd.teachers.encoders.base import PrivilegedEncoder
 from mmpkd.teachers.encoders.huggingface import Source, build_from_config, longest_input
 from mmpkd.teachers.encoders.lora import LoRA
@@ -222,13 +223,13 @@ class TextEncoder(PrivilegedEncoder):
         features = encode_in_buckets(self._encode, tokens, self.pad, self.bucket_size, device)  # (windows, D)
         if len(tokens) == len(texts):
             return features
-        text = torch.tensor(owner, device=device)  # (windows,)
+        text = tensor_on(device, owner)  # (windows,)
         if self.pooling == "max":
             index = text[:, None].expand_as(features)
             lowest = features.new_full((len(texts), features.shape[1]), -torch.inf)
             return lowest.scatter_reduce(0, index, features, "amax")
         lengths = [float(len(ids)) if self.pooling == "mean" else 1.0 for ids in tokens]
-        weight = torch.tensor(lengths, device=device, dtype=features.dtype)
+        weight = tensor_on(device, lengths, features.dtype)
         total = features.new_zeros(len(texts), features.shape[1]).index_add(0, text, features * weight[:, None])
         return total / weight.new_zeros(len(texts)).index_add(0, text, weight)[:, None]
 

@@ -8,6 +8,8 @@ import torch
 from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 
+from mmpkd.numerics.device_values import tensor_on
+
 Encode = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -109,10 +111,9 @@ def encode_in_buckets(
     for start in range(0, len(order), bucket_size):
         chosen = [tokens[position] for position in order[start : start + bucket_size]]
         longest = max(len(ids) for ids in chosen)
-        ids = torch.tensor([[*ids, *[pad] * (longest - len(ids))] for ids in chosen], device=device)
-        mask = torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids in chosen], device=device)
+        ids = tensor_on(device, [[*ids, *[pad] * (longest - len(ids))] for ids in chosen])
+        mask = tensor_on(device, [[1] * len(ids) + [0] * (longest - len(ids)) for ids in chosen])
         parts.append(encode(ids, mask))
     # back from the order of lengths to the order of the sequences
-    inverse = torch.empty(len(order), dtype=torch.int64)
-    inverse[torch.tensor(order)] = torch.arange(len(order))
-    return torch.cat(parts)[inverse.to(device)]
+    place = sorted(range(len(order)), key=order.__getitem__)
+    return torch.cat(parts)[tensor_on(device, place, torch.int64)]
