@@ -5,6 +5,7 @@ import inspect
 import pkgutil
 from collections.abc import Iterator
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 import data_modules
@@ -17,6 +18,12 @@ def concrete(base: type[Any]) -> tuple[type[Any], ...]:
     _import_everything()
     ours = [kind for kind in {*_subclasses(base)} if kind.__module__.split(".")[0] in ("data_modules", "mmpkd")]
     return tuple(sorted((kind for kind in ours if not inspect.isabstract(kind)), key=lambda kind: kind.__name__))
+
+
+def exported(package: ModuleType, base: type[Any]) -> list[type[Any]]:
+    """Return the classes of a kind that a package exports and that are not abstract, by name; this imports nothing else."""
+    kinds = [value for _, value in sorted(vars(package).items()) if isinstance(value, type) and issubclass(value, base)]
+    return [kind for kind in kinds if not inspect.isabstract(kind)]
 
 
 @cache

@@ -22,6 +22,7 @@ from mmpkd.losses import (
     SoftmaxKLDivergence,
 )
 from mmpkd.students.output import ModelOutput
+from tests.classes import concrete
 
 B, K, D, E = 12, 5, 6, 4
 LOSSES: dict[str, Callable[[], DistillationLoss]] = {
@@ -37,6 +38,10 @@ LOSSES: dict[str, Callable[[], DistillationLoss]] = {
     "info_nce": InfoNCE,
     "dist": lambda: SigmoidDIST(over_labels=0.5, min_samples=3),
 }
+
+
+def test_every_loss_is_tried() -> None:
+    assert {type(make()) for make in LOSSES.values()} == {*concrete(DistillationLoss)}
 
 
 def make(name: str) -> DistillationLoss:

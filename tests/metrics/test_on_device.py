@@ -19,6 +19,7 @@ from mmpkd.metrics import (
     patch_ceiling,
 )
 from mmpkd.metrics.iou import iou_above_bytes
+from tests.classes import concrete
 from tests.pretended_device import DEVICE, MixedDevicesError, PretendedDevice
 
 G = torch.Generator().manual_seed(0)
@@ -34,6 +35,10 @@ def pairs(move: Callable[[Tensor], Tensor] = lambda x: x) -> HeatmapPairs:
 
 def there(value: Tensor) -> Tensor:
     return value.to(DEVICE)
+
+
+def test_every_score_is_tried() -> None:
+    assert {type(score) for score in SCORES} == {*concrete(RoiMetric)}
 
 
 @pytest.mark.parametrize("score", SCORES, ids=lambda score: score.name)
@@ -107,7 +112,11 @@ def test_the_double_refuses_what_devices_refuse() -> None:
             value + torch.ones(3)
         with pytest.raises(MixedDevicesError):
             torch.ones(3)[value.long()]
-        assert not device.reads
+        device.reads.clear()
+        assert there(torch.ones(1)).device == torch.ones(1).to(DEVICE, non_blocking=True).device
+        value.clone()[torch.tensor([0])] = value[:1]
+        assert [read.split(": ")[1] for read in device.reads] == ["_to_copy", "index_put_"]
+        device.reads.clear()
         assert float(value[1]) == 1
         assert value[value > 0].shape == (2,)
         assert torch.equal(value.cpu(), torch.arange(3.0))
