@@ -17,12 +17,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
-    import torch
     from rich.console import Console
 
     from data_modules.files.atomic import check_writable
     from data_modules.files.json_file import write_json
     from mmpkd.cli.data_config import load_data_module
+    from mmpkd.numerics.hardware import gpu_or_cpu
     from mmpkd.teachers.card import show, student_auroc, teacher_card
     from mmpkd.teachers.teacher import load_teacher
 
@@ -31,9 +31,8 @@ def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     data = load_data_module(options.config, overrides)
     data.serve(load_images=False, load_privileged=True)
     student = None if options.student is None else student_auroc(options.student, options.split)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     teacher = load_teacher(options.teacher, options.trust_remote_code)
-    card = teacher_card(teacher, data, device, student, options.split)
+    card = teacher_card(teacher, data, gpu_or_cpu(), student, options.split)
     show(card, Console())
     if options.json is not None:
         write_json(options.json, card.to_json())

@@ -17,6 +17,7 @@ from data_modules.images.image_file import ImageReadError
 from data_modules.images.preparation import Preparation
 from data_modules.processes.processors import num_processors
 from mmpkd.inference.image_files import Named, find_images
+from mmpkd.numerics.hardware import gpu_or_cpu
 from mmpkd.students import TrainedStudent, load_trained_student
 
 logger = logging.getLogger("mmpkd")
@@ -79,7 +80,7 @@ def predict_files(
         ValueError: If the checkpoint does not say how to read files.
     """
     preparation = trained.known_preparation
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = gpu_or_cpu()
     trained.student.to(device)
     workers = (num_processors() if len(files) >= 2 * batch_size else 0) if num_workers is None else num_workers
     # a list, not stacked tensors: files that cannot be read have no pixels

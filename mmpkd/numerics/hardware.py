@@ -1,9 +1,14 @@
-"""The name of the hardware that a run is computed on, so that times can be compared."""
+"""The hardware that something is computed on, and its name, so that times can be compared."""
 
 import platform
 from pathlib import Path
 
 import torch
+
+
+def gpu_or_cpu() -> torch.device:
+    """Return the device for what needs no trainer: a GPU if there is one, otherwise the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def hardware(device: torch.device) -> str:

@@ -15,6 +15,7 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.files.atomic import check_writable
 from mmpkd.cli.data_config import load_data_module
 from mmpkd.metrics.classification import auroc
+from mmpkd.numerics.hardware import gpu_or_cpu
 from mmpkd.study.execution.attempt import continue_fit
 from mmpkd.study.execution.fingerprint import check_unchanged
 from mmpkd.study.execution.fold_runs import fold_runs
@@ -34,7 +35,7 @@ def build(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     _must_be_new(options.out)
     teachers = [_teacher(options, path) for path in options.teachers]
     data = _data(options.config, overrides)
-    return _save(training_targets(teachers, data, _device()), options.out)
+    return _save(training_targets(teachers, data, gpu_or_cpu()), options.out)
 
 
 def cross_fit(options: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -56,7 +57,7 @@ def cross_fit(options: argparse.Namespace, overrides: Sequence[str]) -> int:
         teachers.append(_teacher(options, run.record.best))
     # the configuration that the runs were trained with, from all files and flags
     data = _data(runs[0].record.config, [])
-    return _save(out_of_fold_targets(teachers, data, _device()), options.out)
+    return _save(out_of_fold_targets(teachers, data, gpu_or_cpu()), options.out)
 
 
 def boost(options: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -105,10 +106,10 @@ def _recompute(targets: TeacherTargets, teachers: Sequence[FrozenTeacher], data:
     rows = np.sort(np.random.default_rng(0).permutation(np.flatnonzero(targets.available))[:32])
     if targets.meta.num_folds:
         # which teacher predicts a row depends on the folds of the whole split
-        whole = out_of_fold_targets(teachers, data, _device())
+        whole = out_of_fold_targets(teachers, data, gpu_or_cpu())
         fresh = {"logits": whole.logits[:, rows], "features": whole.features[rows]}
     else:
-        part = build_targets(teachers, data.privileged_dataloader("train", rows), split.take(rows), _device())
+        part = build_targets(teachers, data.privileged_dataloader("train", rows), split.take(rows), gpu_or_cpu())
         fresh = {"logits": part.logits, "features": part.features}
     stored = {"logits": targets.logits[:, rows], "features": targets.features[rows]}
     for name, values in fresh.items():
@@ -168,10 +169,6 @@ def _save(targets: TeacherTargets, out: Path) -> int:
     targets.save(out)
     sys.stdout.write(f"{out}: targets of {len(targets.sample_id)} samples. Use them with --model.teacher={out}\n")
     return 0
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 ACTIONS = {"build": build, "cross-fit": cross_fit, "boost": boost, "verify": verify, "show": show}
