@@ -5,8 +5,9 @@
         module.losses(batch)["loss"].backward()
     assert not device.reads
 
-What an accelerator refuses raises: tensors of two devices in one operation, float64 (Apple's have none), and tensors of the CPU
-in a collective of processes (NCCL). What makes the host wait for it is written down. Backward and optimizers work.
+What an accelerator refuses raises: tensors of two devices in one operation, float64 and repeated borders (Apple's have none), and
+tensors of the CPU in a collective of processes (NCCL). What makes the host wait for it is written down. Backward and optimizers
+work.
 """
 
 import sys
@@ -129,6 +130,8 @@ class PretendedDevice(TorchDispatchMode):
         if not there and not is_there and func.namespace != "c10d":
             return func(*args, **kwargs)
         name = func._schema.name.split("::")[-1]
+        if name == "grid_sampler_2d" and args[3]:
+            raise TypeError("Expected grid_sample with zeros around the image: Apple's devices had no other padding.")
         self._check(func.namespace, name, args, [value for value in tensors if not isinstance(value, PretendedTensor)])
         if is_there and wanted is not None:
             kwargs["device"] = torch.device("cpu")

@@ -153,7 +153,9 @@ def warp(image: Tensor, changes: Changes) -> Tensor:
         torch.stack([sin, cos, -sin * shift_x - cos * shift_y], dim=1),
     ]
     grid = F.affine_grid(torch.stack(rows, dim=1), list(image.shape), align_corners=False)
-    return F.grid_sample(image, grid, padding_mode="border", align_corners=False)
+    # not `padding_mode="border"`, which PyTorch has for Apple's devices only since its version 2.13
+    outermost = 1 - 1 / side  # centre of the last pixel
+    return F.grid_sample(image, grid.clamp(-outermost, outermost), align_corners=False)
 
 
 def adjust(image: Tensor, changes: Changes) -> Tensor:

@@ -1,6 +1,7 @@
 """An augmentation means the same in a loader and on a device."""
 
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import cv2
@@ -10,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
+from torch.nn import functional as F
 
 from data_modules.images.device_images import Changes, adjust, augment, draw_changes, warp
 from data_modules.images.transforms import Augmentation, SampleTransform
@@ -56,6 +58,17 @@ def test_the_same_changes_give_the_same_picture(seed: int, flip: float, scale: f
     # releases 4 of OpenCV take places to 32nds of a pixel: up to half of that away, along both axes
     steepest = np.abs(np.diff(image, axis=0)).max() + np.abs(np.diff(image, axis=1)).max()
     np.testing.assert_allclose(on_device, in_loader, atol=1e-5 + float(changes.gain) * steepest / 64)
+
+
+def test_beyond_the_border_its_pixels_are_repeated() -> None:
+    image, index = torch.rand(20, 1, SIDE, SIDE), torch.arange(20)
+    changes = draw_changes(Augmentation(shift=0.9, scale=0.5, rotate=90), SIDE, 0, 0, index)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(F, "grid_sample", partial(F.grid_sample, padding_mode="border"))
+        expected = warp(image, changes)
+    found = warp(image, changes)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    assert (found[:, :, 0].diff() == 0).any()
 
 
 def test_both_draw_from_the_same_distributions() -> None:
