@@ -154,7 +154,7 @@ benchmark: $(STAMP)  ## Run the benchmarks (ratios against a named peer or limit
 # a test that needs more is skipped
 gpu:  ## Tests and the benchmark that need a CUDA device, in 8 minutes; needs GPU_PYTHON= of an environment that has one
 	$(if $(GPU_PYTHON),,$(error Expected GPU_PYTHON=/path/to/python of an environment in which PyTorch finds a CUDA device))
-	PYTHONPATH=. timeout 180 $(GPU_PYTHON) -m pytest -m gpu -p no:cacheprovider tests/gpu
+	MMPKD_TEST_DEVICE=cuda PYTHONPATH=. timeout 180 $(GPU_PYTHON) -m pytest -m gpu -p no:cacheprovider tests/gpu
 	PYTHONPATH=. timeout 300 $(GPU_PYTHON) benchmarks/gpu.py --minutes 4
 
 lock: $(STAMP)  ## Resolve requirements.lock again, with the newest releases

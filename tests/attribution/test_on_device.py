@@ -5,21 +5,13 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from mmpkd import attribution
-from mmpkd.attribution import (
-    AttentionRollout,
-    AttributionMethod,
-    ClassAttribution,
-    GradCAM,
-    LearnedMap,
-    crop_to_image,
-    pad_to_patches,
-)
+from mmpkd.attribution import AttentionRollout, AttributionMethod, GradCAM, crop_to_image, pad_to_patches
 from mmpkd.attribution.recording import blocks
+from tests.attribution.methods import METHODS, maps
 from tests.attribution.models import build, image_for
 from tests.attribution.test_grad_cam_layouts import RIGHT
 from tests.attribution.test_padding import padding_student
-from tests.classes import concrete, exported
+from tests.classes import concrete
 from tests.pretended_device import DEVICE, PretendedDevice
 
 LABEL = torch.tensor([2, 0])
@@ -27,21 +19,8 @@ LABEL = torch.tensor([2, 0])
 LAYOUTS = ("map_pooling", "relative_position", "parallel_things", "eva02", "distilled")
 
 
-def made(kind: type[AttributionMethod]) -> AttributionMethod:
-    """Return a method; those that learn have learned a mean region."""
-    method = kind()
-    if isinstance(method, LearnedMap):
-        method.learn(torch.rand(3, 3, 3, generator=torch.Generator().manual_seed(0)).double(), torch.tensor([1, 0, 2]))
-    return method
-
-
-METHODS = [made(kind) for kind in exported(attribution, AttributionMethod)]
 # of the network, not of the image alone
 OF_STUDENT = [method for method in METHODS if not method.is_baseline]
-
-
-def maps(method: AttributionMethod, model: nn.Module, image: Tensor, label: Tensor) -> Tensor:
-    return method.of_label(model, image, label) if isinstance(method, ClassAttribution) else method(model, image)
 
 
 def check(method: AttributionMethod, model: nn.Module, image: Tensor) -> None:

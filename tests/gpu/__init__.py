@@ -1,1 +1,1 @@
-"""Tests that need a CUDA device; `make gpu` runs them."""
+"""Tests that are about a CUDA device; `make gpu` runs them on one."""

@@ -6,37 +6,19 @@ import pandas as pd
 import pytest
 import torch
 
-from mmpkd.attribution import (
-    AttentionRelevance,
-    AttentionRollout,
-    AttributionMethod,
-    CenterGaussian,
-    ClassAttribution,
-    GradCAM,
-    ImageIntensity,
-    LastLayerAttention,
-    RandomMap,
-)
+from mmpkd.attribution import AttributionMethod
 from mmpkd.callbacks.localization.faithfulness import FaithfulnessMonitor
 from mmpkd.callbacks.localization.monitor import LocalizationMonitor
 from mmpkd.callbacks.predictions import PredictionWriter
 from mmpkd.metrics import RoiMetric
 from mmpkd.modules import DistillationModule
 from mmpkd.students import VisionTransformerStudent
-from tests.gpu.device import DEVICE, MARKS, data, trainer
+from tests.attribution.methods import METHODS, maps
+from tests.gpu.device import DEVICE, MARKS, ON_GPU, data, trainer
 from tests.metrics.test_on_device import SCORES, pairs
 from tests.tiny import tiny_student
 
 pytestmark = MARKS
-METHODS: list[AttributionMethod] = [
-    AttentionRollout(),
-    LastLayerAttention(),
-    AttentionRelevance(),
-    GradCAM(),
-    RandomMap(),
-    CenterGaussian(),
-    ImageIntensity(),
-]
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
@@ -45,14 +27,11 @@ def test_maps_are_those_of_the_cpu(method: AttributionMethod) -> None:
     student = VisionTransformerStudent("vit_tiny_patch16_224", 3, 96, options={"depth": 4}).eval()
     image, label = torch.randn(4, 1, 96, 96), torch.tensor([0, 1, 2, 0])
 
-    def maps(device: torch.device) -> torch.Tensor:
-        student.to(device)
-        if isinstance(method, ClassAttribution):
-            return method.of_label(student, image.to(device), label.to(device)).cpu()
-        return method(student, image.to(device)).cpu()
-
-    expected, found = maps(torch.device("cpu")), maps(DEVICE)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-3 * float(expected.abs().max()))
+    found = [
+        maps(method, student.to(place), image.to(place), label.to(place)).cpu()
+        for place in (torch.device("cpu"), DEVICE)
+    ]
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-3 * float(found[0].abs().max()))
 
 
 @pytest.mark.parametrize("score", SCORES, ids=lambda score: score.name)
@@ -62,15 +41,17 @@ def test_scores_are_those_of_the_cpu(score: RoiMetric) -> None:
     torch.testing.assert_close(found.cpu(), expected, rtol=1e-2, atol=1e-2, equal_nan=True)
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
+@pytest.mark.parametrize(
+    "precision", ["32-true", *(pytest.param(name, marks=ON_GPU) for name in ("bf16-mixed", "bf16-true"))]
+)
 def test_a_test_writes_its_tables(precision: str, tiny_root: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     student = DistillationModule(tiny_student(options={"depth": 2}))
-    callbacks = [LocalizationMonitor(), FaithfulnessMonitor(num_steps=2), PredictionWriter()]
-    run = trainer(tmp_path, *callbacks, precision=precision)
+    monitor = LocalizationMonitor()
+    run = trainer(tmp_path, monitor, FaithfulnessMonitor(num_steps=2), PredictionWriter(), precision=precision)
     run.fit(student, data(tiny_root))
     run.test(student, data(tiny_root), verbose=False)
     table = pd.read_parquet(tmp_path / "roi_test.parquet")
-    assert table["attribution"].nunique() == 9
+    assert set(table["attribution"]) == {method.name for method in (*monitor.attributions, *monitor.test_attributions)}
     assert table["pixel_auroc"].between(0, 1).all()
     assert len(pd.read_parquet(tmp_path / "predictions_test.parquet")) == 16

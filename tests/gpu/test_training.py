@@ -19,12 +19,13 @@ from mmpkd.modules import DistillationModule
 from mmpkd.students.vit import Option
 from mmpkd.teachers.source import TeacherSource
 from tests.data_modules.images.test_device_images import prepared_module
-from tests.gpu.device import DEVICE, MARKS, data, trainer
+from tests.gpu.device import DEVICE, MARKS, ON_GPU, data, trainer
 from tests.losses.test_all import LOSSES
 from tests.losses.test_distributed import check_two_processes
 from tests.tiny import tiny_student, write_targets
 
 pytestmark = MARKS
+REDUCED = ("bf16-mixed", "16-mixed", "bf16-true", "16-true")
 OPTIONS: dict[str, Option] = {"depth": 2, "proj_drop_rate": 0.2}
 
 
@@ -61,7 +62,7 @@ def fit(root: Path, folder: Path, *callbacks: Callback, compile: bool = False, *
     return weights
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true"])
+@pytest.mark.parametrize("precision", ["32-true", *(pytest.param(name, marks=ON_GPU) for name in REDUCED)])
 def test_a_fit_with_every_loss_ends_in_every_precision(precision: str, tiny_root: Path, tmp_path: Path) -> None:
     losses = Losses()
     average = [] if precision.endswith("true") and precision != "32-true" else [EMA(0.9)]
@@ -88,6 +89,7 @@ class SaveAt(Callback):
             trainer.save_checkpoint(self.path)
 
 
+@ON_GPU
 def test_a_resume_inside_an_epoch_is_exact(tiny_root: Path, tmp_path: Path) -> None:
     """With deterministic algorithms: dropout goes on with the generator of the device."""
     path = tmp_path / "saved.ckpt"
@@ -97,6 +99,7 @@ def test_a_resume_inside_an_epoch_is_exact(tiny_root: Path, tmp_path: Path) -> N
     assert max(differences.values()) == 0, max(differences, key=lambda name: differences[name])
 
 
+@ON_GPU
 def test_a_compiled_student_trains_as_an_eager_one(tiny_root: Path, tmp_path: Path) -> None:
     eager, compiled = Losses(), Losses()
     fit(tiny_root, tmp_path, eager, limit_train_batches=1)
@@ -105,6 +108,7 @@ def test_a_compiled_student_trains_as_an_eager_one(tiny_root: Path, tmp_path: Pa
     assert compiled.values[0] == pytest.approx(eager.values[0], rel=0.2)
 
 
+@ON_GPU
 def test_images_on_the_device_are_those_of_the_loader(tmp_path: Path) -> None:
     prepared = prepared_module(tmp_path)
     found, expected = Losses(), Losses()
@@ -124,5 +128,6 @@ def test_augmentation_on_the_device_is_that_of_the_cpu() -> None:
     torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=1e-3)
 
 
+@ON_GPU
 def test_two_processes_on_one_gpu_train_as_one(tmp_path: Path) -> None:
     check_two_processes(tmp_path, str(DEVICE))

@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.gpu.device import DEVICE, MARKS
+from tests.gpu.device import DEVICE, MARKS, ON_GPU
 
-pytestmark = MARKS
+pytestmark = [*MARKS, ON_GPU]
 REPOSITORY = Path(__file__).parents[2]
 
 
