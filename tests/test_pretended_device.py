@@ -1,5 +1,7 @@
 """Fit, validation and test on a pretended device: what a GPU would refuse, and what the host would wait for."""
 
+import io
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from mmpkd.callbacks.ema import EMA
 from mmpkd.callbacks.localization.attribution_maps import AttributionMapLogger
 from mmpkd.callbacks.localization.faithfulness import FaithfulnessMonitor
 from mmpkd.callbacks.localization.monitor import LocalizationMonitor
+from mmpkd.callbacks.predictions import PredictionWriter
 from mmpkd.callbacks.run_config import SaveRunConfig
 from mmpkd.cli.run_options import RunOptions
 from mmpkd.cli.run_parts import run_callbacks
@@ -26,7 +29,7 @@ from mmpkd.teachers.source import TeacherSource
 from tests.classes import concrete
 from tests.data_modules.images.test_device_images import prepared_module
 from tests.losses.test_all import LOSSES
-from tests.pretended_device import DEVICE, MixedDevicesError, PretendedDevice
+from tests.pretended_device import DEVICE, MixedDevicesError, PretendedDevice, PretendedTensor
 from tests.pretended_run import PARTS, Reads, documented, fit
 from tests.tiny import TinyDataModule, tiny_student, write_targets
 
@@ -97,12 +100,25 @@ def test_an_average_that_goes_on_is_on_the_device(
     assert not reads.by_part["training step"]
 
 
+def refuse_tensors_of_the_device(value: object) -> None:
+    """Raise an error if an object holds one: the process that reads it would have it on the device of the sender."""
+
+    class Pickler(pickle.Pickler):
+        def reducer_override(self, part: object) -> Any:
+            if isinstance(part, PretendedTensor):
+                raise MixedDevicesError("Expected an object without tensors of the device.")
+            return NotImplemented
+
+    Pickler(io.BytesIO()).dump(value)
+
+
 def test_processes_exchange_tensors_of_the_device_only(
     targets: Path, tiny_root: Path, tmp_path: Path, device: PretendedDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """NCCL takes no others. The other process of this group sends what this one does."""
 
     def all_gather_object(gathered: list[object], value: object) -> None:
+        refuse_tensors_of_the_device(value)
         gathered[:] = [value] * len(gathered)  # moves its bytes to the right device itself
 
     # this process is the first one, which has what it sends
@@ -112,7 +128,8 @@ def test_processes_exchange_tensors_of_the_device_only(
     torch.distributed.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
     try:
         student = module(targets)
-        trainer = fit(student, tiny_root, tmp_path, LocalizationMonitor([AttentionRollout()], []), RNGState())
+        scored = [LocalizationMonitor([AttentionRollout()], []), FaithfulnessMonitor(num_steps=1), PredictionWriter()]
+        trainer = fit(student, tiny_root, tmp_path, *scored, RNGState())
         trainer.test(student, TinyDataModule(str(tiny_root)), verbose=False)
     finally:
         torch.distributed.destroy_process_group()
@@ -125,5 +142,7 @@ def test_the_double_refuses_a_tensor_of_the_cpu_in_a_collective(device: Pretende
         torch.distributed.all_reduce(torch.ones(2).to(DEVICE))
         with pytest.raises(MixedDevicesError, match="allreduce_"):
             torch.distributed.all_reduce(torch.ones(2))
+        with pytest.raises(MixedDevicesError, match="without tensors of the device"):
+            refuse_tensors_of_the_device({"a": [torch.ones(1).to(DEVICE)]})
     finally:
         torch.distributed.destroy_process_group()
