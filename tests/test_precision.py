@@ -31,11 +31,11 @@ from mmpkd.callbacks.nan_guard import NaNGuard
 from mmpkd.callbacks.predictions import PredictionWriter
 from mmpkd.losses import CosineFeatureLoss, HardLabels, HintMSE, InfoNCE, LossTerm, Objective
 from mmpkd.metrics import HeatmapPairs, MultilabelScores, Rois, default_scores, patch_ceiling
-from mmpkd.modules import DistillationModule
+from mmpkd.modules import DistillationModule, TeacherModule
 from mmpkd.modules.optimizer import OptimizerSettings
 from mmpkd.numerics.precision import Float32Buffers, Float32Linear
 from mmpkd.students import VisionTransformerStudent
-from mmpkd.teachers import TabularEncoder
+from mmpkd.teachers import FusionEncoder, TabularEncoder, TextEncoder, Windows
 from mmpkd.teachers.source import TeacherSource
 from tests.quiet_trainer import quiet_trainer
 from tests.tiny import TinyDataModule, tiny_student, write_targets
@@ -168,6 +168,30 @@ def test_a_run_in_half_precision_ends_and_its_tables_are_in_float32(
     assert probability["test"][column].dtype == "float32"
     assert float(module.scores.thresholds[0]) in probability["val"][column].tolist()  # one of them, not a rounded one
     assert (tmp_path / "roi_test.parquet").is_file()
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true"])
+@pytest.mark.parametrize("is_fusion", [False, True])
+def test_a_table_whose_numbers_would_be_rounded_is_refused(
+    is_fusion: bool, precision: Any, tiny_root: Path, tmp_path: Path
+) -> None:
+    text = TextEncoder(width=8, depth=1, num_heads=1, max_length=8)
+    table = TabularEncoder(width=4)
+    trainer = quiet_trainer(tmp_path, precision=precision, limit_train_batches=1, limit_val_batches=1)
+    with pytest.raises(ValueError, match=r"Expected numbers of a table in float32 but got b?float16, .* bf16-mixed"):
+        trainer.fit(
+            TeacherModule(FusionEncoder(text, table) if is_fusion else table, 2), TinyDataModule(str(tiny_root))
+        )
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true"])
+def test_a_teacher_of_text_trains_in_half_precision(precision: Any, tiny_root: Path, tmp_path: Path) -> None:
+    encoder = TextEncoder(width=8, depth=1, num_heads=1, max_length=4, windows=Windows(1))
+    module = TeacherModule(encoder, 2)
+    trainer = quiet_trainer(tmp_path, precision=precision, limit_train_batches=2, limit_val_batches=1)
+    trainer.fit(module, TinyDataModule(str(tiny_root)))
+    assert {parameter.dtype for parameter in module.teacher.encoder.parameters()} <= {*HALF}
+    assert all(parameter.isfinite().all() for parameter in module.parameters())
 
 
 @pytest.mark.parametrize("precision", ["bf16-true", "16-true"])

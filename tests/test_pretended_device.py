@@ -81,7 +81,7 @@ def test_a_run_waits_for_the_device_where_the_documentation_says(
     callbacks = [*every_callback(tmp_path), reads]
     data = prepared_module(tmp_path)
     # with a step of two batches, between which the state at the last boundary is kept
-    several: dict[str, Any] = {"limit_train_batches": 3, "accumulate_grad_batches": 2}
+    several: dict[str, Any] = {"limit_train_batches": 3, "accumulate_grad_batches": 2, "gradient_clip_val": 1.0}
     trainer = fit(student, tiny_root, tmp_path, *callbacks, data=data, enable_checkpointing=True, **several)
     trainer.test(student, TinyDataModule(str(tiny_root)), verbose=False)
     assert not reads.by_part["training step"]

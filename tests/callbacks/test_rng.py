@@ -87,6 +87,7 @@ def test_a_resume_with_another_number_of_processes_starts_streams_of_its_epoch(
 def test_the_state_is_that_of_the_current_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asking for another one would start a context in its memory; so would a GPU in a training on the CPU."""
     asked: list[str] = []
+    restored: list[torch.Tensor] = []
 
     def get_rng_state(device: str = "cuda") -> torch.Tensor:
         asked.append(device)
@@ -97,6 +98,12 @@ def test_the_state_is_that_of_the_current_gpu_alone(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     assert torch.equal(generator_state()["cuda"], torch.zeros(16))
     assert asked == ["cuda"]
+    monkeypatch.setattr(torch.cuda, "set_rng_state", restored.append)
+    state = generator_state()
+    set_generator_state(state)
+    set_generator_state({name: value for name, value in state.items() if name != "cuda"})  # saved without a GPU
+    assert len(restored) == 1
+    assert torch.equal(restored[0], state["cuda"])
 
 
 def test_layers_of_losses_leave_the_generators_of_gpus_alone(monkeypatch: pytest.MonkeyPatch) -> None:

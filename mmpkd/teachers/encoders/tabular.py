@@ -79,8 +79,18 @@ class TableEncoder(Float32Buffers, PrivilegedEncoder):
         """Encode standardised numbers (B, F), 0 where missing, and multi-hot columns (B, M) to features (B, D)."""
 
     def forward(self, privileged: Privileged) -> Tensor:
-        """Encode numeric (B, F) and multi-hot (B, M) columns to features (B, D)."""
-        numeric = ((privileged["numeric"] - self.mean) / self.std).nan_to_num(0.0)  # (B, F), 0 is the training mean
+        """Encode numeric (B, F) and multi-hot (B, M) columns to features (B, D).
+
+        Raises:
+            ValueError: If the numbers were rounded to half precision.
+        """
+        given = privileged["numeric"]
+        if given.dtype in (torch.bfloat16, torch.float16) and given.shape[1]:
+            raise ValueError(
+                f"Expected numbers of a table in float32 but got {str(given.dtype).removeprefix('torch.')}, in which 2019 may be 2016 "
+                "and 70,000 infinite. Set trainer.precision to 32-true or bf16-mixed."
+            )
+        numeric = ((given - self.mean) / self.std).nan_to_num(0.0)  # (B, F), 0 is the training mean
         dtype = next(self.parameters()).dtype  # statistics are float32, weights may be in half precision
         return self.encode(numeric.to(dtype), privileged["categorical"].to(dtype))
 
