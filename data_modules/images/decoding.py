@@ -13,7 +13,8 @@ def decoding(what: str) -> Iterator[None]:
     """Turn any error of a decoding library into a `DecodeError`.
 
     On damaged bytes, Pillow and pydicom raise nearly anything, from errors of their own without a common base to those of
-    zlib and struct. Put only their calls inside, so that a bug of ours is not taken for a damaged file.
+    zlib and struct. Put only their calls inside, so that a bug of ours is not taken for a damaged file. A
+    `DecodeError` is left as it is.
 
     Args:
         what: The thing that is decoded, as the beginning of a sentence.
@@ -23,7 +24,7 @@ def decoding(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except MemoryError:
+    except (MemoryError, DecodeError):
         raise
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())

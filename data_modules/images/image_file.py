@@ -7,16 +7,24 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from data_modules.images import dicom
 from data_modules.images.decoding import DecodeError, decoding
 from data_modules.images.dicom import is_dicom
+from data_modules.images.geometry import Size
 from data_modules.images.masks import WIDE_MODES, MaskError, bright, region_of
 
 Image.MAX_IMAGE_PIXELS = dicom.MAX_PIXELS
 
 GreyRange = Literal["declared", "observed"]
+# the tag of EXIF and TIFF that says how an image is shown, and its values for which rows are shown as columns
+_ORIENTATION = 274
+_TURNED = (5, 6, 7, 8)
+# tags of TIFF: bits of each channel; 0 if small values are bright; 2 for signed numbers
+_BITS = 258
+_POLARITY = 262
+_SAMPLE_FORMAT = 339
 
 
 class ImageReadError(OSError):
@@ -116,8 +124,8 @@ def read_identity(path: Path) -> tuple[tuple[int, int], str]:
         if is_dicom(path):
             size, uid = dicom.read_identity(path)
             return size, uid or str(path)
-        with decoding("the header"), Image.open(path) as image:
-            return (image.height, image.width), str(path)
+        with _opened(path) as (_, size):
+            return size, str(path)
 
 
 def read_dicom_pixels(path: Path) -> NDArray[np.integer[Any]]:
@@ -166,17 +174,66 @@ def _scaled(image: dicom.GreyImage, grey_range: GreyRange) -> tuple[NDArray[np.f
     return scaled, (scaled.shape[0], scaled.shape[1])
 
 
-def _load(path: Path, min_side: int = 0) -> tuple[Image.Image, tuple[int, int]]:
-    """Decode a file of one frame, and return it with its full (height, width), before any reduced decoding."""
-    with decoding("the file"), Image.open(path) as image:
-        frame = (image.height, image.width)
+def _load(path: Path, min_side: int = 0) -> tuple[Image.Image, Size]:
+    """Decode a file of one frame as it is shown, and return it with its full (height, width), before any reduced decoding."""
+    with _opened(path) as (image, size):
         if min_side and image.format == "JPEG":
             image.draft("L", (min_side, min_side))
         frames = getattr(image, "n_frames", 1)
+        if frames != 1:
+            raise DecodeError(f"it holds {frames} frames where one two-dimensional frame is expected")
+        before = _orientation(image)
         image.load()
-    if frames != 1:
-        raise DecodeError(f"it holds {frames} frames where one two-dimensional frame is expected")
-    return image, frame
+        # a PNG may say it behind its pixels, where nobody sees it who reads only the header
+        if _orientation(image) != before:
+            raise DecodeError(
+                "it says only behind its pixels how it is turned when it is shown: save it as it is shown"
+            )
+        if before != 1:
+            ImageOps.exif_transpose(image, in_place=True)
+    return image, size
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Image.Image, Size]]:
+    """Open a file, check its header, and yield the image with the (height, width) in which it is shown."""
+    with decoding("the file"), Image.open(path) as image:
+        if image.width * image.height > dicom.MAX_PIXELS:
+            raise DecodeError(f"it declares {image.height} x {image.width} pixels (height x width)")
+        _check_values(image)
+        size = (image.height, image.width)
+        yield image, size[::-1] if _orientation(image) in _TURNED else size
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return how EXIF says that an image is shown: 1, as it is stored, up to 8; also 1 if EXIF is damaged, as in viewers."""
+    # an image keeps the first answer, and that of a PNG would decode the pixels
+    probe = Image.new("1", (1, 1))
+    probe.info = image.info
+    try:
+        with decoding("EXIF"):
+            stated = probe.getexif().get(_ORIENTATION)
+    except DecodeError:
+        return 1
+    return stated if isinstance(stated, int) and 1 <= stated <= 8 else 1
+
+
+def _check_values(image: Image.Image) -> None:
+    """Refuse a file that Pillow would decode to other values, without a word."""
+    is_wide = image.mode in WIDE_MODES
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    # the decoder of a PNG is told how its pixels are stored
+    has_more_bits = ";16" in str(getattr(image, "tile", ())[:1]) or max(tags.get(_BITS, (8,))) > 8
+    if (has_more_bits and not is_wide) or (is_wide and "transparency" in image.info):
+        raise DecodeError("it has colours or transparency in more than 8 bits, which would be lost: save it in grey")
+    if image.mode in ("LAB", "La"):
+        raise DecodeError(f"its mode is {image.mode} where grey or RGB is expected")
+    if tags.get(_ORIENTATION, 1) != 1:
+        raise DecodeError("it is a TIFF file that is turned or mirrored when it is shown: save it as it is shown")
+    if is_wide and tags.get(_POLARITY) == 0:
+        raise DecodeError("small values are bright in it, in more than 8 bits: save it with 0 as black")
+    if not is_wide and 2 in tags.get(_SAMPLE_FORMAT, ()):
+        raise DecodeError("its values are signed numbers of 8 bits: save it with unsigned ones")
 
 
 def _grey(image: Image.Image, grey_range: GreyRange) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from data_modules.images.decoding import DecodeError, decoding
 from data_modules.images.dicom.elements import read_integer, read_required, read_text
-from data_modules.images.dicom.jpeg import read_jpeg_frame
+from data_modules.images.dicom.jpeg import read_jpeg_2000_frame, read_jpeg_frame, without_remarks
 
 if TYPE_CHECKING:
     import pydicom
@@ -22,8 +22,12 @@ MAX_PIXELS = 2**28
 # By default pydicom tries GDCM first for JPEG and JPEG 2000, which is slower and crashes the process on some damaged files.
 # baseline, extended, lossless (two), JPEG-LS (two)
 JPEG = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70, 80, 81))
+LOSSLESS_JPEG = JPEG[2:4]
+# and with high throughput
+JPEG_2000 = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (90, 91, 201, 202, 203))
 _PLUGINS = {
     "1.2.840.10008.1.2.4.50": "pillow",
+    "1.2.840.10008.1.2.4.51": "pillow",
     "1.2.840.10008.1.2.4.90": "pylibjpeg",
     "1.2.840.10008.1.2.4.91": "pylibjpeg",
 }
@@ -119,12 +123,11 @@ def decode(dataset: "pydicom.FileDataset", form: PixelFormat) -> NDArray[np.inte
         raise DecodeError(f"HighBit is {high_bit} where {form.bits - 1} (BitsStored - 1) is expected")
     with decoding("PixelData"):
         element = dataset["PixelData"]
-    if syntax in JPEG:
-        _check_stream(element.value, form)
+    data = _checked_stream(element.value, syntax, form) if syntax in (*JPEG, *JPEG_2000) else element.value
     options = _options(dataset, form)
     with decoding("PixelData"):
         plugin = _PLUGINS.get(syntax, "")
-        pixels, _ = decoder.as_array(element.value, decoding_plugin=plugin, pixel_vr=element.VR, **options)
+        pixels, _ = decoder.as_array(data, decoding_plugin=plugin, pixel_vr=element.VR, **options)
     return _checked(pixels, form)
 
 
@@ -146,19 +149,23 @@ def _options(dataset: "pydicom.Dataset", form: PixelFormat) -> dict[str, Any]:
     return options
 
 
-def _check_stream(data: bytes, form: PixelFormat) -> None:
-    """Refuse a JPEG stream that is incomplete or contradicts the header: GDCM crashes the process on both."""
-    from pydicom.encaps import generate_frames
+def _checked_stream(data: bytes, syntax: str, form: PixelFormat) -> bytes:
+    """Return encapsulated pixels for a decoder, and refuse a stream that is incomplete or contradicts the header.
+
+    Decoders believe the size in the stream, and GDCM ends the process on broken and on unknown segments.
+    """
+    from pydicom.encaps import encapsulate, generate_frames
 
     with decoding("PixelData"):
         stream = next(generate_frames(data, number_of_frames=1))
-    frame = read_jpeg_frame(stream)
+    frame = read_jpeg_2000_frame(stream) if syntax in JPEG_2000 else read_jpeg_frame(stream)
     samples = form.num_samples
     if (frame.size, frame.num_samples) != (form.size, samples) or not 2 <= frame.precision <= form.bits_allocated:
         raise DecodeError(
             f"its JPEG stream has {frame.size[0]} x {frame.size[1]} pixels (height x width) of {frame.num_samples} x "
             f"{frame.precision} bits where the header has {form.size[0]} x {form.size[1]} of {samples} x {form.bits_allocated}"
         )
+    return encapsulate([without_remarks(stream)]) if syntax in LOSSLESS_JPEG else data
 
 
 def _checked(pixels: NDArray[np.integer[Any]], form: PixelFormat) -> NDArray[np.integer[Any]]:

@@ -1,4 +1,8 @@
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -104,6 +108,131 @@ def test_damaged_pictures_are_read_or_refused(suffix: str, mode: str, tmp_path: 
         path.write_bytes(damaged)
         for read in (read_image, read_mask, read_size):
             attempt(read, path)
+
+
+@pytest.mark.parametrize("mask", [False, True])
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_picture_is_read_as_exif_says_that_it_is_shown(suffix: str, mask: bool, tmp_path: Path) -> None:
+    # what becomes of rows and columns, EXIF 2.3, table 6
+    shown: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+        2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: np.transpose, 6: lambda a: np.rot90(a, -1),
+        7: lambda a: np.rot90(a, 2).T, 8: np.rot90, 0: np.asarray, 1: np.asarray, 9: np.asarray,
+    }  # fmt: skip
+    stored = np.kron(np.eye(3, 5, 1, np.uint8) * 255, np.ones((8, 8), np.uint8))
+    path = tmp_path / f"a.{suffix}"
+    for orientation, show in shown.items():
+        exif = Image.Exif()
+        exif[274] = orientation
+        Image.fromarray(stored).save(path, exif=exif)
+        found, expected = read_mask(path) if mask else read_image(path)[0], show(stored)
+        np.testing.assert_allclose(found, expected > 0 if mask else expected / 255, atol=0.02)
+        assert read_size(path) == read_image(path)[1] == expected.shape
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize("exif", [b"Exif\0\0none", b"Exif\0\0II*\0\x08\0\0\0\xff\xff"])
+def test_damaged_exif_does_not_turn_a_picture(exif: bytes, tmp_path: Path) -> None:
+    Image.fromarray(GRADIENT).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    np.testing.assert_allclose(read_image(tmp_path / "a.jpg")[0], GRADIENT / 255, atol=0.02)
+
+
+def png(depth: int, kind: int, rows: np.ndarray, before: bytes = b"", after: bytes = b"") -> bytes:
+    """Return a PNG file that Pillow would not write; rows are in big-endian order."""
+    pixels = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    header = struct.pack(">IIBBBBB", rows.shape[1], rows.shape[0], depth, kind, 0, 0, 0)
+    middle = chunk(b"IHDR", header) + before + chunk(b"IDAT", pixels) + after
+    return b"\x89PNG\r\n\x1a\n" + middle + chunk(b"IEND", b"")
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+WIDE = np.arange(48, dtype=np.uint16).reshape(6, 8) * 80
+TURNED = chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0")
+COLOURS = "colours or transparency in more than 8 bits"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (png(16, 0, WIDE.astype(">u2")), ""),
+        (png(16, 2, np.stack([WIDE] * 3, -1).astype(">u2")), COLOURS),
+        (png(16, 4, np.stack([WIDE, WIDE | 65535], -1).astype(">u2")), COLOURS),
+        (png(16, 0, WIDE.astype(">u2"), before=chunk(b"tRNS", b"\0\x50")), COLOURS),
+        (png(8, 0, WIDE.astype(np.uint8), after=TURNED), "only behind its pixels how it is turned"),
+    ],
+)
+def test_a_png_that_pillow_would_change_is_refused(content: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    if not words:
+        np.testing.assert_allclose(read_image(tmp_path / "a.png")[0], WIDE / WIDE.max(), atol=1e-6)
+        return
+    for read in (read_image, read_mask):
+        with pytest.raises(ImageReadError, match=words):
+            read(tmp_path / "a.png")
+
+
+def tiff(pixels: np.ndarray, order: Literal["<", ">"] = "<", channels: int = 1, **tags: int) -> bytes:
+    """Return an uncompressed TIFF file of one strip; `tags` are numbers by `t<number>`."""
+    count = 8 * pixels.itemsize
+    known = {
+        256: WIDE.shape[1],
+        257: WIDE.shape[0],
+        258: count,
+        259: 1,
+        262: 1,
+        273: 200,
+        277: channels,
+        278: 6,
+        279: pixels.nbytes,
+    }
+    known |= {int(name[1:]): value for name, value in tags.items()}
+    entries = b""
+    for tag, value in sorted(known.items()):
+        # the bits of three channels take six bytes, which lie behind the tags
+        many = tag == 258 and channels == 3
+        content = struct.pack(f"{order}I", 190) if many else struct.pack(f"{order}HH", value, 0)
+        entries += struct.pack(f"{order}HHI", tag, 3, 3 if many else 1) + content
+    start = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HIH", 42, 8, len(known))
+    header = (start + entries).ljust(190, b"\0") + struct.pack(f"{order}3H", *[count] * 3)
+    return header.ljust(200, b"\0") + pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (tiff(WIDE), ""),
+        (tiff(WIDE, ">"), ""),
+        (tiff(WIDE, t262=0), "small values are bright"),
+        (tiff(WIDE, t274=6), "turned or mirrored when it is shown"),
+        (tiff(np.stack([WIDE] * 3, -1), ">", 3, t262=2), COLOURS),
+        (tiff(np.stack([WIDE] * 3), "<", 3, t262=2, t284=2), COLOURS),
+        (tiff(WIDE.astype(np.int8), t339=2), "signed numbers of 8 bits"),
+    ],
+)
+def test_a_tiff_that_pillow_would_change_is_refused(content: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(content)
+    if not words:
+        np.testing.assert_allclose(read_image(tmp_path / "a.tif")[0], WIDE / WIDE.max(), atol=1e-6)
+        return
+    for read in (read_image, read_mask):
+        with pytest.raises(ImageReadError, match=words):
+            read(tmp_path / "a.tif")
+
+
+def test_a_picture_of_another_colour_space_or_of_absurd_size_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("LAB", (4, 4)).save(tmp_path / "lab.tif")
+    for read in (read_image, read_mask):
+        with pytest.raises(ImageReadError, match="its mode is LAB where grey or RGB is expected"):
+            read(tmp_path / "lab.tif")
+    Image.fromarray(GRADIENT).save(tmp_path / "a.png")
+    monkeypatch.setattr("data_modules.images.dicom.MAX_PIXELS", GRADIENT.size - 1)
+    for open_file in (read_image, read_mask, read_size):
+        with pytest.raises(ImageReadError, match="declares 48 x 64 pixels"):
+            open_file(tmp_path / "a.png")
 
 
 def test_a_lack_of_memory_is_not_taken_for_a_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,6 +341,8 @@ def test_real_dicom_files_read_as_listed() -> None:
             continue
         pixels = read_dicom_pixels(folder / row["file"])
         assert str(pixels.shape) == row["shape"]
+        # decoders of lossy JPEG differ by one grey level
+        assert (pixels.min(), pixels.max()) == pytest.approx((row["min"], row["max"]), abs=row["bits_stored"] == 8)
         image, frame = read_image(folder / row["file"])
         assert image.shape == frame == read_size(folder / row["file"]) == pixels.shape[:2]
         assert 0 <= image.min() < image.max() <= 1

@@ -8,10 +8,11 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate, generate_frames
 
 from data_modules.images.decoding import DecodeError
 from data_modules.images.dicom import is_dicom, list_dicom
-from data_modules.images.dicom.jpeg import JpegFrame, read_jpeg_frame
+from data_modules.images.dicom.jpeg import JpegFrame, read_jpeg_2000_frame, read_jpeg_frame, without_remarks
 from data_modules.images.image_file import ImageReadError, read_identity, read_image, read_mask, read_size
 from tests.data.dicom import write_dicom
 
@@ -109,6 +110,10 @@ def test_a_jpeg_stream_of_another_size_than_the_header_never_reaches_the_decoder
         (FRAME + b"\0" + TABLE + SCAN, "broken at byte 15"),
         (FRAME + TABLE, "broken at byte 20"),
         (FRAME.replace(b"\x0b", b"\0"), "broken at byte 2"),
+        *(
+            (FRAME + b"\xff" + marker + b"\0\2" + TABLE + SCAN, "broken at byte 15")
+            for marker in (b"\0", b"\xbf", b"\xd0", b"\xd9")
+        ),
     ],
 )
 def test_a_jpeg_stream_is_complete_before_its_scan(stream: bytes, words: str) -> None:
@@ -117,3 +122,42 @@ def test_a_jpeg_stream_is_complete_before_its_scan(stream: bytes, words: str) ->
         return
     with pytest.raises(DecodeError, match=words):
         read_jpeg_frame(b"\xff\xd8" + stream)
+
+
+REMARKS = (b"\xff\xe0\0\x10JFIF\0\x34\1\0\0\1\0\1\0\0", b"\xff\xee\0\x0eAdobe\0d\0\0\0\0\x07", b"\xff\xfe\0\4no")
+
+
+@pytest.mark.parametrize("remark", REMARKS)
+def test_remarks_that_a_decoder_does_not_know_never_reach_it(remark: bytes, tmp_path: Path) -> None:
+    bare = b"\xff\xd8" + FRAME + TABLE + SCAN + b"\1\2\xff\xd9"
+    assert without_remarks(b"\xff\xd8" + remark + b"\xff" + bare[2:]) == bare
+    dataset = pydicom.dcmread(str(get_testdata_file("SC_rgb_jpeg_gdcm.dcm", download=False)))
+    assert dataset.file_meta.TransferSyntaxUID == pydicom.uid.JPEGLosslessSV1
+    dataset.save_as(tmp_path / "a.dcm")
+    expected, _ = read_image(tmp_path / "a.dcm")
+    np.testing.assert_allclose(expected, dataset.pixel_array.mean(axis=-1) / 255, atol=1e-6)
+    stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    dataset.PixelData = encapsulate([stream[:2] + remark + stream[2:]])
+    dataset.save_as(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.dcm")[0], expected)
+
+
+def test_a_jpeg_2000_stream_of_another_size_than_the_header_is_not_decoded(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(str(get_testdata_file("MR_small_jp2klossless.dcm", download=False)))
+    stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    assert read_jpeg_2000_frame(b"box" + stream) == JpegFrame(16, (64, 64), 1)
+    # 64 rows begin after as many empty ones, then there are 2^31
+    for rows, first, words in ((128, 64, ""), (2**31, 0, r"stream has 2147483648 x 64 pixels .* header has 64 x 64")):
+        changed = bytearray(stream)
+        changed[12:16] = rows.to_bytes(4, "big")
+        changed[20:24] = first.to_bytes(4, "big")
+        if not words:
+            assert read_jpeg_2000_frame(bytes(changed)).size == (64, 64)
+            continue
+        dataset.PixelData = encapsulate([bytes(changed)])
+        dataset.save_as(tmp_path / "a.dcm")
+        with pytest.raises(ImageReadError, match=words):
+            read_image(tmp_path / "a.dcm")
+    for damaged in (b"", b"\xff\x4f" + stream[3:], stream[:42]):
+        with pytest.raises(DecodeError, match="JPEG 2000 stream has no size"):
+            read_jpeg_2000_frame(damaged)
