@@ -8,6 +8,7 @@ from typing import Literal
 
 import gdcm
 import numpy as np
+import pandas as pd
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
@@ -195,6 +196,8 @@ def test_a_finding_is_named_in_its_own_script(written: Path, tmp_path: Path) -> 
         ({"PixelAspectRatio": [4, 2]}, [2, 1]),
         ({"PixelAspectRatio": [1, 1]}, None),
         ({"PixelSpacing": None, "PixelAspectRatio": [1, 2]}, [1, 2]),
+        ({"PixelSpacing": [float("inf"), 1], "PixelAspectRatio": [1, 2]}, [1, 2]),
+        ({"PixelSpacing": [float("nan"), 1]}, None),
     ],
 )
 def test_the_shape_of_a_pixel_is_height_by_width(tags: dict[str, object], expected: list[int] | None) -> None:
@@ -259,6 +262,37 @@ def test_other_files_get_none_and_a_header_that_says_too_little_is_named(
     before = (tmp_path / "out" / "dicom" / "good_report.dcm").stat().st_mtime_ns
     assert mmpkd(words) == 0
     assert (tmp_path / "out" / "dicom" / "good_report.dcm").stat().st_mtime_ns == before
+
+
+def test_a_header_of_any_kind_is_used_or_named(
+    checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sound = write_dicom(tmp_path / "sound.dcm", np.eye(8, dtype=np.uint16), 12, **RADIOGRAPH | {"PatientAge": "062Y"})
+    elements = {
+        "number": ("AccessionNumber", "US", b"\7\0"),
+        "texts": ("PatientSex", "LO", b"M\\F "),
+        "damaged": (
+            "DeidentificationMethodCodeSequence",
+            "UN",
+            b"\1\2\3\4\5\6",
+        ),  # which pydicom takes for the end of a file
+        "uid": ("StudyInstanceUID", "US", b"\7\0"),
+    }
+    for name, (keyword, vr, value) in elements.items():
+        dataset = pydicom.dcmread(sound)
+        tag = pydicom.tag.Tag(keyword)
+        dataset[tag] = pydicom.dataelem.RawDataElement(tag, vr, len(value), value, 0, False, True)
+        dataset.save_as(tmp_path / f"{name}.dcm")
+    (tmp_path / "bare").write_bytes(sound.read_bytes()[132:])  # without a preamble
+    words = ["infer", str(checkpoint), str(tmp_path), "--out", str(tmp_path / "out"), "--dicom", *DICOM_KINDS]
+    assert mmpkd(words) == 1
+    written = sorted(path.name for path in (tmp_path / "out" / "dicom").iterdir())
+    assert set(written) >= {f"{name}_{kind}.dcm" for name in ("sound", "bare", "texts") for kind in DICOM_KINDS}
+    for name in ("number", "damaged", "uid"):
+        (line,) = [record.message for record in caplog.records if f"{name}.dcm" in record.message]
+        assert line.startswith("Expected a header of ")
+        assert "\n" not in line
+    assert len(pd.read_csv(tmp_path / "out" / "predictions.csv").filter(like="probability").dropna()) == 6
 
 
 def test_what_a_header_allows_is_written_and_kept_when_more_is_asked_for(checkpoint: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import warnings
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,10 @@ def check_dicom_packages() -> None:
 def _reason(error: Exception) -> str:
     """Return why highdicom refuses a header; it asks for elements as for attributes of Python."""
     missing = getattr(error, "name", None)
-    return f"{missing} is missing" if isinstance(error, AttributeError) and missing else str(error)
+    if isinstance(error, AttributeError) and missing:
+        return f"{missing} is missing"
+    # pydicom adds a traceback of several lines
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 class DicomFiles:
@@ -102,14 +106,18 @@ class DicomFiles:
             # values of the image are copied, whatever their form
             with pydicom.config.disable_value_validation(), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "The string .* is unlikely to represent the intended person name")
-                dataset = self._made(kind, source, maps, found)
-        # highdicom raises these for a header that it refuses
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+                # into memory, so that errors of the disk are not taken for those of a header
+                content = BytesIO()
+                self._made(kind, source, maps, found).save_as(content, enforce_file_format=True)
+        except MemoryError:
+            raise
+        # highdicom and pydicom raise nearly anything for a header that they refuse
+        except Exception as error:
             raise DicomSourceError(
                 f"Expected a header of '{found.file.path}' that a DICOM {kind} can refer to but: {_reason(error)}"
             ) from error
         with replacing(self._path(found.file, kind)) as temporary:
-            dataset.save_as(temporary, enforce_file_format=True)
+            temporary.write_bytes(content.getvalue())
 
     def _maps(self, found: FilePrediction) -> dict[str, NDArray[np.float32]]:
         assert found.placement is not None

@@ -1,5 +1,6 @@
 """The DICOM image that new objects refer to, and the elements that all of them share."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from pydicom.valuerep import DA, TM
 
+from data_modules.images.decoding import DecodeError, decoding
 from data_modules.images.geometry import Placement
 from mmpkd.attribution import min_max
 
@@ -69,20 +71,24 @@ def read_source(path: Path) -> pydicom.Dataset:
     """Read a DICOM file that new objects will refer to. Missing elements that may be empty are added as empty ones.
 
     Raises:
-        DicomSourceError: If the file does not identify its image, series or study.
+        DicomSourceError: If the file does not identify its image, series or study, or if its header is damaged.
     """
-    # not the user's doing, and what cannot be referred to is named
-    with pydicom.config.disable_value_validation():
-        dataset = pydicom.dcmread(path)
-        missing = [name for name in _REQUIRED if not dataset.get(name)]
-        if missing:
-            raise DicomSourceError(f"Expected {', '.join(_REQUIRED)} in '{path}' but it has no {', '.join(missing)}.")
-        for name in _COPIED:
-            if name not in dataset:
-                setattr(dataset, name, None if name == "PatientSex" else "")
-        _leave_out_invalid(dataset)
-        # new objects hold words of the image, which were decoded when it was read, and names of findings, in any script
-        dataset.SpecificCharacterSet = "ISO_IR 192"
+    try:
+        # not the user's doing, and what cannot be referred to is named
+        with decoding("its header"), pydicom.config.disable_value_validation():
+            # known to be DICOM by its content, but it may lack a preamble
+            dataset = pydicom.dcmread(path, force=True)
+            missing = [name for name in _REQUIRED if not dataset.get(name)]
+            for name in _COPIED:
+                if name not in dataset:
+                    setattr(dataset, name, None if name == "PatientSex" else "")
+            _leave_out_invalid(dataset)
+            # new objects hold words of the image, which were decoded when it was read, and names of findings, in any script
+            dataset.SpecificCharacterSet = "ISO_IR 192"
+    except DecodeError as error:
+        raise DicomSourceError(f"Expected a header of '{path}' that DICOM objects can refer to but {error}.") from error
+    if missing:
+        raise DicomSourceError(f"Expected {', '.join(_REQUIRED)} in '{path}' but it has no {', '.join(missing)}.")
     return dataset
 
 
@@ -111,7 +117,8 @@ def pixel_aspect_ratio(source: pydicom.Dataset) -> list[int] | None:
 
 
 def _is_size(value: Any) -> bool:
-    return isinstance(value, Sequence) and len(value) == 2 and min(map(float, value)) > 0
+    is_pair = isinstance(value, Sequence) and len(value) == 2
+    return is_pair and all(isinstance(side, int | float) and 0 < side < math.inf for side in value)
 
 
 def in_source(values: NDArray[np.float32], placement: Placement) -> NDArray[np.float32]:
