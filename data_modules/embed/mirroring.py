@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data_modules.images.dicom import is_dicom
+from data_modules.images.decoding import DecodeError
+from data_modules.images.dicom import is_dicom, read_orientation
 from data_modules.images.image_file import ImageReadError
 from data_modules.images.preparation import Preparation
 from data_modules.images.regions import Roi, lies_mirrored, mirror
@@ -71,13 +72,9 @@ def _read_orientation(path: Path) -> str:
     """Return the Patient Orientation of a DICOM file, empty if it has none or is unreadable; reading its pixels reports that."""
     if not is_dicom(path):
         return ""
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PatientOrientation"])
-        return str(header.get("PatientOrientation") or "")
-    except (OSError, AttributeError, ValueError, InvalidDicomError):
+        return read_orientation(path)
+    except DecodeError:
         return ""
 
 

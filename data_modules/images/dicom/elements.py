@@ -83,8 +83,8 @@ def read_text(dataset: "pydicom.Dataset", keyword: str) -> str | None:
     return values[0].strip().upper() or None if values else None
 
 
-def read_item(dataset: "pydicom.Dataset", keyword: str) -> "pydicom.Dataset | None":
-    """Return the first item of a sequence, or None if it is missing or empty.
+def read_items(dataset: "pydicom.Dataset", keyword: str) -> "list[pydicom.Dataset]":
+    """Return the items of a sequence, none if it is missing or empty.
 
     Raises:
         DecodeError: If it is no sequence.
@@ -94,7 +94,7 @@ def read_item(dataset: "pydicom.Dataset", keyword: str) -> "pydicom.Dataset | No
     values = read_values(dataset, keyword)
     if values and not isinstance(values[0], Dataset):
         raise DecodeError(f"{keyword} is {_shown(values)} where a sequence is expected")
-    return values[0] if values else None
+    return values
 
 
 def _shown(values: list[Any]) -> str:

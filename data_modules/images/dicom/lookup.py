@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from data_modules.images.decoding import DecodeError
 from data_modules.images.dicom.elements import (
     read_integers,
-    read_item,
+    read_items,
     read_numbers,
     read_text,
     read_values,
@@ -163,7 +163,7 @@ def read_voi(dataset: "pydicom.Dataset", limits: Limits) -> LookUpTable | Window
 
 
 def read_table(dataset: "pydicom.Dataset", keyword: str, limits: Limits) -> LookUpTable | None:
-    """Return the look-up table in the first item of a sequence, or None if its descriptor and data are empty.
+    """Return the look-up table in the first item of a sequence whose descriptor or data are not empty, or None if there is none.
 
     Args:
         dataset: The header.
@@ -173,13 +173,16 @@ def read_table(dataset: "pydicom.Dataset", keyword: str, limits: Limits) -> Look
     Raises:
         DecodeError: If the table is incomplete.
     """
-    item = read_item(dataset, keyword)
-    if item is None:
-        return None
-    descriptor = read_integers(item, "LUTDescriptor")
-    data = read_values(item, "LUTData")
-    if not descriptor and not data:
-        return None
+    for item in read_items(dataset, keyword):
+        descriptor = read_integers(item, "LUTDescriptor")
+        data = read_values(item, "LUTData")
+        if descriptor or data:
+            is_little = dataset.original_encoding[1] is not False
+            return _table(descriptor, data, keyword, limits, is_little)
+    return None
+
+
+def _table(descriptor: list[int], data: list[Any], keyword: str, limits: Limits, is_little: bool) -> LookUpTable:
     if len(descriptor) != 3 or not 8 <= descriptor[2] <= 16:
         raise DecodeError(
             f"the LUTDescriptor of {keyword} is {descriptor} where a count, a value and bits are expected"
@@ -189,7 +192,6 @@ def read_table(dataset: "pydicom.Dataset", keyword: str, limits: Limits) -> Look
     first = descriptor[1]
     if first >= 2**15 and limits[0] < 0:
         first -= 2**16
-    is_little = dataset.original_encoding[1] is not False
     entries = _entries(data, count, descriptor[2], is_little)
     if len(entries) < count:
         raise DecodeError(f"the LUTData of {keyword} has {len(entries)} entries where {count} are expected")

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_modules.images.decoding import DecodeError, decoding
-from data_modules.images.dicom.elements import MAX_NUMBER, read_required, read_text
+from data_modules.images.dicom.elements import MAX_NUMBER, read_required, read_text, read_values
+from data_modules.images.dicom.functional_groups import raise_functional_groups
 from data_modules.images.dicom.lookup import Limits, read_modality, read_voi
 from data_modules.images.dicom.pixels import PixelFormat, decode, read_format
 
@@ -65,6 +66,7 @@ def read_grey(path: Path) -> GreyImage:
     if form.is_colour:
         return GreyImage(pixels.mean(axis=-1, dtype=np.float32), form.limits[1])
     padding = _padding(pixels, form)
+    raise_functional_groups(dataset)
     modality = read_modality(dataset, form.limits)
     low, high = modality.limits(form.limits)
     if not 0 < high - low < MAX_NUMBER:
@@ -101,6 +103,18 @@ def read_identity(path: Path) -> tuple[tuple[int, int], str | None]:
     header = _read(path, "Rows", "Columns", "SOPInstanceUID")
     size = read_required(header, "Rows"), read_required(header, "Columns")
     return size, read_text(header, "SOPInstanceUID")
+
+
+def read_orientation(path: Path) -> str:
+    """Return the direction of the rows of an image in the patient, such as `P` or `A`, from the header; empty if it has none.
+
+    Raises:
+        DecodeError: If the header or the element is damaged.
+    """
+    values = read_values(_read(path, "PatientOrientation"), "PatientOrientation")
+    if not all(isinstance(value, str) for value in values):
+        raise DecodeError(f"PatientOrientation is {values} where letters are expected")
+    return values[0] if values else ""
 
 
 def _read(path: Path, *keywords: str) -> "pydicom.FileDataset":

@@ -76,6 +76,21 @@ def test_what_tells_that_an_image_was_mirrored(tmp_path: Path) -> None:
     assert num_by_side == len(rows)
 
 
+def test_a_header_of_any_kind_tells_the_side_or_leaves_it_to_the_table(tmp_path: Path) -> None:
+    path = tmp_path / "a.dcm"
+    write_dicom(path, np.zeros((4, 4), np.uint8), orientation=["P", "L"])
+    images = pd.DataFrame({"laterality": ["L"], "view": ["CC"]})
+    sound = path.read_bytes()
+    path.write_bytes(sound[132:])  # without a preamble
+    assert were_mirrored(images, [path])[0].tolist() == [True]
+    place = sound.index(b"CS\4\0P\\L ")
+    # numbers, half a number, an empty sequence, and the end of the file
+    for element in (b"US\4\0\1\0\2\0", b"FD\4\0\1\0\2\0", b"SQ\0\0\0\0\0\0", b""):
+        path.write_bytes(sound[:place] + element + (sound[place + len(element) :] if element else b""))
+        mirrored, num_by_side = were_mirrored(images, [path])
+        assert (mirrored.tolist(), num_by_side) == ([False], 1)
+
+
 @pytest.mark.parametrize("folder", ["images", "."])
 @pytest.mark.parametrize(
     "beginning", ["/mnt/NAS2/mammo/anon_dicom/", "/mnt/NAS3/mammo/anon_dicom/", "images/", "s3://bucket/images/", ""]

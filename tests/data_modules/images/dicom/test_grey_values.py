@@ -78,6 +78,52 @@ def test_what_is_there_but_empty_is_not_there(
     )
 
 
+@pytest.mark.parametrize("keyword", ["ModalityLUTSequence", "VOILUTSequence"])
+def test_an_empty_first_table_leaves_the_place_to_the_second(keyword: str, tmp_path: Path) -> None:
+    curve = table(0, CURVE, 10)
+    expected, _ = read_image(write_dicom(tmp_path / "a.dcm", UNSIGNED, 12, **{keyword: curve}))
+    tables = [pydicom.Dataset(), *curve, *table(0, CURVE[::-1], 10)]
+    path = write_dicom(tmp_path / "b.dcm", UNSIGNED, 12, **{keyword: tables})
+    np.testing.assert_array_equal(read_image(path)[0], expected)
+
+
+def items(**elements: object) -> list[pydicom.Dataset]:
+    item = pydicom.Dataset()
+    for keyword, value in elements.items():
+        setattr(item, keyword, value)
+    return [item]
+
+
+@pytest.mark.parametrize("name", ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"])
+@pytest.mark.parametrize(
+    "voi",
+    [
+        {"WindowCenter": 900, "WindowWidth": 700},
+        {"WindowCenter": 900, "WindowWidth": 700, "VOILUTFunction": "SIGMOID"},
+        {"VOILUTSequence": table(100, CURVE[:3000], 10)},
+        {},
+    ],
+)
+def test_functional_groups_of_an_enhanced_image_count_like_the_top_level(
+    voi: dict[str, object], name: str, tmp_path: Path
+) -> None:
+    modality = {"RescaleSlope": -2, "RescaleIntercept": 4000}
+    groups = items(PixelValueTransformationSequence=items(**modality), FrameVOILUTSequence=items(**voi))
+    found = write_dicom(tmp_path / "a.dcm", UNSIGNED, 12, NumberOfFrames=1, **{name: groups})
+    expected = write_dicom(tmp_path / "b.dcm", UNSIGNED, 12, **modality, **voi)
+    for grey_range in ("observed", "declared"):
+        np.testing.assert_array_equal(read_image(found, 0, grey_range)[0], read_image(expected, 0, grey_range)[0])
+
+
+def test_damaged_functional_groups_are_refused(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a.dcm", UNSIGNED, 12)
+    dataset = pydicom.dcmread(path)
+    dataset.add_new("SharedFunctionalGroupsSequence", "US", 3)
+    dataset.save_as(path)
+    with pytest.raises(ImageReadError, match="SharedFunctionalGroupsSequence is 3 where a sequence is expected"):
+        read_image(path)
+
+
 @pytest.mark.parametrize(
     ("tags", "words"),
     [

@@ -32,7 +32,10 @@ REQUIRED = (
 NEEDLESS = (
     "NumberOfFrames", "HighBit", "RescaleSlope", "RescaleIntercept", "VOILUTFunction", "PixelPaddingValue", "ModalityLUTSequence",
 )  # fmt: skip
-OTHERS = ("PlanarConfiguration", "PixelPaddingRangeLimit", "WindowCenter", "WindowWidth", "VOILUTSequence")
+OTHERS = (
+    "PlanarConfiguration", "PixelPaddingRangeLimit", "WindowCenter", "WindowWidth", "VOILUTSequence",
+    "SharedFunctionalGroupsSequence",
+)  # fmt: skip
 EMPTY = ("US", b"")
 # as in the file: whatever bytes it holds for an element, of whatever type it says that they are
 VALUES = (
