@@ -194,12 +194,15 @@ def limit(num_bytes: int) -> None:
 @contextmanager
 def limited_files(num_bytes: int) -> Iterator[None]:
     """Let no file of this process grow beyond a size, as on a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE), sys.dont_write_bytecode
+    # Python keeps bytecode that was cut off, and then cannot import the module
+    sys.dont_write_bytecode = True
     limit(num_bytes)
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        resource.setrlimit(resource.RLIMIT_FSIZE, before[0])
+        sys.dont_write_bytecode = before[1]
 
 
 def test_all_room_is_reserved_before_the_first_image_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
