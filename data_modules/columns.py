@@ -133,6 +133,37 @@ def numbers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.float64]:
     return values
 
 
+def coordinates(table: pd.DataFrame, names: Sequence[str], what: str) -> npt.NDArray[np.float64]:
+    """Read columns of numbers that no row may lack, such as the corners of boxes.
+
+    Args:
+        table: N rows.
+        names: M columns.
+        what: A description of the table for the message.
+
+    Returns:
+        Float64 (N, M), all finite.
+
+    Raises:
+        ValueError: If a cell is blank, or holds anything but a number within the range of float32.
+    """
+    found = []
+    for name in names:
+        place = f"column '{name}' of {what}"
+        refuse_blanks(table[name], place)
+        found.append(numbers(table[name], place))
+    return np.stack(found, axis=1)
+
+
+def refuse_blanks(column: "pd.Series[Any]", what: str) -> None:
+    """Check that no cell of a column is blank.
+
+    Raises:
+        ValueError: If one is.
+    """
+    _refuse(column, texts(column) == "", f"a value in every row of {what}", "blank")
+
+
 def to_numbers(column: "pd.Series[str]") -> npt.NDArray[np.float64]:
     """Return a column as float64 (N,): true and false are 1 and 0, and anything that is not a number is NaN."""
     if pd.api.types.is_numeric_dtype(column):

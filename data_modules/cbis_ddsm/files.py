@@ -16,6 +16,7 @@ from typing import Literal
 
 import pandas as pd
 
+from data_modules.files.folders import walk_folders
 from data_modules.images.dicom import is_dicom, list_dicom
 from data_modules.images.geometry import is_rescaled
 from data_modules.images.image_file import is_binary, read_dicom_pixels, read_identity, read_image
@@ -120,10 +121,14 @@ def open_tree(root: Path, frame: pd.DataFrame) -> "ImageTree":
     """Index the images of a folder, whichever release it holds.
 
     Args:
-        root: Folder with `jpeg/`, or with PatientID folders.
+        root: Folder with `jpeg/`, or one above `csv/` and `jpeg/`; or with PatientID folders.
         frame: Rows as from `read_tables`.
     """
-    return ImageTree(root, JpegFiles(root, frame) if (root / "jpeg").is_dir() else DicomFiles(root))
+    if (root / "jpeg").is_dir():
+        return ImageTree(root, JpegFiles(root, frame))
+    folders = (folder for level in walk_folders(root) for folder in level)
+    above = next((folder for folder in folders if (folder / "csv").is_dir() and (folder / "jpeg").is_dir()), None)
+    return ImageTree(root, DicomFiles(root) if above is None else JpegFiles(above, frame))
 
 
 class ImageTree:

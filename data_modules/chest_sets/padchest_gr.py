@@ -64,7 +64,7 @@ class PadChestGR(EvaluationReader):
     def read(self) -> Annotated:
         """Read reports, table and boxes."""
         table = self._table()
-        reports = [study for study in load_json(find_file(self.root, REPORTS)) if study["ImageID"] in table.index]
+        reports = [study for study in _studies(find_file(self.root, REPORTS)) if study["ImageID"] in table.index]
         images = [str(study["ImageID"]) for study in reports]
         found = [_names(study) for study in reports]
         folder = find_base(self.root, images) or self.root
@@ -96,6 +96,13 @@ class PadChestGR(EvaluationReader):
             for label in labels:
                 for box in boxes:
                     yield study["ImageID"], label, BoxRegion(to_xyxy(box, self.box_format), True)
+
+
+def _studies(path: Path) -> list[dict[str, Any]]:
+    studies: list[dict[str, Any]] = load_json(path)
+    for study in studies:
+        check_names(("ImageID", "findings"), list(study), f"entries of a study in '{path.name}'")
+    return studies
 
 
 def _names(study: dict[str, Any]) -> set[str]:

@@ -16,11 +16,11 @@ from data_modules.embed.files import Frame, image_files, relative_paths
 from data_modules.embed.mirroring import check_sides
 from data_modules.embed.tables import (
     COLUMNS,
-    KEYS,
     MALE,
     Preset,
     Unproven,
     encode,
+    join,
     known_values,
     label_findings,
     pool,
@@ -47,7 +47,8 @@ class EMBEDDataModule(PrivilegedDataModule):
     (1) Descriptors belong to a breast of an examination, not to an image or a box: both views of a breast share them, and
     the boxes of an image are joined.
     (2) A finding of one breast must not be attributed to the other, so tables are joined by patient, examination and side, and
-    pathology counts for the breast that `bside` names. Pathology without a side leaves both breasts unknown.
+    pathology counts for the breast that `bside` names. Without it, the breast that the finding describes is unknown, and if
+    it is a cancer, the other one as well.
     (3) Most findings have no pathology. Those assessed as negative or benign count as no cancer; the others do under
     `unproven: benign`, which is a guess, or leave the data under `drop`. Pathology of codes 5 and 6, which mean different
     things in different releases, counts as none.
@@ -58,7 +59,7 @@ class EMBEDDataModule(PrivilegedDataModule):
     the breast lay on the right. `roi_frame` says which, and ten images are checked for boxes beside the breast.
 
     Args:
-        root: Folder with `tables/`, and with `images/cohort_1/`... or `cohort_1/`...
+        root: Folder with `tables/`, and with `images/cohort_1/`... or `cohort_1/`..., or one above.
         roi_frame: Frame of `ROI_coords`: pixels of mirrored PNG files (`png`: the open release, tables of 2023), or of the
             DICOM files (`dicom`). Newer tables with `DCM_ROI_coords` and `PNG_ROI_coords` need no setting.
         image_frame: Frame of the image files: the DICOM files, or PNG files in their place that were mirrored as in Emory's
@@ -149,7 +150,7 @@ class EMBEDDataModule(PrivilegedDataModule):
         # the view belongs to an image, everything else to a breast
         codes = {name: known_values(findings[name]) for name in self.categorical if name != "ViewPosition"}
         pooled = pool(findings, label_findings(findings, self.unproven), codes)
-        rows = images.merge(pooled, left_on=KEYS, right_index=True, how="inner")
+        rows = join(images, pooled)
         if "ViewPosition" in self.categorical:
             codes["ViewPosition"] = known_values(rows["ViewPosition"])
             rows["ViewPosition"] = rows["ViewPosition"].map(split_values)

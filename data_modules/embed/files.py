@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+from data_modules.files.folders import find_base
+
 # the frame of coordinates or image files: that of the DICOM files, or that of PNG files, which were mirrored
 Frame = Literal["dicom", "png"]
 # `anon_dicom_path` begins with a folder of Emory's storage, or with `images/`, depending on the release
@@ -37,18 +39,25 @@ def relative_paths(paths: Iterable[object], prefix: str | None) -> list[Path]:
 
 
 def image_files(root: Path, relative: Iterable[Path], frame: Frame) -> list[Path]:
-    """Return the image files, which lie in `root/images/` or in `root`.
+    """Return the image files, which lie in `root/images/`, in `root`, or in another folder below.
 
     Args:
         root: Folder of the data set.
         relative: Where the DICOM files lie in the tree.
         frame: `dicom` for these files; `png` for PNG files in their place, `<name>.png` or `<name>_conv.png`.
     """
+    relative = list(relative)
+    suffixes = (None,) if frame == "dicom" else PNG_SUFFIXES
+    bases = (find_base(root, _named(relative, suffix)) for suffix in suffixes)
     images = root / "images"
-    files = [(images if images.is_dir() else root) / path for path in relative]
-    if frame == "dicom":
-        return files
-    return [_png_copy(file) for file in files]
+    base = next(filter(None, bases), images if images.is_dir() else root)
+    files = [base / path for path in relative]
+    return files if frame == "dicom" else [_png_copy(file) for file in files]
+
+
+def _named(files: list[Path], suffix: str | None) -> list[Path]:
+    """Return files with another end of their names, or as they are."""
+    return files if suffix is None else [file.with_name(file.stem + suffix) for file in files]
 
 
 def _png_copy(file: Path) -> Path:

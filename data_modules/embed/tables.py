@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data_modules.columns import check_names, identifiers
+from data_modules.columns import check_names, identifiers, numbers, refuse_blanks
 from data_modules.files.csv_file import read_csv
+from data_modules.files.folders import find_nearest
 from data_modules.split import Table
 
 Preset = Literal["descriptors", "descriptors_density", "with_assessment", "nuisance"]
@@ -46,17 +47,19 @@ COLUMNS: dict[Preset, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def find_table(root: Path, name: str) -> Path:
-    """Return a table of EMBED, complete or reduced, in the folder or in `tables/`.
+    """Return a table of EMBED, complete rather than reduced, in the folder or up to six levels below, such as in `tables/`.
 
     Raises:
         FileNotFoundError: If there is none.
     """
-    for folder in (root / "tables", root):
-        for suffix in ("", "_reduced"):
-            path = folder / f"EMBED_OpenData_{name}{suffix}.csv"
-            if path.is_file():
-                return path
-    raise FileNotFoundError(f"Expected 'EMBED_OpenData_{name}.csv' in '{root}' or '{root / 'tables'}'. Set data.root.")
+    # newer tables name the event that they were made for, such as EMBED_OpenData_NUS_Datathon_metadata.csv
+    for form in (name, f"{name}_reduced", f"*_{name}", f"*_{name}_reduced"):
+        found = find_nearest(root, f"EMBED_OpenData_{form}.csv", f"EMBED_OpenData_{form}.csv.gz")
+        if found is not None:
+            return found
+    raise FileNotFoundError(
+        f"Expected 'EMBED_OpenData_{name}.csv' in '{root}', in its 'tables' or below but there is none. Set data.root."
+    )
 
 
 def read_images(root: Path) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -66,11 +69,12 @@ def read_images(root: Path) -> tuple[pd.DataFrame, dict[str, int]]:
         The rows, and how many spot compressions and magnifications were left out.
 
     Raises:
-        ValueError: If a column is missing.
+        ValueError: If a column or a path is missing.
     """
     images = _read(find_table(root, "metadata"), METADATA, OPTIONAL)
     images = images[images["FinalImageType"] == "2D"]
-    whole = images["spot_mag"].isna() | (pd.to_numeric(images["spot_mag"], errors="coerce") == 0)
+    refuse_blanks(images["anon_dicom_path"], "column 'anon_dicom_path' of the metadata table of EMBED")
+    whole = images["spot_mag"].isna() | (_numbers(images["spot_mag"]) == 0)
     images = images.assign(laterality=_code(images["ImageLateralityFinal"]), view=_code(images["ViewPosition"]))
     return images[whole].reset_index(drop=True), {"dropped_special_views": int((~whole).sum())}
 
@@ -92,8 +96,10 @@ def read_findings(root: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     findings = _read(find_table(root, "clinical"), CLINICAL)
     side = _code(findings["side"])
     proven_side = _code(findings["bside"])
-    severity = pd.to_numeric(findings["path_severity"], errors="coerce")
+    findings = findings.assign(asses=_code(findings["asses"]), tissueden=_numbers(findings["tissueden"]))
+    severity = _numbers(findings["path_severity"])
     cancer = severity.map(dict.fromkeys(CANCER, 1.0) | dict.fromkeys(NO_CANCER, 0.0))
+    unclear = cancer.notna() & ~proven_side.isin(("L", "R", "B"))
     breasts = []
     for breast, other in OTHER_SIDE.items():
         described = side != other
@@ -103,11 +109,12 @@ def read_findings(root: Path) -> tuple[pd.DataFrame, dict[str, int]]:
             laterality=breast,
             side=breast,
             cancer=cancer.where(proven),
-            side_unknown=cancer.notna() & ~proven_side.isin(("L", "R", "B")),
+            side_unknown=unclear,
         )
         # descriptors of the other breast must not be attributed to this one
         rows.loc[~described, [*DESCRIPTORS, "asses"]] = None
-        breasts.append(rows[described | (proven & cancer.notna())])
+        # a cancer without a side may be in the breast that the finding does not describe
+        breasts.append(rows[described | (proven & cancer.notna()) | (unclear & (cancer == 1))])
     counts = {"findings_with_ambiguous_pathology": int((severity.notna() & cancer.isna()).sum())}
     return pd.concat(breasts, ignore_index=True), counts
 
@@ -130,9 +137,7 @@ def pool(findings: pd.DataFrame, label: NDArray[np.float32], vocabulary: Mapping
         One row per breast, indexed by `KEYS`: `label`, `tissueden`, `side_unknown`, and a frozenset in each column of the
         vocabulary.
     """
-    frame = findings[[*KEYS, "side_unknown"]].assign(
-        label=label, tissueden=pd.to_numeric(findings["tissueden"], errors="coerce")
-    )
+    frame = findings[[*KEYS, "side_unknown"]].assign(label=label, tissueden=findings["tissueden"])
     frame["unknown"] = np.isnan(label)
     # the maximum ignores NaN: gravest label, largest density, any unknown
     pooled = frame.groupby(KEYS).max()
@@ -142,6 +147,21 @@ def pool(findings: pd.DataFrame, label: NDArray[np.float32], vocabulary: Mapping
         values = findings[KEYS].assign(value=findings[name].map(split_values))
         pooled[name] = values.groupby(KEYS)["value"].agg(_union)
     return pooled
+
+
+def join(images: pd.DataFrame, breasts: pd.DataFrame) -> pd.DataFrame:
+    """Return the images whose breast has findings, with the columns of the breast.
+
+    Raises:
+        ValueError: If there are images and findings but none fit together.
+    """
+    rows = images.merge(breasts, left_on=KEYS, right_index=True, how="inner")
+    if len(images) and len(breasts) and rows.empty:
+        raise ValueError(
+            f"Expected findings of the {len(images)} images of EMBED but none has the empi_anon, acc_anon and side of a "
+            "finding. Use the tables of one release as they were distributed: a program may have changed long numbers."
+        )
+    return rows
 
 
 def _union(sets: "pd.Series[Any]") -> frozenset[str]:
@@ -170,6 +190,10 @@ def encode(rows: pd.DataFrame, vocabulary: Mapping[str, list[str]], numeric: tup
     return Table(numbers, hot, numeric, tuple(f"{name}={code}" for name, code in names))
 
 
+def _numbers(cells: "pd.Series[str]") -> "pd.Series[float]":
+    return pd.Series(numbers(cells, f"column '{cells.name}' of a table of EMBED"), index=cells.index)
+
+
 def _code(cells: "pd.Series[str]") -> "pd.Series[str]":
     """Return codes in upper case, empty where a cell is blank."""
     return cells.fillna("").str.strip().str.upper()
@@ -178,6 +202,9 @@ def _code(cells: "pd.Series[str]") -> "pd.Series[str]":
 def _read(path: Path, columns: tuple[str, ...], optional: tuple[str, ...] = ()) -> pd.DataFrame:
     frame = read_csv(path, dtype=str, usecols=lambda name: name in (*columns, *optional))
     check_names(columns, [str(name) for name in frame.columns], f"columns of '{path.name}'")
+    for column in frame.columns:
+        cells = frame[column].str.strip()
+        frame[column] = cells.mask(cells == "")
     for name in ("empi_anon", "acc_anon"):
         frame[name] = identifiers(frame[name], f"column '{name}' of '{path.name}'")
     return frame

@@ -10,7 +10,7 @@ from typing import Any
 MAX_DEPTH = 6
 # a folder with more subfolders than this holds patients or images, not data sets
 MAX_FOLDERS = 400
-# number of files of a list that are looked for to find their folder
+# number of files of a list, at most, that are looked for to find their folder
 NUM_LOOKED_FOR = 20
 
 
@@ -76,7 +76,10 @@ def files_in(folders: Iterable[Path], names: Sequence[str]) -> list[Path]:
 
 
 def find_base(root: Path, files: Sequence[Path | str]) -> Path | None:
-    """Return the folder that the paths of a table are relative to: the nearest to `root` that holds one of the first paths.
+    """Return the folder that the paths of a table are relative to: the nearest to `root` that holds a sample of them.
+
+    If there is none, it is the one that holds most of them. Another folder may hold a few images, such as earlier ones of
+    the same patients.
 
     Args:
         root: Where to look; the folder may lie up to six levels below.
@@ -85,12 +88,18 @@ def find_base(root: Path, files: Sequence[Path | str]) -> Path | None:
     Returns:
         The folder, or None if no folder holds any of them.
     """
-    some = files[:NUM_LOOKED_FOR]
-    for level in walk_folders(root):
-        for folder in level:
-            if any((folder / path).is_file() for path in some):
-                return folder
-    return None
+    # evenly spread, since the first or the last may not have been downloaded
+    some = files[:: -(-len(files) // NUM_LOOKED_FOR) or 1]
+    best = None
+    most = 0
+    for folder in (folder for level in walk_folders(root) for folder in level):
+        number = sum((folder / path).is_file() for path in some)
+        if number > most:
+            best = folder
+            most = number
+        if most == len(some):
+            break
+    return best
 
 
 def by_version(path: Path) -> tuple[Any, ...]:

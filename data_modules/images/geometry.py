@@ -1,8 +1,10 @@
 """Geometry from the frame of an image file to the frame of the network, the same for pixels, points and regions."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from numbers import Real
+from typing import Any, Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -32,7 +34,7 @@ def to_xyxy(box: Sequence[float], box_format: BoxFormat, size: Size | None = Non
     Raises:
         ValueError: If there are not four finite numbers, or fractions are so large that they must be pixels.
     """
-    if len(box) != 4 or not np.isfinite(box).all():
+    if len(box) != 4 or not _is_finite(box):
         raise ValueError(f"Expected a box of 4 finite numbers ({box_format}) but got {len(box)}: {list(box)}.")
     a, b, c, d = (float(value) for value in box)
     if box_format == "yxyx":
@@ -59,6 +61,11 @@ def to_xyxy(box: Sequence[float], box_format: BoxFormat, size: Size | None = Non
         min(max(c, 0.0), width),
         min(max(d, 0.0), height),
     )
+
+
+def _is_finite(box: Sequence[Any]) -> bool:
+    # JSON may hold anything in place of a number
+    return all(isinstance(value, Real) and math.isfinite(value) for value in box)
 
 
 def is_rescaled(first: Size, second: Size) -> bool:

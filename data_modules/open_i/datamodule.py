@@ -7,10 +7,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from data_modules.base import License, PrivilegedDataModule
+from data_modules.files.folders import find_nearest
 from data_modules.mimic_cxr.masking import mask_labels
 from data_modules.open_i.reports import CODES, Report, read_reports
 from data_modules.split import Split
 
+ARCHIVE = "NLMCXR_reports.tgz"
 Text = Literal["findings", "impression", "findings_and_impression", "label_masked"]
 
 
@@ -30,7 +32,7 @@ class OpenIDataModule(PrivilegedDataModule):
     the text are `XXXX`.
 
     Args:
-        root: Folder with `NLMCXR_reports.tgz`.
+        root: Folder with `NLMCXR_reports.tgz`, or one up to six levels above.
         text: Part of the report that a teacher reads; `label_masked` is the findings without sentences that name a label.
         val_fraction: Share of the reports that become the validation set.
         test_fraction: Share of the reports that become the test set.
@@ -66,7 +68,7 @@ class OpenIDataModule(PrivilegedDataModule):
 
     def read_splits(self) -> Mapping[str, Split]:
         """Read the archive; reports that were not coded are dropped and counted."""
-        reports = read_reports(self.root / "NLMCXR_reports.tgz")
+        reports = read_reports(find_nearest(self.root, ARCHIVE) or self.root / ARCHIVE)
         coded = [report for report in reports if not np.isnan(report.labels()).any()]
         order = np.random.default_rng(self.split_seed).permutation(len(coded))
         val, test = (round(share * len(coded)) for share in self.fractions)

@@ -55,3 +55,11 @@ def test_paths_are_needed(tmp_path: Path) -> None:
         path.write_text("\n".join(",".join(line.split(",")[:11]) for line in lines))
     with pytest.raises(ValueError, match="third component"):
         _ = CBISDDSMDataModule(tmp_path).splits
+
+
+def test_the_release_is_read_from_above(tmp_path: Path) -> None:
+    write_jpeg_release(tmp_path / "a" / "kaggle", LESIONS)
+    (tmp_path / "a" / "kaggle" / "csv").mkdir(exist_ok=True)
+    for path in (tmp_path / "a" / "kaggle").glob("*.csv"):
+        path.rename(path.parent / "csv" / path.name)
+    assert len(CBISDDSMDataModule(tmp_path, val_fraction=0.3).splits["test"].rois) == 1

@@ -8,7 +8,7 @@ import pytest
 from data_modules.chest_sets import PadChestGR
 from data_modules.evaluation import Annotated, EvaluationDataModule
 from data_modules.images.regions import BoxRegion
-from tests.data.chest_sets.data import write_grounded_reports, write_padchest_gr
+from tests.data.chest_sets.data import write_grounded_reports, write_image, write_padchest_gr
 
 LABELS = ("Atelectasis", "Pleural Effusion", "Pneumonia")
 
@@ -69,6 +69,26 @@ def test_table_and_images_are_found_as_they_are_distributed(tmp_path: Path, form
     data = read(tmp_path if form == "above" else root)
     assert data.splits["test"].patient_id.tolist() == ["p1", "p2"]
     assert all(file.is_file() for file in data.splits["test"].image)
+
+
+def test_images_are_found_beside_a_folder_of_earlier_ones(tmp_path: Path) -> None:
+    write_padchest_gr(tmp_path)
+    # an earlier image of one patient is among the annotated ones
+    write_image(tmp_path / "PadChest_GR_progression_prior_studies" / "i1.png", (40, 80))
+    folder = tmp_path / "Padchest_GR_files" / "PadChest_GR"
+    assert read(tmp_path).splits["test"].image == [folder / "i1.png", folder / "i2.png"]
+
+
+def test_reports_without_an_image_or_with_half_a_box_are_refused(tmp_path: Path) -> None:
+    write_padchest_gr(tmp_path)
+    path = tmp_path / "grounded_reports_20240819.json"
+    text = path.read_text()
+    path.write_text(text.replace("[[0.0, 0.5, 0.5, 1.0]]", "[[0.0, 0.5, null, 1.0]]"))
+    with pytest.raises(ValueError, match="a box of 4 finite numbers"):
+        _ = read(tmp_path).splits
+    path.write_text(text.replace('"ImageID": "i2.png", ', ""))
+    with pytest.raises(ValueError, match=r"entries of a study in 'grounded_reports_20240819\.json' but got .'ImageID'"):
+        _ = read(tmp_path).splits
 
 
 def test_what_the_set_does_not_annotate_has_no_label_and_is_said(

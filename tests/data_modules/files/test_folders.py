@@ -50,6 +50,16 @@ def test_links_that_lead_up_end(tmp_path: Path) -> None:
     assert [[folder.name for folder in level] for level in walk_folders(tmp_path)][1:] == [["a"]]
 
 
+def test_the_folder_of_a_tables_paths_is_the_one_that_holds_most_of_them(tmp_path: Path) -> None:
+    make(tmp_path, "earlier/3.png", "deep/images/3.png", "deep/images/4.png")
+    names = [f"{number}.png" for number in range(5)]
+    assert find_base(tmp_path, names) == tmp_path / "deep/images"
+    assert find_base(tmp_path, ["3.png"]) == tmp_path / "earlier"
+    # of many files, few are looked for: not only the first, which may not have been downloaded
+    make(tmp_path, *(f"late/{number}" for number in range(900, 1000)))
+    assert find_base(tmp_path, [str(number) for number in range(1000)]) == tmp_path / "late"
+
+
 def test_the_folder_of_a_tables_paths_is_the_one_that_holds_some_of_them(tmp_path: Path) -> None:
     make(tmp_path, "set/images/test/b.png", "other/a.png")
     assert find_base(tmp_path, ["test/a.png", "test/b.png"]) == tmp_path / "set/images"

@@ -65,7 +65,7 @@ def test_sections_and_masking(root: Path) -> None:
 
 
 def test_splits_hold_every_coded_report_once(root: Path) -> None:
-    data = OpenIDataModule(root, val_fraction=0.25, test_fraction=0.25)
+    data = OpenIDataModule(root.parent, val_fraction=0.25, test_fraction=0.25)
     names = [name for split in data.splits.values() for name in split.sample_id.tolist()]
     assert len(names) == len(set(names)) == 39
     assert data.splits["train"].counts["dropped_not_coded"] == 1
