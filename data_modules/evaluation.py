@@ -115,7 +115,7 @@ class EvaluationDataModule(PrivilegedDataModule):
 
         Raises:
             FileNotFoundError: If a table or annotation is missing, or an image and `missing_images` is `error`.
-            ValueError: If the set annotates none of the labels.
+            ValueError: If the set annotates none of the labels, or none of its regions is on an image that has labels.
         """
         found = self.reader.read()
         names = _identifiers(found.sample_id, "samples")
@@ -131,7 +131,9 @@ class EvaluationDataModule(PrivilegedDataModule):
         label = project_labels(found.labels, found.names, self.label_names)  # (N, K)
         outside = [name for name in self.label_names if name not in found.names]
         _say_vocabulary(type(self.reader).__name__, self.label_names, found.names, found.unknown_names)
-        rois = join_regions(found.regions, self.label_names, found.frames, found.squeezed)
+        regions = list(found.regions)
+        elsewhere = _images_elsewhere(regions, names)
+        rois = join_regions(regions, self.label_names, found.frames, found.squeezed)
         split = Split(
             sample_id=names,
             patient_id=patients,
@@ -143,6 +145,7 @@ class EvaluationDataModule(PrivilegedDataModule):
                 **found.counts,
                 **{f"not_annotated: {name}": len(kept) for name in outside},
                 "unknown_names": len(found.unknown_names),
+                "images_with_regions_elsewhere": elsewhere,
                 "dropped_missing_images": int((~exists).sum()),
             },
             strata={name: texts(pd.Series(values, dtype=object)) for name, values in found.strata.items()},
@@ -166,6 +169,22 @@ def _say_vocabulary(
             len(unknown),
             ", ".join(unknown),
         )
+
+
+def _images_elsewhere(regions: Sequence[tuple[str, str, Region]], names: NDArray[np.str_]) -> int:
+    """Return how many images have regions but are none of the samples.
+
+    Raises:
+        ValueError: If no region is on a sample, since annotations and labels then name images differently.
+    """
+    annotated = {image for image, _, _ in regions}
+    elsewhere = annotated.difference(names.tolist())
+    if elsewhere and elsewhere == annotated:
+        raise ValueError(
+            f"Expected regions on the images that have labels but those of all {len(elsewhere)} images are on others, for "
+            f"example '{min(elsewhere)}' instead of '{names[0] if len(names) else ''}'. Use tables of one release."
+        )
+    return len(elsewhere)
 
 
 def _identifiers(values: Sequence[str], what: str) -> NDArray[np.str_]:

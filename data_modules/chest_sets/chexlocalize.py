@@ -17,6 +17,8 @@ from data_modules.images.mask_regions import RLERegion
 from data_modules.images.regions import PolygonRegion, Region
 from data_modules.mimic_cxr.labels import FINDINGS, RENAMED
 
+# an entry of an image beside its findings
+SIZE = "img_size"
 # names of the folder of a split in the releases
 FOLDERS = {"val": ("valid", "val"), "test": ("test",)}
 
@@ -66,10 +68,11 @@ class CheXlocalize(EvaluationReader):
         # a finding without a column is not annotated
         names = tuple(name for name in FINDINGS if name in labels)
         frames = {key: _frame(value) for key, value in content.items()}
+        drawn = {name for value in content.values() for name in value if name != SIZE}
         unknown = [key for key, value in content.items() if value and frames[key] is None]
         if unknown:
             raise ValueError(
-                f"Expected 'img_size' of each image in 'gt_{kind}_{self.split}.json' but '{unknown[0]}' has none."
+                f"Expected '{SIZE}' of each image in 'gt_{kind}_{self.split}.json' but '{unknown[0]}' has none."
             )
         return Annotated(
             sample_id=keys.tolist(),
@@ -79,6 +82,7 @@ class CheXlocalize(EvaluationReader):
             labels=np.stack([binary_column(labels[name], f"'{name}' of '{path.name}'") for name in names], axis=1),
             regions=[item for key, value in content.items() for item in _regions(key, value)],
             frames={key: frame for key, frame in frames.items() if frame is not None},
+            unknown_names=sorted(drawn.difference(FINDINGS, RENAMED)),
         )
 
     def _files(self, paths: Sequence[Path]) -> list[Path]:
@@ -99,13 +103,13 @@ class CheXlocalize(EvaluationReader):
 
 def _frame(value: dict[str, Any]) -> Size | None:
     # contours state the size of their image, masks their own
-    size = value.get("img_size") or next((mask["size"] for mask in value.values() if isinstance(mask, dict)), None)
+    size = value.get(SIZE) or next((mask["size"] for mask in value.values() if isinstance(mask, dict)), None)
     return None if size is None else (int(size[0]), int(size[1]))
 
 
 def _regions(key: str, value: dict[str, Any]) -> Iterator[tuple[str, str, Region]]:
     for name, drawn in value.items():
-        if name == "img_size":
+        if name == SIZE:
             continue
         finding = RENAMED.get(name, name)
         if isinstance(drawn, dict):

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import pandas as pd
 
 from data_modules.base import License
-from data_modules.columns import check_names, identifiers
+from data_modules.columns import check_names, coordinates, identifiers, refuse_blanks
 from data_modules.evaluation import Annotated, EvaluationReader
 from data_modules.files.csv_file import read_csv
 from data_modules.files.folders import find_file, walk_folders
@@ -78,9 +78,10 @@ class NIHChestXray14(EvaluationReader):
         else:
             chosen = set(find_file(self.root, "test_list.txt").read_text(encoding="utf-8").split())
         table = table[table["Image Index"].isin(chosen)].drop_duplicates("Image Index")
+        refuse_blanks(table["Finding Labels"], f"column 'Finding Labels' of '{path.name}'")
         found = [set(text.split("|")) for text in table["Finding Labels"]]
         check_names(sorted(set().union(*found)), sorted(VOCABULARY.names), f"findings of '{path.name}'")
-        rows = boxes[["Image Index", "Finding Label", *BOX]].itertuples(index=False)
+        rows = zip(boxes["Image Index"], boxes["Finding Label"], boxes[BOX].to_numpy(dtype=float).tolist(), strict=True)
         return Annotated(
             sample_id=table["Image Index"].tolist(),
             patient_id=identifiers(table["Patient ID"], "column 'Patient ID' of the table").tolist(),
@@ -89,7 +90,7 @@ class NIHChestXray14(EvaluationReader):
             labels=VOCABULARY.read(found),
             regions=[
                 (str(image), label, BoxRegion(to_xyxy(box, "xywh", FRAME)))
-                for image, name, *box in rows
+                for image, name, box in rows
                 for label in VOCABULARY.labels_of(name)
             ],
             frames=dict.fromkeys(boxes["Image Index"], FRAME),
@@ -111,8 +112,11 @@ def read_boxes(path: Path) -> pd.DataFrame:
         `Image Index`, `Finding Label`, and x, y, w, h in pixels of 1,024 under the names that the header gives them.
 
     Raises:
-        ValueError: If a finding is not one of the data set's.
+        ValueError: If a finding is not one of the data set's, or a cell is blank.
     """
     boxes = read_csv(path, index_col=False, usecols=["Image Index", "Finding Label", *BOX])
+    for name in ("Image Index", "Finding Label"):
+        boxes[name] = identifiers(boxes[name], f"column '{name}' of '{path.name}'")
     check_names(sorted(set(boxes["Finding Label"])), sorted(VOCABULARY.names), f"findings of '{path.name}'")
+    boxes[BOX] = coordinates(boxes, BOX, f"'{path.name}'")
     return boxes

@@ -9,7 +9,7 @@ import pandas as pd
 
 from data_modules.base import License
 from data_modules.cbis_ddsm.breast import PrepareBreast
-from data_modules.columns import check_names
+from data_modules.columns import check_names, identifiers
 from data_modules.evaluation import Annotated, EvaluationReader
 from data_modules.files.csv_file import read_csv
 from data_modules.files.folders import find_file
@@ -22,6 +22,7 @@ from data_modules.mammography_sets.contours import KINDS, kind_of, read_contours
 COLUMNS = ("File Name", "Bi-Rads", "ACR", "View")
 # contours of fewer points enclose nothing; single calcifications are marked by one point
 MIN_POINTS = 3
+CONTOURS = "AllXML"
 # folders of copies in another format: beside the DICOM files or on their own
 COPIES = ("AllDICOMs", "AllPNGs")
 
@@ -79,8 +80,13 @@ class INbreast(EvaluationReader):
     def read(self) -> Annotated:
         """Read assessments and contours."""
         path = find_file(self.root, "INbreast.csv")
+        if self.with_regions and not (path.parent / CONTOURS).is_dir():
+            raise FileNotFoundError(
+                f"Expected the contours in '{path.parent / CONTOURS}' but there is no such folder. Put it beside "
+                f"'{path.name}', or set data.reader.with_regions to false."
+            )
         table = _read_table(path)
-        images = table["File Name"].str.strip().tolist()
+        images = table["File Name"].tolist()
         files = _find_images(path.parent)
         file_of = {name: files.get(name, path.parent / "AllDICOMs" / f"{name}.dcm") for name in images}
         # 4a, 4b and 4c are subcategories of 4
@@ -93,7 +99,7 @@ class INbreast(EvaluationReader):
             images_without_assessment=int(np.isnan(label).sum()), images_without_patient=patients.count("")
         )
         for name, own in zip(images, label, strict=True) if self.with_regions else ():
-            found, left_out = self._regions(path.parent / "AllXML" / f"{name}.xml", own == 1)
+            found, left_out = self._regions(path.parent / CONTOURS / f"{name}.xml", own == 1)
             regions += [(name, "Malignant", region) for region in found]
             counts.update(left_out)
         drawn_on = {name: file_of[name] for name, _, _ in regions}
@@ -133,7 +139,9 @@ def _read_table(path: Path) -> pd.DataFrame:
     table = read_csv(path, sep=";", dtype=str)
     table.columns = pd.Index([str(name).strip() for name in table.columns])
     check_names(COLUMNS, [str(name) for name in table.columns], f"columns of '{path.name}'")
-    return table.dropna(subset=["File Name"])
+    # rows below the table are blank
+    table = table.dropna(subset=["File Name", "Bi-Rads"], how="all")
+    return table.assign(**{"File Name": identifiers(table["File Name"], f"column 'File Name' of '{path.name}'")})
 
 
 def _find_images(folder: Path) -> dict[str, Path]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from data_modules.base import License
 from data_modules.cbis_ddsm.breast import PrepareBreast
-from data_modules.columns import check_names, identifiers, texts
+from data_modules.columns import check_names, coordinates, identifiers, refuse_blanks, texts
 from data_modules.evaluation import Annotated, EvaluationReader
 from data_modules.files.csv_file import read_csv
 from data_modules.files.folders import find_file
@@ -90,15 +90,15 @@ class VinDrMammo(EvaluationReader):
         # 0 means incomplete
         label = np.where(birads > 0, birads >= self.min_birads, np.nan).astype(np.float32)
         positive = set(images["image_id"][label == 1])
-        boxes = rows.dropna(subset=list(BOX))
-        # a Python list, such as ['Mass', 'Skin Thickening']
-        named = np.array(
-            [bool(set(ast.literal_eval(cell)) & set(self.categories)) for cell in boxes["finding_categories"]], bool
-        )
+        boxes = rows.dropna(subset=list(BOX), how="all")
+        found = _categories(boxes["finding_categories"], f"column 'finding_categories' of '{path.name}'")
+        named = np.array([not names.isdisjoint(self.categories) for names in found], dtype=np.bool_)
         grave = (_birads(boxes["finding_birads"]) >= self.min_birads) & boxes["image_id"].isin(positive)
-        drawn = boxes.loc[named & grave, ["image_id", *BOX]].itertuples(index=False)
+        drawn = boxes[named & grave]
+        corners = coordinates(drawn, BOX, f"'{path.name}'").tolist()
         regions: list[tuple[str, str, Region]] = [
-            (str(image), "Malignant", BoxRegion(to_xyxy(box, "xyxy", frames[str(image)]))) for image, *box in drawn
+            (image, "Malignant", BoxRegion(to_xyxy(box, "xyxy", frames[image])))
+            for image, box in zip(drawn["image_id"], corners, strict=True)
         ]
         folder = path.parent / "images"
         return Annotated(
@@ -121,7 +121,22 @@ class VinDrMammo(EvaluationReader):
                 "view": images["view_position"].tolist(),
                 "density": [name.removeprefix("DENSITY ") for name in texts(images["breast_density"]).tolist()],
             },
+            unknown_names=sorted(frozenset[str]().union(*found).difference(CATEGORIES)),
         )
+
+
+def _categories(column: "pd.Series[str]", what: str) -> list[frozenset[str]]:
+    """Return the findings of each box, which are written as a list of Python, such as ['Mass', 'Skin Thickening']."""
+    refuse_blanks(column, what)
+    found = []
+    for cell in column:
+        try:
+            found.append(frozenset(map(str, ast.literal_eval(cell))))
+        except (ValueError, SyntaxError, TypeError) as error:
+            raise ValueError(
+                f"Expected lists such as ['Mass', 'Skin Thickening'] in {what} but got '{cell}'. Restore the table."
+            ) from error
+    return found
 
 
 def _birads(column: "pd.Series[str]") -> "pd.Series[float]":

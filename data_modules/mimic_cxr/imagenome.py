@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_modules.columns import identifiers
+from data_modules.columns import coordinates, identifiers
 from data_modules.files.json_file import read_json
 from data_modules.images.geometry import to_xyxy
 from data_modules.images.regions import BoxRegion, Region, join_regions
@@ -84,6 +84,7 @@ def read_imagenome_gold(folder: Path, label_names: Sequence[str]) -> Annotations
     """
     boxes = read_table(folder / GOLD_BOXES, ("image_id", "bbox_name", *ORIGINAL))
     found = read_table(folder / GOLD_FINDINGS, ("image_id", "bbox", "relation", "label_name"), separator="\t")
+    boxes[list(ORIGINAL)] = coordinates(boxes, ORIGINAL, f"'{GOLD_BOXES}'")
     # rows with 0 deny the finding
     found = found[found["relation"].astype(str).isin(("1", "1.0"))].assign(bbox_name=found["bbox"])
     found["finding"] = [list(VOCABULARY.labels_of(str(name).lower())) for name in found["label_name"]]

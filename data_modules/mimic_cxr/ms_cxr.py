@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from data_modules.columns import identifiers
+from data_modules.columns import coordinates, identifiers
 from data_modules.files.folders import files_in
 from data_modules.files.json_file import read_json
 from data_modules.frames import frames_by_image
 from data_modules.images.geometry import to_xyxy
 from data_modules.images.regions import BoxRegion, join_regions
 from data_modules.mimic_cxr.files import read_table
+from data_modules.mimic_cxr.labels import FINDINGS
 from data_modules.mimic_cxr.rois import Annotations
 
 # The file of release 0.1 is named 1.0.0, so the name does not tell the version.
@@ -50,20 +51,21 @@ def read_ms_cxr(path: Path, label_names: Sequence[str]) -> Annotations:
         Boxes in pixels of the original images.
 
     Raises:
-        ValueError: If the file lacks a column, or states several sizes, or none, for an image.
+        ValueError: If the file lacks a column or a cell, or states several sizes, or none, for an image.
     """
     frame = _read_coco(path) if path.suffix == ".json" else read_table(path, COLUMNS)
     frames = frames_by_image(frame["dicom_id"], frame["image_height"], frame["image_width"], "rows of MS-CXR")
     names = identifiers(frame["dicom_id"], "column 'dicom_id' of MS-CXR").tolist()
-    findings = frame["category_name"].astype(str).tolist()
-    numbers = frame[["x", "y", "w", "h"]].to_numpy(dtype=float).tolist()
+    findings = identifiers(frame["category_name"], "column 'category_name' of MS-CXR").tolist()
+    numbers = coordinates(frame, ("x", "y", "w", "h"), "MS-CXR").tolist()
     rows = (
         (name, finding, BoxRegion(to_xyxy(box, "xywh", frames[name])))
         for name, finding, box in zip(names, findings, numbers, strict=True)
     )
     labels = tuple(dict.fromkeys((*MS_CXR_FINDINGS, *findings)))
     rois = join_regions(rows, label_names, frames)
-    return Annotations(rois, frozenset(names), labels, frames, {"boxes": len(frame)})
+    counts = {"boxes": len(frame), "boxes_of_unknown_findings": sum(name not in FINDINGS for name in findings)}
+    return Annotations(rois, frozenset(names), labels, frames, counts)
 
 
 def _read_coco(path: Path) -> pd.DataFrame:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from data_modules.columns import identifiers
+from data_modules.columns import coordinates, identifiers
 from data_modules.files.folders import files_in
 from data_modules.frames import frames_by_image
+from data_modules.images.geometry import to_xyxy
 from data_modules.images.regions import EllipseRegion, Region, join_regions
 from data_modules.mimic_cxr.files import read_table
 from data_modules.mimic_cxr.rois import Annotations
@@ -44,13 +45,15 @@ VOCABULARY = Vocabulary(
         "Quality issue",
     ),
 )
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+TABLES = ("metadata_phase_*.csv", "metadata_phase_*.csv.gz")
 
 
 def read_reflacx(folder: Path, label_names: Sequence[str], min_certainty: int) -> Annotations:
     """Read the ellipses, and join those of all readers and phases of an image.
 
     Args:
-        folder: `main_data/`.
+        folder: `main_data/`, with the tables of the phases in it or beside it.
         label_names: The K labels.
         min_certainty: Smallest certainty that counts, from 1 (unlikely) to 5 (consistent with); 3 is "possibly".
 
@@ -61,37 +64,42 @@ def read_reflacx(folder: Path, label_names: Sequence[str], min_certainty: int) -
         FileNotFoundError: If there is no table of any phase.
         ValueError: If a table lacks a column, or the tables state several sizes, or none, for an image.
     """
-    tables = files_in([folder.parent], ("metadata_phase_*.csv", "metadata_phase_*.csv.gz"))
+    tables = files_in([folder], TABLES) or files_in([folder.parent], TABLES)
     if not tables:
-        raise FileNotFoundError(f"Expected metadata_phase_1.csv to 3 in '{folder.parent}' but there is none of them.")
+        raise FileNotFoundError(f"Expected metadata_phase_1.csv to 3 in '{folder}' but there is none of them.")
     readings = pd.concat(
         [read_table(path, ("id", "image", "image_size_x", "image_size_y")) for path in tables], ignore_index=True
     )
     for name in ("id", "image"):
-        readings[name] = identifiers(readings[name], f"column '{name}' of the tables of '{folder.parent}', joined")
+        readings[name] = identifiers(readings[name], f"column '{name}' of the tables of '{folder}', joined")
     readings["dicom_id"] = readings["image"].map(lambda path: Path(path).stem)
     frames = frames_by_image(
         readings["dicom_id"], readings["image_size_y"], readings["image_size_x"], "rows of REFLACX"
     )
     rows: list[tuple[str, str, Region]] = []
-    without = 0
+    without = unknown = 0
     for reading, image in zip(readings["id"], readings["dicom_id"], strict=True):
         path = folder / reading / "anomaly_location_ellipses.csv"
         if path.is_file():
-            rows += [(image, finding, region) for finding, region in _ellipses(path, min_certainty)]
+            for names, region in _ellipses(path, min_certainty):
+                labels = dict.fromkeys(label for name in names for label in VOCABULARY.labels_of(name))
+                rows += [(image, label, region) for label in labels]
+                unknown += not VOCABULARY.names.issuperset(names)
         else:
             without += 1
     rois = join_regions(rows, label_names, frames)
-    counts = {"readings_without_ellipses": without}
+    counts = {"readings_without_ellipses": without, "ellipses_of_unknown_findings": unknown}
     return Annotations(rois, frozenset(readings["dicom_id"]), VOCABULARY.labels, frames, counts)
 
 
-def _ellipses(path: Path, min_certainty: int) -> Iterator[tuple[str, Region]]:
-    frame = read_table(path, ("xmin", "ymin", "xmax", "ymax", "certainty"))
-    frame = frame[frame["certainty"] >= min_certainty]
-    for row in frame.to_dict("records"):
-        region = EllipseRegion((float(row["xmin"]), float(row["ymin"]), float(row["xmax"]), float(row["ymax"])))
-        # a column for each finding, true where the ellipse marks it
-        named = [str(name) for name, value in row.items() if str(value).lower() in ("true", "1", "1.0")]
-        for label in dict.fromkeys(label for name in named for label in VOCABULARY.labels_of(name)):
-            yield label, region
+def _ellipses(path: Path, min_certainty: int) -> Iterator[tuple[list[str], Region]]:
+    """Yield the ellipses that are certain enough, each with the names of its findings."""
+    columns = (*CORNERS, "certainty")
+    frame = read_table(path, columns)
+    numbers = coordinates(frame, columns, f"'{path}'").tolist()
+    # a column for each finding, true where the ellipse marks it
+    marks = frame.drop(columns=list(columns)).to_dict("records")
+    for (*corners, certainty), row in zip(numbers, marks, strict=True):
+        if certainty >= min_certainty:
+            named = [str(name) for name, value in row.items() if str(value).lower() in ("true", "1", "1.0")]
+            yield named, EllipseRegion(to_xyxy(corners, "xyxy"))

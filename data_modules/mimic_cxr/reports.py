@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from data_modules.columns import check_names, rows_in_words
 from data_modules.files.csv_file import read_csv
 from data_modules.files.folders import find_base, find_nearest
 from data_modules.mimic_cxr.masking import mask_labels
@@ -65,6 +68,7 @@ def read_reports(root: Path, subject_id: Sequence[int], study_id: Sequence[int],
 
     Raises:
         FileNotFoundError: If the folder holds none of the three.
+        ValueError: If the table lacks a section, or names a study twice or not at all.
     """
     pairs = dict(zip(map(int, study_id), map(int, subject_id), strict=True))
     sectioned = find_nearest(root, SECTIONED, f"{SECTIONED}.gz")
@@ -120,14 +124,26 @@ def _from_archive(path: Path, pairs: Mapping[int, int]) -> Iterator[tuple[int, d
 
 def _read_sectioned(path: Path, wanted: Mapping[int, int]) -> dict[int, dict[str, str]]:
     frame = read_csv(path, dtype=str, keep_default_na=False)
+    names = ("findings", "impression")
+    check_names(("study", *names), [str(name) for name in frame.columns], f"columns of '{path.name}'")
     # written as s50414267
-    study = frame["study"].str.lstrip("s").astype("int64")
-    frame = frame[study.isin(list(wanted))]
-    study = study[frame.index]
-    names = [name for name in ("findings", "impression") if name in frame.columns]
+    number = frame["study"].str.extract(r"^s?(\d+)$", expand=False)
+    wrong = number.isna().to_numpy(dtype=np.bool_)
+    if wrong.any():
+        raise ValueError(
+            f"Expected studies as s50414267 in '{path}' but got '{frame['study'][wrong].iloc[0]}' "
+            f"({rows_in_words(frame['study'], wrong)}). Restore the file."
+        )
+    frame = frame.assign(study=number.astype("int64"))
+    frame = frame[frame["study"].isin(list(wanted))]
+    repeated = int(frame["study"].duplicated().sum())
+    if repeated:
+        raise ValueError(
+            f"Expected one row per study in '{path}' but {repeated} studies have several. Restore the file."
+        )
     texts = [frame[name].str.split().str.join(" ") for name in names]
     sections = {}
-    for number, *own in zip(study.tolist(), *texts, strict=True):
+    for study, *own in zip(frame["study"].tolist(), *texts, strict=True):
         # keep studies without any section: they have a report, which must not be looked for elsewhere
-        sections[number] = {name: text for name, text in zip(names, own, strict=True) if text}
+        sections[study] = {name: text for name, text in zip(names, own, strict=True) if text}
     return sections

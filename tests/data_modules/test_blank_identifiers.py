@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from data_modules.base import PrivilegedDataModule
-from data_modules.chest_sets import CheXlocalize, NIHChestXray14, PadChestGR
+from data_modules.chest_sets import CheXlocalize, NIHChestXray14, PadChestGR, VinDrCXR
 from data_modules.embed import EMBEDDataModule
 from data_modules.evaluation import EvaluationDataModule
 from data_modules.mammography_sets import VinDrMammo
 from data_modules.mimic_cxr import MIMICCXRDataModule
-from tests.data.chest_sets.data import write_chexlocalize, write_nih, write_padchest_gr
+from tests.data.chest_sets.data import write_chexlocalize, write_nih, write_padchest_gr, write_vindr_cxr
 from tests.data.mammography_sets.data import write_embed, write_vindr_mammo
 from tests.data.mimic_cxr.data import write_imagenome, write_mimic, write_reflacx
 
@@ -30,7 +30,9 @@ def write_mimic_with_regions(root: Path) -> None:
     write_reflacx(root)
 
 
-def chest(reader: type[NIHChestXray14 | PadChestGR | CheXlocalize]) -> Callable[[Path], PrivilegedDataModule]:
+def chest(
+    reader: type[NIHChestXray14 | PadChestGR | CheXlocalize | VinDrCXR],
+) -> Callable[[Path], PrivilegedDataModule]:
     return lambda root: EvaluationDataModule(reader(root), (*FINDINGS, "Lung Lesion"))
 
 
@@ -46,11 +48,14 @@ CASES: list[tuple[Callable[[Path], object], Callable[[Path], PrivilegedDataModul
     (write_mimic, mimic, SPLIT, "subject_id", 1, "NA values"),
     (write_mimic, mimic, "MS_CXR_Local_Alignment_v1.0.0.csv", "dicom_id", 1, "row 3"),
     (write_mimic_with_regions, mimic, GOLD, "image_id", 1, "row 3"),
-    (write_mimic_with_regions, mimic, "metadata_phase_1.csv", "image", 1, "row 3"),
+    (write_mimic_with_regions, mimic, "main_data/metadata_phase_1.csv", "image", 1, "row 3"),
     (write_embed, EMBEDDataModule, "tables/EMBED_OpenData_metadata.csv", "empi_anon", 1, "row 3"),
+    (write_nih, chest(NIHChestXray14), "BBox_List_2017.csv", "Image Index", 1, "row 3"),
     (write_nih, chest(NIHChestXray14), "Data_Entry_2017_v2020.csv", "Patient ID", 1, "row 3"),
     (write_padchest_gr, chest(PadChestGR), "master_table.csv.zip", "PatientID", 2, "sample 1"),
     (partial(write_chexlocalize, split="test"), chest(CheXlocalize), "CheXpert/test_labels.csv", "Path", 1, "row 3"),
+    (write_vindr_cxr, chest(VinDrCXR), "image_labels_test.csv", "image_id", 1, "row 3"),
+    (write_vindr_cxr, chest(VinDrCXR), "annotations_test.csv", "image_id", 1, "row 3"),
     (write_vindr_mammo, vindr_mammo, "finding_annotations.csv", "study_id", 3, "row 5"),
 ]
 

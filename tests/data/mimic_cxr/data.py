@@ -247,15 +247,21 @@ def write_imagenome_names(root: Path, names: Sequence[str]) -> None:
     (gold / "gold_attributes_relations_500pts_500studies1st.txt").write_text("\n".join(rows) + "\n")
 
 
-def write_reflacx(root: Path) -> None:
-    """Write two readings of image f, one of phase 1 and one of phase 2, and one of image c, whose patient trains."""
+def write_reflacx(root: Path, beside: bool = False) -> None:
+    """Write two readings of image f, one of phase 1 and one of phase 2, and one of image c, whose patient trains.
+
+    Args:
+        root: Folder of the data set.
+        beside: Write the tables of the phases beside `main_data/`, rather than into it as they are distributed.
+    """
     header = "id,split,image,subject_id,image_size_x,image_size_y"
     path = "physionet.org/files/mimic-cxr-jpg/2.0.0/files/p10/p1/s5"
     (root / "main_data").mkdir(parents=True)
     phases = {1: [("P1R1", "f"), ("P1R9", "c")], 2: [("P2R1", "f")]}
     for phase, readings in phases.items():
         lines = [header, *(f"{name},x,{path}/{image}.jpg,1,{FRAME[1]},{FRAME[0]}" for name, image in readings)]
-        (root / f"metadata_phase_{phase}.csv").write_text("\n".join(lines) + "\n")
+        folder = root if beside else root / "main_data"
+        (folder / f"metadata_phase_{phase}.csv").write_text("\n".join(lines) + "\n")
     ellipses = {
         "P1R1": ["Mass,Nodule,Pulmonary edema", "0,0,50,100,3,False,False,True", "100,0,150,100,2,False,False,True"],
         "P2R1": ["Lung nodule or mass,Pulmonary edema", "150,0,200,100,5,True,True"],

@@ -43,6 +43,27 @@ def test_the_frame_is_height_and_width(tmp_path: Path) -> None:
         next(iter(read(tmp_path).test_dataloader()))
 
 
+def test_regions_on_other_images_than_those_with_labels_are_refused(tmp_path: Path) -> None:
+    write_chexlocalize(tmp_path, "test")
+    path = tmp_path / "CheXlocalize/gt_annotations_test.json"
+    content = json.loads(path.read_text())
+    extra = {**content, "patient9_study1_view1_frontal": content["patient1_study1_view1_frontal"]}
+    path.write_text(json.dumps(extra))
+    assert read(tmp_path).splits["test"].counts["images_with_regions_elsewhere"] == 1
+    path.write_text(json.dumps({key.removesuffix("_frontal"): value for key, value in content.items()}))
+    with pytest.raises(ValueError, match="'patient1_study1_view1' instead of 'patient1_study1_view1_frontal'"):
+        _ = read(tmp_path).splits
+
+
+def test_names_of_regions_that_are_no_findings_are_counted(tmp_path: Path) -> None:
+    write_chexlocalize(tmp_path, "test")
+    path = tmp_path / "CheXlocalize/gt_annotations_test.json"
+    path.write_text(path.read_text().replace('"Edema"', '"edema"'))
+    test = read(tmp_path).splits["test"]
+    assert test.counts["unknown_names"] == 1
+    assert [roi.label for roi in test.rois[0]] == [1]
+
+
 def test_masks_agree_with_pycocotools(tmp_path: Path) -> None:
     write_chexlocalize(tmp_path, "test")
     content = json.loads((tmp_path / "CheXlocalize/gt_segmentations_test.json").read_text())

@@ -145,6 +145,14 @@ def test_inbreast_copies_need_the_size_of_the_originals(tmp_path: Path) -> None:
     assert (test.counts["images_without_patient"], len(test.rois)) == (1, 0)
 
 
+def test_inbreast_without_its_contours_is_refused_unless_only_labels_are_wanted(tmp_path: Path) -> None:
+    write_inbreast(tmp_path)
+    (tmp_path / "AllXML").rename(tmp_path / "XML")
+    with pytest.raises(FileNotFoundError, match=r"AllXML' but there is no such folder.*with_regions"):
+        _ = module(INbreast(tmp_path)).splits
+    assert not module(INbreast(tmp_path, with_regions=False)).splits["test"].rois
+
+
 def test_contours_of_inbreast_are_complete_or_refused(tmp_path: Path) -> None:
     path = tmp_path / "xml/1.xml"
     write_contours(path, {"Mass": ["(1.5, -2)", "(3.0,4.25)"], "": []})

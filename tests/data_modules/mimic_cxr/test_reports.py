@@ -1,12 +1,13 @@
 import re
 import tarfile
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from data_modules.mimic_cxr.labels import FINDINGS
 from data_modules.mimic_cxr.masking import SYNONYMS, mask_labels
-from data_modules.mimic_cxr.reports import select_text
+from data_modules.mimic_cxr.reports import read_reports, select_text
 from data_modules.mimic_cxr.sections import parse_sections
 from tests.data.mimic_cxr.data import REPORT
 from tests.real import real_data
@@ -84,6 +85,24 @@ def test_every_label_has_synonyms_and_its_own_name_is_removed() -> None:
     for finding in FINDINGS:
         if finding not in ("No Finding", "Pleural Other", "Enlarged Cardiomediastinum"):  # not words that reports use
             assert mask_labels(f"There is {finding.lower()}.") == "", finding
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("study_id,impression,findings\ns1,a,b\n", "but got .'study'.* Did you mean 'study_id'"),
+        ("study,impression,last_paragraph\ns1,a,b\n", "columns of 'mimic_cxr_sectioned.csv' but got .'findings'"),
+        ("study,impression,findings\ns1,a,b\nx2,a,b\n", "studies as s50414267 .* but got 'x2' .row 3."),
+        ("study,impression,findings\ns1,a,b\n,a,b\n", "studies as s50414267 .* but got '' .row 3."),
+        ("study,impression,findings\ns1,a,b\ns1,a,c\n", "one row per study .* but 1 studies have several"),
+    ],
+)
+def test_a_table_of_sections_that_names_no_study_or_section_is_refused(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    (tmp_path / "mimic_cxr_sectioned.csv").write_text(content)
+    with pytest.raises(ValueError, match=f"Expected .*{message}"):
+        read_reports(tmp_path, [10], [1], "findings")
 
 
 def test_sections_of_real_reports_come_back() -> None:

@@ -67,8 +67,9 @@ def test_a_box_beyond_the_image_is_drawn_up_to_its_border(root: Path) -> None:
     assert mask.sum() == 20 * 6
 
 
-def test_ellipses_of_all_readers_and_phases_are_joined_above_a_certainty(root: Path) -> None:
-    write_reflacx(root / "reflacx")
+@pytest.mark.parametrize("beside", [False, True])
+def test_ellipses_of_all_readers_and_phases_are_joined_above_a_certainty(root: Path, beside: bool) -> None:
+    write_reflacx(root / "reflacx", beside)
     splits = read(root, "reflacx")
     edema, lesion = splits["test"].rois[0]
     assert (edema.label, edema.frame) == (1, FRAME)
