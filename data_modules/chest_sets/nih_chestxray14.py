@@ -101,7 +101,8 @@ class NIHChestXray14(EvaluationReader):
     def _files(self, names: list[str]) -> list[Path]:
         """Return where images lie: in `images/`, in twelve folders `images_*/images/`, or directly in the root."""
         folders = [folder for level in walk_folders(self.root) for folder in level if folder.name == "images"]
-        files = {path.name: path for folder in (self.root, *folders) for path in folder.iterdir()}
+        # the nearest last, so that a resized copy farther down does not take its place
+        files = {path.name: path for folder in reversed((self.root, *folders)) for path in folder.iterdir()}
         return [files.get(name, self.root / "images" / name) for name in names]
 
 

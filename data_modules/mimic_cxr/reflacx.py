@@ -28,7 +28,6 @@ VOCABULARY = Vocabulary(
         "Pleural Effusion": ("Pleural effusion",),
         "Pleural Other": ("Pleural thickening",),
         "Pneumothorax": ("Pneumothorax",),
-        "Support Devices": ("Support devices",),
     },
     # phases 2 and 3 do not separate effusion from thickening, and fibrosis may be of lung or pleura, so these have no region
     unresolved={
@@ -43,6 +42,8 @@ VOCABULARY = Vocabulary(
         "High lung volume / emphysema",
         "Other",
         "Quality issue",
+        # radiologists were asked not to mark them
+        "Support devices",
     ),
 )
 CORNERS = ("xmin", "ymin", "xmax", "ymax")

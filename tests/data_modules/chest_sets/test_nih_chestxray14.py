@@ -7,7 +7,7 @@ from data_modules.chest_sets import NIHChestXray14
 from data_modules.chest_sets.nih_chestxray14 import read_boxes
 from data_modules.evaluation import EvaluationDataModule
 from data_modules.images.regions import BoxRegion
-from tests.data.chest_sets.data import write_nih
+from tests.data.chest_sets.data import write_image, write_nih
 from tests.real import real_data
 
 LABELS = ("Lung Lesion", "Lung Opacity", "Pleural Effusion")
@@ -61,6 +61,13 @@ def test_the_vocabulary_is_that_of_the_set_not_of_the_images_that_are_read(tmp_p
     path.write_text(path.read_text().replace("Mass|Nodule", "Mass|Dragon"))
     with pytest.raises(ValueError, match=r"got \['Dragon'\]"):
         NIHChestXray14(tmp_path).read()
+
+
+def test_a_resized_copy_farther_down_does_not_replace_the_images(tmp_path: Path) -> None:
+    write_nih(tmp_path)
+    expected = read(tmp_path).splits["test"].image
+    write_image(tmp_path / "resized" / "224" / "images" / "00000001_000.png", (32, 32))
+    assert read(tmp_path).splits["test"].image == expected
 
 
 def test_the_set_is_found_from_above(tmp_path: Path) -> None:

@@ -80,6 +80,14 @@ def test_ellipses_of_all_readers_and_phases_are_joined_above_a_certainty(root: P
     assert splits["train"].sample_id.tolist() == ["a"]  # image c was read, too
 
 
+def test_devices_were_not_marked_by_the_readers_of_reflacx(root: Path) -> None:
+    write_reflacx(root / "reflacx")
+    options = RoiOptions(source="reflacx")
+    test = MIMICCXRDataModule(root, label_names=("Edema", "Support Devices"), rois=options).read_splits()["test"]
+    counted = [name for name in test.counts if "not_annotated" in name]
+    assert counted == ["roi_not_annotated: Support Devices (all splits)"]
+
+
 MIRROR = "mirror/physionet.org/files"
 
 
