@@ -12,6 +12,7 @@ from data_modules.evaluation import Annotated, EvaluationReader
 from data_modules.files.csv_file import read_csv
 from data_modules.files.folders import find_base, find_file
 from data_modules.files.json_file import read_json
+from data_modules.files.layout import as_published
 from data_modules.images.geometry import Size
 from data_modules.images.mask_regions import RLERegion
 from data_modules.images.regions import PolygonRegion, Region
@@ -64,10 +65,13 @@ class CheXlocalize(EvaluationReader):
         labels = labels[frontal]
         keys = keys[frontal]
         kind = "annotations" if self.annotation == "contours" else "segmentations"
-        content: dict[str, dict[str, Any]] = read_json(find_file(self.root, f"gt_{kind}_{self.split}.json"))
+        annotations = find_file(self.root, f"gt_{kind}_{self.split}.json")
+        content: dict[str, dict[str, Any]] = read_json(annotations)
         # a finding without a column is not annotated
         names = tuple(name for name in FINDINGS if name in labels)
-        frames = {key: _frame(value) for key, value in content.items()}
+        with as_published(annotations):
+            frames = {key: _frame(value) for key, value in content.items()}
+            regions = [item for key, value in content.items() for item in _regions(key, value)]
         drawn = {name for value in content.values() for name in value if name != SIZE}
         unknown = [key for key, value in content.items() if value and frames[key] is None]
         if unknown:
@@ -80,7 +84,7 @@ class CheXlocalize(EvaluationReader):
             files=self._files([Path(path) for path in labels["Path"]]),
             names=names,
             labels=np.stack([binary_column(labels[name], f"'{name}' of '{path.name}'") for name in names], axis=1),
-            regions=[item for key, value in content.items() for item in _regions(key, value)],
+            regions=regions,
             frames={key: frame for key, frame in frames.items() if frame is not None},
             unknown_names=sorted(drawn.difference(FINDINGS, RENAMED)),
         )

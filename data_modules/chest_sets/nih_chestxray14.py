@@ -81,6 +81,7 @@ class NIHChestXray14(EvaluationReader):
         refuse_blanks(table["Finding Labels"], f"column 'Finding Labels' of '{path.name}'")
         found = [set(text.split("|")) for text in table["Finding Labels"]]
         check_names(sorted(set().union(*found)), sorted(VOCABULARY.names), f"findings of '{path.name}'")
+        boxes = boxes[boxes["Image Index"].isin(table["Image Index"])]
         rows = zip(boxes["Image Index"], boxes["Finding Label"], boxes[BOX].to_numpy(dtype=float).tolist(), strict=True)
         return Annotated(
             sample_id=table["Image Index"].tolist(),

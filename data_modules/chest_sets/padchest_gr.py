@@ -13,6 +13,7 @@ from data_modules.evaluation import Annotated, EvaluationReader
 from data_modules.files.csv_file import read_csv
 from data_modules.files.folders import find_base, find_file
 from data_modules.files.json_file import load_json
+from data_modules.files.layout import as_published
 from data_modules.images.geometry import to_xyxy
 from data_modules.images.regions import BoxRegion, Region
 
@@ -64,9 +65,12 @@ class PadChestGR(EvaluationReader):
     def read(self) -> Annotated:
         """Read reports, table and boxes."""
         table = self._table()
-        reports = [study for study in _studies(find_file(self.root, REPORTS)) if study["ImageID"] in table.index]
-        images = [str(study["ImageID"]) for study in reports]
-        found = [_names(study) for study in reports]
+        path = find_file(self.root, REPORTS)
+        with as_published(path):
+            reports = [study for study in load_json(path) if study["ImageID"] in table.index]
+            images = [str(study["ImageID"]) for study in reports]
+            found = [_names(study) for study in reports]
+            regions = [region for study in reports for region in self._regions(study)]
         folder = find_base(self.root, images) or self.root
         return Annotated(
             sample_id=images,
@@ -74,7 +78,7 @@ class PadChestGR(EvaluationReader):
             files=[folder / name for name in images],
             names=VOCABULARY.labels,
             labels=VOCABULARY.read(found),
-            regions=[region for study in reports for region in self._regions(study)],
+            regions=regions,
             counts={"images_without_a_report": len(table) - len(set(images))},
             unknown_names=sorted(set().union(*found) - VOCABULARY.names),
         )
@@ -96,13 +100,6 @@ class PadChestGR(EvaluationReader):
             for label in labels:
                 for box in boxes:
                     yield study["ImageID"], label, BoxRegion(to_xyxy(box, self.box_format), True)
-
-
-def _studies(path: Path) -> list[dict[str, Any]]:
-    studies: list[dict[str, Any]] = load_json(path)
-    for study in studies:
-        check_names(("ImageID", "findings"), list(study), f"entries of a study in '{path.name}'")
-    return studies
 
 
 def _names(study: dict[str, Any]) -> set[str]:

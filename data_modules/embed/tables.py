@@ -72,7 +72,7 @@ def read_images(root: Path) -> tuple[pd.DataFrame, dict[str, int]]:
         ValueError: If a column or a path is missing.
     """
     images = _read(find_table(root, "metadata"), METADATA, OPTIONAL)
-    images = images[images["FinalImageType"] == "2D"]
+    images = images[_code(images["FinalImageType"]) == "2D"]
     refuse_blanks(images["anon_dicom_path"], "column 'anon_dicom_path' of the metadata table of EMBED")
     whole = images["spot_mag"].isna() | (_numbers(images["spot_mag"]) == 0)
     images = images.assign(laterality=_code(images["ImageLateralityFinal"]), view=_code(images["ViewPosition"]))
@@ -153,13 +153,13 @@ def join(images: pd.DataFrame, breasts: pd.DataFrame) -> pd.DataFrame:
     """Return the images whose breast has findings, with the columns of the breast.
 
     Raises:
-        ValueError: If there are images and findings but none fit together.
+        ValueError: If there is none.
     """
     rows = images.merge(breasts, left_on=KEYS, right_index=True, how="inner")
-    if len(images) and len(breasts) and rows.empty:
+    if rows.empty:
         raise ValueError(
-            f"Expected findings of the {len(images)} images of EMBED but none has the empi_anon, acc_anon and side of a "
-            "finding. Use the tables of one release as they were distributed: a program may have changed long numbers."
+            f"Expected findings of the {len(images)} 2D images of EMBED but none has the empi_anon, acc_anon and side of one. "
+            "Use the tables of one release as they were distributed: a program may have changed long numbers."
         )
     return rows
 

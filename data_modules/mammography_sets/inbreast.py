@@ -17,6 +17,7 @@ from data_modules.frames import annotated_frames
 from data_modules.images.dicom import list_dicom
 from data_modules.images.preparation import Preprocess
 from data_modules.images.regions import PolygonRegion, Region
+from data_modules.mammography_sets.birads import read_birads
 from data_modules.mammography_sets.contours import KINDS, kind_of, read_contours
 
 COLUMNS = ("File Name", "Bi-Rads", "ACR", "View")
@@ -89,8 +90,7 @@ class INbreast(EvaluationReader):
         images = table["File Name"].tolist()
         files = _find_images(path.parent)
         file_of = {name: files.get(name, path.parent / "AllDICOMs" / f"{name}.dcm") for name in images}
-        # 4a, 4b and 4c are subcategories of 4
-        birads = table["Bi-Rads"].astype(str).str.extract(r"(\d)", expand=False).astype(float)
+        birads = read_birads(table["Bi-Rads"], f"column 'Bi-Rads' of '{path.name}'")
         # 0 means incomplete
         label = np.where(birads > 0, birads >= self.min_birads, np.nan).astype(np.float32)
         regions: list[tuple[str, str, Region]] = []
@@ -122,7 +122,7 @@ class INbreast(EvaluationReader):
     def _regions(self, path: Path, malignant: bool) -> tuple[list[PolygonRegion], Counter[str]]:
         """Return the regions of an image, and how many contours were left out, by reason."""
         regions = []
-        counts = Counter[str]()
+        counts = Counter[str](positive_images_without_contours=int(malignant and not path.is_file()))
         for name, corners in read_contours(path) if path.is_file() else ():
             if kind_of(name) not in self.names:
                 counts[f"contours_named_{name.lower() or 'nothing'}"] += 1

@@ -17,6 +17,7 @@ from data_modules.frames import frames_by_image
 from data_modules.images.geometry import to_xyxy
 from data_modules.images.preparation import Preprocess
 from data_modules.images.regions import BoxRegion, Region
+from data_modules.mammography_sets.birads import read_birads
 
 BOX = ("xmin", "ymin", "xmax", "ymax")
 COLUMNS = ("study_id", "image_id", "view_position", "height", "width", "breast_birads", "breast_density")
@@ -86,14 +87,15 @@ class VinDrMammo(EvaluationReader):
         rows = rows[rows["split"] == self.split]
         frames = frames_by_image(rows["image_id"], rows["height"], rows["width"], f"rows of '{path.name}'")
         images = rows.drop_duplicates("image_id")
-        birads = _birads(images["breast_birads"])
+        birads = read_birads(images["breast_birads"], f"column 'breast_birads' of '{path.name}'")
         # 0 means incomplete
         label = np.where(birads > 0, birads >= self.min_birads, np.nan).astype(np.float32)
         positive = set(images["image_id"][label == 1])
         boxes = rows.dropna(subset=list(BOX), how="all")
         found = _categories(boxes["finding_categories"], f"column 'finding_categories' of '{path.name}'")
         named = np.array([not names.isdisjoint(self.categories) for names in found], dtype=np.bool_)
-        grave = (_birads(boxes["finding_birads"]) >= self.min_birads) & boxes["image_id"].isin(positive)
+        rated = read_birads(boxes["finding_birads"], f"column 'finding_birads' of '{path.name}'")
+        grave = (rated >= self.min_birads) & boxes["image_id"].isin(positive)
         drawn = boxes[named & grave]
         corners = coordinates(drawn, BOX, f"'{path.name}'").tolist()
         regions: list[tuple[str, str, Region]] = [
@@ -137,8 +139,3 @@ def _categories(column: "pd.Series[str]", what: str) -> list[frozenset[str]]:
                 f"Expected lists such as ['Mass', 'Skin Thickening'] in {what} but got '{cell}'. Restore the table."
             ) from error
     return found
-
-
-def _birads(column: "pd.Series[str]") -> "pd.Series[float]":
-    """Return the number in assessments such as `BI-RADS 4`; NaN without one."""
-    return column.astype(str).str.extract(r"(\d)", expand=False).astype(float)

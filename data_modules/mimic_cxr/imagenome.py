@@ -12,6 +12,7 @@ from typing import Any
 
 from data_modules.columns import coordinates, identifiers
 from data_modules.files.json_file import read_json
+from data_modules.files.layout import as_published
 from data_modules.images.geometry import to_xyxy
 from data_modules.images.regions import BoxRegion, Region, join_regions
 from data_modules.mimic_cxr.files import read_table
@@ -92,14 +93,16 @@ def read_imagenome_gold(folder: Path, label_names: Sequence[str]) -> Annotations
     for frame in (boxes, found):
         frame["image_id"] = identifiers(frame["image_id"], f"column 'image_id' of a table of '{folder}'")
         frame["image_id"] = frame["image_id"].str.removesuffix(".dcm")
+        frame["bbox_name"] = frame["bbox_name"].astype(str).str.strip().str.lower()
     joined = found.merge(boxes, on=["image_id", "bbox_name"], how="inner")
+    boxed = found.set_index(["image_id", "bbox_name"]).index.isin(boxes.set_index(["image_id", "bbox_name"]).index)
     empty = joined["original_x2"] <= joined["original_x1"]
     rows = (
         (str(image), str(finding), BoxRegion(to_xyxy(box, "xyxy")))
         for image, finding, *box in joined.loc[~empty, ["image_id", "finding", *ORIGINAL]].itertuples(index=False)
     )
     rois = join_regions(rows, label_names, {})
-    counts = {"empty_boxes": int(empty.sum())}
+    counts = {"empty_boxes": int(empty.sum()), "findings_without_a_box": int((~boxed).sum())}
     return Annotations(rois, frozenset(boxes["image_id"]), VOCABULARY.labels, counts=counts)
 
 
@@ -117,14 +120,16 @@ def read_imagenome_silver(folder: Path, label_names: Sequence[str], images: Coll
 
     Raises:
         FileNotFoundError: If neither exists.
+        ValueError: If the archive or a graph is damaged.
     """
     rows: list[tuple[str, str, Region]] = []
     without = 0
-    for image, graph in _graphs(folder, images):
-        if graph is None:
-            without += 1
-        else:
-            rows += [(image, finding, region) for finding, region in _regions(graph)]
+    with as_published(folder / "scene_graph.zip"):
+        for image, graph in _graphs(folder, images):
+            if graph is None:
+                without += 1
+            else:
+                rows += [(image, finding, region) for finding, region in _regions(graph)]
     rois = join_regions(rows, label_names, {})
     return Annotations(rois, frozenset(), VOCABULARY.labels, counts={"without_scene_graph": without})
 

@@ -8,6 +8,7 @@ import pandas as pd
 from data_modules.columns import coordinates, identifiers
 from data_modules.files.folders import files_in
 from data_modules.files.json_file import read_json
+from data_modules.files.layout import as_published
 from data_modules.frames import frames_by_image
 from data_modules.images.geometry import to_xyxy
 from data_modules.images.regions import BoxRegion, join_regions
@@ -74,13 +75,14 @@ def _read_coco(path: Path) -> pd.DataFrame:
     missing = [name for name in ("images", "annotations", "categories") if name not in content]
     if missing:
         raise ValueError(f"Expected images, annotations and categories in '{path}' but {missing} are missing.")
-    images = {image["id"]: image for image in content["images"]}
-    categories = {category["id"]: category["name"] for category in content["categories"]}
     rows = []
-    for annotation in content["annotations"]:
-        image = images[annotation["image_id"]]
-        # the size is a field of the image or of the annotation, depending on the version
-        width, height = (image.get(name, annotation.get(name)) for name in ("width", "height"))
-        name = Path(image.get("path") or image["file_name"]).stem
-        rows.append([name, categories[annotation["category_id"]], *annotation["bbox"], width, height])
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    with as_published(path):
+        images = {image["id"]: image for image in content["images"]}
+        categories = {category["id"]: category["name"] for category in content["categories"]}
+        for annotation in content["annotations"]:
+            image = images[annotation["image_id"]]
+            # the size is a field of the image or of the annotation, depending on the version
+            width, height = (image.get(name, annotation.get(name)) for name in ("width", "height"))
+            name = Path(image.get("path") or image["file_name"]).stem
+            rows.append([name, categories[annotation["category_id"]], *annotation["bbox"], width, height])
+        return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -12,6 +12,7 @@ import numpy as np
 from data_modules.columns import check_names, rows_in_words
 from data_modules.files.csv_file import read_csv
 from data_modules.files.folders import find_base, find_nearest
+from data_modules.files.layout import as_published
 from data_modules.mimic_cxr.masking import mask_labels
 from data_modules.mimic_cxr.sections import join_sections, parse_sections
 
@@ -113,7 +114,7 @@ def _from_tree(root: Path, pairs: Mapping[int, int]) -> Iterator[tuple[int, dict
 
 
 def _from_archive(path: Path, pairs: Mapping[int, int]) -> Iterator[tuple[int, dict[str, str]]]:
-    with zipfile.ZipFile(path) as archive:
+    with as_published(path), zipfile.ZipFile(path) as archive:
         # some copies have a folder around files/
         names = {name[max(0, name.find("files/")) :]: name for name in archive.namelist()}
         for study, subject in pairs.items():

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import product, starmap
 from pathlib import Path
 
+from data_modules.files.layout import as_published
+
 # major MeSH codes by label; codes with further qualifiers count as well ("Opacity/lung/base/left")
 CODES: Mapping[str, tuple[str, ...]] = {
     "Normal": ("normal",),
@@ -65,12 +67,13 @@ def read_reports(archive: Path) -> list[Report]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it holds no report.
+        ValueError: If it holds no report, or is damaged.
     """
     if not archive.is_file():
         raise FileNotFoundError(f"Expected the archive of reports at '{archive}' but there is none.")
     # by number, so that CXR10 follows CXR9
-    reports = sorted((_parse(content) for content in _members(archive)), key=lambda report: int(report.name[3:]))
+    with as_published(archive):
+        reports = sorted((_parse(content) for content in _members(archive)), key=lambda report: int(report.name[3:]))
     if not reports:
         raise ValueError(f"Expected XML files in '{archive}' but there are none.")
     return reports
@@ -88,7 +91,7 @@ def _parse(content: bytes) -> Report:
     root = ET.fromstring(content)
     name = root.find("uId")
     if name is None:
-        raise ValueError("Expected a report with a uId but found one without. Use the archive as distributed.")
+        raise ValueError("a report has no uId")
     sections = {
         str(part.get("Label")): " ".join((part.text or "").split()) for part in root.iterfind(".//AbstractText")
     }

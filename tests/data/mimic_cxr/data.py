@@ -152,7 +152,8 @@ def write_ms_cxr(root: Path, as_json: bool = False, with_split: bool = True, box
         path = root / "MS_CXR_Local_Alignment_v1.0.0.csv"
         (frame.assign(split="val") if with_split else frame).to_csv(path, index=False)
         return path
-    names, findings = sorted(set(frame["dicom_id"])), sorted(set(frame["category_name"]))
+    # some images are listed without a box
+    names, findings = sorted({*frame["dicom_id"], "c"}), sorted(set(frame["category_name"]))
     content = {
         "images": [{"id": i, "path": f"files/p10/p1/s5/{name}.jpg"} for i, name in enumerate(names)],
         "annotations": [

@@ -49,6 +49,15 @@ def test_the_whole_test_list(tmp_path: Path) -> None:
     assert 2 not in test.rois
 
 
+def test_boxes_of_images_that_are_not_in_the_list_are_left_out(tmp_path: Path) -> None:
+    write_nih(tmp_path)
+    (tmp_path / "test_list.txt").write_text("00000003_000.png\n")
+    test = read(tmp_path, "test_list").splits["test"]
+    assert test.sample_id.tolist() == ["00000003_000.png"]
+    assert not test.rois
+    assert test.counts["images_with_regions_elsewhere"] == 0
+
+
 def test_the_vocabulary_is_that_of_the_set_not_of_the_images_that_are_read(tmp_path: Path) -> None:
     write_nih(tmp_path)
     path = tmp_path / "Data_Entry_2017_v2020.csv"

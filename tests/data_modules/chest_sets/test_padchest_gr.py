@@ -79,18 +79,6 @@ def test_images_are_found_beside_a_folder_of_earlier_ones(tmp_path: Path) -> Non
     assert read(tmp_path).splits["test"].image == [folder / "i1.png", folder / "i2.png"]
 
 
-def test_reports_without_an_image_or_with_half_a_box_are_refused(tmp_path: Path) -> None:
-    write_padchest_gr(tmp_path)
-    path = tmp_path / "grounded_reports_20240819.json"
-    text = path.read_text()
-    path.write_text(text.replace("[[0.0, 0.5, 0.5, 1.0]]", "[[0.0, 0.5, null, 1.0]]"))
-    with pytest.raises(ValueError, match="a box of 4 finite numbers"):
-        _ = read(tmp_path).splits
-    path.write_text(text.replace('"ImageID": "i2.png", ', ""))
-    with pytest.raises(ValueError, match=r"entries of a study in 'grounded_reports_20240819\.json' but got .'ImageID'"):
-        _ = read(tmp_path).splits
-
-
 def test_what_the_set_does_not_annotate_has_no_label_and_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -102,12 +102,25 @@ def test_tables_are_found_under_the_names_of_newer_releases(tmp_path: Path, abov
     assert check_lesions(module(tmp_path if above else tmp_path / "embed", roi_frame=None, **WIDE)) == 5
 
 
+def test_sides_views_and_types_are_read_in_any_case(root: Path, tmp_path: Path) -> None:
+    write_embed(tmp_path)
+    path = tmp_path / "tables/EMBED_OpenData_metadata.csv"
+    table = pd.read_csv(path, dtype=str)
+    for name in ("ImageLateralityFinal", "ViewPosition", "FinalImageType"):
+        table[name] = table[name].str.lower() + " "
+    table.to_csv(path, index=False)
+    found = read(tmp_path)
+    for name, expected in read(root).items():
+        assert found[name].sample_id.tolist() == expected.sample_id.tolist()
+        assert found[name].rois == expected.rois
+
+
 def test_tables_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     write_embed(tmp_path, 8)
     path = tmp_path / "tables/EMBED_OpenData_metadata.csv"
     table = pd.read_csv(path, dtype=str)
     table.assign(acc_anon=table["acc_anon"] + ".0").to_csv(path, index=False)
-    with pytest.raises(ValueError, match=r"findings of the 32 images of EMBED but none has"):
+    with pytest.raises(ValueError, match=r"findings of the 32 2D images of EMBED but none has"):
         _ = module(tmp_path).splits
 
 

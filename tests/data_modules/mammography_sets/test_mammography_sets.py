@@ -1,11 +1,13 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from data_modules.evaluation import EvaluationDataModule, EvaluationReader
 from data_modules.images.regions import BoxRegion, PolygonRegion
 from data_modules.mammography_sets import INbreast, VinDrMammo
+from data_modules.mammography_sets.birads import read_birads
 from data_modules.mammography_sets.contours import read_contours
 from tests.data.mammography_sets.data import SQUARE, write_contours, write_inbreast, write_vindr_mammo
 
@@ -143,6 +145,28 @@ def test_inbreast_copies_need_the_size_of_the_originals(tmp_path: Path) -> None:
     test = module(INbreast(folder, with_regions=False)).splits["test"]
     assert test.patient_id.tolist() == ["aaa", "222", "bbb"]
     assert (test.counts["images_without_patient"], len(test.rois)) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("cell", "category"),
+    [("4", 4), ("4a", 4), (" 4C ", 4), ("BI-RADS 5", 5), ("bi-rads 0", 0), ("", None), (None, None)],
+)
+def test_assessments_are_read_as_tables_write_them(cell: str | None, category: float | None) -> None:
+    (found,) = read_birads(pd.Series([cell], dtype=object), "a column")
+    assert np.isnan(found) if category is None else found == category
+
+
+@pytest.mark.parametrize("cell", ["IV", "7", "unknown", "4d", "44", "BI-RADS"])
+def test_other_assessments_are_refused_with_their_row(cell: str) -> None:
+    with pytest.raises(ValueError, match=rf"in a column but got '{cell}' \(row 3\)"):
+        read_birads(pd.Series(["4", cell]), "a column")
+
+
+def test_positive_images_of_inbreast_without_contours_are_counted(tmp_path: Path) -> None:
+    write_inbreast(tmp_path)
+    assert module(INbreast(tmp_path)).splits["test"].counts["positive_images_without_contours"] == 0
+    (tmp_path / "AllXML/111.xml").unlink()
+    assert module(INbreast(tmp_path)).splits["test"].counts["positive_images_without_contours"] == 1
 
 
 def test_inbreast_without_its_contours_is_refused_unless_only_labels_are_wanted(tmp_path: Path) -> None:

@@ -95,10 +95,13 @@ def test_boxes_are_xywh_in_original_pixels_and_several_make_one_region(root: Pat
 @pytest.mark.parametrize(("as_json", "with_split"), [(False, False), (True, False), (False, True)])
 def test_every_form_of_ms_cxr_gives_the_same_regions(root: Path, as_json: bool, with_split: bool) -> None:
     expected = read(root).splits["test"].rois
+    trained = read(root).splits["train"].sample_id.tolist()
     (root / "MS_CXR_Local_Alignment_v1.0.0.csv").unlink()
     assert not read(root).splits["test"].rois
     write_ms_cxr(root / "ms-cxr", as_json, with_split)
     assert read(root).splits["test"].rois == expected
+    # an image without a box holds nobody out
+    assert read(root).splits["train"].sample_id.tolist() == trained
     assert read(root, rois=RoiOptions(root / "ms-cxr")).splits["test"].rois == expected
 
 

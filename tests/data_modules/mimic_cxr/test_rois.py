@@ -58,6 +58,19 @@ def test_gold_boxes_are_joined_by_name_and_empty_ones_counted(root: Path) -> Non
         assert read(root, source)["train"].sample_id.tolist() == ["c"]
 
 
+def test_regions_of_gold_boxes_are_matched_in_any_case_and_findings_without_a_box_counted(root: Path) -> None:
+    write_imagenome(root / "chest-imagenome")
+    expected = read(root, "imagenome_gold")["test"]
+    assert expected.counts["roi_findings_without_a_box (all splits)"] == 0
+    path = root / "chest-imagenome/gold_dataset/gold_attributes_relations_500pts_500studies1st.txt"
+    text = path.read_text()
+    path.write_text(text.replace("right lung", "Right Lung"))
+    assert read(root, "imagenome_gold")["test"].rois == expected.rois
+    path.write_text(text.replace("right lung", "right lungs"))
+    found = read(root, "imagenome_gold")["test"]
+    assert (len(found.rois), found.counts["roi_findings_without_a_box (all splits)"]) == (0, 1)
+
+
 def test_a_box_beyond_the_image_is_drawn_up_to_its_border(root: Path) -> None:
     write_imagenome(root)
     rois = RoiOptions(source="imagenome_gold")
