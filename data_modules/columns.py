@@ -11,7 +11,7 @@ from data_modules.suggestion import did_you_mean
 
 NUM_NAMED = 5
 # long numbers as floats and spreadsheets write them
-_SCIENTIFIC = r"[+-]?\d\.\d+[eE]\+\d+"
+_ROUNDED = r"[+-]?(\d(\.\d+)?[eE]\+\d+|\d{16,}\.0)"
 # integers up to here are exact in float64
 _LARGEST_EXACT = 2**53
 # what R, pandas, Python and SQL write where a value is missing
@@ -65,8 +65,8 @@ def identifiers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.str_]:
         Text (N,), without blanks at either end. Whole numbers have no decimal point.
 
     Raises:
-        ValueError: If a cell is blank or `NA`, has several lines, or holds a number that is not whole or has lost digits, as a
-            float or as a spreadsheet writes it.
+        ValueError: If a cell is blank or `NA`, has several lines, or holds a number that is not whole or may have lost digits,
+            as a float or as a spreadsheet writes it.
     """
     missing = column.isna().to_numpy(dtype=np.bool_)
     if pd.api.types.is_float_dtype(column):
@@ -75,14 +75,15 @@ def identifiers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.str_]:
     _refuse(column, (text == "").to_numpy(dtype=np.bool_), f"an identifier in every row of {what}", "blank")
     # blanks in their place would be refused, too
     _refuse(column, np.isin(text, WORDS_FOR_MISSING), f"an identifier in every row of {what}", "NA or the like")
-    several = np.array([len(name.splitlines()) > 1 for name in text], dtype=np.bool_)
-    _refuse(column, several, f"identifiers of one line in {what}", "of several lines")
-    scientific = text.str.fullmatch(_SCIENTIFIC).to_numpy(dtype=np.bool_)
+    # NumPy drops NUL at the end of text
+    several = np.array([len(name.splitlines()) > 1 or "\0" in name for name in text], dtype=np.bool_)
+    _refuse(column, several, f"identifiers of one line in {what}", "of several lines, or with NUL")
+    rounded = text.str.fullmatch(_ROUNDED).to_numpy(dtype=np.bool_)
     _refuse(
         column,
-        scientific,
+        rounded,
         f"identifiers with all their digits in {what}",
-        "in scientific notation, which has lost some",
+        "rounded to 15 digits or so, as in floats and spreadsheets",
     )
     return np.array(text.tolist(), dtype=np.str_)
 
@@ -195,9 +196,11 @@ def binary_column(
     if wrong.any():
         examples = sorted({str(value) for value in column[wrong].unique()})[:3]
         expected = ", ".join(f"{value:g}" for value in allowed)
+        number = int(wrong.sum())
+        cells = "1 cell holds" if number == 1 else f"{number} cells hold"
         raise ValueError(
-            f"Expected {what} to hold {expected} or blank but {int(wrong.sum())} cells hold something else, for example "
-            f"{examples} ({rows_in_words(column, wrong)}). Map them to these values first."
+            f"Expected {what} to hold {expected} or blank but {cells} something else, for example {examples} "
+            f"({rows_in_words(column, wrong)}). Map them to these values first."
         )
     return values.astype(np.float32)
 

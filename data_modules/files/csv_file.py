@@ -19,8 +19,14 @@ _OTHER_KINDS = {
     b"PAR1": "a Parquet file. Give it a name that ends in .parquet",
     b"\xff\xfe": "text in UTF-16. Save it as CSV UTF-8",
     b"\xfe\xff": "text in UTF-16. Save it as CSV UTF-8",
+    b"BZh": "compressed by bzip2. Unpack it, or compress it by gzip",
+    b"\xfd7zXZ": "compressed by xz. Unpack it, or compress it by gzip",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd. Unpack it, or compress it by gzip",
 }
+_GZIP = b"\x1f\x8b"
 _NUM_SNIFFED = 1000
+# of a cell; by default, Python refuses cells that are longer than 131,072 characters
+_LONGEST_CELL = 2**31 - 1
 
 
 def read_csv(path: Path, **options: Any) -> pd.DataFrame:
@@ -34,7 +40,9 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
         FileNotFoundError: If there is none.
         ValueError: If it is empty, damaged, no table, not in UTF-8, or does not fit the options.
     """
-    _check_kind(path)
+    # pandas reads an archive that holds a single table
+    if path.suffix != ".zip":
+        _check_kind(path)
     try:
         frame: pd.DataFrame = pd.read_csv(path, **options)
     except UnicodeDecodeError as error:
@@ -52,7 +60,7 @@ def read_cells(path: Path) -> pd.DataFrame:
     """Read a table exactly as it is written: nothing is converted to a number, and only an empty cell is missing.
 
     Args:
-        path: Text in UTF-8, separated by commas; compressed by gzip if its name ends in `.gz`.
+        path: Text in UTF-8, separated by commas; may be compressed by gzip.
 
     Returns:
         Text without blanks at either end, or NaN; rows without any text are left out. The index, `row`, has the rows of the
@@ -63,19 +71,26 @@ def read_cells(path: Path) -> pd.DataFrame:
         ValueError: If it is empty, damaged, no table, not in UTF-8, not separated by commas, or a row has more or fewer cells
             than the header.
     """
-    _check_kind(path)
+    is_gzip = _check_kind(path).startswith(_GZIP)
+    limit = csv.field_size_limit(_LONGEST_CELL)
     try:
-        with _open(path) as file:
+        with _open(path, is_gzip) as file:
             return _cells(path, csv.reader(file, strict=True))
     except UnicodeDecodeError as error:
         raise _not_utf8(path, error) from error
-    except (csv.Error, *_DAMAGED) as error:
+    except csv.Error as error:
+        raise ValueError(
+            f"Expected every quote in '{path}' to be closed at the end of its cell but got: {error}. Correct the table."
+        ) from error
+    except _DAMAGED as error:
         raise _damaged(path, error) from error
+    finally:
+        csv.field_size_limit(limit)
 
 
-def _open(path: Path) -> TextIO:
+def _open(path: Path, is_gzip: bool) -> TextIO:
     # Excel begins UTF-8 with a byte order mark, which would become part of the first name
-    if path.suffix == ".gz":
+    if is_gzip:
         return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
     return path.open(encoding="utf-8-sig", newline="")
 
@@ -90,8 +105,8 @@ def _cells(path: Path, lines: Iterator[list[str]]) -> pd.DataFrame:
             continue
         if len(line) != len(header):
             raise ValueError(
-                f"Expected {len(header)} cells in every row of '{path}', as in its header, but row {row} has {len(line)}. Put "
-                "cells with commas in quotes."
+                f"Expected {len(header)} cells in every row of '{path}', as in its header, but row {row} has {len(line)}. The "
+                "header is the first row; cells with commas or line breaks need quotes."
             )
         rows.append(row)
         kept.append([cell.strip() or np.nan for cell in line])
@@ -105,7 +120,7 @@ def _cells(path: Path, lines: Iterator[list[str]]) -> pd.DataFrame:
 def _check_separator(path: Path, header: Sequence[str]) -> None:
     if not any(header):
         raise _damaged(path, "it has no header")
-    separators = {";": "semicolons", "\t": "tabs"}
+    separators = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
     found = [name for sign, name in separators.items() if sign in header[0]]
     if len(header) == 1 and found:
         raise ValueError(
@@ -114,17 +129,17 @@ def _check_separator(path: Path, header: Sequence[str]) -> None:
         )
 
 
-def _check_kind(path: Path) -> None:
-    """Refuse files of other kinds by their first bytes."""
+def _check_kind(path: Path) -> bytes:
+    """Return the first bytes of a file, after refusing files of other kinds by them."""
     with path.open("rb") as file:
         start = file.read(_NUM_SNIFFED)
     kind = next((name for begin, name in _OTHER_KINDS.items() if start.startswith(begin)), None)
     # gzip may hold any byte
-    if kind is None and b"\0" in start and not start.startswith(b"\x1f\x8b"):
+    if kind is None and b"\0" in start and not start.startswith(_GZIP):
         kind = "text in UTF-16, or no text at all. Save it as CSV UTF-8"
-    # pandas reads an archive that holds a single table
-    if kind is not None and path.suffix != ".zip":
+    if kind is not None:
         raise ValueError(f"Expected a table of text in '{path}' but it is {kind}.")
+    return start
 
 
 def _not_utf8(path: Path, error: UnicodeDecodeError) -> ValueError:

@@ -36,11 +36,17 @@ def test_identifiers_are_text_whatever_pandas_made_of_them(cells: tuple[object, 
     [
         (("p1", None, "p2", " "), "2 cells are blank (rows 3, 5)"),
         ((1, None), "1 cell is blank (row 3)"),
-        (("p\nq", "r"), "1 cell is of several lines (row 2)"),
+        (("p\nq", "r"), "1 cell is of several lines, or with NUL (row 2)"),
         ((1.5, 2.0), "1 cell is other numbers (row 2)"),
         ((2.0**53, 2.0), "1 cell is longer (row 2)"),
-        (("2.02301E+16", "p"), "1 cell is in scientific notation, which has lost some (row 2)"),
-        (("p", "2.0230101123456788e+16"), "1 cell is in scientific notation, which has lost some (row 3)"),
+        (("2.02301E+16", "p"), "1 cell is rounded to 15 digits or so, as in floats and spreadsheets (row 2)"),
+        (
+            ("p", "2.0230101123456788e+16"),
+            "1 cell is rounded to 15 digits or so, as in floats and spreadsheets (row 3)",
+        ),
+        (("1e+16", "1E+05", "1e5"), "2 cells are rounded to 15 digits or so"),
+        (("p", "9100000000000002.0"), "1 cell is rounded to 15 digits or so, as in floats and spreadsheets (row 3)"),
+        (("p\0", "p"), "1 cell is of several lines, or with NUL (row 2)"),
     ],
 )
 def test_identifiers_that_cannot_be_told_apart_are_refused_with_their_rows(
