@@ -30,7 +30,8 @@ def test_arguments_out_of_range_are_refused(command: str, words: str, capsys: py
     with pytest.raises(SystemExit) as error:
         main(command.split())
     assert error.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1].endswith(words)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{words}. See `mmpkd {command.split()[0]}" in line
 
 
 @pytest.mark.parametrize(
@@ -63,4 +64,31 @@ def test_a_path_that_cannot_be_a_folder_is_refused(
         main([*command.split(), "--out", str(tmp_path / "link" / place)])
     assert error.value.code == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said.endswith(f"--out: expected a folder but {reason.format(tmp_path / 'link' / place)}")
+    assert f"--out: expected a folder but {reason.format(tmp_path / 'link' / place)}" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("study s.yaml --seed 0", "--seeds"),
+        ("study s.yaml --report", "--report-only"),
+        ("attribute c.ckpt i.png --out o --find Edema", "--finding"),
+        ("infer run i.png --out o --batch 4", "--batch_size"),
+        ("export run --out o --onn", "--onnx"),
+        ("init p --dat table", "--data"),
+        ("plan s.yaml --pilot o --differ 3", "--difference"),
+        ("check-data d.yaml --js r.json", "--json"),
+        ("prepare d.yaml --num_work=2", "--num_workers"),
+        ("targets build d.yaml t.ckpt --out o --trust", "--trust-remote-code"),
+        ("teacher-card d.yaml t.ckpt --stud run", "--student"),
+    ],
+)
+def test_a_shortened_option_is_refused_in_one_line_with_the_whole_name(
+    command: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(command.split())
+    assert error.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"mmpkd {command.split()[0]}: unrecognized arguments: --")
+    assert f"Did you mean '{name}'" in line

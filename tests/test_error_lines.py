@@ -7,6 +7,7 @@ import pytest
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.trainer import call
 from torch import nn
 from torch._utils import ExceptionWrapper
@@ -56,6 +57,7 @@ def wrong_loss() -> torch.Tensor:
         (lambda: in_worker(lambda: Path("/nowhere/x").read_text()), "'/nowhere/x'"),
         (lambda: Trainer(max_epochs=-2, accelerator="cpu", logger=False), "You passed in -2"),
         (lambda: Trainer(strategy="nonsense", accelerator="cpu", logger=False), "strategy='nonsense'"),
+        (lambda: EarlyStopping("val/nothing")._validate_condition_metric({}), "`val/nothing` which is not available"),
         (lambda: fail(StudyError("no\n  arms")), "no arms"),
         (lambda: fail(ImageReadError("Sample 'a', 'a.png': half of it")), "Sample 'a', 'a.png': half of it"),
         (lambda: in_worker(lambda: fail(ImageReadError("Sample 'a', 'a.png': half of it"))), "Sample 'a', 'a.png'"),

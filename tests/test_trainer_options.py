@@ -11,16 +11,32 @@ from typing import Any
 import pandas as pd
 import pytest
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import DeviceStatsMonitor, GradientAccumulationScheduler, RichProgressBar
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    Callback,
+    DeviceStatsMonitor,
+    EarlyStopping,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    ModelCheckpoint,
+    ModelPruning,
+    RichProgressBar,
+    StochasticWeightAveraging,
+    Timer,
+    TQDMProgressBar,
+)
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.profilers import SimpleProfiler
 
+from mmpkd.callbacks.ema import EMA
 from mmpkd.callbacks.localization import AttributionMapLogger, FaithfulnessMonitor, LocalizationMonitor
 from mmpkd.callbacks.progress import EpochLog
+from mmpkd.cli.checks.callbacks import users_callbacks
+from mmpkd.cli.checks.trainer import check_monitor, check_seed, check_trainer
+from mmpkd.cli.checks.trainer_parts import users_loggers, users_plugins
 from mmpkd.cli.lightning_cli import MMPKDCLI, main
 from mmpkd.cli.terminal import quieten
-from mmpkd.cli.trainer_options import check_monitor, check_trainer, users_callbacks, users_loggers, users_plugins
 from mmpkd.records import RunFolder
 from tests.runs import config, student
 
@@ -51,6 +67,7 @@ def settings(**changed: Any) -> SimpleNamespace:
         ({"strategy": "deepspeed_stage_3_offload"}, "Set auto or ddp"),
         ({"strategy": SimpleNamespace(class_path="lightning.pytorch.strategies.FSDPStrategy")}, "FSDPStrategy"),
         ({"strategy": SimpleNamespace(class_path="lightning.pytorch.strategies.ModelParallelStrategy")}, "auto or ddp"),
+        ({"strategy": "ddp_spawn"}, "Set auto or ddp"),
         ({"log_every_n_steps": -1}, "log_every_n_steps >= 0"),
         ({"accumulate_grad_batches": 0}, "accumulate_grad_batches >= 1"),
         ({"gradient_clip_val": -1.0}, "gradient_clip_val >= 0"),
@@ -61,12 +78,30 @@ def settings(**changed: Any) -> SimpleNamespace:
         ({"check_val_every_n_epoch": 3, "max_epochs": 2}, "without a validation there is no `best.ckpt`"),
         ({"max_epochs": 0}, "set --trainer.limit_train_batches=0"),
         ({"max_steps": 0}, "set --trainer.limit_train_batches=0"),
+        ({"min_epochs": 3, "max_epochs": 2}, "of at most 2, trainer.max_epochs"),
+        ({"min_steps": 3, "max_steps": 2}, "of at most 2, trainer.max_steps"),
     ],
 )
 def test_what_would_be_ignored_or_do_harm_is_refused(setting: dict[str, Any], advice: str) -> None:
     with pytest.raises(ValueError, match=f"^Expected .*{next(iter(setting))}") as error:
         check_trainer(settings(**setting), "fit")
     assert advice in str(error.value)
+
+
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_a_command_without_anything_to_do_is_refused(command: str) -> None:
+    short = {"validate": "val"}.get(command, command)
+    with pytest.raises(
+        ValueError, match=rf"Expected trainer\.limit_{short}_batches above 0 but got 0: `mmpkd {command}`"
+    ):
+        check_trainer(settings(**{f"limit_{short}_batches": 0}), command)
+
+
+@pytest.mark.parametrize("seed", [True, False, -1, 2**32])
+def test_a_run_has_one_seed_that_numpy_takes(seed: int) -> None:
+    check_seed(2**32 - 1)
+    with pytest.raises(ValueError, match=rf"Expected seed_everything to be a number in .* but got {seed}\."):
+        check_seed(seed)
 
 
 def test_lightnings_own_defaults_are_accepted() -> None:
@@ -83,11 +118,51 @@ def test_other_ways_to_write_checkpoints_and_to_use_wandb_are_refused(tmp_path: 
     with pytest.raises(ValueError, match="a run has its own, which writes atomically"):
         users_plugins([AsyncCheckpointIO()])
     assert users_plugins(None) == []
-    with pytest.raises(ValueError, match="learning rate schedule and resumes"):
-        users_callbacks(GradientAccumulationScheduler({0: 2}))
     with pytest.raises(ValueError, match=r"Set --run\.wandb"):
         users_loggers([WandbLogger(save_dir=tmp_path, offline=True)])
     assert users_loggers(True) == users_loggers(None) == []
+
+
+@pytest.mark.parametrize(
+    ("callback", "advice"),
+    [
+        (GradientAccumulationScheduler({0: 2}), "--trainer.accumulate_grad_batches"),
+        (StochasticWeightAveraging(0.01), "--trainer.callbacks+=EMA"),
+        (LearningRateFinder(), "--model.optimizer.lr"),
+        (BatchSizeFinder(), "--data.batch_size"),
+        (ModelPruning("l1_unstructured"), "Prune the student after training"),
+        (Timer("00:00:01:00"), "--trainer.max_time"),
+        (TQDMProgressBar(), "--trainer.enable_progress_bar"),
+        (RichProgressBar(), "--trainer.enable_progress_bar"),
+    ],
+)
+def test_a_callback_that_would_change_what_is_recorded_is_refused(callback: Callback, advice: str) -> None:
+    with pytest.raises(ValueError, match=f"^Expected no {type(callback).__name__} in trainer.callbacks") as error:
+        users_callbacks([EMA(), callback])
+    assert advice in str(error.value)
+
+
+def test_two_callbacks_that_save_the_same_state_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"Expected one EMA in trainer\.callbacks but got 2"):
+        users_callbacks([EMA(), LocalizationMonitor(), EMA(0.5)])
+    twice = [ModelCheckpoint(monitor="a"), ModelCheckpoint(monitor="b")]
+    assert users_callbacks(twice) == twice
+
+
+def test_a_training_stops_neither_by_localization_nor_because_it_improves() -> None:
+    monitor = LocalizationMonitor()
+    for name in ("val/rollout/iou_otsu", "val/last_layer/union/pointing_game"):
+        with pytest.raises(ValueError, match="Localization must not be used"):
+            users_callbacks([EarlyStopping(name, mode="max"), monitor])
+    for name in ("val/auroc_macro", "val/f1/left_finding", "val/auprc/right_finding"):
+        with pytest.raises(ValueError, match="it would stop a training that improves"):
+            users_callbacks([EarlyStopping(name)])
+    allowed = [
+        EarlyStopping("val/auroc_macro", mode="max"),
+        EarlyStopping("val/ece_macro"),
+        EarlyStopping("train/loss"),
+    ]
+    assert users_callbacks([*allowed, monitor]) == [*allowed, monitor]
 
 
 @pytest.mark.parametrize("label", ["pleural_effusion", "edema"])

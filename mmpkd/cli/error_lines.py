@@ -110,6 +110,8 @@ def _is_setting(error: BaseException, names: set[str], sites: list[str]) -> bool
     is_refusal = _MISCONFIGURED in names or isinstance(error, ValueError | ModuleNotFoundError)
     # Lightning's parsers of `trainer.devices` raise it for a value that is no number of devices
     is_refusal |= isinstance(error, TypeError) and "/lightning/fabric/accelerators/" in sites[-1]
+    # for a score that no module logs
+    is_refusal |= isinstance(error, RuntimeError) and sites[-1].endswith("/callbacks/early_stopping.py")
     # frames above belong to whoever called us, such as a notebook
     libraries = [position for position, site in enumerate(sites) if _is_ours(site) or "/lightning/" in site]
     return is_refusal and not any(_is_users(site) for site in sites[libraries[0] :])

@@ -20,11 +20,14 @@ from data_modules.base import PrivilegedDataModule
 from data_modules.files.atomic import remove_unfinished
 from data_modules.forms import PrivilegedForm
 from mmpkd.callbacks.run_config import SaveRunConfig
+from mmpkd.cli.checks.callbacks import users_callbacks
+from mmpkd.cli.checks.linked import OF_DATA, check_linked
+from mmpkd.cli.checks.trainer import check_monitor, check_seed, check_trainer
+from mmpkd.cli.checks.trainer_parts import users_plugins
 from mmpkd.cli.parser import SuggestingParser
 from mmpkd.cli.run_options import RunOptions
 from mmpkd.cli.run_parts import run_callbacks, run_loggers
 from mmpkd.cli.terminal import quieten, start_logging
-from mmpkd.cli.trainer_options import check_monitor, check_trainer, users_callbacks, users_plugins
 from mmpkd.cli.user_code import find_user_code
 from mmpkd.modules import ClassificationModule
 from mmpkd.numerics.unused_gpu import warn_of_unused_gpu
@@ -72,12 +75,18 @@ class MMPKDCLI(LightningCLI):
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
         # a link is ignored if the model has no such argument: a teacher has no student
         parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
-        for name in ("num_classes", "image_size", "in_chans", "mean", "std"):
+        for name in OF_DATA:
             target = f"model.init_args.student.init_args.{name}"
             parser.link_arguments(f"data.{name}", target, apply_on="instantiate")
         # Lightning's own instantiator records hyper-parameters, which our checkpoints do not store, and fails at these links
         for kind in (ClassificationModule, PrivilegedDataModule):
             parser.add_instantiator(_instantiate, kind)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse arguments, and refuse settings that a run takes from elsewhere."""
+        check_linked(args)
+        super().parse_arguments(parser, args)
+        check_seed(self.config[self.config.subcommand].seed_everything)
 
     def _parse_ckpt_path(self) -> None:
         """Do nothing. Lightning would let hyper-parameters in a checkpoint override flags and files."""

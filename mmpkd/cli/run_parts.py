@@ -20,8 +20,8 @@ from mmpkd.callbacks.progress import EpochLog
 from mmpkd.callbacks.record import RunRecord
 from mmpkd.callbacks.teacher_card import TeacherCardWriter
 from mmpkd.callbacks.threads import Threads
+from mmpkd.cli.checks.trainer_parts import users_loggers
 from mmpkd.cli.run_options import RunOptions
-from mmpkd.cli.trainer_options import users_loggers
 from mmpkd.records import RunFolder
 from mmpkd.tracking.hidden_paths import run_name
 from mmpkd.tracking.metrics_file import MetricsFile

@@ -6,7 +6,7 @@ from pathlib import Path
 from mmpkd.cli.yaml_file import with_bases
 
 _TEACHER = "--model.teacher"
-_CONFIG = ("--config", "-c")
+CONFIG_FLAGS = ("--config", "-c")
 
 
 def written_out(args: Sequence[str]) -> list[str]:
@@ -28,16 +28,17 @@ def written_out(args: Sequence[str]) -> list[str]:
         if name == _TEACHER and _is_path(value):
             long.append(f"{name}.path{equals}{value if equals else ''}")
             continue
-        if name in _CONFIG and _is_file(value):
+        if name in CONFIG_FLAGS and is_file(value):
             # before the file itself, which overrides them
             long += [f"{name}={base}" for base in with_bases(Path(value))[:-1]]
         long.append(arg)
     return long
 
 
-def _is_file(value: str) -> bool:
+def is_file(value: object, folder: Path = Path()) -> bool:
+    """Return whether a value is the path of a file, relative to a folder."""
     try:
-        return Path(value).is_file()
+        return isinstance(value, str) and (folder / value).is_file()
     except OSError:  # JSON settings can be too long for a path
         return False
 

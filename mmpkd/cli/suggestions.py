@@ -47,7 +47,7 @@ _PARTS_OF_MODULES = (VisionTransformerStudent, TeacherSource, Objective, Optimiz
 # parts of jsonargparse's messages about the types that it tried and how it parsed a value
 _NOISE = re.compile(
     r"\s*Does not validate against any of the Union subtypes\s*Subtypes: .*$|\s*Errors:\s*$|"
-    r"\s*- Expected a <class 'NoneType'>|\s*Given value type: .*$|\s*Given value: (Nested|\w*Namespace).*$|"
+    r"\s*- Expected a <class 'NoneType'>|\s*Given value type: .*$|\s*Given value: (Nested|\[?\w*Namespace).*$|"
     r"\s*Subclass types expect one of:|\s*- a (class path|dict) [(w].*$|\s*- Not a valid subclass of .*$",
     re.MULTILINE,
 )

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmpkd.commands.command import new_folder, run_command
+from mmpkd.commands.command import CommandParser, new_folder, run_command
 
 ATTRIBUTIONS = ("grad_cam", "last_layer", "relevance", "rollout")
 
@@ -25,10 +25,9 @@ def _run(options: argparse.Namespace, _: Sequence[str]) -> int:
     return attribute_images(options)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         "mmpkd attribute",
-        allow_abbrev=False,
         description="Draw where a student looks on image files (JPEG, PNG, DICOM), one figure per file, and write its "
         "predictions. Files are read, cropped and resized as in its training.",
     )

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmpkd.commands.command import at_least, run_command
+from mmpkd.commands.command import CommandParser, at_least, run_command
 
 
 def main(argv: Sequence[str]) -> int:
@@ -43,14 +43,13 @@ def _images(text: str) -> str:
     return text
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         "mmpkd check-data",
         description="Count the samples of a data set by split, label, view and region, and find what would break training or "
         "scores: patients or files in several splits, missing files, unreadable images, constant labels, privileged columns that "
         "equal a label, regions outside their image.",
         epilog="Other flags change the data, for example --data.root=/data/mimic-cxr-jpg",
-        allow_abbrev=False,
     )
     parser.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
     parser.add_argument(

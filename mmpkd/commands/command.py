@@ -1,17 +1,55 @@
 """Common parts of all commands: parsing of arguments, and exit status after errors and Ctrl-C."""
 
 import argparse
+import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from stat import S_ISDIR
+from typing import Any, NoReturn
 
+from data_modules.suggestion import did_you_mean
 from mmpkd.cli.error_lines import run_with_error_line, take_debug
 from mmpkd.cli.terminal import start_logging
 
 Run = Callable[[argparse.Namespace, Sequence[str]], int]
+_UNKNOWN = re.compile(r"unrecognized arguments: (-[\w-]*)")
 
 
-def run_command(parser: argparse.ArgumentParser, argv: Sequence[str], run: Run, takes_data_flags: bool = True) -> int:
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose errors are one line that suggests the nearest options.
+
+    Options cannot be abbreviated, because an abbreviation changes its meaning as soon as another option starts with it.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    @property
+    def options(self) -> list[str]:
+        """Long names of all options, also of subcommands."""
+        found = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+        for action in self._actions:
+            commands = action.choices.values() if isinstance(action.choices, dict) else ()
+            for command in commands:
+                found += command.options if isinstance(command, CommandParser) else []
+        return found
+
+    def is_abbreviation(self, flag: str) -> bool:
+        """Return whether an argument is the beginning of an option's name."""
+        name = flag.partition("=")[0]
+        is_long = name.startswith("--") and name != "--"
+        return is_long and any(option.startswith(name) and option != name for option in self.options)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and a suggestion, and exit with status 2."""
+        unknown = _UNKNOWN.match(message)
+        hint = did_you_mean(unknown[1], {*self.options} - {unknown[1]}) if unknown else ""
+        sys.stderr.write(f"{self.prog}: {message}.{hint} See `{self.prog} --help`.\n")
+        sys.exit(2)
+
+
+def run_command(parser: CommandParser, argv: Sequence[str], run: Run, takes_data_flags: bool = True) -> int:
     """Parse arguments and run a command.
 
     Args:
@@ -28,7 +66,7 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str], run: Run, 
     """
     args, is_debug = take_debug(argv)
     options, overrides = parser.parse_known_args(args)
-    if overrides and not takes_data_flags:
+    if overrides and (not takes_data_flags or any(map(parser.is_abbreviation, overrides))):
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
     start_logging()
     try:

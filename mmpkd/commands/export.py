@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmpkd.commands.command import new_folder, run_command
+from mmpkd.commands.command import CommandParser, new_folder, run_command
 
 
 def main(argv: Sequence[str]) -> int:
@@ -37,10 +37,9 @@ def _run(options: argparse.Namespace, _: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         "mmpkd export",
-        allow_abbrev=False,
         description="Write a student as a folder that timm loads without mmpkd, with a model card from the records of its run, "
         "and optionally as ONNX.",
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmpkd.commands.attribute import ATTRIBUTIONS
-from mmpkd.commands.command import at_least, new_folder, run_command
+from mmpkd.commands.command import CommandParser, at_least, new_folder, run_command
 
 DICOM_KINDS = ("fractional", "binary", "capture", "report")
 
@@ -29,10 +29,9 @@ def _run(options: argparse.Namespace, _: Sequence[str]) -> int:
     return infer_images(options)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         "mmpkd infer",
-        allow_abbrev=False,
         description="Predict for image files (JPEG, PNG or DICOM, recognised by their content), which are read, cropped and "
         "resized as in the training of the student, and write predictions.parquet and predictions.csv. A stopped command resumes "
         "where it was. For research only, not for clinical use.",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmpkd.commands.command import run_command
+from mmpkd.commands.command import CommandParser, run_command
 
 
 @dataclass(frozen=True)
@@ -174,11 +174,10 @@ def _section(name: str, start: Start) -> str:
     return f"## {name}\n\n{start.about}\n\n{commands}"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         "mmpkd init",
         description="Write experiments to start from into FOLDER/experiments. Nothing is overwritten.",
-        allow_abbrev=False,
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="your project; created if it does not exist")
     parser.add_argument(

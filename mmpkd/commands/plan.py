@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from mmpkd.commands.command import run_command
+from mmpkd.commands.command import CommandParser, run_command
 
 
 def main(argv: Sequence[str]) -> int:
@@ -19,11 +19,10 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         Exit status.
     """
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         "mmpkd plan",
         description="From the variances of a pilot, estimate the difference that a study shows with a power of 80 %, by seeds "
         "and patients; what one more seed or more patients would gain; and the best that the study at hand could do.",
-        allow_abbrev=False,
     )
     parser.add_argument("study", type=Path, help="study file, for example experiments/cxr/study.yaml")
     parser.add_argument(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmpkd.commands.command import at_least, new_folder, run_command
+from mmpkd.commands.command import CommandParser, at_least, new_folder, run_command
 
 if TYPE_CHECKING:
     from data_modules.base import PrivilegedDataModule
@@ -70,13 +70,12 @@ def _name(what: str, names: Sequence[str] | dict[str, str], where: Path) -> None
     sys.stderr.write(f"{what}: {listed} (see '{where}').\n")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         "mmpkd prepare",
         description="Decode, crop and resize every image of a data set once, into one file that training reads "
         "instead of the image files. If it is stopped, the same command continues; images that are already there are kept.",
         epilog="Other flags change the data, for example --data.root=/data/mimic-cxr-jpg --data.image_size=384",
-        allow_abbrev=False,
     )
     parser.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
     parser.add_argument("--out", type=new_folder, help="folder (default: data/prepared/<configuration>_<image size>)")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmpkd.cli.error_lines import run_with_error_line, take_debug
 from mmpkd.cli.terminal import start_logging
-from mmpkd.commands.command import new_folder
+from mmpkd.commands.command import CommandParser, new_folder
 from mmpkd.study.plan.errors import StudyError
 from mmpkd.study.plan.study_plan import check_seeds
 
@@ -41,12 +41,11 @@ def main(argv: Sequence[str]) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         "mmpkd study",
         description="Train the teacher and the student arms of a study over seeds, test them, and write a report. "
         "Finished runs are kept, interrupted ones are resumed.",
-        allow_abbrev=False,
         epilog="Lightning flags for every run go after --, for example: -- --trainer.max_epochs=2",
     )
     parser.add_argument("study", type=Path, help="study file, for example experiments/cxr/study.yaml")

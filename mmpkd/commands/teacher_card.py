@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmpkd.commands.command import run_command
+from mmpkd.commands.command import CommandParser, run_command
 
 
 def main(argv: Sequence[str]) -> int:
@@ -39,13 +39,12 @@ def _run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         "mmpkd teacher-card",
         description="Score a teacher with confidence intervals over patients, by default on the validation split, test it for "
         "leaks, and warn if it has little to teach.",
         epilog="Other flags change the data, for example --data.root=/data/mimic-cxr-jpg",
-        allow_abbrev=False,
     )
     parser.add_argument("config", type=Path, help="an experiment, or a file of experiments/data/")
     parser.add_argument("teacher", type=Path, help="checkpoint of the teacher")

@@ -1,18 +1,17 @@
-"""Checks of Lightning's trainer settings: those that a run would ignore or that would break it are refused by name."""
+"""Checks of Lightning's trainer settings, as far as they are plain values."""
 
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from lightning.fabric.plugins import CheckpointIO
-from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import GradientAccumulationScheduler
-from lightning.pytorch.loggers import Logger, WandbLogger
-
 from data_modules.columns import check_names
 from mmpkd.callbacks.label_check import scores_by_labels
 
 _SHARDS = re.compile(r"fsdp|deepspeed|model_?parallel", re.IGNORECASE)
+_SPAWNS = re.compile(r"spawn", re.IGNORECASE)
+# batches that a command other than fit works on
+_LIMITS = {"validate": "limit_val_batches", "test": "limit_test_batches", "predict": "limit_predict_batches"}
+_LARGEST_SEED = 2**32 - 1
 # name, which values are refused, and the message; {} is the value
 _REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     (
@@ -47,6 +46,12 @@ _REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         lambda value: bool(_SHARDS.search(_name(value))),
         "a trainer.strategy that keeps the whole model on each device but got '{}': checkpoints, maps and the teacher's lookup "
         "need the whole model. Set auto or ddp.",
+    ),
+    (
+        "strategy",
+        lambda value: bool(_SPAWNS.search(_name(value))),
+        "a trainer.strategy whose processes start as programs of their own but got '{}', which would copy the run into them. Set "
+        "auto or ddp.",
     ),
     ("log_every_n_steps", lambda value: value is not None and value < 0, "trainer.log_every_n_steps >= 0 but got {}."),
     (
@@ -95,73 +100,42 @@ def check_trainer(trainer: Any, command: str) -> None:
         value = getattr(trainer, name)
         if is_refused(value):
             raise ValueError(f"Expected {text.format(_name(value))}")
+    if command == "fit":
+        _check_length(trainer)
+    elif getattr(trainer, _LIMITS[command]) == 0:
+        raise ValueError(
+            f"Expected trainer.{_LIMITS[command]} above 0 but got 0: `mmpkd {command}` would have nothing to do. Leave it out."
+        )
+
+
+def check_seed(seed: Any) -> None:
+    """Check that a run has one seed.
+
+    Args:
+        seed: `seed_everything`.
+
+    Raises:
+        ValueError: If it is no number, or out of the range of NumPy's seeds.
+    """
+    # Lightning would draw no seed for false, and one that the data do not know for true
+    if isinstance(seed, bool) or not 0 <= seed <= _LARGEST_SEED:
+        raise ValueError(f"Expected seed_everything to be a number in [0, {_LARGEST_SEED}] but got {seed}.")
+
+
+def _check_length(trainer: Any) -> None:
+    """Check that a training has a validation, and that its least length is not above the largest one."""
     epochs = trainer.max_epochs
     every = trainer.check_val_every_n_epoch
-    if command == "fit" and every is not None and epochs is not None and 0 < epochs < every:
+    if every is not None and epochs is not None and 0 < epochs < every:
         raise ValueError(
             f"Expected trainer.check_val_every_n_epoch of at most {epochs}, the number of epochs, but got {every}: without a "
             "validation there is no `best.ckpt`."
         )
-
-
-def users_callbacks(configured: object, figures: bool = True) -> list[Callback]:
-    """Return the callbacks that the user has configured.
-
-    Args:
-        configured: `trainer.callbacks`: a callback, several, or None.
-        figures: Whether those are among them that draw maps or score their faithfulness.
-
-    Raises:
-        ValueError: If one of them changes the number of batches per step, which a resumed run would not notice.
-    """
-    callbacks = _as_list(configured)
-    if any(isinstance(callback, GradientAccumulationScheduler) for callback in callbacks):
-        raise ValueError(
-            "Expected no GradientAccumulationScheduler in trainer.callbacks but got one: the learning rate schedule and resumes "
-            "need steps of equal size. Set --trainer.accumulate_grad_batches."
-        )
-    return callbacks if figures else [callback for callback in callbacks if not _is_of_figures(callback)]
-
-
-def _is_of_figures(callback: Callback) -> bool:
-    from mmpkd.callbacks.localization import AttributionMapLogger, FaithfulnessMonitor  # a teacher's run needs neither
-
-    return isinstance(callback, AttributionMapLogger | FaithfulnessMonitor)
-
-
-def users_plugins(configured: object) -> list[Any]:
-    """Return the plugins that the user has configured.
-
-    Args:
-        configured: `trainer.plugins`: a plugin, several, or None.
-
-    Raises:
-        ValueError: If one of them writes checkpoints.
-    """
-    plugins = _as_list(configured)
-    if any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-        raise ValueError(
-            "Expected no CheckpointIO in trainer.plugins but got one: a run has its own, which writes atomically. Leave it out."
-        )
-    return plugins
-
-
-def users_loggers(configured: object) -> list[Logger]:
-    """Return the loggers that the user has configured, in addition to `metrics.csv` and W&B.
-
-    Args:
-        configured: `trainer.logger`: a logger, several, or a bool.
-
-    Raises:
-        ValueError: If one of them is a `WandbLogger`.
-    """
-    loggers = [] if isinstance(configured, bool) else _as_list(configured)
-    if any(isinstance(logger, WandbLogger) for logger in loggers):
-        raise ValueError(
-            "Expected no WandbLogger in trainer.logger but got one: every run has its own, which does not upload paths or "
-            "patient data. Set --run.wandb and --run.project."
-        )
-    return loggers
+    for unit in ("epochs", "steps"):
+        least = getattr(trainer, f"min_{unit}")
+        most = getattr(trainer, f"max_{unit}")
+        if least is not None and most is not None and 0 < most < least:
+            raise ValueError(f"Expected trainer.min_{unit} of at most {most}, trainer.max_{unit}, but got {least}.")
 
 
 def check_monitor(monitor: str, label_names: Iterable[str]) -> None:
@@ -184,9 +158,3 @@ def check_monitor(monitor: str, label_names: Iterable[str]) -> None:
 
 def _name(value: Any) -> str:
     return str(getattr(value, "class_path", value))
-
-
-def _as_list(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
