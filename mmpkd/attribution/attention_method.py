@@ -5,6 +5,7 @@ from abc import abstractmethod
 from torch import Tensor, nn
 
 from mmpkd.attribution.base import AttributionMethod
+from mmpkd.attribution.layout import check_readable
 from mmpkd.attribution.recording.attention import RecordedAttention, record_attention
 from mmpkd.attribution.recording.weights import HeadFusion, check_head_fusion
 
@@ -30,6 +31,10 @@ class AttentionMethod(AttributionMethod):
     def __init__(self, head_fusion: HeadFusion = "mean") -> None:
         check_head_fusion(head_fusion)
         self.head_fusion: HeadFusion = head_fusion
+
+    def check(self, student: nn.Module) -> None:
+        """Raise a TypeError or a ValueError if the student is no sequence of tokens whose weighted sum is classified."""
+        check_readable(student)
 
     @abstractmethod
     def token_relevance(self, recorded: RecordedAttention) -> Tensor:

@@ -41,6 +41,9 @@ class AttributionMethod(ABC):
         """The name as shown in reports and figures."""
         return self.name.replace("_", " ")
 
+    def check(self, student: nn.Module) -> None:  # noqa: B027  most methods work with any student
+        """Raise an error if there can be no map of a student. A run asks before any long work; by default, all have maps."""
+
     @abstractmethod
     def __call__(self, student: nn.Module, image: Tensor) -> Tensor:
         """Compute heatmaps.

@@ -62,6 +62,10 @@ class GradCAM(ClassAttribution):
 
     name = "grad_cam"
 
+    def check(self, student: nn.Module) -> None:
+        """Raise a TypeError if no block of the student has a norm and an attention."""
+        last_attentions(backbone(student))
+
     def of_label(self, student: nn.Module, image: Tensor, label: Tensor) -> Tensor:
         """Return the map of one finding in each image, float32 (B, h, w).
 

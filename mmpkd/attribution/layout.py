@@ -176,6 +176,19 @@ def check_supported(student: nn.Module) -> nn.Module:
     return model
 
 
+def check_readable(student: nn.Module) -> None:
+    """Check that the classifier of a student reads a weighted sum of tokens that attention has mixed.
+
+    Raises:
+        TypeError: If the student is not a sequence of tokens with global attention.
+        ValueError: If it has no block, or pools tokens in another way.
+    """
+    model: Any = check_supported(student)
+    if not len(model.blocks):
+        raise ValueError(f"Expected a {architecture(model)} with at least one block but it has none. Set `depth`.")
+    _pooling(model)
+
+
 def architecture(model: nn.Module) -> str:
     """Return the class name of a model, also if it is compiled."""
     return type(getattr(model, "_orig_mod", model)).__name__

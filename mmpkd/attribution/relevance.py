@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmpkd.attribution.base import ClassAttribution, check_images, differentiating, gradients_of_logit
-from mmpkd.attribution.layout import check_supported, start_row, token_layout
+from mmpkd.attribution.layout import check_readable, check_supported, start_row, token_layout
 from mmpkd.attribution.recording.blocks import BlockAttention, WholeAttention
 from mmpkd.attribution.recording.calls import attention_calls
 from mmpkd.attribution.recording.grouping import by_block, of_all_tokens
@@ -69,6 +69,10 @@ class AttentionRelevance(ClassAttribution):
     """
 
     name = "relevance"
+
+    def check(self, student: nn.Module) -> None:
+        """Raise a TypeError or a ValueError if the student is no sequence of tokens whose weighted sum is classified."""
+        check_readable(student)
 
     def of_label(self, student: nn.Module, image: Tensor, label: Tensor) -> Tensor:
         """Return the relevance of the patches to one finding in each image, float32 (B, h, w)."""

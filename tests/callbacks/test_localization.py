@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
@@ -21,11 +22,14 @@ from mmpkd.attribution import (
     AttentionRelevance,
     AttentionRollout,
     AttributionMethod,
+    CenterGaussian,
     GradCAM,
     ImageIntensity,
+    LastLayerAttention,
     MeanRoi,
     resize_heatmap,
 )
+from mmpkd.callbacks.localization import AttributionMapLogger, FaithfulnessMonitor
 from mmpkd.callbacks.localization.monitor import LocalizationMonitor
 from mmpkd.callbacks.localization.pair_columns import Columns
 from mmpkd.callbacks.localization.score_table import ScoreTable
@@ -264,6 +268,51 @@ def test_module_without_student_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(TypeError, match="Expected Teacher to have a `student`"):
         make_trainer(tmp_path, [LocalizationMonitor()]).test(Teacher(), datamodule=MemoryData(make_samples()))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "methods", "error", "words"),
+    [
+        (
+            "vit_nano_patch8_64",
+            {"depth": 1, "global_pool": "max"},
+            (AttentionRollout(),),
+            ValueError,
+            "'token', 'avg' or",
+        ),
+        (
+            "vit_nano_patch8_64",
+            {"depth": 1, "global_pool": "max"},
+            (AttentionRelevance(),),
+            ValueError,
+            "'token', 'avg' or",
+        ),
+        ("vit_nano_patch8_64", {"depth": 0}, (AllOnes(), LastLayerAttention()), ValueError, "Set `depth`"),
+        ("swin_tiny_patch4_window7_224", {}, (AttentionRollout(),), TypeError, "use mmpkd.attribution.GradCAM"),
+        ("vit_nano_patch8_64", {"depth": 0}, (GradCAM(),), TypeError, "a norm and an attention"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["attributions", "test_attributions", "faithfulness", "figures"])
+def test_a_student_without_maps_is_refused_before_anything_long(
+    name: str,
+    options: dict[str, Any],
+    methods: tuple[AttributionMethod, ...],
+    error: type[Exception],
+    words: str,
+    kind: str,
+) -> None:
+    with torch.device("meta"):
+        module = SimpleNamespace(student=timm.create_model(name, num_classes=2, **options))
+    if kind == "faithfulness":
+        callbacks: list[Any] = [FaithfulnessMonitor(list(methods), num_steps=1)]
+    elif kind == "figures":
+        callbacks = [LocalizationMonitor([AllOnes()], []), AttributionMapLogger(list(methods))]
+    else:
+        own = {"attributions": [CenterGaussian()], "test_attributions": [], kind: list(methods)}
+        callbacks = [LocalizationMonitor(own["attributions"], own["test_attributions"])]
+    trainer = SimpleNamespace(callbacks=callbacks, datamodule=None)
+    with pytest.raises(error, match=words):
+        callbacks[-1].setup(trainer, module, "fit")
 
 
 @pytest.mark.parametrize(

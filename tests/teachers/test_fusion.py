@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from mmpkd.cli.lightning_cli import main
 from mmpkd.modules import TeacherModule
 from mmpkd.modules.optimizer import TeacherOptimizerSettings
 from mmpkd.teachers import FTTransformerEncoder, FusionEncoder, TabularEncoder, Teacher, TextEncoder, load_teacher
+from mmpkd.teachers.encoders.base import PrivilegedEncoder
 from mmpkd.teachers.teacher import build_teacher
 from tests.runs import config
 from tests.tiny import write_tiny
@@ -94,8 +96,30 @@ def test_ft_transformer_reads_numbers_categories_or_either(tmp_path: Path) -> No
     assert not torch.allclose(rows[0], rows[1])
     encoder.build({"numeric_names": [], "categorical_names": ["b=0"], "mean": [], "std": []})
     assert encoder({"numeric": torch.zeros(2, 0), "categorical": torch.ones(2, 1)}).shape == (2, 8)
-    with pytest.raises(ValueError, match="multiple"):
-        FTTransformerEncoder(width=9, num_heads=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [
+        (FTTransformerEncoder, {"width": 9, "num_heads": 2}),
+        (FTTransformerEncoder, {"num_heads": 0}),
+        (FTTransformerEncoder, {"depth": 0}),
+        (TabularEncoder, {"width": 0}),
+        (TabularEncoder, {"depth": 0}),
+        (TabularEncoder, {"dropout": 1.0}),
+        (TextEncoder, {"width": 0}),
+        (TextEncoder, {"num_heads": 3}),
+        (TextEncoder, {"depth": -1}),
+        (TextEncoder, {"dropout": -0.1}),
+        (TextEncoder, {"max_length": 2}),
+        (TextEncoder, {"bucket_size": 0}),
+    ],
+)
+def test_sizes_that_no_encoder_can_have_are_refused_at_once(
+    kind: type[PrivilegedEncoder], sizes: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=r"^Expected an? encoder|^Expected encoder\.max_length"):
+        kind(**sizes)
 
 
 def test_learning_rates_of_a_text_teacher_shrink_towards_its_embeddings(tmp_path: Path) -> None:

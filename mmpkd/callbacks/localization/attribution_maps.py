@@ -15,7 +15,7 @@ from torch import nn
 
 from mmpkd.attribution import AttentionRollout, AttributionMethod, ClassAttribution, crop_to_image, pad_to_patches
 from mmpkd.attribution.plotting import display_scale, map_figure, overlay
-from mmpkd.callbacks.localization.heatmaps import student_of
+from mmpkd.callbacks.localization.heatmaps import check_methods, student_of
 from mmpkd.callbacks.localization.map_samples import (
     MapSample,
     annotations,
@@ -88,8 +88,9 @@ class AttributionMapLogger(Callback):
             ValueError: If no `LocalizationMonitor` comes before this callback, or if another student has different labels or
                 input.
         """
-        del pl_module, stage
+        del stage
         self._monitor(trainer)
+        check_methods(self.attributions, pl_module)
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
         for name, path in self.compare.items():
             if student_labels(path) != tuple(datamodule.label_names):

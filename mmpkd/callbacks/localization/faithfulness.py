@@ -20,7 +20,7 @@ from mmpkd.attribution import (
 )
 from mmpkd.attribution.layout import backbone
 from mmpkd.attribution.padding import padded_size
-from mmpkd.callbacks.localization.heatmaps import student_of
+from mmpkd.callbacks.localization.heatmaps import check_methods, student_of
 from mmpkd.callbacks.localization.map_samples import rank
 from mmpkd.callbacks.tables import Rows, label_names, run_folder, save_table
 from mmpkd.metrics.faithfulness import area_under_curve, perturbation_curves
@@ -60,12 +60,13 @@ class FaithfulnessMonitor(Callback):
         self._chosen: set[str] = set()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check that there is a patch to change in each step, before any long work.
+        """Check that the student can be drawn and that there is a patch to change in each step, before any long work.
 
         Raises:
             ValueError: If there are more steps than patches.
         """
         del stage
+        check_methods(self.attributions, pl_module)
         side: int | None = getattr(getattr(trainer, "datamodule", None), "image_size", None)
         student = getattr(pl_module, "student", None)
         # a user's data module may not say how large its images are

@@ -1,11 +1,13 @@
 """Steps from a batch to heatmaps, shared by the localization callbacks."""
 
+from collections.abc import Iterable
+
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from data_modules.batch import Batch
-from mmpkd.attribution import ClassAttribution, pad_to_patches
+from mmpkd.attribution import AttributionMethod, ClassAttribution, pad_to_patches
 
 
 def student_of(pl_module: LightningModule) -> nn.Module:
@@ -21,6 +23,14 @@ def student_of(pl_module: LightningModule) -> nn.Module:
             "callbacks from the configuration of a teacher."
         )
     return student
+
+
+def check_methods(methods: Iterable[AttributionMethod], pl_module: LightningModule) -> None:
+    """Raise an error if one of the methods cannot draw the student of a module. A module without a student passes."""
+    student = getattr(pl_module, "student", None)
+    for method in methods:
+        if isinstance(student, nn.Module):
+            method.check(student)
 
 
 def with_whole_patches(student: nn.Module, batch: Batch) -> Batch:

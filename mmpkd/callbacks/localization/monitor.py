@@ -24,7 +24,7 @@ from mmpkd.attribution import (
     patch_grid,
 )
 from mmpkd.attribution.recording.weights import HeadFusion
-from mmpkd.callbacks.localization.heatmaps import heatmaps_of_pairs, student_of, with_whole_patches
+from mmpkd.callbacks.localization.heatmaps import check_methods, heatmaps_of_pairs, student_of, with_whole_patches
 from mmpkd.callbacks.localization.mean_roi import MeanRoiSums
 from mmpkd.callbacks.localization.pair_columns import Columns, pair_columns
 from mmpkd.callbacks.localization.score_table import ScoreTable
@@ -88,9 +88,8 @@ class LocalizationMonitor(Callback):
         super().__init__()
         default = [AttentionRollout(), LastLayerAttention(), *(kind() for kind in BASELINE_MAPS)]
         self.attributions: list[AttributionMethod] = default if attributions is None else attributions
-        self.test_attributions: list[AttributionMethod] = (
-            [AttentionRelevance(), GradCAM()] if test_attributions is None else test_attributions
-        )
+        specific: list[AttributionMethod] = [AttentionRelevance(), GradCAM()]
+        self.test_attributions = specific if test_attributions is None else test_attributions
         self.scores = default_scores(_TOP_AREA if top_area is None else top_area) if scores is None else scores
         self.union_scores = _with_top_area(self.scores, union_top_area)
         self._asks_data = scores is None and top_area is None
@@ -111,8 +110,9 @@ class LocalizationMonitor(Callback):
         self._recorders: dict[HeadFusion, AttentionRecorder] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take the areas that the scores select from the data module."""
-        del pl_module, stage
+        """Check that the student can be drawn, and take the areas that the scores select from the data module."""
+        del stage
+        check_methods((*self.attributions, *self.test_attributions), pl_module)
         data = getattr(trainer, "datamodule", None)
         if self._asks_data:
             self.scores = default_scores(getattr(data, "roi_area", _TOP_AREA))

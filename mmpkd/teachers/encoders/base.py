@@ -96,3 +96,24 @@ def encoder_from(description: Mapping[str, Any]) -> PrivilegedEncoder:
     if not (isinstance(kind, type) and issubclass(kind, PrivilegedEncoder)):
         raise TypeError(f"Expected a PrivilegedEncoder but '{description['encoder']}' is a {kind!r}.")
     return kind.from_settings(description["settings"])
+
+
+def check_sizes(width: int, dropout: float, depth: int = 1, num_heads: int = 1) -> None:
+    """Check the sizes of a network that is trained from scratch.
+
+    Args:
+        width: Width of the layers.
+        dropout: Dropout.
+        depth: Number of layers.
+        num_heads: Number of attention heads.
+
+    Raises:
+        ValueError: If a size is below 1, the width is not a multiple of the number of heads, or the dropout is not in [0, 1).
+    """
+    if min(width, depth, num_heads) < 1 or width % num_heads:
+        raise ValueError(
+            "Expected an encoder whose width, depth and num_heads are at least 1 and whose width is a multiple of num_heads but got "
+            f"{width}, {depth} and {num_heads}."
+        )
+    if not 0 <= dropout < 1:
+        raise ValueError(f"Expected an encoder with a dropout in [0, 1) but got {dropout}.")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from data_modules.batch import Privileged
 from data_modules.split import Split
 from mmpkd.numerics.device_values import tensor_on
-from mmpkd.teachers.encoders.base import PrivilegedEncoder, describe, encoder_from
+from mmpkd.teachers.encoders.base import PrivilegedEncoder, check_sizes, describe, encoder_from
 
 
 class FusionEncoder(PrivilegedEncoder):
@@ -26,7 +26,7 @@ class FusionEncoder(PrivilegedEncoder):
         part_dropout: Probability in [0, 1) of dropping one part of a sample with both parts in training.
 
     Raises:
-        ValueError: If `part_dropout` is out of range.
+        ValueError: If `width`, `dropout` or `part_dropout` is out of range.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class FusionEncoder(PrivilegedEncoder):
         part_dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        check_sizes(width, dropout)
         if not 0 <= part_dropout < 1:
             raise ValueError(f"Expected part_dropout in [0, 1) but got {part_dropout}.")
         self.settings = {

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from data_modules.batch import Privileged
 from data_modules.split import Split
 from mmpkd.numerics.precision import Float32Buffers
-from mmpkd.teachers.encoders.base import PrivilegedEncoder
+from mmpkd.teachers.encoders.base import PrivilegedEncoder, check_sizes
 
 
 class TableEncoder(Float32Buffers, PrivilegedEncoder):
@@ -104,13 +104,12 @@ class TabularEncoder(TableEncoder):
         dropout: Dropout after the first layer.
 
     Raises:
-        ValueError: If there is no hidden layer.
+        ValueError: If there is no hidden layer, or a size is out of range.
     """
 
     def __init__(self, width: int = 64, depth: int = 2, dropout: float = 0.1) -> None:
         super().__init__()
-        if depth < 1:
-            raise ValueError(f"Expected at least one hidden layer but got depth {depth}.")
+        check_sizes(width, dropout, depth)
         self.settings = {"width": width, "depth": depth, "dropout": dropout}
         self.width = width
         self.depth = depth
@@ -153,13 +152,12 @@ class FTTransformerEncoder(TableEncoder):
         dropout: Dropout of attention and feed-forward layers.
 
     Raises:
-        ValueError: If `width` is not a multiple of `num_heads`.
+        ValueError: If `width` is not a multiple of `num_heads`, or a size is out of range.
     """
 
     def __init__(self, width: int = 64, depth: int = 2, num_heads: int = 4, dropout: float = 0.1) -> None:
         super().__init__()
-        if width % num_heads:
-            raise ValueError(f"Expected a width that is a multiple of num_heads but got {width} and {num_heads}.")
+        check_sizes(width, dropout, depth, num_heads)
         self.settings = {"width": width, "depth": depth, "num_heads": num_heads, "dropout": dropout}
         self.width = width
         self.depth = depth

@@ -12,13 +12,14 @@ from torch import Tensor
 from data_modules.batch import Privileged
 from data_modules.split import Split
 from mmpkd.numerics.device_values import tensor_on
-from mmpkd.teachers.encoders.base import PrivilegedEncoder
+from mmpkd.teachers.encoders.base import PrivilegedEncoder, check_sizes
 from mmpkd.teachers.encoders.huggingface import Source, build_from_config, longest_input
 from mmpkd.teachers.encoders.lora import LoRA
 from mmpkd.teachers.encoders.vocabulary import learn_word_tokenizer
 from mmpkd.teachers.encoders.windows import Windows, encode_in_buckets, tokenize
 
 Pooling = Literal["mean", "cls", "max"]
+SHORTEST = 3
 _LAYER = re.compile(r"\.(?:layer|layers|h|block|blocks)\.(\d+)\.")
 
 
@@ -48,7 +49,8 @@ class TextEncoder(PrivilegedEncoder):
         vocabulary_size: Maximum vocabulary size of a model trained from scratch.
 
     Raises:
-        ValueError: If both `freeze` and `lora` are set, or the overlap of windows does not fit `max_length`.
+        ValueError: If both `freeze` and `lora` are set, the overlap of windows does not fit `max_length`, or a size is out of
+            range.
     """
 
     def __init__(
@@ -69,6 +71,12 @@ class TextEncoder(PrivilegedEncoder):
         super().__init__()
         if freeze and lora is not None:
             raise ValueError("Expected either encoder.freeze or encoder.lora but both are set.")
+        check_sizes(width, dropout, depth, num_heads)
+        if max_length < SHORTEST or bucket_size < 1:
+            raise ValueError(
+                f"Expected encoder.max_length of at least {SHORTEST}, a token between the first and the last one, and "
+                f"encoder.bucket_size of at least 1, but got {max_length} and {bucket_size}."
+            )
         if windows is not None and not windows.overlap < max_length - 2:
             raise ValueError(f"Expected windows.overlap in [0, {max_length - 3}] but got {windows.overlap}.")
         self.source = pretrained
