@@ -308,7 +308,11 @@ def test_a_student_without_maps_is_refused_before_anything_long(
     elif kind == "figures":
         callbacks = [LocalizationMonitor([AllOnes()], []), AttributionMapLogger(list(methods))]
     else:
-        own = {"attributions": [CenterGaussian()], "test_attributions": [], kind: list(methods)}
+        own: dict[str, list[AttributionMethod]] = {
+            "attributions": [CenterGaussian()],
+            "test_attributions": [],
+            kind: list(methods),
+        }
         callbacks = [LocalizationMonitor(own["attributions"], own["test_attributions"])]
     trainer = SimpleNamespace(callbacks=callbacks, datamodule=None)
     with pytest.raises(error, match=words):

@@ -112,8 +112,8 @@ def check_sizes(width: int, dropout: float, depth: int = 1, num_heads: int = 1) 
     """
     if min(width, depth, num_heads) < 1 or width % num_heads:
         raise ValueError(
-            "Expected an encoder whose width, depth and num_heads are at least 1 and whose width is a multiple of num_heads but got "
-            f"{width}, {depth} and {num_heads}."
+            "Expected an encoder whose width, depth and num_heads are at least 1 and whose width is a multiple of num_heads but "
+            f"got {width}, {depth} and {num_heads}."
         )
     if not 0 <= dropout < 1:
         raise ValueError(f"Expected an encoder with a dropout in [0, 1) but got {dropout}.")
