@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,8 +22,10 @@ from mmpkd.study.plan.study_plan import StudyPlan
 from mmpkd.study.report.explorer import explorer as module
 from mmpkd.study.report.explorer.blocks import Blocks, different_rows, run_lengths
 from mmpkd.study.report.explorer.explorer import Explorer, write_explorers
+from mmpkd.study.report.explorer.images import read_images
 from mmpkd.study.report.explorer.page import SCRIPTS, STYLES
 from tests.study.explored import AREAS, OF_STUDENT, with_license, write_explored_study
+from tests.tiny import SIDE
 
 WEB = Path(module.__file__).parent / "web"
 Study = tuple[StudyPlan, list[Run]]
@@ -180,6 +183,49 @@ def test_why_there_is_no_explorer_is_said_and_an_old_one_is_deleted(own_study: S
     assert "keep_maps: false" in written(own_study)[0].reason
 
 
+def test_runs_on_other_patches_or_in_another_frame_have_no_page_together(own_study: Study) -> None:
+    path = next(run for run in own_study[1] if run.arm.role == "student").record.scored_maps("test")
+    kept = read_maps(path)
+    write_maps(replace(kept, frame=(40, 40)), path)
+    assert "has 4 x 4 patches of 40 x 40 pixels" in written(own_study)[0].reason
+    finer = {name: np.repeat(maps, 2, axis=1) for name, maps in kept.maps.items()}
+    write_maps(replace(kept, maps=finer), path)
+    assert "has 8 x 4 patches of 32 x 32 pixels" in written(own_study)[0].reason
+
+
+def test_images_and_regions_are_those_of_the_padded_frame_that_a_student_was_scored_in(study: Study) -> None:
+    run = next(run for run in study[1] if run.arm.role == "student")
+    plain, padded = (read_images(run, frame).images for frame in ((SIDE, SIDE), (40, 48)))
+    for own, expected in zip(padded, plain, strict=True):
+        picture = _decoded(own.pixels)
+        assert picture.shape == (40, 48)
+        # lossy, but not by an image that is moved or stretched
+        assert np.abs(picture[:SIDE, :SIDE].astype(int) - _decoded(expected.pixels)).mean() < 8
+        for region, before in zip(own.regions, expected.regions, strict=True):
+            mask = np.pad(_mask(before.runs, (SIDE, SIDE)), ((0, 40 - SIDE), (0, 48 - SIDE)))
+            np.testing.assert_array_equal(_mask(region.runs, (40, 48)), mask)
+            assert region.num_pixels == mask.sum()
+
+
+def _decoded(pixels: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.asarray(cv2.imdecode(np.frombuffer(pixels, np.uint8), cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
+
+
+def _mask(runs: bytes, size: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return the mask of the lengths of runs, in 7 bits a byte, that begin outside the region."""
+    lengths = [0]
+    shift = 0
+    for byte in runs:
+        lengths[-1] |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            lengths.append(0)
+            shift = 0
+    assert lengths.pop() == 0  # the last number is whole
+    flat = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+    return flat.reshape(size)
+
+
 def test_data_that_have_changed_or_cannot_be_read_are_told(own_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     config = own_study[1][1].record.config
     text = config.read_text()
@@ -197,15 +243,7 @@ def test_data_that_have_changed_or_cannot_be_read_are_told(own_study: Study, mon
 
 @given(arrays.arrays(np.bool_, arrays.array_shapes(min_dims=2, max_dims=2, max_side=40)))
 def test_run_lengths_give_the_mask_again(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
-    lengths, value, shift = [0], 0, 0
-    for byte in run_lengths(mask):
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            lengths.append(value)
-            value, shift = 0, 0
-    inside = [position % 2 == 0 for position in range(len(lengths))]
-    np.testing.assert_array_equal(np.repeat(inside, lengths), mask.reshape(-1))
+    np.testing.assert_array_equal(_mask(run_lengths(mask), mask.shape), mask)
 
 
 @given(st.lists(st.sampled_from([0.0, 1.0, float("nan")]), min_size=1, max_size=9))

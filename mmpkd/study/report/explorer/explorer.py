@@ -12,7 +12,7 @@ from mmpkd.study.plan.study_plan import StudyPlan
 from mmpkd.study.report.explorer.contents import Title, check_images, contents
 from mmpkd.study.report.explorer.contract import Declared
 from mmpkd.study.report.explorer.images import NoExplorerError, read_images
-from mmpkd.study.report.explorer.maps import RunMaps, has_maps, read_run_maps
+from mmpkd.study.report.explorer.maps import RunMaps, check_shapes, has_maps, read_run_maps
 from mmpkd.study.report.explorer.page import page_of
 from mmpkd.study.report.explorer.scope import MAX_BYTES, largest_page
 
@@ -95,6 +95,7 @@ def _page(plan: StudyPlan, domain: Domain, tables: Sequence[RunTables], explorat
             "LocalizationMonitor."
         )
     runs = [read_run_maps(table) for table in tables if has_maps(table)]
+    check_shapes(runs)
     logger.info("reading the test images for the explorer")
     images = read_images(runs[0].tables.run, runs[0].maps.frame)
     check_images(runs, images)

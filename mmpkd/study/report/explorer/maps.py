@@ -88,6 +88,28 @@ def read_run_maps(tables: RunTables) -> RunMaps:
     return found
 
 
+def check_shapes(runs: Sequence[RunMaps]) -> None:
+    """Check that all runs have maps on the same patches of the same frame, because a page has one frame.
+
+    Raises:
+        NoExplorerError: If they differ, as those of students with different patches do.
+    """
+    shapes = {run.tables.run.name: _shape(run.maps) for run in runs}
+    (first, expected), *others = shapes.items()
+    for name, shape in others:
+        if shape != expected:
+            raise NoExplorerError(
+                f"Expected all runs to have maps on the same patches of the same frame but {first} has {expected} and {name} has "
+                f"{shape}."
+            )
+
+
+def _shape(maps: MapFile) -> str:
+    """Return the patches and the frame of all maps in words."""
+    grids = {f"{own.shape[1]} x {own.shape[2]} patches" for own in maps.maps.values()}
+    return f"{', '.join(sorted(grids))} of {maps.frame[0]} x {maps.frame[1]} pixels"
+
+
 def shared_units(runs: Sequence[RunMaps]) -> list[Unit]:
     """Return the units that all runs were scored in."""
     known = [set(run.scored) & set(run.maps.top_area) for run in runs]
