@@ -14,6 +14,7 @@ from mmpkd.export.replaced_folder import replacing_folder
 from mmpkd.export.scores import temperature
 from mmpkd.export.source import ExportSource
 from mmpkd.export.timm_folder import reason_against_timm, write_timm_folder
+from mmpkd.export.traceable import about_rollout
 from mmpkd.records.checkpoint import sha256_of
 from mmpkd.records.exported import CARD, CONFIG, ONNX, WEIGHTS, ExportRecord
 from mmpkd.students import TrainedStudent
@@ -91,7 +92,8 @@ def _write(source: ExportSource, folder: Path, options: ExportOptions, has_timm:
     )
     write_json(folder / CONFIG, {**config, **record.to_json()})
     if options.onnx:
-        write_onnx(student, folder / ONNX, options.rollout, {**extra, "input": "grey values in [0, 1]"})
+        outputs = {"rollout": about_rollout(student)} if options.rollout else {}
+        write_onnx(student, folder / ONNX, options.rollout, {**extra, "input": "grey values in [0, 1]", **outputs})
     card = model_card(source, calibration, options.license, has_timm, options.onnx, options.rollout)
     write_text(folder / CARD, card)
 

@@ -10,6 +10,7 @@ import yaml
 
 from mmpkd.export.scores import Estimate, auroc_by_label, localization
 from mmpkd.export.source import ExportSource
+from mmpkd.export.traceable import about_rollout
 from mmpkd.export.training import DataFacts, arms, data_facts, starting_weights, teacher_words
 
 # Hugging Face's identifier of a licence that it does not list
@@ -52,7 +53,7 @@ def model_card(
         version=version("mmpkd"),
         has_timm=has_timm,
         has_onnx=has_onnx,
-        has_rollout=has_rollout,
+        rollout=about_rollout(student) if has_rollout else "",
         channels=student.settings["in_chans"],
         size=student.settings["image_size"],
         mean=student.mean,

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mmpkd.attribution import pad_to_patches
 from mmpkd.attribution.layout import check_supported, start_row, token_layout
+from mmpkd.attribution.padding import padded_size
 from mmpkd.attribution.recording.calls import attention_calls
 from mmpkd.attribution.recording.grouping import by_block
 from mmpkd.attribution.recording.weights import attention_call, positive_weights
@@ -78,6 +79,18 @@ class GreyToLogitsAndRollout(GreyToLogits):
         for layer in reversed(layers):
             row = (row + torch.bmm(row[:, None], layer)[:, 0]) / 2  # rows of a softmax sum to 1
         return logits, row[:, layout.num_prefix_tokens :].reshape(-1, *layout.grid)
+
+
+def about_rollout(student: VisionTransformerStudent) -> str:
+    """Return a sentence about the output `rollout`, which says what part of an image it covers."""
+    side = int(student.settings["image_size"])
+    height, width = padded_size(student, (side, side))
+    padded = (
+        ""
+        if (height, width) == (side, side)
+        else f", padded at the bottom and on the right to {height} x {width} pixels"
+    )
+    return f"The output `rollout` is the attention rollout on the grid of patches, which covers the image{padded}."
 
 
 def _check_square(layers: Sequence[Tensor], num_tokens: int) -> None:

@@ -1,13 +1,15 @@
 """The student that is written as ONNX has the logits and the rollout of the student itself."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from mmpkd.attribution import AttentionRollout, pad_to_patches
 from mmpkd.commands.main import main as mmpkd
-from mmpkd.export.traceable import GreyToLogitsAndRollout
+from mmpkd.export.traceable import GreyToLogitsAndRollout, about_rollout
+from mmpkd.students import VisionTransformerStudent
 from tests.export.test_timm_folder import MODELS, make
 
 
@@ -22,6 +24,14 @@ def test_the_rollout_is_that_of_the_attribution(case: tuple[str, int, int, dict[
     expected = AttentionRollout()(student, pad_to_patches(student, normalised))
     torch.testing.assert_close(rollout, expected)
     assert expected.std() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("side", "words"), [(32, "covers the image."), (30, "padded at the bottom and on the right to 32 x 32")]
+)
+def test_it_is_said_what_the_rollout_covers(side: int, words: str) -> None:
+    options: dict[str, Any] = {"depth": 1, "dynamic_img_size": True, "dynamic_img_pad": True}
+    assert words in about_rollout(VisionTransformerStudent("vit_nano_patch8_64", 2, side, options=options))
 
 
 def test_attention_over_a_part_of_the_tokens_is_refused() -> None:
