@@ -20,15 +20,18 @@ def upsample(heatmap: Tensor, size: tuple[int, int]) -> Tensor:
         Float32 (B, *size).
 
     Raises:
-        ValueError: If the heatmap does not have three dimensions.
+        ValueError: If the heatmap does not have three dimensions, or there is no patch or no pixel.
 
     Example:
         >>> import torch
         >>> upsample(torch.tensor([[[0.0, 1.0]]]), (1, 4))
         tensor([[[0.0000, 0.2500, 0.7500, 1.0000]]])
     """
-    if heatmap.ndim != 3:
-        raise ValueError(f"Expected `heatmap` of shape (B, h, w) but got {tuple(heatmap.shape)}.")
+    if heatmap.ndim != 3 or 0 in heatmap.shape[1:] or min(size) < 1:
+        raise ValueError(
+            f"Expected `heatmap` of shape (B, h, w), with at least one patch and one pixel, but got {tuple(heatmap.shape)} and "
+            f"{size[0]} x {size[1]} pixels."
+        )
     # halving and doubling are exact, and prevent an overflow in the difference of two large values
     return _stretch(_stretch(heatmap.float() / 2, 1, size[0]), 2, size[1]).mul_(2)
 

@@ -14,6 +14,7 @@ from mmpkd.attribution.recording.calls import attention_calls
 from mmpkd.attribution.recording.grouping import by_block, of_all_tokens
 from mmpkd.attribution.recording.row import first_row
 from mmpkd.attribution.recording.weights import AttentionCall, attention_call, attention_values
+from mmpkd.numerics.precision import exact_products
 
 # maps the gradient of an attention's activation to the contributions (B, n, m) of its weights
 Weigh = Callable[[Tensor], BlockAttention]
@@ -83,7 +84,7 @@ class AttentionRelevance(ClassAttribution):
         with differentiating(student), attention_calls(model, tape.on_fused, tape.on_materialised):
             # clones, because tensors created in inference mode cannot be used in autograd
             gradients = gradients_of_logit(student(image.clone()), label, tape.activations)
-        with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
+        with torch.no_grad(), exact_products(image.device.type):
             contributions = [weigh(gradient) for weigh, gradient in zip(tape.weigh, gradients, strict=True)]
             blocks, pool = by_block(model, layout, contributions)
             # the outputs of parallel attentions are added, so their contributions are too

@@ -18,11 +18,16 @@ def patch_ceiling(mask: Tensor, grid: tuple[int, int]) -> Tensor:
     Returns:
         Float32 (R,) in (0, 1]; NaN for an empty ROI.
 
+    Raises:
+        ValueError: If the mask is not bool (R, H, W).
+
     Example:
         >>> import torch
         >>> patch_ceiling(torch.tensor([[[True, True, True, False]]]), (1, 2))  # 2/3 with one patch, 3/4 with both
         tensor([0.7500])
     """
+    if mask.dtype != torch.bool or mask.ndim != 3:
+        raise ValueError(f"Expected `mask` to be bool of shape (R, H, W) but got {mask.dtype} {tuple(mask.shape)}.")
     patch = patch_of_pixel((int(mask.shape[1]), int(mask.shape[2])), grid, mask.device)  # (H*W,)
     # not `bincount`: its output size depends on the values, which would wait for the device
     num_pixels = torch.zeros(grid[0] * grid[1], dtype=torch.int64, device=mask.device)  # (h*w,)

@@ -20,7 +20,8 @@ class Curves(NamedTuple):
     """Probabilities of a finding while an image is changed patch by patch, most relevant patches first.
 
     Attributes:
-        deletion: Float32 (B, T + 1), from the image to the baseline. It falls fast for a faithful map.
+        deletion: Float32 (B, T + 1), from the image to the baseline. It falls fast for a faithful map. NaN for a map that is not
+            finite everywhere; the same for the insertion.
         insertion: Float32 (B, T + 1), from the baseline to the image. It rises fast for a faithful map.
     """
 
@@ -73,7 +74,9 @@ def perturbation_curves(
         for is_changed in _changed_pixels(heatmap, image, num_steps):
             deleted.append(_probability(student, torch.where(is_changed, removed, image), label))
             inserted.append(_probability(student, torch.where(is_changed, image, empty), label))
-    return Curves(torch.stack(deleted, dim=1), torch.stack(inserted, dim=1))
+    # a map that is not finite everywhere has no order
+    is_broken = ~heatmap.isfinite().flatten(1).all(1, keepdim=True)  # (B, 1)
+    return Curves(*(torch.stack(curve, dim=1).masked_fill(is_broken, torch.nan) for curve in (deleted, inserted)))
 
 
 def area_under_curve(curve: Tensor) -> Tensor:

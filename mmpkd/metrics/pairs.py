@@ -113,7 +113,7 @@ class HeatmapPairs:
             raise ValueError(f"Expected `heatmap` of shape (b, h, w), one per image, but got {tuple(heatmap.shape)}.")
         # one heatmap expanded to all images, as some baseline maps return it, is processed once
         shared = len(heatmap) > 1 and heatmap.stride(0) == 0
-        values = (heatmap[:1] if shared else heatmap).detach().float()
+        values = _in_float32((heatmap[:1] if shared else heatmap).detach())
         finite = values.isfinite().flatten(1).all(1)
         self.heatmap = torch.where(finite[:, None, None], values, 0.0)
         self.rois = rois
@@ -233,6 +233,16 @@ class HeatmapPairs:
     def nan_where_undefined(self, score: Tensor) -> Tensor:
         """Return scores, (R,) or (R, T), with NaN where no score is defined."""
         return score.masked_fill(self.undefined.reshape(-1, *[1] * (score.ndim - 1)), torch.nan)
+
+
+def _in_float32(heatmap: Tensor) -> Tensor:
+    """Return heatmaps in float32; those in float64 whose largest magnitude float32 cannot hold are divided by it."""
+    if heatmap.dtype != torch.float64:
+        return heatmap.float()
+    limits = torch.finfo(torch.float32)
+    largest = heatmap.abs().amax((1, 2), keepdim=True)
+    is_beyond = largest.isfinite() & ((largest > limits.max) | ((largest < limits.tiny) & (largest > 0)))
+    return (heatmap / torch.where(is_beyond, largest, 1.0)).float()
 
 
 def one_to_one(heatmap: Tensor, mask: Tensor) -> HeatmapPairs:

@@ -1,5 +1,7 @@
-"""Layers and buffers that stay in float32 when a model is trained in half precision."""
+"""Layers, buffers and products that stay in float32 when a model is trained or run in less."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import torch
@@ -33,6 +35,47 @@ class Float32Linear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         """Return float32 (..., out_features)."""
         return linear_in_float32(self, input)
+
+
+@contextmanager
+def exact_products(device_type: str) -> Iterator[None]:
+    """Compute matrix products of float32 in float32, under autocast and whatever precision PyTorch is set to.
+
+    Args:
+        device_type: Device of the matrices, for autocast.
+    """
+    before = _precision()
+    try:
+        _set_precision(["ieee"] * len(before) if isinstance(before, list) else "highest")
+        with torch.autocast(device_type, enabled=False):
+            yield
+    finally:
+        _set_precision(before)
+
+
+def are_products_exact() -> bool:
+    """Return whether PyTorch is set to compute matrix products of float32 in float32 on every device."""
+    precision = _precision()
+    return precision == "highest" or (isinstance(precision, list) and not {*precision} & {"tf32", "bf16"})
+
+
+def _precision() -> list[str] | str:
+    """Return the precision of matrix products of each kind of device, or of all: releases before 2.9 have one setting."""
+    if all(hasattr(device, "fp32_precision") for device in _devices()):
+        return [device.fp32_precision for device in _devices()]
+    return torch.get_float32_matmul_precision()
+
+
+def _set_precision(precision: list[str] | str) -> None:
+    if isinstance(precision, str):
+        torch.set_float32_matmul_precision(precision)
+        return
+    for device, own in zip(_devices(), precision, strict=True):
+        device.fp32_precision = own
+
+
+def _devices() -> tuple[Any, Any]:
+    return torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)
 
 
 def linear_in_float32(layer: nn.Linear, input: Tensor) -> Tensor:

@@ -19,9 +19,10 @@ from mmpkd.attribution import (
     attention_relevance,
     prefix_mass,
     record_attention,
+    upsample,
 )
 from mmpkd.attribution.recording.weights import HeadFusion
-from mmpkd.metrics import PointingGame, Rois, pointing_game
+from mmpkd.metrics import PointingGame, Rois, patch_ceiling, pointing_game
 from mmpkd.metrics.faithfulness import perturbation_curves
 from tests.attribution.models import build, image_for
 
@@ -70,6 +71,16 @@ def test_rois_of_no_image_are_refused() -> None:
         Rois(torch.ones(1, 0, 4, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"Expected `heatmap` .* got \(1, 0, 4\)"):
         pointing_game(torch.ones(1, 0, 4), torch.ones(1, 4, 4, dtype=torch.bool))
+
+
+def test_maps_and_masks_without_a_pixel_or_of_numbers_are_refused() -> None:
+    for shape, size in (((1, 0, 2), (4, 4)), ((1, 2, 2), (0, 4)), ((1, 1, 2, 2), (4, 4))):
+        with pytest.raises(
+            ValueError, match=re.escape(f"at least one patch and one pixel, but got {shape} and {size[0]} x")
+        ):
+            upsample(torch.zeros(shape), size)
+    with pytest.raises(ValueError, match=r"Expected `mask` to be bool .* got torch.float32 \(1, 4, 4\)"):
+        patch_ceiling(torch.ones(1, 4, 4), (2, 2))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])

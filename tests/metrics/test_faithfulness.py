@@ -90,3 +90,14 @@ def test_area_is_the_trapezoidal_rule() -> None:
 def test_impossible_input_is_refused(heatmap: Tensor, label: Tensor, steps: int) -> None:
     with pytest.raises(ValueError, match="Expected one heatmap"):
         perturbation_curves(SumOfPatches(), IMAGE, heatmap, label, steps)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_map_that_is_not_finite_has_no_curves_and_leaves_its_batch_alone(value: float) -> None:
+    heatmap = torch.tensor([[[0.0, 1.0], [3.0, 2.0]]]).repeat(3, 1, 1)
+    expected = perturbation_curves(SumOfPatches(), IMAGE, heatmap[:1], LABEL, 4)
+    heatmap[1, 0, 1] = value
+    curves = perturbation_curves(SumOfPatches(), IMAGE.repeat(3, 1, 1, 1), heatmap, LABEL.repeat(3), 4)
+    for found, right in zip(curves, expected, strict=True):
+        assert found[1].isnan().all()
+        torch.testing.assert_close(found[[0, 2]], right.repeat(2, 1))

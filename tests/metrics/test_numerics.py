@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmpkd.attribution import AttentionRollout, LastLayerAttention, RecordedAttention, TokenLayout, attention_relevance
+from mmpkd.attribution.recording.attention import record_attention
 from mmpkd.attribution.recording.blocks import WholeAttention
 from mmpkd.metrics import (
     ContrastToNoise,
@@ -28,6 +30,7 @@ from mmpkd.metrics import (
     relevance_mass,
 )
 from mmpkd.metrics.iou import BIOVIL_THRESHOLDS
+from mmpkd.numerics.precision import are_products_exact
 
 Values = NDArray[np.float64]
 Region = NDArray[np.bool_]
@@ -166,6 +169,17 @@ def test_a_map_of_any_finite_range_leaves_its_batch_alone() -> None:
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4, msg=score.name)
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-60, 1e60, 1e300])
+def test_a_map_in_float64_may_lie_beyond_float32(scale: float) -> None:
+    shape = torch.rand(2, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    mask = torch.rand(2, 16, 16, generator=torch.Generator().manual_seed(1)) < 0.3
+    heatmap = torch.stack((shape[0] * scale, shape[1]))
+    for score in [*default_scores(0.1), ContrastToNoise()]:
+        found, expected = (score.score(HeatmapPairs(maps, Rois(mask))) for maps in (heatmap, shape))
+        assert expected.isfinite().all()
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5, msg=score.name)
+
+
 @pytest.mark.parametrize("value", [3e38, 1e-38, 1.0])
 def test_the_mass_of_a_constant_map_is_the_area_whatever_its_value(value: float) -> None:
     mask = torch.rand(2, 40, 40, generator=torch.Generator().manual_seed(0)) < 0.3
@@ -195,3 +209,40 @@ def test_no_precision_setting_of_matrix_products_reaches_a_score() -> None:
         attention_relevance([attention], [attention])
         for method in (AttentionRollout(), LastLayerAttention()):
             method.heatmap(recorded)
+
+
+class ExactProducts(TorchDispatchMode):
+    """Counts matrix products, and fails at one of float32 that PyTorch may compute in less."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if {"mm", "bmm", "baddbmm"} & {func.overloadpacket.__name__}:
+            assert are_products_exact()
+            assert not torch.is_autocast_enabled("cpu")
+            self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+def test_maps_of_queries_and_keys_are_computed_in_full_precision(precision: str) -> None:
+    torch.manual_seed(0)
+    model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=2, embed_dim=24, num_heads=2).eval()
+    image = torch.randn(1, 3, 32, 32)
+    expected = AttentionRollout()(model, image)
+    torch.set_float32_matmul_precision(precision)
+    try:
+        for fusion in ("mean", "max"):
+            recorded = record_attention(model, image, fusion)
+            mode = ExactProducts()
+            with mode, torch.autocast("cpu"):
+                maps = [method.heatmap(recorded) for method in (AttentionRollout(fusion), LastLayerAttention(fusion))]
+            assert mode.count >= 2
+            if fusion == "mean":
+                torch.testing.assert_close(maps[0], expected, rtol=1e-2, atol=1e-3)
+        assert torch.get_float32_matmul_precision() == precision
+        # what the forward pass has summed in less is not used
+        sums = [vars(block)["_log_sum_exp"] for block in record_attention(model, image).blocks]
+        assert [part is None for part in sums] == [precision != "highest"] * 2
+    finally:
+        torch.set_float32_matmul_precision("highest")

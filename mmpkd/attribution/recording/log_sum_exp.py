@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mmpkd.numerics.precision import are_products_exact
+
 _FUSED = torch.ops.aten.scaled_dot_product_attention.default
 _FUSED_ON_CPU = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
 
@@ -14,7 +16,7 @@ _FUSED_ON_CPU = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.defau
 class LogSumExpOfFused(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Keeps the log-sum-exp of the last fused attention call on a CPU in float32; the call itself runs as without.
 
-    Other devices and kernels compute it in lower precision, or not at all.
+    Other devices and kernels compute it in lower precision, or not at all, as does a CPU if PyTorch is set to lower precision.
     """
 
     def __init__(self) -> None:
@@ -40,6 +42,6 @@ class LogSumExpOfFused(TorchDispatchMode):  # type: ignore[no-untyped-call]
             with self:
                 return func.decompose(*args, **options)
         result = func(*args, **options)
-        if func is _FUSED_ON_CPU and args[0].dtype == torch.float32:
+        if func is _FUSED_ON_CPU and args[0].dtype == torch.float32 and are_products_exact():
             self._last = result[1].detach()
         return result

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mmpkd.attribution.recording.blocks import BlockAttention
 from mmpkd.attribution.recording.weights import AttentionCall, HeadFusion, call_weights
+from mmpkd.numerics.precision import exact_products
 
 # weights that are computed at a time: they fit in the cache of a core, 1 MB
 _TILE = 2**18
@@ -42,7 +43,7 @@ class QueriesAndKeys(BlockAttention):
         num_queries = self.shape[1]
         # a factor of 0 has the logarithm -inf, and its weights are 0
         shift = row[:, None, :num_queries].log() - self._log_sum_exp  # (B, H, n)
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+        with torch.no_grad(), exact_products(self.device.type):
             of_heads = sums_of_exponentials(self._call, shift)  # (B, H, m)
         return self.rest_of(row) + of_heads.mean(1)
 

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from mmpkd.numerics.precision import exact_products
+
 HeadFusion = Literal["mean", "max", "min"]
 HEAD_FUSIONS: tuple[HeadFusion, ...] = ("mean", "max", "min")
 
@@ -128,7 +130,7 @@ def call_weights(call: AttentionCall, head_fusion: HeadFusion = "mean") -> Tenso
     Returns:
         Float32 (B, n, m), not differentiable.
     """
-    with torch.no_grad(), torch.autocast(call.query.device.type, enabled=False):
+    with torch.no_grad(), exact_products(call.query.device.type):
         is_on_cpu = call.query.device.type == "cpu"
         parts = [call.take(slice(i, i + 1)) for i in range(len(call.query))] if is_on_cpu else [call]
         fused = [_fuse_heads(part, head_fusion) for part in parts]
