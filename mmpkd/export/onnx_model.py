@@ -68,6 +68,9 @@ def write_onnx(
             verbose=False,
         )
     assert program is not None  # only the older exporter returns nothing
+    for node in program.model.graph.all_nodes():
+        # the exporter adds the lines of Python that a node comes from, with paths of this machine
+        node.metadata_props.clear()
     program.model.metadata_props.update(
         {name: value if isinstance(value, str) else json.dumps(value) for name, value in (about or {}).items()}
     )

@@ -128,11 +128,7 @@ def wandb_logger(
         may_fall_back=mode == "auto",
         offline=is_offline,
         mode="offline" if is_offline else "online",
-        project=project,
-        name=name,
-        group=group,
-        job_type=job_type,
-        tags=tags,
+        **hide_paths({"project": project, "name": name, "group": group, "job_type": job_type, "tags": tags}),
         # resuming and testing with the same identifier continue the same wandb run
         id=_run_id(folder),
         resume="allow",

@@ -41,6 +41,11 @@ def test_a_student_that_timm_cannot_build_is_onnx_only(tmp_path: Path, caplog: p
     text = (out / "README.md").read_text()
     assert "onnxruntime.InferenceSession" in text
     assert "timm.create_model" not in text
+    # nor is there a path of this machine, which the exporter of PyTorch notes for every node
+    private = (tmp_path, Path.home(), Path(onnx_model.__file__).parents[2], Path(torch.__file__).parents[1])
+    for path in out.iterdir():
+        content = path.read_bytes()
+        assert not [place for place in private if str(place).encode() in content], path.name
 
 
 def test_a_file_that_differs_from_pytorch_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,6 +146,18 @@ def test_interpolation_does_not_split_a_plateau(plateau: float, base: float, sca
     assert len(levels[26:].unique()) == 1
 
 
+@pytest.mark.parametrize("level", [0.3, 0.6, 0.9])
+def test_a_small_spread_around_a_large_mean_is_kept(level: float) -> None:
+    rng = np.random.default_rng(0)
+    region = rng.random((1, 512, 512)) < 0.2
+    region[0, 0, :2] = False
+    values = level + 1e-4 * rng.standard_normal(region.shape) + 5e-4 * region
+    values[0, 0, :2] = 0, 1  # give the map its range
+    heatmap = torch.tensor(values, dtype=torch.float32)
+    expected = cnr(heatmap.double().numpy()[0], region[0])
+    assert contrast_to_noise(heatmap, torch.tensor(region)).item() == pytest.approx(expected, rel=2e-3)
+
+
 @pytest.mark.parametrize(
     ("inside", "outside"), [(1.0, 0.0), (0.34889, 0.40172), (3e38, -3e38), (1e-30, 2e-30), (1000.1, 1000.2)]
 )
@@ -212,14 +224,14 @@ def test_no_precision_setting_of_matrix_products_reaches_a_score() -> None:
 
 
 class ExactProducts(TorchDispatchMode):
-    """Counts matrix products, and fails at one of float32 that PyTorch may compute in less."""
+    """Counts matrix products, and fails at one that is not of float32, or that PyTorch may compute in less."""
 
     count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if {"mm", "bmm", "baddbmm"} & {func.overloadpacket.__name__}:
             assert are_products_exact()
-            assert not torch.is_autocast_enabled("cpu")
+            assert {part.dtype for part in args if isinstance(part, torch.Tensor)} == {torch.float32}
             self.count += 1
         return func(*args, **(kwargs or {}))
 

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -22,6 +23,7 @@ from mmpkd.study.execution.planned_runs import plan_runs
 from mmpkd.study.execution.runner import run_all
 from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.report.report import write_report
+from mmpkd.study.report.tracking import track_summary
 from mmpkd.tracking.account import is_logged_in
 from mmpkd.tracking.metrics_file import MetricsFile
 from mmpkd.tracking.wandb import sweep_folder, wandb_logger
@@ -255,6 +257,16 @@ def test_system_metrics_are_recorded_on_request_without_the_name_of_the_machine(
     assert str(tmp_path) not in text
 
 
+def test_names_that_the_user_gives_hide_paths_too(tmp_path: Path) -> None:
+    own = str(tmp_path)
+    tracker = wandb_logger(tmp_path, "offline", own, own, own, own, [own, "t"])
+    assert tracker is not None
+    given = tracker._wandb_init
+    names = [given["project"], given["name"], given["group"], given["job_type"], *given["tags"]]
+    assert names == [names[0]] * 5 + ["t"]
+    assert names[0].startswith("path-")
+
+
 def test_a_disabled_run_has_no_logger(tmp_path: Path) -> None:
     assert wandb_logger(tmp_path, "disabled", "p", "n", None, None, []) is None
     assert list(tmp_path.iterdir()) == []
@@ -385,6 +397,21 @@ def test_the_answer_of_a_study_is_a_run_of_its_own(tmp_path: Path, monkeypatch: 
     assert summary["endpoint/estimate"] == pytest.approx(0.1, abs=0.01)
     assert summary["endpoint/verdict"] == "higher"
     assert "s001" not in json.dumps(found)
+    assert not [text for text in strings_in(found) if text.startswith(("/", "~")) or str(tmp_path) in text]
+
+
+@pytest.mark.parametrize("content", ["run: {wandb: [", "", "data: {}\n", "run: offline\n"])
+def test_a_damaged_configuration_is_one_line_and_the_report_stays(
+    content: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run: Any = SimpleNamespace(record=RunFolder(tmp_path))
+    run.record.config.write_text(content)
+    no_page: Any = None
+    track_summary(no_page, tmp_path, [run])
+    (line,) = [record.message for record in caplog.records]
+    assert line.startswith("The answer is not logged to W&B: Expected ")
+    assert f"'{run.record.config}'" in line
+    assert not (tmp_path / ".summary").exists()
 
 
 def test_without_an_account_the_dashboard_says_at_once_what_to_do(stranger: Path) -> None:

@@ -1,5 +1,6 @@
 """The answer of a study as a W&B run of its own, in the group of its other runs."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from mmpkd.study.report.sections.tables import Grid, Row
 from mmpkd.tracking.wandb import finish_wandb, wandb_logger
 
 FOLDER = ".summary"
+log = logging.getLogger("mmpkd")
 
 
 def track_summary(page: Page, out: Path, finished: Sequence[Run]) -> None:
@@ -25,7 +27,12 @@ def track_summary(page: Page, out: Path, finished: Sequence[Run]) -> None:
         out: Folder of the study, with the report.
         finished: Finished runs.
     """
-    settings = _settings(finished)
+    try:
+        settings = _settings(finished)
+    except ValueError as error:
+        # the report is written, and another run of it can log the answer
+        log.warning("The answer is not logged to W&B: %s", error)
+        return
     logger = wandb_logger(
         out / FOLDER,
         settings.get("wandb", "disabled"),
@@ -47,10 +54,18 @@ def track_summary(page: Page, out: Path, finished: Sequence[Run]) -> None:
 
 
 def _settings(finished: Sequence[Run]) -> dict[str, Any]:
-    """Return the tracking settings of the runs."""
+    """Return the tracking settings of the runs.
+
+    Raises:
+        ValueError: If the configuration of a run is damaged.
+    """
     # all runs of a study are tracked alike, so one of them is enough
-    known = next((run.record.settings for run in finished if run.record.config.is_file()), {})
-    settings: dict[str, Any] = known.get("run", {})
+    record = next((run.record for run in finished if run.record.config.is_file()), None)
+    if record is None:
+        return {}
+    settings = record.settings.get("run")
+    if not isinstance(settings, dict):
+        raise ValueError(f"Expected `run:` in '{record.config}' but it has none. Restore the file.")
     return settings
 
 
