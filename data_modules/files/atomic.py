@@ -118,9 +118,12 @@ def check_writable(path: Path) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Delete the temporary files that killed processes left in a folder."""
+    """Delete the temporary files and folders that killed processes left in a folder."""
     for temporary in folder.glob(".*.tmp"):
-        temporary.unlink(missing_ok=True)  # another process may have deleted it already
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)  # another process may have deleted it already
 
 
 def _beside(path: Path) -> Path:

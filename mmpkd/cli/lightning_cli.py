@@ -17,7 +17,6 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from data_modules.base import PrivilegedDataModule
-from data_modules.files.atomic import remove_unfinished
 from data_modules.forms import PrivilegedForm
 from mmpkd.callbacks.run_config import SaveRunConfig
 from mmpkd.cli.checks.callbacks import users_callbacks
@@ -112,8 +111,7 @@ class MMPKDCLI(LightningCLI):
     def _take_folder(self) -> None:
         """Lock the folder against other trainings, and delete unfinished files that killed trainings left there."""
         self._resources.enter_context(locked(self.folder.path))
-        for folder in (self.folder.path, self.folder.checkpoints):
-            remove_unfinished(folder)
+        self.folder.remove_unfinished()
 
     def _choose_checkpoint(self) -> Path | None:
         """Return the checkpoint that a fit resumes from, or that is evaluated. An untrained student is never evaluated.

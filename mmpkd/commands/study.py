@@ -169,6 +169,9 @@ def _make_here(
     from mmpkd.study.execution.slurm.engine import check_not_queued
 
     check_not_queued(runs)
+    # under the lock of the study, no process writes to its runs
+    for run in runs:
+        run.record.remove_unfinished()
     likeness = begin()
     # MPS is one GPU, which CUDA does not count
     num_gpus = 1 if torch.backends.mps.is_available() else torch.cuda.device_count()

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from data_modules.files.atomic import remove_unfinished
 from data_modules.files.json_file import read_json, write_json
-from data_modules.files.yaml_file import read_yaml
 from mmpkd.records.run_state import RunState
 
 LAST = "last.ckpt"
@@ -36,6 +36,9 @@ class RunFolder:
         """
         if not self.config.is_file():
             return {}
+        # `--help` of our own commands does not wait for PyYAML
+        from data_modules.files.yaml_file import read_yaml
+
         content = read_yaml(self.config)
         if not isinstance(content, dict):
             raise ValueError(
@@ -169,6 +172,11 @@ class RunFolder:
     def can_resume(self) -> bool:
         """Whether the folder contains a checkpoint that an interrupted training resumes from."""
         return self.last.is_file() or self.previous.is_file()
+
+    def remove_unfinished(self) -> None:
+        """Delete what killed processes left half-written; no process may be writing here."""
+        for folder in (self.path, self.checkpoints, self.targets):
+            remove_unfinished(folder)
 
     @property
     def is_trained(self) -> bool:

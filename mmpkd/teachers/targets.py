@@ -134,7 +134,7 @@ class TeacherTargets:
         """
         self.check_finite(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
+        temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
         temporary.mkdir()
         try:
             self._write(temporary)

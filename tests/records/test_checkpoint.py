@@ -69,5 +69,9 @@ def test_only_tensors_and_primitives_are_loaded(tmp_path: Path) -> None:
 def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".last.ckpt.0a1b.tmp").write_bytes(b"half")
     (tmp_path / "last.ckpt").write_bytes(b"whole")
+    for name in (".targets.0a1b.tmp", "targets", ".kept"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "logits.npy").touch()
     remove_unfinished(tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".kept", "last.ckpt", "targets"]
+    assert (tmp_path / "targets" / "logits.npy").exists()

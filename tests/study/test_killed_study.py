@@ -66,6 +66,9 @@ def test_a_killed_study_ends_with_the_report_of_an_undisturbed_one(
         with (tmp_path / "out" / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # processes of the study save what they have, and end by themselves
         assert not (tmp_path / "out" / "report").exists()
+    # as a kill leaves it while targets or tables are written
+    for unfinished in ("teacher/seed0/targets/.x.0a1b.tmp", "baseline/seed0/.predictions_test.parquet.0a1b.tmp"):
+        (tmp_path / "out" / unfinished).mkdir(parents=True)
     # a study that was moved resumes as well
     (tmp_path / "out").rename(tmp_path / "moved")
     assert finish(start_study(tmp_path, "--out", str(tmp_path / "moved"), "--jobs", "4")) == 0
@@ -73,6 +76,7 @@ def test_a_killed_study_ends_with_the_report_of_an_undisturbed_one(
         weights = [torch.load(out / arm / "seed0/checkpoints/best.ckpt") for out in (undisturbed, tmp_path / "moved")]
         torch.testing.assert_close(weights[1]["state_dict"], weights[0]["state_dict"], rtol=0, atol=0, equal_nan=True)
     check_same_report(undisturbed, tmp_path / "moved")
+    assert list((tmp_path / "moved").rglob("*.tmp")) == []
 
 
 @pytest.mark.slow
