@@ -86,9 +86,10 @@ class TableEncoder(Float32Buffers, PrivilegedEncoder):
         """
         given = privileged["numeric"]
         if given.dtype in (torch.bfloat16, torch.float16) and given.shape[1]:
+            found = str(given.dtype).removeprefix("torch.")
             raise ValueError(
-                f"Expected numbers of a table in float32 but got {str(given.dtype).removeprefix('torch.')}, in which 2019 may be 2016 "
-                "and 70,000 infinite. Set trainer.precision to 32-true or bf16-mixed."
+                f"Expected numbers of a table in float32 but got {found}, in which 2019 may be 2016 and 70,000 infinite. Set "
+                "trainer.precision to 32-true or bf16-mixed."
             )
         numeric = ((given - self.mean) / self.std).nan_to_num(0.0)  # (B, F), 0 is the training mean
         dtype = next(self.parameters()).dtype  # statistics are float32, weights may be in half precision
