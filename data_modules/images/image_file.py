@@ -124,7 +124,7 @@ def read_identity(path: Path) -> tuple[tuple[int, int], str]:
         if is_dicom(path):
             size, uid = dicom.read_identity(path)
             return size, uid or str(path)
-        with _opened(path) as (_, size):
+        with _opened(path, "the header") as (_, size):
             return size, str(path)
 
 
@@ -176,7 +176,7 @@ def _scaled(image: dicom.GreyImage, grey_range: GreyRange) -> tuple[NDArray[np.f
 
 def _load(path: Path, min_side: int = 0) -> tuple[Image.Image, Size]:
     """Decode a file of one frame as it is shown, and return it with its full (height, width), before any reduced decoding."""
-    with _opened(path) as (image, size):
+    with _opened(path, "the file") as (image, size):
         if min_side and image.format == "JPEG":
             image.draft("L", (min_side, min_side))
         frames = getattr(image, "n_frames", 1)
@@ -195,9 +195,9 @@ def _load(path: Path, min_side: int = 0) -> tuple[Image.Image, Size]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Image.Image, Size]]:
+def _opened(path: Path, what: str) -> Iterator[tuple[Image.Image, Size]]:
     """Open a file, check its header, and yield the image with the (height, width) in which it is shown."""
-    with decoding("the file"), Image.open(path) as image:
+    with decoding(what), Image.open(path) as image:
         if image.width * image.height > dicom.MAX_PIXELS:
             raise DecodeError(f"it declares {image.height} x {image.width} pixels (height x width)")
         _check_values(image)

@@ -1,4 +1,4 @@
-"""What enhanced images say in functional groups, PS3.3 C.7.6.16, where other images say it at the top level."""
+"""Functional groups of enhanced images, PS3.3 C.7.6.16: there they say what other images say at the top level."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
