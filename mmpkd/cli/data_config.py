@@ -54,7 +54,7 @@ class DataSettings:
 
         Args:
             configs: Experiments, or files with only a data module.
-            overrides: Flags such as `--data.root=/data/mimic-cxr-jpg`, or `--data FILE`.
+            overrides: Flags such as `--data.root=/data/mimic-cxr-jpg`, `--data FILE` or `--config FILE`.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -66,18 +66,15 @@ class DataSettings:
         parser.add_argument("--config", action=ActionConfigFile)
         parser.add_subclass_arguments(PrivilegedDataModule, "data", required=True)
         parser.add_subclass_arguments(PrivilegedForm, "privileged_form", required=False)
-        for config in configs:
-            if not config.is_file():
-                raise FileNotFoundError(f"Expected a configuration at '{config}' but there is no such file.")
-        settings = [_settings(file) for config in configs for file in with_bases(config)]
-        if not any("data" in own for own in settings) and "data" not in {flag.split("=")[0][2:] for flag in overrides}:
+        parts = [*(own for config in configs for own in _settings(config)), *_parts(overrides)]
+        if not any("data" in part if isinstance(part, dict) else part.split("=")[0] == "--data" for part in parts):
             raise ValueError(
                 f"Expected '{configs[0]}' to name a data module, under `data:` or as `class_path:`, but it has neither. Use an "
                 "experiment such as experiments/cxr/distill.yaml, or a file in experiments/data/."
             )
-        # only the parts about data, since this parser knows neither model nor trainer
-        flags = [f"--config={json.dumps(own)}" for own in settings]
-        return cls(parser, parser.parse_args([*flags, *overrides]))
+        # YAML knows dates, JSON does not
+        words = [part if isinstance(part, str) else f"--config={json.dumps(part, default=str)}" for part in parts]
+        return cls(parser, parser.parse_args(words))
 
     def build(self) -> PrivilegedDataModule:
         """Instantiate the data module with the requested form of privileged information."""
@@ -97,7 +94,27 @@ class DataSettings:
         return str(self.parser.dump(values))
 
 
-def _settings(config: Path) -> dict[str, object]:
+def _parts(flags: Sequence[str]) -> list[str | dict[str, object]]:
+    """Return flags in their order, with what configuration files among them say about data in place of `--config FILE`."""
+    parts: list[str | dict[str, object]] = []
+    words = iter(flags)
+    for word in words:
+        name, equals, value = word.partition("=")
+        parts += _settings(Path(value if equals else next(words, ""))) if name in ("--config", "-c") else [word]
+    return parts
+
+
+def _settings(config: Path) -> list[dict[str, object]]:
+    """Return what a configuration file and its bases say about data, in the order in which they are read.
+
+    The parser of data knows neither model nor trainer.
+    """
+    if not config.is_file():
+        raise FileNotFoundError(f"Expected a configuration at '{config}' but there is no such file.")
+    return [_of_data(file) for file in with_bases(config)]
+
+
+def _of_data(config: Path) -> dict[str, object]:
     """Return the data settings of a configuration file, without those of its base."""
     content = read_settings(config)
     if "class_path" in content:

@@ -83,6 +83,15 @@ def test_files_that_overrides_name_count_by_their_content(tmp_path: Path, flag: 
     assert found["a.yaml"] == found["moved.yaml"] != found["changed.yaml"]
 
 
+def test_the_place_of_a_file_among_overrides_counts(tmp_path: Path) -> None:
+    """It overrides the flags before it, and is overridden by those after it."""
+    (tmp_path / "a.yaml").write_text("data: {init_args: {batch_size: 8}}")
+    (tmp_path / "b.yaml").write_text("class_path: Other")
+    file, data = f"--config={tmp_path / 'a.yaml'}", f"--data={tmp_path / 'b.yaml'}"
+    orders = [(file, "--data.batch_size=4"), ("--data.batch_size=4", file), (file, data), (data, file)]
+    assert len({run_fingerprint(planned(tmp_path, *order)[0]) for order in orders}) == 4
+
+
 def test_a_data_module_that_overrides_name_by_its_class_is_no_file(tmp_path: Path) -> None:
     first, second = (planned(tmp_path, "--data", name)[0] for name in ("TableDataModule", "EMBEDDataModule"))
     assert run_fingerprint(first) != run_fingerprint(second)

@@ -54,7 +54,14 @@ def _checked(settings: DataSettings, run: Run, said: set[str]) -> str:
 
 @dataclass(frozen=True)
 class DataArguments:
-    """Configuration files and flags that determine which data a run reads, and how it uses them."""
+    """Configuration files and flags that determine which data a run reads, and how it uses them.
+
+    Attributes:
+        configs: Configuration files of the arm.
+        flags: Flags after them, in their order, which decides; there may be further files among them.
+        role: Whether it trains a teacher or a student.
+        is_external: Whether it only tests on another data set.
+    """
 
     configs: tuple[Path, ...]
     flags: tuple[str, ...]
@@ -72,13 +79,10 @@ def _by_arguments(runs: Sequence[Run]) -> dict[DataArguments, list[Run]]:
 
 def data_arguments(run: Run) -> DataArguments:
     """Return the arguments of a run that name its data."""
-    configs = list(run.arm.config)
     flags: list[str] = []
     for flag in run.overrides:
-        if flag.config is not None:
-            configs.append(flag.config)
-        elif flag.name.split(".")[0] in NAMES:
+        if flag.config is not None or flag.name.split(".")[0] in NAMES:
             flags += flag.words
     if run.external is not None:
         flags += ["--data", str(run.external.data), *run.external.overrides]
-    return DataArguments(tuple(configs), tuple(flags), run.arm.role, run.external is not None)
+    return DataArguments(run.arm.config, tuple(flags), run.arm.role, run.external is not None)

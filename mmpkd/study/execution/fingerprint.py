@@ -55,23 +55,24 @@ def run_fingerprint(run: Run) -> str:
 
 
 def _flags_that_count(run: Run) -> list[str]:
-    words = identity_flags(run)
+    flags: list[str] = []
     for flag in run.overrides:
-        # files count by their content, not by their path
         if flag.config is None and flag.data is None:
-            words += flag.words
+            flags += flag.words
+        elif flags:
+            # a file counts by its content, not by its path, and it overrides the flags before it
+            flags.append(f"--{flag.name}")
+    words = [*identity_flags(run), *flags]
     if run.external is not None:
         words += run.external.overrides
     return words
 
 
 def _files(run: Run) -> list[Path]:
-    """Return the configuration files of a run, with those of data modules last."""
-    configs = [flag.config for flag in run.overrides if flag.config is not None]
-    data = [flag.data for flag in run.overrides if flag.data is not None]
-    if run.external is not None:
-        data.append(run.external.data)
-    return [*run.arm.config, *configs, *data]
+    """Return the configuration files of a run in their order, in which later ones override earlier ones."""
+    named = [flag.config or flag.data for flag in run.overrides]
+    external = [] if run.external is None else [run.external.data]
+    return [*run.arm.config, *(path for path in named if path is not None), *external]
 
 
 def configuration_files(config: Path) -> list[Path]:
