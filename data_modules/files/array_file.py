@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from data_modules.files.atomic import replacing
@@ -18,9 +19,12 @@ def read_array(path: Path) -> NDArray[Any]:
         ValueError: If it is damaged.
     """
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        array: NDArray[Any] | NpzFile = np.load(path, mmap_mode="c", allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise damaged(path, error) from error
+    if isinstance(array, NpzFile):
+        array.close()
+        raise ValueError(f"Expected one array in '{path}' but it is an archive of arrays. Write it with numpy.save.")
     return array
 
 

@@ -43,7 +43,8 @@ def load_json(path: Path) -> Any:
         ValueError: If it is no JSON, for example because half of it is missing.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        # editors of Windows begin UTF-8 with a byte order mark, which is no JSON
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"Expected JSON in '{path}' but it is damaged: {error}. Restore or delete it.") from error
 

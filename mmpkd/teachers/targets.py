@@ -17,11 +17,14 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from data_modules.columns import identifiers
 from data_modules.files.array_file import read_array, write_array
 from data_modules.files.atomic import write_text
 from data_modules.files.json_file import read_json, write_json
@@ -162,21 +165,23 @@ def load_targets(folder: Path) -> TeacherTargets:
 
     Raises:
         FileNotFoundError: If the folder is incomplete.
-        ValueError: If the arrays do not have one row per identifier and one column per label, identifiers repeat, or a logit or
-            feature of an available sample is not finite.
+        ValueError: If the arrays do not have one row per identifier and one column per label, or another type, an identifier is
+            blank or occurs twice, or a logit or feature of an available sample is not finite.
     """
     missing = [name for name in REQUIRED if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(f"Expected stored targets in '{folder}' but {missing} are missing.")
-    logits, available = (read_array(folder / name) for name in REQUIRED[:2])
+    meta = _read_meta(folder / "meta.json")
+    sample_id = _read_names(folder / "sample_id.txt", is_outside=not meta.teachers)
+    logits = _read_numbers(folder / "logits.npy")
     if logits.ndim == 2:
         logits = logits[None]
-    sample_id = np.array(_read_lines(folder / "sample_id.txt"), dtype=np.str_)
+    available = _read_available(folder / "available.npy")
     path = folder / "features.npy"
-    features = read_array(path) if path.is_file() else np.zeros((len(sample_id), 0), np.float16)
-    meta = _read_meta(folder / "meta.json")
+    features = _read_numbers(path) if path.is_file() else np.zeros((len(sample_id), 0), np.float16)
     expected = (len(sample_id), len(meta.label_names))
-    if logits.shape[1:] != expected or len(features) != expected[0] or available.shape != expected[:1]:
+    shapes_fit = logits.shape[1:] == expected and features.shape[:1] == available.shape == expected[:1]
+    if not shapes_fit or not len(logits) or features.ndim != 2:
         raise ValueError(
             f"Expected logits of shape {expected} (samples, labels) and one row per sample in '{folder}' but "
             f"got logits {logits.shape}, features {features.shape}, available {available.shape}."
@@ -187,7 +192,6 @@ def load_targets(folder: Path) -> TeacherTargets:
     with np.errstate(over="ignore"):
         logits = logits.astype(np.float32, copy=False)
         features = features.astype(np.float16, copy=False)
-    available = available.astype(np.bool_, copy=False)
     _check_finite(logits, features, available, folder)
     hashes = folder / "row_hash.npy"
     return TeacherTargets(
@@ -198,6 +202,33 @@ def load_targets(folder: Path) -> TeacherTargets:
         meta,
         read_array(hashes) if hashes.is_file() else None,
     )
+
+
+def _read_names(path: Path, is_outside: bool) -> NDArray[np.str_]:
+    try:
+        # editors of Windows begin UTF-8 with a byte order mark, which would become part of the first name
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"Expected text in UTF-8 in '{path}' but got: {error}. Save it as UTF-8.") from error
+    if not is_outside:
+        return np.array(lines, dtype=np.str_)
+    column = pd.Series(lines, index=pd.RangeIndex(1, len(lines) + 1, name="line"), dtype=object)
+    return identifiers(column, f"'{path}'")
+
+
+def _read_numbers(path: Path) -> NDArray[Any]:
+    array = read_array(path)
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"Expected real numbers in '{path}' but got {array.dtype}.")
+    return array
+
+
+def _read_available(path: Path) -> NDArray[np.bool_]:
+    array = read_array(path)
+    # anything else that is not zero would count as True: texts, NaN, and positions of samples
+    if array.dtype.kind not in "bfiu" or not np.isin(array, (0, 1)).all():
+        raise ValueError(f"Expected True or False for each sample in '{path}' but got {array.dtype} with other values.")
+    return array.astype(np.bool_, copy=False)
 
 
 def _check_finite(
@@ -226,8 +257,21 @@ def _read_meta(path: Path) -> TargetsMeta:
     unknown = sorted(set(content) - set(names))
     if unknown or "label_names" not in content:
         raise ValueError(f"Expected `label_names`, and optionally {names[1:]}, in '{path}' but got {sorted(content)}.")
-    teachers = [TeacherIdentity(**entry) for entry in content.pop("teachers", [])]
+    labels, thresholds = content["label_names"], content.get("thresholds")
+    if not (isinstance(labels, list) and labels and all(isinstance(name, str) for name in labels)):
+        raise ValueError(f"Expected a list of names as `label_names` in '{path}' but got {labels!r}.")
+    if thresholds is not None and not _are_probabilities(thresholds, len(labels)):
+        raise ValueError(f"Expected {len(labels)} probabilities as `thresholds` in '{path}' but got {thresholds!r}.")
+    try:
+        teachers = [TeacherIdentity(**entry) for entry in content.pop("teachers", [])]
+    except TypeError as error:
+        raise ValueError(f"Expected `teachers` in '{path}' as mmpkd writes them but got: {error}.") from error
     return TargetsMeta(**content, teachers=teachers)
+
+
+def _are_probabilities(values: object, count: int) -> bool:
+    numbers = values if isinstance(values, list) else []
+    return len(numbers) == count and all(isinstance(value, int | float) and 0 <= value <= 1 for value in numbers)
 
 
 def empty_targets(split: Split, label_names: Sequence[str]) -> TeacherTargets:

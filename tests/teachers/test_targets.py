@@ -3,10 +3,12 @@ import os
 import resource
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from data_modules.split import Split
 from mmpkd.cli.lightning_cli import main
@@ -43,6 +45,10 @@ def some_targets(n: int = 4) -> TeacherTargets:
         np.array([f"s{i}" for i in range(n)]),
         TargetsMeta(list(NAMES), "b" * 64, [TeacherIdentity("a" * 64, "c" * 64, "d" * 64)]),
     )
+
+
+def outside_targets() -> TeacherTargets:
+    return replace(some_targets(), meta=TargetsMeta(["a", "b"]))
 
 
 def some_split(names: list[str], seed: int = 0) -> Split:
@@ -141,6 +147,58 @@ def test_foreign_or_broken_targets_are_refused(tmp_path: Path) -> None:
         load_targets(tmp_path / "t")
     (tmp_path / "t" / "available.npy").unlink()
     with pytest.raises(FileNotFoundError, match=r"available\.npy"):
+        load_targets(tmp_path / "t")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("sample_id.txt", "s0\n\ns2\ns3\n", r"blank \(line 2\)"),
+        ("sample_id.txt", "s0\ns1\nNA\ns3\n", r"NA or the like \(line 3\)"),
+        ("sample_id.txt", "s0\ns1 \ns1\ns3\n", "unique identifiers"),
+        ("sample_id.txt", "s0\ns1\ns2\nä\n".encode("latin-1"), "text in UTF-8"),
+        ("logits.npy", np.full((4, 2), "0.5"), "real numbers in '.*' but got <U3"),
+        ("logits.npy", np.zeros((4, 2), complex), "real numbers in '.*' but got complex"),
+        ("logits.npy", np.zeros((0, 4, 2)), "logits of shape"),
+        ("features.npy", np.zeros(4), "one row per sample"),
+        ("available.npy", np.array(["True", "False", "True", "True"]), "True or False for each sample"),
+        ("available.npy", np.array([0, 2, 3, 1]), "True or False for each sample"),
+        ("available.npy", np.array([1, np.nan, 1, 1]), "True or False for each sample"),
+        ("meta.json", '{"label_names": "ab"}', "a list of names as `label_names` in '.*' but got 'ab'"),
+        ("meta.json", '{"label_names": ["a", "b"], "thresholds": [0.5]}', "2 probabilities as `thresholds`"),
+        (
+            "meta.json",
+            '{"label_names": ["a", "b"], "teachers": [{"name": "x"}]}',
+            "`teachers` in '.*' as mmpkd writes them",
+        ),
+    ],
+)
+def test_a_folder_of_an_outside_model_that_could_be_misread_is_refused(
+    tmp_path: Path, file: str, content: str | bytes | NDArray[Any], words: str
+) -> None:
+    outside_targets().save(tmp_path / "t")
+    path = tmp_path / "t" / file
+    if isinstance(content, np.ndarray):
+        np.save(path, content)
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=f"^Expected .*{words}"):
+        load_targets(tmp_path / "t")
+
+
+def test_names_and_labels_of_an_outside_model_may_come_from_windows(tmp_path: Path) -> None:
+    """A byte order mark was part of the first name, whose sample then had no teacher, and blanks at the end of others."""
+    outside_targets().save(tmp_path / "t")
+    for name in ("sample_id.txt", "meta.json"):
+        path = tmp_path / "t" / name
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b" \r\n"))
+    np.save(tmp_path / "t" / "available.npy", outside_targets().available.astype(np.int64))
+    found = load_targets(tmp_path / "t")
+    assert found.sample_id.tolist() == ["s0", "s1", "s2", "s3"]
+    assert found.available.tolist() == outside_targets().available.tolist()
+    np.savez(tmp_path / "logits.npz", logits=outside_targets().logits)
+    (tmp_path / "logits.npz").replace(tmp_path / "t" / "logits.npy")
+    with pytest.raises(ValueError, match=r"one array in .* but it is an archive"):
         load_targets(tmp_path / "t")
 
 
@@ -258,7 +316,7 @@ def test_targets_that_do_not_fit_on_the_disk_leave_nothing(tmp_path: Path) -> No
 def test_damaged_identifiers_are_named(tmp_path: Path) -> None:
     some_targets().save(tmp_path / "t")
     (tmp_path / "t" / "sample_id.txt").write_bytes(b"s0\ns\xe9\n")
-    with pytest.raises(ValueError, match=r"Expected identifiers in UTF-8 in '.*sample_id\.txt' but got: .* 0xe9"):
+    with pytest.raises(ValueError, match=r"Expected text in UTF-8 in '.*sample_id\.txt' but got: .* 0xe9"):
         load_targets(tmp_path / "t")
 
 
