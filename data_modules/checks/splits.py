@@ -1,6 +1,7 @@
 """Check that splits have samples, share no patient, and keep localization zero-shot."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
@@ -45,14 +46,21 @@ def check_patients(splits: Mapping[str, Split]) -> Iterator[Problem]:
         )
         if alike:
             message = (
-                f"Expected names of patients that differ in more than case and leading zeros but {len(alike)} are "
-                f"otherwise equal to one in '{second}'. Are they the same person?"
+                f"Expected names of patients that differ in more than case, leading zeros and hidden characters but {len(alike)} "
+                f"are otherwise equal to one in '{second}'. Are they the same person?"
             )
             yield Problem("warning", "patients", first, message, len(alike), examples(alike))
 
 
 def _spelling(patient: str) -> str:
-    return _LEADING_ZEROS.sub("", patient.casefold())
+    plain = patient if patient.isascii() else _visible(patient)
+    return _LEADING_ZEROS.sub("", " ".join(plain.casefold().split()))
+
+
+def _visible(text: str) -> str:
+    # an accent may be a character of its own (NFD, as macOS writes), and Unicode has characters without a width (Cf)
+    composed = unicodedata.normalize("NFKC", text)
+    return "".join(character for character in composed if unicodedata.category(character) != "Cf")
 
 
 def check_taken_out(splits: Mapping[str, Split], label_names: tuple[str, ...]) -> Iterator[Problem]:

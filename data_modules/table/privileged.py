@@ -20,12 +20,19 @@ class PrivilegedColumns:
         numeric: Columns with numbers.
         categorical: Columns with categories. Those that occur in training are the vocabulary; others are ignored.
         separator: Separates several categories in one cell.
+
+    Raises:
+        ValueError: If the separator is empty.
     """
 
     text: str | None = None
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     separator: str = "|"
+
+    def __post_init__(self) -> None:
+        if not self.separator:
+            raise ValueError(f"Expected text as data.privileged.separator but got {self.separator!r}.")
 
     @property
     def used(self) -> dict[str, tuple[str, ...]]:

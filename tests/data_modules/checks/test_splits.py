@@ -11,7 +11,9 @@ from data_modules.split import Split, taken_out
 from tests.data_modules.checks.given import Given, check, only, problem
 
 
-@pytest.mark.parametrize(("first", "second"), [("P007", "p7"), ("anna-01", "Anna-1")])
+@pytest.mark.parametrize(
+    ("first", "second"), [("P007", "p7"), ("anna-01", "Anna-1"), ("Zoé 1", "Zoe\u0301  1"), ("p7", "p7\u200b")]
+)
 def test_patients_whose_names_are_spelled_alike_are_pointed_out(
     splits: dict[str, Split], first: str, second: str
 ) -> None:

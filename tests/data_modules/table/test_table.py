@@ -339,6 +339,11 @@ def test_two_splits_of_the_same_value_are_refused() -> None:
         SplitColumn(val="train")
 
 
+def test_a_separator_separates() -> None:
+    with pytest.raises(ValueError, match=r"Expected text as data\.privileged\.separator but got ''"):
+        PrivilegedColumns(categorical=("finding",), separator="")
+
+
 def test_labels_may_be_true_and_false(root: Path) -> None:
     frame = pd.read_csv(root / "table.csv")
     frame["ill"] = pd.Series([True, False, None, True, True, True, True], dtype=object)
