@@ -72,7 +72,8 @@ class NIHChestXray14(EvaluationReader):
         # the header splits `OriginalImage[Width,Height]` in two, and rows end with an empty cell in one version
         # the newest version by name: 2017_v2020 sorts after 2017
         path = find_file(self.root, "Data_Entry*.csv")
-        table = read_csv(path, index_col=False, dtype={"Image Index": str, "Patient ID": str})
+        table = read_csv(path, dtype=str)
+        table["Image Index"] = identifiers(table["Image Index"], f"column 'Image Index' of '{path.name}'")
         if self.images == "boxed":
             chosen = set(boxes["Image Index"])
         else:
@@ -116,7 +117,7 @@ def read_boxes(path: Path) -> pd.DataFrame:
     Raises:
         ValueError: If a finding is not one of the data set's, or a cell is blank.
     """
-    boxes = read_csv(path, index_col=False, usecols=["Image Index", "Finding Label", *BOX])
+    boxes = read_csv(path, usecols=["Image Index", "Finding Label", *BOX], dtype=str)
     for name in ("Image Index", "Finding Label"):
         boxes[name] = identifiers(boxes[name], f"column '{name}' of '{path.name}'")
     check_names(sorted(set(boxes["Finding Label"])), sorted(VOCABULARY.names), f"findings of '{path.name}'")

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,15 @@ from typing import Any, TextIO
 import numpy as np
 import pandas as pd
 
-_DAMAGED = (pd.errors.EmptyDataError, pd.errors.ParserError, EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile)
+_DAMAGED = (
+    pd.errors.EmptyDataError,
+    pd.errors.ParserError,
+    pd.errors.ParserWarning,
+    EOFError,
+    zlib.error,
+    gzip.BadGzipFile,
+    zipfile.BadZipFile,
+)
 # first bytes of files that people give in place of a CSV file
 _OTHER_KINDS = {
     b"PK\x03\x04": "an Excel workbook or another archive. Save it as CSV UTF-8",
@@ -44,7 +53,11 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
     if path.suffix != ".zip":
         _check_kind(path)
     try:
-        frame: pd.DataFrame = pd.read_csv(path, **options)
+        with warnings.catch_warnings():
+            # pandas only warns where a row has more cells than the header
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # otherwise it takes the first column for an index if rows end with a comma, and shifts all others
+            frame: pd.DataFrame = pd.read_csv(path, **{"index_col": False, **options})
     except UnicodeDecodeError as error:
         raise _not_utf8(path, error) from error
     except _DAMAGED as error:

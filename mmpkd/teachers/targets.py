@@ -242,15 +242,6 @@ def _check_finite(
         )
 
 
-def _read_lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"Expected identifiers in UTF-8 in '{path}' but got: {error}. Restore or delete it."
-        ) from error
-
-
 def _read_meta(path: Path) -> TargetsMeta:
     content = read_json(path)
     names = [entry.name for entry in fields(TargetsMeta)]

@@ -132,6 +132,13 @@ def test_a_mistake_is_told_with_the_file_and_the_key(tmp_path: Path, old: str, n
     assert "\n" not in str(error.value)
 
 
+def test_a_file_that_is_not_in_utf8_is_told(tmp_path: Path) -> None:
+    path = write_study(tmp_path, (0, 1))
+    path.write_bytes(path.read_bytes() + "# Größe".encode("latin-1"))
+    with pytest.raises(StudyError, match=r"Expected YAML in .*study\.yaml. but got: .utf-8. codec"):
+        load_plan(path)
+
+
 def test_arms_of_a_design_are_text(tmp_path: Path) -> None:
     path = write_factorial_study(tmp_path, "domain")
     path.write_text(path.read_text().replace("text: chest_text", "text: 3"))
