@@ -93,6 +93,14 @@ def test_ellipses_of_all_readers_and_phases_are_joined_above_a_certainty(root: P
     assert splits["train"].sample_id.tolist() == ["a"]  # image c was read, too
 
 
+def test_sizes_that_reflacx_states_have_to_be_those_of_the_images(root: Path) -> None:
+    write_reflacx(root / "reflacx")
+    for path in (root / "reflacx/main_data").glob("metadata_phase_*.csv"):
+        path.write_text(path.read_text().replace(f",{FRAME[1]},{FRAME[0]}", f",{FRAME[1] // 2},{FRAME[0] // 2}"))
+    with pytest.raises(ValueError, match="those of 2 of 2 images refer to another size"):
+        read(root, "reflacx")
+
+
 def test_devices_were_not_marked_by_the_readers_of_reflacx(root: Path) -> None:
     write_reflacx(root / "reflacx")
     options = RoiOptions(source="reflacx")
