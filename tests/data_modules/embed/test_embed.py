@@ -187,6 +187,7 @@ def test_mirrored_png_files_need_the_size_of_their_originals(tmp_path: Path, suf
         (["L,,K,0"], {"L": None, "R": None}, 2),
         (["L,,K,0", "R,R,N,1"], {"L": None, "R": 1}, 1),
         (["L, ,s,0 ", "R,,n ,"], {"L": None, "R": None}, 2),
+        (["R,, n,", "L,,b,"], {"L": 0, "R": 0}, 0),
         (["l, l,K,0", "R,R,S,4"], {"L": 1, "R": 0}, 0),
         (["L,L,S,5", "R,R,N,6"], {"L": None, "R": 0}, 0),  # codes that mean different things
         (["L,L,S,3", "L,,S,"], {"L": None}, 0),
