@@ -44,6 +44,15 @@ def test_a_mask_that_is_its_image_is_pointed_out(splits: dict[str, Split], tmp_p
         assert "the image itself" in only(report).message
 
 
+def test_an_image_of_two_levels_that_is_its_own_mask_is_pointed_out(splits: dict[str, Split]) -> None:
+    """By its path, since its content would pass for a mask."""
+    path = splits["val"].image[int(np.flatnonzero(splits["val"].label[:, 0] == 1)[0])]
+    pixels = np.zeros(np.asarray(Image.open(path)).shape[:2], np.uint8)
+    pixels[4:9, 4:9] = 255
+    Image.fromarray(pixels).save(path)
+    assert problem(check(with_region(splits, MaskRegion(path)), 0)) == ("warning", "regions", "val", 1)
+
+
 def write(split: Split, bits: int, pixels: NDArray[np.int64]) -> None:
     for row, path in enumerate(split.image):
         Image.fromarray((pixels * (row + 1) // len(split) * (2**bits - 1) // 255).astype(np.uint16)).save(path)
