@@ -267,6 +267,17 @@ def test_names_that_the_user_gives_hide_paths_too(tmp_path: Path) -> None:
     assert names[0].startswith("path-")
 
 
+def test_system_metrics_are_not_recorded_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # as often as above, where they are: a run that is too short would have none either way
+    monkeypatch.setenv("WANDB_X_STATS_SAMPLING_INTERVAL", "0.1")
+    tracker = wandb_logger(tmp_path, "offline", "p", "n", None, None, [])
+    assert tracker is not None
+    _ = tracker.experiment
+    time.sleep(0.3)
+    tracker.experiment.finish()
+    assert not [record for record in records(tmp_path) if record["type"] == "stats"]
+
+
 def test_a_disabled_run_has_no_logger(tmp_path: Path) -> None:
     assert wandb_logger(tmp_path, "disabled", "p", "n", None, None, []) is None
     assert list(tmp_path.iterdir()) == []
