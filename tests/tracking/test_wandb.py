@@ -25,6 +25,7 @@ from mmpkd.study.plan.plan_file import load_plan
 from mmpkd.study.report.report import write_report
 from mmpkd.study.report.tracking import track_summary
 from mmpkd.tracking.account import is_logged_in
+from mmpkd.tracking.lineage import log_teacher
 from mmpkd.tracking.metrics_file import MetricsFile
 from mmpkd.tracking.wandb import sweep_folder, wandb_logger
 from mmpkd.tracking.workspace import build
@@ -255,6 +256,15 @@ def test_system_metrics_are_recorded_on_request_without_the_name_of_the_machine(
     text = json.dumps(found)
     assert f'"{os.uname().nodename}"' not in text
     assert str(tmp_path) not in text
+
+
+def test_a_lineage_hides_paths_too(tmp_path: Path) -> None:
+    tracker = wandb_logger(tmp_path, "offline", "p", "n", None, None, [])
+    assert tracker is not None
+    logged: list[Any] = []
+    tracker._experiment = SimpleNamespace(log_artifact=logged.append)
+    log_teacher([tracker], "a" * 64, {"splits": {"train": str(tmp_path)}})
+    assert logged[0].metadata["splits"]["train"].startswith("path-")
 
 
 def test_names_that_the_user_gives_hide_paths_too(tmp_path: Path) -> None:
