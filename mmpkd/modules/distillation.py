@@ -179,7 +179,7 @@ class DistillationModule(ClassificationModule):
         # `load_from_checkpoint` has no trainer, and so no data to compare with
         trainer = self._trainer
         if trainer is not None:
-            _check_labels(checkpoint["label_names"], list(self.label_names), trainer.datamodule)  # type: ignore[attr-defined]
+            check_labels(checkpoint["label_names"], list(self.label_names), trainer.datamodule)  # type: ignore[attr-defined]
         resumes = trainer is not None and trainer.state.fn == TrainerFn.FITTING
         if resumes and checkpoint["loss_widths"] is not None:
             self.objective.build(*checkpoint["loss_widths"])
@@ -193,7 +193,17 @@ class DistillationModule(ClassificationModule):
         check_layers(self.state_dict(), saved, "student")
 
 
-def _check_labels(trained: list[str], found: list[str], data: Any) -> None:
+def check_labels(trained: list[str], found: list[str], data: Any) -> None:
+    """Check that the data have the labels that a student was trained on, in the same order.
+
+    Args:
+        trained: Names of the student's labels.
+        found: Names of the labels of the data.
+        data: The data module, whose setting of labels the message names.
+
+    Raises:
+        ValueError: If they differ.
+    """
     if trained != found:
         setting = getattr(data, "label_setting", "the data module's labels")
         raise ValueError(

@@ -2,16 +2,21 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from data_modules.base import PrivilegedDataModule
+from data_modules.table import TableDataModule
 from mmpkd.callbacks.ema import EMA
 from mmpkd.losses import DistillationLoss, HardLabels, LossTerm, Objective, SigmoidKLDivergence
 from mmpkd.losses.schedules import Schedule
 from mmpkd.modules import DistillationModule
+from mmpkd.modules.distillation import check_labels
 from mmpkd.students import load_student
 from mmpkd.students.output import ModelOutput
 from mmpkd.teachers.controls import LabelOracle, NoisyTargets, ShuffledTargets, TargetsControl
@@ -161,3 +166,16 @@ def test_what_a_loss_saves_is_what_it_trains(name: str) -> None:
     loss = make(name)
     loss.set_thresholds(torch.tensor([0.1, 0.9]))
     assert set(loss.state_dict()) == {key for key, _ in loss.named_parameters()}
+
+
+@pytest.mark.parametrize(
+    ("data", "setting"),
+    [
+        (SimpleNamespace(label_setting=TableDataModule.label_setting), "data.label_columns"),
+        (SimpleNamespace(label_setting=PrivilegedDataModule.label_setting), "data.label_names"),
+        (SimpleNamespace(), "the data module's labels"),
+    ],
+)
+def test_other_labels_are_refused_with_the_setting_of_the_data_module_in_use(data: Any, setting: str) -> None:
+    with pytest.raises(ValueError, match=f"Set {setting} to the student's labels, in the same order"):
+        check_labels(["a", "b"], ["b", "a"], data)
