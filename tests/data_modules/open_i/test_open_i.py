@@ -12,7 +12,7 @@ from tests.real import real_data
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    return write_open_i(tmp_path)
+    return write_open_i(tmp_path / "open_i")
 
 
 def test_headings_become_labels_whatever_their_qualifiers(root: Path) -> None:
