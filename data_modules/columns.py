@@ -68,10 +68,9 @@ def identifiers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.str_]:
         ValueError: If a cell is blank or `NA`, has several lines, or holds a number that is not whole or may have lost digits,
             as a float or as a spreadsheet writes it.
     """
-    missing = column.isna().to_numpy(dtype=np.bool_)
     if pd.api.types.is_float_dtype(column):
-        column = _whole(column, missing, what)
-    text = column.astype(object).where(~missing, "").astype(str).str.strip()
+        column = _whole(column, what)
+    text = _stripped(column)
     _refuse(column, (text == "").to_numpy(dtype=np.bool_), f"an identifier in every row of {what}", "blank")
     # blanks in their place would be refused, too
     _refuse(column, np.isin(text, WORDS_FOR_MISSING), f"an identifier in every row of {what}", "NA or the like")
@@ -88,6 +87,20 @@ def identifiers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.str_]:
     return np.array(text.tolist(), dtype=np.str_)
 
 
+def texts(column: "pd.Series[str]") -> npt.NDArray[np.str_]:
+    """Return a column as text (N,), without blanks at either end; an empty string where a cell is blank."""
+    return np.array(_stripped(column).tolist(), dtype=np.str_)
+
+
+def refuse_blanks(column: "pd.Series[Any]", what: str) -> None:
+    """Check that no cell of a column is blank.
+
+    Raises:
+        ValueError: If one is.
+    """
+    _refuse(column, texts(column) == "", f"a value in every row of {what}", "blank")
+
+
 def refuse_words_for_missing(column: "pd.Series[str]", what: str) -> None:
     """Check that what is missing in a column of text is blank, since `NA` would be read like any other word.
 
@@ -101,12 +114,6 @@ def refuse_words_for_missing(column: "pd.Series[str]", what: str) -> None:
             f"Expected blank cells where {what} has no value but {int(wrong.sum())} hold {words} "
             f'({rows_in_words(column, wrong)}). Write them as blanks, such as with `na = ""` in R.'
         )
-
-
-def texts(column: "pd.Series[str]") -> npt.NDArray[np.str_]:
-    """Return a column as text (N,), without blanks at either end; an empty string where a cell is blank."""
-    filled = column.astype(object).where(column.notna(), "")
-    return np.array([str(cell).strip() for cell in filled], dtype=np.str_)
 
 
 def numbers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.float64]:
@@ -134,11 +141,20 @@ def numbers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.float64]:
     return values
 
 
+def to_numbers(column: "pd.Series[str]") -> npt.NDArray[np.float64]:
+    """Return a column as float64 (N,): true and false are 1 and 0, and anything that is not a number is NaN."""
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    # through text, so that true as a value and as a word are one and the same
+    spelled = _stripped(column).str.lower().replace(_TRUTH)
+    return pd.to_numeric(spelled, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+
+
 def coordinates(table: pd.DataFrame, names: Sequence[str], what: str) -> npt.NDArray[np.float64]:
-    """Read columns of numbers that no row may lack, such as the corners of boxes.
+    """Read columns of numbers that together make up a shape, such as the corners of boxes.
 
     Args:
-        table: N rows.
+        table: N rows, each with a shape; drop those without any of the numbers where a table has such rows.
         names: M columns.
         what: A description of the table for the message.
 
@@ -151,32 +167,13 @@ def coordinates(table: pd.DataFrame, names: Sequence[str], what: str) -> npt.NDA
     found = []
     for name in names:
         place = f"column '{name}' of {what}"
-        refuse_blanks(table[name], place)
+        _refuse(table[name], texts(table[name]) == "", f"a number for each shape in {place}", "blank")
         found.append(numbers(table[name], place))
     return np.stack(found, axis=1)
 
 
-def refuse_blanks(column: "pd.Series[Any]", what: str) -> None:
-    """Check that no cell of a column is blank.
-
-    Raises:
-        ValueError: If one is.
-    """
-    _refuse(column, texts(column) == "", f"a value in every row of {what}", "blank")
-
-
-def to_numbers(column: "pd.Series[str]") -> npt.NDArray[np.float64]:
-    """Return a column as float64 (N,): true and false are 1 and 0, and anything that is not a number is NaN."""
-    if pd.api.types.is_numeric_dtype(column):
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    # through text, so that true as a value and as a word are one and the same
-    cells = column.astype(object).where(column.notna(), "").map(str)
-    spelled = cells.str.strip().str.lower().replace(_TRUTH)
-    return pd.to_numeric(spelled, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-
-
 def binary_column(
-    column: "pd.Series[str]", what: str, allowed: Sequence[float] = (0.0, 1.0)
+    column: "pd.Series[str]", what: str, allowed: Sequence[float] = (0.0, 1.0), may_be_blank: bool = True
 ) -> npt.NDArray[np.float32]:
     """Read a column of labels.
 
@@ -184,6 +181,7 @@ def binary_column(
         column: Numbers or their spellings, true or false, or blanks.
         what: A description of the column for the message.
         allowed: The numbers that may occur.
+        may_be_blank: Whether a cell may leave the label open; where each states or denies it, a blank one is damaged.
 
     Returns:
         Float32 (N,): one of the allowed numbers, or NaN for a blank cell.
@@ -191,22 +189,30 @@ def binary_column(
     Raises:
         ValueError: If a cell holds anything else.
     """
+    if not may_be_blank:
+        refuse_blanks(column, what)
     values = to_numbers(column)
     wrong = column.notna().to_numpy(dtype=np.bool_) & ~np.isin(values, np.asarray(allowed))
     if wrong.any():
         examples = sorted({str(value) for value in column[wrong].unique()})[:3]
-        expected = ", ".join(f"{value:g}" for value in allowed)
+        *others, last = [*(f"{value:g}" for value in allowed), *(["blank"] if may_be_blank else [])]
         number = int(wrong.sum())
         cells = "1 cell holds" if number == 1 else f"{number} cells hold"
         raise ValueError(
-            f"Expected {what} to hold {expected} or blank but {cells} something else, for example {examples} "
+            f"Expected {what} to hold {', '.join(others)} or {last} but {cells} something else, for example {examples} "
             f"({rows_in_words(column, wrong)}). Map them to these values first."
         )
     return values.astype(np.float32)
 
 
-def _whole(column: "pd.Series[str]", missing: npt.NDArray[np.bool_], what: str) -> "pd.Series[str]":
+def _stripped(column: "pd.Series[Any]") -> "pd.Series[str]":
+    filled = column.astype(object).where(column.notna(), "")
+    return pd.Series([str(cell).strip() for cell in filled], index=column.index, dtype=object)
+
+
+def _whole(column: "pd.Series[str]", what: str) -> "pd.Series[str]":
     """Return floats as integers."""
+    missing = column.isna().to_numpy(dtype=np.bool_)
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     # NaN cannot become an integer, so blanks are put back at the end
     known = np.where(missing, 0.0, values)

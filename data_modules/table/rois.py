@@ -9,9 +9,8 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from data_modules.columns import check_names, numbers, rows_in_words
+from data_modules.columns import check_names, coordinates, rows_in_words
 from data_modules.images.geometry import BoxFormat, to_xyxy
 from data_modules.images.mask_regions import MaskRegion
 from data_modules.images.regions import BoxRegion, EllipseRegion, Region, Roi
@@ -212,17 +211,9 @@ def _circles(columns: RoiColumns, frame: pd.DataFrame, file: str) -> Found:
 
 def _shapes(frame: pd.DataFrame, names: Sequence[str], setting: str, file: str) -> list[tuple[int, list[float]]]:
     """Return the row and numbers of each shape that is stated."""
-    values: NDArray[np.float64] = np.stack(
-        [numbers(frame[name], f"column '{name}' of '{file}' (data.{setting})") for name in names], axis=1
-    )
-    stated = ~np.isnan(values)
-    partly = np.asarray(stated.any(axis=1) & ~stated.all(axis=1))
-    if partly.any():
-        raise ValueError(
-            f"Expected numbers in all of {list(names)} of '{file}' (data.{setting}), or in none of them, but some are blank in "
-            f"{rows_in_words(frame[names[0]], partly)}. Fill them in, or delete the others."
-        )
-    return [(int(row), values[row].tolist()) for row in np.flatnonzero(stated.all(axis=1))]
+    stated = np.flatnonzero(frame[list(names)].notna().any(axis=1))
+    values = coordinates(frame.iloc[stated], names, f"'{file}' (data.{setting})")
+    return list(zip(stated.tolist(), values.tolist(), strict=True))
 
 
 def _mask_columns(columns: RoiColumns, frame: pd.DataFrame, root: Path) -> Found:

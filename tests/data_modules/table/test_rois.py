@@ -50,7 +50,10 @@ def test_shapes_of_one_sample_are_joined() -> None:
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
-        ({"cx": ["8", "8"], "cy": ["8", None], "r": ["1", "1"]}, "all of .*or in none of them, .* blank in row 3"),
+        (
+            {"cx": ["8", "8"], "cy": ["8", None], "r": ["1", "1"]},
+            r"number for each shape in column 'cy'.* blank \(row 3\)",
+        ),
         ({"cx": ["8", "8"], "cy": ["8", "8"], "r": ["1", "big"]}, r"data\.rois\.circle_columns.* got 'big' \(row 3\)"),
         (
             {"cx": ["8", "8"], "cy": ["8", "8"], "r": ["1", "-1"]},
