@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data_modules.columns import check_names
+from data_modules.columns import check_names, identifiers
 from data_modules.files.csv_file import read_csv
 from data_modules.images.dicom import is_dicom
 from data_modules.images.geometry import Size
@@ -68,13 +68,14 @@ def read_annotation_size(path: Path) -> dict[str, Size]:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If a column is missing, or a size is not two positive whole numbers.
+        ValueError: If a column is missing, an image is blank, or a size is not two positive whole numbers.
     """
     table = read_csv(path, dtype=str)
     names = [str(name) for name in table.columns]
     height, width = next((pair for pair in SIZE_COLUMNS if set(pair) <= set(names)), SIZE_COLUMNS[0])
     check_names(("image_id", height, width), names, f"columns of '{path}'")
-    return frames_by_image(table["image_id"], table[height], table[width], f"rows of '{path}'")
+    images = identifiers(table["image_id"], f"column 'image_id' of '{path}'")
+    return frames_by_image(images, table[height], table[width], f"rows of '{path}'")
 
 
 def annotated_frames(files: Mapping[str, Path], annotation_size: Path | None, setting: str) -> dict[str, Size]:

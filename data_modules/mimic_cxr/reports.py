@@ -128,7 +128,7 @@ def _read_sectioned(path: Path, wanted: Mapping[int, int]) -> dict[int, dict[str
     names = ("findings", "impression")
     check_names(("study", *names), [str(name) for name in frame.columns], f"columns of '{path.name}'")
     # written as s50414267
-    number = frame["study"].str.extract(r"^s?(\d+)$", expand=False)
+    number = frame["study"].str.extract(r"^s?(\d{1,18})$", expand=False)
     wrong = number.isna().to_numpy(dtype=np.bool_)
     if wrong.any():
         raise ValueError(

@@ -34,6 +34,11 @@ def test_tables_without_sizes_are_refused(tmp_path: Path) -> None:
     path.write_text("image_id,rows,columns\na,1,2\n")
     with pytest.raises(ValueError, match=r"There are: image_id, rows, columns"):
         read_annotation_size(path)
+    path.write_text("image_id,height,width\n a ,1,2\n,1,2\n")
+    with pytest.raises(ValueError, match=r"column 'image_id' of .*sizes.csv' but 1 cell is blank \(row 3\)"):
+        read_annotation_size(path)
+    path.write_text("image_id,height,width\n a ,1,2\n")
+    assert read_annotation_size(path) == {"a": (1, 2)}
     for height in ("", "0", "-3", "6.5", "tall", "inf"):
         with pytest.raises(ValueError, match="in whole pixels but those of 'a'"):
             frames_by_image(["a"], [height], [40], "rows")

@@ -93,6 +93,7 @@ def test_every_label_has_synonyms_and_its_own_name_is_removed() -> None:
         ("study_id,impression,findings\ns1,a,b\n", "but got .'study'.* Did you mean 'study_id'"),
         ("study,impression,last_paragraph\ns1,a,b\n", "columns of 'mimic_cxr_sectioned.csv' but got .'findings'"),
         ("study,impression,findings\ns1,a,b\nx2,a,b\n", "studies as s50414267 .* but got 'x2' .row 3."),
+        (f"study,impression,findings\ns1,a,b\ns{10**19},a,b\n", f"studies as s50414267 .* but got 's{10**19}' .row 3."),
         ("study,impression,findings\ns1,a,b\n,a,b\n", "studies as s50414267 .* but got '' .row 3."),
         ("study,impression,findings\ns1,a,b\ns1,a,c\n", "one row per study .* but 1 studies have several"),
     ],
