@@ -58,7 +58,7 @@ class CheXlocalize(EvaluationReader):
         path = find_file(self.root, f"{self.split}_labels.csv")
         labels = read_csv(path).rename(columns=RENAMED)
         check_names(("Path",), [str(name) for name in labels.columns], f"columns of '{path}'")
-        labels["Path"] = identifiers(labels["Path"], "column 'Path' of the labels")
+        labels["Path"] = identifiers(labels["Path"], f"column 'Path' of '{path.name}'")
         # patient, study and view, as the annotations name images
         keys = labels["Path"].map(lambda path: "_".join(Path(path).with_suffix("").parts[-3:]))
         frontal = keys.str.endswith("frontal")
@@ -83,7 +83,9 @@ class CheXlocalize(EvaluationReader):
             patient_id=keys.str.split("_").str[0].tolist(),
             files=self._files([Path(path) for path in labels["Path"]]),
             names=names,
-            labels=np.stack([binary_column(labels[name], f"'{name}' of '{path.name}'") for name in names], axis=1),
+            labels=np.stack(
+                [binary_column(labels[name], f"column '{name}' of '{path.name}'") for name in names], axis=1
+            ),
             regions=regions,
             frames={key: frame for key, frame in frames.items() if frame is not None},
             unknown_names=sorted(drawn.difference(FINDINGS, RENAMED)),

@@ -69,7 +69,7 @@ def read_labels(
     study = frame.index.to_numpy(dtype=np.int64)
     columns = {}
     for name in findings:
-        values = binary_column(frame[name], name, (0.0, 1.0, -1.0))
+        values = binary_column(frame[name], f"column '{name}' of '{path.name}'", (0.0, 1.0, -1.0))
         if name == NO_FINDING:
             columns[name] = no_finding(values, stated)
         else:
