@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import pandas as pd
 
 from data_modules.base import License
-from data_modules.columns import check_names, coordinates, identifiers, refuse_blanks
+from data_modules.columns import check_names, coordinates, identifiers
 from data_modules.evaluation import Annotated, EvaluationReader
 from data_modules.files.csv_file import read_csv
 from data_modules.files.folders import find_file, walk_folders
@@ -73,20 +73,20 @@ class NIHChestXray14(EvaluationReader):
         # the newest version by name: 2017_v2020 sorts after 2017
         path = find_file(self.root, "Data_Entry*.csv")
         table = read_csv(path, dtype=str)
-        table["Image Index"] = identifiers(table["Image Index"], f"column 'Image Index' of '{path.name}'")
+        for name in ("Image Index", "Finding Labels", "Patient ID"):
+            table[name] = identifiers(table[name], f"column '{name}' of '{path.name}'")
         if self.images == "boxed":
             chosen = set(boxes["Image Index"])
         else:
             chosen = set(find_file(self.root, "test_list.txt").read_text(encoding="utf-8").split())
         table = table[table["Image Index"].isin(chosen)].drop_duplicates("Image Index")
-        refuse_blanks(table["Finding Labels"], f"column 'Finding Labels' of '{path.name}'")
         found = [set(text.split("|")) for text in table["Finding Labels"]]
         check_names(sorted(set().union(*found)), sorted(VOCABULARY.names), f"findings of '{path.name}'")
         boxes = boxes[boxes["Image Index"].isin(table["Image Index"])]
         rows = zip(boxes["Image Index"], boxes["Finding Label"], boxes[BOX].to_numpy(dtype=float).tolist(), strict=True)
         return Annotated(
             sample_id=table["Image Index"].tolist(),
-            patient_id=identifiers(table["Patient ID"], "column 'Patient ID' of the table").tolist(),
+            patient_id=table["Patient ID"].tolist(),
             files=self._files(table["Image Index"].tolist()),
             names=VOCABULARY.labels,
             labels=VOCABULARY.read(found),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from data_modules.base import License
 from data_modules.chest_sets.padchest_names import VOCABULARY
-from data_modules.columns import check_names
+from data_modules.columns import check_names, identifiers
 from data_modules.evaluation import Annotated, EvaluationReader
 from data_modules.files.csv_file import read_csv
 from data_modules.files.folders import find_base, find_file
@@ -18,6 +18,7 @@ from data_modules.images.geometry import to_xyxy
 from data_modules.images.regions import BoxRegion, Region
 
 REPORTS = "grounded_reports_*.json"
+SPLITS = ("train", "validation", "test")
 TABLES = ("master_table.csv", "master_table.csv.zip", "master_table.csv.gz")
 
 
@@ -64,10 +65,13 @@ class PadChestGR(EvaluationReader):
 
     def read(self) -> Annotated:
         """Read reports, table and boxes."""
-        table = self._table()
+        everyone = self._table()
+        table = everyone if self.split == "all" else everyone[everyone["split"] == self.split]
         path = find_file(self.root, REPORTS)
         with as_published(path):
-            reports = [study for study in load_json(path) if study["ImageID"] in table.index]
+            studies = load_json(path)
+            without_row = sum(study["ImageID"] not in everyone.index for study in studies)
+            reports = [study for study in studies if study["ImageID"] in table.index]
             images = [str(study["ImageID"]) for study in reports]
             found = [_names(study) for study in reports]
             regions = [region for study in reports for region in self._regions(study)]
@@ -79,18 +83,23 @@ class PadChestGR(EvaluationReader):
             names=VOCABULARY.labels,
             labels=VOCABULARY.read(found),
             regions=regions,
-            counts={"images_without_a_report": len(table) - len(set(images))},
+            counts={
+                "images_without_a_report": len(table) - len(set(images)),
+                "reports_without_a_row": without_row,
+            },
             unknown_names=sorted(set().union(*found) - VOCABULARY.names),
         )
 
     def _table(self) -> pd.DataFrame:
-        """Return patient and split of the images of the split, by image."""
+        """Return patient and split of every image, by image."""
         path = find_file(self.root, *TABLES)
         table = read_csv(path, dtype=str)
         columns = [str(name) for name in table.columns]
         check_names(("ImageID", "PatientID", "split"), columns, f"columns of '{path.name}'")
-        table = table.drop_duplicates("ImageID").set_index("ImageID")
-        return table if self.split == "all" else table[table["split"] == self.split]
+        for name in ("ImageID", "PatientID", "split"):
+            table[name] = identifiers(table[name], f"column '{name}' of '{path.name}'")
+        check_names(sorted(set(table["split"])), SPLITS, f"splits of '{path.name}'")
+        return table.drop_duplicates("ImageID").set_index("ImageID")
 
     def _regions(self, study: dict[str, Any]) -> Iterator[tuple[str, str, Region]]:
         for finding in study["findings"]:

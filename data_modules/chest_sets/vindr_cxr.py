@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from data_modules.base import License
-from data_modules.columns import binary_column, check_names, coordinates, identifiers, refuse_blanks
+from data_modules.columns import binary_column, check_names, coordinates, identifiers
 from data_modules.evaluation import Annotated, EvaluationReader
 from data_modules.files.csv_file import read_csv
 from data_modules.files.folders import find_base, find_file
@@ -108,12 +108,11 @@ class VinDrCXR(EvaluationReader):
     def read(self) -> Annotated:
         """Read labels and boxes."""
         path = find_file(self.root, f"image_labels_{self.split}.csv")
-        table = read_csv(path)
+        table = read_csv(path, dtype=str)
         check_names(("image_id", *NAMES), [str(name) for name in table.columns], f"columns of '{path.name}'")
         table["image_id"] = identifiers(table["image_id"], f"column 'image_id' of '{path.name}'")
         for name in NAMES:
-            refuse_blanks(table[name], f"'{name}' of '{path.name}'")
-            table[name] = binary_column(table[name], f"'{name}' of '{path.name}'")
+            table[name] = binary_column(table[name], f"column '{name}' of '{path.name}'", may_be_blank=False)
         # a row for each reader in training, a single one with the consensus in test
         votes = table.groupby("image_id", sort=True)[NAMES].sum()
         required = self.min_readers if self.split == "train" else 1
@@ -139,24 +138,24 @@ class VinDrCXR(EvaluationReader):
     def _regions(self, present: pd.DataFrame) -> tuple[list[tuple[str, str, Region]], list[str]]:
         """Return the regions, and names in the table that are not published."""
         path = find_file(self.root, f"annotations_{self.split}.csv")
-        boxes = read_csv(path)
+        boxes = read_csv(path, dtype=str)
         check_names(
             ("image_id", "class_name", *BOX), [str(name) for name in boxes.columns], f"columns of '{path.name}'"
         )
         for name in ("image_id", "class_name"):
             boxes[name] = identifiers(boxes[name], f"column '{name}' of '{path.name}'")
+        unknown = sorted(set(boxes["class_name"]) - VOCABULARY.names)
         # "No finding" has a row without a box
         boxes = boxes.dropna(subset=list(BOX), how="all")
-        # the table of labels may be one of some images only
-        boxes = boxes[boxes["image_id"].isin(present.index)]
         corners = coordinates(boxes, BOX, f"'{path.name}'").tolist()
         regions: list[tuple[str, str, Region]] = [
             (str(image), label, BoxRegion(to_xyxy(box, "xyxy")))
             for image, name, box in zip(boxes["image_id"], boxes["class_name"], corners, strict=True)
             for label in VOCABULARY.labels_of(name)
-            if present.loc[image, name]
+            # the table of labels may be one of some images only
+            if image in present.index and present.loc[image, name]
         ]
-        return regions, sorted(set(boxes["class_name"]) - VOCABULARY.names)
+        return regions, unknown
 
     def _files(self, images: list[str]) -> list[Path]:
         """Return the file of each image, in whichever format it exists."""

@@ -37,6 +37,8 @@ NO_CANCER = (2, 3, 4)
 NEGATIVE = ("N", "B")
 # value of tissueden for a normal male
 MALE = 5
+# B is both. A blank side of a finding is both, too, and that of a pathology is unknown
+SIDES = ("L", "R", "B")
 OTHER_SIDE = {"L": "R", "R": "L"}
 COLUMNS: dict[Preset, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "descriptors": (DESCRIPTORS, ()),
@@ -71,10 +73,11 @@ def read_images(root: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     Raises:
         ValueError: If a column or a path is missing.
     """
-    images = _read(find_table(root, "metadata"), METADATA, OPTIONAL)
+    path = find_table(root, "metadata")
+    images = _read(path, METADATA, OPTIONAL)
     images = images[_code(images["FinalImageType"]) == "2D"]
-    refuse_blanks(images["anon_dicom_path"], "column 'anon_dicom_path' of the metadata table of EMBED")
-    whole = images["spot_mag"].isna() | (_numbers(images["spot_mag"]) == 0)
+    refuse_blanks(images["anon_dicom_path"], f"column 'anon_dicom_path' of '{path.name}'")
+    whole = images["spot_mag"].isna() | (_numbers(images["spot_mag"], path) == 0)
     images = images.assign(laterality=_code(images["ImageLateralityFinal"]), view=_code(images["ViewPosition"]))
     return images[whole].reset_index(drop=True), {"dropped_special_views": int((~whole).sum())}
 
@@ -91,13 +94,16 @@ def read_findings(root: Path) -> tuple[pd.DataFrame, dict[str, int]]:
         code of pathology is not used.
 
     Raises:
-        ValueError: If a column is missing.
+        ValueError: If a column is missing, or a cell holds no side, or no number where one is expected.
     """
-    findings = _read(find_table(root, "clinical"), CLINICAL)
+    path = find_table(root, "clinical")
+    findings = _read(path, CLINICAL)
     side = _code(findings["side"])
     proven_side = _code(findings["bside"])
-    findings = findings.assign(asses=_code(findings["asses"]), tissueden=_numbers(findings["tissueden"]))
-    severity = _numbers(findings["path_severity"])
+    for codes in (side, proven_side):
+        check_names(sorted(set(codes) - {""}), SIDES, f"sides in column '{codes.name}' of '{path.name}'")
+    findings = findings.assign(asses=_code(findings["asses"]), tissueden=_numbers(findings["tissueden"], path))
+    severity = _numbers(findings["path_severity"], path)
     cancer = severity.map(dict.fromkeys(CANCER, 1.0) | dict.fromkeys(NO_CANCER, 0.0))
     unclear = cancer.notna() & ~proven_side.isin(("L", "R", "B"))
     breasts = []
@@ -190,8 +196,8 @@ def encode(rows: pd.DataFrame, vocabulary: Mapping[str, list[str]], numeric: tup
     return Table(numbers, hot, numeric, tuple(f"{name}={code}" for name, code in names))
 
 
-def _numbers(cells: "pd.Series[str]") -> "pd.Series[float]":
-    return pd.Series(numbers(cells, f"column '{cells.name}' of a table of EMBED"), index=cells.index)
+def _numbers(cells: "pd.Series[str]", path: Path) -> "pd.Series[float]":
+    return pd.Series(numbers(cells, f"column '{cells.name}' of '{path.name}'"), index=cells.index)
 
 
 def _code(cells: "pd.Series[str]") -> "pd.Series[str]":

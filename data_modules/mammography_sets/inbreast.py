@@ -86,7 +86,7 @@ class INbreast(EvaluationReader):
                 f"Expected the contours in '{path.parent / CONTOURS}' but there is no such folder. Put it beside "
                 f"'{path.name}', or set data.reader.with_regions to false."
             )
-        table = _read_table(path)
+        table, without_name = _read_table(path)
         images = table["File Name"].tolist()
         files = _find_images(path.parent)
         file_of = {name: files.get(name, path.parent / "AllDICOMs" / f"{name}.dcm") for name in images}
@@ -96,7 +96,9 @@ class INbreast(EvaluationReader):
         regions: list[tuple[str, str, Region]] = []
         patients = [_patient(file_of[name]) for name in images]
         counts: Counter[str] = Counter(
-            images_without_assessment=int(np.isnan(label).sum()), images_without_patient=patients.count("")
+            images_without_assessment=int(np.isnan(label).sum()),
+            images_without_patient=patients.count(""),
+            rows_without_file_name=without_name,
         )
         for name, own in zip(images, label, strict=True) if self.with_regions else ():
             found, left_out = self._regions(path.parent / CONTOURS / f"{name}.xml", own == 1)
@@ -135,13 +137,16 @@ class INbreast(EvaluationReader):
         return regions, counts
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _read_table(path: Path) -> tuple[pd.DataFrame, int]:
+    """Return the rows of images, and how many others state something, but neither a file nor an assessment."""
     table = read_csv(path, sep=";", dtype=str)
     table.columns = pd.Index([str(name).strip() for name in table.columns])
     check_names(COLUMNS, [str(name) for name in table.columns], f"columns of '{path.name}'")
     # rows below the table are blank
-    table = table.dropna(subset=["File Name", "Bi-Rads"], how="all")
-    return table.assign(**{"File Name": identifiers(table["File Name"], f"column 'File Name' of '{path.name}'")})
+    table = table.dropna(how="all")
+    images = table.dropna(subset=["File Name", "Bi-Rads"], how="all")
+    names = identifiers(images["File Name"], f"column 'File Name' of '{path.name}'")
+    return images.assign(**{"File Name": names}), len(table) - len(images)
 
 
 def _find_images(folder: Path) -> dict[str, Path]:

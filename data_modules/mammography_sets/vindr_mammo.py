@@ -1,6 +1,6 @@
 """VinDr-Mammo: digital mammograms with boxes of findings and BI-RADS assessments."""
 
-import ast
+import re
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from data_modules.base import License
 from data_modules.cbis_ddsm.breast import PrepareBreast
-from data_modules.columns import check_names, coordinates, identifiers, refuse_blanks, texts
+from data_modules.columns import check_names, coordinates, identifiers, refuse_blanks, rows_in_words, texts
 from data_modules.evaluation import Annotated, EvaluationReader
 from data_modules.files.csv_file import read_csv
 from data_modules.files.folders import find_file
@@ -22,6 +22,7 @@ from data_modules.mammography_sets.birads import read_birads
 BOX = ("xmin", "ymin", "xmax", "ymax")
 COLUMNS = ("study_id", "image_id", "view_position", "height", "width", "breast_birads", "breast_density")
 FINDING_COLUMNS = ("finding_categories", "finding_birads", *BOX, "split")
+SPLITS = ("training", "test")
 CATEGORIES = (
     "Mass",
     "Suspicious Calcification",
@@ -35,6 +36,8 @@ CATEGORIES = (
     "Suspicious Lymph Node",
     "No Finding",
 )
+# a list as Python writes it
+_LIST = r"\[('[^']*'(, *'[^']*')*)?\]"
 
 
 class VinDrMammo(EvaluationReader):
@@ -80,10 +83,11 @@ class VinDrMammo(EvaluationReader):
     def read(self) -> Annotated:
         """Read assessments and boxes."""
         path = find_file(self.root, "finding_annotations.csv")
-        rows = read_csv(path)
+        rows = read_csv(path, dtype=str)
         check_names((*COLUMNS, *FINDING_COLUMNS), [str(name) for name in rows.columns], f"columns of '{path.name}'")
-        for name in ("study_id", "image_id"):
+        for name in ("study_id", "image_id", "split"):
             rows[name] = identifiers(rows[name], f"column '{name}' of '{path.name}'")
+        check_names(sorted(set(rows["split"])), SPLITS, f"splits of '{path.name}'")
         rows = rows[rows["split"] == self.split]
         frames = frames_by_image(rows["image_id"], rows["height"], rows["width"], f"rows of '{path.name}'")
         images = rows.drop_duplicates("image_id")
@@ -92,15 +96,15 @@ class VinDrMammo(EvaluationReader):
         label = np.where(birads > 0, birads >= self.min_birads, np.nan).astype(np.float32)
         positive = set(images["image_id"][label == 1])
         boxes = rows.dropna(subset=list(BOX), how="all")
+        corners = coordinates(boxes, BOX, f"'{path.name}'")
         found = _categories(boxes["finding_categories"], f"column 'finding_categories' of '{path.name}'")
         named = np.array([not names.isdisjoint(self.categories) for names in found], dtype=np.bool_)
         rated = read_birads(boxes["finding_birads"], f"column 'finding_birads' of '{path.name}'")
         grave = (rated >= self.min_birads) & boxes["image_id"].isin(positive)
-        drawn = boxes[named & grave]
-        corners = coordinates(drawn, BOX, f"'{path.name}'").tolist()
+        drawn = named & grave.to_numpy(dtype=np.bool_)
         regions: list[tuple[str, str, Region]] = [
             (image, "Malignant", BoxRegion(to_xyxy(box, "xyxy", frames[image])))
-            for image, box in zip(drawn["image_id"], corners, strict=True)
+            for image, box in zip(boxes["image_id"][drawn], corners[drawn].tolist(), strict=True)
         ]
         folder = path.parent / "images"
         return Annotated(
@@ -130,12 +134,11 @@ class VinDrMammo(EvaluationReader):
 def _categories(column: "pd.Series[str]", what: str) -> list[frozenset[str]]:
     """Return the findings of each box, which are written as a list of Python, such as ['Mass', 'Skin Thickening']."""
     refuse_blanks(column, what)
-    found = []
-    for cell in column:
-        try:
-            found.append(frozenset(map(str, ast.literal_eval(cell))))
-        except (ValueError, SyntaxError, TypeError) as error:
-            raise ValueError(
-                f"Expected lists such as ['Mass', 'Skin Thickening'] in {what} but got '{cell}'. Restore the table."
-            ) from error
-    return found
+    cells = texts(column)
+    wrong = np.array([re.fullmatch(_LIST, cell) is None for cell in cells], dtype=np.bool_)
+    if wrong.any():
+        raise ValueError(
+            f"Expected lists such as ['Mass', 'Skin Thickening'] in {what} but got '{cells[wrong][0]}' "
+            f"({rows_in_words(column, wrong)}). Restore the table."
+        )
+    return [frozenset(re.findall("'([^']*)'", cell)) for cell in cells]

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_modules.columns import coordinates, identifiers
+from data_modules.columns import binary_column, coordinates, identifiers
 from data_modules.files.json_file import read_json
 from data_modules.files.layout import as_published
 from data_modules.images.geometry import to_xyxy
@@ -81,13 +81,14 @@ def read_imagenome_gold(folder: Path, label_names: Sequence[str]) -> Annotations
 
     Raises:
         FileNotFoundError: If a file of the folder is missing.
-        ValueError: If a file lacks a column.
+        ValueError: If a file lacks a column, or a cell does not hold what it should.
     """
     boxes = read_table(folder / GOLD_BOXES, ("image_id", "bbox_name", *ORIGINAL))
     found = read_table(folder / GOLD_FINDINGS, ("image_id", "bbox", "relation", "label_name"), separator="\t")
     boxes[list(ORIGINAL)] = coordinates(boxes, ORIGINAL, f"'{GOLD_BOXES}'")
     # rows with 0 deny the finding
-    found = found[found["relation"].astype(str).isin(("1", "1.0"))].assign(bbox_name=found["bbox"])
+    stated = binary_column(found["relation"], f"column 'relation' of '{GOLD_FINDINGS}'", may_be_blank=False) == 1
+    found = found[stated].assign(bbox_name=found["bbox"])
     found["finding"] = [list(VOCABULARY.labels_of(str(name).lower())) for name in found["label_name"]]
     found = found[["image_id", "bbox_name", "finding"]].explode("finding").dropna().drop_duplicates()
     for frame in (boxes, found):

@@ -55,8 +55,8 @@ def read_ms_cxr(path: Path, label_names: Sequence[str]) -> Annotations:
         ValueError: If the file lacks a column or a cell, or states several sizes, or none, for an image.
     """
     frame = _read_coco(path) if path.suffix == ".json" else read_table(path, COLUMNS)
-    frames = frames_by_image(frame["dicom_id"], frame["image_height"], frame["image_width"], "rows of MS-CXR")
     names = identifiers(frame["dicom_id"], "column 'dicom_id' of MS-CXR").tolist()
+    frames = frames_by_image(names, frame["image_height"], frame["image_width"], "rows of MS-CXR")
     findings = identifiers(frame["category_name"], "column 'category_name' of MS-CXR").tolist()
     numbers = coordinates(frame, ("x", "y", "w", "h"), "MS-CXR").tolist()
     rows = (

@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from data_modules.columns import coordinates, identifiers
+from data_modules.columns import binary_column, coordinates, identifiers, to_numbers
 from data_modules.files.folders import files_in
 from data_modules.frames import frames_by_image
 from data_modules.images.geometry import to_xyxy
@@ -63,7 +65,8 @@ def read_reflacx(folder: Path, label_names: Sequence[str], min_certainty: int) -
 
     Raises:
         FileNotFoundError: If there is no table of any phase.
-        ValueError: If a table lacks a column, or the tables state several sizes, or none, for an image.
+        ValueError: If a table lacks a column, a cell does not hold what it should, or the tables state several sizes, or none,
+            for an image.
     """
     tables = files_in([folder], TABLES) or files_in([folder.parent], TABLES)
     if not tables:
@@ -99,8 +102,17 @@ def _ellipses(path: Path, min_certainty: int) -> Iterator[tuple[list[str], Regio
     frame = read_table(path, columns)
     numbers = coordinates(frame, columns, f"'{path}'").tolist()
     # a column for each finding, true where the ellipse marks it
-    marks = frame.drop(columns=list(columns)).to_dict("records")
-    for (*corners, certainty), row in zip(numbers, marks, strict=True):
+    marked = {str(name): _marked(frame[name], path) for name in frame.columns if name not in columns}
+    for row, (*corners, certainty) in enumerate(numbers):
         if certainty >= min_certainty:
-            named = [str(name) for name, value in row.items() if str(value).lower() in ("true", "1", "1.0")]
-            yield named, EllipseRegion(to_xyxy(corners, "xyxy"))
+            yield [name for name, own in marked.items() if own[row]], EllipseRegion(to_xyxy(corners, "xyxy"))
+
+
+def _marked(column: "pd.Series[str]", path: Path) -> NDArray[np.bool_]:
+    """Return which ellipses a column marks; one that states no label may hold something else."""
+    name = str(column.name)
+    if VOCABULARY.labels_of(name):
+        values = binary_column(column, f"column '{name}' of '{path}'", may_be_blank=False)
+    else:
+        values = to_numbers(column).astype(np.float32)
+    return np.asarray(values == 1, dtype=np.bool_)
