@@ -116,12 +116,13 @@ def refuse_words_for_missing(column: "pd.Series[str]", what: str) -> None:
         )
 
 
-def numbers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.float64]:
+def numbers(column: "pd.Series[str]", what: str, may_be_blank: bool = True) -> npt.NDArray[np.float64]:
     """Read a column of numbers.
 
     Args:
         column: Numbers or their spellings, with a decimal point; true and false, which are 1 and 0; or blanks.
         what: A description of the column for the message.
+        may_be_blank: Whether a number may be unknown.
 
     Returns:
         Float64 (N,), NaN for a blank cell.
@@ -129,12 +130,15 @@ def numbers(column: "pd.Series[str]", what: str) -> npt.NDArray[np.float64]:
     Raises:
         ValueError: If a cell holds anything else, or a number beyond the range of float32.
     """
+    if not may_be_blank:
+        _refuse(column, texts(column) == "", f"a number in {what}", "blank")
     values = to_numbers(column)
     wrong = column.notna().to_numpy(dtype=np.bool_) & np.isnan(values)
     if wrong.any():
         cell = str(column[wrong].iloc[0])
         has_comma = not np.isnan(to_numbers(pd.Series([cell.replace(",", ".")]))[0])
-        advice = "Write decimals with a point." if has_comma else "Leave what is unknown blank."
+        correction = "Leave what is unknown blank." if may_be_blank else "Correct the table."
+        advice = "Write decimals with a point." if has_comma else correction
         raise ValueError(f"Expected numbers in {what} but got '{cell}' ({rows_in_words(column, wrong)}). {advice}")
     # tables hold float32, where a larger number would be infinite
     _refuse(column, np.abs(values) > np.finfo(np.float32).max, f"finite numbers in {what}", "infinite, or too large")
@@ -154,7 +158,7 @@ def coordinates(table: pd.DataFrame, names: Sequence[str], what: str) -> npt.NDA
     """Read columns of numbers that together make up a shape, such as the corners of boxes.
 
     Args:
-        table: N rows, each with a shape; drop those without any of the numbers where a table has such rows.
+        table: N rows, each with a shape. Where a table has others, drop the rows that are blank in all of the columns.
         names: M columns.
         what: A description of the table for the message.
 
@@ -164,12 +168,7 @@ def coordinates(table: pd.DataFrame, names: Sequence[str], what: str) -> npt.NDA
     Raises:
         ValueError: If a cell is blank, or holds anything but a number within the range of float32.
     """
-    found = []
-    for name in names:
-        place = f"column '{name}' of {what}"
-        _refuse(table[name], texts(table[name]) == "", f"a number for each shape in {place}", "blank")
-        found.append(numbers(table[name], place))
-    return np.stack(found, axis=1)
+    return np.stack([numbers(table[name], f"column '{name}' of {what}", may_be_blank=False) for name in names], axis=1)
 
 
 def binary_column(

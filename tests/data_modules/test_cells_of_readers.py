@@ -63,7 +63,7 @@ PADCHEST = "master_table.csv.zip"
 # data set, table, column, row below the header, its new cell, and what the message names
 CASES = [
     ("mimic", MS_CXR, "x", 1, "", "'x' of MS-CXR but 1 cell is blank .row 3."),
-    ("mimic", MS_CXR, "h", 0, "tall", "'h' of MS-CXR but got 'tall' .row 2."),
+    ("mimic", MS_CXR, "h", 0, "tall", "'h' of MS-CXR but got 'tall' .row 2.. Correct the table"),
     ("mimic", MS_CXR, "category_name", 1, "", "'category_name' of MS-CXR but 1 cell is blank .row 3."),
     ("mimic", ELLIPSES, "certainty", 0, "", "'certainty' of .*P1R1.* is blank .row 2."),
     ("mimic", ELLIPSES, "xmin", 1, "", "'xmin' of .*P1R1.* is blank .row 3."),

@@ -52,7 +52,7 @@ def test_shapes_of_one_sample_are_joined() -> None:
     [
         (
             {"cx": ["8", "8"], "cy": ["8", None], "r": ["1", "1"]},
-            r"number for each shape in column 'cy'.* blank \(row 3\)",
+            r"a number in column 'cy'.* blank \(row 3\)",
         ),
         ({"cx": ["8", "8"], "cy": ["8", "8"], "r": ["1", "big"]}, r"data\.rois\.circle_columns.* got 'big' \(row 3\)"),
         (
