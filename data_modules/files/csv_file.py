@@ -117,9 +117,14 @@ def _cells(path: Path, lines: Iterator[list[str]]) -> pd.DataFrame:
         if not any(map(str.strip, line)):  # spreadsheet programs write rows of nothing but commas below a table
             continue
         if len(line) != len(header):
+            advice = (
+                "The header is the first row; cells with commas or line breaks need quotes."
+                if len(line) > len(header)
+                else "If the last cells are blank there, put a column that is never blank last."
+            )
             raise ValueError(
-                f"Expected {len(header)} cells in every row of '{path}', as in its header, but row {row} has {len(line)}. The "
-                "header is the first row; cells with commas or line breaks need quotes."
+                f"Expected {len(header)} cells in every row of '{path}', as in its header, but row {row} has {len(line)}. "
+                f"{advice}"
             )
         rows.append(row)
         kept.append([cell.strip() or np.nan for cell in line])

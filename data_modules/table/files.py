@@ -1,6 +1,5 @@
 """Read a CSV or Parquet file as cells of text, so that both give the same data."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,9 +12,6 @@ from numpy.typing import NDArray
 from data_modules.columns import check_names
 from data_modules.files.csv_file import read_cells
 
-# with `.0`, a number of more than 15 digits may have lost the last ones, so that it is kept as it is written
-_WHOLE = re.compile(r"[+-]?(\d+|\d{1,15}\.0)")
-
 
 def read_table(path: Path, used: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """Read the columns of a table that are used.
@@ -25,9 +21,9 @@ def read_table(path: Path, used: Mapping[str, Sequence[str]]) -> pd.DataFrame:
         used: Columns by the setting that names them.
 
     Returns:
-        One column of text for each name, NaN where a cell is blank. Text is stripped of blanks; see
-        `without_decimal_points` for whole numbers. Rows that are blank in all columns are left out. The index, `row`, holds
-        the rows of the file: row 1 is the header of a CSV file, or the first row of a Parquet file.
+        One column of text for each name, NaN where a cell is blank. Text is stripped of blanks. Rows that are blank in all
+        columns are left out. The index, `row`, holds the rows of the file: row 1 is the header of a CSV file, or the first
+        row of a Parquet file.
 
     Raises:
         FileNotFoundError: If there is no table.
@@ -125,11 +121,3 @@ def _texts(column: pa.ChunkedArray) -> list[str | float]:
     values = column.to_pandas(integer_object_nulls=True)
     text = values.astype(str).where(values.notna(), "").astype(object)
     return [cell.strip() or np.nan for cell in text]
-
-
-def without_decimal_points(column: "pd.Series[str]") -> "pd.Series[str]":
-    """Return a column without `.0` if all cells are whole numbers; pandas adds it to integers beside a blank."""
-    stated = column.dropna()
-    if not any(cell.endswith(".0") for cell in stated) or not all(_WHOLE.fullmatch(cell) for cell in stated):
-        return column
-    return column.str.removesuffix(".0").astype(object)

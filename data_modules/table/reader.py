@@ -8,10 +8,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data_modules.columns import binary_column, identifiers, refuse_words_for_missing, rows_in_words, texts
+from data_modules.columns import (
+    binary_column,
+    identifiers,
+    refuse_words_for_missing,
+    rows_in_words,
+    texts,
+    without_decimal_points,
+)
 from data_modules.images.regions import Roi
 from data_modules.split import Split, taken_out
-from data_modules.table.files import read_table, without_decimal_points
+from data_modules.table.files import read_table
 from data_modules.table.privileged import PrivilegedColumns
 from data_modules.table.rois import RoiColumns, read_rois
 from data_modules.table.split_column import SplitColumn
