@@ -38,12 +38,12 @@ class INbreast(EvaluationReader):
 
     Read before use: there is no pathology. "Malignant" is a BI-RADS assessment of `min_birads` or more, of the whole image; an
     image without an assessment has no label. Contours on images below that are not regions of "Malignant". Many contours are
-    single points, which enclose nothing. Everything that is left out is counted. The table is separated by semicolons.
+    single points, which enclose nothing. Everything that is left out is counted.
 
     Args:
-        root: Folder with `INbreast.csv`, `AllDICOMs/` and `AllXML/`. If there are no DICOM files, PNG copies with the
-            same names are read from `AllDICOMs/` or `AllPNGs/`; a copy without the patient in its name counts as a patient of
-            its own, and is counted.
+        root: Folder with `INbreast.csv`, or a copy of `INbreast.xls` of that name with commas or semicolons; `AllDICOMs/` and
+            `AllXML/`. If there are no DICOM files, PNG copies with the same names are read from `AllDICOMs/` or `AllPNGs/`; a
+            copy without the patient in its name counts as a patient of its own, and is counted.
         names: Kinds of contours that are regions. `Calcification` is not among the default ones: the XML files outline single
             calcifications, most of them benign, also in images that were rated for something else; calcifications that
             were rated together are a `Cluster`.
@@ -139,10 +139,13 @@ class INbreast(EvaluationReader):
 
 def _read_table(path: Path) -> tuple[pd.DataFrame, int]:
     """Return the rows of images, and how many others state something, but neither a file nor an assessment."""
-    table = read_csv(path, sep=";", dtype=str)
+    # as distributed, or as a spreadsheet program or pandas writes the workbook beside it
+    with path.open("rb") as file:
+        separator = ";" if b";" in file.readline() else ","
+    table = read_csv(path, sep=separator, dtype=str)
     table.columns = pd.Index([str(name).strip() for name in table.columns])
     check_names(COLUMNS, [str(name) for name in table.columns], f"columns of '{path.name}'")
-    # rows below the table are blank
+    # rows below the table are blank, or hold sums of other columns
     table = table.dropna(how="all")
     images = table.dropna(subset=["File Name", "Bi-Rads"], how="all")
     names = identifiers(images["File Name"], f"column 'File Name' of '{path.name}'")

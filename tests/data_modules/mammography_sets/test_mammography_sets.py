@@ -104,6 +104,22 @@ def test_inbreast_contours_and_assessments(tmp_path: Path) -> None:
     check_lesion(data, 0)
 
 
+@pytest.mark.parametrize("separator", [";", ","])
+def test_inbreast_is_read_as_pandas_and_spreadsheets_export_its_workbook(tmp_path: Path, separator: str) -> None:
+    """The rows of sums below its table make pandas write the numbers of files as decimals."""
+    write_inbreast(tmp_path)
+    expected = INbreast(tmp_path).read()
+    path = tmp_path / "INbreast.csv"
+    table = pd.read_csv(path, sep=";", dtype={"Bi-Rads": str, "ACR": str})
+    table["Mass "] = ["X", None, None, 1]
+    table.to_csv(path, sep=separator, index=False)
+    assert "111.0" in path.read_text()
+    found = INbreast(tmp_path).read()
+    assert (found.sample_id, found.files, found.strata) == (expected.sample_id, expected.files, expected.strata)
+    assert (found.regions, found.counts) == (expected.regions, expected.counts)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+
+
 SPELLINGS = {
     "Mass": ("Mass", "mass"),
     "Spiculated Region": ("Spiculated Region", "Spiculated region", "Espiculated Region", " espiculated region"),
@@ -197,6 +213,6 @@ def test_missing_files_and_columns_are_named(tmp_path: Path) -> None:
             _ = module(reader).splits
     write_inbreast(tmp_path)
     path = tmp_path / "INbreast.csv"
-    path.write_text(path.read_text().replace(";", ","))
+    path.write_text(path.read_text().replace(";", "|"))
     with pytest.raises(ValueError, match="File Name"):
         _ = module(INbreast(tmp_path)).splits
