@@ -179,7 +179,8 @@ def _load(path: Path, min_side: int = 0) -> tuple[Image.Image, Size]:
     with _opened(path, "the file") as (image, size):
         if min_side and image.format == "JPEG":
             image.draft("L", (min_side, min_side))
-        frames = getattr(image, "n_frames", 1)
+        # a JPEG file of a phone may hold a thumbnail, a depth or a brightness map behind the picture
+        frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
         if frames != 1:
             raise DecodeError(f"it holds {frames} frames where one two-dimensional frame is expected")
         before = _orientation(image)

@@ -136,7 +136,8 @@ def _read_sectioned(path: Path, wanted: Mapping[int, int]) -> dict[int, dict[str
             f"({rows_in_words(frame['study'], wrong)}). Restore the file."
         )
     frame = frame.assign(study=number.astype("int64"))
-    frame = frame[frame["study"].isin(list(wanted))]
+    # parts of a table that were joined may overlap
+    frame = frame.loc[frame["study"].isin(list(wanted)), ["study", *names]].drop_duplicates()
     repeated = int(frame["study"].duplicated().sum())
     if repeated:
         raise ValueError(

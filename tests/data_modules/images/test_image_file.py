@@ -93,6 +93,21 @@ def test_pictures_of_several_frames_or_without_a_scale_are_refused(tmp_path: Pat
         read_mask(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_photograph_with_a_second_picture_behind_it_is_the_first(orientation: int, tmp_path: Path) -> None:
+    """As phones write them, such as with a map of brightness."""
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    frame = Image.fromarray(GRADIENT)
+    frame.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[frame.resize((16, 12))], quality=100, exif=exif)
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert (image.format, getattr(image, "n_frames", 1)) == ("MPO", 2)
+    found, size = read_image(tmp_path / "a.jpg")
+    expected = GRADIENT / 255 if orientation == 1 else np.rot90(GRADIENT / 255, -1)
+    assert size == read_size(tmp_path / "a.jpg") == expected.shape
+    np.testing.assert_allclose(found, expected, atol=0.01)
+
+
 @pytest.mark.filterwarnings("ignore:(Corrupt EXIF data|Tag data larger than file|Truncated File Read)")
 @pytest.mark.parametrize(
     ("suffix", "mode"), [("png", "L"), ("png", "I;16"), ("jpg", "RGB"), ("tif", "L"), ("gif", "L")]

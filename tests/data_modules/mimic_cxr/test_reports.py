@@ -106,6 +106,11 @@ def test_a_table_of_sections_that_names_no_study_or_section_is_refused(
         read_reports(tmp_path, [10], [1], "findings")
 
 
+def test_a_table_of_sections_may_repeat_rows(tmp_path: Path) -> None:
+    (tmp_path / "mimic_cxr_sectioned.csv").write_text("study,impression,findings\ns1,a,Clear.\ns1,a,Clear.\n")
+    assert read_reports(tmp_path, [10], [1], "findings").text == {1: "Clear."}
+
+
 def test_sections_of_real_reports_come_back() -> None:
     archive = real_data("openi_reports") / "NLMCXR_reports.tgz"
     names = {"FINDINGS": "findings", "IMPRESSION": "impression", "INDICATION": "indication", "COMPARISON": "comparison"}
