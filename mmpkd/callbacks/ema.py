@@ -1,5 +1,8 @@
 """An exponential moving average of the weights."""
 
+import logging
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any, cast
 
 import torch
@@ -10,6 +13,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from mmpkd.modules.base import ClassificationModule
+
+logger = logging.getLogger("mmpkd")
 
 
 class MovingAverage(AveragedModel):
@@ -25,25 +30,44 @@ class MovingAverage(AveragedModel):
     def __init__(self, model: nn.Module, decay: float) -> None:
         super().__init__(model, use_buffers=True)
         self.decay = decay
+        # such as attention masks, which are infinite by design: the difference of two infinities is NaN
+        self._infinite = {i for i, tensor in enumerate(_tensors(model)) if not torch.isfinite(tensor).all()}
+
+    @property
+    def has_started(self) -> bool:
+        """Whether there was an update."""
+        return int(self.n_averaged) > 0  # on the CPU, see `EMA.on_fit_start`
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
         """Move parameters and buffers towards those of the model; the first update copies them, and each one whole numbers."""
-        new = _tensors_by_type(model)
-        is_first = int(self.n_averaged) == 0  # on the CPU, see `EMA.on_fit_start`
-        for dtype, own in _tensors_by_type(self.module).items():
-            if is_first or not dtype.is_floating_point:
-                torch._foreach_copy_(own, new[dtype])
-            else:
-                torch._foreach_lerp_(own, new[dtype], 1 - self.decay)
+        if not self.has_started:
+            self.copy_parameters(model)
+        else:
+            new = self._groups(model)
+            for (dtype, is_infinite), own in self._groups(self.module).items():
+                if is_infinite or not dtype.is_floating_point:
+                    torch._foreach_copy_(own, new[dtype, is_infinite])
+                else:
+                    torch._foreach_lerp_(own, new[dtype, is_infinite], 1 - self.decay)
         self.n_averaged += 1
 
+    @torch.no_grad()
+    def copy_parameters(self, model: nn.Module) -> None:
+        """Set parameters and buffers to those of the model."""
+        for own, new in zip(_tensors(self.module), _tensors(model), strict=True):
+            own.copy_(new, non_blocking=True)
 
-def _tensors_by_type(model: nn.Module) -> dict[torch.dtype, list[Tensor]]:
-    found: dict[torch.dtype, list[Tensor]] = {}
-    for tensor in (*model.parameters(), *model.buffers()):
-        found.setdefault(tensor.dtype, []).append(tensor)
-    return found
+    def _groups(self, model: nn.Module) -> dict[tuple[torch.dtype, bool], list[Tensor]]:
+        """Return the tensors by data type, and whether they are infinite."""
+        found: dict[tuple[torch.dtype, bool], list[Tensor]] = {}
+        for i, tensor in enumerate(_tensors(model)):
+            found.setdefault((tensor.dtype, i in self._infinite), []).append(tensor)
+        return found
+
+
+def _tensors(model: nn.Module) -> Iterator[Tensor]:
+    return chain(model.parameters(), model.buffers())
 
 
 class EMA(EMAWeightAveraging):
@@ -55,7 +79,8 @@ class EMA(EMAWeightAveraging):
     Args:
         decay: Decay of the average in each update, in [0, 1).
         update_every_n_steps: Number of steps between updates, >= 1.
-        update_starting_at_step: Step of the first update; None for the first step.
+        update_starting_at_step: Step of the first update; None for the first step. Until then, the average is the weights
+            themselves.
 
     Raises:
         ValueError: If a number is out of range.
@@ -91,6 +116,21 @@ class EMA(EMAWeightAveraging):
             self._start(pl_module)
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Save the average as the weights of the checkpoint, and the trained weights beside them."""
+        self._follow(pl_module)
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the average as the module's weights."""
+        self._follow(pl_module)
+        super().on_train_end(trainer, pl_module)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Switch to the average."""
+        self._follow(pl_module)
+        super().on_validation_epoch_start(trainer, pl_module)
+
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Do nothing: Lightning would switch back to the trained weights before other callbacks have used the average."""
 
@@ -108,8 +148,21 @@ class EMA(EMAWeightAveraging):
         average.module.to(pl_module.device)
         # it is read at every step, which on a GPU would wait for all queued work
         average.n_averaged = average.n_averaged.cpu()
+        first = self.update_starting_at_step or 0
+        if 0 < trainer.estimated_stepping_batches <= first:
+            logger.warning(
+                "Expected update_starting_at_step of EMA below %d, the number of steps, but got %d: no weights will be averaged.",
+                trainer.estimated_stepping_batches,
+                first,
+            )
 
-    def _start(self, pl_module: LightningModule) -> AveragedModel:
+    def _start(self, pl_module: LightningModule) -> MovingAverage:
         if self._average_model is None:
             self._average_model = MovingAverage(pl_module, self.decay)
-        return self._average_model
+        return cast("MovingAverage", self._average_model)
+
+    def _follow(self, pl_module: LightningModule) -> None:
+        """Let the average be the present weights as long as it has not started; they were untrained when it was made."""
+        average = cast("MovingAverage | None", self._average_model)
+        if average is not None and not average.has_started:
+            average.copy_parameters(pl_module)

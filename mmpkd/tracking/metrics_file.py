@@ -44,6 +44,7 @@ class MetricsFile(Logger):
     def __init__(self, folder: RunFolder) -> None:
         super().__init__()
         self.path = folder.metrics
+        self._step = 0
 
     @property
     def name(self) -> str:
@@ -58,6 +59,7 @@ class MetricsFile(Logger):
     @rank_zero_only
     def keep(self, last_step: int) -> None:
         """Remove the rows of all steps after the given one."""
+        self._step = max(0, last_step)
         if not self.path.is_file():
             return
         # a damaged line is dropped like the rows of later steps; it must not prevent a resume
@@ -66,7 +68,14 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Append values."""
+        """Append values.
+
+        Args:
+            metrics: Values by name; `epoch` is the epoch of the others.
+            step: Step; the last one if None, as in `trainer.logger.log_metrics(...)`. A value that is logged as `step` takes its
+                place, and is no whole number.
+        """
+        self._step = self._step if step is None else int(step)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         epoch = metrics.get("epoch", "")
         # a power failure may leave an empty file
@@ -77,7 +86,7 @@ class MetricsFile(Logger):
                 writer.writerow(LoggedValue._fields)
             for name, value in metrics.items():
                 if name != "epoch":
-                    writer.writerow([step, epoch if epoch == "" else int(epoch), name, float(value)])
+                    writer.writerow([self._step, epoch if epoch == "" else int(epoch), name, float(value)])
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:

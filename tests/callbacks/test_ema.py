@@ -1,12 +1,16 @@
 """The average of weights is that of its formula, and numbers that it cannot have are refused."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from mmpkd.callbacks.ema import EMA, MovingAverage
+from tests.quiet_trainer import quiet_trainer
 
 
 @pytest.mark.parametrize(
@@ -44,3 +48,59 @@ def test_an_average_is_that_of_its_formula() -> None:
         precision = 1e-2 if found.dtype == torch.float16 else 1e-6
         torch.testing.assert_close(found, torch.as_tensor(expected).to(found.dtype), rtol=precision, atol=precision)
     assert average.n_averaged == 5
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.75])
+def test_what_is_infinite_by_design_stays_so(decay: float) -> None:
+    model = nn.Linear(1, 1)
+    mask = torch.tensor([0.0, -torch.inf])
+    model.register_buffer("mask", mask.clone())
+    average = MovingAverage(model, decay)
+    for _ in range(3):
+        average.update_parameters(model)
+    torch.testing.assert_close(average.module.get_buffer("mask"), mask, rtol=0, atol=0)
+
+
+class OneWeight(LightningModule):
+    """A weight that grows by one in each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+        self.validated: list[float] = []
+
+    def training_step(self, batch: list[Tensor]) -> Tensor:
+        """Return a loss with the gradient -1."""
+        return -self.weight + 0 * batch[0].sum()
+
+    def validation_step(self, batch: list[Tensor]) -> None:
+        """Remember the weight."""
+        del batch
+        self.validated.append(self.weight.item())
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return an optimizer whose steps are the gradients."""
+        return torch.optim.SGD(self.parameters(), lr=1.0)
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    # the average is updated after the steps 5, 6, 7, 8, and is a copy at first
+    [(4, [2.0, 4.0, 5.5, 7.125]), (100, [2.0, 4.0, 6.0, 8.0])],
+)
+def test_until_the_average_starts_it_is_the_weights(
+    start: int, expected: list[float], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    module = OneWeight()
+    trainer = quiet_trainer(
+        tmp_path, max_epochs=4, callbacks=[EMA(decay=0.5, update_starting_at_step=start)], num_sanity_val_steps=0
+    )
+    batches = DataLoader(TensorDataset(torch.zeros(2, 1)))
+    trainer.fit(module, batches, batches)
+    assert module.validated[::2] == expected
+    assert module.weight.item() == expected[-1]
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert saved["state_dict"]["weight"].item() == expected[-1]
+    assert saved["current_model_state"]["weight"].item() == expected[-1]
+    assert ("below 8, the number of steps, but got 100" in caplog.text) == (start == 100)

@@ -31,6 +31,17 @@ def test_values_come_back_as_they_were_logged(tmp_path: Path) -> None:
     assert list(read_metrics(tmp_path / "none.csv")) == []
 
 
+def test_steps_that_users_log_are_whole_numbers(tmp_path: Path) -> None:
+    file = MetricsFile(RunFolder(tmp_path))
+    file.log_metrics({"before": 0.5})
+    file.log_metrics({"own": 1.0}, 3.0)  # type: ignore[arg-type]  # of a user's `self.log("step", ...)`
+    file.log_metrics({"timer": 2.0, "epoch": 1.0})
+    file.keep(3)
+    file.log_metrics({"timer": 4.0})
+    expected = [(0, None, "before", 0.5), (3, None, "own", 1.0), (3, 1, "timer", 2.0), (3, None, "timer", 4.0)]
+    assert list(read_metrics(file.path)) == expected
+
+
 @given(st.integers(0, 400))
 def test_a_kill_at_any_byte_loses_the_last_value_only(tmp_path_factory: pytest.TempPathFactory, length: int) -> None:
     file = written(tmp_path_factory.mktemp("run"))
