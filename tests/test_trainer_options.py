@@ -142,6 +142,14 @@ def test_a_callback_that_would_change_what_is_recorded_is_refused(callback: Call
     assert advice in str(error.value)
 
 
+def test_a_refused_callback_ends_the_command_before_its_settings_are_compared(tiny_root: Path, tmp_path: Path) -> None:
+    timer = {"class_path": "lightning.pytorch.callbacks.Timer"}  # its default interval has no form in YAML
+    for callbacks in (timer, [timer]):
+        with pytest.raises(ValueError, match=r"Set --trainer\.max_time"):
+            fit(tmp_path, tiny_root, callbacks=callbacks)
+    assert not (tmp_path / "run").exists()
+
+
 def test_two_callbacks_that_save_the_same_state_are_refused() -> None:
     with pytest.raises(ValueError, match=r"Expected one EMA in trainer\.callbacks but got 2"):
         users_callbacks([EMA(), LocalizationMonitor(), EMA(0.5)])

@@ -19,7 +19,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from data_modules.base import PrivilegedDataModule
 from data_modules.forms import PrivilegedForm
 from mmpkd.callbacks.run_config import SaveRunConfig
-from mmpkd.cli.checks.callbacks import users_callbacks
+from mmpkd.cli.checks.callbacks import check_classes, users_callbacks
 from mmpkd.cli.checks.linked import OF_DATA, check_linked
 from mmpkd.cli.checks.trainer import check_monitor, check_seed, check_trainer
 from mmpkd.cli.checks.trainer_parts import users_plugins
@@ -92,6 +92,7 @@ class MMPKDCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Prepare the folder of the run, and choose the checkpoint to start from."""
+        check_classes(self.config[self.subcommand].trainer.callbacks)
         self.run: RunOptions = self.config_run()
         self.folder = RunFolder(sweep_folder(Path(self.run.dir)))
         is_trial = bool(self.config[self.subcommand].trainer.fast_dev_run)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from pydoc import locate
 from typing import Any
 
 from lightning.pytorch import Callback
@@ -39,6 +40,21 @@ _REFUSED: tuple[tuple[type[Callback], str], ...] = (
 _HIGHER_IS_BETTER = re.compile(r"val/(auroc|auprc|f1)(_macro$|/)")
 
 
+def check_classes(configured: object) -> None:
+    """Check the classes of callbacks before anything is made of them; the defaults of some have no form in YAML.
+
+    Args:
+        configured: `trainer.callbacks` before classes are instantiated.
+
+    Raises:
+        ValueError: If a run cannot have one of them.
+    """
+    for settings in configured if isinstance(configured, list) else [configured]:
+        kind = locate(getattr(settings, "class_path", ""))
+        if isinstance(kind, type):
+            _check_class(kind)
+
+
 def users_callbacks(configured: object, figures: bool = True) -> list[Callback]:
     """Return the callbacks that the user has configured.
 
@@ -52,9 +68,7 @@ def users_callbacks(configured: object, figures: bool = True) -> list[Callback]:
     """
     callbacks = as_list(configured)
     for callback in callbacks:
-        for kind, reason in _REFUSED:
-            if isinstance(callback, kind):
-                raise ValueError(f"Expected no {type(callback).__name__} in trainer.callbacks but got one: {reason}")
+        _check_class(type(callback))
         if isinstance(callback, EarlyStopping):
             _check_early_stopping(callback, callbacks)
     _check_states(callbacks)
@@ -66,6 +80,12 @@ def as_list(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+
+
+def _check_class(kind: type) -> None:
+    for refused, reason in _REFUSED:
+        if issubclass(kind, refused):
+            raise ValueError(f"Expected no {kind.__name__} in trainer.callbacks but got one: {reason}")
 
 
 def _check_early_stopping(stopping: EarlyStopping, callbacks: Sequence[Callback]) -> None:
