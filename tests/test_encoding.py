@@ -10,7 +10,7 @@ import pytest
 
 from data_modules.files.atomic import write_text
 from mmpkd.cli.yaml_file import read_settings
-from mmpkd.teachers.targets import load_targets
+from mmpkd.teachers.target_files import load_targets
 from tests.tiny import write_targets
 
 REPOSITORY = Path(__file__).parents[1]

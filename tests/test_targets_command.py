@@ -29,7 +29,8 @@ from mmpkd.teachers.card import TeacherCard, _warnings, show, student_auroc, tar
 from mmpkd.teachers.card_scores import Estimate, macro_auroc, scores_by_label
 from mmpkd.teachers.lookup import open_teacher
 from mmpkd.teachers.source import TeacherSource
-from mmpkd.teachers.targets import TargetsMeta, TeacherTargets, load_targets
+from mmpkd.teachers.target_files import load_targets
+from mmpkd.teachers.targets import TargetsMeta, TeacherTargets
 from mmpkd.teachers.teacher import TeacherIdentity
 from tests.runs import config, data, student, text_teacher
 from tests.tiny import NAMES, TinyDataModule

@@ -13,7 +13,7 @@ from data_modules.files.json_file import write_json
 from mmpkd.callbacks.tables import run_folder
 from mmpkd.modules import DistillationModule
 from mmpkd.teachers.card import show, student_auroc, targets_card, teacher_card
-from mmpkd.teachers.targets import load_targets
+from mmpkd.teachers.target_files import load_targets
 from mmpkd.teachers.teacher import load_teacher
 
 logger = logging.getLogger("mmpkd")

@@ -21,7 +21,8 @@ from mmpkd.teachers.calibration import calibration_temperature, is_at_limit
 from mmpkd.teachers.controls import TargetsControl
 from mmpkd.teachers.run_teachers import shared_targets, stored_targets
 from mmpkd.teachers.source import TeacherSource
-from mmpkd.teachers.targets import TeacherTargets, cooled, empty_targets, load_targets
+from mmpkd.teachers.target_files import load_targets
+from mmpkd.teachers.targets import TeacherTargets, cooled, empty_targets
 from mmpkd.teachers.teacher import FrozenTeacher, load_teacher
 
 logger = logging.getLogger("mmpkd")

@@ -17,7 +17,8 @@ from data_modules.split import Split
 from mmpkd.metrics.classification import best_f1_threshold
 from mmpkd.numerics.processes import all_gather, rank, world_size
 from mmpkd.numerics.threads import suitable_threads
-from mmpkd.teachers.targets import TargetsMeta, TeacherTargets, differences, load_targets
+from mmpkd.teachers.target_files import load_targets
+from mmpkd.teachers.targets import TargetsMeta, TeacherTargets, differences
 from mmpkd.teachers.teacher import FrozenTeacher, move_privileged
 
 

@@ -22,7 +22,7 @@ from mmpkd.teachers import (
 from mmpkd.teachers.lookup import ImageTeacher, OnlineTeacher, StoredTeacher, TeacherLookup
 from mmpkd.teachers.run_teachers import build_targets
 from mmpkd.teachers.source import TeacherSource
-from mmpkd.teachers.targets import load_targets
+from mmpkd.teachers.target_files import load_targets
 from mmpkd.teachers.teacher import FrozenTeacher, Teacher, TeacherIdentity
 from tests.classes import concrete
 from tests.losses.test_all import LOSSES

@@ -22,7 +22,8 @@ from mmpkd.study.execution.fold_runs import fold_runs
 from mmpkd.teachers.boosting import boosted_targets
 from mmpkd.teachers.cross_fit import out_of_fold_targets
 from mmpkd.teachers.run_teachers import build_targets, training_targets
-from mmpkd.teachers.targets import TeacherTargets, differences, load_targets
+from mmpkd.teachers.target_files import load_targets
+from mmpkd.teachers.targets import TeacherTargets, differences
 from mmpkd.teachers.teacher import FrozenTeacher, load_teacher
 
 logger = logging.getLogger("mmpkd")
