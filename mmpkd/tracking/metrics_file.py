@@ -104,6 +104,10 @@ def read_metrics(path: Path) -> Iterator[LoggedValue]:
     if not path.is_file():
         return
     heading, *lines = _lines(path) or [_HEADING]
+    if heading.rstrip() != _HEADING:
+        raise ValueError(
+            f"Expected '{_HEADING}' in the first line of '{path}' but it is damaged. Restore or delete it."
+        )
     for number, line in enumerate(lines, start=2):
         row = _parsed(line)
         if row is not None:
@@ -112,10 +116,6 @@ def read_metrics(path: Path) -> Iterator[LoggedValue]:
             raise ValueError(
                 f"Expected a logged value in line {number} of '{path}' but it is damaged. Restore or delete it."
             )
-    if heading.rstrip() != _HEADING:
-        raise ValueError(
-            f"Expected '{_HEADING}' in the first line of '{path}' but it is damaged. Restore or delete it."
-        )
 
 
 def _lines(path: Path) -> list[str]:
