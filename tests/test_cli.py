@@ -89,6 +89,7 @@ def test_metrics_of_fit_and_test_are_in_one_file(runs: Path) -> None:
 
 
 def test_the_saved_configuration_runs_again(runs: Path, tmp_path: Path) -> None:
+    """It holds none of the settings that a run takes from its data or its seed, which would be refused."""
     saved = yaml.safe_load((runs / "distilled" / "config.yaml").read_text())
     saved["run"]["dir"] = str(tmp_path / "again")
     saved["run"]["wandb"] = "disabled"

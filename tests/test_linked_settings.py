@@ -1,6 +1,5 @@
 """Settings that a run takes from its data or from another setting are refused, however they are given."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -50,11 +49,3 @@ def test_the_command_says_so_in_one_line_and_trains_nothing(
         assert line.startswith("mmpkd fit: Expected ")
         assert "seed_everything" in line
     assert not (tmp_path / "run").exists()
-
-
-def test_what_a_run_records_can_be_given_to_another_run(tiny_root: Path, tmp_path: Path) -> None:
-    short = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1}
-    assert main(["fit", *config(tmp_path, "run", tiny_root, student(), trainer=short)]) == 0
-    recorded = tmp_path / "run" / "config.yaml"
-    check_linked(["fit", "--config", str(recorded)])
-    assert "num_classes" not in json.dumps(yaml.safe_load(recorded.read_text())["model"])

@@ -48,7 +48,14 @@ def test_a_test_writes_its_tables(precision: str, tiny_root: Path, tmp_path: Pat
     torch.manual_seed(0)
     student = DistillationModule(tiny_student(options={"depth": 2}))
     monitor = LocalizationMonitor()
-    run = trainer(tmp_path, monitor, FaithfulnessMonitor(num_steps=2), PredictionWriter(), precision=precision)
+    run = trainer(
+        tmp_path,
+        monitor,
+        FaithfulnessMonitor(num_steps=2),
+        PredictionWriter(),
+        precision=precision,
+        limit_train_batches=1,
+    )
     run.fit(student, data(tiny_root))
     run.test(student, data(tiny_root), verbose=False)
     table = pd.read_parquet(tmp_path / "roi_test.parquet")

@@ -36,6 +36,14 @@ from tests.study.synthetic import FakeCommandLine, write_study
 SCORES = [score.name for score in default_scores(0.1)]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def often() -> Iterator[None]:
+    """System metrics are sampled often wherever they are on; otherwise runs are too short to have any."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("WANDB_X_STATS_SAMPLING_INTERVAL", "0.1")
+        yield
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Path:
     """A teacher, and a student that was killed once, tracked offline."""
@@ -77,6 +85,11 @@ def records_of(segment: Path) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def student_records(runs: Path) -> list[dict[str, Any]]:
     return records(runs / "run")
+
+
+@pytest.fixture(scope="module")
+def teacher_records(runs: Path) -> list[dict[str, Any]]:
+    return records(runs / "teacher")
 
 
 def keys_of(found: list[dict[str, Any]]) -> set[str]:
@@ -135,9 +148,11 @@ def test_group_role_tags_configuration_and_fingerprints(runs: Path, student_reco
     assert lineage["git_commit"] is None or lineage["git_commit"] in text
 
 
-def test_the_teacher_is_an_artifact_by_its_hash_without_weights(runs: Path) -> None:
+def test_the_teacher_is_an_artifact_by_its_hash_without_weights(
+    runs: Path, teacher_records: list[dict[str, Any]]
+) -> None:
     lineage = json.loads((runs / "run" / "run.json").read_text())["made_from"]
-    (artifact,) = [record["artifact"] for record in records(runs / "teacher") if record["type"] == "artifact"]
+    (artifact,) = [record["artifact"] for record in teacher_records if record["type"] == "artifact"]
     assert artifact["name"] == f"teacher-{lineage['teacher_sha256'][:12]}"
     assert artifact["type"] == "teacher"
     assert json.loads(artifact["metadata"])["sha256"] == lineage["teacher_sha256"]
@@ -191,15 +206,17 @@ def test_a_killed_run_goes_on_as_the_same_run(runs: Path, student_records: list[
     assert len({record["run"]["run_id"] for record in student_records if record["type"] == "run"}) == 1
 
 
-def test_a_run_records_neither_host_nor_paths_nor_console_nor_reports(runs: Path) -> None:
+def test_a_run_records_neither_host_nor_paths_nor_console_nor_reports(
+    runs: Path, student_records: list[dict[str, Any]]
+) -> None:
     for file in (runs / "run" / "wandb").glob("offline-run-*/*.wandb"):
         content = file.read_bytes()
         assert sys.executable.encode() not in content
         for text in (b"bright left", b"dark right", b"train-patient", b"test3"):
             assert text not in content
     # decoded: a short name may occur in the bytes of a checksum
-    assert f'"{os.uname().nodename}"' not in json.dumps(records(runs / "run"))
-    assert not [record for record in records(runs / "run") if record["type"] == "stats"]
+    assert f'"{os.uname().nodename}"' not in json.dumps(student_records)
+    assert not [record for record in student_records if record["type"] == "stats"]
     for folder in (runs / "run" / "wandb").glob("offline-run-*"):
         assert not (folder / "files" / "output.log").exists()
         assert not (folder / "files" / "requirements.txt").exists()
@@ -217,8 +234,10 @@ def strings_in(value: object) -> Iterator[str]:
             yield from strings_in(item)
 
 
-def test_no_path_of_this_machine_is_uploaded(runs: Path, tiny_root: Path) -> None:
-    found = [text for run in ("teacher", "run") for text in strings_in(records(runs / run))]
+def test_no_path_of_this_machine_is_uploaded(
+    runs: Path, tiny_root: Path, teacher_records: list[dict[str, Any]], student_records: list[dict[str, Any]]
+) -> None:
+    found = list(strings_in([*teacher_records, *student_records]))
     segments = [folder for run in ("teacher", "run") for folder in (runs / run / "wandb").glob("offline-run-*")]
     files = [path for folder in segments for path in (folder / "files").rglob("*.json")]
     found += [text for path in files for text in strings_in(json.loads(path.read_text()))]
@@ -241,10 +260,7 @@ def test_everything_stays_in_the_folder_of_the_run_and_the_identifier_is_kept(tm
         assert Path(os.environ[variable]).is_relative_to(tmp_path)
 
 
-def test_system_metrics_are_recorded_on_request_without_the_name_of_the_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WANDB_X_STATS_SAMPLING_INTERVAL", "0.1")
+def test_system_metrics_are_recorded_on_request_without_the_name_of_the_machine(tmp_path: Path) -> None:
     tracker = wandb_logger(tmp_path, "offline", "p", "n", None, None, [], system_metrics=True)
     assert tracker is not None
     _ = tracker.experiment
@@ -275,17 +291,6 @@ def test_names_that_the_user_gives_hide_paths_too(tmp_path: Path) -> None:
     names = [given["project"], given["name"], given["group"], given["job_type"], *given["tags"]]
     assert names == [names[0]] * 5 + ["t"]
     assert names[0].startswith("path-")
-
-
-def test_system_metrics_are_not_recorded_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # as often as above, where they are: a run that is too short would have none either way
-    monkeypatch.setenv("WANDB_X_STATS_SAMPLING_INTERVAL", "0.1")
-    tracker = wandb_logger(tmp_path, "offline", "p", "n", None, None, [])
-    assert tracker is not None
-    _ = tracker.experiment
-    time.sleep(0.3)
-    tracker.experiment.finish()
-    assert not [record for record in records(tmp_path) if record["type"] == "stats"]
 
 
 def test_a_disabled_run_has_no_logger(tmp_path: Path) -> None:
