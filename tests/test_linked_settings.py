@@ -29,6 +29,10 @@ def test_a_flag_that_would_be_ignored_is_refused(flag: str, words: str) -> None:
     assert words in str(error.value)
 
 
+def test_a_flag_that_is_no_mapping_is_left_to_the_parser() -> None:
+    check_linked(["fit", "--data={a: ["])
+
+
 def test_a_file_that_would_be_ignored_is_refused_however_it_is_included(tmp_path: Path) -> None:
     (tmp_path / "data.yaml").write_text(yaml.safe_dump({"class_path": "Table", "init_args": {"seed": 3}}))
     (tmp_path / "base.yaml").write_text("data: data.yaml\n")

@@ -42,8 +42,15 @@ def _given(args: Sequence[str]) -> Iterator[tuple[str, Any]]:
         if name in CONFIG_FLAGS and is_file(value):
             yield from _flat("", read_settings(Path(value)), Path(value).parent)
         elif name.startswith("--"):
-            value = yaml.safe_load(value) if value.startswith("{") else value
-            yield from _flat(name[2:], value, Path())
+            yield from _flat(name[2:], _parsed(value), Path())
+
+
+def _parsed(value: str) -> Any:
+    """Return the value of a flag, which may be a mapping."""
+    try:
+        return yaml.safe_load(value) if value.startswith("{") else value
+    except yaml.YAMLError:
+        return value  # the parser says what is wrong with it
 
 
 def _flat(name: str, value: Any, folder: Path) -> Iterator[tuple[str, Any]]:
