@@ -1,5 +1,6 @@
 """Find tables and images in a folder or below it, as deep as mirrors of data sets nest them."""
 
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -89,7 +90,8 @@ def find_base(root: Path, files: Sequence[Path | str]) -> Path | None:
         The folder, or None if no folder holds any of them.
     """
     # evenly spread, since the first or the last may not have been downloaded
-    some = files[:: -(-len(files) // NUM_LOOKED_FOR) or 1]
+    stride = max(1, math.ceil(len(files) / NUM_LOOKED_FOR))
+    some = files[::stride]
     best = None
     most = 0
     for folder in (folder for level in walk_folders(root) for folder in level):

@@ -10,6 +10,7 @@ from jsonargparse import ActionConfigFile, Namespace
 from data_modules.base import PrivilegedDataModule
 from data_modules.forms import PrivilegedForm
 from mmpkd.cli.parser import SuggestingParser
+from mmpkd.cli.short_forms import CONFIG_FLAGS
 from mmpkd.cli.user_code import find_user_code
 from mmpkd.cli.yaml_file import read_settings, with_bases
 
@@ -100,7 +101,7 @@ def _parts(flags: Sequence[str]) -> list[str | dict[str, object]]:
     words = iter(flags)
     for word in words:
         name, equals, value = word.partition("=")
-        parts += _settings(Path(value if equals else next(words, ""))) if name in ("--config", "-c") else [word]
+        parts += _settings(Path(value if equals else next(words, ""))) if name in CONFIG_FLAGS else [word]
     return parts
 
 

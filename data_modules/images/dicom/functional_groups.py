@@ -18,7 +18,7 @@ _MACROS = {
 }
 
 
-def raise_functional_groups(dataset: "pydicom.Dataset") -> None:
+def flatten_functional_groups(dataset: "pydicom.Dataset") -> None:
     """Copy what an image says of the grey values of its only frame to the top level.
 
     Args:

@@ -12,7 +12,7 @@ _START_OF_SCAN = 0xDA
 _FILL = 0xFF
 _JPEG_LS = 0xF7
 # application data and comments, which tell nothing about the pixels of a DICOM file
-_REMARKS = {*range(0xE0, 0xF0), 0xFE}
+_METADATA = {*range(0xE0, 0xF0), 0xFE}
 # markers without a segment, and reserved ones: none of them precedes a scan
 _MISPLACED = {*range(0x00, 0xC0), *range(0xD0, 0xDA)}
 # the markers that begin a JPEG 2000 codestream and its size (ITU-T T.800, A.4.1 and A.5.1)
@@ -51,13 +51,13 @@ def read_jpeg_frame(stream: bytes) -> JpegFrame:
     return JpegFrame(header[0], (_word(header, 1), _word(header, 3)), header[5])
 
 
-def without_remarks(stream: bytes) -> bytes:
+def without_metadata(stream: bytes) -> bytes:
     """Return a JPEG stream without application data, comments and fill bytes; GDCM ends the process where it doubts one.
 
     Raises:
         DecodeError: If segments are broken.
     """
-    kept = [(start, end) for marker, start, end in _segments(stream) if marker not in _REMARKS]
+    kept = [(start, end) for marker, start, end in _segments(stream) if marker not in _METADATA]
     end_of_header = kept[-1][1]
     return stream[:2] + b"".join(stream[start:end] for start, end in kept) + stream[end_of_header:]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from data_modules.images.decoding import DecodeError, decoding
 from data_modules.images.dicom.elements import read_integer, read_required, read_text
-from data_modules.images.dicom.jpeg import read_jpeg_2000_frame, read_jpeg_frame, without_remarks
+from data_modules.images.dicom.jpeg import read_jpeg_2000_frame, read_jpeg_frame, without_metadata
 
 if TYPE_CHECKING:
     import pydicom
@@ -165,7 +165,7 @@ def _checked_stream(data: bytes, syntax: str, form: PixelFormat) -> bytes:
             f"its JPEG stream has {frame.size[0]} x {frame.size[1]} pixels (height x width) of {frame.num_samples} x "
             f"{frame.precision} bits where the header has {form.size[0]} x {form.size[1]} of {samples} x {form.bits_allocated}"
         )
-    return encapsulate([without_remarks(stream)]) if syntax in LOSSLESS_JPEG else data
+    return encapsulate([without_metadata(stream)]) if syntax in LOSSLESS_JPEG else data
 
 
 def _checked(pixels: NDArray[np.integer[Any]], form: PixelFormat) -> NDArray[np.integer[Any]]:

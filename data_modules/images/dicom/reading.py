@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from data_modules.images.decoding import DecodeError, decoding
 from data_modules.images.dicom.elements import MAX_NUMBER, read_required, read_text, read_values
-from data_modules.images.dicom.functional_groups import raise_functional_groups
+from data_modules.images.dicom.functional_groups import flatten_functional_groups
 from data_modules.images.dicom.lookup import Limits, read_modality, read_voi
 from data_modules.images.dicom.pixels import PixelFormat, decode, read_format
 
@@ -66,7 +66,7 @@ def read_grey(path: Path) -> GreyImage:
     if form.is_colour:
         return GreyImage(pixels.mean(axis=-1, dtype=np.float32), form.limits[1])
     padding = _padding(pixels, form)
-    raise_functional_groups(dataset)
+    flatten_functional_groups(dataset)
     modality = read_modality(dataset, form.limits)
     low, high = modality.limits(form.limits)
     if not 0 < high - low < MAX_NUMBER:

@@ -148,7 +148,8 @@ class Likeness:
         )
 
     def _traits(self, run: Run) -> Traits:
-        test = None if (state := run.record.state) is None else state.test
+        state = run.record.state
+        test = None if state is None else state.test
         tested = tested_by(test.code if test is not None and is_finished(run) else code_hash())
         if run.external is not None:
             return tested

@@ -19,7 +19,8 @@ from mmpkd.teachers.encoders.vocabulary import learn_word_tokenizer
 from mmpkd.teachers.encoders.windows import Windows, encode_in_buckets, tokenize
 
 Pooling = Literal["mean", "cls", "max"]
-SHORTEST = 3
+# of `max_length`: a token between the first and the last one
+MIN_LENGTH = 3
 _LAYER = re.compile(r"\.(?:layer|layers|h|block|blocks)\.(\d+)\.")
 
 
@@ -72,9 +73,9 @@ class TextEncoder(PrivilegedEncoder):
         if freeze and lora is not None:
             raise ValueError("Expected either encoder.freeze or encoder.lora but both are set.")
         check_sizes(width, dropout, depth, num_heads)
-        if max_length < SHORTEST or bucket_size < 1:
+        if max_length < MIN_LENGTH or bucket_size < 1:
             raise ValueError(
-                f"Expected encoder.max_length of at least {SHORTEST}, a token between the first and the last one, and "
+                f"Expected encoder.max_length of at least {MIN_LENGTH}, a token between the first and the last one, and "
                 f"encoder.bucket_size of at least 1, but got {max_length} and {bucket_size}."
             )
         if windows is not None and not windows.overlap < max_length - 2:

@@ -12,7 +12,7 @@ from pydicom.encaps import encapsulate, generate_frames
 
 from data_modules.images.decoding import DecodeError
 from data_modules.images.dicom import is_dicom, list_dicom
-from data_modules.images.dicom.jpeg import JpegFrame, read_jpeg_2000_frame, read_jpeg_frame, without_remarks
+from data_modules.images.dicom.jpeg import JpegFrame, read_jpeg_2000_frame, read_jpeg_frame, without_metadata
 from data_modules.images.image_file import ImageReadError, read_identity, read_image, read_mask, read_size
 from tests.data.dicom import write_dicom
 
@@ -124,20 +124,20 @@ def test_a_jpeg_stream_is_complete_before_its_scan(stream: bytes, words: str) ->
         read_jpeg_frame(b"\xff\xd8" + stream)
 
 
-REMARKS = (b"\xff\xe0\0\x10JFIF\0\x34\1\0\0\1\0\1\0\0", b"\xff\xee\0\x0eAdobe\0d\0\0\0\0\x07", b"\xff\xfe\0\4no")
+METADATA = (b"\xff\xe0\0\x10JFIF\0\x34\1\0\0\1\0\1\0\0", b"\xff\xee\0\x0eAdobe\0d\0\0\0\0\x07", b"\xff\xfe\0\4no")
 
 
-@pytest.mark.parametrize("remark", REMARKS)
-def test_remarks_that_a_decoder_does_not_know_never_reach_it(remark: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("metadata", METADATA)
+def test_metadata_that_a_decoder_does_not_know_never_reach_it(metadata: bytes, tmp_path: Path) -> None:
     bare = b"\xff\xd8" + FRAME + TABLE + SCAN + b"\1\2\xff\xd9"
-    assert without_remarks(b"\xff\xd8" + remark + b"\xff" + bare[2:]) == bare
+    assert without_metadata(b"\xff\xd8" + metadata + b"\xff" + bare[2:]) == bare
     dataset = pydicom.dcmread(str(get_testdata_file("SC_rgb_jpeg_gdcm.dcm", download=False)))
     assert dataset.file_meta.TransferSyntaxUID == pydicom.uid.JPEGLosslessSV1
     dataset.save_as(tmp_path / "a.dcm")
     expected, _ = read_image(tmp_path / "a.dcm")
     np.testing.assert_allclose(expected, dataset.pixel_array.mean(axis=-1) / 255, atol=1e-6)
     stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    dataset.PixelData = encapsulate([stream[:2] + remark + stream[2:]])
+    dataset.PixelData = encapsulate([stream[:2] + metadata + stream[2:]])
     dataset.save_as(tmp_path / "a.dcm")
     np.testing.assert_array_equal(read_image(tmp_path / "a.dcm")[0], expected)
 
