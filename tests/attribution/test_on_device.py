@@ -17,8 +17,6 @@ from tests.pretended_device import DEVICE, PretendedDevice
 LABEL = torch.tensor([2, 0])
 # pooling by attention, a mask, parallel attentions, rotary embeddings, two heads
 LAYOUTS = ("map_pooling", "relative_position", "parallel_things", "eva02", "distilled")
-
-
 # of the network, not of the image alone
 OF_STUDENT = [method for method in METHODS if not method.is_baseline]
 

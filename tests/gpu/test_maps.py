@@ -46,16 +46,10 @@ def test_scores_are_those_of_the_cpu(score: RoiMetric) -> None:
 )
 def test_a_test_writes_its_tables(precision: str, tiny_root: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    student = DistillationModule(tiny_student(options={"depth": 2}))
+    student = DistillationModule(tiny_student())
     monitor = LocalizationMonitor()
-    run = trainer(
-        tmp_path,
-        monitor,
-        FaithfulnessMonitor(num_steps=2),
-        PredictionWriter(),
-        precision=precision,
-        limit_train_batches=1,
-    )
+    callbacks = [monitor, FaithfulnessMonitor(num_steps=2, max_images=2), PredictionWriter()]
+    run = trainer(tmp_path, *callbacks, precision=precision, limit_train_batches=1, limit_val_batches=1)
     run.fit(student, data(tiny_root))
     run.test(student, data(tiny_root), verbose=False)
     table = pd.read_parquet(tmp_path / "roi_test.parquet")
