@@ -82,14 +82,21 @@ def patch_grid(student: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
     """
     model = backbone(student)
     check_whole_patches(model, size)
-    embed: Any = getattr(model, "patch_embed", None)
-    if hasattr(embed, "dynamic_feat_size"):
-        rows, columns = embed.dynamic_feat_size(size)
-    elif hasattr(embed, "grid_size"):
-        rows, columns = embed.grid_size
-    else:
-        raise TypeError(f"Expected a model with a patch embedding but got {architecture(model)}. {_SUPPORTED}")
+    embed = _patch_embedding(model)
+    rows, columns = embed.dynamic_feat_size(size) if hasattr(embed, "dynamic_feat_size") else embed.grid_size
     return int(rows), int(columns)
+
+
+def _patch_embedding(model: nn.Module) -> Any:
+    """Return the patch embedding of a model, which knows its grid.
+
+    Raises:
+        TypeError: If there is none.
+    """
+    embed = getattr(model, "patch_embed", None)
+    if not hasattr(embed, "dynamic_feat_size") and not hasattr(embed, "grid_size"):
+        raise TypeError(f"Expected a model with a patch embedding but got {architecture(model)}. {_SUPPORTED}")
+    return embed
 
 
 def check_whole_patches(model: nn.Module, size: tuple[int, int]) -> None:
@@ -186,6 +193,7 @@ def check_readable(student: nn.Module) -> None:
     model: Any = check_supported(student)
     if not len(model.blocks):
         raise ValueError(f"Expected a {architecture(model)} with at least one block but it has none. Set `depth`.")
+    _patch_embedding(model)
     _pooling(model)
 
 

@@ -289,6 +289,7 @@ def test_module_without_student_is_refused(tmp_path: Path) -> None:
         ),
         ("vit_nano_patch8_64", {"depth": 0}, (AllOnes(), LastLayerAttention()), ValueError, "Set `depth`"),
         ("swin_tiny_patch4_window7_224", {}, (AttentionRollout(),), TypeError, "use mmpkd.attribution.GradCAM"),
+        ("xcit_nano_12_p16_224", {"depth": 1}, (AttentionRollout(),), TypeError, "a model with a patch embedding"),
         ("vit_nano_patch8_64", {"depth": 0}, (GradCAM(),), TypeError, "a norm and an attention"),
     ],
 )
