@@ -78,6 +78,7 @@ def test_a_path_that_cannot_be_a_folder_is_refused(
         ("init p --dat table", "--data"),
         ("plan s.yaml --pilot o --differ 3", "--difference"),
         ("check-data d.yaml --js r.json", "--json"),
+        ("check-data d.yaml --data.root=/data --js r.json", "--json"),
         ("prepare d.yaml --num_work=2", "--num_workers"),
         ("targets build d.yaml t.ckpt --out o --trust", "--trust-remote-code"),
         ("teacher-card d.yaml t.ckpt --stud run", "--student"),

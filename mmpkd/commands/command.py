@@ -66,8 +66,10 @@ def run_command(parser: CommandParser, argv: Sequence[str], run: Run, takes_data
     """
     args, is_debug = take_debug(argv)
     options, overrides = parser.parse_known_args(args)
-    if overrides and (not takes_data_flags or any(map(parser.is_abbreviation, overrides))):
-        parser.error(f"unrecognized arguments: {' '.join(overrides)}")
+    # flags of the data module are not at fault
+    unknown = [word for word in overrides if parser.is_abbreviation(word)] if takes_data_flags else overrides
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     start_logging()
     try:
         return run_with_error_line(parser.prog, is_debug, lambda: run(options, overrides), status=1)
