@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, Trainer
 from PIL import Image
 from torch.utils.data import DataLoader
 
 import mmpkd
 from mmpkd import DistillationModule, Objective, TeacherModule, TeacherSource, TextEncoder
+from mmpkd.callbacks.device_images import ImagesOnDevice
+from mmpkd.callbacks.localization import AttributionMapLogger, FaithfulnessMonitor, LocalizationMonitor
 from mmpkd.callbacks.predictions import PredictionWriter
 from mmpkd.losses import HintMSE, LossTerm
 from mmpkd.students import load_trained_student
@@ -85,6 +87,29 @@ def test_other_data_modules_and_loaders_train_the_same_student(
         assert other["label_names"] == ["0", "1"]
         assert other["state_dict"].keys() == found[0]["state_dict"].keys()
         assert all(torch.equal(value, other["state_dict"][name]) for name, value in found[0]["state_dict"].items())
+
+
+@pytest.mark.parametrize(
+    "callbacks", [[FaithfulnessMonitor()], [LocalizationMonitor(), AttributionMapLogger()], [ImagesOnDevice()]]
+)
+def test_callbacks_that_need_a_data_module_of_ours_say_so_before_any_work(
+    callbacks: list[Callback], tiny_root: Path, tmp_path: Path
+) -> None:
+    own = OwnData(tiny_root)
+    for data in ((own,), (own.train_dataloader(), own.val_dataloader())):
+        fit = quiet_trainer(tmp_path, callbacks=callbacks)
+        with pytest.raises(
+            TypeError, match=f"subclass of PrivilegedDataModule, for {type(callbacks[-1]).__name__}: .* Leave it out"
+        ):
+            fit.fit(student(), *data)
+        assert fit.global_step == 0
+
+
+def test_regions_are_scored_without_a_data_module_of_ours(tiny_root: Path, tmp_path: Path) -> None:
+    own = OwnData(tiny_root)
+    fit = quiet_trainer(tmp_path, limit_train_batches=1, callbacks=[LocalizationMonitor()])
+    fit.fit(student(), own.train_dataloader(), own.val_dataloader())
+    assert fit.callback_metrics["val/rollout/num_roi"] > 0
 
 
 def test_a_teacher_of_images_teaches_everyone_if_nothing_else_is_said(baseline: Path) -> None:

@@ -34,12 +34,18 @@ class ImagesOnDevice(Callback):
         """Copy the images to the device if they fit, else have them sent as stored, before the training loader is built.
 
         Raises:
+            TypeError: If the data module is none of ours.
             ValueError: If the data module has no prepared images.
         """
         del pl_module
         if stage != "fit":
             return
         data: PrivilegedDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(data, PrivilegedDataModule):
+            raise TypeError(
+                "Expected a data module of data_modules, or a subclass of PrivilegedDataModule, for ImagesOnDevice: other data "
+                "modules and data loaders have no prepared images. Leave it out."
+            )
         prepared = data.prepared_images("train")
         if prepared is None:
             raise ValueError(

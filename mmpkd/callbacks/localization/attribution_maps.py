@@ -20,6 +20,7 @@ from mmpkd.callbacks.localization.map_samples import (
     MapSample,
     annotations,
     caption,
+    check_names_images,
     choose_examples,
     choose_fixed,
     file_name,
@@ -85,12 +86,14 @@ class AttributionMapLogger(Callback):
         """Check that the monitor comes first, and load the other students before any long work.
 
         Raises:
+            TypeError: If the data module does not know its images by name.
             ValueError: If no `LocalizationMonitor` comes before this callback, or if another student has different labels or
                 input.
         """
         del stage
         self._monitor(trainer)
         check_methods(self.attributions, pl_module)
+        check_names_images(trainer, self)
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
         for name, path in self.compare.items():
             if student_labels(path) != tuple(datamodule.label_names):

@@ -21,7 +21,7 @@ from mmpkd.attribution import (
 from mmpkd.attribution.layout import backbone
 from mmpkd.attribution.padding import padded_size
 from mmpkd.callbacks.localization.heatmaps import check_methods, student_of
-from mmpkd.callbacks.localization.map_samples import rank
+from mmpkd.callbacks.localization.map_samples import check_names_images, rank
 from mmpkd.callbacks.tables import Rows, label_names, run_folder, save_table
 from mmpkd.metrics.faithfulness import area_under_curve, perturbation_curves
 from mmpkd.numerics.processes import from_first
@@ -63,11 +63,13 @@ class FaithfulnessMonitor(Callback):
         """Check that the student can be drawn and that there is a patch to change in each step, before any long work.
 
         Raises:
+            TypeError: If the data module does not know its images by name.
             ValueError: If there are more steps than patches.
         """
         del stage
         check_methods(self.attributions, pl_module)
-        side: int | None = getattr(getattr(trainer, "datamodule", None), "image_size", None)
+        check_names_images(trainer, self)
+        side: int | None = getattr(trainer.datamodule, "image_size", None)  # type: ignore[attr-defined]
         student = getattr(pl_module, "student", None)
         # a user's data module may not say how large its images are
         if side is None or student is None or not hasattr(backbone(student), "patch_embed"):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -88,6 +88,20 @@ def choose_examples(pairs: pd.DataFrame, score: str, num_images: int, but: Seque
     worst = pairs[~pairs["sample_id"].isin(but)].groupby("sample_id")[score].min().dropna()
     kinds = {"hits": worst[worst >= 0.5], "misses": worst[worst < 0.5]}
     return {kind: sorted(map(str, found.index), key=rank)[:num_images] for kind, found in kinds.items()}
+
+
+def check_names_images(trainer: Trainer, callback: Callback) -> None:
+    """Check that the data module knows its images by name, before any long work.
+
+    Raises:
+        TypeError: If it does not, or if there is none.
+    """
+    if not hasattr(getattr(trainer, "datamodule", None), "splits"):
+        raise TypeError(
+            f"Expected a data module of data_modules, or a subclass of PrivilegedDataModule, for {type(callback).__name__}: it "
+            "chooses images by their identifiers, which other data modules and data loaders do not have. Leave it out; "
+            "LocalizationMonitor needs none."
+        )
 
 
 def load_samples(
