@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import (
     Callback,
     DeviceStatsMonitor,
     EarlyStopping,
+    EMAWeightAveraging,
     GradientAccumulationScheduler,
     LearningRateFinder,
     ModelCheckpoint,
@@ -24,6 +25,7 @@ from lightning.pytorch.callbacks import (
     StochasticWeightAveraging,
     Timer,
     TQDMProgressBar,
+    WeightAveraging,
 )
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
@@ -128,6 +130,8 @@ def test_other_ways_to_write_checkpoints_and_to_use_wandb_are_refused(tmp_path: 
     [
         (GradientAccumulationScheduler({0: 2}), "--trainer.accumulate_grad_batches"),
         (StochasticWeightAveraging(0.01), "--trainer.callbacks+=EMA"),
+        (WeightAveraging(), "--trainer.callbacks+=EMA"),
+        (EMAWeightAveraging(), "--trainer.callbacks+=EMA"),
         (LearningRateFinder(), "--model.optimizer.lr"),
         (BatchSizeFinder(), "--data.batch_size"),
         (ModelPruning("l1_unstructured"), "Prune the student after training"),

@@ -15,8 +15,11 @@ from lightning.pytorch.callbacks import (
     ProgressBar,
     StochasticWeightAveraging,
     Timer,
+    WeightAveraging,
 )
 from lightning.pytorch.utilities.model_helpers import is_overridden
+
+from mmpkd.callbacks.ema import EMA
 
 # class, and why a run cannot have it and what to set instead
 _REFUSED: tuple[tuple[type[Callback], str], ...] = (
@@ -27,6 +30,10 @@ _REFUSED: tuple[tuple[type[Callback], str], ...] = (
     (
         StochasticWeightAveraging,
         "it replaces the learning rate schedule, and `best.ckpt` would not have its weights. Set --trainer.callbacks+=EMA.",
+    ),
+    (
+        WeightAveraging,
+        "it gives the trained weights back before the F1 thresholds are chosen. Set --trainer.callbacks+=EMA.",
     ),
     (
         LearningRateFinder,
@@ -84,7 +91,7 @@ def as_list(value: Any) -> list[Any]:
 
 def _check_class(kind: type) -> None:
     for refused, reason in _REFUSED:
-        if issubclass(kind, refused):
+        if issubclass(kind, refused) and not issubclass(kind, EMA):
             raise ValueError(f"Expected no {kind.__name__} in trainer.callbacks but got one: {reason}")
 
 
