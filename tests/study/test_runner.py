@@ -1,5 +1,6 @@
 """Which runs a study makes, in which order, and which it keeps."""
 
+import re
 import shutil
 import time
 from dataclasses import replace
@@ -145,6 +146,18 @@ def test_finished_runs_of_other_settings_are_refused_before_anything_starts(stud
     with pytest.raises(StudyError, match="they changed since"):
         run_all(planned(study, *flags), InThisProcess(command))
     assert command.calls == []
+
+
+def test_the_flags_that_finished_runs_were_made_with_are_named(study: Path) -> None:
+    made = ["--data.batch_size=4", "--trainer.max_epochs=3"]
+    run_all(planned(study, *made), InThisProcess(FakeCommandLine()))
+    for given, words in (
+        ([], f"with {made[0]} {made[1]}:"),
+        ([*made, "--data.seed=1"], "without --data.seed=1:"),
+        ([made[0], "--trainer.max_epochs=9"], f"with {made[1]} and without --trainer.max_epochs=9:"),
+    ):
+        with pytest.raises(StudyError, match=f"It was made {re.escape(words)} repeat the command with the same flags"):
+            run_all(planned(study, *given), InThisProcess(FakeCommandLine()))
 
 
 def test_comments_and_other_ways_to_write_the_folder_leave_finished_runs_valid(

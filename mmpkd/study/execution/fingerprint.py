@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from data_modules.files.yaml_file import read_yaml
 from mmpkd.cli.yaml_file import BASE, read_settings, with_bases
 from mmpkd.records import RunFolder
-from mmpkd.study.execution.command import identity_flags
+from mmpkd.study.execution.command import flags_of, identity_flags
 from mmpkd.study.execution.run import Run
 from mmpkd.study.plan.errors import StudyError
 
@@ -31,8 +32,20 @@ def check_unchanged(run: Run) -> None:
         kind = "finished" if state.status == "tested" else "interrupted"
         raise StudyError(
             f"Expected the {kind} run in {run.folder} to have the settings of the study but they changed since: "
-            f"flags, configuration files, or the teacher. {_ADVICE}"
+            f"flags, configuration files, or the teacher. {_changed_flags(state.study.flags, flags_of(run))}{_ADVICE}"
         )
+
+
+def _changed_flags(before: Sequence[str], now: Sequence[str]) -> str:
+    """Return a sentence about overrides that are no longer given, or new; empty if nothing is known or different."""
+    gone = [word for word in before if word.startswith("--") and "=" in word and word not in now]
+    new = [word for word in now if word.startswith("--") and "=" in word and word not in before]
+    parts = [f"{how} {' '.join(words)}" for how, words in (("with", gone), ("without", new)) if words]
+    return (
+        f"It was made {' and '.join(parts)}: repeat the command with the same flags after `--`. "
+        if before and parts
+        else ""
+    )
 
 
 def run_fingerprint(run: Run) -> str:
