@@ -115,9 +115,14 @@ def read_boxes(path: Path) -> pd.DataFrame:
         `Image Index`, `Finding Label`, and x, y, w, h in pixels of 1,024 under the names that the header gives them.
 
     Raises:
-        ValueError: If a finding is not one of the data set's, or a cell is blank.
+        ValueError: If a column is missing, a row has more cells than the header, a finding is not one of the data set's, or
+            a cell is blank.
     """
-    boxes = read_csv(path, usecols=["Image Index", "Finding Label", *BOX], dtype=str)
+    columns = ["Image Index", "Finding Label", *BOX]
+    # all columns: with `usecols`, pandas ignores a cell too many, behind which all others belong to the next column
+    table = read_csv(path, dtype=str)
+    check_names(columns, [str(name) for name in table.columns], f"columns of '{path.name}'")
+    boxes = table[columns].copy()
     for name in ("Image Index", "Finding Label"):
         boxes[name] = identifiers(boxes[name], f"column '{name}' of '{path.name}'")
     check_names(sorted(set(boxes["Finding Label"])), sorted(VOCABULARY.names), f"findings of '{path.name}'")

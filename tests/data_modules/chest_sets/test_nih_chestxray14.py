@@ -103,3 +103,15 @@ def test_the_real_list_of_boxes() -> None:
     assert np.mean(agree) > 0.95
     with pytest.raises(FileNotFoundError, match="880 are missing"):
         _ = read(folder).splits
+
+
+def test_a_box_with_a_cell_too_many_is_refused(tmp_path: Path) -> None:
+    """Such as a decimal comma, behind which all numbers belong to the next column."""
+    write_nih(tmp_path)
+    path = tmp_path / "BBox_List_2017.csv"
+    lines = path.read_text().splitlines()
+    cells = lines[1].split(",")
+    lines[1] = ",".join([*cells[:3], "5", *cells[3:]])
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match=r"Expected a table in '.*BBox_List_2017\.csv' but it is empty or damaged"):
+        read_boxes(path)
