@@ -77,10 +77,10 @@ def files_in(folders: Iterable[Path], names: Sequence[str]) -> list[Path]:
 
 
 def find_base(root: Path, files: Sequence[Path | str]) -> Path | None:
-    """Return the folder that the paths of a table are relative to: the nearest to `root` that holds a sample of them.
+    """Return the folder that the paths of a table are relative to: the nearest to `root` that holds more than half of them.
 
-    If there is none, it is the one that holds most of them. Another folder may hold a few images, such as earlier ones of
-    the same patients.
+    If there is none, it is the one that holds most. Another folder may hold a few images, such as earlier ones of the same
+    patients, and one farther down a resized copy of all, also of an image that is missing here. A sample is looked for.
 
     Args:
         root: Where to look; the folder may lie up to six levels below.
@@ -99,7 +99,7 @@ def find_base(root: Path, files: Sequence[Path | str]) -> Path | None:
         if number > most:
             best = folder
             most = number
-        if most == len(some):
+        if 2 * most > len(some):
             break
     return best
 

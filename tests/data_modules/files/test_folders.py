@@ -60,6 +60,12 @@ def test_the_folder_of_a_tables_paths_is_the_one_that_holds_most_of_them(tmp_pat
     assert find_base(tmp_path, [str(number) for number in range(1000)]) == tmp_path / "late"
 
 
+def test_a_copy_farther_down_does_not_take_the_place_of_a_folder_where_an_image_is_missing(tmp_path: Path) -> None:
+    names = [f"files/{number}.png" for number in range(5)]
+    make(tmp_path, *names[1:], *(f"resized/{name}" for name in names))
+    assert find_base(tmp_path, names) == tmp_path
+
+
 def test_the_folder_of_a_tables_paths_is_the_one_that_holds_some_of_them(tmp_path: Path) -> None:
     make(tmp_path, "set/images/test/b.png", "other/a.png")
     assert find_base(tmp_path, ["test/a.png", "test/b.png"]) == tmp_path / "set/images"
