@@ -1,6 +1,6 @@
 """Layers, buffers and products that stay in float32 when a model is trained or run in less."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -44,38 +44,47 @@ def exact_products(device_type: str) -> Iterator[None]:
     Args:
         device_type: Device of the matrices, for autocast.
     """
-    before = _precision()
+    setting = _setting()
+    before = [device.fp32_precision for device in _devices()]
     try:
-        _set_precision(["ieee"] * len(before) if isinstance(before, list) else "highest")
+        # by the setting that is in use: PyTorch refuses to compute or to answer where the other one contradicts it
+        if setting is not None:
+            torch.set_float32_matmul_precision("highest")
+        else:
+            _set_devices(["ieee"] * len(before))
         with torch.autocast(device_type, enabled=False):
             yield
     finally:
-        _set_precision(before)
+        if setting is not None:
+            torch.set_float32_matmul_precision(setting)
+        _set_devices(before)
 
 
 def are_products_exact() -> bool:
     """Return whether PyTorch is set to compute matrix products of float32 in float32 on every device."""
-    precision = _precision()
-    return precision == "highest" or (isinstance(precision, list) and not {*precision} & {"tf32", "bf16"})
+    setting = _setting()
+    if setting is not None:
+        return setting == "highest"
+    return not {device.fp32_precision for device in _devices()} & {"tf32", "bf16"}
 
 
-def _precision() -> list[str] | str:
-    """Return the precision of matrix products of each kind of device, or of all: releases before 2.9 have one setting."""
-    if all(hasattr(device, "fp32_precision") for device in _devices()):
-        return [device.fp32_precision for device in _devices()]
-    return torch.get_float32_matmul_precision()
+def _setting() -> str | None:
+    """Return the precision of all devices; None if it was set by device, which releases of PyTorch before 2.9 cannot do."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return None
 
 
-def _set_precision(precision: list[str] | str) -> None:
-    if isinstance(precision, str):
-        torch.set_float32_matmul_precision(precision)
-        return
-    for device, own in zip(_devices(), precision, strict=True):
-        device.fp32_precision = own
+def _devices() -> list[Any]:
+    """Return the kinds of devices with a precision of their own."""
+    devices = torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)
+    return [device for device in devices if hasattr(device, "fp32_precision")]
 
 
-def _devices() -> tuple[Any, Any]:
-    return torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)
+def _set_devices(precisions: Sequence[str]) -> None:
+    for device, precision in zip(_devices(), precisions, strict=True):
+        device.fp32_precision = precision
 
 
 def linear_in_float32(layer: nn.Linear, input: Tensor) -> Tensor:

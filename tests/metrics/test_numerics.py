@@ -30,7 +30,7 @@ from mmpkd.metrics import (
     relevance_mass,
 )
 from mmpkd.metrics.iou import BIOVIL_THRESHOLDS
-from mmpkd.numerics.precision import are_products_exact
+from mmpkd.numerics.precision import are_products_exact, exact_products
 
 Values = NDArray[np.float64]
 Region = NDArray[np.bool_]
@@ -231,9 +231,26 @@ class ExactProducts(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if {"mm", "bmm", "baddbmm"} & {func.overloadpacket.__name__}:
             assert are_products_exact()
+            # as PyTorch itself asks before a product on a GPU; it raises an error where settings contradict each other
+            assert not torch.backends.cuda.matmul.allow_tf32
             assert {part.dtype for part in args if isinstance(part, torch.Tensor)} == {torch.float32}
             self.count += 1
         return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="PyTorch has one setting for all")
+def test_a_precision_that_was_set_by_device_is_put_back() -> None:
+    products: Any = torch.backends.cuda.matmul
+    before = products.fp32_precision
+    products.fp32_precision = "tf32"
+    try:
+        with exact_products("cpu"):
+            assert are_products_exact()
+            assert not products.allow_tf32
+        assert not are_products_exact()
+        assert products.fp32_precision == "tf32"
+    finally:
+        products.fp32_precision = before
 
 
 @pytest.mark.parametrize("precision", ["highest", "high", "medium"])
