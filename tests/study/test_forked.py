@@ -7,7 +7,8 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import get_context, get_start_method
+from multiprocessing import forkserver, get_context, get_start_method
+from multiprocessing.connection import wait
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ import torch
 import mmpkd
 from data_modules.files.json_file import write_json
 from mmpkd.commands.processes.run import PROGRAM
-from mmpkd.study.execution.forked import start_command, start_server
+from mmpkd.study.execution.forked import METHOD, start_command, start_server, wait_for
 from mmpkd.study.plan.errors import StudyError
 from tests.forked import finish, start
 from tests.runs import config, student
@@ -54,6 +55,27 @@ def test_a_command_ends_with_its_status_and_what_it_prints_is_kept(tmp_path: Pat
     version, hint = log.read_text().splitlines()
     assert version == f"mmpkd {mmpkd.__version__}"
     assert "Did you mean 'fit'?" in hint
+
+
+@pytest.mark.skipif(METHOD != "forkserver", reason="there is no server on this system")
+def test_the_status_of_a_process_that_ends_while_another_starts_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = start(["--version"], tmp_path / "log.txt")
+    read = forkserver.read_signed
+    wait([process.sentinel])
+
+    def read_slowly(descriptor: int) -> int:
+        time.sleep(0.2)  # so that the other thread comes to read, too
+        status: int = read(descriptor)
+        return status
+
+    monkeypatch.setattr(forkserver, "read_signed", read_slowly)
+    with ThreadPoolExecutor(2) as threads:
+        status = threads.submit(wait_for, process)
+        other = threads.submit(start, ["--version"], tmp_path / "other.txt").result()
+        assert status.result() == process.exitcode == 0
+    assert finish(other) == 0
 
 
 @pytest.mark.parametrize(("variable", "num_threads"), [(None, 1), ("2", 2)])

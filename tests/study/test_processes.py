@@ -1,5 +1,6 @@
 """Runs in processes of their own."""
 
+import os
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from mmpkd.study.plan.flags import parse_flags
 from mmpkd.study.plan.study_plan import Arm
 from tests.study.synthetic import planned
 from tests.study.tiny_study import check_two_processes, write_tiny_study
+
+# a descriptor that can be read, as that of a process that has ended
+READY = os.open(os.devnull, os.O_RDONLY)
 
 
 def fit(folder: Path, *overrides: str) -> RunCommand:
@@ -44,7 +48,7 @@ def test_the_last_line_of_the_log_is_the_reason(
 ) -> None:
     def start(program: object, args: list[str], log: Path, environment: dict[str, str], lock: int) -> SimpleNamespace:
         log.write_text("Traceback (most recent call last):\n  ...\nExpected a report but got none.\n\n")
-        return SimpleNamespace(exitcode=status, join=lambda: None)
+        return SimpleNamespace(exitcode=status, join=lambda: None, sentinel=READY)
 
     monkeypatch.setattr("mmpkd.study.execution.processes.start_command", start)
     with pytest.raises(ChildProcessError, match=reason):
@@ -76,7 +80,9 @@ def test_a_process_that_starts_while_the_study_stops_is_stopped(
 
     def start(*_: object) -> SimpleNamespace:
         processes.stop()
-        return SimpleNamespace(exitcode=-signal.SIGTERM, join=lambda: None, terminate=lambda: stopped.append(True))
+        return SimpleNamespace(
+            exitcode=-signal.SIGTERM, join=lambda: None, sentinel=READY, terminate=lambda: stopped.append(True)
+        )
 
     monkeypatch.setattr("mmpkd.study.execution.processes.start_command", start)
     with pytest.raises(SystemExit) as error:
@@ -86,7 +92,7 @@ def test_a_process_that_starts_while_the_study_stops_is_stopped(
 
 
 def test_a_server_that_was_killed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = SimpleNamespace(exitcode=255, join=lambda: None)
+    gone = SimpleNamespace(exitcode=255, join=lambda: None, sentinel=READY)
     monkeypatch.setattr("mmpkd.study.execution.processes.start_command", lambda *_: gone)
     with pytest.raises(ChildProcessError, match="perhaps for lack of memory"):
         LocalProcesses(PROGRAM, 1, 0, 0)(fit(tmp_path))
@@ -98,7 +104,7 @@ def test_each_process_has_its_share_of_the_machine(tmp_path: Path, monkeypatch: 
     def start(program: object, args: list[str], log: Path, environment: dict[str, str], lock: int) -> SimpleNamespace:
         assert args[:2] == ["fit", "--debug"]  # the log of a run keeps its traceback
         seen.append((environment["LOKY_MAX_CPU_COUNT"], environment.get("CUDA_VISIBLE_DEVICES")))
-        return SimpleNamespace(exitcode=0, join=lambda: None)
+        return SimpleNamespace(exitcode=0, join=lambda: None, sentinel=READY)
 
     monkeypatch.setattr("mmpkd.study.execution.processes.start_command", start)
     monkeypatch.setattr("mmpkd.study.execution.processes.num_processors", lambda: 8)
@@ -125,7 +131,7 @@ def test_a_run_has_one_thread_however_many_are_made_at_a_time(
 
     def start(program: object, args: list[str], log: Path, environment: dict[str, str], lock: int) -> SimpleNamespace:
         seen.append(environment.get("OMP_NUM_THREADS"))
-        return SimpleNamespace(exitcode=0, join=lambda: None)
+        return SimpleNamespace(exitcode=0, join=lambda: None, sentinel=READY)
 
     monkeypatch.setattr("mmpkd.study.execution.processes.start_command", start)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)

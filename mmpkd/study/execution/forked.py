@@ -21,6 +21,7 @@ from multiprocessing import (
     resource_tracker,
     set_start_method,
 )
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
 from pathlib import Path
@@ -39,7 +40,8 @@ _SERVER = {
     "PYTHONSAFEPATH": "1",
     "PYTHONPATH": str(Path(__file__).parents[3]),
 }
-_LOCK = threading.Lock()  # held while global state of this process is changed briefly to start another one
+# held while global state of this process is changed briefly to start another one, and while the end of one is asked for
+_LOCK = threading.Lock()
 _is_started = False
 
 
@@ -99,6 +101,18 @@ def start_command(
         with _no_script():
             process.start()
     return process
+
+
+def wait_for(process: BaseProcess) -> int | None:
+    """Wait for the end of a process from `start_command`, and return its exit code.
+
+    `BaseProcess.join` is not enough while other threads start processes. Each start asks for the ends of all earlier processes,
+    and of two threads that ask at the same time, one takes the status, and the other one finds none and reports 255 for both.
+    """
+    wait([process.sentinel])  # takes nothing
+    with _LOCK:
+        process.join()
+    return process.exitcode
 
 
 def print_to(log: Path) -> None:

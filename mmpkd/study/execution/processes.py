@@ -14,7 +14,7 @@ from mmpkd.cli.error_lines import DEBUG
 from mmpkd.numerics.threads import chosen_threads
 from mmpkd.records.lock import hold
 from mmpkd.study.execution.command import RunCommand
-from mmpkd.study.execution.forked import Program, start_command, start_server
+from mmpkd.study.execution.forked import Program, start_command, start_server, wait_for
 from mmpkd.study.plan.errors import StudyError
 
 _SERVER_IS_GONE = 255  # exit code that multiprocessing reports then
@@ -77,10 +77,9 @@ class LocalProcesses:
             # Ctrl-C came while this process was started, so it did not get it
             if self._is_stopped:
                 process.terminate()
-            process.join()
+            status = wait_for(process)
         finally:
             self._slots.put(environment)
-        status = process.exitcode
         if status == _SERVER_IS_GONE:
             raise ChildProcessError("the server process that forks all runs was killed, perhaps for lack of memory")
         # 128 + SIGINT or SIGTERM, or SIGTERM before the process could handle it
