@@ -22,6 +22,7 @@ from mmpkd.modules.optimizer import WarmupCosine
 from mmpkd.records import Lineage, RunFolder
 from mmpkd.records.code_hash import code_hash
 from mmpkd.tracking.metrics_file import read_metrics
+from tests.quiet_trainer import quiet_trainer
 from tests.runs import config, data, student
 from tests.tiny import TinyDataModule, write_targets
 
@@ -259,17 +260,9 @@ def test_a_run_that_fails_says_why(tiny_root: Path, tmp_path: Path) -> None:
 def test_it_is_saved_every_ten_minutes_by_a_clock_that_is_read_every_fifty_steps(
     seconds_a_step: float, saved_steps: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-        callbacks=[
-            own for own in run_callbacks(RunOptions(), RunFolder(tmp_path), 0, False) if isinstance(own, LastCheckpoint)
-        ],
-    )
+    callbacks = run_callbacks(RunOptions(), RunFolder(tmp_path), 0, False)
+    saves = [own for own in callbacks if isinstance(own, LastCheckpoint)]
+    trainer = quiet_trainer(tmp_path, enable_checkpointing=True, callbacks=saves)
     clock = SimpleNamespace(monotonic=lambda: seconds_a_step * trainer.global_step)
     monkeypatch.setattr("mmpkd.callbacks.checkpoints.last_checkpoint.time", clock)
     saved: list[int] = []
@@ -278,24 +271,15 @@ def test_it_is_saved_every_ten_minutes_by_a_clock_that_is_read_every_fifty_steps
     assert saved == [*saved_steps, 120]
 
 
-def boring_trainer(folder: Path, *callbacks: Callback) -> Trainer:
-    """Return a trainer of two epochs of `BoringModel`."""
-    return Trainer(
-        max_epochs=2,
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=folder,
-        callbacks=list(callbacks),
-    )
+def two_epochs(folder: Path, *callbacks: Callback) -> Trainer:
+    return quiet_trainer(folder, max_epochs=2, enable_checkpointing=True, callbacks=list(callbacks))
 
 
 @pytest.mark.parametrize(("of_the_first", "saved_steps"), [(False, [60, 120]), (True, [50, 60, 100, 120])])
 def test_the_clock_of_the_first_process_decides(
     of_the_first: bool, saved_steps: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = boring_trainer(tmp_path, LastCheckpoint(RunFolder(tmp_path)))
+    trainer = two_epochs(tmp_path, LastCheckpoint(RunFolder(tmp_path)))
     asked: list[bool] = []
 
     def broadcast(own: bool) -> bool:
@@ -316,7 +300,7 @@ def test_the_clock_of_the_first_process_decides(
 def test_what_other_callbacks_remember_at_the_end_of_an_epoch_is_saved(tmp_path: Path) -> None:
     """As a user's own `ModelCheckpoint` does: Lightning calls those after all other callbacks."""
     own = ModelCheckpoint(tmp_path / "own", save_on_train_epoch_end=True)
-    trainer = boring_trainer(tmp_path, own, LastCheckpoint(RunFolder(tmp_path)))
+    trainer = two_epochs(tmp_path, own, LastCheckpoint(RunFolder(tmp_path)))
     trainer.fit(BoringModel(), torch.utils.data.DataLoader(RandomDataset(32, 2)))
     saved = torch.load(RunFolder(tmp_path).last, weights_only=True)
     assert saved["callbacks"][own.state_key]["best_model_path"] == own.best_model_path
